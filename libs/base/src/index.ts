@@ -1,0 +1,15 @@
+export { type Clock, ManualClock, systemClock } from './clock.js';
+export {
+  Aborted,
+  AlreadyExists,
+  FailedPrecondition,
+  Internal,
+  InvalidArgument,
+  NotFound,
+  ResourceExhausted,
+  Unavailable,
+  type Violation,
+} from './errors.js';
+export { canonicalJson, sha256 } from './hash.js';
+export { Rng } from './rng.js';
+export { fieldPath, nearest, parse, show, unknownField } from './validate.js';

@@ -1,0 +1,92 @@
+/** Turns a Zod schema into a parser that reports every violation at once, with paths and nearest names. */
+import { distance } from 'fastest-levenshtein';
+import type { z } from 'zod';
+import { InvalidArgument, type Violation } from './errors.js';
+
+/** `['parameters', 2, 'max']` → `parameters[2].max`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, key) =>
+      typeof key === 'number' ? `${text}[${key}]` : text ? `${text}.${String(key)}` : String(key),
+    '',
+  );
+}
+
+/** The candidate closest to `name`, or undefined when none is near enough to be a slip of the keyboard. */
+export function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const limit = Math.max(2, Math.floor(name.length / 3));
+  let best: string | undefined;
+  let bestDistance = limit + 1;
+  for (const candidate of candidates) {
+    const d = distance(name.toLowerCase(), candidate.toLowerCase());
+    if (d < bestDistance) [best, bestDistance] = [candidate, d];
+  }
+  return best;
+}
+
+/** "unknown field" with the nearest known one. */
+export function unknownField(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  return near === undefined
+    ? `unknown field, expected one of ${known.join(', ')}`
+    : `unknown field, did you mean "${near}"?`;
+}
+
+/** A short rendering of any value for an error message. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'number') return String(value);
+  const text = JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v)) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    input,
+  );
+}
+
+function shapeKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let current: unknown = schema;
+  const unwrap = (s: unknown): unknown => {
+    let inner = s as { def?: { innerType?: unknown; in?: unknown } } | undefined;
+    while (inner?.def?.innerType ?? inner?.def?.in)
+      inner = (inner.def?.innerType ?? inner.def?.in) as typeof inner;
+    return inner;
+  };
+  for (const key of path) {
+    const s = unwrap(current) as
+      | { shape?: Record<PropertyKey, unknown>; def?: { element?: unknown } }
+      | undefined;
+    current = s?.shape?.[key] ?? s?.def?.element;
+  }
+  const s = unwrap(current) as { shape?: Record<string, unknown> } | undefined;
+  return s?.shape ? Object.keys(s.shape) : [];
+}
+
+/**
+ * Parses `input` with `schema`.
+ * @throws InvalidArgument with one violation per problem, paths prefixed with `prefix`.
+ */
+export function parse<T extends z.ZodType>(
+  schema: T,
+  input: unknown,
+  prefix: readonly PropertyKey[] = [],
+): z.output<T> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const violations: Violation[] = result.error.issues.flatMap((issue): Violation[] => {
+    const at = fieldPath([...prefix, ...issue.path]);
+    if (issue.code === 'unrecognized_keys') {
+      const known = shapeKeys(schema, issue.path);
+      return issue.keys.map((key) => ({
+        field: fieldPath([...prefix, ...issue.path, key]),
+        description: unknownField(key, known),
+      }));
+    }
+    const message = issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
+    return [{ field: at, description: `${message}, got ${show(valueAt(input, issue.path))}` }];
+  });
+  throw new InvalidArgument(violations);
+}
