@@ -1,0 +1,2 @@
+export * from '../gen/emotune/data/v1/data.js';
+export * from '../gen/emotune/data/v1/events.js';

@@ -1,0 +1,2 @@
+export * from '../gen/emotune/evaluation/v1/evaluation.js';
+export * from '../gen/emotune/evaluation/v1/events.js';
