@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+import { decodeShard, encodeShard, type FeatureRow } from './features.js';
+
+const row = (
+  id: string,
+  tokens: number[],
+  answerStart: number,
+  more: Partial<FeatureRow> = {},
+): FeatureRow => ({
+  id,
+  task: 'sentiment-regression',
+  source: 'demo',
+  language: 'en',
+  text: 'a fine day ☀️',
+  emotion: null,
+  prompt: 'Human: \n…',
+  answer: '0.7',
+  tokens: Int32Array.from(tokens),
+  answerStart,
+  value: 0.7,
+  spread: null,
+  labels: [],
+  labelSet: [],
+  multiLabel: false,
+  scaleLow: 0,
+  scaleHigh: 1,
+  decimals: 2,
+  ...more,
+});
+
+it('a shard gives back the rows that went in, byte for byte the same each time', () => {
+  const rows = [
+    row('a', [5, 6, 7, 8, 2], 3),
+    row('b', [1, 2], 1, {
+      task: 'emotion-classification',
+      emotion: 'joy',
+      labels: ['joy', 'trust'],
+      labelSet: ['joy', 'trust'],
+      multiLabel: true,
+      value: null,
+      scaleLow: null,
+      scaleHigh: null,
+    }),
+    row(
+      'c',
+      Array.from({ length: 17 }, (_, i) => i),
+      9,
+      { spread: 0.1 },
+    ),
+  ];
+  const bytes = encodeShard(rows);
+  expect(decodeShard(bytes)).toEqual(rows);
+  expect(encodeShard(rows)).toEqual(bytes);
+});

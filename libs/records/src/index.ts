@@ -1,0 +1,2 @@
+export { decodeExamples, encodeExamples } from './examples.js';
+export { decodeShard, encodeShard, type FeatureRow } from './features.js';
