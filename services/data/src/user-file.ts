@@ -80,78 +80,72 @@ export async function readUserFile(file: UserFile, field: string): Promise<Examp
       );
     }
   }
-  const regression = file.task.endsWith('regression');
   const violations: Violation[] = [];
-  let bad = 0;
-  const refuse = (line: number, description: string) => {
-    if (bad++ < reported) violations.push({ field: `${field}, row ${line}`, description });
-  };
-  const ids = new Map<string, number>();
+  const firstRowOf = new Map<string, number>();
   const examples: Example[] = [];
-  rows.forEach((row, i) => {
-    const number = i + 1;
-    const text = String(row[columns.text] ?? '').trim();
-    const label = row[columns.label];
-    const originalId = String(row[columns.id] ?? number);
-    const first = ids.get(originalId);
-    if (first !== undefined)
-      return refuse(number, `expected a unique ${columns.id}, got ${show(originalId)} as in row ${first}`);
-    ids.set(originalId, number);
-    if (text === '') return refuse(number, `expected a text in "${columns.text}", got nothing`);
-    if (label === undefined || label === null || String(label).trim() === '') {
-      return refuse(number, `expected a label in "${columns.label}", got nothing`);
-    }
-    const common = {
-      id: `${file.name}/${originalId}`,
-      source: file.name,
-      originalId,
-      licence: file.licence,
-      language: file.language,
-      task: file.task,
-      text,
-      split: file.split,
-      spread: null,
-    };
-    if (regression) {
-      const { low, high } = file.scale!;
-      const native = Number(label);
-      if (!(native >= low && native <= high)) {
-        return refuse(number, `expected a number on ${low}..${high}, got ${show(label)}`);
-      }
-      const emotion = file.task === 'emotion-regression' ? String(row[columns.emotion] ?? '').trim() : '';
-      if (file.task === 'emotion-regression' && emotion === '') {
-        return refuse(number, `expected an emotion in "${columns.emotion}", got nothing`);
-      }
-      examples.push({
-        ...common,
-        emotion: emotion || null,
-        value: (native - low) / (high - low),
-        labels: [],
-        labelSet: [],
-        multiLabel: false,
-        scale: file.scale,
-      });
-      return;
-    }
-    const gold = (file.multiLabel ? String(label).split('|') : [String(label)])
-      .map((l) => l.trim())
-      .filter(Boolean);
-    const unknown = gold.filter((l) => !file.labels.includes(l));
-    if (unknown.length > 0) {
-      return refuse(number, `expected labels among ${file.labels.join(', ')}, got ${unknown.join(', ')}`);
-    }
-    examples.push({
-      ...common,
-      emotion: null,
-      value: null,
-      labels: [...new Set(gold)].sort(),
-      labelSet: [...file.labels],
-      multiLabel: file.multiLabel,
-      scale: null,
-    });
-  });
+  let bad = 0;
+  for (const [i, row] of rows.entries()) {
+    const originalId = String(row[columns.id] ?? i + 1);
+    const first = firstRowOf.get(originalId);
+    const result =
+      first === undefined
+        ? exampleOf(file, row, originalId)
+        : `expected a unique ${columns.id}, got ${show(originalId)} as in row ${first}`;
+    firstRowOf.set(originalId, first ?? i + 1);
+    if (typeof result !== 'string') examples.push(result);
+    else if (bad++ < reported) violations.push({ field: `${field}, row ${i + 1}`, description: result });
+  }
   if (bad > reported)
     violations.push({ field, description: `${bad - reported} more rows are wrong in the same ways` });
   if (violations.length > 0) throw new InvalidArgument(violations);
   return examples;
+}
+
+/** The example that a row holds, or what is wrong with it. */
+function exampleOf(file: UserFile, row: Row, originalId: string): Example | string {
+  const { columns, task } = file;
+  const text = String(row[columns.text] ?? '').trim();
+  const label = String(row[columns.label] ?? '').trim();
+  if (text === '') return `expected a text in "${columns.text}", got nothing`;
+  if (label === '') return `expected a label in "${columns.label}", got nothing`;
+  const example = {
+    id: `${file.name}/${originalId}`,
+    source: file.name,
+    originalId,
+    licence: file.licence,
+    language: file.language,
+    task,
+    text,
+    emotion: null,
+    value: null,
+    spread: null,
+    labels: [],
+    labelSet: [],
+    multiLabel: false,
+    scale: null,
+    split: file.split,
+  };
+  if (task === 'sentiment-regression' || task === 'emotion-regression') {
+    const { low, high } = file.scale!;
+    const native = Number(label);
+    if (!(native >= low && native <= high)) return `expected a number on ${low}..${high}, got ${show(label)}`;
+    const emotion = String(row[columns.emotion] ?? '').trim();
+    if (task === 'emotion-regression' && emotion === '')
+      return `expected an emotion in "${columns.emotion}", got nothing`;
+    return {
+      ...example,
+      emotion: task === 'emotion-regression' ? emotion : null,
+      value: (native - low) / (high - low),
+      scale: file.scale,
+    };
+  }
+  const gold = (file.multiLabel ? label.split('|') : [label]).map((l) => l.trim()).filter(Boolean);
+  const unknown = gold.filter((l) => !file.labels.includes(l));
+  if (unknown.length > 0) return `expected labels among ${file.labels.join(', ')}, got ${unknown.join(', ')}`;
+  return {
+    ...example,
+    labels: [...new Set(gold)].sort(),
+    labelSet: [...file.labels],
+    multiLabel: file.multiLabel,
+  };
 }
