@@ -1,1 +1,37 @@
-export {};
+export type { Decide } from './controller.js';
+export {
+  type Action,
+  type ControllerSpec,
+  type EndTrial,
+  type ExperimentSnapshot,
+  type ExperimentState,
+  type FinishExperiment,
+  isOver,
+  isTerminal,
+  type JobPhase,
+  type JobSnapshot,
+  type Launch,
+  type Limits,
+  type RemoveJob,
+  type Retry,
+  type StartFinal,
+  type StartJob,
+  type StopTrial,
+  type TrialKind,
+  type TrialSnapshot,
+  type TrialState,
+} from './experiment.js';
+export type { Lesson, RecordState, TrialRecord } from './history.js';
+export {
+  type Assignment,
+  type CategoricalParameter,
+  type Condition,
+  type DoubleParameter,
+  type IntegerParameter,
+  type NumericParameter,
+  type Parameter,
+  type ParameterValue,
+  parseAssignment,
+  parseSearchSpace,
+  type SearchSpace,
+} from './space.js';
