@@ -1,8 +1,6 @@
 /** Messages as people and scripts read them: short enum names, ISO times, plain parameter values, nothing unset. */
 import { shortEnumName } from './spec-file.js';
 
-const enumValue = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/;
-
 function isTimestamp(value: object): value is { seconds: number; nanos: number } {
   const keys = Object.keys(value);
   return keys.length === 2 && 'seconds' in value && 'nanos' in value;
@@ -16,13 +14,13 @@ function isParameterValue(value: object): boolean {
 /** A copy of a message for `--json`. */
 export function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
-  if (typeof value === 'string') return enumValue.test(value) ? shortEnumName(value) : value;
+  if (typeof value === 'string') return shortEnumName(value);
   if (value === null || typeof value !== 'object') return value;
   if (isTimestamp(value)) return new Date(value.seconds * 1000 + value.nanos / 1e6).toISOString();
   if (isParameterValue(value)) return Object.values(value)[0];
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([key, item]) => item !== undefined && item !== null)
+      .filter(([, item]) => item !== undefined && item !== null)
       .map(([key, item]) => [key, plain(item)]),
   );
 }

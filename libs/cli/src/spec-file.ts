@@ -35,29 +35,25 @@ function root(): protobuf.Root {
   return loaded;
 }
 
-/** `TASK_SENTIMENT_REGRESSION` of `Task` → `sentiment-regression`. */
+let enumNames: Map<string, string> | undefined;
+
+/** `TASK_SENTIMENT_REGRESSION` → `sentiment-regression`; any other text as it is. */
 export function shortEnumName(value: string): string {
-  const known = prefixes().find((prefix) => value.startsWith(prefix));
-  return (known ? value.slice(known.length) : value).toLowerCase().replaceAll('_', '-');
-}
-
-let enumPrefixes: string[] | undefined;
-function prefixes(): string[] {
-  if (enumPrefixes) return enumPrefixes;
-  const found = new Set<string>();
-  const visit = (namespace: protobuf.NamespaceBase) => {
-    for (const item of namespace.nestedArray) {
-      if (item instanceof protobuf.Enum) found.add(prefixOf(item));
-      else if (item instanceof protobuf.Namespace) visit(item);
-    }
-  };
-  visit(root());
-  enumPrefixes = [...found].sort((a, b) => b.length - a.length);
-  return enumPrefixes;
-}
-
-function prefixOf(type: protobuf.Enum): string {
-  return `${type.name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase()}_`;
+  if (enumNames === undefined) {
+    enumNames = new Map();
+    const visit = (namespace: protobuf.NamespaceBase) => {
+      for (const item of namespace.nestedArray) {
+        if (item instanceof protobuf.Enum) {
+          const prefix = `${item.name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase()}_`;
+          for (const name of Object.keys(item.values)) {
+            enumNames!.set(name, name.slice(prefix.length).toLowerCase().replaceAll('_', '-'));
+          }
+        } else if (item instanceof protobuf.Namespace) visit(item);
+      }
+    };
+    visit(root());
+  }
+  return enumNames.get(value) ?? value;
 }
 
 const integers = new Set(['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64']);
@@ -174,7 +170,7 @@ export async function readSpec(path: string, typeName: string): Promise<unknown>
 export async function readText(path: string): Promise<string> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path === '-' ? 0 : path);
+    bytes = await readFile(path === '-' ? '/dev/stdin' : path);
   } catch (cause) {
     throw new NotFound(`expected a readable file, got ${path} (${(cause as NodeJS.ErrnoException).code})`, {
       cause,
