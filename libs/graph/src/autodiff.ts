@@ -1,0 +1,44 @@
+/** Reverse mode: the gradient of a scalar, written in the same ops. */
+import { Internal, InvalidArgument } from '@emotune/base';
+import * as b from './build.js';
+import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
+import { rowOf } from './ops.js';
+
+/** Sums a gradient back to the shape that was broadcast. */
+function unbroadcast(dy: Value, shape: Shape): Value {
+  if (sameShape(dy.shape, shape)) return dy;
+  const extra = dy.shape.length - shape.length;
+  const axes = dy.shape
+    .map((_, i) => i)
+    .filter((i) => i < extra || (shape[i - extra] === 1 && dy.shape[i] !== 1));
+  const summed = axes.length > 0 ? b.reduceSum(dy, axes) : dy;
+  return sameShape(summed.shape, shape) ? summed : b.reshape(summed, shape);
+}
+
+/**
+ * ∂loss/∂x for each x of `wrt`, in order. An x that the loss does not depend on gets zeros.
+ * @throws InvalidArgument when the loss is not a scalar.
+ */
+export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
+  if (sizeOf(loss.shape) !== 1)
+    throw InvalidArgument.at('gradients', `expected a scalar loss, got [${loss.shape}]`);
+  const order = topological([loss]);
+  const needed = new Set<Value>(wrt);
+  for (const value of order) if (value.inputs.some((x) => needed.has(x))) needed.add(value);
+  const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
+  for (const value of [...order].reverse()) {
+    const dy = gradient.get(value);
+    if (dy === undefined || value.inputs.length === 0 || !needed.has(value)) continue;
+    const { vjp } = rowOf(value.op);
+    if (!vjp)
+      throw new Internal(`internal: ${value.op} lies between the loss and a variable but has no gradient`);
+    vjp(b, value, dy).forEach((dx, i) => {
+      const x = value.inputs[i];
+      if (dx === undefined || !needed.has(x)) return;
+      const part = unbroadcast(dx, x.shape);
+      const sum = gradient.get(x);
+      gradient.set(x, sum === undefined ? part : b.add(sum, part));
+    });
+  }
+  return wrt.map((x) => gradient.get(x) ?? b.zeros(x.shape));
+}

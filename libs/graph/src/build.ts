@@ -1,0 +1,73 @@
+/** One function per op: makes the value and infers its shape. What models are written in. */
+import type { Attributes, Shape, Value } from './ir.js';
+import { constant, scalar, sizeOf } from './ir.js';
+import { rowOf } from './ops.js';
+
+export { constant, input, scalar } from './ir.js';
+
+function make(op: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
+  return { op, inputs, attributes, ...rowOf(op).infer(inputs, attributes) };
+}
+
+export const add = (x: Value, y: Value): Value => make('Add', [x, y]);
+export const sub = (x: Value, y: Value): Value => make('Sub', [x, y]);
+export const mul = (x: Value, y: Value): Value => make('Mul', [x, y]);
+export const div = (x: Value, y: Value): Value => make('Div', [x, y]);
+export const less = (x: Value, y: Value): Value => make('Less', [x, y]);
+export const neg = (x: Value): Value => make('Neg', [x]);
+export const exp = (x: Value): Value => make('Exp', [x]);
+export const log = (x: Value): Value => make('Log', [x]);
+export const sqrt = (x: Value): Value => make('Sqrt', [x]);
+export const cos = (x: Value): Value => make('Cos', [x]);
+export const sin = (x: Value): Value => make('Sin', [x]);
+export const tanh = (x: Value): Value => make('Tanh', [x]);
+export const sigmoid = (x: Value): Value => make('Sigmoid', [x]);
+export const relu = (x: Value): Value => make('Relu', [x]);
+export const softmax = (x: Value): Value => make('Softmax', [x]);
+export const logSoftmax = (x: Value): Value => make('LogSoftmax', [x]);
+export const toFloat = (x: Value): Value => make('ToFloat', [x]);
+export const where = (condition: Value, x: Value, y: Value): Value => make('Where', [condition, x, y]);
+export const reduceSum = (x: Value, axes: readonly number[]): Value => make('ReduceSum', [x], { axes });
+export const reduceMax = (x: Value, axes: readonly number[]): Value => make('ReduceMax', [x], { axes });
+export const reshape = (x: Value, shape: Shape): Value => make('Reshape', [x], { shape });
+export const transpose = (x: Value, permutation: readonly number[]): Value =>
+  make('Transpose', [x], { permutation });
+export const expand = (x: Value, shape: Shape): Value => make('Expand', [x], { shape });
+export const slice = (x: Value, axis: number, start: number, end: number): Value =>
+  make('Slice', [x], { axis, start, end });
+export const gather = (table: Value, indices: Value): Value => make('Gather', [table, indices]);
+export const scatterRows = (x: Value, indices: Value, rows: number): Value =>
+  make('ScatterRows', [x, indices], { rows });
+export const pick = (x: Value, indices: Value): Value => make('Pick', [x, indices]);
+export const unpick = (x: Value, indices: Value, columns: number): Value =>
+  make('Unpick', [x, indices], { columns });
+
+export function concat(parts: readonly Value[], axis: number): Value {
+  return parts.length === 1 ? parts[0] : make('Concat', parts, { axis });
+}
+
+export function matmul(
+  x: Value,
+  y: Value,
+  options: { transposeX?: boolean; transposeY?: boolean } = {},
+): Value {
+  return make('MatMul', [x, y], {
+    transposeX: options.transposeX ?? false,
+    transposeY: options.transposeY ?? false,
+  });
+}
+
+export function zeros(shape: Shape): Value {
+  return expand(scalar(0), shape);
+}
+
+/** Mean over `axes`, which stay as 1. */
+export function mean(x: Value, axes: readonly number[]): Value {
+  const sum = reduceSum(x, axes);
+  return mul(sum, scalar(sizeOf(sum.shape) / sizeOf(x.shape)));
+}
+
+/** Whole numbers. */
+export function integers(values: readonly number[]): Value {
+  return constant(BigInt64Array.from(values, BigInt), [values.length]);
+}

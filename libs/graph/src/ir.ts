@@ -1,0 +1,85 @@
+/**
+ * The tensor program: a directed acyclic graph of values with static shapes. Each value is the result of one row of the
+ * op table (`ops.ts`) or a leaf: an input or a constant. Building a value infers its shape, so a mistake shows where
+ * it is made. Nothing here runs anything; see `evaluate.ts`, `autodiff.ts` and `onnx.ts` for what reads a graph.
+ */
+import { InvalidArgument } from '@emotune/base';
+
+export type DType = 'float32' | 'int64' | 'bool';
+export type Shape = readonly number[];
+export type Attributes = Readonly<Record<string, number | readonly number[] | boolean | string>>;
+
+/** What ops are called; `ops` in ops.ts has one row for each. */
+export interface Value {
+  readonly op: string;
+  readonly inputs: readonly Value[];
+  readonly attributes: Attributes;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** Inputs: the name to feed. Constants: unset. */
+  readonly name?: string;
+  /** Constants: the elements, row-major. */
+  readonly data?: Float32Array | BigInt64Array | Uint8Array;
+}
+
+export function sizeOf(shape: Shape): number {
+  return shape.reduce((n, d) => n * d, 1);
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((d, i) => d === b[i]);
+}
+
+function checkShape(where: string, shape: Shape): void {
+  for (const d of shape) {
+    if (!Number.isSafeInteger(d) || d < 0)
+      throw InvalidArgument.at(where, `expected dimensions ≥ 0, got [${shape}]`);
+  }
+}
+
+/** A leaf that is fed at every run. */
+export function input(name: string, dtype: DType, shape: Shape): Value {
+  checkShape(name, shape);
+  return { op: 'Input', inputs: [], attributes: {}, dtype, shape, name };
+}
+
+/** A leaf with fixed elements; meant for small ones, they are stored in the model file. */
+export function constant(data: Float32Array | BigInt64Array | Uint8Array, shape: Shape): Value {
+  checkShape('constant', shape);
+  if (data.length !== sizeOf(shape)) {
+    throw InvalidArgument.at(
+      'constant',
+      `expected ${sizeOf(shape)} elements for [${shape}], got ${data.length}`,
+    );
+  }
+  const dtype = data instanceof Float32Array ? 'float32' : data instanceof BigInt64Array ? 'int64' : 'bool';
+  return { op: 'Constant', inputs: [], attributes: {}, dtype, shape, data };
+}
+
+/** A float32 scalar. */
+export function scalar(value: number): Value {
+  return constant(Float32Array.of(value), []);
+}
+
+/** Every value that the outputs need, inputs before users, in the order of creation along each path. */
+export function topological(outputs: readonly Value[]): Value[] {
+  const order: Value[] = [];
+  const done = new Set<Value>();
+  for (const output of outputs) {
+    const stack: { value: Value; next: number }[] = [{ value: output, next: 0 }];
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1];
+      if (done.has(top.value)) {
+        stack.pop();
+      } else if (top.next < top.value.inputs.length) {
+        const child = top.value.inputs[top.next++];
+        if (!done.has(child)) stack.push({ value: child, next: 0 });
+      } else {
+        done.add(top.value);
+        order.push(top.value);
+        stack.pop();
+      }
+    }
+  }
+  return order;
+}

@@ -1,0 +1,177 @@
+import { Rng } from '@emotune/base';
+import { describe, expect, it } from 'vitest';
+import { gradients } from './autodiff.js';
+import * as b from './build.js';
+import { evaluate } from './evaluate.js';
+import { type Shape, sizeOf, type Value } from './ir.js';
+import { type OpName, ops } from './ops.js';
+
+interface Case {
+  /** Shapes of the float inputs. */
+  readonly shapes: readonly Shape[];
+  readonly build: (inputs: Value[]) => Value;
+  /** Maps a uniform on (0, 1) to the input's domain; default is (−2, 2). */
+  readonly domain?: (u: number) => number;
+  /** The gradient of these inputs is checked; default all. */
+  readonly differentiate?: readonly number[];
+}
+
+const broadcast: readonly (readonly [Shape, Shape])[] = [
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  [[2, 3], [3]],
+  [[1], [2, 1, 3]],
+  [
+    [4, 1, 2],
+    [3, 1],
+  ],
+  [[], [2, 2]],
+  [
+    [0, 2],
+    [1, 2],
+  ],
+];
+const binary = (f: (x: Value, y: Value) => Value, domain?: Case['domain']): Case[] =>
+  broadcast.map(([x, y]) => ({ shapes: [x, y], build: ([p, q]) => f(p, q), ...(domain ? { domain } : {}) }));
+const unary = (f: (x: Value) => Value, domain?: Case['domain']): Case[] =>
+  ([[2, 3], [1], [], [0, 3]] as Shape[]).map((shape) => ({
+    shapes: [shape],
+    build: ([x]) => f(x),
+    ...(domain ? { domain } : {}),
+  }));
+const positive = (u: number) => 0.5 + 2 * u;
+// Away from the kink, where a central difference means nothing.
+const awayFromZero = (u: number) => (u < 0.5 ? -2 + 3 * u : 0.5 + 3 * (u - 0.5));
+
+/** Every op of the table, on shapes that include 0, 1 and broadcasting. `none` marks ops without a gradient. */
+const cases: Record<OpName, readonly Case[] | 'none'> = {
+  Add: binary(b.add),
+  Sub: binary(b.sub),
+  Mul: binary(b.mul),
+  Div: binary(b.div, positive),
+  Less: 'none',
+  ReduceMax: 'none',
+  ToFloat: 'none',
+  Neg: unary(b.neg),
+  Exp: unary(b.exp),
+  Log: unary(b.log, positive),
+  Sqrt: unary(b.sqrt, positive),
+  Cos: unary(b.cos),
+  Sin: unary(b.sin),
+  Tanh: unary(b.tanh),
+  Sigmoid: unary(b.sigmoid),
+  Relu: unary(b.relu, awayFromZero),
+  Where: broadcast.map(([x, y]) => ({
+    shapes: [x, y],
+    build: ([p, q]) =>
+      b.where(b.less(b.constant(Float32Array.of(0.1, -0.1, 0.2), [3, 1, 1, 1]), b.scalar(0)), p, q),
+  })),
+  ReduceSum: [
+    { shapes: [[2, 3, 4]], build: ([x]) => b.reduceSum(x, [-1]) },
+    { shapes: [[2, 3, 4]], build: ([x]) => b.reduceSum(x, [0, 2]) },
+    { shapes: [[0, 3]], build: ([x]) => b.reduceSum(x, [0]) },
+  ],
+  MatMul: [false, true].flatMap((transposeX) =>
+    [false, true].flatMap((transposeY): Case[] => {
+      const x = (...s: number[]): Shape => [...s, ...(transposeX ? [4, 3] : [3, 4])];
+      const y = (...s: number[]): Shape => [...s, ...(transposeY ? [2, 4] : [4, 2])];
+      return [
+        [x(), y()],
+        [x(2), y()],
+        [x(2, 1), y(1, 3)],
+        [x(1), y(2)],
+      ].map((shapes) => ({ shapes, build: ([p, q]) => b.matmul(p, q, { transposeX, transposeY }) }));
+    }),
+  ),
+  Reshape: [{ shapes: [[2, 6]], build: ([x]) => b.reshape(x, [3, 1, 4]) }],
+  Transpose: [{ shapes: [[2, 3, 4]], build: ([x]) => b.transpose(x, [2, 0, 1]) }],
+  Expand: [
+    { shapes: [[2, 1]], build: ([x]) => b.expand(x, [3, 2, 4]) },
+    { shapes: [[]], build: ([x]) => b.expand(x, [2]) },
+  ],
+  Slice: [
+    { shapes: [[4, 3]], build: ([x]) => b.slice(x, 0, 1, 3) },
+    { shapes: [[4, 3]], build: ([x]) => b.slice(x, -1, 0, 2) },
+    { shapes: [[4, 3]], build: ([x]) => b.slice(x, 1, 3, 3) },
+  ],
+  Concat: [
+    {
+      shapes: [
+        [2, 1],
+        [2, 3],
+        [2, 0],
+      ],
+      build: (parts) => b.concat(parts, 1),
+    },
+  ],
+  Gather: [{ shapes: [[4, 3]], build: ([x]) => b.gather(x, b.integers([2, 0, 2])) }],
+  ScatterRows: [{ shapes: [[3, 2]], build: ([x]) => b.scatterRows(x, b.integers([1, 1, 3]), 4) }],
+  Pick: [{ shapes: [[3, 4]], build: ([x]) => b.pick(x, b.integers([3, 0, 3])) }],
+  Unpick: [{ shapes: [[3, 1]], build: ([x]) => b.unpick(x, b.integers([3, 0, 3]), 4) }],
+  Softmax: unary(b.softmax).filter((c) => c.shapes[0].length > 0),
+  LogSoftmax: unary(b.logSoftmax).filter((c) => c.shapes[0].length > 0),
+};
+
+describe('every op has the gradient that central differences give', () => {
+  for (const [op, list] of Object.entries(cases)) {
+    if (list === 'none') {
+      it(`${op} has no gradient and says so`, () => {
+        expect('vjp' in ops[op as OpName]).toBe(false);
+      });
+      continue;
+    }
+    it.each(list.map((c, i) => [JSON.stringify(c.shapes), c, i] as const))(`${op} on %s`, (_, c, i) => {
+      const rng = Rng.of('ops', op, i);
+      const inputs = c.shapes.map((shape, n) => b.input(`x${n}`, 'float32', shape));
+      const value = c.build(inputs);
+      expect(value.op).toBe(op);
+      const weights = b.input('w', 'float32', value.shape);
+      const total = b.reshape(
+        b.reduceSum(
+          b.mul(value, weights),
+          value.shape.map((_, axis) => axis),
+        ),
+        [],
+      );
+      const random = (n: number, map: (u: number) => number) =>
+        Float64Array.from({ length: n }, () => map(rng.uniform()));
+      const feeds: Record<string, Float64Array> = { w: random(sizeOf(value.shape), (u) => 4 * u - 2) };
+      c.shapes.forEach((shape, n) => {
+        feeds[`x${n}`] = random(sizeOf(shape), c.domain ?? ((u) => 4 * u - 2));
+      });
+      const got = evaluate(gradients(total, inputs), feeds);
+      // Central differences in float64: truncation h² ≈ 1e-10 against rounding 1e-16/h ≈ 1e-11.
+      const h = 1e-5;
+      inputs.forEach((input, n) => {
+        expect(got[n].shape).toEqual(input.shape);
+        const x = feeds[input.name!];
+        x.forEach((at, k) => {
+          const f = (v: number) => {
+            x[k] = v;
+            return evaluate([total], feeds)[0].data[0];
+          };
+          const want = (f(at + h) - f(at - h)) / (2 * h);
+          x[k] = at;
+          expect(Math.abs(got[n].data[k] - want)).toBeLessThan(1e-7 * Math.max(1, Math.abs(want)));
+        });
+      });
+    });
+  }
+});
+
+describe('a mistake is named where it is made', () => {
+  const x = b.input('x', 'float32', [2, 3]);
+  it.each([
+    ['MatMul', () => b.matmul(x, x)],
+    ['Add', () => b.add(x, b.input('y', 'float32', [4]))],
+    ['Reshape', () => b.reshape(x, [5])],
+    ['Slice', () => b.slice(x, 0, 1, 9)],
+    ['Transpose', () => b.transpose(x, [0, 0])],
+    ['Concat', () => b.concat([x, b.input('y', 'float32', [3, 3])], 1)],
+    ['gradients', () => gradients(x, [x])],
+  ])('%s', (name, make) => {
+    expect(make).toThrow(new RegExp(`^${name}: expected`));
+  });
+});
