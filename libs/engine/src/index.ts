@@ -1,1 +1,2 @@
-export {};
+export { Executor, type Session } from './executor.js';
+export { bool, float32, type HostTensor, int64 } from './tensor.js';

@@ -1,6 +1,6 @@
 export { gradients } from './autodiff.js';
 export * as build from './build.js';
 export { evaluate } from './evaluate.js';
-export { type DType, type Shape, sizeOf, type Value } from './ir.js';
+export { type DType, type Shape, sameShape, sizeOf, type Value } from './ir.js';
 export { type OnnxModel, toOnnx } from './onnx.js';
 export { type OpName, ops } from './ops.js';

@@ -1,0 +1,120 @@
+import { Rng } from '@emotune/base';
+import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Executor } from './executor.js';
+import { float32, type HostTensor, int64 } from './tensor.js';
+
+let executor: Executor;
+beforeAll(() => {
+  executor = Executor.create({ threads: 1 });
+});
+afterAll(() => executor.close());
+
+function random(name: string, shape: readonly number[]): HostTensor {
+  const rng = Rng.of('executor', name);
+  return float32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => rng.uniform() * 2 - 1),
+  );
+}
+
+/** A little of everything: two layers of attention-like work and a loss over picked answers. */
+function program() {
+  const x = b.input('x', 'float32', [2, 4, 6]);
+  const w = b.input('w', 'float32', [6, 6]);
+  const table = b.input('table', 'float32', [5, 6]);
+  const ids = b.input('ids', 'int64', [3]);
+  const h = b.matmul(x, w, { transposeY: true });
+  const scores = b.where(
+    b.less(b.constant(Float32Array.of(0, 1, 0, 1), [4]), b.scalar(0.5)),
+    b.matmul(h, x, { transposeY: true }),
+    b.scalar(-1e9),
+  );
+  const mixed = b.matmul(b.softmax(scores), b.mul(h, b.sigmoid(h)));
+  const centred = b.sub(mixed, b.mean(mixed, [-1]));
+  const normed = b.div(centred, b.sqrt(b.add(b.mean(b.mul(centred, centred), [-1]), b.scalar(1e-5))));
+  const rows = b.gather(b.reshape(b.transpose(normed, [1, 0, 2]), [8, 6]), ids);
+  const logits = b.matmul(rows, table, { transposeY: true });
+  const nll = b.neg(b.pick(b.logSoftmax(logits), ids));
+  const loss = b.reshape(b.mean(nll, [0, 1]), []);
+  const parts = b.concat([b.slice(normed, 1, 0, 1), b.tanh(b.slice(normed, 1, 1, 4))], 1);
+  const extra = b.add(loss, b.reshape(b.mean(b.relu(b.exp(parts)), [0, 1, 2]), []));
+  return { x, w, table, loss: extra, logits };
+}
+
+describe('an executor', () => {
+  it('agrees with the float64 reference on values and gradients', async () => {
+    const { x, w, table, loss, logits } = program();
+    const [dx, dw, dtable] = gradients(loss, [x, w, table]);
+    const outputs: Record<string, Value> = { loss, logits, dx, dw, dtable };
+    const feeds = {
+      x: random('x', x.shape),
+      w: random('w', w.shape),
+      table: random('table', table.shape),
+      ids: int64([3], [4, 0, 4]),
+    };
+    const session = await executor.load(outputs);
+    const got = await executor.run(session, { feeds, fetch: Object.keys(outputs) });
+    const want = evaluate(
+      Object.values(outputs),
+      Object.fromEntries(
+        Object.entries(feeds).map(([name, t]) => [
+          name,
+          Array.from(t.data as ArrayLike<number | bigint>, Number),
+        ]),
+      ),
+    );
+    Object.keys(outputs).forEach((name, i) => {
+      expect(got[name].shape).toEqual(want[i].shape);
+      const largest = want[i].data.reduce((a, v) => Math.max(a, Math.abs(v)), 1);
+      // float32 against float64: a few hundred roundings of 6e-8 at most.
+      want[i].data.forEach((v, k) => {
+        expect(Math.abs((got[name].data as Float32Array)[k] - v)).toBeLessThan(2e-5 * largest);
+      });
+    });
+    await executor.release(session);
+  });
+
+  it('keeps state in slots from run to run', async () => {
+    const w = b.input('w', 'float32', [2]);
+    const session = await executor.load({ next: b.mul(w, b.scalar(2)) });
+    await executor.put('weights', float32([2], [1, 3]));
+    for (let step = 0; step < 3; step++) {
+      const result = await executor.run(session, {
+        feeds: {},
+        from: { w: 'weights' },
+        to: { next: 'weights' },
+        fetch: [],
+      });
+      expect(result).toEqual({});
+    }
+    expect((await executor.get('weights')).data).toEqual(Float32Array.of(8, 24));
+    await executor.drop('weights');
+    await expect(executor.get('weights')).rejects.toThrow('expected a slot that was filled, got "weights"');
+  });
+
+  it('names every input that is missing, unknown or misshapen', async () => {
+    const session = await executor.load({
+      y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),
+    });
+    const run = executor.run(session, {
+      feeds: { p: float32([3], [1, 2, 3]), r: float32([1], [1]) },
+      fetch: ['z'],
+    });
+    await expect(run).rejects.toMatchObject({
+      violations: [
+        { field: 'q', description: 'expected a tensor of [2], got nothing' },
+        { field: 'r', description: "expected one of the graph's inputs: p, q" },
+        { field: 'z', description: "expected one of the graph's outputs: y" },
+        { field: 'p', description: 'expected float32 [2], got float32 [3]' },
+      ],
+    });
+  });
+
+  it('refuses calls once it is closed', async () => {
+    const other = Executor.create();
+    await other.put('a', float32([1], [1]));
+    await other.close();
+    await expect(other.get('a')).rejects.toThrow('the executor is closed');
+  });
+});

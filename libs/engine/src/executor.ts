@@ -1,0 +1,141 @@
+/** Runs graphs on ONNX Runtime in a thread of their own. */
+import { Worker } from 'node:worker_threads';
+import { FailedPrecondition, Internal, InvalidArgument, ResourceExhausted } from '@emotune/base';
+import { type OnnxModel, sameShape, toOnnx, type Value } from '@emotune/graph';
+import type { HostTensor } from './tensor.js';
+import type { Reply, Request, RunIO } from './worker.js';
+
+/** A model loaded into an executor. */
+export interface Session {
+  readonly id: number;
+  readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+const outOfMemory = /bad_alloc|Failed to allocate memory|out of memory|AllocateRaw/i;
+
+/**
+ * One worker thread with its sessions and slots. Calls are answered in order. Tensors given to `put` and `feeds` are
+ * copied, so the caller keeps them.
+ */
+export class Executor {
+  private readonly waiting = new Map<number, Waiting>();
+  private nextId = 0;
+  private ended: Error | undefined;
+
+  private constructor(private readonly worker: Worker) {
+    worker.on('message', ({ id, value, error }: Reply) => {
+      const call = this.waiting.get(id);
+      this.waiting.delete(id);
+      if (error === undefined) call?.resolve(value);
+      else
+        call?.reject(
+          outOfMemory.test(error) ? new ResourceExhausted(`out of memory: ${error}`) : new Internal(error),
+        );
+    });
+    const fail = (error: Error) => {
+      this.ended ??= error;
+      for (const call of this.waiting.values()) call.reject(this.ended);
+      this.waiting.clear();
+    };
+    worker.on('error', (error) =>
+      fail(new Internal(`the executor failed: ${error.message}`, { cause: error })),
+    );
+    worker.on('exit', () => fail(new FailedPrecondition('the executor is closed')));
+  }
+
+  /** `threads`: of ONNX Runtime, at least 1. */
+  static create({ threads = 1 }: { threads?: number } = {}): Executor {
+    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads } });
+    worker.unref();
+    return new Executor(worker);
+  }
+
+  private call(request: Request): Promise<unknown> {
+    if (this.ended) return Promise.reject(this.ended);
+    const id = this.nextId++;
+    // Only a thread with work to do keeps the process alive.
+    this.worker.ref();
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, request });
+    }).finally(() => {
+      if (this.waiting.size === 0) this.worker.unref();
+    });
+  }
+
+  /** Compiles the graph with these outputs. */
+  async load(outputs: Readonly<Record<string, Value>>): Promise<Session> {
+    const model = toOnnx(outputs);
+    const id = (await this.call({ kind: 'load', model: model.bytes })) as number;
+    return { id, model: { inputs: model.inputs, outputs: model.outputs } };
+  }
+
+  async release(session: Session): Promise<void> {
+    await this.call({ kind: 'release', session: session.id });
+  }
+
+  /** Fills a slot. */
+  async put(slot: string, tensor: HostTensor): Promise<void> {
+    await this.call({ kind: 'put', slot, tensor });
+  }
+
+  /** A copy of what is in a slot. */
+  async get(slot: string): Promise<HostTensor> {
+    return (await this.call({ kind: 'get', slot })) as HostTensor;
+  }
+
+  async drop(slot: string): Promise<void> {
+    await this.call({ kind: 'drop', slot });
+  }
+
+  /**
+   * Runs a session once: inputs from `feeds` and from slots, outputs to slots and, for `fetch`, to the caller.
+   * @throws InvalidArgument naming an input that is missing, unknown or of the wrong shape; ResourceExhausted.
+   */
+  async run(session: Session, io: RunIO): Promise<Record<string, HostTensor>> {
+    const { inputs, outputs } = session.model;
+    const given = new Set([...Object.keys(io.feeds), ...Object.keys(io.from ?? {})]);
+    const violations = [
+      ...Object.keys(inputs)
+        .filter((name) => !given.has(name))
+        .map((name) => ({
+          field: name,
+          description: `expected a tensor of [${inputs[name].shape}], got nothing`,
+        })),
+      ...[...given]
+        .filter((name) => !(name in inputs))
+        .map((name) => ({
+          field: name,
+          description: `expected one of the graph's inputs: ${Object.keys(inputs).join(', ')}`,
+        })),
+      ...[...io.fetch, ...Object.keys(io.to ?? {})]
+        .filter((name) => !(name in outputs))
+        .map((name) => ({
+          field: name,
+          description: `expected one of the graph's outputs: ${Object.keys(outputs).join(', ')}`,
+        })),
+      ...Object.entries(io.feeds)
+        .filter(
+          ([name, t]) =>
+            name in inputs && (t.dtype !== inputs[name].dtype || !sameShape(t.shape, inputs[name].shape)),
+        )
+        .map(([name, t]) => ({
+          field: name,
+          description: `expected ${inputs[name].dtype} [${inputs[name].shape}], got ${t.dtype} [${t.shape}]`,
+        })),
+    ];
+    if (violations.length > 0) throw new InvalidArgument(violations);
+    return (await this.call({ kind: 'run', session: session.id, io })) as Record<string, HostTensor>;
+  }
+
+  /** Ends the thread; calls under way are refused. */
+  async close(): Promise<void> {
+    await this.worker.terminate();
+  }
+}

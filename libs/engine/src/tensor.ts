@@ -1,0 +1,37 @@
+/** Tensors on the host: what goes into and comes out of an executor. */
+import { InvalidArgument } from '@emotune/base';
+import { type DType, type Shape, sizeOf } from '@emotune/graph';
+
+export type TensorData = Float32Array | BigInt64Array | Uint8Array;
+
+export interface HostTensor {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** Row-major. Booleans are one byte each. */
+  readonly data: TensorData;
+}
+
+const arrays = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array } as const;
+
+/** @throws InvalidArgument when the elements do not fit the type and shape. */
+export function tensor(dtype: DType, shape: Shape, data: TensorData): HostTensor {
+  if (!(data instanceof arrays[dtype]) || data.length !== sizeOf(shape)) {
+    throw InvalidArgument.at(
+      'tensor',
+      `expected ${sizeOf(shape)} elements of ${dtype} for [${shape}], got ${data.length} in a ${data.constructor.name}`,
+    );
+  }
+  return { dtype, shape, data };
+}
+
+export function float32(shape: Shape, values: ArrayLike<number>): HostTensor {
+  return tensor('float32', shape, values instanceof Float32Array ? values : Float32Array.from(values));
+}
+
+export function int64(shape: Shape, values: Iterable<number>): HostTensor {
+  return tensor('int64', shape, BigInt64Array.from(values as Iterable<never>, BigInt));
+}
+
+export function bool(shape: Shape, values: Uint8Array): HostTensor {
+  return tensor('bool', shape, values);
+}

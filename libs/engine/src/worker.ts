@@ -1,0 +1,125 @@
+/**
+ * The thread in which sessions live. `session.run` blocks its thread, so only this one waits. Tensors that a run
+ * leaves behind stay here as slots: weights and optimizer state never cross to the caller unless asked for.
+ *
+ * Only erasable TypeScript here, and imports of types only from our own code: Node runs this file as it is.
+ */
+import { parentPort, type Transferable, workerData } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import type { HostTensor } from './tensor.js';
+
+export interface RunIO {
+  readonly feeds: Readonly<Record<string, HostTensor>>;
+  /** Graph input → slot to read it from. */
+  readonly from?: Readonly<Record<string, string>>;
+  /** Graph output → slot to leave it in. */
+  readonly to?: Readonly<Record<string, string>>;
+  /** Graph outputs to return. */
+  readonly fetch: readonly string[];
+}
+
+export type Request =
+  | { readonly kind: 'load'; readonly model: Uint8Array }
+  | { readonly kind: 'release'; readonly session: number }
+  | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
+  | { readonly kind: 'get'; readonly slot: string }
+  | { readonly kind: 'drop'; readonly slot: string }
+  | { readonly kind: 'run'; readonly session: number; readonly io: RunIO };
+
+export type Reply = { readonly id: number; readonly value?: unknown; readonly error?: string };
+
+const sessions = new Map<number, ort.InferenceSession>();
+const slots = new Map<string, ort.Tensor>();
+let nextSession = 0;
+
+function toOrt({ dtype, shape, data }: HostTensor): ort.Tensor {
+  return new ort.Tensor(dtype, data as never, [...shape]);
+}
+
+function toHost(tensor: ort.Tensor): HostTensor {
+  return {
+    dtype: tensor.type as HostTensor['dtype'],
+    shape: tensor.dims,
+    data: tensor.data as HostTensor['data'],
+  };
+}
+
+function slot(name: string): ort.Tensor {
+  const tensor = slots.get(name);
+  if (!tensor) throw new Error(`expected a slot that was filled, got "${name}"`);
+  return tensor;
+}
+
+async function handle(request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case 'load': {
+      const session = await ort.InferenceSession.create(request.model, {
+        executionProviders: ['cpu'],
+        intraOpNumThreads: workerData.threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        // Our node order is chosen for memory, and weights are used in both orientations: no rewriting, no packing.
+        graphOptimizationLevel: 'basic',
+        enableMemPattern: true,
+        logSeverityLevel: 3,
+        extra: {
+          optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
+          session: { intra_op: { allow_spinning: '0' }, set_denormal_as_zero: '1' },
+        },
+      } as ort.InferenceSession.SessionOptions);
+      sessions.set(nextSession, session);
+      return nextSession++;
+    }
+    case 'release':
+      await sessions.get(request.session)?.release();
+      sessions.delete(request.session);
+      return undefined;
+    case 'put':
+      slots.set(request.slot, toOrt(request.tensor));
+      return undefined;
+    case 'get': {
+      const { dtype, shape, data } = toHost(slot(request.slot));
+      return { dtype, shape, data: data.slice() };
+    }
+    case 'drop':
+      slots.delete(request.slot);
+      return undefined;
+    case 'run': {
+      const { feeds, from = {}, to = {}, fetch } = request.io;
+      const inputs: Record<string, ort.Tensor> = {};
+      for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor);
+      for (const [name, source] of Object.entries(from)) inputs[name] = slot(source);
+      const session = sessions.get(request.session);
+      if (!session) throw new Error(`expected a loaded session, got ${request.session}`);
+      const outputs = await session.run(inputs, [...new Set([...fetch, ...Object.keys(to)])]);
+      for (const [name, target] of Object.entries(to)) slots.set(target, outputs[name]);
+      return Object.fromEntries(fetch.map((name) => [name, toHost(outputs[name])]));
+    }
+  }
+}
+
+/** Buffers that the caller may own: those of results that no slot keeps. */
+function transferable(request: Request, value: unknown): Transferable[] {
+  if (request.kind === 'get') return [(value as HostTensor).data.buffer as ArrayBuffer];
+  if (request.kind !== 'run') return [];
+  const kept = new Set(Object.keys(request.io.to ?? {}));
+  return Object.entries(value as Record<string, HostTensor>)
+    .filter(([name]) => !kept.has(name))
+    .map(([, tensor]) => tensor.data.buffer as ArrayBuffer);
+}
+
+// Requests run one after another, in the order they came.
+let last: Promise<unknown> = Promise.resolve();
+parentPort!.on('message', ({ id, request }: { id: number; request: Request }) => {
+  last = last.then(async () => {
+    try {
+      const value = await handle(request);
+      parentPort!.postMessage({ id, value } satisfies Reply, transferable(request, value));
+    } catch (error) {
+      parentPort!.postMessage({
+        id,
+        error: error instanceof Error ? error.message : String(error),
+      } satisfies Reply);
+    }
+  });
+});
