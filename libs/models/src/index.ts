@@ -1,1 +1,16 @@
-export {};
+export { type ModelInputs, modelInputs } from './blocks.js';
+export { loadModel, type Model, saveModel } from './checkpoint.js';
+export { type Family, type ModelConfig, parseConfig } from './config.js';
+export { initialLora, type Lora } from './lora.js';
+export {
+  GraphWeights,
+  hiddenStates,
+  initialTensors,
+  logitsOf,
+  type Method,
+  trainableParameters,
+} from './model.js';
+export { modelParameters, type Parameter } from './parameters.js';
+export { type Adapter, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
+export { SafetensorsFile, writeSafetensors } from './safetensors.js';
+export { type AdamW, lossGraph, trainGraph, updateGraph } from './train-graph.js';

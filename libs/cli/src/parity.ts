@@ -1,0 +1,220 @@
+/**
+ * Compares a model of ours with what Hugging Face computed: logits, loss and every gradient of each case in a fixture
+ * folder (see CONTRIBUTING, "Parity"). A folder holds a checkpoint or a PEFT adapter beside its base model, and
+ * `case-*.safetensors` with inputs and results.
+ */
+import { access, readdir, readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { InvalidArgument } from '@emotune/base';
+import { bool, Executor, float32, type HostTensor, int64 } from '@emotune/engine';
+import {
+  GraphWeights,
+  hiddenStates,
+  loadAdapter,
+  loadModel,
+  logitsOf,
+  type Method,
+  type ModelConfig,
+  modelInputs,
+  SafetensorsFile,
+  trainGraph,
+} from '@emotune/models';
+
+/** Logits absolute where attended; loss absolute; each gradient relative to its largest entry. As the fixtures' README names them. */
+export const tolerance = { logits: 1e-4, loss: 1e-5, gradient: 1e-3 };
+
+export interface CaseResult {
+  readonly name: string;
+  /** Largest absolute deviations. */
+  readonly logits: number;
+  readonly loss: number;
+  /** Largest deviation over the largest entry, by parameter, worst first. */
+  readonly gradients: readonly {
+    readonly name: string;
+    readonly absolute: number;
+    readonly relative: number;
+  }[];
+  readonly ok: boolean;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+interface Folder {
+  readonly config: ModelConfig;
+  readonly method: Method;
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+  /** Name of a gradient in the fixture → our parameter. */
+  readonly parameterOf: (name: string) => string;
+}
+
+async function load(dir: string): Promise<Folder> {
+  if (!(await exists(join(dir, 'adapter_config.json')))) {
+    const { config, tensors } = await loadModel(dir);
+    return { config, method: { name: 'full' }, tensors, parameterOf: (name) => name };
+  }
+  const { base_model_name_or_path: base } = JSON.parse(
+    await readFile(join(dir, 'adapter_config.json'), 'utf8'),
+  );
+  const model = await loadModel(resolve(dir, base));
+  const { lora, tensors } = await loadAdapter(dir, model.config);
+  return {
+    config: model.config,
+    method: { name: 'lora', ...lora },
+    tensors: new Map([...model.tensors, ...tensors]),
+    parameterOf: (name) => name.replace(/^base_model\.model\./, '').replace('.default.', '.'),
+  };
+}
+
+/** Positions that Hugging Face gives when none are passed: LLaMA counts every token, the others only attended ones. */
+function positionsOf(
+  family: ModelConfig['family'],
+  attended: Uint8Array,
+  batch: number,
+  sequence: number,
+): number[] {
+  return Array.from({ length: batch }, (_, row) => {
+    let seen = 0;
+    return Array.from({ length: sequence }, (_, t) => {
+      if (family === 'llama') return t;
+      const here = attended[row * sequence + t];
+      seen += here;
+      // OPT puts padding at position −1, BLOOM at 0.
+      return here ? seen - 1 : family === 'opt' ? -1 : 0;
+    });
+  }).flat();
+}
+
+async function runCase(
+  executor: Executor,
+  { config, method, parameterOf }: Folder,
+  path: string,
+): Promise<CaseResult> {
+  const file = await SafetensorsFile.open(path);
+  try {
+    const ids = await file.int64('input_ids');
+    const [B, T] = ids.shape;
+    const attended = Uint8Array.from((await file.int64('attention_mask')).data, Number);
+    const labels = Array.from((await file.int64('labels')).data, Number);
+    const mask = new Uint8Array(B * T * T);
+    for (let row = 0; row < B; row++) {
+      for (let q = 0; q < T; q++)
+        for (let k = 0; k <= q; k++) mask[(row * T + q) * T + k] = attended[row * T + k];
+    }
+    const inputs = {
+      input_ids: { dtype: 'int64' as const, shape: ids.shape, data: ids.data },
+      positions: int64([B, T], positionsOf(config.family, attended, B, T)),
+      mask: bool([B, 1, T, T], mask),
+    };
+    // The label of the next token is asked of the present one.
+    const answers = labels.flatMap((label, i) =>
+      i % T > 0 && label >= 0 ? [{ index: i - 1, target: label }] : [],
+    );
+    const n = answers.length;
+    const weights = new GraphWeights(config, method);
+    const logitsSession = await executor.load({
+      logits: logitsOf(config, weights, hiddenStates(config, weights, modelInputs(B, T))),
+    });
+    const stepSession = await executor.load(
+      trainGraph(config, method, { batch: B, sequence: T, answers: n }),
+    );
+    const slots = (names: readonly string[]) =>
+      Object.fromEntries(names.filter((name) => !(name in inputs)).map((name) => [name, name]));
+    const { logits } = await executor.run(logitsSession, {
+      feeds: inputs,
+      from: slots([...weights.values.keys()]),
+      fetch: ['logits'],
+    });
+    const step = await executor.run(stepSession, {
+      feeds: {
+        ...inputs,
+        answer_index: int64(
+          [n],
+          answers.map((a) => a.index),
+        ),
+        answer_target: int64(
+          [n],
+          answers.map((a) => a.target),
+        ),
+        answer_weight: float32([n], new Float32Array(n).fill(1 / n)),
+      },
+      from: slots(Object.keys(stepSession.model.inputs).filter((name) => !name.startsWith('answer_'))),
+      fetch: Object.keys(stepSession.model.outputs).filter((name) => name !== 'nll'),
+    });
+    await executor.release(logitsSession);
+    await executor.release(stepSession);
+
+    const want = await file.float32('logits');
+    let worst = 0;
+    for (let i = 0; i < want.data.length; i++) {
+      if (attended[Math.floor(i / config.vocabSize)])
+        worst = Math.max(worst, Math.abs(want.data[i] - (logits.data as Float32Array)[i]));
+    }
+    const loss = Math.abs((await file.float32('loss')).data[0] - (step['loss'].data as Float32Array)[0]);
+    const gradients = [];
+    for (const name of file.entries.keys()) {
+      if (!name.startsWith('grad.')) continue;
+      const reference = (await file.float32(name)).data;
+      const ours = step[`grad.${parameterOf(name.slice('grad.'.length))}`]?.data as Float32Array | undefined;
+      let absolute = ours?.length === reference.length ? 0 : Number.POSITIVE_INFINITY;
+      let largest = 0;
+      reference.forEach((value, i) => {
+        largest = Math.max(largest, Math.abs(value));
+        if (ours) absolute = Math.max(absolute, Math.abs(value - ours[i]));
+      });
+      // A gradient that is 0 but for rounding (a key's bias) has no scale of its own.
+      gradients.push({
+        name: name.slice('grad.'.length),
+        absolute,
+        relative: largest < 1e-6 ? (absolute < 1e-6 ? 0 : absolute) : absolute / largest,
+      });
+    }
+    gradients.sort((p, q) => q.relative - p.relative);
+    const ok =
+      worst <= tolerance.logits &&
+      loss <= tolerance.loss &&
+      gradients.length > 0 &&
+      gradients[0].relative <= tolerance.gradient;
+    return { name: basename(path, '.safetensors'), logits: worst, loss, gradients, ok };
+  } finally {
+    await file.close();
+  }
+}
+
+const number = (x: number) => x.toExponential(1).padStart(8);
+
+/** The folder's results as lines for people, and whether all are within the tolerance. */
+export async function parityReport(dir: string): Promise<{ ok: boolean; lines: string[] }> {
+  try {
+    const results = await runParity(dir);
+    const lines = results.map(({ name, logits, loss, gradients, ok }) => {
+      const label = `${basename(dir)}/${name.replace('case-', '')}`.padEnd(42);
+      const absolute = Math.max(...gradients.map((g) => g.absolute));
+      const [worst] = gradients;
+      return `${ok ? '✓' : '✗'} ${label} ${number(logits)} ${number(loss)} ${number(absolute)} ${number(worst.relative)} ${worst.name}`;
+    });
+    return { ok: results.every((result) => result.ok), lines };
+  } catch (error) {
+    return { ok: false, lines: [`✗ ${basename(dir).padEnd(42)} ${(error as Error).message}`] };
+  }
+}
+
+/** Runs every case of a folder. @throws InvalidArgument naming what the folder needs that is not supported. */
+export async function runParity(dir: string): Promise<CaseResult[]> {
+  const folder = await load(dir);
+  const executor = Executor.create();
+  try {
+    for (const [name, tensor] of folder.tensors) await executor.put(name, tensor);
+    const cases = (await readdir(dir)).filter((name) => /^case-.*\.safetensors$/.test(name)).sort();
+    if (cases.length === 0) throw InvalidArgument.at(dir, 'expected case-*.safetensors, got none');
+    const results: CaseResult[] = [];
+    for (const name of cases) results.push(await runCase(executor, folder, join(dir, name)));
+    return results;
+  } finally {
+    await executor.close();
+  }
+}

@@ -1,0 +1,39 @@
+/** BLOOM (Le Scao et al. 2022): ALiBi (Press et al. 2022), normalised embeddings, query, key and value interleaved by head. */
+import { build as b, type Value } from '@emotune/graph';
+import { attention, embed, geluTanh, layerNorm, type ModelInputs, type Weights } from './blocks.js';
+import type { BloomConfig } from './config.js';
+
+const biased = { bias: true };
+
+/** One slope per head: a geometric sequence; head counts that are no power of two take every other one of the next. */
+export function alibiSlopes(heads: number): Float32Array {
+  const power = 2 ** Math.floor(Math.log2(heads));
+  const slope = (n: number, i: number) => 2 ** (-(8 / n) * i);
+  return Float32Array.from({ length: heads }, (_, i) =>
+    i < power ? slope(power, i + 1) : slope(2 * power, 2 * (i - power) + 1),
+  );
+}
+
+/** The last hidden states [N, H]. */
+export function bloom(config: BloomConfig, weights: Weights, { ids, positions, mask }: ModelInputs): Value {
+  const [B, T] = ids.shape;
+  const { heads, hiddenSize: H, normEpsilon } = config;
+  // slope · position of the key; what depends on the query alone cancels in the softmax.
+  const slopes = b.constant(alibiSlopes(heads), [1, heads, 1, 1]);
+  const alibi = b.mul(slopes, b.toFloat(b.reshape(positions, [B, 1, 1, T])));
+  const table = weights.get('transformer.word_embeddings.weight');
+  let x = layerNorm(weights, embed(table, ids), 'transformer.word_embeddings_layernorm', normEpsilon);
+  for (let i = 0; i < config.layers; i++) {
+    const at = `transformer.h.${i}`;
+    const h = layerNorm(weights, x, `${at}.input_layernorm`, normEpsilon);
+    const fused = weights.linear(h, `${at}.self_attention.query_key_value`, biased);
+    const parts = b.transpose(b.reshape(fused, [B, T, heads, 3, H / heads]), [3, 0, 2, 1, 4]);
+    const part = (n: number) => b.reshape(b.slice(parts, 0, n, n + 1), [B, heads, T, H / heads]);
+    const mixed = attention(part(0), part(1), part(2), mask, alibi);
+    x = b.add(x, weights.linear(mixed, `${at}.self_attention.dense`, biased));
+    const m = layerNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
+    const up = geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));
+    x = b.add(x, weights.linear(up, `${at}.mlp.dense_4h_to_h`, biased));
+  }
+  return layerNorm(weights, x, 'transformer.ln_f', normEpsilon);
+}

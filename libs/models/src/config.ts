@@ -1,0 +1,342 @@
+/**
+ * What a model is: one of three families with its sizes, read from a Hugging Face `config.json`. Every field of the
+ * file is either understood, known to change nothing here, or refused by name.
+ */
+import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { z } from 'zod';
+
+/** How rotary frequencies are stretched beyond the trained length. */
+export type RopeScaling =
+  | { readonly type: 'linear' | 'dynamic'; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalMaxPositions: number;
+    };
+
+interface Common {
+  readonly vocabSize: number;
+  /** H, the width of the residual stream. */
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly tieEmbeddings: boolean;
+  readonly bosTokenId: number | null;
+  readonly eosTokenId: number | null;
+  readonly padTokenId: number | null;
+}
+
+export interface LlamaConfig extends Common {
+  readonly family: 'llama';
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly intermediateSize: number;
+  readonly maxPositions: number;
+  readonly normEpsilon: number;
+  readonly ropeTheta: number;
+  readonly ropeScaling: RopeScaling | null;
+  readonly attentionBias: boolean;
+  readonly mlpBias: boolean;
+}
+
+export interface OptConfig extends Common {
+  readonly family: 'opt';
+  readonly intermediateSize: number;
+  readonly maxPositions: number;
+  /** Pre-LN; opt-350m is post-LN. */
+  readonly normBefore: boolean;
+  /** Width of the embedding table; where it differs from H there are projections in and out. */
+  readonly embeddingSize: number;
+}
+
+export interface BloomConfig extends Common {
+  readonly family: 'bloom';
+  readonly normEpsilon: number;
+}
+
+export type ModelConfig = LlamaConfig | OptConfig | BloomConfig;
+export type Family = ModelConfig['family'];
+
+/** Fields that change nothing in what we compute: bookkeeping, initialisation, and dropout, which training here sets itself. */
+const inert = new Set(
+  `architectures model_type torch_dtype dtype transformers_version use_cache initializer_range init_std _name_or_path
+  attention_dropout hidden_dropout dropout activation_dropout layerdrop pretraining_tp slow_but_exact prefix unk_token_id
+  seq_length offset_alibi masked_softmax_fusion bias_dropout_fusion skip_bias_add skip_bias_add_qkv attention_softmax_in_fp32
+  n_inner num_attention_heads_old output_attentions return_dict is_llama_config rope_interleaved`
+    .trim()
+    .split(/\s+/),
+);
+
+const size = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 31);
+const token = z
+  .union([z.number().int().min(0), z.array(z.number().int()).transform((ids) => ids[0])])
+  .nullish();
+const common = {
+  vocab_size: size,
+  hidden_size: size,
+  tie_word_embeddings: z.boolean().optional(),
+  bos_token_id: token,
+  eos_token_id: token,
+  pad_token_id: token,
+};
+
+const rope = z.looseObject({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().positive().optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: size.optional(),
+});
+
+const llama = z.object({
+  ...common,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  num_key_value_heads: size.optional(),
+  head_dim: size.nullish(),
+  intermediate_size: size,
+  max_position_embeddings: size.default(2048),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  hidden_act: z.literal('silu').default('silu'),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  rope_theta: z.number().positive().default(10000),
+  rope_scaling: rope.nullish(),
+  rope_parameters: rope.nullish(),
+});
+
+const opt = z.object({
+  ...common,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  ffn_dim: size,
+  max_position_embeddings: size.default(2048),
+  do_layer_norm_before: z.boolean().default(true),
+  word_embed_proj_dim: size.nullish(),
+  activation_function: z.literal('relu').default('relu'),
+  enable_bias: z.literal(true).default(true),
+  layer_norm_elementwise_affine: z.literal(true).default(true),
+  _remove_final_layer_norm: z.literal(false).default(false),
+});
+
+const bloom = z.object({
+  ...common,
+  hidden_size: size.optional(),
+  n_embed: size.optional(),
+  n_layer: size.optional(),
+  num_hidden_layers: size.optional(),
+  n_head: size.optional(),
+  num_attention_heads: size.optional(),
+  layer_norm_epsilon: z.number().positive().default(1e-5),
+  apply_residual_connection_post_layernorm: z.literal(false).default(false),
+});
+
+const schemas = { llama, opt, bloom } as const;
+
+function scalingOf(raw: z.infer<typeof rope> | null | undefined, maxPositions: number): RopeScaling | null {
+  const type = raw?.rope_type ?? raw?.type ?? 'default';
+  if (!raw || type === 'default') return null;
+  if (type === 'linear' || type === 'dynamic') return { type, factor: raw.factor ?? 1 };
+  if (type === 'llama3') {
+    return {
+      type,
+      factor: raw.factor ?? 8,
+      lowFrequencyFactor: raw.low_freq_factor ?? 1,
+      highFrequencyFactor: raw.high_freq_factor ?? 4,
+      originalMaxPositions: raw.original_max_position_embeddings ?? maxPositions,
+    };
+  }
+  throw InvalidArgument.at(
+    'rope_scaling.rope_type',
+    `expected default, linear, dynamic or llama3, got ${show(type)}`,
+  );
+}
+
+/**
+ * @throws InvalidArgument naming every field that is missing, wrong, or not supported.
+ */
+export function parseConfig(json: unknown): ModelConfig {
+  const raw = (json ?? {}) as Record<string, unknown>;
+  const family = raw['model_type'];
+  if (family !== 'llama' && family !== 'opt' && family !== 'bloom') {
+    throw InvalidArgument.at('model_type', `expected llama, opt or bloom, got ${show(family)}`);
+  }
+  const schema = schemas[family];
+  const violations: Violation[] = Object.keys(raw)
+    .filter((key) => !(key in schema.shape) && !inert.has(key))
+    .map((key) => ({
+      field: key,
+      description: `expected a field that ${family} models here support, got ${show(raw[key])}`,
+    }));
+  const parsed = schema.safeParse(raw);
+  for (const issue of parsed.error?.issues ?? []) {
+    const field = issue.path.join('.');
+    violations.push({
+      field,
+      description: `${issue.message.replace(/^Invalid input: /, '')}, got ${show(raw[String(issue.path[0])])}`,
+    });
+  }
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  const tokens = (c: { bos_token_id?: unknown; eos_token_id?: unknown; pad_token_id?: unknown }) => ({
+    bosTokenId: (c.bos_token_id ?? null) as number | null,
+    eosTokenId: (c.eos_token_id ?? null) as number | null,
+    padTokenId: (c.pad_token_id ?? null) as number | null,
+  });
+  const config = ((): ModelConfig => {
+    if (family === 'llama') {
+      const c = llama.parse(raw);
+      const heads = c.num_attention_heads;
+      const scaling = c.rope_parameters ?? c.rope_scaling;
+      return {
+        family,
+        vocabSize: c.vocab_size,
+        hiddenSize: c.hidden_size,
+        layers: c.num_hidden_layers,
+        heads,
+        kvHeads: c.num_key_value_heads ?? heads,
+        headDim: c.head_dim ?? c.hidden_size / heads,
+        intermediateSize: c.intermediate_size,
+        maxPositions: c.max_position_embeddings,
+        normEpsilon: c.rms_norm_eps,
+        ropeTheta: scaling?.rope_theta ?? c.rope_theta,
+        ropeScaling: scalingOf(scaling, c.max_position_embeddings),
+        attentionBias: c.attention_bias,
+        mlpBias: c.mlp_bias,
+        tieEmbeddings: c.tie_word_embeddings ?? false,
+        ...tokens(c),
+      };
+    }
+    if (family === 'opt') {
+      const c = opt.parse(raw);
+      return {
+        family,
+        vocabSize: c.vocab_size,
+        hiddenSize: c.hidden_size,
+        layers: c.num_hidden_layers,
+        heads: c.num_attention_heads,
+        intermediateSize: c.ffn_dim,
+        maxPositions: c.max_position_embeddings,
+        normBefore: c.do_layer_norm_before,
+        embeddingSize: c.word_embed_proj_dim ?? c.hidden_size,
+        tieEmbeddings: c.tie_word_embeddings ?? true,
+        ...tokens(c),
+      };
+    }
+    const c = bloom.parse(raw);
+    const required = (name: string, ...values: (number | undefined)[]): number => {
+      const found = values.find((value) => value !== undefined);
+      if (found === undefined) throw InvalidArgument.at(name, 'expected an integer, got nothing');
+      return found;
+    };
+    return {
+      family,
+      vocabSize: c.vocab_size,
+      hiddenSize: required('hidden_size', c.hidden_size, c.n_embed),
+      layers: required('n_layer', c.n_layer, c.num_hidden_layers),
+      heads: required('n_head', c.n_head, c.num_attention_heads),
+      normEpsilon: c.layer_norm_epsilon,
+      tieEmbeddings: c.tie_word_embeddings ?? true,
+      ...tokens(c),
+    };
+  })();
+  checkSizes(config);
+  return config;
+}
+
+function checkSizes(config: ModelConfig): void {
+  const width = config.family === 'llama' ? config.headDim : config.hiddenSize / config.heads;
+  if (!Number.isInteger(width)) {
+    throw InvalidArgument.at(
+      'hidden_size',
+      `expected a multiple of the ${config.heads} heads, got ${config.hiddenSize}`,
+    );
+  }
+  if (config.family === 'llama' && config.heads % config.kvHeads !== 0) {
+    throw InvalidArgument.at(
+      'num_key_value_heads',
+      `expected a divisor of the ${config.heads} heads, got ${config.kvHeads}`,
+    );
+  }
+  if (config.family === 'llama' && config.headDim % 2 !== 0) {
+    throw InvalidArgument.at(
+      'head_dim',
+      `expected an even number for rotary positions, got ${config.headDim}`,
+    );
+  }
+}
+
+/** The `config.json` that transformers loads the model with. */
+export function toHuggingFaceConfig(config: ModelConfig): Record<string, unknown> {
+  const shared = {
+    model_type: config.family,
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    tie_word_embeddings: config.tieEmbeddings,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: config.eosTokenId,
+    pad_token_id: config.padTokenId,
+  };
+  if (config.family === 'llama') {
+    const { ropeScaling: s } = config;
+    return {
+      architectures: ['LlamaForCausalLM'],
+      ...shared,
+      num_hidden_layers: config.layers,
+      num_attention_heads: config.heads,
+      num_key_value_heads: config.kvHeads,
+      head_dim: config.headDim,
+      intermediate_size: config.intermediateSize,
+      max_position_embeddings: config.maxPositions,
+      rms_norm_eps: config.normEpsilon,
+      hidden_act: 'silu',
+      attention_bias: config.attentionBias,
+      mlp_bias: config.mlpBias,
+      rope_theta: config.ropeTheta,
+      ...(s === null
+        ? {}
+        : {
+            rope_scaling: {
+              rope_type: s.type,
+              factor: s.factor,
+              ...(s.type === 'llama3'
+                ? {
+                    low_freq_factor: s.lowFrequencyFactor,
+                    high_freq_factor: s.highFrequencyFactor,
+                    original_max_position_embeddings: s.originalMaxPositions,
+                  }
+                : {}),
+            },
+          }),
+    };
+  }
+  if (config.family === 'opt') {
+    return {
+      architectures: ['OPTForCausalLM'],
+      ...shared,
+      num_hidden_layers: config.layers,
+      num_attention_heads: config.heads,
+      ffn_dim: config.intermediateSize,
+      max_position_embeddings: config.maxPositions,
+      do_layer_norm_before: config.normBefore,
+      word_embed_proj_dim: config.embeddingSize,
+      activation_function: 'relu',
+      dropout: 0,
+    };
+  }
+  return {
+    architectures: ['BloomForCausalLM'],
+    ...shared,
+    n_layer: config.layers,
+    n_head: config.heads,
+    layer_norm_epsilon: config.normEpsilon,
+    apply_residual_connection_post_layernorm: false,
+  };
+}

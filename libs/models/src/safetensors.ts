@@ -1,0 +1,281 @@
+/**
+ * safetensors: an 8-byte little-endian header length, a JSON header, the tensors' bytes. Headers are checked before
+ * anything is allocated by them; files are written under a temporary name and renamed when they are whole.
+ */
+import { open, rename, rm } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { InvalidArgument, NotFound, show } from '@emotune/base';
+import type { Shape } from '@emotune/graph';
+import { z } from 'zod';
+
+export type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+const bytesPer: Record<StoredType, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** As in the reference implementation: a larger header is an attack or a mistake. */
+const largestHeader = 100_000_000;
+
+export interface TensorEntry {
+  readonly dtype: StoredType;
+  readonly shape: Shape;
+  /** Byte range in the file. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+const entry = z.strictObject({
+  dtype: z.enum(Object.keys(bytesPer) as [StoredType, ...StoredType[]]),
+  shape: z.array(z.number().int().min(0)),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+
+function wrong(file: string, field: string, description: string): InvalidArgument {
+  return InvalidArgument.at(`${basename(file)}${field ? `: ${field}` : ''}`, description);
+}
+
+/** Checks a header's JSON against the size of the file. */
+export function parseHeader(
+  json: string,
+  headerBytes: number,
+  fileBytes: number,
+  file: string,
+): Map<string, TensorEntry> {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(json);
+  } catch (cause) {
+    throw InvalidArgument.at(
+      basename(file),
+      'expected a JSON header, got other bytes: the file is not safetensors, or damaged',
+      { cause },
+    );
+  }
+  if (raw === null || typeof raw !== 'object' || Array.isArray(raw))
+    throw wrong(file, '', `expected a header of tensors, got ${show(raw)}`);
+  const start = 8 + headerBytes;
+  const entries = new Map<string, TensorEntry>();
+  for (const [name, value] of Object.entries(raw)) {
+    if (name === '__metadata__') continue;
+    const parsed = entry.safeParse(value);
+    if (!parsed.success)
+      throw wrong(file, name, `expected dtype, shape and data_offsets, got ${show(value)}`);
+    const { dtype, shape, data_offsets: offsets } = parsed.data;
+    const bytes = shape.reduce((n, d) => n * d, bytesPer[dtype]);
+    if (!Number.isSafeInteger(bytes) || offsets[1] - offsets[0] !== bytes) {
+      throw wrong(
+        file,
+        name,
+        `expected ${bytes} bytes for ${dtype} [${shape}], got offsets ${offsets[0]}..${offsets[1]}`,
+      );
+    }
+    if (start + offsets[1] > fileBytes)
+      throw wrong(
+        file,
+        name,
+        `expected offsets within ${fileBytes - start} bytes, got ${offsets[1]}: the file is cut short`,
+      );
+    entries.set(name, { dtype, shape, begin: start + offsets[0], end: start + offsets[1] });
+  }
+  const sorted = [...entries].sort(([, p], [, q]) => p.begin - q.begin || p.end - q.end);
+  for (let i = 1; i < sorted.length; i++) {
+    if (sorted[i][1].begin < sorted[i - 1][1].end)
+      throw wrong(
+        file,
+        sorted[i][0],
+        `expected bytes of its own, got a range that overlaps ${sorted[i - 1][0]}`,
+      );
+  }
+  return entries;
+}
+
+const half = new Float32Array(65536);
+let halfReady = false;
+
+/** Every float16 as float32, made once. */
+function halfTable(): Float32Array {
+  if (halfReady) return half;
+  for (let bits = 0; bits < 65536; bits++) {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    half[bits] =
+      exponent === 0
+        ? sign * fraction * 2 ** -24
+        : exponent === 31
+          ? fraction
+            ? Number.NaN
+            : sign * Number.POSITIVE_INFINITY
+          : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  halfReady = true;
+  return half;
+}
+
+function toFloat32(bytes: Uint8Array, dtype: StoredType, what: () => InvalidArgument): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes;
+  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, byteLength / 4);
+  if (dtype === 'F16') {
+    const table = halfTable();
+    return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (bits) => table[bits]);
+  }
+  if (dtype === 'BF16') {
+    const out = new Uint32Array(byteLength / 2);
+    new Uint16Array(buffer, byteOffset, out.length).forEach((bits, i) => {
+      out[i] = bits << 16;
+    });
+    return new Float32Array(out.buffer);
+  }
+  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
+  throw what();
+}
+
+/** An open file: the header is read, tensors are read when asked for. Close it. */
+export class SafetensorsFile {
+  private constructor(
+    readonly path: string,
+    readonly entries: ReadonlyMap<string, TensorEntry>,
+    private readonly handle: Awaited<ReturnType<typeof open>>,
+  ) {}
+
+  /** @throws NotFound; InvalidArgument naming what is wrong with the header. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const handle = await open(path).catch((cause) => {
+      throw new NotFound(`expected a safetensors file, got ${path} (${cause.code ?? cause.message})`, {
+        cause,
+      });
+    });
+    try {
+      const { size } = await handle.stat();
+      const head = Buffer.alloc(8);
+      if (size < 8 || (await handle.read(head, 0, 8, 0)).bytesRead < 8)
+        throw wrong(path, '', `expected at least 8 bytes, got ${size}`);
+      const length = head.readBigUInt64LE();
+      if (length > BigInt(Math.min(largestHeader, size - 8))) {
+        throw wrong(
+          path,
+          '',
+          `expected a header of at most ${Math.min(largestHeader, size - 8)} bytes, got ${length}`,
+        );
+      }
+      const header = Buffer.alloc(Number(length));
+      await handle.read(header, 0, header.length, 8);
+      return new SafetensorsFile(
+        path,
+        parseHeader(header.toString('utf8'), header.length, size, path),
+        handle,
+      );
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  private async bytes(name: string): Promise<{ entry: TensorEntry; bytes: Uint8Array }> {
+    const found = this.entries.get(name);
+    if (!found) throw wrong(this.path, name, 'expected a tensor of that name, got none');
+    const bytes = new Uint8Array(found.end - found.begin);
+    let done = 0;
+    while (done < bytes.length) {
+      const { bytesRead } = await this.handle.read(bytes, done, bytes.length - done, found.begin + done);
+      if (bytesRead === 0) throw wrong(this.path, name, 'expected more bytes, got the end of the file');
+      done += bytesRead;
+    }
+    return { entry: found, bytes };
+  }
+
+  /** A tensor as float32. @throws InvalidArgument when it holds integers. */
+  async float32(name: string): Promise<{ shape: Shape; data: Float32Array }> {
+    const { entry: found, bytes } = await this.bytes(name);
+    const data = toFloat32(bytes, found.dtype, () =>
+      wrong(this.path, name, `expected floating point, got ${found.dtype}`),
+    );
+    return { shape: found.shape, data };
+  }
+
+  /** A tensor of I64. */
+  async int64(name: string): Promise<{ shape: Shape; data: BigInt64Array }> {
+    const { entry: found, bytes } = await this.bytes(name);
+    if (found.dtype !== 'I64') throw wrong(this.path, name, `expected I64, got ${found.dtype}`);
+    return { shape: found.shape, data: new BigInt64Array(bytes.buffer) };
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+/** Float32 to the nearest float16, ties to even (the platform's conversion). */
+function toHalf(data: Float32Array): Uint16Array {
+  const out = new Uint16Array(data.length);
+  const bits = new Uint32Array(1);
+  const value = new Float32Array(bits.buffer);
+  for (let i = 0; i < data.length; i++) {
+    value[0] = data[i];
+    const b = bits[0];
+    const sign = (b >>> 16) & 0x8000;
+    const exponent = (b >>> 23) & 255;
+    const fraction = b & 0x7fffff;
+    if (exponent === 255) out[i] = sign | 0x7c00 | (fraction ? 0x200 : 0);
+    else {
+      // |x| as a multiple of the spacing of float16 at its size; at least 2⁻²⁴.
+      const magnitude = Math.abs(data[i]);
+      const e = Math.max(-14, Math.min(16, exponent - 127));
+      const units = magnitude / 2 ** (e - 10);
+      const floor = Math.floor(units);
+      const rest = units - floor;
+      const rounded = floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
+      const code = e === -14 && rounded < 1024 ? rounded : ((e + 15) << 10) + (rounded - 1024);
+      out[i] = sign | Math.min(0x7c00, code);
+    }
+  }
+  return out;
+}
+
+/** Writes float tensors. F16 rounds to nearest. The file appears whole or not at all. */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>,
+  options: { dtype: 'F32' | 'F16'; metadata?: Record<string, string> } = { dtype: 'F32' },
+): Promise<void> {
+  const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...options.metadata } };
+  let offset = 0;
+  for (const [name, { shape, data }] of tensors) {
+    const bytes = data.length * bytesPer[options.dtype];
+    header[name] = { dtype: options.dtype, shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
+  }
+  const json = JSON.stringify(header);
+  const padded = Buffer.from(
+    json.padEnd(Math.ceil(Buffer.byteLength(json) / 8) * 8 - Buffer.byteLength(json) + json.length, ' '),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  const temporary = `${path}.${process.pid}.tmp`;
+  const handle = await open(temporary, 'w');
+  try {
+    await handle.write(length);
+    await handle.write(padded);
+    for (const { data } of tensors.values()) {
+      const stored = options.dtype === 'F16' ? toHalf(data) : data;
+      await handle.write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
+    }
+    await handle.sync();
+    await handle.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await handle.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
