@@ -1,1 +1,4 @@
-export {};
+export type { Row } from './batches.js';
+export { Diverged, exitCodeOf, Interrupted } from './failures.js';
+export { type TrainSpec, trainSpec } from './spec.js';
+export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';

@@ -1,0 +1,116 @@
+/**
+ * Training checkpoints: one folder per step with the tensors, the run's state and the hashes of both. A folder is
+ * whole or absent; one that is damaged or belongs to another run is passed over, by name, for the one before it.
+ */
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalJson, sha256 } from '@emotune/base';
+import { float32, type HostTensor } from '@emotune/engine';
+import { SafetensorsFile, writeSafetensors } from '@emotune/models';
+import { z } from 'zod';
+
+const state = z.strictObject({
+  /** Of the spec and the rows: another run's checkpoint is refused. */
+  run: z.string(),
+  step: z.number().int(),
+  tokens: z.number(),
+  seconds: z.number(),
+  cursor: z.strictObject({
+    stage: z.number().int(),
+    epoch: z.number().int(),
+    index: z.number().int(),
+    stageTokens: z.number(),
+  }),
+  sinceValidation: z.number(),
+  best: z.strictObject({ objective: z.number(), tokens: z.number(), step: z.number().int() }).nullable(),
+  misses: z.number().int(),
+});
+
+/** Where a run stands. */
+export type RunState = z.output<typeof state>;
+
+const manifest = z.strictObject({ state, files: z.record(z.string(), z.string()) });
+const tensorFile = 'tensors.safetensors';
+/** Newest checkpoints kept. */
+const kept = 2;
+
+function folderName(step: number): string {
+  return `step-${String(step).padStart(9, '0')}`;
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes a checkpoint below `dir` and removes all but the newest. */
+export async function saveCheckpoint(
+  dir: string,
+  run: RunState,
+  tensors: ReadonlyMap<string, HostTensor>,
+): Promise<string> {
+  const final = join(dir, folderName(run.step));
+  const temporary = `${final}.${process.pid}.tmp`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  await writeSafetensors(
+    join(temporary, tensorFile),
+    tensors as ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
+  );
+  const files = { [tensorFile]: sha256(await readFile(join(temporary, tensorFile))) };
+  await writeFile(join(temporary, 'manifest.json'), canonicalJson({ state: run, files }));
+  await sync(join(temporary, 'manifest.json'));
+  await rm(final, { recursive: true, force: true });
+  await rename(temporary, final);
+  await sync(dir);
+  const all = (await readdir(dir)).filter((name) => /^step-\d+$/.test(name)).sort();
+  for (const old of all.slice(0, -kept)) await rm(join(dir, old), { recursive: true, force: true });
+  return final;
+}
+
+/**
+ * The newest checkpoint that is whole and belongs to this run, or undefined.
+ * `onRefused` hears of each one that was passed over, and why.
+ */
+export async function loadCheckpoint(
+  dir: string,
+  run: string,
+  onRefused: (folder: string, reason: string) => void,
+): Promise<{ state: RunState; tensors: Map<string, HostTensor> } | undefined> {
+  const folders = (await readdir(dir).catch(() => []))
+    .filter((name) => /^step-\d+$/.test(name))
+    .sort()
+    .reverse();
+  for (const name of folders) {
+    const folder = join(dir, name);
+    try {
+      const { state: found, files } = manifest.parse(
+        JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')),
+      );
+      if (found.run !== run) throw new Error('it belongs to a run with another spec, model or data');
+      if (sha256(await readFile(join(folder, tensorFile))) !== files[tensorFile])
+        throw new Error(`${tensorFile} is damaged`);
+      const file = await SafetensorsFile.open(join(folder, tensorFile));
+      try {
+        const tensors = new Map<string, HostTensor>();
+        for (const key of file.entries.keys()) {
+          const { shape, data } = await file.float32(key);
+          tensors.set(key, float32(shape, data));
+        }
+        return { state: found, tensors };
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      onRefused(
+        folder,
+        error instanceof z.ZodError ? 'its manifest is not one of ours' : (error as Error).message,
+      );
+    }
+  }
+  return undefined;
+}

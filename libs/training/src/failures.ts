@@ -1,0 +1,29 @@
+/** How a run can end other than well, and the exit code of the process for each. */
+import { InvalidArgument, ResourceExhausted } from '@emotune/base';
+
+/** The loss or a weight's gradient is no longer finite. */
+export class Diverged extends Error {
+  constructor(
+    readonly step: number,
+    readonly tensor: string,
+  ) {
+    super(`training diverged at step ${step}: ${tensor} is not finite; lower the learning rate`);
+    this.name = 'Diverged';
+  }
+}
+
+/** Asked to stop; a checkpoint was written. */
+export class Interrupted extends Error {
+  constructor(readonly step: number) {
+    super(`training was interrupted after step ${step}; run it again to go on from its checkpoint`);
+    this.name = 'Interrupted';
+  }
+}
+
+/** INTERFACES: 42 out of memory, 43 invalid configuration, 44 diverged, 75 interrupted after a checkpoint, else 1. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof ResourceExhausted) return 42;
+  if (error instanceof InvalidArgument) return 43;
+  if (error instanceof Diverged) return 44;
+  return error instanceof Interrupted ? 75 : 1;
+}

@@ -1,0 +1,186 @@
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, Rng } from '@emotune/base';
+import { initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Row } from './batches.js';
+import { Diverged, exitCodeOf, Interrupted } from './failures.js';
+import { trainSpec } from './spec.js';
+import { train } from './train.js';
+
+const ids = { vocab_size: 24, hidden_size: 16, bos_token_id: 1, eos_token_id: 2, pad_token_id: 0 };
+const configs = {
+  llama: parseConfig({
+    model_type: 'llama',
+    ...ids,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 32,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+  }),
+  opt: parseConfig({
+    model_type: 'opt',
+    ...ids,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    ffn_dim: 32,
+    max_position_embeddings: 64,
+  }),
+  bloom: parseConfig({ model_type: 'bloom', ...ids, n_layer: 1, n_head: 2 }),
+};
+
+/** The answer repeats the prompt's first token: learnable only by attention. */
+function rows(count: number, name: string, answer?: number): Row[] {
+  const rng = Rng.of('rows', name);
+  return Array.from({ length: count }, (_, i) => {
+    const key = 4 + rng.int(6);
+    const filler = Array.from({ length: 2 + rng.int(8) }, () => 12 + rng.int(10));
+    return {
+      id: `${name}${i}`,
+      task: i % 2 ? 'a' : 'b',
+      tokens: Int32Array.from([key, ...filler, 3, answer ?? key, 2]),
+      answerStart: filler.length + 2,
+    };
+  });
+}
+const data = { train: rows(300, 'train'), validation: rows(40, 'validation') };
+const fresh = (config: ModelConfig): Model => ({ config, tensors: initialTensors(config, 7) });
+const spec = (more: object = {}) =>
+  parse(trainSpec, {
+    method: { name: 'full' },
+    optimizer: { learningRate: 0.01 },
+    stages: [
+      { tasks: ['a'], tokens: 6000 },
+      { tasks: ['b'], tokens: 6000, replay: 0.3 },
+    ],
+    batchTokens: 256,
+    validation: { everyTokens: 3000 },
+    seed: 3,
+    ...more,
+  });
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'emotune-training-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('train', () => {
+  it.each(['llama', 'opt', 'bloom'] as const)(
+    '%s learns to copy, fully tuned and with LoRA',
+    async (family) => {
+      const first: number[] = [];
+      const result = await train(fresh(configs[family]), data, spec(), {
+        onMeasurement: ({ trainLoss }) => {
+          first.push(trainLoss);
+          return 'continue';
+        },
+      });
+      // A uniform guess costs ln 24 for the key and again for the end: 6.4 nats a row.
+      expect(first[0]).toBeGreaterThan(2.5);
+      expect(result.best!.objective).toBeLessThan(2.2);
+      // The tuned model is sure of the key; an adapter teaches it another answer.
+      const other = { train: rows(300, 'train', 5), validation: rows(40, 'validation', 5) };
+      const base = { config: configs[family], tensors: result.tensors };
+      const before = await train(
+        base,
+        other,
+        spec({ optimizer: { learningRate: 1e-9 }, stages: [{ tasks: ['a', 'b'], tokens: 1 }] }),
+      );
+      expect(before.best!.objective).toBeGreaterThan(2.5);
+      const lora = await train(base, other, spec({ method: { name: 'lora', rank: 8, alpha: 32 } }));
+      expect([...lora.tensors.keys()].every((name) => name.includes('.lora_'))).toBe(true);
+      expect(lora.best!.objective).toBeLessThan(before.best!.objective / 3);
+    },
+  );
+
+  it('resumed after any interruption, has the same weights to the bit', async () => {
+    const straight = await train(fresh(configs.llama), data, spec());
+    let resumes = 0;
+    for (;;) {
+      const abort = new AbortController();
+      let steps = 0;
+      try {
+        const result = await train(fresh(configs.llama), data, spec(), {
+          checkpoints: folder,
+          signal: abort.signal,
+          onMeasurement: () => {
+            if (++steps === 17) abort.abort();
+            return 'continue';
+          },
+        });
+        expect(resumes).toBeGreaterThan(2);
+        expect(result.step).toBe(straight.step);
+        expect(result.best).toEqual(straight.best);
+        for (const [name, tensor] of straight.tensors)
+          expect(result.tensors.get(name)!.data).toEqual(tensor.data);
+        break;
+      } catch (error) {
+        expect(error).toBeInstanceOf(Interrupted);
+        expect(exitCodeOf(error)).toBe(75);
+        resumes++;
+      }
+    }
+    const other = await train(fresh(configs.llama), data, spec({ seed: 4 }));
+    expect(other.best).not.toEqual(straight.best);
+  });
+
+  it('passes over a damaged checkpoint for the one before it, by name', async () => {
+    const run = (steps: number, notices: string[] = []) => {
+      const abort = new AbortController();
+      let done = 0;
+      let first = 0;
+      return train(fresh(configs.opt), data, spec(), {
+        checkpoints: folder,
+        signal: abort.signal,
+        onNotice: (text) => notices.push(text),
+        onMeasurement: ({ step }) => {
+          first ||= step;
+          if (++done === steps) abort.abort();
+          return 'checkpoint';
+        },
+      }).then(
+        () => first,
+        () => first,
+      );
+    };
+    await run(6);
+    const newest = readdirSync(folder).sort().at(-1)!;
+    expect(newest).toBe('step-000000006');
+    truncateSync(join(folder, newest, 'tensors.safetensors'), 100);
+    const notices: string[] = [];
+    expect(await run(2, notices)).toBe(6);
+    expect(notices).toEqual([`${join(folder, newest)} is not used: tensors.safetensors is damaged`]);
+  });
+
+  it('names the step and the tensor when it diverges', async () => {
+    const model = fresh(configs.llama);
+    (model.tensors.get('model.norm.weight')!.data as Float32Array)[3] = Number.NaN;
+    const failed = await train(model, data, spec()).catch((error) => error);
+    expect(failed).toBeInstanceOf(Diverged);
+    expect(failed).toMatchObject({ step: 1, tensor: 'loss' });
+    expect(exitCodeOf(failed)).toBe(44);
+  });
+
+  it('stops when validation has not improved for long enough', async () => {
+    const result = await train(
+      fresh(configs.llama),
+      data,
+      spec({ optimizer: { learningRate: 0.3 }, validation: { everyTokens: 300, patience: 2 } }),
+    );
+    expect(result.stopped).toBe('patience');
+    expect(result.tokens).toBeLessThan(12000);
+  });
+
+  it('refuses tasks that no row has and rows that are too long', async () => {
+    await expect(
+      train(fresh(configs.opt), data, spec({ stages: [{ tasks: ['c'], tokens: 10 }] })),
+    ).rejects.toThrow('stages[0].tasks: expected tasks that the rows have (b, a), got c');
+    const long = { id: 'long', task: 'a', tokens: new Int32Array(65), answerStart: 1 };
+    await expect(train(fresh(configs.opt), { ...data, train: [long] }, spec())).rejects.toThrow(
+      'rows.long: expected at most 64 tokens, got 65',
+    );
+  });
+});

@@ -1,0 +1,344 @@
+/**
+ * The training loop: batches in, graphs run, state kept in the executor. It decides nothing about numbers: forward,
+ * backward, clipping and AdamW are graphs (`@emotune/models`), batches and rates are pure functions beside this file.
+ */
+import { canonicalJson, InvalidArgument, sha256, systemClock } from '@emotune/base';
+import { Executor, float32, type HostTensor, type Session } from '@emotune/engine';
+import {
+  initialLora,
+  lossGraph,
+  type Model,
+  trainableParameters,
+  trainGraph,
+  updateGraph,
+} from '@emotune/models';
+import { type Batch, batchRows, epochBatches, feedsOf, type Row } from './batches.js';
+import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
+import { Diverged, Interrupted } from './failures.js';
+import { rateAt } from './schedule.js';
+import type { TrainSpec } from './spec.js';
+
+/** What was measured after a step (or, with an objective, at a validation). */
+export interface Measurement {
+  readonly step: number;
+  /** Tokens trained on, padding not counted. */
+  readonly tokens: number;
+  readonly totalTokens: number;
+  readonly seconds: number;
+  readonly stage: number;
+  /** Mean over the batch's answer tokens, nats. */
+  readonly trainLoss: number;
+  readonly learningRate: number;
+  /** The gradient's norm before clipping. */
+  readonly gradientNorm: number;
+  /** Mean over validation rows of the negative log-likelihood of the whole answer, nats. */
+  readonly objective?: number;
+}
+
+export type Directive = 'continue' | 'checkpoint' | 'stop';
+
+export interface TrainHooks {
+  /** Called after every step; its answer is obeyed before the next. */
+  readonly onMeasurement?: (measurement: Measurement) => Directive | Promise<Directive> | undefined;
+  /** Something that the user should know: a damaged checkpoint was passed over. */
+  readonly onNotice?: (text: string) => void;
+  /** A folder for checkpoints; without it the run cannot resume. */
+  readonly checkpoints?: string;
+  /** When it aborts, a checkpoint is written and the run ends with `Interrupted`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  /** The trained tensors at the best validation, or at the end where there is no validation. */
+  readonly tensors: Map<string, HostTensor>;
+  readonly best: { readonly objective: number; readonly tokens: number; readonly step: number } | null;
+  readonly step: number;
+  readonly tokens: number;
+  /** Of this process, without validation and checkpoints. */
+  readonly tokensPerSecond: number;
+  /** Why it ended before its tokens were used up. */
+  readonly stopped: 'patience' | 'directive' | null;
+}
+
+class Run {
+  private readonly sessions = new Map<string, Session>();
+  private readonly names: readonly string[];
+  private update!: Session;
+
+  constructor(
+    private readonly executor: Executor,
+    private readonly model: Model,
+    private readonly spec: TrainSpec,
+  ) {
+    this.names = trainableParameters(model.config, spec.method).map(({ name }) => name);
+  }
+
+  /** Weights, zero moments (or those of a checkpoint) into slots, and the update compiled. */
+  async begin(resumed: ReadonlyMap<string, HostTensor> | undefined): Promise<void> {
+    const { model, spec, executor } = this;
+    const fresh =
+      spec.method.name === 'lora' ? initialLora(model.config, spec.method, spec.seed) : model.tensors;
+    for (const [name, tensor] of model.tensors) await executor.put(name, tensor);
+    for (const name of this.names) {
+      const initial = fresh.get(name)!;
+      const zero = float32(initial.shape, new Float32Array(initial.data.length));
+      await executor.put(name, resumed?.get(name) ?? initial);
+      await executor.put(`m.${name}`, resumed?.get(`m.${name}`) ?? zero);
+      await executor.put(`v.${name}`, resumed?.get(`v.${name}`) ?? zero);
+    }
+    this.update = await executor.load(
+      updateGraph(trainableParameters(model.config, spec.method), spec.optimizer),
+    );
+  }
+
+  private async session(kind: 'train' | 'loss', shape: Batch): Promise<Session> {
+    const key = `${kind} ${shape.batch}×${shape.sequence}×${shape.answers}`;
+    let session = this.sessions.get(key);
+    if (!session) {
+      const build = kind === 'train' ? trainGraph : lossGraph;
+      session = await this.executor.load(build(this.model.config, this.spec.method, shape));
+      this.sessions.set(key, session);
+    }
+    return session;
+  }
+
+  /** Inputs that are not fed come from the slots of the same name. */
+  private slots({ model }: Session, feeds: object): Record<string, string> {
+    return Object.fromEntries(
+      Object.keys(model.inputs)
+        .filter((name) => !(name in feeds))
+        .map((name) => [name, name]),
+    );
+  }
+
+  /** One optimizer step. @throws Diverged */
+  async step(
+    batch: Batch,
+    step: number,
+    rate: number,
+  ): Promise<{ loss: number; norm: number; tokens: number }> {
+    const { feeds, tokens } = feedsOf(batch);
+    const session = await this.session('train', batch);
+    const gradients = this.names.map((name) => `grad.${name}`);
+    const { loss } = await this.executor.run(session, {
+      feeds,
+      from: this.slots(session, feeds),
+      to: Object.fromEntries(gradients.map((name) => [name, name])),
+      fetch: ['loss'],
+    });
+    const value = loss.data[0] as number;
+    if (!Number.isFinite(value)) throw new Diverged(step, 'loss');
+    const { beta1, beta2 } = this.spec.optimizer;
+    const scalars = {
+      rate: float32([], [rate]),
+      correction1: float32([], [1 - beta1 ** step]),
+      correction2: float32([], [1 - beta2 ** step]),
+    };
+    const { norm } = await this.executor.run(this.update, {
+      feeds: scalars,
+      from: this.slots(this.update, scalars),
+      to: Object.fromEntries(this.state().map((name) => [`next.${name}`, name])),
+      fetch: ['norm'],
+    });
+    const gradientNorm = norm.data[0] as number;
+    if (!Number.isFinite(gradientNorm)) throw new Diverged(step, await this.firstBadGradient(gradients));
+    return { loss: value, norm: gradientNorm, tokens };
+  }
+
+  private async firstBadGradient(names: readonly string[]): Promise<string> {
+    for (const name of names) {
+      if (!((await this.executor.get(name)).data as Float32Array).every(Number.isFinite)) return name;
+    }
+    return 'the norm of the gradient';
+  }
+
+  /** Mean over rows of the answer's negative log-likelihood, nats. */
+  async validate(batches: readonly Batch[]): Promise<number> {
+    let total = 0;
+    let rows = 0;
+    for (const batch of batches) {
+      const { feeds, rowOfAnswer } = feedsOf(batch);
+      const { answer_weight: _, ...asked } = feeds;
+      const session = await this.session('loss', batch);
+      const { nll } = await this.executor.run(session, {
+        feeds: asked,
+        from: this.slots(session, asked),
+        fetch: ['nll'],
+      });
+      for (let n = 0; n < rowOfAnswer.length; n++) total += nll.data[n] as number;
+      rows += batch.rows.length;
+    }
+    return total / rows;
+  }
+
+  private state(): string[] {
+    return this.names.flatMap((name) => [name, `m.${name}`, `v.${name}`]);
+  }
+
+  private async read(names: readonly string[]): Promise<Map<string, HostTensor>> {
+    const tensors = new Map<string, HostTensor>();
+    for (const name of names) tensors.set(name, await this.executor.get(name));
+    return tensors;
+  }
+
+  /** The trained tensors as they are now. */
+  weights(): Promise<Map<string, HostTensor>> {
+    return this.read(this.names);
+  }
+
+  /** Everything that a checkpoint needs. */
+  everything(): Promise<Map<string, HostTensor>> {
+    return this.read(this.state());
+  }
+}
+
+const bestPrefix = 'best.';
+
+function checkRows(rows: readonly Row[], spec: TrainSpec, maxPositions: number): void {
+  const tooLong = rows.find((row) => row.tokens.length > maxPositions);
+  if (tooLong)
+    throw InvalidArgument.at(
+      `rows.${tooLong.id}`,
+      `expected at most ${maxPositions} tokens, got ${tooLong.tokens.length}`,
+    );
+  spec.stages.forEach(({ tasks }, i) => {
+    if (!rows.some((row) => tasks.includes(row.task))) {
+      const have = [...new Set(rows.map((row) => row.task))].join(', ');
+      throw InvalidArgument.at(
+        `stages[${i}].tasks`,
+        `expected tasks that the rows have (${have}), got ${tasks.join(', ')}`,
+      );
+    }
+  });
+}
+
+/**
+ * Trains, or goes on from the newest checkpoint of the same run.
+ * @throws InvalidArgument, Diverged, Interrupted, ResourceExhausted: see `exitCodeOf`.
+ */
+export async function train(
+  model: Model,
+  rows: { readonly train: readonly Row[]; readonly validation: readonly Row[] },
+  spec: TrainSpec,
+  hooks: TrainHooks = {},
+): Promise<TrainResult> {
+  const { config } = model;
+  checkRows(rows.train, spec, config.family === 'bloom' ? Number.POSITIVE_INFINITY : config.maxPositions);
+  const runHash = sha256(
+    canonicalJson({
+      spec: { ...spec, threads: 0, checkpointSeconds: 0 },
+      config,
+      rows: [rows.train.map((r) => r.id), rows.validation.map((r) => r.id)],
+    }),
+  );
+  const found = hooks.checkpoints
+    ? await loadCheckpoint(hooks.checkpoints, runHash, (folder, reason) =>
+        hooks.onNotice?.(`${folder} is not used: ${reason}`),
+      )
+    : undefined;
+  const state: RunState = found?.state ?? {
+    run: runHash,
+    step: 0,
+    tokens: 0,
+    seconds: 0,
+    cursor: { stage: 0, epoch: 0, index: 0, stageTokens: 0 },
+    sinceValidation: 0,
+    best: null,
+    misses: 0,
+  };
+  const saved = [...(found?.tensors ?? [])].filter(([name]) => name.startsWith(bestPrefix));
+  let bestWeights =
+    saved.length > 0 ? new Map(saved.map(([name, t]) => [name.slice(bestPrefix.length), t])) : undefined;
+  const validation = batchRows(
+    [...rows.validation].sort((p, q) => p.tokens.length - q.tokens.length),
+    spec.batchTokens,
+  );
+  const totalTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
+  const executor = Executor.create({ threads: spec.threads });
+  const run = new Run(executor, model, spec);
+  let trained = 0;
+  let trainingMs = 0;
+  let savedAt = systemClock.now();
+  let stopped: TrainResult['stopped'] = null;
+
+  const checkpoint = async () => {
+    savedAt = systemClock.now();
+    if (!hooks.checkpoints) return;
+    const tensors = await run.everything();
+    for (const [name, t] of bestWeights ?? []) tensors.set(`${bestPrefix}${name}`, t);
+    await saveCheckpoint(hooks.checkpoints, state, tensors);
+  };
+  const evaluate = async (): Promise<number> => {
+    const objective = await run.validate(validation);
+    state.sinceValidation = 0;
+    if (state.best === null || objective < state.best.objective) {
+      state.best = { objective, tokens: state.tokens, step: state.step };
+      state.misses = 0;
+      bestWeights = await run.weights();
+    } else {
+      state.misses++;
+    }
+    return objective;
+  };
+
+  try {
+    await run.begin(found?.tensors);
+    const { cursor } = state;
+    stages: while (cursor.stage < spec.stages.length) {
+      const batches = epochBatches(rows.train, spec, cursor.stage, cursor.epoch);
+      while (cursor.index < batches.length && cursor.stageTokens < spec.stages[cursor.stage].tokens) {
+        if (hooks.signal?.aborted) {
+          await checkpoint();
+          throw new Interrupted(state.step);
+        }
+        const started = performance.now();
+        const learningRate = spec.optimizer.learningRate * rateAt(spec.schedule, state.tokens / totalTokens);
+        const { loss, norm, tokens } = await run.step(batches[cursor.index], state.step + 1, learningRate);
+        const elapsed = performance.now() - started;
+        trained += tokens;
+        trainingMs += elapsed;
+        state.step++;
+        state.tokens += tokens;
+        state.seconds += elapsed / 1000;
+        state.sinceValidation += tokens;
+        cursor.index++;
+        cursor.stageTokens += tokens;
+        const stageEnds = cursor.stageTokens >= spec.stages[cursor.stage].tokens;
+        const due =
+          stageEnds ||
+          (spec.validation.everyTokens > 0 && state.sinceValidation >= spec.validation.everyTokens);
+        const objective = validation.length > 0 && due ? await evaluate() : undefined;
+        const directive = await hooks.onMeasurement?.({
+          step: state.step,
+          tokens: state.tokens,
+          totalTokens,
+          seconds: state.seconds,
+          stage: cursor.stage,
+          trainLoss: loss,
+          learningRate,
+          gradientNorm: norm,
+          ...(objective === undefined ? {} : { objective }),
+        });
+        if (directive === 'stop') stopped = 'directive';
+        if (spec.validation.patience > 0 && state.misses >= spec.validation.patience) stopped = 'patience';
+        if (stopped) break stages;
+        if (directive === 'checkpoint' || systemClock.now() - savedAt >= spec.checkpointSeconds * 1000)
+          await checkpoint();
+      }
+      const ended = cursor.stageTokens >= spec.stages[cursor.stage].tokens;
+      if (ended) Object.assign(cursor, { stage: cursor.stage + 1, epoch: 0, index: 0, stageTokens: 0 });
+      else Object.assign(cursor, { epoch: cursor.epoch + 1, index: 0 });
+    }
+    await checkpoint();
+    return {
+      tensors: bestWeights ?? (await run.weights()),
+      best: state.best,
+      step: state.step,
+      tokens: state.tokens,
+      tokensPerSecond: trainingMs > 0 ? (1000 * trained) / trainingMs : 0,
+      stopped,
+    };
+  } finally {
+    await executor.close();
+  }
+}
