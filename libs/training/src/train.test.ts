@@ -31,7 +31,7 @@ const configs = {
   bloom: parseConfig({ model_type: 'bloom', ...ids, n_layer: 1, n_head: 2 }),
 };
 
-/** The answer repeats the prompt's first token: learnable only by attention. */
+/** The answer is a function of the prompt's last token. (That attention is right is what parity shows.) */
 function rows(count: number, name: string, answer?: number): Row[] {
   const rng = Rng.of('rows', name);
   return Array.from({ length: count }, (_, i) => {
@@ -40,8 +40,8 @@ function rows(count: number, name: string, answer?: number): Row[] {
     return {
       id: `${name}${i}`,
       task: i % 2 ? 'a' : 'b',
-      tokens: Int32Array.from([key, ...filler, 3, answer ?? key, 2]),
-      answerStart: filler.length + 2,
+      tokens: Int32Array.from([...filler, key, answer ?? 13 - key, 2]),
+      answerStart: filler.length + 1,
     };
   });
 }
@@ -69,10 +69,14 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('train', () => {
   it.each(['llama', 'opt', 'bloom'] as const)(
-    '%s learns to copy, fully tuned and with LoRA',
+    '%s learns the task, fully tuned and with LoRA',
     async (family) => {
       const first: number[] = [];
-      const result = await train(fresh(configs[family]), data, spec(), {
+      const long = spec({
+        stages: [{ tasks: ['a', 'b'], tokens: 90_000 }],
+        optimizer: { learningRate: 0.008 },
+      });
+      const result = await train(fresh(configs[family]), data, long, {
         onMeasurement: ({ trainLoss }) => {
           first.push(trainLoss);
           return 'continue';
@@ -80,7 +84,8 @@ describe('train', () => {
       });
       // A uniform guess costs ln 24 for the key and again for the end: 6.4 nats a row.
       expect(first[0]).toBeGreaterThan(2.5);
-      expect(result.best!.objective).toBeLessThan(2.2);
+      // Knowing the six keys but not which one was asked costs ln 6 = 1.79 nats.
+      expect(result.best!.objective).toBeLessThan(1);
       // The tuned model is sure of the key; an adapter teaches it another answer.
       const other = { train: rows(300, 'train', 5), validation: rows(40, 'validation', 5) };
       const base = { config: configs[family], tensors: result.tensors };
@@ -89,7 +94,7 @@ describe('train', () => {
         other,
         spec({ optimizer: { learningRate: 1e-9 }, stages: [{ tasks: ['a', 'b'], tokens: 1 }] }),
       );
-      expect(before.best!.objective).toBeGreaterThan(2.5);
+      expect(before.best!.objective).toBeGreaterThan(2);
       const lora = await train(base, other, spec({ method: { name: 'lora', rank: 8, alpha: 32 } }));
       expect([...lora.tensors.keys()].every((name) => name.includes('.lora_'))).toBe(true);
       expect(lora.best!.objective).toBeLessThan(before.best!.objective / 3);
