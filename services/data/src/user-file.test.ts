@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeExamples } from '@emotune/records';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readUserFile, type UserFile } from './user-file.js';
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'emotune-user-file-'));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const columns = { text: 'text', label: 'label', emotion: 'emotion', id: 'id' };
+function regression(name: string, content: string | Uint8Array): UserFile {
+  const path = join(dir, name);
+  writeFileSync(path, content);
+  return {
+    path,
+    name: 'mine',
+    task: 'sentiment-regression',
+    scale: { low: -4, high: 4 },
+    labels: [],
+    multiLabel: false,
+    columns,
+    licence: 'unknown',
+    language: 'en',
+    split: null,
+  };
+}
+
+describe('readUserFile', () => {
+  it.each([
+    ['a.csv', '\ufefftext,label\n"fine, really",2\nbad,-4\n'],
+    ['a.tsv', 'text\tlabel\nfine, really\t2\nbad\t-4\n'],
+    ['a.jsonl', '{"text":"fine, really","label":2}\n{"text":"bad","label":"-4"}\n'],
+  ])('reads %s', async (name, content) => {
+    const examples = await readUserFile(regression(name, content), 'file.path');
+    expect(examples.map((e) => [e.id, e.text, e.value])).toEqual([
+      ['mine/1', 'fine, really', 0.75],
+      ['mine/2', 'bad', 0],
+    ]);
+  });
+
+  it('reads Parquet with labels that are several', async () => {
+    const file = {
+      ...regression('a.parquet', encodeExamples([])),
+      task: 'emotion-classification' as const,
+      scale: null,
+      labels: ['joy', 'trust'],
+      multiLabel: true,
+    };
+    const rows = ['joy|trust', ''].map((label, i) => ({
+      id: `${i}`,
+      source: label || 'joy',
+      originalId: `${i}`,
+      licence: '',
+      language: 'en',
+      task: 'emotion-classification' as const,
+      text: `t${i}`,
+      emotion: null,
+      value: null,
+      spread: null,
+      labels: [],
+      labelSet: [],
+      multiLabel: false,
+      scale: null,
+      split: null,
+    }));
+    writeFileSync(file.path, encodeExamples(rows));
+    const examples = await readUserFile({ ...file, columns: { ...columns, label: 'source' } }, 'file.path');
+    expect(examples.map((e) => e.labels)).toEqual([['joy', 'trust'], ['joy']]);
+  });
+
+  it('names every bad row', async () => {
+    const file = regression('bad.csv', 'id,text,label\n1,fine,9\n1,again,1\n3,,1\n4,none,\n5,word,abc\n');
+    await expect(readUserFile(file, 'sources[0].file.path')).rejects.toMatchObject({
+      violations: [
+        { field: 'sources[0].file.path, row 1', description: 'expected a number on -4..4, got "9"' },
+        { field: 'sources[0].file.path, row 2', description: 'expected a unique id, got "1" as in row 1' },
+        { field: 'sources[0].file.path, row 3', description: 'expected a text in "text", got nothing' },
+        { field: 'sources[0].file.path, row 4', description: 'expected a label in "label", got nothing' },
+        { field: 'sources[0].file.path, row 5', description: 'expected a number on -4..4, got "abc"' },
+      ],
+    });
+  });
+
+  it.each([
+    ['empty.csv', '', 'expected rows, got an empty file'],
+    ['header.csv', 'text,label\n', 'expected rows below the header, got none'],
+    ['columns.csv', 'txt,label\na,1\n', 'expected a column "text", got txt, label'],
+    ['binary.csv', Uint8Array.of(1, 0, 2, 0), 'expected text, got a binary file'],
+    [
+      'latin1.csv',
+      Buffer.from('text,label\ncaf\xe9,1\n', 'latin1'),
+      'expected UTF-8, got bytes of another encoding',
+    ],
+    ['a.xlsx', 'x', 'expected a file that ends in .csv, .tsv, .jsonl, .parquet'],
+    ['broken.parquet', 'PAR1 not really', 'expected a well-formed .parquet file'],
+  ])('refuses %s', async (name, content, message) => {
+    await expect(readUserFile(regression(name, content), 'file.path')).rejects.toThrow(message);
+  });
+
+  it('refuses a missing file, a folder and one of 10 GB before reading it', async () => {
+    const file = regression('sparse.csv', 'text,label\n');
+    await expect(readUserFile({ ...file, path: join(dir, 'no.csv') }, 'file.path')).rejects.toThrow(
+      'expected a readable file',
+    );
+    truncateSync(file.path, 10 * 1024 ** 3);
+    await expect(readUserFile(file, 'file.path')).rejects.toThrow('expected at most 2 GiB, got 10.0 GiB');
+  });
+});
