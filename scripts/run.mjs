@@ -1,9 +1,9 @@
-/** The root commands: `node scripts/run.mjs start|test|check|emotune|parity [arguments]`. Each sets up what it needs. */
+/** The root commands: `node scripts/run.mjs test|check|emotune|parity [arguments]`. Each sets up what it needs. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check } from './check.mjs';
-import { build, environment, node, root, run, setup } from './setup.mjs';
+import { build, node, root, run, setup } from './setup.mjs';
 
 const inherit = 'inherit';
 const bin = (name, file) => join(root, 'node_modules', name, file);
@@ -47,18 +47,10 @@ async function test(args) {
 }
 
 const commands = {
-  start: (args) => emotune(['start', ...args]),
   emotune,
   test,
   check,
-  parity: async (args) => {
-    await build();
-    return run(node, ['--conditions=source', join(root, 'test', 'parity', 'main.ts'), ...args], {
-      cwd: process.env.INIT_CWD ?? root,
-      stdio: inherit,
-      env: environment(),
-    });
-  },
+  parity: (args) => emotune(['parity', ...args]),
 };
 
 const [name, ...args] = process.argv.slice(2);

@@ -17,7 +17,7 @@ const pnpmEntry = join(pnpmFolder, 'node_modules', 'pnpm', 'bin', 'pnpm.cjs');
 export const node = join(root, 'node_modules', 'node', 'bin', 'node');
 
 /** The environment of every program that is started here. */
-export function environment() {
+function environment() {
   return {
     ...process.env,
     // Its install script would fetch CUDA libraries from outside npm.

@@ -1,1 +1,1 @@
-export {};
+export { runParity } from './parity.js';

@@ -6,16 +6,7 @@
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
  * `0..1`, a parameter value as a plain scalar.
  */
-import { readFile } from 'node:fs/promises';
-import {
-  fieldPath,
-  InvalidArgument,
-  NotFound,
-  nearest,
-  show,
-  unknownField,
-  type Violation,
-} from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, show, unknownField, type Violation } from '@emotune/base';
 import { protoRoot, serviceFiles } from '@emotune/proto';
 import protobuf from 'protobufjs';
 import { parseDocument } from 'yaml';
@@ -38,7 +29,7 @@ function root(): protobuf.Root {
 let enumNames: Map<string, string> | undefined;
 
 /** `TASK_SENTIMENT_REGRESSION` → `sentiment-regression`; any other text as it is. */
-export function shortEnumName(value: string): string {
+function shortEnumName(value: string): string {
   if (enumNames === undefined) {
     enumNames = new Map();
     const visit = (namespace: protobuf.NamespaceBase) => {
@@ -129,18 +120,9 @@ class Reader {
 }
 
 /** `-4..4` → {low: -4, high: 4}; undefined when it is not of that form. */
-export function parseScale(text: string): { low: number; high: number } | undefined {
+function parseScale(text: string): { low: number; high: number } | undefined {
   const match = /^\s*(-?\d+(?:\.\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?)\s*$/.exec(text);
   return match ? { low: Number(match[1]), high: Number(match[2]) } : undefined;
-}
-
-/** `sentiment-regression` → `TASK_SENTIMENT_REGRESSION`, by the enum's descriptor. */
-export function parseEnum<T extends string>(typeName: string, value: string, field: string): T {
-  const reader = new Reader();
-  const type = root().lookupEnum(typeName);
-  const result = reader['enumValue'](type, value, [field]);
-  if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
-  return result as T;
 }
 
 /**
@@ -158,27 +140,4 @@ export function parseSpec(text: string, typeName: string, origin: string): unkno
   const message = reader.message(root().lookupType(typeName), document.toJS({ maxAliasCount: 100 }), []);
   if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
   return message;
-}
-
-/** Reads a YAML (or JSON) file; `-` is standard input. */
-export async function readSpec(path: string, typeName: string): Promise<unknown> {
-  const text = await readText(path);
-  return parseSpec(text, typeName, path);
-}
-
-/** The text of a file or, for `-`, of standard input. @throws NotFound, InvalidArgument. */
-export async function readText(path: string): Promise<string> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path === '-' ? '/dev/stdin' : path);
-  } catch (cause) {
-    throw new NotFound(`expected a readable file, got ${path} (${(cause as NodeJS.ErrnoException).code})`, {
-      cause,
-    });
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw InvalidArgument.at(path, 'expected UTF-8 text, got other bytes', { cause });
-  }
 }

@@ -2,7 +2,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { type DType, type Shape, sizeOf } from '@emotune/graph';
 
-export type TensorData = Float32Array | BigInt64Array | Uint8Array;
+type TensorData = Float32Array | BigInt64Array | Uint8Array;
 
 export interface HostTensor {
   readonly dtype: DType;
@@ -14,7 +14,7 @@ export interface HostTensor {
 const arrays = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array } as const;
 
 /** @throws InvalidArgument when the elements do not fit the type and shape. */
-export function tensor(dtype: DType, shape: Shape, data: TensorData): HostTensor {
+function tensor(dtype: DType, shape: Shape, data: TensorData): HostTensor {
   if (!(data instanceof arrays[dtype]) || data.length !== sizeOf(shape)) {
     throw InvalidArgument.at(
       'tensor',

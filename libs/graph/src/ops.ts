@@ -13,7 +13,7 @@ import { sizeOf } from './ir.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
 
 /** The functions of build.ts; handed in, since they in turn need this table. */
-export type Builder = typeof Build;
+type Builder = typeof Build;
 
 /** Elements of a value during reference evaluation. Integers and booleans are exact in float64. */
 export interface Reference {
@@ -22,7 +22,7 @@ export interface Reference {
 }
 
 /** One ONNX node. `$0`, `$1`, … stand for the inputs, `$y` for the output, other names are local to the node list. */
-export interface OnnxNode {
+interface OnnxNode {
   readonly op: string;
   readonly inputs: readonly (string | { ints: readonly number[] })[];
   readonly output: string;

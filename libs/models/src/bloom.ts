@@ -6,7 +6,7 @@ import type { BloomConfig } from './config.js';
 const biased = { bias: true };
 
 /** One slope per head: a geometric sequence; head counts that are no power of two take every other one of the next. */
-export function alibiSlopes(heads: number): Float32Array {
+function alibiSlopes(heads: number): Float32Array {
   const power = 2 ** Math.floor(Math.log2(heads));
   const slope = (n: number, i: number) => 2 ** (-(8 / n) * i);
   return Float32Array.from({ length: heads }, (_, i) =>

@@ -6,7 +6,7 @@ import { InvalidArgument, show, type Violation } from '@emotune/base';
 import { z } from 'zod';
 
 /** How rotary frequencies are stretched beyond the trained length. */
-export type RopeScaling =
+type RopeScaling =
   | { readonly type: 'linear' | 'dynamic'; readonly factor: number }
   | {
       readonly type: 'llama3';

@@ -4,7 +4,7 @@ import { attention, embed, type ModelInputs, rmsNorm, splitHeads, type Weights }
 import type { LlamaConfig } from './config.js';
 
 /** θ_i of each pair of channels [D/2], after scaling. `sequence` matters to dynamic scaling only. */
-export function rotaryFrequencies(config: LlamaConfig, sequence: number): Float32Array {
+function rotaryFrequencies(config: LlamaConfig, sequence: number): Float32Array {
   const { headDim, ropeScaling: scaling, maxPositions } = config;
   let theta = config.ropeTheta;
   if (scaling?.type === 'dynamic' && sequence > maxPositions) {

@@ -13,9 +13,6 @@ import { modelParameters, type Parameter } from './parameters.js';
 /** What is trained: every weight, or a low-rank update of some linear layers. */
 export type Method = { readonly name: 'full' } | ({ readonly name: 'lora' } & Lora);
 
-/** The model's tensors by name. */
-export type Tensors = ReadonlyMap<string, HostTensor>;
-
 /** Weights as graph inputs named after their parameters, linear layers with their low-rank update. */
 export class GraphWeights implements Weights {
   readonly values = new Map<string, Value>();

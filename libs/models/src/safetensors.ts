@@ -8,7 +8,7 @@ import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { Shape } from '@emotune/graph';
 import { z } from 'zod';
 
-export type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
 const bytesPer: Record<StoredType, number> = {
   F64: 8,
@@ -45,7 +45,7 @@ function wrong(file: string, field: string, description: string): InvalidArgumen
 }
 
 /** Checks a header's JSON against the size of the file. */
-export function parseHeader(
+function parseHeader(
   json: string,
   headerBytes: number,
   fileBytes: number,

@@ -1,4 +1,4 @@
-export type { Lesson, RecordState, TrialRecord } from './history.js';
+export { sampleRandom } from './samplers/random.js';
 export {
   type Assignment,
   type Parameter,

@@ -10,7 +10,7 @@ export type ParameterValue = number | string | boolean;
 export type Assignment = Readonly<Record<string, ParameterValue>>;
 
 /** Holds when the named parameter is active and has one of the values. */
-export interface Condition {
+interface Condition {
   readonly parameter: string;
   readonly values: readonly ParameterValue[];
 }
@@ -23,7 +23,7 @@ interface Common {
 }
 
 /** `min`, `min + step`, … up to `max` where there is a step; all doubles of [min, max] otherwise. */
-export interface DoubleParameter extends Common {
+interface DoubleParameter extends Common {
   readonly kind: 'double';
   readonly min: number;
   readonly max: number;
@@ -33,7 +33,7 @@ export interface DoubleParameter extends Common {
 }
 
 /** `min`, `min + step`, … up to `max`. With `log` the step is 1. */
-export interface IntegerParameter extends Common {
+interface IntegerParameter extends Common {
   readonly kind: 'integer';
   readonly min: number;
   readonly max: number;
@@ -41,7 +41,7 @@ export interface IntegerParameter extends Common {
   readonly step: number;
 }
 
-export interface CategoricalParameter extends Common {
+interface CategoricalParameter extends Common {
   readonly kind: 'categorical';
   readonly values: readonly ParameterValue[];
 }
@@ -56,8 +56,8 @@ export interface SearchSpace {
   readonly byName: ReadonlyMap<string, Parameter>;
 }
 
-export const maxParameters = 1000;
-export const maxCategories = 1000;
+const maxParameters = 1000;
+const maxCategories = 1000;
 /** Nearest names are looked for in the first so many unknown ones only. */
 const maxGuesses = 20;
 
@@ -330,7 +330,7 @@ export function gridValue(parameter: NumericParameter, k: number): number {
 }
 
 /** The value in its canonical form if the parameter can have it, otherwise undefined. */
-export function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
+function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
   if (parameter.kind === 'categorical')
     return parameter.values.includes(value as ParameterValue) ? (value as ParameterValue) : undefined;
   if (typeof value !== 'number' || !(value >= parameter.min && value <= parameter.max)) return undefined;
@@ -345,7 +345,7 @@ export function accept(parameter: Parameter, value: unknown): ParameterValue | u
 }
 
 /** What a parameter can be, for people: "a number from 0 to 1 in steps of 0.1". */
-export function describe(parameter: Parameter): string {
+function describe(parameter: Parameter): string {
   if (parameter.kind === 'categorical') {
     const shown = parameter.values.slice(0, 8).map(show).join(', ');
     return `one of ${shown}${parameter.values.length > 8 ? ', …' : ''}`;
@@ -365,7 +365,7 @@ export function onlyValue(parameter: Parameter): ParameterValue | undefined {
 }
 
 /** Whether the parameter exists beside these values, which must hold its parent if that is active. */
-export function isActive(parameter: Parameter, values: Assignment): boolean {
+function isActive(parameter: Parameter, values: Assignment): boolean {
   const { condition } = parameter;
   return (
     condition === undefined ||

@@ -13,7 +13,7 @@ export interface BpeOptions {
 }
 
 /** GPT-2's table: every byte as a printable character. */
-export function byteCharacters(): string[] {
+function byteCharacters(): string[] {
   const printable = (byte: number) =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let next = 256;

@@ -29,7 +29,7 @@ export interface Batch {
   readonly answers: number;
 }
 
-export function answersOf(row: Row): number {
+function answersOf(row: Row): number {
   return row.tokens.length - Math.max(1, row.answerStart);
 }
 

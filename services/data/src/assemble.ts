@@ -26,7 +26,7 @@ export interface Assembled {
 const order: readonly Split[] = ['test', 'validation', 'train'];
 
 /** Position of a text in the seeded order, uniform on [0, 1). */
-export function rankOf(normalisedText: string, seed: number): number {
+function rankOf(normalisedText: string, seed: number): number {
   return Number.parseInt(sha256(`${seed}\u0000${normalisedText}`).slice(0, 12), 16) / 2 ** 48;
 }
 

@@ -5,16 +5,19 @@ import { type Example, labelSets } from '@emotune/affect';
 import { z } from 'zod';
 
 const require = createRequire(import.meta.url);
-const fixture = z.array(z.object({ text: z.string(), class: z.union([z.literal(0), z.literal(1)]) }));
+const fixture = z.array(z.object({ text: z.string(), class: z.number().nullish() }));
 
 export function sentimentPackageExamples(): Example[] {
   return ['amazon', 'imdb', 'yelp'].flatMap((site) =>
     fixture
       .parse(JSON.parse(readFileSync(require.resolve(`sentiment/test/fixtures/${site}.json`), 'utf8')))
-      .map((row, i) => ({
-        id: `review-sentences/${site}-${i + 1}`,
+      .map((row, i) => ({ ...row, number: i + 1 }))
+      // Each file ends in a row without text and class.
+      .filter((row) => row.class === 0 || row.class === 1)
+      .map((row) => ({
+        id: `review-sentences/${site}-${row.number}`,
         source: 'review-sentences',
-        originalId: `${site}-${i + 1}`,
+        originalId: `${site}-${row.number}`,
         licence: 'CC-BY-4.0',
         language: 'en',
         task: 'sentiment-classification' as const,

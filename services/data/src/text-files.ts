@@ -4,7 +4,7 @@ import { InvalidArgument, NotFound } from '@emotune/base';
 import { parse } from 'csv-parse/sync';
 
 /** Larger files are refused before anything is read: the platform holds a source in memory while it builds. */
-export const largestFileBytes = 2 * 1024 ** 3;
+const largestFileBytes = 2 * 1024 ** 3;
 
 /** Lines without their ends; empty ones are left out. */
 export function lines(text: string): string[] {
