@@ -104,10 +104,7 @@ const adamwSteps = z.object({
   losses: z.array(z.number()),
 });
 
-/**
- * Trains on the case and compares the loss before each step with PyTorch's. Their AdamW decays vectors too and ours
- * does not: lr · decay, at most 1e-4 of a weight per step, moves the loss far less than the tolerance.
- */
+/** Trains on the case and compares the loss before each step with PyTorch's. */
 async function adamwDeviation(
   executor: Executor,
   { config, method }: Folder,
@@ -121,7 +118,14 @@ async function adamwDeviation(
   const { lr, betas, eps, weight_decay: weightDecay, clip, losses } = parsed.data;
   const trainable = trainableParameters(config, method);
   const update = await executor.load(
-    updateGraph(trainable, { beta1: betas[0], beta2: betas[1], epsilon: eps, weightDecay, clipNorm: clip }),
+    updateGraph(trainable, {
+      beta1: betas[0],
+      beta2: betas[1],
+      epsilon: eps,
+      weightDecay,
+      decayVectors: true,
+      clipNorm: clip,
+    }),
   );
   // Named apart from the weights, which the next case needs as they were.
   const moved = new Map(trainable.map(({ name }) => [name, `moved.${name}`]));

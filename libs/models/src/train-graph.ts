@@ -54,8 +54,10 @@ export interface AdamW {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  /** Decoupled; not applied to vectors (norms and biases). */
+  /** Decoupled. */
   readonly weightDecay: number;
+  /** Decay norms and biases too, as PyTorch does by default. */
+  readonly decayVectors: boolean;
   /** Largest global norm of the gradient. */
   readonly clipNorm: number;
 }
@@ -67,7 +69,7 @@ export interface AdamW {
  */
 export function updateGraph(
   parameters: readonly Parameter[],
-  { beta1, beta2, epsilon, weightDecay, clipNorm }: AdamW,
+  { beta1, beta2, epsilon, weightDecay, decayVectors, clipNorm }: AdamW,
 ): Record<string, Value> {
   const s = b.scalar;
   const rate = b.input('rate', 'float32', []);
@@ -100,7 +102,7 @@ export function updateGraph(
     const nextM = b.add(b.mul(m, s(beta1)), b.mul(clipped, s(1 - beta1)));
     const nextV = b.add(b.mul(v, s(beta2)), b.mul(b.mul(clipped, clipped), s(1 - beta2)));
     const step = b.div(b.div(nextM, correction1), b.add(b.sqrt(b.div(nextV, correction2)), s(epsilon)));
-    const decay = shape.length > 1 ? weightDecay : 0;
+    const decay = shape.length > 1 || decayVectors ? weightDecay : 0;
     const decayed = decay === 0 ? w : b.mul(w, b.sub(s(1), b.mul(rate, s(decay))));
     outputs[`next.${name}`] = b.sub(decayed, b.mul(rate, step));
     outputs[`next.m.${name}`] = nextM;

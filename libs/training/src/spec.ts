@@ -17,6 +17,7 @@ export const trainSpec = z.strictObject({
   ]),
   optimizer: z.strictObject({
     learningRate: z.number().positive(),
+    /** Decoupled; norms and biases are not decayed. */
     weightDecay: z.number().min(0).default(0),
     beta1: share.default(0.9),
     beta2: share.default(0.999),

@@ -87,7 +87,7 @@ class Run {
       await executor.put(`v.${name}`, resumed?.get(`v.${name}`) ?? zero);
     }
     this.update = await executor.load(
-      updateGraph(trainableParameters(model.config, spec.method), spec.optimizer),
+      updateGraph(trainableParameters(model.config, spec.method), { ...spec.optimizer, decayVectors: false }),
     );
   }
 

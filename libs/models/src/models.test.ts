@@ -1,0 +1,252 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgument } from '@emotune/base';
+import { float32 } from '@emotune/engine';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadModel, saveModel } from './checkpoint.js';
+import { parseConfig, toHuggingFaceConfig } from './config.js';
+import { initialLora, loraModules } from './lora.js';
+import { initialTensors } from './model.js';
+import { loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
+import { SafetensorsFile, writeSafetensors } from './safetensors.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'emotune-models-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const ids = { vocab_size: 30, hidden_size: 24, bos_token_id: 1, eos_token_id: 2, pad_token_id: 0 };
+const llama = {
+  model_type: 'llama',
+  ...ids,
+  num_hidden_layers: 2,
+  num_attention_heads: 6,
+  num_key_value_heads: 3,
+  intermediate_size: 40,
+  attention_bias: true,
+};
+const files = [
+  llama,
+  {
+    ...llama,
+    tie_word_embeddings: true,
+    rope_scaling: { rope_type: 'llama3', factor: 4, original_max_position_embeddings: 32 },
+  },
+  {
+    model_type: 'opt',
+    ...ids,
+    num_hidden_layers: 2,
+    num_attention_heads: 3,
+    ffn_dim: 40,
+    word_embed_proj_dim: 8,
+    do_layer_norm_before: false,
+  },
+  { model_type: 'bloom', ...ids, n_layer: 2, n_head: 3 },
+];
+
+describe('config', () => {
+  it.each(files)('survives the way to a file and back: %j', (json) => {
+    const config = parseConfig(json);
+    expect(parseConfig(toHuggingFaceConfig(config))).toEqual(config);
+  });
+
+  it('refuses what it would have to ignore, by name, all at once', () => {
+    const wrong = { ...llama, hidden_act: 'gelu', sliding_window: 4, rope_scaling: { rope_type: 'yarn' } };
+    expect(() => parseConfig(wrong)).toThrow(
+      /sliding_window: expected a field that llama models here support.*hidden_act/s,
+    );
+    expect(() => parseConfig({ ...llama, rope_scaling: { rope_type: 'yarn' } })).toThrow(
+      'rope_scaling.rope_type: expected default, linear, dynamic or llama3, got "yarn"',
+    );
+    expect(() => parseConfig({ model_type: 'gpt2' })).toThrow(
+      'model_type: expected llama, opt or bloom, got "gpt2"',
+    );
+    expect(() => parseConfig({ ...llama, num_key_value_heads: 4 })).toThrow(
+      'num_key_value_heads: expected a divisor of the 6 heads, got 4',
+    );
+  });
+});
+
+describe('safetensors', () => {
+  const tensors = new Map([
+    ['a', { shape: [2, 3], data: Float32Array.of(1, -2.5, 3e-8, 65504, 0, -0.1) }],
+    ['empty', { shape: [0, 4], data: new Float32Array() }],
+  ]);
+
+  it('gives back what was written, in float16 to the nearest', async () => {
+    const path = join(dir, 'x.safetensors');
+    await writeSafetensors(path, tensors);
+    const file = await SafetensorsFile.open(path);
+    expect(await file.float32('a')).toEqual(tensors.get('a'));
+    expect(await file.float32('empty')).toEqual(tensors.get('empty'));
+    await file.close();
+    await writeSafetensors(path, tensors, { dtype: 'F16' });
+    const half = await SafetensorsFile.open(path);
+    // 3e-8 rounds to half the smallest subnormal's neighbour, 2⁻²⁴ = 5.96e-8; −0.1 to −0.0999755859375 (IEEE 754).
+    expect([...(await half.float32('a')).data]).toEqual([1, -2.5, 2 ** -24, 65504, 0, -0.0999755859375]);
+    await half.close();
+  });
+
+  const raw = (header: unknown, body = 16): Buffer => {
+    const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    return Buffer.concat([length, json, Buffer.alloc(body)]);
+  };
+  const t = (more: object) => ({ w: { dtype: 'F32', shape: [4], data_offsets: [0, 16], ...more } });
+
+  it.each([
+    ['too short', Buffer.from('abc'), 'expected at least 8 bytes, got 3'],
+    [
+      'a header beyond the file',
+      Buffer.from('ffffffffffffff7f00', 'hex'),
+      'expected a header of at most 1 bytes',
+    ],
+    ['no JSON', raw('{]'), 'expected a JSON header'],
+    ['a list', raw([1]), 'expected a header of tensors'],
+    ['an unknown type', raw(t({ dtype: 'F8' })), 'w: expected dtype, shape and data_offsets'],
+    ['a negative dimension', raw(t({ shape: [-4] })), 'w: expected dtype, shape and data_offsets'],
+    ['2^53 elements', raw(t({ shape: [2 ** 52, 2 ** 10] })), 'w: expected'],
+    [
+      'a size that is not the shape’s',
+      raw(t({ shape: [5] })),
+      'w: expected 20 bytes for F32 [5], got offsets 0..16',
+    ],
+    ['bytes beyond the file', raw(t({}), 8), 'the file is cut short'],
+    [
+      'overlap',
+      raw({ ...t({}), v: { dtype: 'F32', shape: [2], data_offsets: [8, 16] } }),
+      'a range that overlaps w',
+    ],
+  ])('refuses %s', async (_, bytes, message) => {
+    const path = join(dir, 'bad.safetensors');
+    writeFileSync(path, bytes);
+    await expect(SafetensorsFile.open(path)).rejects.toThrow(message);
+  });
+
+  it('never does anything but open or refuse, whatever the bytes', async () => {
+    const path = join(dir, 'fuzz.safetensors');
+    await writeSafetensors(path, tensors);
+    const good = readFileSync(path);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 6 }),
+        fc.nat(good.length),
+        async (edits, keep) => {
+          const bytes = Buffer.from(good.subarray(0, keep));
+          for (const [at, value] of edits) if (at < keep) bytes[at] = value;
+          writeFileSync(path, bytes);
+          try {
+            const file = await SafetensorsFile.open(path);
+            for (const name of file.entries.keys())
+              await file.float32(name).catch((error) => expect(error).toBeInstanceOf(InvalidArgument));
+            await file.close();
+          } catch (error) {
+            expect(error).toBeInstanceOf(InvalidArgument);
+          }
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});
+
+describe('checkpoints', () => {
+  it.each(files)('survive the way to a folder and back: %j', async (json) => {
+    const config = parseConfig(json);
+    const model = { config, tensors: initialTensors(config, 1) };
+    await saveModel(join(dir, 'm'), model);
+    expect(await loadModel(join(dir, 'm'))).toEqual(model);
+    await expect(saveModel(join(dir, 'm'), model)).rejects.toThrow('expected no folder yet');
+  });
+
+  it('name every tensor that is missing, extra, misshapen or not finite', async () => {
+    const config = parseConfig(files[3]);
+    const model = { config, tensors: initialTensors(config, 1) };
+    await saveModel(join(dir, 'm'), model);
+    const tensors = new Map(
+      [...model.tensors].map(([name, x]) => [
+        name,
+        { shape: x.shape, data: (x.data as Float32Array).slice() },
+      ]),
+    );
+    tensors.delete('transformer.ln_f.bias');
+    tensors.set('extra', { shape: [1], data: Float32Array.of(1) });
+    tensors.set('transformer.ln_f.weight', { shape: [2], data: Float32Array.of(1, 1) });
+    tensors.get('transformer.h.0.input_layernorm.weight')!.data[5] = Number.NaN;
+    await writeSafetensors(join(dir, 'm', 'model.safetensors'), tensors);
+    await expect(loadModel(join(dir, 'm'))).rejects.toMatchObject({
+      violations: [
+        {
+          field: 'transformer.h.0.input_layernorm.weight',
+          description: 'expected finite numbers, got NaN at element 5',
+        },
+        { field: 'transformer.ln_f.weight', description: 'expected [24], got [2]' },
+        { field: 'extra', description: 'expected no such tensor in this bloom model, got [1]' },
+        { field: 'transformer.ln_f.bias', description: 'expected a tensor of [24], got nothing' },
+      ],
+    });
+  });
+
+  it('are not written with weights that are not finite', async () => {
+    const config = parseConfig(files[3]);
+    const tensors = initialTensors(config, 1);
+    tensors.set('transformer.ln_f.bias', float32([24], new Float32Array(24).fill(Number.POSITIVE_INFINITY)));
+    await expect(saveModel(join(dir, 'm'), { config, tensors })).rejects.toThrow(
+      'transformer.ln_f.bias: expected finite weights',
+    );
+    await expect(loadModel(join(dir, 'm'))).rejects.toThrow('expected a checkpoint');
+  });
+});
+
+describe('adapters', () => {
+  const config = parseConfig(llama);
+  const lora = { rank: 2, alpha: 4, targets: ['q_proj', 'down_proj'], rankStabilised: false };
+
+  it('survive the way to PEFT files and back, and change what they name only', async () => {
+    expect(loraModules(config, lora)).toHaveLength(4);
+    const adapter = {
+      lora: { ...lora, targets: ['down_proj', 'q_proj'] },
+      tensors: initialLora(config, lora, 1),
+    };
+    await saveAdapter(dir, adapter, config, 'base');
+    expect(await loadAdapter(dir, config)).toEqual(adapter);
+    const model = { config, tensors: initialTensors(config, 1) };
+    // B starts at zero, so a fresh adapter changes nothing.
+    expect(mergeAdapter(model, adapter).tensors).toEqual(model.tensors);
+  });
+
+  it('name a target that the family does not have', () => {
+    expect(() => loraModules(config, { ...lora, targets: ['q_prj'] })).toThrow(
+      'got "q_prj", did you mean "q_proj"?',
+    );
+  });
+});
+
+const fixtures = process.env['EMOTUNE_FIXTURES'];
+if (fixtures === undefined)
+  process.stderr.write('SKIPPED merge against PEFT: set EMOTUNE_FIXTURES to the folder of fixtures\n');
+
+it
+  .skipIf(fixtures === undefined)
+  .each(['bloom-alibi__lora', 'llama-gqa-untied__rslora', 'opt-prenorm__lora'])(
+  '%s merges to the weights that PEFT 0.21.2 gives',
+  async (name) => {
+    const model = await loadModel(join(fixtures!, name.split('__')[0]));
+    const merged = mergeAdapter(model, await loadAdapter(join(fixtures!, name), model.config));
+    const file = await SafetensorsFile.open(join(fixtures!, name, 'merged.safetensors'));
+    for (const stored of file.entries.keys()) {
+      const ours = merged.tensors.get(stored);
+      if (!ours) continue;
+      const { data } = await file.float32(stored);
+      // Both round sums of r products in float32 once or twice.
+      data.forEach((v, i) => {
+        expect(Math.abs(v - (ours.data[i] as number))).toBeLessThan(1e-6);
+      });
+    }
+    await file.close();
+  },
+);
