@@ -5,7 +5,7 @@ import type { ModelConfig } from './config.js';
 import { GraphWeights, hiddenStates, logitsOf, type Method, trainableParameters } from './model.js';
 import type { Parameter } from './parameters.js';
 
-export interface StepShape {
+interface StepShape {
   readonly batch: number;
   readonly sequence: number;
   /** Labelled tokens, padding included. */
