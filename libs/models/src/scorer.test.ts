@@ -1,0 +1,94 @@
+import { Rng } from '@emotune/base';
+import { bool, Executor, int64 } from '@emotune/engine';
+import { expect, it } from 'vitest';
+import { parseConfig } from './config.js';
+import { initialTensors } from './model.js';
+import { type ScoreRequest, Scorer } from './scorer.js';
+import { lossGraph } from './train-graph.js';
+
+const ids = { vocab_size: 20, hidden_size: 24 };
+const configs = [
+  {
+    model_type: 'llama',
+    ...ids,
+    num_hidden_layers: 2,
+    num_attention_heads: 6,
+    num_key_value_heads: 3,
+    intermediate_size: 40,
+  },
+  {
+    model_type: 'opt',
+    ...ids,
+    num_hidden_layers: 2,
+    num_attention_heads: 3,
+    ffn_dim: 40,
+    max_position_embeddings: 64,
+  },
+  { model_type: 'bloom', ...ids, n_layer: 2, n_head: 3 },
+].map(parseConfig);
+
+it.each(configs)(
+  '$family scores a trie of candidates as one plain forward pass for each does',
+  async (config) => {
+    const tensors = initialTensors(config, 5);
+    // Larger weights than a fresh model has, so that likelihoods differ.
+    for (const t of tensors.values())
+      if (t.shape.length === 2)
+        (t.data as Float32Array).forEach((v, i, all) => {
+          all[i] = 8 * v;
+        });
+    const rng = Rng.of('scorer');
+    const draw = (n: number) => Int32Array.from({ length: n }, () => rng.int(20));
+    const requests: ScoreRequest[] = [3, 17, 9].map((length) => ({
+      prompt: draw(length),
+      // Shared prefixes, one a prefix of another, one alone.
+      candidates: [[4, 5, 6], [4, 5, 7], [4, 5], [4, 8, 6, 2], [9]].map((c) => Int32Array.from(c)),
+    }));
+    const scorer = await Scorer.create({ config, tensors });
+    const executor = Executor.create();
+    try {
+      const got = await scorer.score(requests);
+      for (const [name, t] of tensors) await executor.put(name, t);
+      for (const [r, { prompt, candidates }] of requests.entries()) {
+        for (const [c, candidate] of candidates.entries()) {
+          const row = [...prompt, ...candidate];
+          const T = row.length;
+          const n = candidate.length;
+          const session = await executor.load(
+            lossGraph(config, { name: 'full' }, { batch: 1, sequence: T, answers: n }),
+          );
+          const feeds = {
+            input_ids: int64([1, T], row),
+            positions: int64(
+              [1, T],
+              row.map((_, t) => t),
+            ),
+            mask: bool(
+              [1, 1, T, T],
+              Uint8Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 1 : 0)),
+            ),
+            answer_index: int64(
+              [n],
+              [...candidate].map((_, i) => prompt.length - 1 + i),
+            ),
+            answer_target: int64([n], candidate),
+          };
+          const from = Object.fromEntries(
+            [...tensors.keys()].filter((name) => name in session.model.inputs).map((name) => [name, name]),
+          );
+          const { nll } = await executor.run(session, { feeds, from, fetch: ['nll'] });
+          const want = -(nll.data as Float32Array).reduce((sum, v) => sum + v, 0);
+          // float32 sums in another order.
+          expect(Math.abs(got[r][c] - want)).toBeLessThan(2e-5);
+        }
+      }
+      expect(new Set(got.flatMap((g) => [...g])).size).toBeGreaterThan(12);
+      await expect(scorer.score([{ prompt: new Int32Array(), candidates: [] }])).rejects.toThrow(
+        'requests[0].prompt: expected tokens, got none',
+      );
+    } finally {
+      await scorer.close();
+      await executor.close();
+    }
+  },
+);
