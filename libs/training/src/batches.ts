@@ -33,8 +33,9 @@ function answersOf(row: Row): number {
   return row.tokens.length - Math.max(1, row.answerStart);
 }
 
-function roundUp(n: number, multiple: number): number {
-  return Math.ceil(n / multiple) * multiple;
+/** The length of the graph that a row of this length runs in. */
+export function paddedLength(length: number): number {
+  return Math.ceil(length / granule) * granule;
 }
 
 /** Rows of like length together, each batch at most `batchTokens` padded tokens (one row at least), in the given order. */
@@ -44,7 +45,7 @@ export function batchRows(rows: readonly Row[], batchTokens: number): Batch[] {
   let longest = 0;
   const close = () => {
     if (open.length === 0) return;
-    const sequence = roundUp(longest, granule);
+    const sequence = paddedLength(longest);
     const batch = Math.max(1, Math.floor(batchTokens / sequence));
     const answers = 2 ** Math.ceil(Math.log2(open.reduce((n, row) => n + answersOf(row), 0)));
     batches.push({ rows: open, batch: Math.max(batch, open.length), sequence, answers });
@@ -52,7 +53,7 @@ export function batchRows(rows: readonly Row[], batchTokens: number): Batch[] {
   };
   for (const row of rows) {
     const next = Math.max(longest, row.tokens.length);
-    if (open.length > 0 && (open.length + 1) * roundUp(next, granule) > batchTokens) close();
+    if (open.length > 0 && (open.length + 1) * paddedLength(next) > batchTokens) close();
     open.push(row);
     longest = Math.max(longest, row.tokens.length);
   }

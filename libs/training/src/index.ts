@@ -1,4 +1,15 @@
 export type { Row } from './batches.js';
 export { Diverged, exitCodeOf, Interrupted } from './failures.js';
+export {
+  type PretrainHooks,
+  type PretrainProgress,
+  type PretrainResult,
+  type PretrainSpec,
+  packDocuments,
+  pretrain,
+  pretrainSpec,
+  type SpecialTokens,
+  smallConfig,
+} from './pretrain.js';
 export { type TrainSpec, trainSpec } from './spec.js';
 export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';
