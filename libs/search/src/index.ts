@@ -1,4 +1,6 @@
-export { sampleRandom } from './samplers/random.js';
+export { compareMeasured, lessonOf, type TrialRecord } from './history.js';
+export { endOfJob, reasons, reasonWord } from './reasons.js';
+export { parseSearchAlgorithm, type SearchAlgorithm, suggest } from './samplers.js';
 export {
   type Assignment,
   type Parameter,

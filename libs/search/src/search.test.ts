@@ -1,6 +1,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { sampleRandom } from './samplers/random.js';
+import { endOfJob } from './reasons.js';
+import { parseSearchAlgorithm, suggest } from './samplers.js';
 import { parseAssignment, parseSearchSpace } from './space.js';
 
 function violations(run: () => unknown): string[] {
@@ -86,7 +87,9 @@ it('parseAssignment names unknown, inactive, missing and impossible values', () 
 });
 
 describe('random search', () => {
-  const draws = Array.from({ length: 2000 }, (_, n) => sampleRandom(space, 1, n));
+  const draw = (seed: number, trialNumber: number) =>
+    suggest({ name: 'random' }, space, [], { seed, trialNumber });
+  const draws = Array.from({ length: 2000 }, (_, n) => draw(1, n));
 
   it('stays in range and on the grid, with exactly the active parameters', () => {
     // parseAssignment refuses anything else.
@@ -102,7 +105,50 @@ describe('random search', () => {
   });
 
   it('depends on seed and trial alone', () => {
-    expect(sampleRandom(space, 1, 7)).toEqual(draws[7]);
-    expect(sampleRandom(space, 2, 7)).not.toEqual(draws[7]);
+    expect(draw(1, 7)).toEqual(draws[7]);
+    expect(draw(2, 7)).not.toEqual(draws[7]);
   });
+});
+
+describe('parseSearchAlgorithm', () => {
+  it('fills in what is left out', () => {
+    expect(parseSearchAlgorithm({})).toMatchObject({ name: 'tpe', settings: { startUpTrials: 10 } });
+    expect(parseSearchAlgorithm({ name: 'tpe', settings: { candidates: 50 } }).settings).toMatchObject({
+      candidates: 50,
+      startUpTrials: 10,
+    });
+  });
+
+  it('names unknown samplers and wrong settings', () => {
+    expect(violations(() => parseSearchAlgorithm({ name: 'tpee' }))).toEqual([
+      'searchAlgorithm.name: no sampler is called "tpee", did you mean "tpe"?',
+    ]);
+    const found = violations(() =>
+      parseSearchAlgorithm({ name: 'tpe', settings: { goodShare: 2, candidats: 3, startUpTrials: 1.5 } }),
+    ).join('\n');
+    for (const text of ['settings.goodShare', 'settings.startUpTrials', 'did you mean "candidates"?'])
+      expect(found).toContain(text);
+    expect(
+      violations(() => parseSearchAlgorithm({ name: 'random', settings: { candidates: 3 } })),
+    ).toHaveLength(1);
+  });
+});
+
+it('endOfJob reads exit codes and causes', () => {
+  const table: [Parameters<typeof endOfJob>[0], word: string, blames: string, interrupted: boolean][] = [
+    [{ phase: 'succeeded', exitCode: 0 }, 'NoReport', 'machine', false],
+    [{ phase: 'failed', exitCode: 42 }, 'OutOfMemory', 'parameters', false],
+    [{ phase: 'failed', exitCode: 137, cause: 'OOMKilled' }, 'OutOfMemory', 'parameters', false],
+    [{ phase: 'failed', exitCode: 43 }, 'InvalidConfiguration', 'parameters', false],
+    [{ phase: 'failed', exitCode: 44 }, 'Diverged', 'parameters', false],
+    [{ phase: 'failed', exitCode: 75 }, 'Interrupted', 'machine', true],
+    [{ phase: 'failed', cause: 'Evicted' }, 'Evicted', 'machine', true],
+    [{ phase: 'failed', exitCode: 137 }, 'Killed', 'machine', false],
+    [{ phase: 'failed', exitCode: 1 }, 'Crashed', 'unknown', false],
+    [{ phase: 'failed' }, 'Killed', 'machine', false],
+  ];
+  for (const [job, word, blames, interrupted] of table) {
+    const end = endOfJob(job);
+    expect([end.reason.split(':')[0], end.blames, end.interrupted]).toEqual([word, blames, interrupted]);
+  }
 });

@@ -1,0 +1,62 @@
+/** What has happened to the trials of an experiment, as samplers see it. */
+import { reasons, reasonWord } from './reasons.js';
+import type { Assignment } from './space.js';
+
+/** `stopped`: ended by a directive before its time; its last objective counts, after those of whole trials. */
+export type RecordState = 'running' | 'succeeded' | 'failed' | 'infeasible' | 'stopped';
+
+/** One trial. Records are ordered by `number`, which no two share. */
+export interface TrialRecord {
+  /** From 0, in the order of suggestion. */
+  readonly number: number;
+  readonly state: RecordState;
+  /** A word of `reasons`, with a sentence for people after a colon. */
+  readonly reason?: string;
+  /** Values of the active parameters, no others. */
+  readonly parameters: Assignment;
+  /** Minimised; a metric that is to grow is negated where it enters. Absent until measured; 0 is a value. */
+  readonly objective?: number;
+  /** Optimizer steps done. Ranks stopped trials: those that came further come first. */
+  readonly step?: number;
+}
+
+/**
+ * What a sampler may learn from a trial.
+ * - `measured`: it has a finite objective.
+ * - `infeasible`: its parameters do not work: out of memory, diverged, crashed every time.
+ * - `running`: not known yet.
+ * - `nothing`: it ended for reasons that its parameters have no part in.
+ */
+export type Lesson = 'measured' | 'infeasible' | 'running' | 'nothing';
+
+/**
+ * The lesson of one trial. A trial that ended with an objective that is not finite is infeasible: NaN and +∞ are
+ * a loss that diverged, −∞ is a measure that broke, and none of them can be ranked.
+ */
+export function lessonOf(record: TrialRecord): Lesson {
+  switch (record.state) {
+    case 'running':
+      return 'running';
+    case 'infeasible':
+      return 'infeasible';
+    case 'failed':
+      return reasons[reasonWord(record.reason ?? '')]?.blames === 'machine' ? 'nothing' : 'infeasible';
+    default:
+      if (record.objective === undefined) return 'nothing';
+      return Number.isFinite(record.objective) ? 'measured' : 'infeasible';
+  }
+}
+
+/**
+ * Order of two measured trials, best first: whole trials by objective, then stopped ones by how far they came and
+ * by objective; ties by number.
+ */
+export function compareMeasured(a: TrialRecord, b: TrialRecord): number {
+  const stopped = Number(a.state === 'stopped') - Number(b.state === 'stopped');
+  if (stopped !== 0) return stopped;
+  if (a.state === 'stopped') {
+    const further = (b.step ?? 0) - (a.step ?? 0);
+    if (further !== 0) return further;
+  }
+  return (a.objective as number) - (b.objective as number) || a.number - b.number;
+}

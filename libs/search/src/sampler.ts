@@ -1,0 +1,30 @@
+/** What every search algorithm is: a pure function from what is known to the next trial's values. */
+import type { z } from 'zod';
+import type { TrialRecord } from './history.js';
+import type { Assignment, SearchSpace } from './space.js';
+
+export interface SuggestContext {
+  /** Of the experiment. */
+  readonly seed: number | string;
+  /** Number of the trial that is to get the values; its random numbers follow from it and the seed. */
+  readonly trialNumber: number;
+}
+
+export type SamplerSettings = Readonly<Record<string, number | undefined>>;
+
+export interface Sampler<Settings extends SamplerSettings = SamplerSettings> {
+  /** Its settings with their defaults. */
+  readonly settings: z.ZodType<Settings>;
+  /**
+   * Values for the active parameters of `space`, in range and on the grid. Depends on nothing but its arguments:
+   * the same history gives the same values, before and after a restart. Records whose values the space does not
+   * allow are left out.
+   * @param history Every other trial, running and failed ones included, ordered by number.
+   */
+  suggest(
+    space: SearchSpace,
+    history: readonly TrialRecord[],
+    context: SuggestContext,
+    settings: Settings,
+  ): Assignment;
+}

@@ -1,0 +1,54 @@
+/** The search algorithms by name. A new one is a file in `samplers/` and a row here. */
+import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
+import type { TrialRecord } from './history.js';
+import type { Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import { random } from './samplers/random.js';
+import { tpe } from './samplers/tpe.js';
+import type { Assignment, SearchSpace } from './space.js';
+
+const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
+  ['random', random],
+  ['tpe', tpe],
+]);
+
+const defaultSampler = 'tpe';
+
+/** A sampler by name with its settings. */
+export interface SearchAlgorithm {
+  readonly name: string;
+  readonly settings: SamplerSettings;
+}
+
+/**
+ * Checks a sampler's name and settings; an empty or absent name means tpe. Settings that are left out get their
+ * defaults.
+ * @throws InvalidArgument naming the unknown sampler with its nearest, or every wrong setting.
+ */
+export function parseSearchAlgorithm(
+  input: { readonly name?: string; readonly settings?: unknown },
+  path: readonly PropertyKey[] = ['searchAlgorithm'],
+): SearchAlgorithm {
+  const name = input.name || defaultSampler;
+  const sampler = samplers.get(name);
+  if (!sampler) {
+    const names = [...samplers.keys()];
+    const near = nearest(name, names);
+    const hint = near === undefined ? `, expected one of ${names.join(', ')}` : `, did you mean "${near}"?`;
+    throw InvalidArgument.at(fieldPath([...path, 'name']), `no sampler is called "${name}"${hint}`);
+  }
+  return { name, settings: parse(sampler.settings, input.settings ?? {}, [...path, 'settings']) };
+}
+
+/**
+ * Values for the next trial; see `Sampler.suggest`.
+ * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
+ */
+export function suggest(
+  algorithm: { readonly name?: string; readonly settings?: unknown },
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): Assignment {
+  const { name, settings } = parseSearchAlgorithm(algorithm);
+  return (samplers.get(name) as Sampler).suggest(space, history, context, settings);
+}

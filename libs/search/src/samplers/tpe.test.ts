@@ -1,0 +1,167 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { TrialRecord } from '../history.js';
+import { suggest } from '../samplers.js';
+import { type Assignment, parseAssignment, parseSearchSpace } from '../space.js';
+
+const space = parseSearchSpace([
+  { name: 'method', categorical: { values: ['full', 'lora'] } },
+  {
+    name: 'rank',
+    integer: { min: 1, max: 64, log: true },
+    condition: { parameter: 'method', values: ['lora'] },
+  },
+  {
+    name: 'scaled',
+    categorical: { values: [true, false] },
+    condition: { parameter: 'method', values: ['lora'] },
+  },
+  { name: 'alpha', double: { min: 1, max: 64 }, condition: { parameter: 'scaled', values: [true] } },
+  { name: 'rate', double: { min: 1e-5, max: 1e-2, log: true } },
+  { name: 'warmup', double: { min: 0, max: 0.2, step: 0.02 } },
+  { name: 'fixed', integer: { min: 3, max: 3 } },
+]);
+const tpe = { name: 'tpe', settings: { startUpTrials: 4 } };
+
+const outcome = fc.oneof(
+  fc.record({
+    state: fc.constantFrom('succeeded' as const, 'stopped' as const),
+    objective: fc.oneof(fc.double(), fc.constantFrom(Number.NaN, Infinity, -Infinity)),
+    step: fc.nat(100),
+  }),
+  fc.record({ state: fc.constantFrom('succeeded' as const, 'stopped' as const, 'running' as const) }),
+  fc.record({
+    state: fc.constantFrom('failed' as const, 'infeasible' as const),
+    reason: fc.constantFrom('OutOfMemory: too large', 'LostLease: gone', 'Crashed: exit code 1'),
+  }),
+);
+
+/** Plays trials one after the other; `ends` says how each ends. */
+function play(
+  algorithm: Parameters<typeof suggest>[0],
+  seed: number,
+  ends: readonly (Omit<TrialRecord, 'number' | 'parameters'> | ((v: Assignment) => number))[],
+  over = space,
+): TrialRecord[] {
+  const history: TrialRecord[] = [];
+  ends.forEach((end, number) => {
+    const parameters = suggest(algorithm, over, history, { seed, trialNumber: number });
+    history.push(
+      typeof end === 'function'
+        ? { number, parameters, state: 'succeeded', objective: end(parameters) }
+        : { number, parameters, ...end },
+    );
+  });
+  return history;
+}
+
+it('suggests values in range and on the grid for exactly the active parameters, whatever happened', () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.array(outcome, { maxLength: 25 }), (seed, ends) => {
+      for (const { parameters } of play(tpe, seed, ends))
+        expect(parseAssignment(space, parameters)).toEqual(parameters);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it('depends on seed, trial number and history alone', () => {
+  const history = play(
+    tpe,
+    1,
+    Array.from({ length: 12 }, () => (v: Assignment) => Math.log(v['rate'] as number) ** 2),
+  );
+  const at = (seed: number, trialNumber: number, records = history) =>
+    suggest(tpe, space, records, { seed, trialNumber });
+  expect(at(1, 12)).toEqual(at(1, 12, structuredClone(history)));
+  expect(at(1, 12)).not.toEqual(at(2, 12));
+  expect(at(1, 12)).not.toEqual(at(1, 13));
+  expect(at(1, 12)).not.toEqual(at(1, 12, history.slice(0, 8)));
+});
+
+it('leaves out records that the space does not allow', () => {
+  const history = play(
+    tpe,
+    1,
+    Array.from({ length: 12 }, () => () => 1),
+  );
+  const odd: TrialRecord = {
+    number: 12,
+    state: 'succeeded',
+    objective: -5,
+    parameters: { method: 'other', rate: 7 },
+  };
+  expect(
+    parseAssignment(space, suggest(tpe, space, [...history, odd], { seed: 1, trialNumber: 13 })),
+  ).toBeTruthy();
+});
+
+/** Minimum 0 at (1e-3, lora, rank 16, warm-up 0.1). */
+function mixed(v: Assignment): number {
+  const rate = (Math.log10(v['rate'] as number) + 3) ** 2;
+  const warmup = 25 * ((v['warmup'] as number) - 0.1) ** 2;
+  const method = v['method'] === 'lora' ? 0.3 * (Math.log2(v['rank'] as number) / 4 - 1) ** 2 : 0.5;
+  return rate + warmup + method;
+}
+
+it('beats random search on a mixed, conditional function', () => {
+  const seeds = Array.from({ length: 21 }, (_, i) => i);
+  const median = (name: string) => {
+    const best = seeds.map((seed) => {
+      const history = play(
+        { name },
+        seed,
+        Array.from({ length: 60 }, () => mixed),
+      );
+      return Math.min(...history.map((r) => r.objective as number));
+    });
+    return best.sort((a, b) => a - b)[10];
+  };
+  expect(median('tpe')).toBeLessThan(0.5 * median('random'));
+});
+
+describe('on a line with the minimum at 0.7', () => {
+  const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
+  const x = (a: Assignment) => a['x'] as number;
+  const bowl = (v: Assignment) => (x(v) - 0.7) ** 2;
+  const start = Array.from({ length: 12 }, () => bowl);
+  const suggestions = (history: readonly TrialRecord[]) =>
+    Array.from({ length: 200 }, (_, i) => x(suggest({}, line, history, { seed: 3, trialNumber: 100 + i })));
+  const near = (values: readonly number[], at: number) =>
+    values.filter((value) => Math.abs(value - at) < 0.05).length;
+  const base = play({}, 3, start, line);
+  const best = base.reduce((a, b) => ((a.objective as number) < (b.objective as number) ? a : b));
+  const around = (record: Omit<TrialRecord, 'number' | 'parameters'>) => [
+    ...base,
+    ...Array.from({ length: 8 }, (_, i) => ({
+      number: 12 + i,
+      parameters: { x: Math.min(1, Math.max(0, x(best.parameters) + 0.01 * (i - 3.5))) },
+      ...record,
+    })),
+  ];
+
+  it('infeasible trials push away', () => {
+    const before = near(suggestions(base), x(best.parameters));
+    const after = near(
+      suggestions(around({ state: 'infeasible', reason: 'OutOfMemory' })),
+      x(best.parameters),
+    );
+    expect(before).toBeGreaterThan(50);
+    expect(after).toBeLessThan(before / 2);
+  });
+
+  it('running trials push away, so that parallel ones keep apart', () => {
+    const before = near(suggestions(base), x(best.parameters));
+    expect(near(suggestions(around({ state: 'running' })), x(best.parameters))).toBeLessThan(before / 2);
+  });
+
+  it('trials that a machine lost teach nothing', () => {
+    expect(suggestions(around({ state: 'failed', reason: 'LostLease: gone' }))).toEqual(suggestions(base));
+  });
+
+  it('objectives that are not finite count as infeasible', () => {
+    const infeasible = suggestions(around({ state: 'infeasible', reason: 'Diverged' }));
+    for (const objective of [Number.NaN, Infinity, -Infinity])
+      expect(suggestions(around({ state: 'succeeded', objective }))).toEqual(infeasible);
+  });
+});
