@@ -1,0 +1,81 @@
+/** What answers cost nothing: one constant learnt from the train rows, and VADER's rule. */
+import type { Task } from './tasks.js';
+
+/** The part of a row that a constant is learnt from. */
+export interface TrainRow {
+  readonly task: Task;
+  readonly value: number | null;
+  readonly labels: readonly string[];
+  readonly labelSet: readonly string[];
+  readonly multiLabel: boolean;
+}
+
+/** A question, as far as a constant may know it: its task and label set. */
+export type ConstantQuestion = Pick<TrainRow, 'task' | 'labelSet' | 'multiLabel'>;
+
+export interface BaselineAnswer {
+  /** Regression: on 0..1. */
+  readonly value: number | null;
+  readonly labels: readonly string[];
+}
+
+interface Sums {
+  n: number;
+  value: number;
+  readonly labels: Map<string, number>;
+}
+
+function keyOf({ task, labelSet, multiLabel }: ConstantQuestion): string {
+  return JSON.stringify([task, multiLabel, [...labelSet].sort()]);
+}
+
+/** The most frequent label, first in the alphabet among equals; of multi-label rows all that at least half of them have. */
+function majority({ n, labels }: Sums, multiLabel: boolean): string[] {
+  const ranked = [...labels].sort(([a, p], [b, q]) => q - p || (a < b ? -1 : 1));
+  const frequent = ranked.filter(([, count]) => 2 * count >= n).map(([label]) => label);
+  return multiLabel && frequent.length > 0 ? frequent.sort() : ranked.slice(0, 1).map(([label]) => label);
+}
+
+/** The best constant of each task (regression: the mean) and label set (classification: the majority), from train rows. */
+export class ConstantBaseline {
+  private readonly groups = new Map<string, Sums>();
+
+  add(row: TrainRow): void {
+    const key = keyOf(row);
+    const sums = this.groups.get(key) ?? { n: 0, value: 0, labels: new Map() };
+    this.groups.set(key, sums);
+    sums.n++;
+    sums.value += row.value ?? 0;
+    for (const label of row.labels) sums.labels.set(label, (sums.labels.get(label) ?? 0) + 1);
+  }
+
+  /** Undefined where no train row asked the like. */
+  answer(question: ConstantQuestion): BaselineAnswer | undefined {
+    const sums = this.groups.get(keyOf(question));
+    if (!sums) return undefined;
+    return question.labelSet.length === 0
+      ? { value: sums.value / sums.n, labels: [] }
+      : { value: null, labels: majority(sums, question.multiLabel) };
+  }
+}
+
+/** Compounds nearer to 0 are neutral (Hutto and Gilbert 2014, the authors' README). */
+const neutralBelow = 0.05;
+
+/**
+ * What VADER's compound score, −1..1, says to a sentiment question; a label set without neutral is decided by the sign.
+ * Undefined for questions of emotions and for label sets other than negative, positive and perhaps neutral.
+ */
+export function vaderAnswer(
+  { task, labelSet }: { readonly task: Task; readonly labelSet: readonly string[] },
+  compound: number,
+): BaselineAnswer | undefined {
+  if (task === 'sentiment-regression') return { value: (compound + 1) / 2, labels: [] };
+  if (task !== 'sentiment-classification') return undefined;
+  const known = ['negative', 'neutral', 'positive'];
+  if (!labelSet.includes('negative') || !labelSet.includes('positive')) return undefined;
+  if (!labelSet.every((label) => known.includes(label))) return undefined;
+  if (labelSet.includes('neutral') && Math.abs(compound) < neutralBelow)
+    return { value: null, labels: ['neutral'] };
+  return { value: null, labels: [compound >= 0 ? 'positive' : 'negative'] };
+}

@@ -1,0 +1,87 @@
+/** Uncertainty of metrics by resampling rows (Efron and Tibshirani 1993, chapters 13 and 16). The same stream gives the same numbers. */
+import type { Rng } from '@emotune/base';
+import { type Measure, type MetricName, metricNames } from './metrics.js';
+
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+export type Intervals = Readonly<Partial<Record<MetricName, Interval>>>;
+
+const defaultResamples = 1000;
+
+/** The share q of sorted values, between neighbours by straight line. */
+function quantile(sorted: Float64Array, q: number): number {
+  const at = q * (sorted.length - 1);
+  const below = Math.floor(at);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+}
+
+/**
+ * 95 % percentile intervals of every metric that the rows define. A metric that most resamples leave undefined has no
+ * interval.
+ */
+export function bootstrapIntervals(measure: Measure, rng: Rng, resamples = defaultResamples): Intervals {
+  const { n } = measure;
+  const names = metricNames.filter((name) => measure.of()[name] !== undefined);
+  const values = new Map(names.map((name) => [name, new Float64Array(resamples)]));
+  const counts = new Map(names.map((name) => [name, 0]));
+  const weights = new Uint32Array(n);
+  for (let r = 0; r < resamples && n > 0; r++) {
+    weights.fill(0);
+    for (let i = 0; i < n; i++) weights[rng.int(n)]++;
+    const metrics = measure.of(weights);
+    for (const name of names) {
+      const value = metrics[name];
+      if (value === undefined) continue;
+      const count = counts.get(name)!;
+      values.get(name)![count] = value;
+      counts.set(name, count + 1);
+    }
+  }
+  const intervals: Partial<Record<MetricName, Interval>> = {};
+  for (const name of names) {
+    const count = counts.get(name)!;
+    if (count * 2 < resamples) continue;
+    const sorted = values.get(name)!.subarray(0, count).sort();
+    intervals[name] = { low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+  }
+  return intervals;
+}
+
+export interface PairedTest {
+  /** p-value that the first is not better (lower in mean loss) than the second. */
+  readonly notBetter: number;
+  /** p-value that the two are the same. */
+  readonly twoSided: number;
+}
+
+/**
+ * Paired bootstrap test on the losses of two systems for the same examples (Koehn 2004): the share of resamples in
+ * which the first does not win, with one added to both counts so that no p-value is 0. Undefined without examples.
+ */
+export function pairedBootstrap(
+  first: readonly number[],
+  second: readonly number[],
+  rng: Rng,
+  resamples = defaultResamples,
+): PairedTest | undefined {
+  const n = first.length;
+  if (n === 0) return undefined;
+  const gain = Float64Array.from(first, (loss, i) => second[i] - loss);
+  let firstNotBetter = 0;
+  let secondNotBetter = 0;
+  for (let r = 0; r < resamples; r++) {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += gain[rng.int(n)];
+    if (sum <= 0) firstNotBetter++;
+    if (sum >= 0) secondNotBetter++;
+  }
+  const p = (count: number) => (count + 1) / (resamples + 1);
+  return {
+    notBetter: p(firstNotBetter),
+    twoSided: Math.min(1, 2 * p(Math.min(firstNotBetter, secondNotBetter))),
+  };
+}
