@@ -1,0 +1,117 @@
+/** The contract that every trial runner keeps. */
+import { InvalidArgument } from '@emotune/base';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { JobSpec, JobStatus, TrialRunner } from './runner.js';
+
+/**
+ * A trainer for the contract (ECMAScript): exits with EXIT, or 99 when its token is wrong; without EXIT it waits for
+ * SIGTERM, upon which it exits with 75, or never with STUBBORN.
+ */
+export const contractTrainer = `
+process.on('SIGTERM', () => { if (!process.env.STUBBORN) process.exit(75); });
+process.on('disconnect', () => process.exit(75));
+const token = process.env.EMOTUNE_TOKEN ?? (await new Promise((resolve) => process.once('message', (m) => resolve(m.token))));
+if (token !== 'a secret') process.exit(99);
+if (process.env.EXIT) process.exit(Number(process.env.EXIT));
+console.log('ready');
+setInterval(() => {}, 1000);
+`;
+
+const patience = { timeout: 20_000, interval: 20 };
+
+export async function statusWhen(
+  runner: TrialRunner,
+  name: string,
+  want: (status: JobStatus) => boolean,
+): Promise<JobStatus> {
+  return vi.waitFor(async () => {
+    const status = (await runner.list()).find((job) => job.name === name);
+    expect(status && want(status), `${name}: ${JSON.stringify(status)}`).toBe(true);
+    return status!;
+  }, patience);
+}
+
+const ended = ({ phase }: JobStatus) => phase !== 'running';
+
+/** `create` gives a runner without jobs whose trainers run `contractTrainer`. */
+export function trialRunnerContract(name: string, create: () => Promise<TrialRunner>): void {
+  describe(`${name} keeps the trial runner contract`, () => {
+    let runner: TrialRunner;
+    beforeEach(async () => {
+      runner = await create();
+    });
+    afterEach(() => runner.close());
+
+    const spec = (name: string, environment: Record<string, string> = {}): JobSpec => ({
+      name,
+      labels: { 'emotune.io/trial': name },
+      annotations: { 'emotune.io/parameters': '{"learningRate":0.001}' },
+      environment,
+      token: 'a secret',
+    });
+
+    it('runs a job with its settings and its token, and keeps its end', async () => {
+      const seen: JobStatus[] = [];
+      const off = runner.onChange((status) => seen.push(status));
+      await runner.start(spec('exp-t0-a1', { EXIT: '0' }));
+      await runner.start(spec('exp-t1-a1', { EXIT: '43' }));
+      const labels = (name: string) => ({ 'emotune.io/trial': name });
+      const good = { name: 'exp-t0-a1', labels: labels('exp-t0-a1'), phase: 'succeeded', exitCode: 0 };
+      const bad = { name: 'exp-t1-a1', labels: labels('exp-t1-a1'), phase: 'failed', exitCode: 43 };
+      expect(await statusWhen(runner, 'exp-t0-a1', ended)).toEqual(good);
+      expect(await statusWhen(runner, 'exp-t1-a1', ended)).toEqual(bad);
+      expect(seen).toContainEqual(good);
+      expect(seen).toContainEqual(bad);
+      off();
+      await runner.start(spec('exp-t2-a1', { EXIT: '0' }));
+      await statusWhen(runner, 'exp-t2-a1', ended);
+      expect(seen.map(({ name }) => name)).not.toContain('exp-t2-a1');
+    });
+
+    it('leaves a job as it is when it is started again, running or ended', async () => {
+      await Promise.all([runner.start(spec('exp-t0-a1')), runner.start(spec('exp-t0-a1', { EXIT: '3' }))]);
+      await runner.start(spec('exp-t0-a1', { EXIT: '3' }));
+      expect(await runner.list()).toMatchObject([{ name: 'exp-t0-a1', phase: 'running' }]);
+      await runner.stop('exp-t0-a1', 20);
+      const status = await statusWhen(runner, 'exp-t0-a1', ended);
+      await runner.start(spec('exp-t0-a1', { EXIT: '0' }));
+      expect(await runner.list()).toEqual([status]);
+    });
+
+    it('asks a job to end, and makes it end after the grace', async () => {
+      await runner.start(spec('exp-t0-a1'));
+      await runner.start(spec('exp-t1-a1', { STUBBORN: '1' }));
+      await runner.stop('exp-t0-a1', 20);
+      await runner.stop('exp-t1-a1', 0.5);
+      await runner.stop('exp-t9-a1', 0.5);
+      // 143 where it was asked before it was ready to hear it.
+      expect([75, 143]).toContain((await statusWhen(runner, 'exp-t0-a1', ended)).exitCode);
+      expect([137, 143]).toContain((await statusWhen(runner, 'exp-t1-a1', ended)).exitCode);
+      await runner.stop('exp-t0-a1', 1);
+    });
+
+    it('forgets a job that has ended, whose name is then free', async () => {
+      await runner.start(spec('exp-t0-a1', { EXIT: '1' }));
+      await statusWhen(runner, 'exp-t0-a1', ended);
+      await runner.remove('exp-t0-a1');
+      await runner.remove('exp-t0-a1');
+      expect(await runner.list()).toEqual([]);
+      await runner.start(spec('exp-t0-a1', { EXIT: '0' }));
+      expect((await statusWhen(runner, 'exp-t0-a1', ended)).exitCode).toBe(0);
+    });
+
+    it('refuses names that no cluster takes', async () => {
+      for (const name of ['', 'A', 'a/b', '-a', 'a-', '../a', 'a'.repeat(53)])
+        await expect(runner.start(spec(name))).rejects.toThrow(InvalidArgument);
+      expect(await runner.list()).toEqual([]);
+    });
+
+    it('ends every job when it closes', async () => {
+      await runner.start(spec('exp-t0-a1'));
+      await runner.start(spec('exp-t1-a1'));
+      await runner.close();
+      expect((await runner.list()).map(({ phase }) => phase)).toEqual(['failed', 'failed']);
+      await expect(runner.start(spec('exp-t2-a1'))).rejects.toThrow('stopping');
+    });
+  });
+}
