@@ -4,8 +4,9 @@
  */
 import { type Example, labelSets, type Scale, type Split, type Task } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
+import { csvRows, lines } from '@emotune/records';
 import { sentimentPackageExamples } from './bundled.js';
-import { csvRows, lines } from './text-files.js';
+import { demoExamples } from './demo.js';
 
 /** One file of a corpus. */
 export interface CorpusFile {
@@ -428,5 +429,20 @@ export const corpora: readonly Corpus[] = [
     tasks: ['sentiment-classification'],
     files: [],
     examples: () => sentimentPackageExamples(),
+  },
+  {
+    name: 'emotune-demo',
+    title: 'Demonstration texts of this project; never a benchmark',
+    licence: 'Apache-2.0',
+    url: '',
+    language: 'en',
+    tasks: [
+      'sentiment-classification',
+      'sentiment-regression',
+      'emotion-classification',
+      'emotion-regression',
+    ],
+    files: [],
+    examples: () => demoExamples(),
   },
 ];

@@ -1,4 +1,5 @@
-export { type Assembled, assemble, limitRows } from './assemble.js';
-export { type Corpus, corpora } from './corpora.js';
-export { type LocateOptions, locate, locationOf } from './locate.js';
-export { readUserFile, type UserFile } from './user-file.js';
+export { assemble } from './assemble.js';
+export { corpora } from './corpora.js';
+export { type DataContext, dataMigrations } from './datasets.js';
+export { type LocateOptions, locate } from './locate.js';
+export { dataModule } from './module.js';

@@ -1,6 +1,6 @@
 /** Examples from a file of the user's own: CSV, TSV, JSONL or Parquet. Every bad row is counted and the first ones are named. */
 import { extname } from 'node:path';
-import { type Example, type Scale, type Split, type Task } from '@emotune/affect';
+import type { Example, Scale, Split, Task } from '@emotune/affect';
 import { InvalidArgument, show, type Violation } from '@emotune/base';
 import { parquetReadObjects } from 'hyparquet';
 import { csvRows, decode, lines, readBytes } from './text-files.js';

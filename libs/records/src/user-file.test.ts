@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeExamples } from '@emotune/records';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodeExamples } from './examples.js';
 import { readUserFile, type UserFile } from './user-file.js';
 
 let dir: string;
