@@ -1,11 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 /** Packages export their sources under the condition `source`, so tests need no build. */
-const conditions = ['source', 'node', 'import', 'default'];
+const conditions = ['source', 'node'];
 
 export default defineConfig({
   resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: conditions } },
+  ssr: { resolve: { conditions, externalConditions: ['source', 'node'] } },
   test: {
     include: [
       'libs/*/src/**/*.test.ts',

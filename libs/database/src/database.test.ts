@@ -1,0 +1,154 @@
+import { Aborted, FailedPrecondition, Unavailable } from '@emotune/base';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Database } from './database.js';
+import { testDatabase, testDatabaseUrl } from './testing.js';
+
+let database: Database;
+beforeAll(async () => {
+  database = await testDatabase('main');
+  await database.query('create table counters (name text primary key, value bigint not null)');
+});
+
+async function counter(name: string): Promise<void> {
+  await database.query('insert into counters values ($1, 0) on conflict (name) do update set value = 0', [
+    name,
+  ]);
+}
+
+describe('Database', () => {
+  it('reads whole and decimal numbers as numbers', async () => {
+    const [row] = await database.query(
+      'select 9007199254740991::bigint as big, 1.25::numeric as exact, 0.5::float8 as float, count(*) from counters',
+    );
+    expect(row).toEqual({ big: Number.MAX_SAFE_INTEGER, exact: 1.25, float: 0.5, count: expect.any(Number) });
+  });
+
+  it('keeps any text and bytes as they are', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: 'grapheme' }), fc.uint8Array(), async (text, bytes) => {
+        const sent = text.replaceAll('\0', '');
+        const [row] = await database.query('select $1::text as text, $2::bytea as bytes', [
+          sent,
+          Buffer.from(bytes),
+        ]);
+        expect(row).toEqual({ text: sent, bytes: Buffer.from(bytes) });
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('runs a transaction again when another came in between, so no change is lost', async () => {
+    await counter('shared');
+    let runs = 0;
+    await Promise.all(
+      Array.from({ length: 12 }, () =>
+        database.transaction(async (sql) => {
+          runs++;
+          const [{ value }] = await sql.query<{ value: number }>(
+            "select value from counters where name = 'shared'",
+          );
+          await sql.query("update counters set value = $1 where name = 'shared'", [value + 1]);
+        }),
+      ),
+    );
+    expect(await database.query("select value from counters where name = 'shared'")).toEqual([{ value: 12 }]);
+    expect(runs).toBeGreaterThan(12);
+  });
+
+  it('runs a transaction again after a deadlock', async () => {
+    await Promise.all([counter('left'), counter('right')]);
+    let arrived = 0;
+    let open: () => void = () => {};
+    const both = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const add = (first: string, second: string) =>
+      database.transaction(async (sql) => {
+        await sql.query('update counters set value = value + 1 where name = $1', [first]);
+        if (++arrived === 2) open();
+        await both;
+        await sql.query('update counters set value = value + 1 where name = $1', [second]);
+      });
+    await Promise.all([add('left', 'right'), add('right', 'left')]);
+    const rows = await database.query("select value from counters where name in ('left', 'right')");
+    expect(rows).toEqual([{ value: 2 }, { value: 2 }]);
+  });
+
+  it('gives up when others come in between every time', async () => {
+    await counter('contested');
+    const losing = database.transaction(async (sql) => {
+      await sql.query("select value from counters where name = 'contested'");
+      await database.query("update counters set value = value + 1 where name = 'contested'");
+      await sql.query("update counters set value = -1 where name = 'contested'");
+    });
+    await expect(losing).rejects.toThrow(Aborted);
+  });
+
+  it('takes nothing from a transaction that throws', async () => {
+    const failing = database.transaction(async (sql) => {
+      await sql.query("insert into counters values ('half', 1)");
+      throw new FailedPrecondition('no');
+    });
+    await expect(failing).rejects.toThrow(FailedPrecondition);
+    expect(await database.query("select from counters where name = 'half'")).toEqual([]);
+  });
+
+  it('keeps the schemas of services apart', async () => {
+    const other = await testDatabase('other');
+    await expect(other.query('select * from counters')).rejects.toThrow('does not exist');
+  });
+
+  it('survives the loss of every connection', async () => {
+    const lost = database.transaction(async (sql) => {
+      await sql.query('select pg_terminate_backend(pg_backend_pid())');
+    });
+    await expect(lost).rejects.toThrow(Unavailable);
+    const idle = database.transaction(async (sql) => {
+      const [{ pid }] = await sql.query<{ pid: number }>('select pg_backend_pid() as pid');
+      await database.query('select pg_terminate_backend($1, 5000)', [pid]);
+      await sql.query('select 1');
+    });
+    await expect(idle).rejects.toThrow(Unavailable);
+    expect(await database.query('select 1 as one')).toEqual([{ one: 1 }]);
+  });
+
+  it('says that a server does not answer', async () => {
+    const connecting = Database.connect('postgres://nobody@127.0.0.1:1/none', 'main');
+    await expect(connecting).rejects.toThrow(Unavailable);
+  });
+});
+
+describe('Database.migrate', () => {
+  const migrations = ['create table steps (step int)', 'insert into steps values (1)'];
+
+  it('runs each migration once, whoever starts at the same time', async () => {
+    await testDatabase('migrated');
+    const url = await testDatabaseUrl();
+    const services = await Promise.all(Array.from({ length: 4 }, () => Database.connect(url, 'migrated')));
+    try {
+      await Promise.all(services.map((service) => service.migrate(migrations)));
+      await services[0].migrate([...migrations, 'insert into steps values (2)']);
+      expect(await services[0].query('select step from steps order by step')).toEqual([
+        { step: 1 },
+        { step: 2 },
+      ]);
+      await expect(services[1].migrate(migrations)).rejects.toThrow('written by a newer version');
+    } finally {
+      await Promise.all(services.map((service) => service.close()));
+    }
+  });
+
+  it('makes a schema once, whoever connects at the same time', async () => {
+    const url = await testDatabaseUrl();
+    const services = await Promise.all(Array.from({ length: 6 }, () => Database.connect(url, 'raced')));
+    await Promise.all(services.map((service) => service.close()));
+  });
+
+  it('takes nothing from a list of migrations of which one fails', async () => {
+    const failed = await testDatabase('failed');
+    await expect(failed.migrate([...migrations, 'create nonsense'])).rejects.toThrow('syntax error');
+    await failed.migrate(migrations);
+    expect(await failed.query('select step from steps')).toEqual([{ step: 1 }]);
+  });
+});

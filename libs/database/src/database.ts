@@ -1,0 +1,155 @@
+/** PostgreSQL for one service: its own schema, migrations, transactions. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Aborted, FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
+import pg from 'pg';
+
+/** Runs statements: on any connection, or inside one transaction. */
+export interface Sql {
+  query<Row extends object = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<Row[]>;
+}
+
+/** Serialization failure, deadlock. */
+const overtaken = new Set(['40001', '40P01']);
+const attempts = 12;
+/** Any number that no other program takes: migrations of one schema wait for each other. */
+const migrationLock = 0x656d6f74;
+
+// int8 and numeric as numbers: ours stay below 2^53.
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, Number);
+types.setTypeParser(pg.types.builtins.NUMERIC, Number);
+
+/** Errors of the server's state, of its disk and of the connection get our names; those of a statement stay. */
+function named(cause: Error & { code?: string }): Error {
+  const code = cause.code ?? '';
+  if (code.startsWith('53') || code === '54000') {
+    return new ResourceExhausted(`PostgreSQL has run out of something: ${cause.message}`, { cause });
+  }
+  const lost =
+    /^(08|57P|E[A-Z]{3,})/.test(code) ||
+    /^Connection terminated|^Client has encountered|timeout exceeded when/.test(cause.message);
+  return lost ? new Unavailable(`PostgreSQL cannot be reached: ${cause.message}`, { cause }) : cause;
+}
+
+export class Database implements Sql {
+  private constructor(
+    private readonly pool: pg.Pool,
+    readonly schema: string,
+  ) {}
+
+  /** @throws Unavailable when the server does not answer; FailedPrecondition when it refuses user or database. */
+  static async connect(url: string, schema: string): Promise<Database> {
+    const pool = new pg.Pool({
+      connectionString: url,
+      max: 5,
+      connectionTimeoutMillis: 10_000,
+      options: `-c search_path=${schema}`,
+      types,
+    });
+    // A connection that breaks between statements is replaced at the next one.
+    pool.on('error', () => {});
+    pool.on('connect', (client) => client.on('error', () => {}));
+    const database = new Database(pool, schema);
+    try {
+      await database.run('read committed', async (sql) => {
+        await database.lock(sql);
+        await sql.query(`create schema if not exists ${pg.escapeIdentifier(schema)}`);
+      });
+    } catch (error) {
+      await pool.end();
+      const { code = '', message } = error as { code?: string; message: string };
+      if (!/^(28|3D|42501)/.test(code)) throw error;
+      throw new FailedPrecondition(`PostgreSQL refuses the connection: ${message}`, { cause: error });
+    }
+    return database;
+  }
+
+  /**
+   * Applies those of `migrations` that have not been: each runs once, in order. Append only.
+   * @throws FailedPrecondition when the schema has migrations that this code does not know.
+   */
+  async migrate(migrations: readonly string[]): Promise<void> {
+    // Read committed: what is done must be read after the wait for the lock, not before.
+    await this.run('read committed', async (sql) => {
+      await this.lock(sql);
+      await sql.query(
+        'create table if not exists migrations (number int primary key, applied_at timestamptz not null default now())',
+      );
+      const [{ count }] = await sql.query<{ count: number }>('select count(*) from migrations');
+      if (count > migrations.length) {
+        throw new FailedPrecondition(
+          `The database schema ${this.schema} was written by a newer version of EmoTune ` +
+            `(${count} migrations, ${migrations.length} known); run that version`,
+        );
+      }
+      for (const [number, text] of migrations.entries()) {
+        if (number < count) continue;
+        await sql.query(text);
+        await sql.query('insert into migrations (number) values ($1)', [number]);
+      }
+    });
+  }
+
+  async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    try {
+      return (await this.pool.query(text, [...values])).rows;
+    } catch (error) {
+      throw named(error as Error);
+    }
+  }
+
+  /**
+   * Runs `work` in one serializable transaction; it runs again when another transaction came in between.
+   * @throws Aborted when that happens every time; Unavailable when the connection breaks: then it may be committed or not.
+   */
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.run('serializable', work);
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+
+  private async lock(sql: Sql): Promise<void> {
+    await sql.query('select pg_advisory_xact_lock($1, hashtext($2))', [migrationLock, this.schema]);
+  }
+
+  private async run<T>(isolation: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.runOnce(isolation, work);
+      } catch (error) {
+        if (!overtaken.has((error as { code?: string }).code ?? '')) throw named(error as Error);
+        if (attempt === attempts) {
+          throw new Aborted('Other changes of the same data came in between every time; try again', {
+            cause: error,
+          });
+        }
+      }
+      await delay(Math.min(2 ** attempt, 100) * Math.random());
+    }
+  }
+
+  private async runOnce<T>(isolation: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect();
+    let broken: Error | undefined;
+    try {
+      await client.query(`begin isolation level ${isolation}`);
+      const result = await work({
+        query: async (text, values = []) => (await client.query(text, [...values])).rows as never,
+      });
+      await client.query('commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback').catch((cause) => {
+        broken = cause;
+      });
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+}

@@ -1,0 +1,2 @@
+export { Database, type Sql } from './database.js';
+export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded.js';
