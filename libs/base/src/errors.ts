@@ -1,5 +1,5 @@
 /**
- * The eight failures that EmoTune tells apart. Libraries throw them; `libs/service` maps each to one gRPC
+ * The failures that EmoTune tells apart. Libraries throw them; `libs/service` maps each to one gRPC
  * status. Anything else that is thrown is a bug and leaves as INTERNAL.
  */
 
@@ -53,6 +53,12 @@ export class ResourceExhausted extends EmotuneError {}
 
 /** A dependency cannot be reached now; retrying later may succeed. */
 export class Unavailable extends EmotuneError {}
+
+/** The caller has not shown that it may do this: a missing or wrong token. */
+export class PermissionDenied extends EmotuneError {}
+
+/** Part of the contract, but not built yet. */
+export class Unimplemented extends EmotuneError {}
 
 /** A broken invariant of our own. */
 export class Internal extends EmotuneError {}

@@ -6,8 +6,10 @@ export {
   Internal,
   InvalidArgument,
   NotFound,
+  PermissionDenied,
   ResourceExhausted,
   Unavailable,
+  Unimplemented,
   type Violation,
 } from './errors.js';
 export { canonicalJson, sha256 } from './hash.js';

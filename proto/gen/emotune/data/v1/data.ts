@@ -39,8 +39,10 @@ export interface SourceSpec {
   file?:
     | FileSource
     | undefined;
-  /** Keep at most this many rows of the source (seeded, stratified); 0 keeps all. */
+  /** Keep at most this many rows of the source (seeded); 0 keeps all. */
   limit: number;
+  /** All rows of a corpus to this split; empty keeps its official splits, or divides it as the dataset says. */
+  split: string;
 }
 
 /** A file of the user's own: CSV, TSV, JSONL or Parquet, told by its extension. */
@@ -324,7 +326,7 @@ export const DatasetSpec: MessageFns<DatasetSpec> = {
 };
 
 function createBaseSourceSpec(): SourceSpec {
-  return { limit: 0 };
+  return { limit: 0, split: "" };
 }
 
 export const SourceSpec: MessageFns<SourceSpec> = {
@@ -337,6 +339,9 @@ export const SourceSpec: MessageFns<SourceSpec> = {
     }
     if (message.limit !== 0) {
       writer.uint32(24).int32(message.limit);
+    }
+    if (message.split !== "") {
+      writer.uint32(34).string(message.split);
     }
     return writer;
   },
@@ -376,6 +381,14 @@ export const SourceSpec: MessageFns<SourceSpec> = {
             }
 
             message.limit = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.split = reader.string();
             continue;
           }
         }

@@ -1,0 +1,58 @@
+/** The background loop of a service: takes up what its tables say is to be done, now and after a restart. */
+import type { Clock } from '@emotune/base';
+import type { Log } from './log.js';
+
+export interface WorkerOptions {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Looks again after this time even if nobody woke it. */
+  readonly everyMs: number;
+}
+
+export class Worker {
+  private readonly abort = new AbortController();
+  private running: Promise<void> | undefined;
+  private woken = false;
+  private nap: AbortController | undefined;
+
+  /** @param work One round; true when it did something, so that another round may find more. */
+  constructor(
+    private readonly work: (signal: AbortSignal) => Promise<boolean>,
+    private readonly options: WorkerOptions,
+  ) {}
+
+  start(): void {
+    this.running ??= this.loop();
+  }
+
+  /** Looks for work soon. */
+  wake(): void {
+    this.woken = true;
+    this.nap?.abort();
+  }
+
+  private async loop(): Promise<void> {
+    const { name, log, clock, everyMs } = this.options;
+    const { signal } = this.abort;
+    while (!signal.aborted) {
+      this.woken = false;
+      let busy = false;
+      try {
+        busy = await this.work(signal);
+      } catch (error) {
+        if (!signal.aborted) log.error(`${name} failed and will try again`, { error });
+      }
+      if (busy || this.woken || signal.aborted) continue;
+      this.nap = new AbortController();
+      await clock.sleep(everyMs, AbortSignal.any([this.nap.signal, signal])).catch(() => {});
+      this.nap = undefined;
+    }
+  }
+
+  /** Ends the loop; the round that runs sees its signal abort. */
+  async close(): Promise<void> {
+    this.abort.abort();
+    await this.running;
+  }
+}

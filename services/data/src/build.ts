@@ -1,0 +1,127 @@
+/** Builds one dataset version: sources in, Parquet and manifest out. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { type Example, type Split, tasks } from '@emotune/affect';
+import { canonicalJson, sha256 } from '@emotune/base';
+import type { ObjectStore } from '@emotune/objects';
+import type { common, data } from '@emotune/proto';
+import { encodeExamples, readUserFile } from '@emotune/records';
+import { taskMessage } from '@emotune/service';
+import { assemble, limitRows } from './assemble.js';
+import { type LocateOptions, locate } from './locate.js';
+import type { DatasetPlan, PlannedSource } from './spec.js';
+
+export interface BuildOptions {
+  readonly objects: ObjectStore;
+  readonly locate: Omit<LocateOptions, 'onProgress' | 'signal'>;
+  readonly onProgress: (progress: common.Progress) => void;
+  readonly signal: AbortSignal;
+}
+
+export interface BuiltDataset {
+  readonly version: string;
+  readonly prefix: string;
+  readonly manifest: data.Manifest;
+}
+
+const splits: readonly Split[] = ['train', 'validation', 'test'];
+
+interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url' | 'sha256'> {
+  readonly examples: Example[];
+}
+
+async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {
+  if ('file' in planned.source) {
+    const { file } = planned.source;
+    const examples = await readUserFile(file, `${planned.field}.file`);
+    const hash = sha256(await readFile(file.path));
+    return { name: file.name, licence: file.licence, url: '', sha256: hash, examples };
+  }
+  const { corpus } = planned.source;
+  const paths = await locate(corpus, {
+    ...options.locate,
+    signal: options.signal,
+    onProgress: (path, done, total) =>
+      options.onProgress({ phase: `downloading ${path}`, done, total, unit: 'bytes' }),
+  });
+  const examples = corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8'))));
+  const hashes = corpus.files.map((file) => file.sha256);
+  const whole = hashes.length > 1 ? sha256(hashes.join('')) : hashes[0];
+  return {
+    name: corpus.name,
+    licence: corpus.licence,
+    url: corpus.url,
+    // What is bundled has no file of its own: its rows are its content.
+    sha256: whole ?? hashOfRows(examples),
+    examples,
+  };
+}
+
+function hashOfRows(examples: readonly Example[]): string {
+  const hash = createHash('sha256');
+  for (const example of examples) hash.update(canonicalJson(example)).update('\n');
+  return hash.digest('hex');
+}
+
+function countsOf(rows: Record<Split, readonly Example[]>): data.SplitCounts {
+  return { train: rows.train.length, validation: rows.validation.length, test: rows.test.length };
+}
+
+/** The same plan over the same sources gives the same version. */
+export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Promise<BuiltDataset> {
+  const sources: LoadedSource[] = [];
+  for (const [i, planned] of plan.sources.entries()) {
+    options.signal.throwIfAborted();
+    options.onProgress({ phase: 'reading sources', done: i, total: plan.sources.length, unit: 'sources' });
+    const loaded = await load(planned, options);
+    const asked = limitRows(
+      loaded.examples.filter((example) => plan.tasks.includes(example.task)),
+      planned.limit,
+      plan.seed,
+    );
+    const { split } = planned;
+    sources.push({ ...loaded, examples: split === null ? asked : asked.map((e) => ({ ...e, split })) });
+  }
+  options.onProgress({ phase: 'splitting', done: 0, total: 0, unit: 'rows' });
+  const {
+    splits: rows,
+    duplicatesRemoved,
+    leaksRemoved,
+  } = assemble(
+    sources.flatMap((source) => source.examples),
+    plan.shares,
+    plan.seed,
+  );
+  const files = splits.map((split) => ({ path: `${split}.parquet`, bytes: encodeExamples(rows[split]) }));
+  const kept = splits.flatMap((split) => rows[split]);
+  const manifest: data.Manifest = {
+    rows: countsOf(rows),
+    sources: sources.map(({ examples: _, ...source }) => ({
+      ...source,
+      rows: kept.filter((example) => example.source === source.name).length,
+      skipped: {},
+    })),
+    tasks: tasks.flatMap((task) => {
+      const of = (split: Split) => rows[split].filter((example) => example.task === task);
+      const counts = countsOf({ train: of('train'), validation: of('validation'), test: of('test') });
+      const total = counts.train + counts.validation + counts.test;
+      return total > 0 ? [{ task: taskMessage(task), rows: counts }] : [];
+    }),
+    duplicatesRemoved,
+    leaksRemoved,
+    files: files.map(({ path, bytes }) => ({ path, sha256: sha256(bytes), bytes: bytes.length })),
+    notices: kept.some((example) => example.source === 'emotune-demo')
+      ? ['emotune-demo is demonstration data: scores on it say nothing about quality on real text']
+      : [],
+  };
+  const text = canonicalJson(manifest);
+  const version = sha256(text).slice(0, 12);
+  const prefix = `datasets/${plan.name}/${version}`;
+  for (const [i, { path, bytes }] of files.entries()) {
+    options.signal.throwIfAborted();
+    options.onProgress({ phase: 'writing', done: i, total: files.length, unit: 'files' });
+    await options.objects.put(`${prefix}/${path}`, bytes);
+  }
+  await options.objects.put(`${prefix}/manifest.json`, text);
+  return { version, prefix, manifest };
+}

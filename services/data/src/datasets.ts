@@ -1,0 +1,284 @@
+/** Datasets as rows: accepted, built in the background, ready or failed for good. */
+
+import type { Split } from '@emotune/affect';
+import {
+  AlreadyExists,
+  canonicalJson,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  show,
+  Unavailable,
+} from '@emotune/base';
+import type { Sql } from '@emotune/database';
+import { emit, eventTables, topics } from '@emotune/events';
+import { common, type data } from '@emotune/proto';
+import { decodeExamples, readUserFile } from '@emotune/records';
+import {
+  once,
+  paged,
+  pageOf,
+  requestTable,
+  type ServiceContext,
+  taskMessage,
+  timestamp,
+  Worker,
+} from '@emotune/service';
+import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { buildDataset } from './build.js';
+import { corpora } from './corpora.js';
+import { type LocateOptions, locationOf } from './locate.js';
+import { planOf } from './spec.js';
+
+export const dataMigrations: readonly string[] = [
+  eventTables,
+  requestTable,
+  `create table datasets (
+    name text primary key,
+    spec jsonb not null,
+    state text not null,
+    failure text not null default '',
+    progress jsonb,
+    version text not null default '',
+    prefix text not null default '',
+    manifest jsonb,
+    created_at timestamptz not null default now(),
+    ready_at timestamptz
+  )`,
+];
+
+export interface DataContext extends ServiceContext {
+  /** Where corpora are found or fetched. */
+  readonly locate: Omit<LocateOptions, 'onProgress' | 'signal'>;
+}
+
+interface Row {
+  readonly name: string;
+  readonly spec: data.DatasetSpec;
+  readonly state: common.BuildState;
+  readonly failure: string;
+  readonly progress: common.Progress | null;
+  readonly version: string;
+  readonly prefix: string;
+  readonly manifest: data.Manifest | null;
+  readonly created_at: Date;
+  readonly ready_at: Date | null;
+}
+
+const { BuildState } = common;
+/** Where nothing wakes the builder, it looks for work this often. */
+const lookMs = 5_000;
+const usualRows = 5;
+
+function messageOf(row: Row): data.Dataset {
+  return {
+    name: row.name,
+    version: row.version,
+    spec: row.spec,
+    state: row.state,
+    failure: row.failure,
+    progress: row.progress ?? undefined,
+    manifest: row.manifest ?? undefined,
+    prefix: row.prefix,
+    createTime: timestamp(row.created_at),
+    readyTime: timestamp(row.ready_at),
+  };
+}
+
+/** A failure that the same spec would meet again, in words for the user. */
+function lasting(error: unknown): string {
+  const known = [InvalidArgument, NotFound, FailedPrecondition, Unavailable];
+  if (known.some((type) => error instanceof type)) return (error as Error).message;
+  return `internal error: ${(error as Error).message}`;
+}
+
+export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly builder: Worker;
+
+  constructor(private readonly context: DataContext) {
+    const { clock, log } = context;
+    const options = { name: 'dataset builder', clock, log, everyMs: lookMs };
+    this.builder = new Worker((signal) => this.buildNext(signal), options);
+  }
+
+  onApplicationBootstrap(): void {
+    this.builder.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.builder.close();
+  }
+
+  private async find(name: string, sql: Sql = this.context.database): Promise<Row> {
+    const [row] = await sql.query<Row>('select * from datasets where name = $1', [name]);
+    if (!row)
+      throw new NotFound(`expected a dataset, got ${JSON.stringify(name)}; "emotune dataset list" shows all`);
+    return row;
+  }
+
+  /** @throws InvalidArgument, NotFound (a file), AlreadyExists. */
+  async create(request: data.CreateDatasetRequest): Promise<data.Dataset> {
+    const { spec } = request;
+    const plan = planOf(spec);
+    // Files are read here, so that what is wrong with them is the answer and not a failed build.
+    for (const { source, field } of plan.sources)
+      if ('file' in source) await readUserFile(source.file, `${field}.file`);
+    const dataset = await this.context.database.transaction(async (sql) => {
+      const name = await once(
+        sql,
+        { method: 'CreateDataset', id: request.requestId, body: spec },
+        async () => {
+          const [row] = await sql.query<Row>('select * from datasets where name = $1', [plan.name]);
+          if (row && canonicalJson(row.spec) !== canonicalJson(spec))
+            throw new AlreadyExists(
+              `spec.name: a dataset "${plan.name}" with another spec exists; delete it or choose another name`,
+            );
+          if (!row)
+            await sql.query('insert into datasets (name, spec, state) values ($1, $2, $3)', [
+              plan.name,
+              JSON.stringify(spec),
+              BuildState.BUILD_STATE_PENDING,
+            ]);
+          else if (row.state === BuildState.BUILD_STATE_FAILED)
+            await sql.query("update datasets set state = $2, failure = '' where name = $1", [
+              plan.name,
+              BuildState.BUILD_STATE_PENDING,
+            ]);
+          return plan.name;
+        },
+      );
+      return messageOf(await this.find(name, sql));
+    });
+    this.builder.wake();
+    return dataset;
+  }
+
+  async get(name: string): Promise<data.Dataset> {
+    return messageOf(await this.find(name));
+  }
+
+  async list(request: data.ListDatasetsRequest): Promise<data.ListDatasetsResponse> {
+    const { limit, after } = pageOf(request);
+    const rows = await this.context.database.query<Row>(
+      'select * from datasets where name > $1 order by name limit $2',
+      [after, limit + 1],
+    );
+    const { shown, nextPageToken } = paged(rows, limit, (row) => row.name);
+    return { datasets: shown.map(messageOf), nextPageToken };
+  }
+
+  /** @throws NotFound; FailedPrecondition while it is being built. */
+  async delete(name: string): Promise<void> {
+    const { database, objects } = this.context;
+    await database.transaction(async (sql) => {
+      const row = await this.find(name, sql);
+      if (row.state === BuildState.BUILD_STATE_PENDING || row.state === BuildState.BUILD_STATE_BUILDING)
+        throw new FailedPrecondition(`dataset ${name} is being built; try again when it is ready`);
+      await sql.query('delete from datasets where name = $1', [name]);
+    });
+    await objects.delete(`datasets/${name}/`);
+  }
+
+  /** Examples of one split in stored order. @throws InvalidArgument, NotFound, FailedPrecondition. */
+  async *preview(request: data.PreviewDatasetRequest): AsyncGenerator<data.Example> {
+    const split = (request.split || 'train') as Split;
+    if (!['train', 'validation', 'test'].includes(split))
+      throw InvalidArgument.at('split', `expected train, validation or test, got ${show(split)}`);
+    if (request.rows < 0) throw InvalidArgument.at('rows', `expected 0 or more, got ${request.rows}`);
+    const { prefix } = await this.ready(request.name);
+    const bytes = await this.context.objects.get(`${prefix}/${split}.parquet`).catch((cause) => {
+      throw new NotFound(`the files of dataset ${request.name} are gone from the object store`, { cause });
+    });
+    for (const example of await decodeExamples(bytes, split, 0, request.rows || usualRows)) {
+      yield {
+        id: example.id,
+        source: example.source,
+        originalId: example.originalId,
+        licence: example.licence,
+        language: example.language,
+        task: taskMessage(example.task),
+        text: example.text,
+        emotion: example.emotion ?? '',
+        value: example.value ?? undefined,
+        spread: example.spread ?? undefined,
+        labels: [...example.labels],
+        labelSet: [...example.labelSet],
+        multiLabel: example.multiLabel,
+        scale: example.scale ?? undefined,
+      };
+    }
+  }
+
+  /** What can be built from, and where each source is found now. */
+  sources(): Promise<data.Source[]> {
+    return Promise.all(
+      corpora.map(async (corpus) => ({
+        name: corpus.name,
+        title: corpus.title,
+        licence: corpus.licence,
+        url: corpus.url,
+        sha256: corpus.files.length === 1 ? corpus.files[0].sha256 : '',
+        location: (await locationOf(corpus, this.context.locate)) ?? '',
+        tasks: corpus.tasks.map(taskMessage),
+        language: corpus.language,
+      })),
+    );
+  }
+
+  private async ready(name: string): Promise<{ prefix: string }> {
+    const row = await this.find(name);
+    if (row.state !== BuildState.BUILD_STATE_READY) {
+      const why = row.failure === '' ? 'it is being built' : `it failed: ${row.failure}`;
+      throw new FailedPrecondition(`dataset ${name} cannot be read: ${why}`);
+    }
+    return row;
+  }
+
+  /** Builds the oldest dataset that waits, or goes on with one that a restart interrupted. */
+  private async buildNext(signal: AbortSignal): Promise<boolean> {
+    const { database, objects, outbox, log } = this.context;
+    const [row] = await database.query<Row>(
+      'update datasets set state = $1 where name = (select name from datasets where state in ($1, $2) order by created_at, name limit 1) returning *',
+      [BuildState.BUILD_STATE_BUILDING, BuildState.BUILD_STATE_PENDING],
+    );
+    if (!row) return false;
+    const { name } = row;
+    let reported = Promise.resolve<unknown>(undefined);
+    try {
+      const built = await buildDataset(planOf(row.spec), {
+        objects,
+        locate: this.context.locate,
+        signal,
+        onProgress: (progress) => {
+          reported = database
+            .query('update datasets set progress = $2 where name = $1', [name, JSON.stringify(progress)])
+            .catch((error) => log.warn('progress was not stored', { error }));
+        },
+      });
+      await reported;
+      await database.transaction(async (sql) => {
+        await sql.query(
+          'update datasets set state = $2, version = $3, prefix = $4, manifest = $5, progress = null, ready_at = now() where name = $1',
+          [name, BuildState.BUILD_STATE_READY, built.version, built.prefix, JSON.stringify(built.manifest)],
+        );
+        await emit(sql, topics.datasetReady, name, { name, version: built.version, prefix: built.prefix });
+      });
+    } catch (error) {
+      // Shutting down: the next start finds it as BUILDING.
+      if (signal.aborted) return false;
+      await reported;
+      log.warn('a dataset failed', { dataset: name, error });
+      const reason = lasting(error);
+      await database.transaction(async (sql) => {
+        await sql.query('update datasets set state = $2, failure = $3, progress = null where name = $1', [
+          name,
+          BuildState.BUILD_STATE_FAILED,
+          reason,
+        ]);
+        await emit(sql, topics.datasetFailed, name, { name, reason });
+      });
+    }
+    outbox.wake();
+    return true;
+  }
+}

@@ -1,0 +1,15 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { DatasetController } from './dataset.controller.js';
+import { type DataContext, Datasets } from './datasets.js';
+
+@Module({})
+class DataServiceModule {}
+
+/** The data service: sources and dataset versions. */
+export function dataModule(context: DataContext): DynamicModule {
+  return {
+    module: DataServiceModule,
+    controllers: [DatasetController],
+    providers: [{ provide: Datasets, useValue: new Datasets(context) }],
+  };
+}

@@ -1,0 +1,204 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import { testDatabase } from '@emotune/database/testing';
+import { MemoryBus, topics } from '@emotune/events';
+import { FolderStore } from '@emotune/objects';
+import { common, data } from '@emotune/proto';
+import { decodeExamples } from '@emotune/records';
+import { type Client, Host, jsonLog } from '@emotune/service';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { dataMigrations } from './datasets.js';
+import { dataModule } from './module.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-data-'));
+const objects = await FolderStore.open(join(folder, "objects"));
+const bus = new MemoryBus(systemClock);
+const ready: data.DatasetReady[] = [];
+let host: Host;
+let datasets: Client<data.DatasetServiceClient>;
+
+async function start(): Promise<Host> {
+  const created = await Host.create({
+    database: testDatabase,
+    objects,
+    bus,
+    clock: systemClock,
+    log: jsonLog(() => {}),
+    port: 0,
+  });
+  const context = await created.context('data', dataMigrations);
+  await created.start([
+    dataModule({ ...context, locate: { cacheDir: join(folder, 'cache'), download: false } }),
+  ]);
+  return created;
+}
+
+beforeAll(async () => {
+  await bus.subscribe('test', [topics.datasetReady.name], async (event) => {
+    ready.push(topics.datasetReady.decode(event.payload));
+  });
+  host = await start();
+  datasets = host.channel.client('DatasetService');
+});
+
+afterAll(async () => {
+  await host.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function built(name: string): Promise<data.Dataset> {
+  for (const deadline = Date.now() + 20_000; ; ) {
+    const dataset = await datasets.call('getDataset', { name });
+    const { state } = dataset;
+    if (
+      state === common.BuildState.BUILD_STATE_READY ||
+      state === common.BuildState.BUILD_STATE_FAILED ||
+      Date.now() > deadline
+    )
+      return dataset;
+    await systemClock.sleep(20);
+  }
+}
+
+const demo = { sources: [{ corpus: 'emotune-demo' }, { corpus: 'review-sentences', limit: 200 }] };
+
+it('builds the bundled data: Parquet, manifest and event, the same version from the same spec', async () => {
+  await datasets.call('createDataset', { spec: { name: 'first', ...demo } });
+  const dataset = await built('first');
+  expect(dataset.failure).toBe('');
+  const { manifest, prefix, version } = dataset;
+  expect(manifest?.sources.map((s) => [s.name, s.licence])).toEqual([
+    ['emotune-demo', 'Apache-2.0'],
+    ['review-sentences', 'CC-BY-4.0'],
+  ]);
+  expect(manifest?.notices.join()).toContain('demonstration');
+  const train = await decodeExamples(await objects.get(`${prefix}/train.parquet`), 'train');
+  expect(train).toHaveLength(manifest!.rows!.train);
+  const test = await decodeExamples(await objects.get(`${prefix}/test.parquet`), 'test');
+  const texts = new Set(train.map((e) => e.text));
+  expect(test.filter((e) => texts.has(e.text))).toEqual([]);
+  for (const deadline = Date.now() + 5_000; ready.length === 0 && Date.now() < deadline; )
+    await systemClock.sleep(20);
+  expect(ready).toContainEqual({ name: 'first', version, prefix });
+
+  await datasets.call('createDataset', { spec: { name: 'second', ...demo } });
+  const again = await built('second');
+  expect(again.version).toBe(version);
+});
+
+it('streams a preview and refuses what it cannot show', async () => {
+  const shown = [];
+  for await (const example of datasets.stream('previewDataset', { name: 'first', split: 'test', rows: 7 }))
+    shown.push(example);
+  expect(shown).toHaveLength(7);
+  expect(shown[0].source).not.toBe('');
+  const preview = async (request: object) => {
+    for await (const _ of datasets.stream('previewDataset', request));
+  };
+  await expect(preview({ name: 'absent' })).rejects.toBeInstanceOf(NotFound);
+  await expect(preview({ name: 'first', split: 'tset' })).rejects.toThrow(/split: expected train/);
+});
+
+it('is idempotent by request id and by spec', async () => {
+  const request = { spec: { name: 'idem', ...demo }, requestId: 'r1' };
+  const [one, two] = await Promise.all([
+    datasets.call('createDataset', request),
+    datasets.call('createDataset', request),
+  ]);
+  expect(one.createTime).toEqual(two.createTime);
+  await expect(
+    datasets.call('createDataset', { spec: { name: 'idem', sources: [{ corpus: 'emobank' }] } }),
+  ).rejects.toBeInstanceOf(AlreadyExists);
+  await expect(
+    datasets.call('createDataset', { ...request, spec: { ...request.spec, name: 'other' } }),
+  ).rejects.toThrow(/requestId/);
+  await built('idem');
+});
+
+it('names every violation with its path', async () => {
+  const error = await datasets
+    .call('createDataset', {
+      spec: {
+        name: 'Bad Name',
+        sources: [
+          { corpus: 'emobnk' },
+          { file: { path: 'relative.csv', name: 'mine', task: common.Task.TASK_SENTIMENT_REGRESSION } },
+          {},
+        ],
+        split: { validation: 0.6, test: 0.5 },
+      },
+    })
+    .catch((e) => e);
+  expect(error).toBeInstanceOf(InvalidArgument);
+  const found = (error as InvalidArgument).violations.map((v) => v.field);
+  for (const field of [
+    'spec.name',
+    'spec.sources[0].corpus',
+    'spec.sources[1].file.path',
+    'spec.sources[1].file.scale',
+    'spec.sources[2]',
+    'spec.split',
+  ])
+    expect(found).toContain(field);
+  expect((error as Error).message).toContain('did you mean "emobank"?');
+});
+
+it('refuses a file with bad rows at once and leaves nothing behind', async () => {
+  const path = join(folder, 'bad.csv');
+  writeFileSync(path, 'id,text,label\n1,fine,0.5\n2,off the scale,7\n3,,0.1\n');
+  const spec = {
+    name: 'mine',
+    sources: [
+      {
+        file: { path, name: 'mine', task: common.Task.TASK_SENTIMENT_REGRESSION, scale: { low: 0, high: 1 } },
+      },
+    ],
+  };
+  await expect(datasets.call('createDataset', { spec })).rejects.toThrow(
+    /row 2: expected a number on 0\.\.1/,
+  );
+  await expect(datasets.call('getDataset', { name: 'mine' })).rejects.toBeInstanceOf(NotFound);
+});
+
+it('fails a dataset whose corpus cannot be had, saying what to do, and builds it on a second request', async () => {
+  const spec = { name: 'far', sources: [{ corpus: 'emobank' }] };
+  await datasets.call('createDataset', { spec });
+  const failed = await built('far');
+  expect(failed.state).toBe(common.BuildState.BUILD_STATE_FAILED);
+  expect(failed.failure).toContain('emobank: not found');
+  await expect(async () => {
+    for await (const _ of datasets.stream('previewDataset', { name: 'far' }));
+  }).rejects.toBeInstanceOf(FailedPrecondition);
+});
+
+it('pages lists by name', async () => {
+  const names: string[] = [];
+  let pageToken = '';
+  do {
+    const page = await datasets.call('listDatasets', { pageSize: 2, pageToken });
+    names.push(...page.datasets.map((d) => d.name));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '');
+  expect(names).toEqual(['far', 'first', 'idem', 'second']);
+  await expect(datasets.call('listDatasets', { pageToken: 'no token!' })).rejects.toThrow(/pageToken/);
+});
+
+it('deletes rows and files, and goes on after a restart with what was not built', async () => {
+  const { prefix } = await datasets.call('getDataset', { name: 'second' });
+  await datasets.call('deleteDataset', { name: 'second' });
+  expect(await objects.list(`${prefix}/`)).toEqual([]);
+  await expect(datasets.call('deleteDataset', { name: 'second' })).rejects.toBeInstanceOf(NotFound);
+
+  await host.close();
+  // What a process leaves that was killed while it built.
+  const database = await testDatabase('data');
+  await database.query(
+    "update datasets set state = 'BUILD_STATE_BUILDING', version = '' where name = 'first'",
+  );
+  await database.close();
+  host = await start();
+  datasets = host.channel.client('DatasetService');
+  expect((await built('first')).state).toBe(common.BuildState.BUILD_STATE_READY);
+});

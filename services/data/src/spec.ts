@@ -1,0 +1,192 @@
+/** What a dataset spec asks for, checked whole: every violation is named before anything is built. */
+import { type Split, type Task, tasks } from '@emotune/affect';
+import { fieldPath, InvalidArgument, nearest, show, type Violation } from '@emotune/base';
+import { common, type data } from '@emotune/proto';
+import type { UserFile } from '@emotune/records';
+import { taskOf } from '@emotune/service';
+import type { Shares } from './assemble.js';
+import { type Corpus, corpora } from './corpora.js';
+
+export interface PlannedSource {
+  readonly source: { readonly corpus: Corpus } | { readonly file: UserFile };
+  /** Keep at most this many rows; 0 keeps all. */
+  readonly limit: number;
+  /** All rows to this split; null leaves them where they belong. */
+  readonly split: Split | null;
+  /** Where errors of the source are reported. */
+  readonly field: string;
+}
+
+export interface DatasetPlan {
+  readonly name: string;
+  readonly sources: readonly PlannedSource[];
+  readonly shares: Shares;
+  readonly seed: number;
+  readonly tasks: readonly Task[];
+}
+
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+const splits: readonly Split[] = ['train', 'validation', 'test'];
+const defaultShares = { validation: 0.1, test: 0.1 };
+const mostSources = 100;
+
+class Checker {
+  readonly violations: Violation[] = [];
+
+  expect(holds: boolean, path: readonly PropertyKey[], description: string): boolean {
+    if (!holds) this.violations.push({ field: fieldPath(path), description });
+    return holds;
+  }
+
+  split(value: string, path: readonly PropertyKey[]): Split | null {
+    if (value === '') return null;
+    this.expect(
+      splits.includes(value as Split),
+      path,
+      `expected one of ${splits.join(', ')}, got ${show(value)}`,
+    );
+    return value as Split;
+  }
+}
+
+function corpusOf(name: string, path: readonly PropertyKey[], check: Checker): Corpus | undefined {
+  const corpus = corpora.find((c) => c.name === name);
+  if (!corpus) {
+    const names = corpora.map((c) => c.name);
+    const near = nearest(name, names);
+    check.expect(
+      false,
+      path,
+      `expected a known corpus, got ${show(name)}${near ? `; did you mean "${near}"?` : `; known are ${names.join(', ')}`}`,
+    );
+  }
+  return corpus;
+}
+
+function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Checker): UserFile {
+  const task = taskOf(file.task);
+  check.expect(
+    file.path.startsWith('/'),
+    [...path, 'path'],
+    `expected an absolute path, got ${show(file.path)}`,
+  );
+  check.expect(namePattern.test(file.name), [...path, 'name'], nameRule(file.name));
+  check.expect(task !== undefined, [...path, 'task'], `expected one of ${tasks.join(', ')}, got nothing`);
+  const regression = task?.endsWith('regression') ?? false;
+  const scale = file.scale ?? null;
+  if (
+    regression &&
+    check.expect(scale !== null, [...path, 'scale'], 'expected the range of the labels, got nothing')
+  ) {
+    check.expect(
+      scale!.low < scale!.high,
+      [...path, 'scale'],
+      `expected low < high, got ${scale!.low}..${scale!.high}`,
+    );
+  }
+  if (task !== undefined && !regression) {
+    check.expect(
+      file.labels.length >= 2,
+      [...path, 'labels'],
+      `expected every label that may occur (two at least), got ${show(file.labels)}`,
+    );
+    file.labels.forEach((label, i) => {
+      check.expect(
+        label.trim() === label && label !== '' && !/[|,\n]/.test(label),
+        [...path, 'labels', i],
+        `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
+      );
+      check.expect(
+        file.labels.indexOf(label) === i,
+        [...path, 'labels', i],
+        `expected each label once, got ${show(label)}`,
+      );
+    });
+  }
+  return {
+    path: file.path,
+    name: file.name,
+    task: task ?? 'sentiment-regression',
+    scale: regression ? scale : null,
+    labels: file.labels,
+    multiLabel: file.multiLabel,
+    columns: {
+      text: file.textColumn || 'text',
+      label: file.labelColumn || 'label',
+      emotion: file.emotionColumn || 'emotion',
+      id: file.idColumn || 'id',
+    },
+    licence: file.licence || 'unknown',
+    language: file.language || 'en',
+    split: check.split(file.split, [...path, 'split']),
+  };
+}
+
+function nameRule(name: string): string {
+  return `expected 1 to 40 lower-case letters, digits and dashes, got ${show(name)}`;
+}
+
+/** @throws InvalidArgument with every violation. */
+export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
+  if (!spec) throw InvalidArgument.at('spec', 'expected a dataset spec, got nothing');
+  const check = new Checker();
+  check.expect(namePattern.test(spec.name), ['spec', 'name'], nameRule(spec.name));
+  check.expect(
+    spec.sources.length >= 1 && spec.sources.length <= mostSources,
+    ['spec', 'sources'],
+    `expected 1 to ${mostSources} sources, got ${spec.sources.length}`,
+  );
+  const names = new Map<string, number>();
+  const sources = spec.sources.flatMap((source, i): PlannedSource[] => {
+    const path = ['spec', 'sources', i];
+    check.expect(source.limit >= 0, [...path, 'limit'], `expected 0 or more rows, got ${source.limit}`);
+    const split = check.split(source.split, [...path, 'split']);
+    const found = source.file
+      ? { file: fileOf(source.file, [...path, 'file'], check) }
+      : source.corpus
+        ? { corpus: corpusOf(source.corpus, [...path, 'corpus'], check) }
+        : undefined;
+    if (!check.expect(found !== undefined, path, 'expected "corpus" or "file", got neither')) return [];
+    const name = source.file?.name ?? source.corpus ?? '';
+    const first = names.get(name);
+    check.expect(
+      first === undefined,
+      path,
+      `expected each source once, got ${show(name)} as in sources[${first}]`,
+    );
+    names.set(name, i);
+    if ('corpus' in found! && found.corpus === undefined) return [];
+    return [{ source: found as PlannedSource['source'], limit: source.limit, split, field: fieldPath(path) }];
+  });
+  const { validation, test, seed } = spec.split ?? { validation: 0, test: 0, seed: 0 };
+  const shares = validation === 0 && test === 0 ? defaultShares : { validation, test };
+  for (const key of ['validation', 'test'] as const) {
+    check.expect(
+      shares[key] >= 0 && shares[key] < 1,
+      ['spec', 'split', key],
+      `expected a share of at least 0 and below 1, got ${shares[key]}`,
+    );
+  }
+  check.expect(
+    !(shares.validation + shares.test >= 1),
+    ['spec', 'split'],
+    `expected validation + test below 1, got ${shares.validation + shares.test}`,
+  );
+  const asked = spec.tasks.map((message, i) => {
+    const task = taskOf(message);
+    check.expect(
+      task !== undefined,
+      ['spec', 'tasks', i],
+      `expected one of ${tasks.join(', ')}, got ${common.Task[message]}`,
+    );
+    return task!;
+  });
+  if (check.violations.length > 0) throw new InvalidArgument(check.violations);
+  return {
+    name: spec.name,
+    sources,
+    shares,
+    seed,
+    tasks: asked.length > 0 ? asked : [...tasks],
+  };
+}
