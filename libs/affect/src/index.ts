@@ -22,6 +22,7 @@ export {
   slicesOf,
 } from './error-analysis.js';
 export { labelSets } from './labels.js';
+export { type Cue, type Explanation, explain, vaderCompound } from './lexicons.js';
 export {
   classificationMeasure,
   type LabelOutcome,
@@ -35,4 +36,17 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
+export { answerTokens, endOfSequence, questionTokens } from './question-tokens.js';
+export {
+  type Candidate,
+  candidatesOf,
+  defaultQuestion,
+  type Meaning,
+  paraphrases,
+  type Question,
+  questionOf,
+  renderAnswer,
+  renderPrompt,
+} from './questions.js';
+export { decimalsOf, scaleViolations } from './scales.js';
 export { type Example, type Scale, type Split, type Task, tasks } from './tasks.js';

@@ -1,0 +1,60 @@
+/** Questions and answers as tokens. Prompt and answer are tokenised apart, so that training and scoring agree. */
+import { InvalidArgument } from '@emotune/base';
+import type { Tokenizer } from '@emotune/text';
+import { type Question, renderPrompt } from './questions.js';
+
+/** Ends of sequence as the model families spell them; the first that the tokenizer knows counts. */
+const endTokens = ['</s>', '<|end_of_text|>', '<|endoftext|>', '<eos>'];
+
+/** @throws InvalidArgument when the tokenizer has none. */
+export function endOfSequence(tokenizer: Tokenizer): number {
+  for (const token of endTokens) {
+    const id = tokenizer.idOf(token);
+    if (id !== undefined) return id;
+  }
+  throw InvalidArgument.at(
+    'tokenizer.json: added_tokens',
+    `expected an end of sequence, one of ${endTokens.join(', ')}, got none`,
+  );
+}
+
+/** The answer and the end of sequence. */
+export function answerTokens(tokenizer: Tokenizer, answer: string): Int32Array {
+  return Int32Array.from([...tokenizer.encode(answer), endOfSequence(tokenizer)]);
+}
+
+/**
+ * The prompt's tokens, at most `maxTokens`: the text loses its end where it must, the rest stays whole.
+ * @throws InvalidArgument when the prompt without its text is too long.
+ */
+export function questionTokens(
+  tokenizer: Tokenizer,
+  q: Question,
+  maxTokens: number,
+): { tokens: Int32Array; cut: boolean } {
+  const withText = (text: string) => tokenizer.encode(renderPrompt({ ...q, text }));
+  // Even the longest prompts stay this short, so most texts are tokenised once.
+  let beyond = Math.min(q.text.length, 16 * maxTokens);
+  let tokens = withText(q.text.slice(0, beyond));
+  while (tokens.length <= maxTokens) {
+    if (beyond === q.text.length) return { tokens, cut: false };
+    beyond = Math.min(q.text.length, 2 * beyond);
+    tokens = withText(q.text.slice(0, beyond));
+  }
+  // The longest beginning known to fit, and the shortest known not to.
+  let fits = 0;
+  tokens = withText('');
+  if (tokens.length > maxTokens) {
+    throw InvalidArgument.at(
+      'maxTokens',
+      `expected room for the ${tokens.length} tokens of the question without its text, got ${maxTokens}`,
+    );
+  }
+  while (beyond - fits > 1) {
+    const length = Math.floor((fits + beyond) / 2);
+    const shorter = withText(q.text.slice(0, length));
+    if (shorter.length <= maxTokens) [fits, tokens] = [length, shorter];
+    else beyond = length;
+  }
+  return { tokens, cut: true };
+}

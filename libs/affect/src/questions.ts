@@ -1,0 +1,243 @@
+/**
+ * Questions about a text and their answers, in EmoLLM's wire format (Liu et al. 2024, section 3.2) with paraphrases of
+ * our own. The prompt declares the scale or the labels, and every answer lies on them.
+ */
+import { InvalidArgument, show } from '@emotune/base';
+import { labelSets } from './labels.js';
+import { explain } from './lexicons.js';
+import { decimalsOf, gridOf } from './scales.js';
+import type { Example, Scale, Task } from './tasks.js';
+
+/** One question about one text. */
+export interface Question {
+  readonly task: Task;
+  readonly text: string;
+  /** Emotion regression: whose intensity. */
+  readonly emotion: string | null;
+  /** Regression: the declared range of the answer. */
+  readonly scale: Scale | null;
+  /** Regression: digits after the point of every answer. */
+  readonly decimals: number;
+  /** Classification: the declared labels, in the order of the prompt. */
+  readonly labelSet: readonly string[];
+  readonly multiLabel: boolean;
+  /** Lexicon cues of the text (`Explanation.cueText`); empty leaves the line out. */
+  readonly cues: string;
+  /** Which wording of the instruction, 0 … paraphrases−1. */
+  readonly paraphrase: number;
+}
+
+/** What an answer means. */
+export interface Meaning {
+  /** Regression: 0..1. */
+  readonly value: number | null;
+  /** Classification: sorted. */
+  readonly labels: readonly string[];
+}
+
+export interface Candidate extends Meaning {
+  readonly answer: string;
+}
+
+type Wording = (q: { low: number; high: number; labels: string; emotion: string }) => string;
+
+const wordings: Record<Task, { one: readonly Wording[]; many: readonly Wording[]; end: Wording }> = {
+  'sentiment-classification': {
+    one: [
+      ({ labels }) => `Classify the sentiment of the text as one of: ${labels}.`,
+      ({ labels }) => `Which sentiment does the text show? Choose one of: ${labels}.`,
+      ({ labels }) => `Name the mood of the writer with one of: ${labels}.`,
+      ({ labels }) => `Decide how the text feels about its subject: ${labels}.`,
+      ({ labels }) => `Pick the polarity that fits the text best: ${labels}.`,
+    ],
+    many: [],
+    end: () => 'Sentiment:',
+  },
+  'sentiment-regression': {
+    one: [
+      ({ low, high }) =>
+        `Rate the sentiment of the text from ${low} (most negative) to ${high} (most positive).`,
+      ({ low, high }) => `How positive is the text, from ${low} (not at all) to ${high} (entirely)?`,
+      ({ low, high }) => `Score the valence of the text between ${low} (negative) and ${high} (positive).`,
+      ({ low, high }) => `Give the mood of the writer as a number, ${low} at worst and ${high} at best.`,
+      ({ low, high }) => `Estimate how good or bad the text sounds, ${low} being worst, ${high} best.`,
+    ],
+    many: [],
+    end: () => 'Sentiment score:',
+  },
+  'emotion-classification': {
+    one: [
+      ({ labels }) => `Which emotion does the text express? Choose one of: ${labels}.`,
+      ({ labels }) => `Classify the emotion of the text as one of: ${labels}.`,
+      ({ labels }) => `Name the main feeling of the writer with one of: ${labels}.`,
+      ({ labels }) => `Pick the emotion that fits the text best: ${labels}.`,
+      ({ labels }) => `Decide what the writer feels most: ${labels}.`,
+    ],
+    many: [
+      ({ labels }) => `Which emotions does the text express? Choose one or more of: ${labels}.`,
+      ({ labels }) => `Classify the emotions of the text with all that fit of: ${labels}.`,
+      ({ labels }) => `Name every feeling of the writer, one or more of: ${labels}.`,
+      ({ labels }) => `Pick each emotion found in the text, at least one of: ${labels}.`,
+      ({ labels }) => `Decide what the writer feels, all that apply of: ${labels}.`,
+    ],
+    end: () => 'Emotion:',
+  },
+  'emotion-regression': {
+    one: [
+      ({ low, high, emotion }) => `Rate the ${emotion} in the text from ${low} (none) to ${high} (most).`,
+      ({ low, high, emotion }) =>
+        `How strong is ${emotion} in the text, from ${low} (least) to ${high} (strongest)?`,
+      ({ low, high, emotion }) =>
+        `Score the writer's ${emotion} between ${low} (lowest) and ${high} (highest).`,
+      ({ low, high, emotion }) =>
+        `Give the intensity of ${emotion} as a number from ${low} (low) to ${high} (high).`,
+      ({ low, high, emotion }) =>
+        `Estimate how much ${emotion} the text carries, ${low} at least, ${high} at most.`,
+    ],
+    many: [],
+    end: ({ emotion }) => `Intensity of ${emotion}:`,
+  },
+};
+
+/** Wordings of each instruction. */
+export const paraphrases = 5;
+
+/** On one line, without broken surrogates. */
+function plain(text: string): string {
+  return text
+    .replace(/\p{Surrogate}/gu, '\ufffd')
+    .replace(/\s+/g, ' ')
+    .trim();
+}
+
+/** The prompt up to where the answer begins. */
+export function renderPrompt(q: Question): string {
+  const { one, many, end } = wordings[q.task];
+  const given = {
+    low: q.scale?.low ?? 0,
+    high: q.scale?.high ?? 1,
+    labels: q.labelSet.join(', '),
+    emotion: q.emotion ?? '',
+  };
+  const list = q.multiLabel && many.length > 0 ? many : one;
+  const parts = [
+    `Task: ${list[q.paraphrase % list.length](given)}`,
+    `Text: ${plain(q.text)}`,
+    ...(q.cues === '' ? [] : [`Cues: ${q.cues}.`]),
+    end(given),
+  ];
+  return `Human: \n${parts.join(' ')}\n\nAssistant: \n`;
+}
+
+function numberText(units: number, decimals: number): string {
+  return (units / 10 ** decimals).toFixed(decimals);
+}
+
+/**
+ * The answer that means `gold`: the nearest number of the grid, or the labels in alphabetical order.
+ * @throws InvalidArgument when the gold is not of the question's kind or off its scale or labels.
+ */
+export function renderAnswer(q: Question, gold: Meaning): string {
+  if (q.scale !== null) {
+    const { value } = gold;
+    if (value === null || !(value >= 0 && value <= 1))
+      throw InvalidArgument.at('value', `expected a number on 0..1, got ${show(value)}`);
+    const grid = gridOf(q.scale, q.decimals);
+    const units = (q.scale.low + value * (q.scale.high - q.scale.low)) * 10 ** q.decimals;
+    const step = grid.length > 1 ? grid[1] - grid[0] : 1;
+    const at = Math.round((units - grid[0]) / step);
+    return numberText(grid[Math.min(grid.length - 1, Math.max(0, at))], q.decimals);
+  }
+  const labels = [...new Set(gold.labels)].sort();
+  const unknown = labels.filter((label) => !q.labelSet.includes(label));
+  if (labels.length === 0 || unknown.length > 0 || (labels.length > 1 && !q.multiLabel)) {
+    const wanted = `${q.multiLabel ? 'labels' : 'one label'} among ${q.labelSet.join(', ')}`;
+    throw InvalidArgument.at('labels', `expected ${wanted}, got ${labels.join(', ') || 'none'}`);
+  }
+  return labels.join(', ');
+}
+
+/** With more labels their pairs are too many to ask. */
+const mostPairedLabels = 12;
+
+/** Every answer that a model may give: at most 101 numbers, rising; or the labels and, up to 12, their pairs. */
+export function candidatesOf(q: Question): readonly Candidate[] {
+  if (q.scale !== null) {
+    const { low, high } = q.scale;
+    return gridOf(q.scale, q.decimals).map((units) => ({
+      answer: numberText(units, q.decimals),
+      value: Math.min(1, Math.max(0, (units / 10 ** q.decimals - low) / (high - low))),
+      labels: [],
+    }));
+  }
+  const labels = [...q.labelSet].sort();
+  const paired =
+    q.multiLabel && labels.length <= mostPairedLabels ? labels.filter((l) => l !== 'neutral') : [];
+  return [
+    ...labels.map((label) => [label]),
+    ...paired.flatMap((first, i) => paired.slice(i + 1).map((second) => [first, second])),
+  ].map((set) => ({ answer: set.join(', '), value: null, labels: set }));
+}
+
+function regression(task: Task): boolean {
+  return task === 'sentiment-regression' || task === 'emotion-regression';
+}
+
+export interface AskOptions {
+  /** Put the text's lexicon cues into the prompt. */
+  readonly cues: boolean;
+  readonly paraphrase: number;
+  /** Regression: another scale than the source's. */
+  readonly scale?: Scale;
+  /** Classification: the same labels in another order. */
+  readonly labelSet?: readonly string[];
+}
+
+/** The question whose gold answer an example holds. */
+export function questionOf(example: Example, options: AskOptions): Question {
+  const scale = regression(example.task) ? (options.scale ?? example.scale) : null;
+  return {
+    task: example.task,
+    text: example.text,
+    emotion: example.emotion,
+    scale,
+    decimals: scale === null ? 0 : decimalsOf(scale),
+    labelSet: options.labelSet ?? example.labelSet,
+    multiLabel: example.multiLabel,
+    cues: options.cues ? explain(example.text).cueText : '',
+    paraphrase: options.paraphrase,
+  };
+}
+
+/** What is asked where the asker does not say: scales and labels that the sources declare, too. */
+const usual = {
+  sentimentScale: { low: -4, high: 4 },
+  sentimentLabels: labelSets.sentiment3,
+  emotionScale: { low: 0, high: 1 },
+  emotionLabels: labelSets.ekman,
+  emotion: 'joy',
+} as const;
+
+/** The question of a task about a text, with the task's usual scale, labels and emotion where none are given. */
+export function defaultQuestion(
+  task: Task,
+  text: string,
+  options: { scale?: Scale; labels?: readonly string[]; emotion?: string; cues: boolean },
+): Question {
+  const sentiment = task === 'sentiment-classification' || task === 'sentiment-regression';
+  const scale = regression(task)
+    ? (options.scale ?? (sentiment ? usual.sentimentScale : usual.emotionScale))
+    : null;
+  return {
+    task,
+    text,
+    emotion: task === 'emotion-regression' ? (options.emotion ?? usual.emotion) : null,
+    scale,
+    decimals: scale === null ? 0 : decimalsOf(scale),
+    labelSet:
+      scale === null ? (options.labels ?? (sentiment ? usual.sentimentLabels : usual.emotionLabels)) : [],
+    multiLabel: task === 'emotion-classification',
+    cues: options.cues ? explain(text).cueText : '',
+    paraphrase: 0,
+  };
+}

@@ -1,0 +1,44 @@
+/** The grid of numbers that answers on a declared scale are written on. */
+import { InvalidArgument, show, type Violation } from '@emotune/base';
+import type { Scale } from './tasks.js';
+
+const mostIntervals = 100;
+const mostDecimals = 5;
+const largest = 1e6;
+/** Guards quotients of decimal fractions against the last bit. */
+const slack = 1e-9;
+
+/** What is wrong with a scale, nothing when it can be asked on. */
+export function scaleViolations({ low, high }: Scale, field: string): Violation[] {
+  const violations = Object.entries({ low, high })
+    .filter(([, value]) => !(Math.abs(value) <= largest))
+    .map(([name, value]) => ({
+      field: `${field}.${name}`,
+      description: `expected a number on -${largest}..${largest}, got ${value}`,
+    }));
+  if (violations.length > 0) return violations;
+  const least = mostIntervals / 10 ** mostDecimals;
+  if (high - low >= least * (1 - slack)) return [];
+  return [{ field, description: `expected high ≥ low + ${least}, got ${show({ low, high })}` }];
+}
+
+/** Decimals of the finest grid of at most 101 numbers: 0..1 → 2, −4..4 → 1, 0..100 → 0. */
+export function decimalsOf(scale: Scale): number {
+  const violations = scaleViolations(scale, 'scale');
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  const range = scale.high - scale.low;
+  let decimals = 0;
+  while (decimals < mostDecimals && range * 10 ** (decimals + 1) <= mostIntervals * (1 + slack)) decimals++;
+  return decimals;
+}
+
+/** The numbers of the grid in units of 10^−decimals, rising: all whole units, or every 2nd, 5th, 10th, … of wide scales. */
+export function gridOf({ low, high }: Scale, decimals: number): number[] {
+  const unit = 10 ** decimals;
+  const first = Math.ceil(low * unit - slack);
+  const last = Math.floor(high * unit + slack);
+  const factors = [1, 2, 5];
+  let step = 1;
+  for (let i = 1; (last - first) / step > mostIntervals; i++) step = factors[i % 3] * 10 ** Math.floor(i / 3);
+  return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
+}
