@@ -1,0 +1,50 @@
+import { expect, it } from 'vitest';
+import { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
+
+it('gives back the predictions that went in, and the same bytes each time', () => {
+  const number: Prediction = {
+    id: 'a',
+    task: 'emotion-regression',
+    source: 's',
+    language: 'en',
+    text: 'what a day ☀️',
+    emotion: 'joy',
+    labelSet: [],
+    multiLabel: false,
+    scaleLow: 0,
+    scaleHigh: 1,
+    decimals: 2,
+    goldValue: 0.25,
+    goldLabels: [],
+    spread: null,
+    value: 0.3,
+    low: 0.1,
+    high: 0.5,
+    labels: [],
+    confidence: null,
+    nll: 2.5,
+  };
+  const labels: Prediction = {
+    ...number,
+    id: 'b',
+    task: 'emotion-classification',
+    emotion: null,
+    labelSet: ['fear', 'joy'],
+    multiLabel: true,
+    scaleLow: null,
+    scaleHigh: null,
+    decimals: 0,
+    goldValue: null,
+    goldLabels: ['fear', 'joy'],
+    value: null,
+    low: null,
+    high: null,
+    labels: ['joy'],
+    confidence: 0.75,
+    nll: null,
+  };
+  const bytes = encodePredictions([number, labels]);
+  expect(decodePredictions(bytes)).toEqual([number, labels]);
+  expect(encodePredictions([number, labels])).toEqual(bytes);
+  expect(decodePredictions(encodePredictions([]))).toEqual([]);
+});
