@@ -1,6 +1,6 @@
 export { compareMeasured, lessonOf, type TrialRecord } from './history.js';
 export { endOfJob, reasons, reasonWord } from './reasons.js';
-export { parseSearchAlgorithm, type SearchAlgorithm, suggest } from './samplers.js';
+export { parseSearchAlgorithm, type SearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
 export {
   type Assignment,
   type Parameter,

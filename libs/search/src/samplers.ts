@@ -4,7 +4,7 @@ import type { TrialRecord } from './history.js';
 import type { Sampler, SamplerSettings, SuggestContext } from './sampler.js';
 import { random } from './samplers/random.js';
 import { tpe } from './samplers/tpe.js';
-import type { Assignment, SearchSpace } from './space.js';
+import type { Assignment, Parameter, SearchSpace } from './space.js';
 
 const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['random', random],
@@ -51,4 +51,25 @@ export function suggest(
 ): Assignment {
   const { name, settings } = parseSearchAlgorithm(algorithm);
   return (samplers.get(name) as Sampler).suggest(space, history, context, settings);
+}
+
+/**
+ * Values for the trial that comes first: declared defaults, with what has none drawn at random. Undefined where no
+ * parameter declares a default.
+ */
+export function suggestDefaults(space: SearchSpace, context: SuggestContext): Assignment | undefined {
+  if (space.parameters.every((parameter) => parameter.default === undefined)) return undefined;
+  const parameters = space.parameters.map(
+    (parameter): Parameter =>
+      parameter.default === undefined
+        ? parameter
+        : {
+            name: parameter.name,
+            ...(parameter.condition ? { condition: parameter.condition } : {}),
+            kind: 'categorical',
+            values: [parameter.default],
+          },
+  );
+  const narrowed = { parameters, byName: new Map(parameters.map((p) => [p.name, p])) };
+  return random.suggest(narrowed, [], context, {});
 }

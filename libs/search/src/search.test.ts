@@ -1,7 +1,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
 import { endOfJob } from './reasons.js';
-import { parseSearchAlgorithm, suggest } from './samplers.js';
+import { parseSearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
 import { parseAssignment, parseSearchSpace } from './space.js';
 
 function violations(run: () => unknown): string[] {
@@ -151,4 +151,28 @@ it('endOfJob reads exit codes and causes', () => {
     const end = endOfJob(job);
     expect([end.reason.split(':')[0], end.blames, end.interrupted]).toEqual([word, blames, interrupted]);
   }
+});
+
+it('suggestDefaults takes what is declared and draws the rest', () => {
+  expect(suggestDefaults(space, { seed: 1, trialNumber: 0 })).toBeUndefined();
+  const declared = parseSearchSpace([
+    { name: 'method', categorical: { values: ['full', 'lora'] }, default: 'lora' },
+    {
+      name: 'rank',
+      integer: { min: 1, max: 64 },
+      condition: { parameter: 'method', values: ['lora'] },
+      default: 8,
+    },
+    {
+      name: 'decay',
+      double: { min: 0, max: 1 },
+      condition: { parameter: 'method', values: ['full'] },
+      default: 0,
+    },
+    { name: 'rate', double: { min: 1e-5, max: 1e-2, log: true } },
+  ]);
+  const values = suggestDefaults(declared, { seed: 1, trialNumber: 0 })!;
+  expect(values).toMatchObject({ method: 'lora', rank: 8 });
+  expect(parseAssignment(declared, values)).toEqual(values);
+  expect(suggestDefaults(declared, { seed: 2, trialNumber: 0 })).not.toEqual(values);
 });

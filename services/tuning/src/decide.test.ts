@@ -1,0 +1,446 @@
+import type { JobStatus } from '@emotune/jobs';
+import type { Assignment } from '@emotune/search';
+import { describe, expect, it } from 'vitest';
+import { type Action, decide, outcomeOf, ranking } from './decide.js';
+import { planOf } from './spec.js';
+import type { Attempt, Experiment, Trial } from './state.js';
+import { experimentSpec } from './testing.js';
+
+const now = 1_000_000;
+const leaseMs = 30_000;
+
+const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(experimentSpec(changes));
+
+function attempt(number: number, changes: Partial<Attempt> = {}): Attempt {
+  return {
+    number,
+    createdAt: now - 60_000,
+    leaseUntil: now + 10_000,
+    outcome: null,
+    reason: '',
+    endedAt: changes.outcome ? now - 50_000 : null,
+    ...changes,
+  };
+}
+
+function trial(number: number, changes: Partial<Trial> = {}): Trial {
+  return {
+    number,
+    kind: 'search',
+    state: 'running',
+    reason: '',
+    parameters: { learningRate: 1e-3 * (number + 1) },
+    enqueued: false,
+    objective: null,
+    step: 0,
+    tokens: 0,
+    totalTokens: 1000,
+    bestTokens: 0,
+    attempts: [attempt(1)],
+    ...changes,
+  };
+}
+
+const done = (number: number, objective: number, changes: Partial<Trial> = {}) =>
+  trial(number, {
+    state: 'succeeded',
+    objective,
+    step: 10,
+    tokens: 1000,
+    bestTokens: 800,
+    attempts: [attempt(1, { outcome: 'succeeded' })],
+    ...changes,
+  });
+const failed = (number: number, reason = 'Crashed: exit code 1') =>
+  trial(number, { state: 'failed', reason, attempts: [attempt(1, { outcome: 'failed', reason })] });
+const queued = (number: number, parameters: Assignment = { learningRate: 2e-3 }) =>
+  trial(number, { state: 'queued', enqueued: true, parameters, attempts: [] });
+
+function job(trial: number, attempt: number, changes: Partial<JobStatus> = {}): JobStatus {
+  return { name: `run-t${trial}-a${attempt}`, labels: {}, phase: 'running', ...changes };
+}
+
+/** By default a job runs for each attempt that does. */
+function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobStatus[] } = {}): Experiment {
+  const trials = changes.trials ?? [];
+  const running = trials.flatMap((t) =>
+    t.attempts.filter((a) => a.outcome === null).map((a) => job(t.number, a.number)),
+  );
+  const { jobs = running, ...rest } = changes;
+  return {
+    name: 'run',
+    plan: plan(),
+    state: 'running',
+    features: { state: 'ready' },
+    startedAt: now - 100_000,
+    trials,
+    model: null,
+    listeningSince: 0,
+    leaseMs,
+    ...rest,
+    jobs: new Map(jobs.map((j) => [j.name, j])),
+  };
+}
+
+const types = (actions: readonly Action[]) => actions.map(({ type }) => type);
+const only = (actions: readonly Action[]): Action => {
+  expect(actions).toHaveLength(1);
+  return actions[0];
+};
+
+describe('waiting for features', () => {
+  it.each([
+    [{ state: 'waiting' } as const, []],
+    [{ state: 'ready' } as const, [{ type: 'enter', state: 'running', reason: '' }]],
+    [
+      { state: 'failed', reason: 'no rows' } as const,
+      [{ type: 'finish', state: 'failed', reason: 'its features failed: no rows' }],
+    ],
+  ])('%o', (features, want) => {
+    expect(decide(experiment({ state: 'waiting', features, startedAt: null }), now)).toEqual(want);
+  });
+
+  it('a paused experiment fails with its features and otherwise stays', () => {
+    const paused = { state: 'paused', startedAt: null } as const;
+    expect(decide(experiment({ ...paused, features: { state: 'ready' } }), now)).toEqual([]);
+    expect(types(decide(experiment({ ...paused, features: { state: 'failed', reason: 'x' } }), now))).toEqual(
+      ['finish'],
+    );
+  });
+});
+
+describe('the next trial', () => {
+  it('is suggested while fewer run than parallelTrials', () => {
+    const two = plan({ limits: { parallelTrials: 2 } });
+    expect(types(decide(experiment({ plan: two }), now))).toEqual(['create-trial']);
+    expect(types(decide(experiment({ plan: two, trials: [trial(0)] }), now))).toEqual(['create-trial']);
+    expect(decide(experiment({ plan: two, trials: [trial(0), trial(1)] }), now)).toEqual([]);
+  });
+
+  it('takes the next number, the values that the history implies and the planned tokens', () => {
+    const trials = [done(0, 2), failed(1)];
+    const action = only(decide(experiment({ trials }), now));
+    expect(action).toMatchObject({ number: 2, kind: 'search', totalTokens: 100_000 });
+    expect(only(decide(experiment({ trials }), now))).toEqual(action);
+  });
+
+  it('is an enqueued one first', () => {
+    expect(decide(experiment({ trials: [done(0, 2), queued(1), queued(2)] }), now)).toEqual([
+      { type: 'start-attempt', trial: 1, attempt: 1 },
+    ]);
+  });
+
+  it('is the declared defaults before any suggestion, also after enqueued ones', () => {
+    const withDefault = plan({
+      parameters: [
+        {
+          name: 'learningRate',
+          double: { min: 1e-5, max: 1e-2, log: true, step: 0 },
+          default: { number: 3e-4 },
+          condition: undefined,
+        },
+      ],
+    });
+    const first = only(decide(experiment({ plan: withDefault }), now));
+    expect(first).toMatchObject({ parameters: { learningRate: 3e-4 } });
+    const afterQueued = done(0, 1, { enqueued: true });
+    expect(only(decide(experiment({ plan: withDefault, trials: [afterQueued] }), now))).toMatchObject({
+      parameters: { learningRate: 3e-4 },
+    });
+    const second = only(decide(experiment({ plan: withDefault, trials: [done(0, 1)] }), now));
+    expect(second).not.toMatchObject({ parameters: { learningRate: 3e-4 } });
+  });
+
+  it('does not start while paused; what runs goes on and is retried', () => {
+    expect(decide(experiment({ state: 'paused', trials: [done(0, 1), queued(1)] }), now)).toEqual([]);
+    const lost = trial(0, { attempts: [attempt(1, { outcome: 'lost', reason: 'LostJob: gone' })] });
+    expect(decide(experiment({ state: 'paused', trials: [lost] }), now)).toEqual([
+      { type: 'start-attempt', trial: 0, attempt: 2 },
+    ]);
+  });
+});
+
+describe('an attempt', () => {
+  const ended = (outcome: Attempt['outcome'], reason: string) => ({
+    type: 'end-attempt',
+    trial: 0,
+    attempt: 1,
+    outcome,
+    reason,
+  });
+  const of = (a: Partial<Attempt>, jobs: JobStatus[], changes: Partial<Experiment> = {}) =>
+    decide(experiment({ ...changes, trials: [trial(0, { attempts: [attempt(1, a)] })], jobs } as never), now);
+
+  it.each<[string, Partial<JobStatus>, Attempt['outcome'], RegExp]>([
+    ['exit 42', { phase: 'failed', exitCode: 42 }, 'infeasible', /^OutOfMemory: /],
+    ['exit 43', { phase: 'failed', exitCode: 43 }, 'infeasible', /^InvalidConfiguration: /],
+    ['exit 44', { phase: 'failed', exitCode: 44 }, 'infeasible', /^Diverged: /],
+    ['exit 75', { phase: 'failed', exitCode: 75 }, 'interrupted', /^Interrupted: /],
+    ['a lost node', { phase: 'failed', cause: 'NodeLost' }, 'interrupted', /^Evicted: /],
+    ['exit 1', { phase: 'failed', exitCode: 1 }, 'failed', /^Crashed: /],
+    ['a kill', { phase: 'failed', exitCode: 137 }, 'lost', /^Killed: /],
+    ['no report', { phase: 'succeeded', exitCode: 0 }, 'lost', /^NoReport: /],
+  ])('ends with its job: %s', (_, status, outcome, reason) => {
+    expect(of({}, [job(0, 1, status)])).toEqual([
+      { ...ended(outcome, ''), reason: expect.stringMatching(reason) },
+    ]);
+  });
+
+  it('is lost when its lease ran out, but not for the time that nobody listened', () => {
+    expect(of({ leaseUntil: now - 1 }, [job(0, 1)])).toEqual([
+      ended('lost', 'LostLease: no heartbeat came for 30 s'),
+    ]);
+    expect(of({ leaseUntil: now + 1 }, [job(0, 1)])).toEqual([]);
+    expect(of({ leaseUntil: now - 500_000 }, [job(0, 1)], { listeningSince: now - 1000 })).toEqual([]);
+  });
+
+  it('is lost when its job is gone, but may take its time to show up', () => {
+    expect(of({}, [])).toEqual([ended('lost', 'LostJob: its job is gone')]);
+    expect(of({ createdAt: now - 1000 }, [])).toEqual([]);
+  });
+});
+
+describe('a trial', () => {
+  const attempts = (...outcomes: [Attempt['outcome'], string?][]) =>
+    outcomes.map(([outcome, reason = 'LostLease: x'], i) => attempt(i + 1, { outcome, reason }));
+  const of = (list: readonly Attempt[], jobs: JobStatus[] = []) =>
+    decide(experiment({ trials: [trial(0, { attempts: list })], jobs }), now);
+
+  it('ends with an attempt that succeeded, stopped or showed that the parameters cannot work', () => {
+    for (const outcome of ['succeeded', 'stopped', 'infeasible'] as const)
+      expect(of(attempts([outcome, 'OutOfMemory: x']))).toEqual([
+        { type: 'end-trial', trial: 0, state: outcome, reason: 'OutOfMemory: x' },
+      ]);
+  });
+
+  it('is tried again after a crash or a loss, up to maxAttempts', () => {
+    expect(of(attempts(['failed']))).toEqual([{ type: 'start-attempt', trial: 0, attempt: 2 }]);
+    expect(of(attempts(['failed'], ['lost']))).toEqual([{ type: 'start-attempt', trial: 0, attempt: 3 }]);
+    expect(of(attempts(['failed'], ['lost'], ['failed', 'Crashed: exit code 1']))).toEqual([
+      { type: 'end-trial', trial: 0, state: 'failed', reason: 'Crashed: exit code 1 (3 attempts)' },
+    ]);
+  });
+
+  it('is not charged for interruptions', () => {
+    const many = attempts(...Array.from({ length: 9 }, (): ['interrupted'] => ['interrupted']), ['lost']);
+    expect(of(many)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 11 }]);
+  });
+
+  it('waits before another attempt, longer each time, and for the trainer before', () => {
+    const soon = (n: number, ago: number) =>
+      of([
+        ...attempts(...Array(n - 1).fill(['interrupted'])),
+        attempt(n, { outcome: 'lost', endedAt: now - ago }),
+      ]);
+    expect(soon(1, 400)).toEqual([]);
+    expect(soon(1, 600)).toHaveLength(1);
+    expect(soon(4, 3900)).toEqual([]);
+    expect(soon(4, 4100)).toHaveLength(1);
+    expect(types(of(attempts(['lost']), [job(0, 1)]))).toEqual(['stop-job']);
+  });
+});
+
+describe('jobs', () => {
+  const of = (a: Partial<Attempt>, status: Partial<JobStatus>, changes: Partial<Trial> = {}) =>
+    decide(
+      experiment({
+        state: 'paused',
+        trials: [done(0, 1, { attempts: [attempt(1, a)], ...changes })],
+        jobs: [job(0, 1, status)],
+      }),
+      now,
+    );
+
+  it('are forgotten when they have ended', () => {
+    expect(of({ outcome: 'succeeded' }, { phase: 'succeeded' })).toEqual([
+      { type: 'remove-job', job: 'run-t0-a1' },
+    ]);
+  });
+
+  it('are stopped when their attempt is over and they do not end', () => {
+    const stop = [{ type: 'stop-job', job: 'run-t0-a1', graceSeconds: 5 }];
+    expect(of({ outcome: 'succeeded', endedAt: now - 1000 }, {})).toEqual([]);
+    expect(of({ outcome: 'succeeded', endedAt: now - 31_000 }, {})).toEqual(stop);
+    expect(of({ outcome: 'lost', endedAt: now }, {})).toEqual(stop);
+    expect(of({ outcome: 'cancelled', endedAt: now }, {})).toEqual(stop);
+  });
+});
+
+describe('limits', () => {
+  it('maxTrials counts failed trials too', () => {
+    const three = plan({ limits: { maxTrials: 3 } });
+    const trials = [done(0, 1), failed(1), done(2, 3)];
+    expect(only(decide(experiment({ plan: three, trials }), now))).toMatchObject({
+      type: 'enter',
+      state: 'finalizing',
+      reason: 'trial 0 won; it is trained on train + validation',
+    });
+    expect(decide(experiment({ plan: three, trials: [done(0, 1), failed(1), trial(2)] }), now)).toEqual([]);
+  });
+
+  it('maxDurationSeconds starts nothing more, lets what runs end and cancels what waits', () => {
+    const short = plan({ limits: { maxDurationSeconds: 100 } });
+    const at = (startedAt: number, trials: Trial[]) =>
+      decide(experiment({ plan: short, startedAt, trials }), now);
+    expect(types(at(now - 99_000, [done(0, 1)]))).toEqual(['create-trial']);
+    expect(at(now - 100_000, [done(0, 1), trial(1), queued(2)])).toEqual([]);
+    expect(at(now - 100_000, [done(0, 1), queued(1)])).toMatchObject([
+      {
+        type: 'end-trial',
+        trial: 1,
+        state: 'cancelled',
+        reason: expect.stringContaining('maxDurationSeconds'),
+      },
+      { type: 'enter', state: 'finalizing' },
+    ]);
+  });
+
+  it('maxTokens counts what was trained on and what running trials will train on', () => {
+    const small = plan({ limits: { maxTokens: 3000, parallelTrials: 4 }, training: { trialTokens: 1000 } });
+    const of = (...trials: Trial[]) => types(decide(experiment({ plan: small, trials }), now));
+    expect(of(done(0, 1), trial(1))).toEqual(['create-trial']);
+    expect(of(done(0, 1), trial(1), trial(2))).toEqual([]);
+    // A trial that stopped early leaves its tokens to others.
+    expect(of(done(0, 1, { tokens: 400 }), done(1, 1, { tokens: 600 }), trial(2))).toEqual(['create-trial']);
+    expect(of(done(0, 1), done(1, 2), done(2, 3, { tokens: 10 }))).toEqual(['enter']);
+  });
+
+  it('maxFailedTrials ends the experiment with the commonest reason; infeasible trials do not count', () => {
+    const one = plan({ limits: { maxFailedTrials: 1 } });
+    const infeasible = [1, 2, 3].map((n) => trial(n, { state: 'infeasible', reason: 'OutOfMemory: x' }));
+    expect(
+      types(decide(experiment({ plan: one, trials: [failed(0), ...infeasible], jobs: [] }), now)),
+    ).toEqual(['create-trial']);
+    expect(
+      only(decide(experiment({ plan: one, trials: [failed(0), failed(1, 'Crashed: exit code 2')] }), now)),
+    ).toEqual({
+      type: 'finish',
+      state: 'failed',
+      reason: '2 trials failed, more than limits.maxFailedTrials (1); 2 of 2 with: Crashed: exit code 2',
+    });
+  });
+
+  it('a search without any objective fails and says why', () => {
+    const two = plan({ limits: { maxTrials: 2 } });
+    const trials = [0, 1].map((n) =>
+      trial(n, {
+        state: 'infeasible',
+        reason: 'Diverged: at step 3',
+        attempts: [attempt(1, { outcome: 'infeasible' })],
+      }),
+    );
+    expect(only(decide(experiment({ plan: two, trials }), now))).toEqual({
+      type: 'finish',
+      state: 'failed',
+      reason: 'no trial has an objective; 2 of 2 with: Diverged: at step 3',
+    });
+  });
+});
+
+it('the ranking is by objective, whole trials before stopped ones', () => {
+  const trials = [
+    done(0, 3),
+    done(1, 1, { state: 'stopped', step: 5 }),
+    failed(2),
+    done(3, 2),
+    done(4, Number.NaN),
+    trial(5, { objective: 0.1 }),
+    done(6, 0.5, { kind: 'final' }),
+  ];
+  expect(ranking(trials).map(({ number }) => number)).toEqual([3, 0, 1]);
+});
+
+describe('finalizing', () => {
+  const search = [done(0, 2), done(1, 1, { bestTokens: 800 })];
+  const at = (final: Partial<Trial> | null, model: Experiment['model'] = null) =>
+    decide(
+      experiment({
+        state: 'finalizing',
+        plan: plan({ training: { finalScale: 1.5 } }),
+        trials: final ? [...search, trial(2, { kind: 'final', ...final })] : search,
+        model,
+      }),
+      now,
+    );
+  const success = { state: 'succeeded', attempts: [attempt(1, { outcome: 'succeeded' })] } as const;
+
+  it('trains the winner for the tokens at its best point, scaled', () => {
+    expect(at(null)).toEqual([
+      {
+        type: 'create-trial',
+        number: 2,
+        kind: 'final',
+        parameters: search[1].parameters,
+        totalTokens: 1200,
+      },
+    ]);
+    expect(at({ state: 'queued', attempts: [] })).toEqual([{ type: 'start-attempt', trial: 2, attempt: 1 }]);
+    expect(at({})).toEqual([]);
+    expect(at({ attempts: [attempt(1, { outcome: 'lost' })] })).toEqual([
+      { type: 'start-attempt', trial: 2, attempt: 2 },
+    ]);
+  });
+
+  it('fails when the final training does', () => {
+    for (const state of ['failed', 'infeasible'] as const)
+      expect(at({ state, reason: 'OutOfMemory: x', attempts: [attempt(1, { outcome: 'failed' })] })).toEqual([
+        { type: 'finish', state: 'failed', reason: 'the final training failed: OutOfMemory: x' },
+      ]);
+  });
+
+  it('stores the model, waits for its evaluation, registers it, succeeds', () => {
+    const id = 'run@abc';
+    expect(at(success)).toEqual([{ type: 'store-model', trial: 2 }]);
+    expect(at(success, { id, state: 'trained', evaluation: null })).toEqual([]);
+    expect(at(success, { id, state: 'trained', evaluation: { failure: '' } })).toEqual([
+      { type: 'register-model' },
+    ]);
+    expect(at(success, { id, state: 'registered', evaluation: { failure: '' } })).toEqual([
+      { type: 'finish', state: 'succeeded', reason: '' },
+    ]);
+    expect(at(success, { id, state: 'registered', evaluation: { failure: 'no test rows' } })).toEqual([
+      {
+        type: 'finish',
+        state: 'succeeded',
+        reason: 'run@abc is registered without metrics: its evaluation failed: no test rows',
+      },
+    ]);
+  });
+});
+
+it('an ended experiment gives up its open trials and starts nothing', () => {
+  for (const state of ['cancelled', 'failed'] as const)
+    expect(decide(experiment({ state, trials: [done(0, 1), trial(1), queued(2)] }), now)).toEqual([
+      {
+        type: 'end-attempt',
+        trial: 1,
+        attempt: 1,
+        outcome: 'cancelled',
+        reason: 'Cancelled: the experiment has ended',
+      },
+      { type: 'end-trial', trial: 1, state: 'cancelled', reason: 'Cancelled: the experiment has ended' },
+      { type: 'end-trial', trial: 2, state: 'cancelled', reason: 'Cancelled: the experiment has ended' },
+    ]);
+});
+
+it('outcomeOf takes a trainer by its word where that can be', () => {
+  const report = { state: 'succeeded', reason: '', objective: 1, modelPrefix: '' } as const;
+  const table: [Parameters<typeof outcomeOf>[0], Partial<Parameters<typeof outcomeOf>[1]>, string, string][] =
+    [
+      ['search', {}, 'succeeded', ''],
+      ['search', { objective: 0 }, 'succeeded', ''],
+      ['search', { objective: undefined }, 'failed', 'NoReport: the trainer ended without an objective'],
+      ['search', { objective: Number.NaN }, 'infeasible', 'Diverged: the objective is NaN'],
+      ['search', { state: 'stopped' }, 'stopped', ''],
+      ['search', { state: 'stopped', objective: undefined }, 'stopped', ''],
+      ['search', { state: 'infeasible', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
+      ['search', { state: 'failed', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
+      ['search', { state: 'failed', reason: 'Evicted: x' }, 'lost', 'Evicted: x'],
+      ['search', { state: 'failed', reason: 'something' }, 'failed', 'something'],
+      ['final', { objective: undefined, modelPrefix: 'm' }, 'succeeded', ''],
+      ['final', {}, 'failed', 'NoReport: the final training ended without a model'],
+      ['final', { state: 'stopped', modelPrefix: 'm' }, 'failed', 'NoReport: the final training ended early'],
+    ];
+  for (const [kind, changes, outcome, reason] of table)
+    expect(outcomeOf(kind, { ...report, ...changes })).toEqual({ outcome, reason });
+});

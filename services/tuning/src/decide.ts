@@ -1,0 +1,345 @@
+/**
+ * What to do next with an experiment: a pure function of what is recorded of it. The caller applies the actions in
+ * order, records them, and decides again, until there is nothing left to do but to wait.
+ */
+import {
+  type Assignment,
+  compareMeasured,
+  endOfJob,
+  lessonOf,
+  reasons,
+  reasonWord,
+  suggest,
+  suggestDefaults,
+  type TrialRecord,
+} from '@emotune/search';
+import {
+  type Attempt,
+  type Experiment,
+  hasEnded,
+  isOpen,
+  jobName,
+  type Outcome,
+  type Trial,
+  type TrialKind,
+  type TrialState,
+} from './state.js';
+
+export type Action =
+  | { readonly type: 'enter'; readonly state: 'running' | 'finalizing'; readonly reason: string }
+  | { readonly type: 'finish'; readonly state: 'succeeded' | 'failed'; readonly reason: string }
+  | {
+      readonly type: 'create-trial';
+      readonly number: number;
+      readonly kind: TrialKind;
+      readonly parameters: Assignment;
+      readonly totalTokens: number;
+    }
+  | { readonly type: 'start-attempt'; readonly trial: number; readonly attempt: number }
+  | {
+      readonly type: 'end-attempt';
+      readonly trial: number;
+      readonly attempt: number;
+      readonly outcome: Outcome;
+      readonly reason: string;
+    }
+  | {
+      readonly type: 'end-trial';
+      readonly trial: number;
+      readonly state: Exclude<TrialState, 'queued' | 'running'>;
+      readonly reason: string;
+    }
+  | { readonly type: 'stop-job'; readonly job: string; readonly graceSeconds: number }
+  | { readonly type: 'remove-job'; readonly job: string }
+  /** Makes a model version of what the final trial left in the object store. */
+  | { readonly type: 'store-model'; readonly trial: number }
+  | { readonly type: 'register-model' };
+
+/** A job that does not show yet may still be on its way to the runner. */
+const startMs = 15_000;
+/** A trainer that has reported gets this long to end by itself. */
+const exitMs = 30_000;
+/** Between SIGTERM and SIGKILL of a trainer that nobody waits for. */
+const graceSeconds = 5;
+const firstPauseMs = 500;
+const longestPauseMs = 30_000;
+
+export function decide(experiment: Experiment, now: number): Action[] {
+  const actions = tidyJobs(experiment, now);
+  if (hasEnded(experiment.state))
+    return [
+      ...actions,
+      ...experiment.trials.filter(isOpen).flatMap((trial) => abandon(trial, 'the experiment has ended')),
+    ];
+  const followed = experiment.trials.flatMap((trial) => followTrial(experiment, trial, now));
+  // What comes of a trial is recorded before anything is concluded from it.
+  return [...actions, ...(followed.length > 0 ? followed : progress(experiment, now))];
+}
+
+/** Jobs outlive the attempts that they were started for; in the end they are forgotten. */
+function tidyJobs({ name, trials, jobs }: Experiment, now: number): Action[] {
+  return trials.flatMap((trial) =>
+    trial.attempts.flatMap((attempt): Action[] => {
+      const job = jobs.get(jobName(name, trial.number, attempt.number));
+      if (!job || attempt.outcome === null) return [];
+      if (job.phase !== 'running') return [{ type: 'remove-job', job: job.name }];
+      const wanted = attempt.outcome !== 'lost' && attempt.outcome !== 'cancelled';
+      if (wanted && now - (attempt.endedAt ?? 0) < exitMs) return [];
+      return [{ type: 'stop-job', job: job.name, graceSeconds }];
+    }),
+  );
+}
+
+function abandon(trial: Trial, why: string): Action[] {
+  const last = trial.attempts.at(-1);
+  const reason = `Cancelled: ${why}`;
+  return [
+    ...(last && last.outcome === null
+      ? [
+          {
+            type: 'end-attempt',
+            trial: trial.number,
+            attempt: last.number,
+            outcome: 'cancelled',
+            reason,
+          } as const,
+        ]
+      : []),
+    { type: 'end-trial', trial: trial.number, state: 'cancelled', reason },
+  ];
+}
+
+/** A running trial's attempts: are they alive, did they end, is another one due? */
+function followTrial(experiment: Experiment, trial: Trial, now: number): Action[] {
+  const last = trial.attempts.at(-1);
+  if (trial.state !== 'running' || !last) return [];
+  if (last.outcome === null) return watchAttempt(experiment, trial, last, now);
+  const { outcome, reason } = last;
+  if (outcome === 'failed' || outcome === 'lost' || outcome === 'interrupted')
+    return retry(experiment, trial, last, now);
+  return [{ type: 'end-trial', trial: trial.number, state: outcome, reason }];
+}
+
+function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, now: number): Action[] {
+  const { name, jobs, listeningSince, leaseMs } = experiment;
+  const end = (outcome: Outcome, reason: string): Action[] => [
+    { type: 'end-attempt', trial: trial.number, attempt: attempt.number, outcome, reason },
+  ];
+  const job = jobs.get(jobName(name, trial.number, attempt.number));
+  if (job && job.phase !== 'running') {
+    const { reason, blames, interrupted } = endOfJob({ ...job, phase: job.phase });
+    if (interrupted) return end('interrupted', reason);
+    if (blames === 'parameters') return end('infeasible', reason);
+    return end(blames === 'machine' ? 'lost' : 'failed', reason);
+  }
+  if (!job && now - attempt.createdAt > startMs) return end('lost', 'LostJob: its job is gone');
+  if (now > Math.max(attempt.leaseUntil, listeningSince + leaseMs))
+    return end('lost', `LostLease: no heartbeat came for ${leaseMs / 1000} s`);
+  return [];
+}
+
+/** After an attempt that proves nothing about the parameters: another one, or the end when there were too many. */
+function retry({ name, plan, jobs }: Experiment, trial: Trial, last: Attempt, now: number): Action[] {
+  const { attempts } = trial;
+  const spent = attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'lost').length;
+  if (last.outcome !== 'interrupted' && spent >= plan.limits.maxAttempts) {
+    const reason = spent > 1 ? `${last.reason} (${spent} attempts)` : last.reason;
+    return [{ type: 'end-trial', trial: trial.number, state: 'failed', reason }];
+  }
+  const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (attempts.length - 1));
+  if (now < (last.endedAt ?? 0) + pause) return [];
+  // Two trainers must never write checkpoints of one trial.
+  const busy = attempts.some((a) => jobs.get(jobName(name, trial.number, a.number))?.phase === 'running');
+  return busy ? [] : [{ type: 'start-attempt', trial: trial.number, attempt: last.number + 1 }];
+}
+
+function progress(experiment: Experiment, now: number): Action[] {
+  const { state, features, plan } = experiment;
+  if (features.state === 'failed' && state !== 'finalizing')
+    return [{ type: 'finish', state: 'failed', reason: `its features failed: ${features.reason}` }];
+  if (state === 'waiting')
+    return features.state === 'ready' ? [{ type: 'enter', state: 'running', reason: '' }] : [];
+  if (state === 'finalizing') return finalize(experiment);
+  const failed = searchTrials(experiment).filter((trial) => trial.state === 'failed');
+  const { maxFailedTrials } = plan.limits;
+  if (failed.length > maxFailedTrials) {
+    const reason = `${failed.length} trials failed, more than limits.maxFailedTrials (${maxFailedTrials}); ${commonest(failed)}`;
+    return [{ type: 'finish', state: 'failed', reason }];
+  }
+  return state === 'running' ? search(experiment, now) : [];
+}
+
+function searchTrials({ trials }: Experiment): Trial[] {
+  return trials.filter(({ kind }) => kind === 'search');
+}
+
+/** The reason that most of the trials ended for, with how many did. */
+function commonest(trials: readonly Trial[]): string {
+  const counts = new Map<string, Trial[]>();
+  for (const trial of trials) {
+    const word = reasonWord(trial.reason);
+    counts.set(word, [...(counts.get(word) ?? []), trial]);
+  }
+  const most = [...counts.values()].sort((a, b) => b.length - a.length)[0];
+  return `${most.length} of ${trials.length} with: ${most[most.length - 1].reason}`;
+}
+
+/** Why no further trial starts, or undefined. Trials that exist keep running. */
+function searchOver({ plan, startedAt, trials }: Experiment, now: number): string | undefined {
+  const { maxDurationSeconds, maxTokens } = plan.limits;
+  if (maxDurationSeconds > 0 && startedAt !== null && now - startedAt >= maxDurationSeconds * 1000)
+    return `limits.maxDurationSeconds (${maxDurationSeconds}) have passed`;
+  if (maxTokens > 0) {
+    const used = trials
+      .filter(({ kind, state }) => kind === 'search' && state !== 'queued')
+      .reduce((sum, trial) => sum + (isOpen(trial) ? trial.totalTokens : trial.tokens), 0);
+    if (used + plan.training.trialTokens > maxTokens)
+      return `limits.maxTokens (${maxTokens}) leave no room for another trial`;
+  }
+  return undefined;
+}
+
+function search(experiment: Experiment, now: number): Action[] {
+  const { plan } = experiment;
+  const trials = searchTrials(experiment);
+  const running = trials.filter(({ state }) => state === 'running').length;
+  const queued = trials.filter(({ state }) => state === 'queued');
+  const over = searchOver(experiment, now);
+  if (over === undefined && running < plan.limits.parallelTrials) {
+    if (queued.length > 0) return [{ type: 'start-attempt', trial: queued[0].number, attempt: 1 }];
+    if (trials.length < plan.limits.maxTrials) return [nextTrial(experiment)];
+  }
+  if (running > 0 || (over === undefined && queued.length > 0)) return [];
+  const winner = bestTrial(trials);
+  if (!winner) {
+    const why = trials.length === 0 ? over : commonest(trials);
+    return [{ type: 'finish', state: 'failed', reason: `no trial has an objective; ${why}` }];
+  }
+  return [
+    ...queued.map(
+      (trial): Action => ({
+        type: 'end-trial',
+        trial: trial.number,
+        state: 'cancelled',
+        reason: `Cancelled: ${over}`,
+      }),
+    ),
+    {
+      type: 'enter',
+      state: 'finalizing',
+      reason: `trial ${winner.number} won; it is trained on train + validation`,
+    },
+  ];
+}
+
+/** What a sampler sees of a trial. */
+function recordOf(trial: Trial): TrialRecord | undefined {
+  const { number, state, reason, parameters, objective, step } = trial;
+  if (state === 'cancelled') return undefined;
+  return {
+    number,
+    state: state === 'queued' ? 'running' : state,
+    reason,
+    parameters,
+    step,
+    // A running trial's best so far is not its result.
+    ...(objective === null || isOpen(trial) ? {} : { objective }),
+  };
+}
+
+function recordsOf(trials: readonly Trial[]): TrialRecord[] {
+  return trials.flatMap((trial) => recordOf(trial) ?? []);
+}
+
+/** Measured trials, best first. */
+export function ranking(trials: readonly Trial[]): Trial[] {
+  const byNumber = new Map(trials.map((trial) => [trial.number, trial]));
+  return recordsOf(trials.filter(({ kind }) => kind === 'search'))
+    .filter((record) => lessonOf(record) === 'measured')
+    .sort(compareMeasured)
+    .map(({ number }) => byNumber.get(number)!);
+}
+
+function bestTrial(trials: readonly Trial[]): Trial | undefined {
+  return ranking(trials)[0];
+}
+
+function nextTrial(experiment: Experiment): Action {
+  const { plan } = experiment;
+  const trials = searchTrials(experiment);
+  const number = experiment.trials.length;
+  const context = { seed: plan.spec.seed, trialNumber: number };
+  const first = trials.every(({ enqueued }) => enqueued) ? suggestDefaults(plan.space, context) : undefined;
+  return {
+    type: 'create-trial',
+    number,
+    kind: 'search',
+    parameters: first ?? suggest(plan.algorithm, plan.space, recordsOf(trials), context),
+    totalTokens: plan.training.trialTokens,
+  };
+}
+
+/** The winner's training on train + validation, then its model version, then that version's evaluation. */
+function finalize(experiment: Experiment): Action[] {
+  const { trials, plan, model } = experiment;
+  const final = trials.find(({ kind }) => kind === 'final');
+  if (!final) {
+    const { parameters, bestTokens, tokens, totalTokens } = bestTrial(trials)!;
+    const seen = bestTokens || tokens || totalTokens;
+    return [
+      {
+        type: 'create-trial',
+        number: trials.length,
+        kind: 'final',
+        parameters,
+        totalTokens: Math.max(1, Math.round(seen * plan.training.finalScale)),
+      },
+    ];
+  }
+  if (final.state === 'queued') return [{ type: 'start-attempt', trial: final.number, attempt: 1 }];
+  if (final.state === 'running') return [];
+  if (final.state !== 'succeeded') {
+    const reason = `the final training failed: ${final.reason}`;
+    return [{ type: 'finish', state: 'failed', reason }];
+  }
+  if (!model) return [{ type: 'store-model', trial: final.number }];
+  if (model.state === 'trained') return model.evaluation ? [{ type: 'register-model' }] : [];
+  const failure = model.evaluation?.failure ?? '';
+  const reason =
+    failure === '' ? '' : `${model.id} is registered without metrics: its evaluation failed: ${failure}`;
+  return [{ type: 'finish', state: 'succeeded', reason }];
+}
+
+/** How a trainer's own report ends its attempt. */
+export function outcomeOf(
+  kind: TrialKind,
+  report: {
+    readonly state: 'succeeded' | 'stopped' | 'failed' | 'infeasible';
+    readonly reason: string;
+    readonly objective: number | undefined;
+    readonly modelPrefix: string;
+  },
+): { outcome: Outcome; reason: string } {
+  const { state, reason, objective } = report;
+  if (state === 'infeasible')
+    return { outcome: 'infeasible', reason: reason || 'InvalidConfiguration: not said why' };
+  if (state === 'failed') {
+    const said = reason || 'Crashed: not said why';
+    const blames = reasons[reasonWord(said)]?.blames ?? 'unknown';
+    if (blames === 'parameters') return { outcome: 'infeasible', reason: said };
+    return { outcome: blames === 'machine' ? 'lost' : 'failed', reason: said };
+  }
+  if (kind === 'final') {
+    if (state === 'stopped') return { outcome: 'failed', reason: 'NoReport: the final training ended early' };
+    if (report.modelPrefix === '')
+      return { outcome: 'failed', reason: 'NoReport: the final training ended without a model' };
+    return { outcome: 'succeeded', reason };
+  }
+  if (objective === undefined)
+    return state === 'stopped'
+      ? { outcome: 'stopped', reason }
+      : { outcome: 'failed', reason: 'NoReport: the trainer ended without an objective' };
+  if (!Number.isFinite(objective))
+    return { outcome: 'infeasible', reason: `Diverged: the objective is ${objective}` };
+  return { outcome: state, reason };
+}

@@ -1,0 +1,128 @@
+import { InvalidArgument } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import { expect, it } from 'vitest';
+import { architectureOf, planOf } from './spec.js';
+import { experimentSpec } from './testing.js';
+
+function violations(changes: Parameters<typeof experimentSpec>[0]): Record<string, string> {
+  try {
+    planOf(experimentSpec(changes));
+  } catch (error) {
+    if (error instanceof InvalidArgument)
+      return Object.fromEntries(error.violations.map((v) => [v.field, v.description]));
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+const parameter = (name: string, kind: Partial<tuning.Parameter>): tuning.Parameter => ({
+  name,
+  condition: undefined,
+  default: undefined,
+  ...kind,
+});
+const double = (min: number, max: number, log = false) => ({ double: { min, max, log, step: 0 } });
+const texts = (...values: string[]) => ({ categorical: { values: values.map((text) => ({ text })) } });
+const three = ['opt', 'bloom', 'llama'].map((architecture) => ({
+  architecture,
+  model: `base-${architecture}`,
+}));
+
+it('fills in every default, and a filled spec gives the same plan', () => {
+  const plan = planOf(experimentSpec());
+  expect(plan.spec).toMatchObject({
+    model: 'run',
+    objective: { metric: 'answer-nll', goal: tuning.Goal.GOAL_MINIMIZE },
+    searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 10 } },
+    limits: { maxTrials: 12, parallelTrials: 1, maxFailedTrials: 3, maxAttempts: 3 },
+    training: {
+      method: 'full',
+      trialTokens: 100_000,
+      finalScale: 1,
+      batchTokens: 2048,
+      checkpointSeconds: 30,
+    },
+  });
+  expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
+  const { limits, training, objective, searchAlgorithm, ...bare } = experimentSpec();
+  expect(planOf(bare as tuning.ExperimentSpec)).toEqual(plan);
+  expect(planOf(experimentSpec({ limits: { maxTrials: 100 } })).limits.maxFailedTrials).toBe(25);
+});
+
+it('searches over the architectures where there are several', () => {
+  const plan = planOf(experimentSpec({ baseModels: three }));
+  expect(plan.space.byName.get('architecture')).toMatchObject({ values: ['opt', 'bloom', 'llama'] });
+  expect(architectureOf(plan, { architecture: 'bloom' })).toBe('bloom');
+  expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
+  const one = planOf(experimentSpec());
+  expect(one.space.byName.has('architecture')).toBe(false);
+  expect(architectureOf(one, {})).toBe('opt');
+});
+
+it('names every violation with its path', () => {
+  expect(
+    violations({
+      name: 'Run 1',
+      features: '',
+      model: '-x',
+      baseModels: [{ architecture: 'opt', model: '' }],
+      objective: { metric: 'accuracy', goal: tuning.Goal.GOAL_MAXIMIZE },
+      searchAlgorithm: { name: 'tpe', settings: { candidats: 3 } },
+      parameters: [
+        parameter('learningRat', double(1e-5, 1e-3)),
+        parameter('learningRate', double(1e-3, 1e-5)),
+        parameter('warmupRatio', {}),
+      ],
+      limits: { maxTrials: -1, maxTokens: 1.5 },
+      training: { method: 'lorra', replay: 2, batchTokens: 3 },
+    }),
+  ).toMatchObject({
+    name: expect.stringContaining('lower-case'),
+    features: expect.stringContaining('feature set'),
+    model: expect.stringContaining('lower-case'),
+    'baseModels[0].model': expect.stringContaining('base model'),
+    'objective.metric': 'expected answer-nll, got "accuracy"',
+    'objective.goal': expect.stringContaining('expected GOAL_MINIMIZE'),
+    'searchAlgorithm.settings.candidats': expect.stringContaining('did you mean "candidates"?'),
+    'parameters[0].name': 'no parameter is called "learningRat", did you mean "learningRate"?',
+    'parameters[1].double.min': expect.stringContaining('expected at most max'),
+    'parameters[2]': expect.stringContaining('expected one of double, integer, categorical'),
+    'limits.maxTrials': expect.any(String),
+    'limits.maxTokens': expect.any(String),
+    'training.method': expect.stringContaining('full or lora'),
+    'training.replay': expect.any(String),
+    'training.batchTokens': expect.stringContaining('at least 16'),
+  });
+});
+
+it('refuses ranges that training cannot take', () => {
+  expect(
+    violations({
+      parameters: [
+        parameter('learningRate', double(0, 1)),
+        parameter('warmupRatio', double(0, 1.5)),
+        parameter('loraRank', double(1, 8)),
+        parameter('method', texts('full', 'qlora')),
+      ],
+      limits: { maxTokens: 10 },
+    }),
+  ).toEqual({
+    'parameters[0].double.min': 'expected numbers above 0, got 0',
+    'parameters[1].double.max': 'expected numbers from 0 to 1, got 1.5',
+    'parameters[2].double': 'expected whole numbers from 1 to 1024: declare it as integer',
+    'parameters[3].categorical.values[1]': 'expected full or lora, got "qlora"',
+    'limits.maxTokens': 'expected at least training.trialTokens (100000), got 10',
+  });
+});
+
+it('refuses architectures without a base model, and base models that share one', () => {
+  expect(
+    violations({ baseModels: three, parameters: [parameter('architecture', texts('opt', 'gpt'))] }),
+  ).toEqual({
+    'parameters[0].categorical.values[1]':
+      'expected an architecture of baseModels (opt, bloom, llama), got "gpt"',
+  });
+  expect(violations({ baseModels: [...three, { architecture: 'opt', model: 'other' }] })).toMatchObject({
+    'baseModels[3].architecture': 'expected distinct architectures, got "opt" twice',
+  });
+});

@@ -1,0 +1,240 @@
+/** What an experiment spec asks for, checked whole: every violation is named before anything is recorded. */
+import { fieldPath, InvalidArgument, nearest, parse, show, type Violation } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import {
+  type Parameter,
+  parseSearchAlgorithm,
+  parseSearchSpace,
+  type SearchAlgorithm,
+  type SearchSpace,
+} from '@emotune/search';
+import { z } from 'zod';
+import { tunables, unacceptable } from './tunables.js';
+import { plainValue, valueMessage } from './values.js';
+
+export interface Plan {
+  /** The spec with every default filled in: planned again, it gives the same plan. */
+  readonly spec: tuning.ExperimentSpec;
+  readonly space: SearchSpace;
+  readonly algorithm: SearchAlgorithm;
+  readonly limits: tuning.Limits;
+  readonly training: tuning.TrainingSpec;
+}
+
+export const nameRule = 'lower-case letters, digits and dashes, at most 40';
+export const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+export const modelNameRule = 'lower-case letters, digits, dots and dashes, at most 60';
+export const modelNamePattern = /^[a-z0-9]([a-z0-9.-]{0,58}[a-z0-9])?$/;
+
+const metric = 'answer-nll';
+const whole = z.number().int();
+const count = whole.min(0);
+/** Zero means the default. */
+const countOr = (usual: number, most: number) => count.max(most).transform((n) => n || usual);
+
+const limits = z
+  .object({
+    maxTrials: countOr(12, 10_000).prefault(0),
+    parallelTrials: countOr(1, 256).prefault(0),
+    maxFailedTrials: count.max(10_000).prefault(0),
+    maxDurationSeconds: z.number().min(0).prefault(0),
+    maxAttempts: countOr(3, 100).prefault(0),
+    maxTokens: count.prefault(0),
+  })
+  .transform((l) => ({
+    ...l,
+    maxFailedTrials: l.maxFailedTrials || Math.max(3, Math.ceil(l.maxTrials / 4)),
+  }));
+
+const training = z.object({
+  method: z
+    .enum(['', 'full', 'lora'], 'expected full or lora')
+    .prefault('')
+    .transform((name) => name || 'full'),
+  trialTokens: countOr(100_000, Number.MAX_SAFE_INTEGER).prefault(0),
+  finalScale: z
+    .number()
+    .min(0)
+    .max(1000)
+    .prefault(0)
+    .transform((scale) => scale || 1),
+  batchTokens: count
+    .refine((n) => n === 0 || n >= 16, 'expected at least 16')
+    .prefault(0)
+    .transform((n) => n || 2048),
+  validationExamples: countOr(400, 1_000_000).prefault(0),
+  replay: z.number().min(0).max(1).prefault(0),
+  threads: count.max(1024).prefault(0),
+  checkpointSeconds: z
+    .number()
+    .min(0)
+    .prefault(0)
+    .transform((seconds) => seconds || 30),
+});
+
+const common = z.object({
+  name: z.string().regex(namePattern, `expected ${nameRule}`),
+  features: z.string().regex(namePattern, `expected the name of a feature set: ${nameRule}`),
+  model: z.union([z.literal(''), z.string().regex(modelNamePattern, `expected ${modelNameRule}`)]),
+  seed: whole,
+  baseModels: z
+    .array(
+      z.object({
+        architecture: z.string().max(64),
+        model: z.string().min(1, 'expected the name of a base model; "emotune model list" shows all'),
+      }),
+    )
+    .min(1, 'expected at least one base model')
+    .max(100),
+  objective: z
+    .object({
+      metric: z.enum(['', metric], `expected ${metric}`).prefault(''),
+      goal: z
+        .enum(
+          [tuning.Goal.GOAL_UNSPECIFIED, tuning.Goal.GOAL_MINIMIZE],
+          `expected GOAL_MINIMIZE: ${metric} is a loss`,
+        )
+        .prefault(tuning.Goal.GOAL_UNSPECIFIED),
+    })
+    .nullish()
+    .transform(() => ({ metric, goal: tuning.Goal.GOAL_MINIMIZE })),
+  limits: limits.nullish().transform((given) => given ?? limits.parse({})),
+  training: training.nullish().transform((given) => given ?? training.parse({})),
+});
+
+/** Runs a check and keeps what it finds wrong. */
+function collect<T>(violations: Violation[], check: () => T): T | undefined {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof InvalidArgument)) throw error;
+    violations.push(...error.violations);
+    return undefined;
+  }
+}
+
+function plainParameter(message: tuning.Parameter): Record<string, unknown> {
+  const { condition, categorical } = message;
+  return {
+    name: message.name,
+    double: message.double,
+    integer: message.integer,
+    categorical: categorical && { values: (categorical.values ?? []).map(plainValue) },
+    condition: condition && {
+      parameter: condition.parameter,
+      values: (condition.values ?? []).map(plainValue),
+    },
+    default: plainValue(message.default),
+  };
+}
+
+function tunableViolations(parameters: readonly { name: string }[]): Violation[] {
+  const known = Object.keys(tunables);
+  return parameters.flatMap(({ name }, i) => {
+    if (name === '' || Object.hasOwn(tunables, name)) return [];
+    const near = nearest(name, known);
+    const hint = near === undefined ? `expected one of ${known.join(', ')}` : `did you mean "${near}"?`;
+    return [
+      {
+        field: fieldPath(['parameters', i, 'name']),
+        description: `no parameter is called ${show(name)}, ${hint}`,
+      },
+    ];
+  });
+}
+
+function architectureViolations(
+  declared: readonly string[],
+  parameter: Parameter | undefined,
+  at: string,
+): Violation[] {
+  const found: Violation[] = [];
+  declared.forEach((name, i) => {
+    if (declared.indexOf(name) < i)
+      found.push({
+        field: fieldPath(['baseModels', i, 'architecture']),
+        description: `expected distinct architectures, got ${show(name)} twice`,
+      });
+  });
+  if (!parameter) return found;
+  if (parameter.condition)
+    found.push({ field: `${at}.condition`, description: 'expected none: every trial has an architecture' });
+  if (parameter.kind !== 'categorical')
+    return [...found, { field: at, description: `expected categorical, got ${parameter.kind}` }];
+  parameter.values.forEach((value, i) => {
+    if (!declared.includes(String(value)))
+      found.push({
+        field: `${at}.categorical.values[${i}]`,
+        description: `expected an architecture of baseModels (${declared.join(', ')}), got ${show(value)}`,
+      });
+  });
+  return found;
+}
+
+/** @throws InvalidArgument with every violation and its path in the spec. */
+export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
+  if (!spec) throw InvalidArgument.at('spec', 'expected an experiment, got nothing');
+  const violations: Violation[] = [];
+  const checked = collect(violations, () => parse(common, spec));
+  const baseModels = (spec.baseModels ?? []).map(({ architecture, model }) => ({
+    architecture: architecture || model,
+    model,
+  }));
+  const architectures = baseModels.map(({ architecture }) => architecture);
+  const given = spec.parameters ?? [];
+  // With several base models the choice between them is part of the search.
+  const parameters =
+    architectures.length > 1 && !given.some(({ name }) => name === 'architecture')
+      ? [
+          ...given,
+          {
+            name: 'architecture',
+            categorical: { values: architectures.map(valueMessage) },
+            condition: undefined,
+            default: undefined,
+          },
+        ]
+      : given;
+  violations.push(...tunableViolations(given));
+  const space = collect(violations, () => parseSearchSpace(parameters.map(plainParameter)));
+  const position = given.findIndex(({ name }) => name === 'architecture');
+  violations.push(
+    ...architectureViolations(
+      architectures,
+      position < 0 ? undefined : space?.byName.get('architecture'),
+      fieldPath(['parameters', position]),
+    ),
+  );
+  given.forEach(({ name }, i) => {
+    const parameter = name === 'architecture' ? undefined : space?.byName.get(name);
+    if (parameter) violations.push(...unacceptable(parameter, fieldPath(['parameters', i])));
+  });
+  const algorithm = collect(violations, () => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
+  if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < checked.training.trialTokens)
+    violations.push({
+      field: 'limits.maxTokens',
+      description: `expected at least training.trialTokens (${checked.training.trialTokens}), got ${checked.limits.maxTokens}`,
+    });
+  if (violations.length > 0 || !checked || !space || !algorithm) throw new InvalidArgument(violations);
+  const settings = Object.fromEntries(
+    Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+  return {
+    spec: {
+      ...checked,
+      baseModels,
+      searchAlgorithm: { name: algorithm.name, settings },
+      parameters,
+      model: checked.model || checked.name,
+    },
+    space,
+    algorithm,
+    limits: checked.limits,
+    training: checked.training,
+  };
+}
+
+/** The architecture of a trial: the one it was given, or the only one there is. */
+export function architectureOf({ spec }: Plan, parameters: Readonly<Record<string, unknown>>): string {
+  return String(parameters['architecture'] ?? spec.baseModels[0].architecture);
+}

@@ -1,0 +1,49 @@
+/** The parameters that a search can tune, and which values training accepts for each. */
+import { show, type Violation } from '@emotune/base';
+import type { Parameter, ParameterValue } from '@emotune/search';
+
+interface Tunable {
+  /** Of the values, for people. */
+  readonly expects: string;
+  accepts(value: ParameterValue): boolean;
+}
+
+const number = (expects: string, holds: (value: number) => boolean): Tunable => ({
+  expects,
+  accepts: (value) => typeof value === 'number' && holds(value),
+});
+
+export const tunables: Readonly<Record<string, Tunable>> = {
+  learningRate: number('numbers above 0', (v) => v > 0),
+  weightDecay: number('numbers of at least 0', (v) => v >= 0),
+  warmupRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
+  batchTokens: number('whole numbers of at least 16', (v) => Number.isInteger(v) && v >= 16),
+  replay: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
+  loraRank: number('whole numbers from 1 to 1024', (v) => Number.isInteger(v) && v >= 1 && v <= 1024),
+  loraAlpha: number('numbers above 0', (v) => v > 0),
+  method: { expects: 'full or lora', accepts: (v) => v === 'full' || v === 'lora' },
+  architecture: { expects: 'names of architectures', accepts: (v) => typeof v === 'string' },
+};
+
+/** What training could not accept of a parameter's range or categories; `path` is the parameter's. */
+export function unacceptable(parameter: Parameter, path: string): Violation[] {
+  const tunable = tunables[parameter.name];
+  if (!tunable) return [];
+  const wrong = (field: string, value: ParameterValue) =>
+    tunable.accepts(value)
+      ? []
+      : [{ field: `${path}.${field}`, description: `expected ${tunable.expects}, got ${show(value)}` }];
+  if (parameter.kind === 'categorical')
+    return parameter.values.flatMap((value, i) => wrong(`categorical.values[${i}]`, value));
+  const { kind, min, max } = parameter;
+  const ends = [...wrong(`${kind}.min`, min), ...wrong(`${kind}.max`, max)];
+  // A continuous range holds fractions whatever its ends.
+  if (
+    ends.length === 0 &&
+    kind === 'double' &&
+    min < max &&
+    !tunable.accepts(min + (max - min) * 0.6180339887)
+  )
+    return [{ field: `${path}.double`, description: `expected ${tunable.expects}: declare it as integer` }];
+  return ends;
+}
