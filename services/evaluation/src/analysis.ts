@@ -1,0 +1,236 @@
+/** From predictions to what is reported of a task: metrics with intervals, baselines, calibration, slices, hardest examples. */
+import {
+  type BaselineAnswer,
+  bootstrapIntervals,
+  type ConstantBaseline,
+  classificationMeasure,
+  confusionOf,
+  hardest,
+  type LabelOutcome,
+  labelCalibration,
+  labelError,
+  type Measure,
+  type Metrics,
+  type NumberOutcome,
+  numberCalibration,
+  pairedBootstrap,
+  raterAgreement,
+  regressionMeasure,
+  slicesOf,
+  squaredError,
+  type Task,
+  vaderAnswer,
+} from '@emotune/affect';
+import { Rng } from '@emotune/base';
+import type { evaluation } from '@emotune/proto';
+import type { Prediction } from '@emotune/records';
+import { taskMessage } from '@emotune/service';
+
+/** What the lexicons say about a text. */
+export interface LexiconView {
+  /** VADER's compound score, −1..1. */
+  readonly vader: number;
+  /** Some word of the text is known. */
+  readonly covered: boolean;
+}
+
+export interface AnalysisOptions {
+  /** Learnt from the train rows; empty where there are none. */
+  readonly constant: ConstantBaseline;
+  readonly lexicon: (text: string) => LexiconView;
+  readonly seed: number;
+}
+
+export interface TaskAnalysis {
+  readonly result: evaluation.TaskResult;
+  readonly slices: evaluation.SliceResult[];
+  readonly hardest: evaluation.HardExample[];
+}
+
+const hardestShown = 10;
+
+function isRegression(task: Task): boolean {
+  return task === 'sentiment-regression' || task === 'emotion-regression';
+}
+
+/** The answer is on the asked scale or label set. */
+export function isValid({ task, value, labels, labelSet, multiLabel }: Prediction): boolean {
+  if (isRegression(task)) return value !== null && value >= 0 && value <= 1;
+  const count = multiLabel ? labels.length >= 1 : labels.length === 1;
+  return count && labels.every((label) => labelSet.includes(label));
+}
+
+/** An answer that is no number counts as the middle of the scale. */
+function numberOutcome({ goldValue, value, nll }: Prediction): NumberOutcome {
+  return { gold: goldValue ?? 0.5, answer: value ?? 0.5, nll: nll ?? undefined };
+}
+
+function labelOutcome({ goldLabels, labels, confidence, nll }: Prediction): LabelOutcome {
+  return {
+    gold: goldLabels,
+    answer: labels,
+    confidence: confidence ?? undefined,
+    nll: nll ?? undefined,
+  };
+}
+
+/** The same examples with the answers of a baseline; undefined unless it has one for each. */
+function answeredBy(
+  predictions: readonly Prediction[],
+  answerOf: (prediction: Prediction) => BaselineAnswer | undefined,
+): Prediction[] | undefined {
+  const answered: Prediction[] = [];
+  for (const prediction of predictions) {
+    const answer = answerOf(prediction);
+    if (!answer) return undefined;
+    answered.push({ ...prediction, ...answer, confidence: null, nll: null });
+  }
+  return answered;
+}
+
+/** Squared error, or 1 − Jaccard (0/1 where one label is right), by example. */
+export function losses(predictions: readonly Prediction[]): number[] {
+  return predictions.map((p) =>
+    isRegression(p.task) ? squaredError(numberOutcome(p)) : labelError(labelOutcome(p)),
+  );
+}
+
+/** The metrics of predictions of one task. */
+export function measureOf(task: Task, predictions: readonly Prediction[], constant?: number): Measure {
+  return isRegression(task)
+    ? regressionMeasure(predictions.map(numberOutcome), constant)
+    : classificationMeasure(predictions.map(labelOutcome));
+}
+
+/** "joy 0.75" on the declared scale, or "anger, fear". */
+function shown(prediction: Prediction, value: number | null, labels: readonly string[]): string {
+  const { scaleLow, scaleHigh, decimals, emotion } = prediction;
+  if (value === null) return labels.join(', ') || 'none';
+  const low = scaleLow ?? 0;
+  const number = (low + value * ((scaleHigh ?? 1) - low)).toFixed(decimals);
+  return emotion === null ? number : `${emotion} ${number}`;
+}
+
+function present(metrics: Metrics): Record<string, number> {
+  return { ...metrics } as Record<string, number>;
+}
+
+/** What is reported of one task. The same predictions, constant and seed give the same numbers. */
+export function analyseTask(
+  task: Task,
+  predictions: readonly Prediction[],
+  { constant, lexicon, seed }: AnalysisOptions,
+): TaskAnalysis {
+  const rng = Rng.of(seed, 'evaluation', task);
+  const views = predictions.map(({ text }) => lexicon(text));
+  const byConstant = answeredBy(predictions, (p) => constant.answer(p));
+  const vaderOf = new Map(predictions.map((p, i) => [p, views[i].vader]));
+  const byVader = answeredBy(predictions, (p) => vaderAnswer(p, vaderOf.get(p)!));
+  const constantValue = byConstant?.[0]?.value ?? undefined;
+  const measure = measureOf(task, predictions, constantValue);
+  const outcomes = predictions.map(labelOutcome);
+  const regression = isRegression(task);
+  const test = byConstant && pairedBootstrap(losses(predictions), losses(byConstant), rng.child('constant'));
+  const metricsOf = (answered: readonly Prediction[] | undefined) =>
+    answered ? present(measureOf(task, answered, constantValue).of()) : {};
+  const result: evaluation.TaskResult = {
+    task: taskMessage(task),
+    n: predictions.length,
+    valid: predictions.filter(isValid).length / Math.max(1, predictions.length),
+    metrics: present(measure.of()),
+    intervals: { ...bootstrapIntervals(measure, rng.child('intervals')) } as Record<
+      string,
+      evaluation.Interval
+    >,
+    constant: metricsOf(byConstant),
+    vader: metricsOf(byVader),
+    humanCeiling: raterAgreement(predictions.map((p) => ({ gold: p.goldValue ?? 0, spread: p.spread }))),
+    pConstant: test?.notBetter,
+    confusion: regression ? undefined : asMessage(confusionOf(outcomes)),
+    calibration: [
+      ...(regression ? numberCalibration(predictions.map(numberOutcome)) : labelCalibration(outcomes)),
+    ],
+  };
+
+  const members = new Map<string, Prediction[]>();
+  predictions.forEach((p, i) => {
+    for (const slice of slicesOf({ ...p, covered: views[i].covered })) {
+      const list = members.get(slice);
+      if (list) list.push(p);
+      else members.set(slice, [p]);
+    }
+  });
+  const slices = [...members]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([slice, rows]) => ({
+      task: taskMessage(task),
+      slice,
+      n: rows.length,
+      metrics: present(measureOf(task, rows, constantValue).of()),
+    }));
+
+  const errors = losses(predictions);
+  const wrong = hardest(
+    predictions.map((prediction, i) => ({
+      id: prediction.id,
+      error: regression ? Math.sqrt(errors[i]) : errors[i],
+      nll: prediction.nll ?? undefined,
+      prediction,
+    })),
+    hardestShown,
+  );
+  return {
+    result,
+    slices,
+    hardest: wrong.map(({ id, error, prediction: p }) => ({
+      task: taskMessage(task),
+      id,
+      text: p.text,
+      gold: shown(p, p.goldValue, p.goldLabels),
+      answer: shown(p, p.value, p.labels),
+      error,
+    })),
+  };
+}
+
+function asMessage({ labels, counts }: ReturnType<typeof confusionOf>): evaluation.Confusion {
+  return { labels: [...labels], counts: [...counts] };
+}
+
+/**
+ * Two evaluations on the examples that both asked, task by task: rmse, accuracy, or jaccard where labels are several.
+ * Empty where they share none.
+ */
+export function compare(
+  first: readonly Prediction[],
+  second: readonly Prediction[],
+  seed: number,
+): evaluation.TaskComparison[] {
+  const keyOf = (p: Prediction) => `${p.task}\u0000${p.id}`;
+  const other = new Map(second.map((p) => [keyOf(p), p]));
+  const pairs = new Map<Task, [Prediction, Prediction][]>();
+  for (const p of first) {
+    const match = other.get(keyOf(p));
+    if (!match) continue;
+    const list = pairs.get(p.task) ?? [];
+    pairs.set(p.task, list);
+    list.push([p, match]);
+  }
+  return [...pairs].map(([task, list]) => {
+    const [a, b] = [list.map(([p]) => p), list.map(([, p]) => p)];
+    const metric = isRegression(task) ? 'rmse' : list.some(([p]) => p.multiLabel) ? 'jaccard' : 'accuracy';
+    // Without several labels Jaccard is accuracy, so a measure that leaves it out has the same value there.
+    const value = (rows: Prediction[]) => {
+      const metrics = measureOf(task, rows).of();
+      return metrics[metric] ?? metrics.accuracy ?? 0;
+    };
+    return {
+      task: taskMessage(task),
+      metric,
+      first: value(a),
+      second: value(b),
+      pValue: pairedBootstrap(losses(a), losses(b), Rng.of(seed, 'compare', task))!.twoSided,
+      n: list.length,
+    };
+  });
+}

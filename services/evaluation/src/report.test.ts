@@ -1,0 +1,265 @@
+import { writeFileSync } from 'node:fs';
+import { ConstantBaseline, type Task, tasks } from '@emotune/affect';
+import { Rng } from '@emotune/base';
+import { common, evaluation, tuning } from '@emotune/proto';
+import type { Prediction } from '@emotune/records';
+import { describe, expect, it } from 'vitest';
+import { analyseTask } from './analysis.js';
+import { ticks } from './charts.js';
+import { html } from './markup.js';
+import { type ReportData, renderReport } from './report.js';
+
+const emotions = ['anger', 'fear', 'joy', 'neutral', 'sadness'];
+const sentiments = ['negative', 'neutral', 'positive'];
+
+/** Predictions as a model of some skill makes them. */
+function predictions(task: Task, n: number, skill: number): Prediction[] {
+  const rng = Rng.of('report', task);
+  const regression = task.endsWith('regression');
+  const labelSet = regression ? [] : task === 'sentiment-classification' ? sentiments : emotions;
+  return Array.from({ length: n }, (_, i) => {
+    const gold = rng.uniform();
+    const label = labelSet[rng.int(labelSet.length || 1)] ?? '';
+    const right = rng.uniform() < skill;
+    const value = Math.min(1, Math.max(0, skill * gold + (1 - skill) * 0.5 + 0.12 * rng.normal()));
+    return {
+      id: `demo/${task}-${i}`,
+      task,
+      source: i % 3 ? 'vader-tweets' : 'emotune-demo',
+      language: 'en',
+      text:
+        i % 4
+          ? `a plain text number ${i} that goes on for some words`
+          : `not again! #${'long'.repeat(i % 5)} <script>alert(${i})</script>`,
+      emotion: task === 'emotion-regression' ? emotions[i % 3] : null,
+      labelSet,
+      multiLabel: false,
+      scaleLow: regression ? -4 : null,
+      scaleHigh: regression ? 4 : null,
+      decimals: regression ? 1 : 0,
+      goldValue: regression ? gold : null,
+      goldLabels: regression ? [] : [label],
+      spread: task === 'sentiment-regression' ? 0.12 : null,
+      value: regression ? value : null,
+      low: null,
+      high: null,
+      labels: regression ? [] : [right ? label : labelSet[rng.int(labelSet.length)]],
+      confidence: regression
+        ? null
+        : Math.min(1, Math.max(0.2, 0.5 * skill + (right ? 0.35 : 0.1) + 0.2 * rng.uniform())),
+      nll: 1 + rng.uniform(),
+    };
+  });
+}
+
+function evaluated(model: string, skill: number): evaluation.Evaluation {
+  const analyses = tasks.map((task) => {
+    const rows = predictions(task, 240, skill);
+    const constant = new ConstantBaseline();
+    for (const row of rows) constant.add({ ...row, value: row.goldValue, labels: row.goldLabels });
+    return analyseTask(task, rows, {
+      constant,
+      lexicon: (text) => ({ vader: (text.length % 7) / 3.5 - 1, covered: text.length % 2 === 0 }),
+      seed: 1,
+    });
+  });
+  return {
+    id: `${model}-1a2b3c4d`,
+    model: `${model}@0123456789ab`,
+    dataset: 'demo',
+    state: common.BuildState.BUILD_STATE_READY,
+    failure: '',
+    progress: undefined,
+    tasks: analyses.map((a) => a.result),
+    slices: analyses.flatMap((a) => a.slices),
+    hardest: analyses.flatMap((a) => a.hardest),
+    prefix: `evaluations/${model}-1a2b3c4d`,
+    createTime: undefined,
+    endTime: undefined,
+    examplesPerSecond: 212.4,
+  };
+}
+
+const number = (value: number): tuning.ParameterValue => ({ number: value });
+const text = (value: string): tuning.ParameterValue => ({ text: value });
+
+function trial(i: number): tuning.Trial {
+  const rng = Rng.of('trial', i);
+  const final = i === 12;
+  const failed = i === 4 || i === 7;
+  const points = failed ? 3 : 24;
+  const end = 1.6 + 0.5 * rng.uniform();
+  return {
+    experiment: 'demo',
+    number: i,
+    kind: final ? tuning.TrialKind.TRIAL_KIND_FINAL : tuning.TrialKind.TRIAL_KIND_SEARCH,
+    state: failed ? tuning.TrialState.TRIAL_STATE_INFEASIBLE : tuning.TrialState.TRIAL_STATE_SUCCEEDED,
+    reason: failed ? 'Diverged: the loss at step 12 is not a number <b>' : '',
+    parameters: {
+      architecture: text(['opt', 'bloom', 'llama'][final ? 2 : i % 3]),
+      learningRate: number(10 ** (-4 + 2 * rng.uniform())),
+      loraRank: number(8),
+    },
+    attempt: 1,
+    objective: failed || final ? undefined : end,
+    step: 200,
+    tokens: 100_000,
+    totalTokens: 100_000,
+    tokensPerSecond: 2345,
+    bestTokens: 90_000,
+    createTime: undefined,
+    startTime: undefined,
+    endTime: undefined,
+    measurements: Array.from({ length: points }, (_, k) => ({
+      step: 10 * k,
+      tokens: 4000 * (k + 1),
+      elapsedSeconds: k,
+      trainLoss: end + 2.4 * Math.exp(-k / 5) + 0.15 * rng.normal(),
+      objective: k % 3 === 2 && !final ? end + 1.4 * Math.exp(-k / 7) : undefined,
+      stage: 0,
+      learningRate: 1e-3,
+      tokensPerSecond: 2300,
+      values: {},
+    })),
+  };
+}
+
+const model: tuning.Model = {
+  name: 'affective',
+  version: '0123456789ab',
+  kind: tuning.ModelKind.MODEL_KIND_TUNED,
+  state: tuning.ModelState.MODEL_STATE_TRAINED,
+  family: 'llama',
+  parameters: 3_214_592,
+  tokenizer: 'f'.repeat(64),
+  prefix: 'models/affective/0123456789ab',
+  basePrefix: '',
+  promoted: false,
+  lineage: {
+    experiment: 'demo',
+    trial: 12,
+    baseModel: 'emotune-llama',
+    baseVersion: 'aa55aa55aa55',
+    dataset: 'demo',
+    datasetVersion: '1234567890ab',
+    features: 'demo',
+    featuresVersion: 'fedcba987654',
+    parameters: { architecture: text('llama'), learningRate: number(0.00213), replay: number(0.2) },
+    seed: 7,
+    tokens: 412_345,
+    tokensPerSecond: 2345.6,
+    codeVersion: '0.1.0',
+  },
+  evaluation: '',
+  createTime: undefined,
+};
+
+const data: ReportData = {
+  evaluation: evaluated('affective', 0.7),
+  model,
+  datasetVersion: '1234567890ab',
+  split: 'test',
+  base: evaluated('emotune-llama', 0.2),
+  trials: Array.from({ length: 13 }, (_, i) => trial(i)),
+};
+
+const empty = new Set(['meta']);
+
+/** Every tag closes in order; returns the names of all elements. */
+function elements(page: string): Set<string> {
+  const names = new Set<string>();
+  const open: string[] = [];
+  for (const [, close, name, , self] of page.matchAll(
+    /<(\/?)([a-z][a-z0-9]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/g,
+  )) {
+    names.add(name);
+    if (close) expect(open.pop()).toBe(name);
+    else if (!self && !empty.has(name)) open.push(name);
+  }
+  expect(open).toEqual([]);
+  // Nothing but those tags and the doctype begins with "<".
+  expect(page.replace(/<\/?[a-z][a-z0-9]*(?:\s+[\w:-]+="[^"<]*")*\s*\/?>/g, '').match(/<[^!]/)).toBeNull();
+  return names;
+}
+
+describe('the report', () => {
+  const page = renderReport(data);
+  const preview = process.env['EMOTUNE_REPORT_PREVIEW'];
+  if (preview) writeFileSync(preview, page);
+
+  it('is well-formed and needs no script and no other file', () => {
+    const names = elements(page);
+    for (const name of ['svg', 'table', 'figure', 'dl', 'path', 'circle']) expect(names).toContain(name);
+    expect(names).not.toContain('script');
+    expect(page).not.toMatch(/<link|<img|url\(|href=|src=|@import|NaN|undefined|null|\[object/);
+  });
+
+  it('escapes texts, reasons and names', () => {
+    expect(page).toContain('&lt;script&gt;alert(');
+    expect(page).toContain('not a number &lt;b&gt;');
+    const named = renderReport({
+      ...data,
+      evaluation: { ...data.evaluation, dataset: `"><script>x</script>` },
+    });
+    expect(elements(named)).not.toContain('script');
+    expect(named).toContain('&quot;&gt;&lt;script&gt;');
+  });
+
+  it('shows every section', () => {
+    for (const wanted of [
+      'Summary',
+      'Model and data',
+      'Sentiment classification',
+      'Sentiment regression',
+      'Emotion classification',
+      'Emotion regression',
+      'Calibration',
+      'Confusion',
+      'Slices',
+      'Hardest examples',
+      'Search',
+      'Loss curves',
+      'Untuned base',
+      'One rater',
+      'learningRate 0.00213, replay 0.2',
+      'affective@0123456789ab',
+      '3\u202f214\u202f592',
+    ])
+      expect(page).toContain(wanted);
+    const { pearson } = data.evaluation.tasks[1].metrics;
+    expect(page).toContain(pearson.toFixed(3));
+    // Ten search trials have an objective, two failed; three architectures have a colour each.
+    expect(page.match(/class="cross"/g)).toHaveLength(2);
+    for (const c of ['c0', 'c1', 'c2']) expect(page).toContain(`class="line ${c}"`);
+  });
+
+  it('leaves out what a base model evaluated on a file does not have', () => {
+    const { lineage: _, ...base } = model;
+    const [task] = data.evaluation.tasks;
+    const plain = renderReport({
+      evaluation: { ...data.evaluation, tasks: [{ ...task, constant: {}, vader: {}, pConstant: undefined }] },
+      model: { ...base, lineage: undefined },
+      datasetVersion: '',
+      split: '',
+      base: undefined,
+      trials: [],
+    });
+    elements(plain);
+    for (const absent of ['Search', 'Untuned base', 'Base model', 'NaN', 'undefined'])
+      expect(plain).not.toContain(absent);
+    expect(plain).toContain('Hardest examples');
+  });
+});
+
+it('ticks are round and span the range', () => {
+  expect(ticks({ min: 0, max: 1 })).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+  expect(ticks({ min: 1.37, max: 2.11 })).toEqual([1.4, 1.6, 1.8, 2]);
+  expect(ticks({ min: 0, max: 412_345 })).toEqual([0, 100_000, 200_000, 300_000, 400_000]);
+  expect(ticks({ min: 3, max: 3 })).toEqual([3]);
+});
+
+it('html escapes values in text and in attributes, not markup', () => {
+  expect(html`<i title="${`a"b`}">${'<'}${html`<b>${'&'}</b>`}${[1, undefined, "'"]}</i>`.text).toBe(
+    '<i title="a&quot;b">&lt;<b>&amp;</b>1&#39;</i>',
+  );
+});

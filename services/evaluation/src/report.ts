@@ -1,0 +1,315 @@
+/** The report of one evaluation: one HTML page that needs nothing else, neither network nor scripts. */
+import { evaluation, tuning } from '@emotune/proto';
+import { taskOf } from '@emotune/service';
+import {
+  type Curve,
+  calibrationPlot,
+  curveLegend,
+  curvePlot,
+  historyPlot,
+  type TrialPoint,
+} from './charts.js';
+import { type Content, html, Markup } from './markup.js';
+import { stylesheet } from './stylesheet.js';
+
+export interface ReportData {
+  readonly evaluation: evaluation.Evaluation;
+  readonly model: tuning.Model;
+  /** Content address of the dataset; empty for a file. */
+  readonly datasetVersion: string;
+  /** Empty for a file. */
+  readonly split: string;
+  /** Of the untuned base model on the same examples, where there is one. */
+  readonly base: evaluation.Evaluation | undefined;
+  /** Of the model's experiment, with their measurements; empty where it has none. */
+  readonly trials: readonly tuning.Trial[];
+}
+
+const metricTitles: Readonly<Record<string, string>> = {
+  pearson: 'Pearson r',
+  spearman: 'Spearman ρ',
+  ccc: 'Concordance (CCC)',
+  rmse: 'RMSE ↓',
+  mae: 'MAE ↓',
+  skill: 'Skill over the constant',
+  accuracy: 'Accuracy',
+  macroF1: 'Macro F1',
+  microF1: 'Micro F1',
+  jaccard: 'Jaccard',
+  ece: 'Calibration error (ECE) ↓',
+  nll: 'Answer NLL, nats ↓',
+};
+/** What the summary and the slices show of a task. */
+const mainMetrics = ['pearson', 'rmse', 'jaccard', 'accuracy', 'macroF1'];
+
+function taskTitle(task: evaluation.TaskResult['task']): string {
+  const name = (taskOf(task) ?? 'unknown task').replace('-', ' ');
+  return name[0].toUpperCase() + name.slice(1);
+}
+
+function number(value: number | undefined, digits = 3): string {
+  return value === undefined ? '–' : value.toFixed(digits);
+}
+
+function pValue(p: number | undefined): string {
+  if (p === undefined) return '–';
+  return p < 0.001 ? '< 0.001' : p.toFixed(3);
+}
+
+function count(value: number): string {
+  return Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, '\u202f');
+}
+
+function withInterval(result: evaluation.TaskResult, name: string): Content {
+  const interval = result.intervals[name];
+  return [
+    number(result.metrics[name]),
+    interval
+      ? html` <span class="interval">${number(interval.low)} … ${number(interval.high)}</span>`
+      : undefined,
+  ];
+}
+
+function table(head: readonly Content[], rows: readonly (readonly Content[])[], kind = ''): Markup {
+  return html`<div class="wide"><table class="${kind}"><thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead><tbody>${rows.map(
+    (row) =>
+      html`<tr>${row.map((cell, i) => (i === 0 ? html`<th>${cell}</th>` : html`<td>${cell}</td>`))}</tr>`,
+  )}</tbody></table></div>`;
+}
+
+function facts(entries: readonly (readonly [string, Content])[]): Markup {
+  return html`<dl>${entries
+    .filter(([, value]) => value !== '' && value !== undefined)
+    .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function parameterText(value: tuning.ParameterValue): string {
+  if (value.number !== undefined && value.number !== null) return String(Number(value.number.toPrecision(4)));
+  return String(value.text ?? value.flag ?? '');
+}
+
+function parametersText(parameters: Readonly<Record<string, tuning.ParameterValue>>): string {
+  return Object.entries(parameters)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name} ${parameterText(value)}`)
+    .join(', ');
+}
+
+function versioned(name: string, version: string): string {
+  return version === '' ? name : `${name}@${version}`;
+}
+
+function modelSection({ model, evaluation: done, datasetVersion, split }: ReportData): Markup {
+  const { lineage } = model;
+  const examples = done.tasks.reduce((sum, task) => sum + task.n, 0);
+  return html`<section><h2>Model and data</h2>${facts([
+    ['Model', versioned(model.name, model.version)],
+    ['Family', model.family],
+    ['Parameters', count(model.parameters)],
+    ['Asked', `${versioned(done.dataset, datasetVersion)}${split === '' ? '' : `, ${split}`}`],
+    ['Examples', count(examples)],
+    ['Examples per second', done.examplesPerSecond > 0 ? number(done.examplesPerSecond, 1) : ''],
+    ...(lineage
+      ? ([
+          ['Base model', versioned(lineage.baseModel, lineage.baseVersion)],
+          ['Trained on', versioned(lineage.dataset, lineage.datasetVersion)],
+          ['Features', versioned(lineage.features, lineage.featuresVersion)],
+          ['Experiment', lineage.experiment === '' ? '' : `${lineage.experiment}, trial ${lineage.trial}`],
+          ['Hyperparameters', parametersText(lineage.parameters)],
+          ['Tokens trained on', lineage.tokens > 0 ? count(lineage.tokens) : ''],
+          ['Tokens per second', lineage.tokensPerSecond > 0 ? count(lineage.tokensPerSecond) : ''],
+          ['Seed', String(lineage.seed)],
+          ['EmoTune version', lineage.codeVersion],
+        ] as const)
+      : []),
+    ['Evaluation', done.id],
+  ])}</section>`;
+}
+
+function summarySection({ evaluation: done, base }: ReportData): Markup {
+  const rows = done.tasks.flatMap((result) => {
+    const names = mainMetrics.filter((name) => name in result.metrics).slice(0, 2);
+    const baseResult = base?.tasks.find((t) => t.task === result.task);
+    return names.map((name, i) => [
+      i === 0 ? html`${taskTitle(result.task)} <span class="n">n = ${count(result.n)}</span>` : '',
+      metricTitles[name],
+      html`<strong>${withInterval(result, name)}</strong>`,
+      ...(base ? [number(baseResult?.metrics[name])] : []),
+      number(result.constant[name]),
+      number(result.vader[name]),
+      i === 0 ? pValue(result.pConstant) : '',
+    ]);
+  });
+  const head = [
+    'Subtask',
+    'Metric',
+    'This model',
+    ...(base ? ['Untuned base'] : []),
+    'Constant',
+    'VADER',
+    'p',
+  ];
+  return html`<section><h2>Summary</h2>${table(head, rows, 'numbers labelled')}<p class="note">Small figures are 95 % bootstrap intervals. The constant is the mean or the most frequent label of the train rows. p: paired bootstrap, that this model is not better than the constant. ↓: lower is better.</p></section>`;
+}
+
+/** Share of a gold label's rows that got each answer, as shades. */
+function confusionTable({ labels, counts }: evaluation.Confusion): Markup {
+  const size = labels.length;
+  return html`<div class="wide"><table class="confusion"><caption>Confusion: gold in rows, answers in columns</caption><thead><tr><th></th>${labels.map(
+    (label) => html`<th>${label}</th>`,
+  )}</tr></thead><tbody>${labels.map((label, row) => {
+    const cells = counts.slice(row * size, (row + 1) * size);
+    const total = Math.max(
+      1,
+      cells.reduce((sum, n) => sum + n, 0),
+    );
+    return html`<tr><th>${label}</th>${cells.map(
+      (n, column) =>
+        html`<td class="${row === column ? 'right' : 'wrong'}" style="--share:${Math.round((100 * n) / total)}%">${n}</td>`,
+    )}</tr>`;
+  })}</tbody></table></div>`;
+}
+
+function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: ReportData): Markup {
+  const baseResult = base?.tasks.find((t) => t.task === result.task);
+  const names = Object.keys(metricTitles).filter((name) => name in result.metrics);
+  const ceiling = result.humanCeiling ?? undefined;
+  const rows = names.map((name) => [
+    metricTitles[name],
+    withInterval(result, name),
+    ...(base ? [number(baseResult?.metrics[name])] : []),
+    number(result.constant[name]),
+    number(result.vader[name]),
+    ...(ceiling === undefined ? [] : [name === 'pearson' ? number(ceiling) : '']),
+  ]);
+  const head = [
+    'Metric',
+    'This model',
+    ...(base ? ['Untuned base'] : []),
+    'Constant',
+    'VADER',
+    ...(ceiling === undefined ? [] : ['One rater']),
+  ];
+  const regression = 'rmse' in result.metrics;
+  const slices = done.slices.filter((slice) => slice.task === result.task);
+  const shown = mainMetrics.filter((name) => slices.some((slice) => name in slice.metrics)).slice(0, 3);
+  const hard = done.hardest.filter((example) => example.task === result.task);
+  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}; p against the constant ${pValue(result.pConstant)}.</p><div class="beside">${table(head, rows, 'numbers')}${
+    result.calibration.length > 0
+      ? html`<figure>${calibrationPlot(
+          result.calibration,
+          regression
+            ? { x: 'predicted (0..1)', y: 'observed mean' }
+            : { x: 'confidence', y: 'share of right answers' },
+        )}<figcaption>Calibration</figcaption></figure>`
+      : undefined
+  }</div>${result.confusion && result.confusion.labels.length > 0 ? confusionTable(result.confusion) : undefined}<h3>Slices</h3>${table(
+    ['Slice', 'n', ...shown.map((name) => metricTitles[name])],
+    slices.map((slice) => [slice.slice, count(slice.n), ...shown.map((name) => number(slice.metrics[name]))]),
+    'numbers',
+  )}${
+    hard.length > 0
+      ? html`<h3>Hardest examples</h3>${table(
+          ['Text', 'Gold', 'Answer', 'Error'],
+          hard.map((example) => [
+            html`${example.text}<span class="id">${example.id}</span>`,
+            example.gold,
+            example.answer,
+            number(example.error, 2),
+          ]),
+          'texts',
+        )}`
+      : undefined
+  }</section>`;
+}
+
+function seriesOf(trial: tuning.Trial): string {
+  const { architecture } = trial.parameters;
+  return architecture ? parameterText(architecture) : 'trial';
+}
+
+const stateTitles: Partial<Record<tuning.TrialState, string>> = {
+  [tuning.TrialState.TRIAL_STATE_SUCCEEDED]: 'succeeded',
+  [tuning.TrialState.TRIAL_STATE_STOPPED]: 'stopped early',
+  [tuning.TrialState.TRIAL_STATE_FAILED]: 'failed',
+  [tuning.TrialState.TRIAL_STATE_INFEASIBLE]: 'infeasible',
+  [tuning.TrialState.TRIAL_STATE_CANCELLED]: 'cancelled',
+  [tuning.TrialState.TRIAL_STATE_RUNNING]: 'running',
+  [tuning.TrialState.TRIAL_STATE_QUEUED]: 'queued',
+};
+
+function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
+  if (trials.length === 0) return undefined;
+  const ordered = [...trials].sort((a, b) => a.number - b.number);
+  const search = ordered.filter((t) => t.kind !== tuning.TrialKind.TRIAL_KIND_FINAL);
+  const series = [...new Set(ordered.map(seriesOf))].sort();
+  const curves = (value: (m: tuning.Measurement) => number | undefined): Curve[] =>
+    ordered
+      .map((trial) => ({
+        name: `trial ${trial.number}`,
+        series: seriesOf(trial),
+        points: trial.measurements.flatMap((m) => {
+          const y = value(m);
+          return y === undefined || y === null ? [] : [{ x: m.tokens, y }];
+        }),
+      }))
+      .filter(({ points }) => points.length > 0);
+  const losses = curves((m) => m.trainLoss);
+  const objectives = curves((m) => m.objective);
+  const points: TrialPoint[] = search.map((trial) => ({
+    number: trial.number,
+    series: seriesOf(trial),
+    objective: trial.objective ?? undefined,
+    note: `trial ${trial.number}: ${trial.objective == null ? trial.reason : number(trial.objective)}; ${parametersText(trial.parameters)}`,
+  }));
+  return html`<section><h2>Search</h2>${
+    points.length > 0
+      ? html`<figure>${historyPlot(points)}<figcaption>Objective of each trial, and the best so far; × is a trial without one</figcaption></figure>`
+      : undefined
+  }${
+    losses.length + objectives.length > 0
+      ? html`<h3>Loss curves</h3>${curveLegend(series)}<div class="beside">${[
+          losses.length > 0
+            ? html`<figure>${curvePlot(losses, 'train loss (nats per token)', series)}<figcaption>Training loss</figcaption></figure>`
+            : undefined,
+          objectives.length > 0
+            ? html`<figure>${curvePlot(objectives, 'objective (nats per answer)', series)}<figcaption>Validation objective</figcaption></figure>`
+            : undefined,
+        ]}</div>`
+      : undefined
+  }${table(
+    ['Trial', 'State', 'Objective', 'Tokens', 'Tokens/s', 'Parameters'],
+    ordered.map((trial) => [
+      `${trial.number}${trial.kind === tuning.TrialKind.TRIAL_KIND_FINAL ? ' (final)' : ''}`,
+      stateTitles[trial.state] ?? '',
+      number(trial.objective ?? undefined),
+      count(trial.tokens),
+      count(trial.tokensPerSecond),
+      trial.reason === ''
+        ? parametersText(trial.parameters)
+        : `${trial.reason}; ${parametersText(trial.parameters)}`,
+    ]),
+    'trials',
+  )}</section>`;
+}
+
+/** The whole page. Every text that comes from data or names is escaped. */
+export function renderReport(data: ReportData): string {
+  const title = `EmoTune: ${data.evaluation.model} on ${data.evaluation.dataset}`;
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<style>${new Markup(stylesheet)}</style>
+</head>
+<body>
+<header><h1>${data.evaluation.model}</h1><p>evaluated on ${data.evaluation.dataset}${data.split === '' ? '' : `, ${data.split} split`}</p></header>
+<main>${summarySection(data)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}</main>
+</body>
+</html>
+`.text;
+}

@@ -1,0 +1,237 @@
+/** What an evaluation asks: the rows of a feature set, of a dataset or of a file, and the train rows beside them. */
+import { basename, extname, isAbsolute } from 'node:path';
+import {
+  ConstantBaseline,
+  type Example,
+  type Scale,
+  type Split,
+  scaleViolations,
+  type Task,
+  tasks,
+} from '@emotune/affect';
+import { FailedPrecondition, InvalidArgument, sha256, show, type Violation } from '@emotune/base';
+import type { ObjectStore } from '@emotune/objects';
+import { common, type data, type evaluation, type featurization } from '@emotune/proto';
+import { decodeExamples, decodeShard, type FeatureRow, readUserFile, type UserFile } from '@emotune/records';
+import { type Channel, taskOf } from '@emotune/service';
+
+export type Target =
+  | { readonly kind: 'features'; readonly features: string; readonly split: Split }
+  | { readonly kind: 'dataset'; readonly dataset: string; readonly split: Split }
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly task: Task;
+      readonly scale: Scale | null;
+      readonly labels: readonly string[];
+      readonly multiLabel: boolean;
+    };
+
+/** What is asked, read whole. */
+export interface Material {
+  readonly examples: readonly Example[];
+  /** Learnt from the train rows; a file has none. */
+  readonly constant: ConstantBaseline;
+}
+
+/** A target found: its peers know it and it can be read. */
+export interface Source {
+  /** Name of the dataset or file, for people. */
+  readonly dataset: string;
+  /** Content address; empty for a file. */
+  readonly version: string;
+  read(): Promise<Material>;
+}
+
+const splits: readonly string[] = ['train', 'validation', 'test'];
+
+function isRegression(task: Task | undefined): boolean {
+  return task === 'sentiment-regression' || task === 'emotion-regression';
+}
+
+function fileViolations(file: evaluation.FileTarget): Violation[] {
+  const violations: Violation[] = [];
+  const expect = (holds: boolean, field: string, description: string) => {
+    if (!holds) violations.push({ field: `file.${field}`, description });
+  };
+  const task = taskOf(file.task);
+  expect(isAbsolute(file.path), 'path', `expected an absolute path, got ${show(file.path)}`);
+  expect(task !== undefined, 'task', `expected one of ${tasks.join(', ')}, got nothing`);
+  if (isRegression(task)) {
+    if (file.scale) violations.push(...scaleViolations(file.scale, 'file.scale'));
+    else expect(false, 'scale', 'expected the range of the labels, got nothing');
+  } else if (task !== undefined) {
+    expect(
+      file.labels.length >= 2,
+      'labels',
+      `expected every label that may occur (two at least), got ${show(file.labels)}`,
+    );
+    file.labels.forEach((label, i) => {
+      expect(
+        label.trim() === label && label !== '' && !/[|,\n]/.test(label),
+        `labels[${i}]`,
+        `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
+      );
+      expect(
+        file.labels.indexOf(label) === i,
+        `labels[${i}]`,
+        `expected each label once, got ${show(label)}`,
+      );
+    });
+  }
+  return violations;
+}
+
+/** What a request asks for. @throws InvalidArgument with every violation. */
+export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'dataset' | 'file'>): Target {
+  if ((dataset == null) === (file == null)) {
+    const got = dataset == null ? 'neither' : 'both';
+    throw InvalidArgument.at('', `expected "dataset" or "file", got ${got}`);
+  }
+  if (file) {
+    const violations = fileViolations(file);
+    if (violations.length > 0) throw new InvalidArgument(violations);
+    const { path, labels, multiLabel } = file;
+    const task = taskOf(file.task)!;
+    return isRegression(task)
+      ? { kind: 'file', path, task, scale: file.scale!, labels: [], multiLabel: false }
+      : { kind: 'file', path, task, scale: null, labels, multiLabel };
+  }
+  const { features, dataset: name, split: asked } = dataset!;
+  const violations: Violation[] = [];
+  const split = asked === '' ? 'test' : asked;
+  if (!splits.includes(split))
+    violations.push({
+      field: 'dataset.split',
+      description: `expected one of ${splits.join(', ')}, got ${show(split)}`,
+    });
+  if (features === '' && name === '')
+    violations.push({ field: 'dataset', description: 'expected "features" or "dataset", got neither' });
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return features === ''
+    ? { kind: 'dataset', dataset: name, split: split as Split }
+    : { kind: 'features', features, split: split as Split };
+}
+
+/** @throws FailedPrecondition */
+function expectReady(
+  what: string,
+  { state, failure }: { readonly state: common.BuildState; readonly failure: string },
+): void {
+  if (state === common.BuildState.BUILD_STATE_READY) return;
+  const why =
+    state === common.BuildState.BUILD_STATE_FAILED ? `it failed: ${failure}` : 'it is being built; try again';
+  throw new FailedPrecondition(`${what} cannot be asked: ${why}`);
+}
+
+function exampleOf(row: FeatureRow, split: Split): Example {
+  return {
+    ...row,
+    originalId: row.id,
+    licence: '',
+    scale: row.scaleLow === null ? null : { low: row.scaleLow, high: row.scaleHigh! },
+    split,
+  };
+}
+
+async function featureSource(
+  target: Target & { kind: 'features' },
+  tokenizer: string,
+  channel: Channel,
+  objects: ObjectStore,
+): Promise<Source> {
+  const set = await channel
+    .client<featurization.FeatureServiceClient>('FeatureService')
+    .call('getFeatureSet', { name: target.features });
+  expectReady(`feature set ${set.name}`, set);
+  // The questions are the same for every tokenizer.
+  const tokenized = set.tokenized.find((t) => t.tokenizer === tokenizer) ?? set.tokenized[0];
+  const rowsOf = async (split: string) => {
+    const objectsFound = await objects.list(`${tokenized.prefix}/${split}-`);
+    const shards: FeatureRow[][] = [];
+    for (const { key } of objectsFound) shards.push(decodeShard(await objects.get(key)));
+    return shards.flat();
+  };
+  return {
+    dataset: set.spec?.dataset ?? set.name,
+    version: set.datasetVersion,
+    read: async () => {
+      const constant = new ConstantBaseline();
+      for (const row of await rowsOf('train')) constant.add(row);
+      const rows = await rowsOf(target.split);
+      return { examples: rows.map((row) => exampleOf(row, target.split)), constant };
+    },
+  };
+}
+
+async function datasetSource(
+  target: Target & { kind: 'dataset' },
+  channel: Channel,
+  objects: ObjectStore,
+): Promise<Source> {
+  const dataset = await channel
+    .client<data.DatasetServiceClient>('DatasetService')
+    .call('getDataset', { name: target.dataset });
+  expectReady(`dataset ${dataset.name}`, dataset);
+  const rowsOf = async (split: Split) =>
+    decodeExamples(await objects.get(`${dataset.prefix}/${split}.parquet`), split);
+  return {
+    dataset: dataset.name,
+    version: dataset.version,
+    read: async () => {
+      const constant = new ConstantBaseline();
+      for (const example of await rowsOf('train')) constant.add(example);
+      return { examples: await rowsOf(target.split), constant };
+    },
+  };
+}
+
+function userFile({ path, task, scale, labels, multiLabel }: Target & { kind: 'file' }): UserFile {
+  return {
+    path,
+    name: basename(path, extname(path)),
+    task,
+    scale,
+    labels,
+    multiLabel,
+    columns: { text: 'text', label: 'label', emotion: 'emotion', id: 'id' },
+    licence: 'unknown',
+    language: 'en',
+    split: null,
+  };
+}
+
+/**
+ * Finds what a target names.
+ * @param tokenizer The model's, whose shards are read where there are several.
+ * @throws NotFound, FailedPrecondition, Unavailable; for a file InvalidArgument with every bad row.
+ */
+export async function findSource(
+  target: Target,
+  tokenizer: string,
+  { channel, objects }: { readonly channel: Channel; readonly objects: ObjectStore },
+): Promise<Source> {
+  if (target.kind === 'features') return featureSource(target, tokenizer, channel, objects);
+  if (target.kind === 'dataset') return datasetSource(target, channel, objects);
+  const examples = await readUserFile(userFile(target), 'file.path');
+  return {
+    dataset: basename(target.path),
+    version: '',
+    read: async () => ({ examples, constant: new ConstantBaseline() }),
+  };
+}
+
+/** At most `limit` examples of each task, the same ones of the same examples; 0 keeps all. */
+export function limited(examples: readonly Example[], limit: number): Example[] {
+  if (limit === 0) return [...examples];
+  const rank = new Map(examples.map((e) => [e, sha256(`${e.task}\u0000${e.id}`)]));
+  const kept = new Set(
+    tasks.flatMap((task) =>
+      examples
+        .filter((e) => e.task === task)
+        .sort((a, b) => (rank.get(a)! < rank.get(b)! ? -1 : 1))
+        .slice(0, limit),
+    ),
+  );
+  return examples.filter((e) => kept.has(e));
+}
