@@ -35,6 +35,8 @@ function named(cause: Error & { code?: string }): Error {
 }
 
 export class Database implements Sql {
+  private closed: Promise<void> | undefined;
+
   private constructor(
     private readonly pool: pg.Pool,
     readonly schema: string,
@@ -109,8 +111,10 @@ export class Database implements Sql {
     return this.run('serializable', work);
   }
 
-  async close(): Promise<void> {
-    await this.pool.end();
+  /** Once its queries have ended; a second call changes nothing. */
+  close(): Promise<void> {
+    this.closed ??= this.pool.end();
+    return this.closed;
   }
 
   private async lock(sql: Sql): Promise<void> {

@@ -141,11 +141,12 @@ const folder = mkdtempSync(join(tmpdir(), 'emotune-service-'));
 const lines: string[] = [];
 const options = () => ({
   database: testDatabase,
-  objects: new FolderStore(folder),
+  objects: store,
   bus: new MemoryBus(systemClock),
   clock: systemClock,
   log: jsonLog((line) => lines.push(line)),
 });
+const store = await FolderStore.open(folder);
 let host: Host;
 
 beforeAll(async () => {

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
-import { testDatabase } from '@emotune/database/testing';
+import { Database } from '@emotune/database';
+import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { common, data } from '@emotune/proto';
@@ -13,7 +14,7 @@ import { dataMigrations } from './datasets.js';
 import { dataModule } from './module.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-data-'));
-const objects = await FolderStore.open(join(folder, "objects"));
+const objects = await FolderStore.open(join(folder, 'objects'));
 const bus = new MemoryBus(systemClock);
 const ready: data.DatasetReady[] = [];
 let host: Host;
@@ -21,7 +22,7 @@ let datasets: Client<data.DatasetServiceClient>;
 
 async function start(): Promise<Host> {
   const created = await Host.create({
-    database: testDatabase,
+    database: async (schema) => Database.connect(await testDatabaseUrl(), schema),
     objects,
     bus,
     clock: systemClock,
@@ -193,7 +194,7 @@ it('deletes rows and files, and goes on after a restart with what was not built'
 
   await host.close();
   // What a process leaves that was killed while it built.
-  const database = await testDatabase('data');
+  const database = await Database.connect(await testDatabaseUrl(), 'data');
   await database.query(
     "update datasets set state = 'BUILD_STATE_BUILDING', version = '' where name = 'first'",
   );

@@ -1,0 +1,159 @@
+/**
+ * The platform on one machine: every service in this process over loopback gRPC, with a real PostgreSQL, a folder as
+ * object store, an in-process bus and trainers as child processes. Everything it knows lies in one data folder, so a
+ * later start, also after a kill, goes on where this one ended.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FailedPrecondition, systemClock } from '@emotune/base';
+import { dataMigrations, dataModule } from '@emotune/data';
+import { Database, startEmbeddedPostgres } from '@emotune/database';
+import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
+import { MemoryBus } from '@emotune/events';
+import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
+import { inferenceMigrations, inferenceModule } from '@emotune/inference';
+import { ProcessRunner } from '@emotune/jobs';
+import { FolderStore } from '@emotune/objects';
+import type { tuning } from '@emotune/proto';
+import { type Channel, Host, type Log } from '@emotune/service';
+import { tuningMigrations, tuningModule } from '@emotune/tuning';
+
+export interface PlatformOptions {
+  readonly dataDir: string;
+  /** On 127.0.0.1; 0 or nothing takes a free one. */
+  readonly port?: number;
+  /** A folder of corpora as published. */
+  readonly corporaDir?: string | undefined;
+  /** May corpora be fetched? Default true. */
+  readonly download?: boolean;
+  readonly log: Log;
+}
+
+export interface Platform {
+  /** host:port */
+  readonly address: string;
+  readonly channel: Channel;
+  /** The object store's folder. */
+  readonly objectsDir: string;
+  close(): Promise<void>;
+}
+
+/** The base models that come with the project. */
+export const baseModels = ['opt', 'bloom', 'llama'].map((architecture) => ({
+  architecture,
+  model: `emotune-${architecture}-4m`,
+}));
+
+const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
+const addressFile = 'platform.json';
+
+/** What a running platform says of itself in its data folder. */
+export interface PlatformRecord {
+  readonly address: string;
+  readonly pid: number;
+}
+
+/** The record of the platform that serves this data folder, if one says that it does. */
+export async function runningPlatform(dataDir: string): Promise<PlatformRecord | undefined> {
+  try {
+    return JSON.parse(await readFile(join(dataDir, addressFile), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+async function writableFolder(dataDir: string): Promise<string> {
+  const folder = resolve(dataDir);
+  const probe = join(folder, `.probe-${process.pid}`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFile(probe, '');
+    await rm(probe);
+  } catch (cause) {
+    throw new FailedPrecondition(
+      `--data-dir: expected a folder that can be written, got ${folder} (${(cause as NodeJS.ErrnoException).code}); make it writable or choose another`,
+      { cause },
+    );
+  }
+  return folder;
+}
+
+/** What a child process needs of this one's environment. */
+function childEnvironment(): Record<string, string> {
+  return Object.fromEntries(
+    ['PATH', 'HOME', 'TMPDIR'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+/** The trainer's program: compiled, since it runs in a process of its own. */
+function trainerEntry(): string {
+  const entry = createRequire(import.meta.url).resolve('@emotune/trainer/main');
+  return entry;
+}
+
+/** @throws FailedPrecondition when the folder cannot be written or another platform serves it; Unavailable when the port is taken. */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  const dataDir = await writableFolder(options.dataDir);
+  const { log } = options;
+  const clock = systemClock;
+  // In the order they were started; closed the other way round.
+  const started: { close(): Promise<void> }[] = [];
+  const close = async () => {
+    for (const part of started.splice(0).reverse()) await part.close();
+  };
+  try {
+    const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres') });
+    started.push({ close: () => postgres.stop() });
+    const objects = await FolderStore.open(join(dataDir, 'objects'));
+    const runner = ProcessRunner.open({
+      folder: join(dataDir, 'jobs'),
+      entry: trainerEntry(),
+      environment: childEnvironment(),
+    });
+    started.push(runner);
+    const host = await Host.create({
+      database: (schema) => Database.connect(postgres.url, schema),
+      objects,
+      bus: new MemoryBus(clock),
+      clock,
+      log,
+      port: options.port ?? 0,
+    });
+    started.push(host);
+    await host.start([
+      dataModule({
+        ...(await host.context('data', dataMigrations)),
+        locate: {
+          corporaDir: options.corporaDir,
+          cacheDir: join(dataDir, 'corpora'),
+          download: options.download ?? true,
+        },
+      }),
+      featurizationModule(await host.context('featurization', featurizationMigrations)),
+      tuningModule({
+        ...(await host.context('tuning', tuningMigrations)),
+        runner,
+        address: host.address,
+      }),
+      evaluationModule(await host.context('evaluation', evaluationMigrations)),
+      inferenceModule(await host.context('inference', inferenceMigrations)),
+    ]);
+    const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
+    for (const { model } of baseModels)
+      await models.call('importModel', { name: model, directory: join(modelsFolder, model) });
+    const record = join(dataDir, addressFile);
+    const text: PlatformRecord = { address: host.address, pid: process.pid };
+    await writeFile(`${record}.tmp`, JSON.stringify(text));
+    await rename(`${record}.tmp`, record);
+    started.push({ close: () => rm(record, { force: true }) });
+    return { address: host.address, channel: host.channel, objectsDir: join(dataDir, 'objects'), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

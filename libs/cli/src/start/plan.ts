@@ -1,0 +1,117 @@
+/** What `npm start` asks of the services: pure, from its few settings. */
+import type { data, featurization, tuning } from '@emotune/proto';
+import type { Draft } from '@emotune/service';
+
+export type Budget = 'small' | 'full';
+
+export interface StartPlan {
+  readonly dataset: Draft<data.DatasetSpec> & { readonly name: string };
+  readonly features: Draft<featurization.FeatureSetSpec> & { readonly name: string };
+  /** Without a name: runs are numbered. */
+  readonly experiment: Draft<tuning.ExperimentSpec>;
+  /** Every run's name begins with it. */
+  readonly runPrefix: string;
+}
+
+interface Size {
+  /** Rows kept of each source; 0 keeps all. */
+  readonly sourceRows: number;
+  /** Rows kept of each subtask and split. */
+  readonly rows: { readonly train: number; readonly validation: number; readonly test: number };
+  readonly trials: number;
+  /** Tokens of one search trial. */
+  readonly tokens: number;
+  /** The final training sees this many times the tokens of the winner's best point. */
+  readonly finalScale: number;
+  readonly validationExamples: number;
+}
+
+const sizes: Record<Budget, Size> = {
+  small: {
+    sourceRows: 2000,
+    rows: { train: 1200, validation: 100, test: 250 },
+    trials: 6,
+    tokens: 50_000,
+    finalScale: 2,
+    validationExamples: 120,
+  },
+  full: {
+    sourceRows: 0,
+    rows: { train: 8000, validation: 300, test: 1000 },
+    trials: 10,
+    tokens: 150_000,
+    finalScale: 5,
+    validationExamples: 400,
+  },
+};
+
+/** Those whose labels are real; all English, as our base models are. */
+const corpora = [
+  'vader-tweets',
+  'vader-movies',
+  'vader-amazon',
+  'vader-nyt',
+  'emobank',
+  'goemotions-ekman',
+  'xed-en',
+];
+
+export interface StartSettings {
+  /** Real corpora, or the bundled demonstration data alone. */
+  readonly real: boolean;
+  readonly budget: Budget;
+  readonly seed: number;
+  readonly baseModels: readonly { readonly architecture: string; readonly model: string }[];
+  /** Processors of this machine. */
+  readonly processors: number;
+}
+
+export function startPlan({ real, budget, seed, baseModels, processors }: StartSettings): StartPlan {
+  const size = sizes[budget];
+  const name = `start-${real ? 'corpora' : 'demo'}-${budget}-${seed}`;
+  const parallelTrials = Math.max(1, Math.min(4, processors));
+  const limit = size.sourceRows;
+  return {
+    dataset: {
+      name,
+      // Demonstration data trains on intensities of emotions, which no open corpus has; it is never tested on beside real data.
+      sources: real
+        ? [...corpora.map((corpus) => ({ corpus, limit })), { corpus: 'emotune-demo', split: 'train' }]
+        : [{ corpus: 'emotune-demo' }, { corpus: 'review-sentences' }],
+      // Base models were pre-trained without the rows that this seed sets aside.
+      split: { validation: 0.1, test: 0.1, seed: 0 },
+    },
+    features: {
+      name,
+      dataset: name,
+      baseModels: baseModels.map(({ model }) => model),
+      seed,
+      limitTrain: size.rows.train,
+      limitValidation: size.rows.validation,
+      limitTest: size.rows.test,
+    },
+    experiment: {
+      features: name,
+      baseModels: [...baseModels],
+      searchAlgorithm: { name: 'tpe', settings: { startUpTrials: Math.ceil(size.trials / 2) } },
+      parameters: [
+        { name: 'learningRate', double: { min: 5e-4, max: 5e-3, log: true } },
+        { name: 'replay', double: { min: 0.1, max: 0.5 } },
+        {
+          name: 'batchTokens',
+          categorical: { values: [{ number: 1024 }, { number: 2048 }] },
+        },
+      ],
+      limits: { maxTrials: size.trials, parallelTrials },
+      training: {
+        trialTokens: size.tokens,
+        finalScale: size.finalScale,
+        validationExamples: size.validationExamples,
+        threads: Math.max(1, Math.floor(processors / parallelTrials)),
+      },
+      seed,
+      model: `affect-${budget}`,
+    },
+    runPrefix: name,
+  };
+}

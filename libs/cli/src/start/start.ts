@@ -1,0 +1,288 @@
+/** The main job: data, features, search, final training, evaluation and analyses on this machine, through the services. */
+import { copyFile, mkdir, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { Internal, systemClock, Unavailable } from '@emotune/base';
+import { common, type data, evaluation, type featurization, type inference, tuning } from '@emotune/proto';
+import type { Channel, Client } from '@emotune/service';
+import { baseModels } from '../platform.js';
+import type { Progress } from '../progress.js';
+import { type Budget, type StartPlan, startPlan } from './plan.js';
+import type { StartResult } from './summary.js';
+
+export interface StartOptions {
+  /** auto: real corpora where they can be had, else demonstration data. */
+  readonly corpora: 'auto' | 'demo' | 'given';
+  readonly budget: Budget;
+  readonly seed: number;
+  readonly dataDir: string;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+const { BuildState } = common;
+const pollMs = 250;
+
+/** Shown at the end; written for this. */
+const sentences = [
+  "I can't believe they cancelled the show. Absolutely gutted.",
+  'What a wonderful surprise, thank you so much!',
+  'The delivery was late and the box arrived torn.',
+  'Walking home alone last night, I heard footsteps behind me.',
+];
+
+interface Built {
+  readonly state: common.BuildState;
+  readonly failure: string;
+  readonly progress: common.Progress | undefined;
+}
+
+class Job {
+  private readonly datasets: Client<data.DatasetServiceClient>;
+  private readonly features: Client<featurization.FeatureServiceClient>;
+  private readonly experiments: Client<tuning.ExperimentServiceClient>;
+  private readonly models: Client<tuning.ModelServiceClient>;
+  private readonly evaluations: Client<evaluation.EvaluationServiceClient>;
+  private readonly analyses: Client<inference.AnalysisServiceClient>;
+  private readonly seconds: { phase: string; seconds: number }[] = [];
+
+  constructor(
+    channel: Channel,
+    private readonly options: StartOptions,
+  ) {
+    this.datasets = channel.client('DatasetService');
+    this.features = channel.client('FeatureService');
+    this.experiments = channel.client('ExperimentService');
+    this.models = channel.client('ModelService');
+    this.evaluations = channel.client('EvaluationService');
+    this.analyses = channel.client('AnalysisService');
+  }
+
+  private async timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
+    const before = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.seconds.push({ phase, seconds: (performance.now() - before) / 1000 });
+    }
+  }
+
+  /** Waits until what is built in the background is ready or has failed. */
+  private async built<T extends Built>(what: string, look: () => Promise<T>): Promise<T> {
+    const { progress, signal } = this.options;
+    for (;;) {
+      const found = await look();
+      if (found.state === BuildState.BUILD_STATE_READY || found.state === BuildState.BUILD_STATE_FAILED) {
+        progress.end();
+        return found;
+      }
+      const { phase, done, total, unit } = found.progress ?? {
+        phase: 'waiting',
+        done: 0,
+        total: 0,
+        unit: '',
+      };
+      progress.update(`${what}: ${phase}`, done, total, unit);
+      await systemClock.sleep(pollMs, signal);
+    }
+  }
+
+  private plan(real: boolean): StartPlan {
+    const { budget, seed } = this.options;
+    return startPlan({ real, budget, seed, baseModels, processors: availableParallelism() });
+  }
+
+  private async dataset(plan: StartPlan): Promise<data.Dataset> {
+    const { name } = plan.dataset;
+    await this.datasets.call('createDataset', { spec: plan.dataset });
+    return this.built('data', () => this.datasets.call('getDataset', { name }));
+  }
+
+  /** Real corpora, or demonstration data where they cannot be had. */
+  private async data(): Promise<{ plan: StartPlan; dataset: data.Dataset }> {
+    const { corpora, progress } = this.options;
+    if (corpora !== 'demo') {
+      const plan = this.plan(true);
+      const dataset = await this.dataset(plan);
+      if (dataset.state === BuildState.BUILD_STATE_READY) return { plan, dataset };
+      if (corpora === 'given') throw new Unavailable(dataset.failure);
+      progress.line(`real corpora cannot be had: ${dataset.failure}`);
+      progress.line(
+        'going on with the bundled demonstration data: its scores say nothing about quality on real text. ' +
+          'Name a folder of corpora by EMOTUNE_CORPORA or --corpora DIR.',
+      );
+    }
+    const plan = this.plan(false);
+    const dataset = await this.dataset(plan);
+    if (dataset.state !== BuildState.BUILD_STATE_READY) throw new Internal(dataset.failure);
+    return { plan, dataset };
+  }
+
+  private async featureSet(plan: StartPlan): Promise<featurization.FeatureSet> {
+    const { name } = plan.features;
+    await this.features.call('createFeatureSet', { spec: plan.features });
+    const found = await this.built('features', () => this.features.call('getFeatureSet', { name }));
+    if (found.state !== BuildState.BUILD_STATE_READY) throw new Internal(found.failure);
+    return found;
+  }
+
+  /** The run to go on with, if one was interrupted, else a new one. */
+  private async experiment(plan: StartPlan): Promise<string> {
+    const { progress } = this.options;
+    let number = 1;
+    let pageToken = '';
+    do {
+      const page = await this.experiments.call('listExperiments', { pageToken });
+      for (const { name, state } of page.experiments) {
+        const run = name.startsWith(`${plan.runPrefix}-`)
+          ? Number(name.slice(plan.runPrefix.length + 1))
+          : Number.NaN;
+        if (!(run >= number)) continue;
+        if (!ended(state)) {
+          progress.line(`going on with ${name}, which was interrupted`);
+          return name;
+        }
+        number = run + 1;
+      }
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+    const name = `${plan.runPrefix}-${number}`;
+    await this.experiments.call('createExperiment', { spec: { ...plan.experiment, name }, requestId: name });
+    return name;
+  }
+
+  private async search(plan: StartPlan): Promise<tuning.Experiment> {
+    const { progress, signal } = this.options;
+    const name = await this.experiment(plan);
+    let latest: tuning.Experiment | undefined;
+    const before = performance.now();
+    let searched: number | undefined;
+    for await (const { experiment, trials } of this.experiments.stream(
+      'watchExperiment',
+      { name },
+      { signal },
+    )) {
+      latest = experiment ?? latest;
+      for (const trial of trials) showTrial(trial, progress);
+      if (latest && latest.state !== tuning.ExperimentState.EXPERIMENT_STATE_RUNNING)
+        searched ??= (performance.now() - before) / 1000;
+      const of = plan.experiment.limits?.maxTrials ?? 0;
+      const done = (latest?.trialsSucceeded ?? 0) + (latest?.trialsFailed ?? 0);
+      progress.update(latest?.reason || 'search', done, of, 'trials');
+    }
+    progress.end();
+    const whole = (performance.now() - before) / 1000;
+    this.seconds.push({ phase: 'search', seconds: searched ?? whole });
+    this.seconds.push({ phase: 'final training and its evaluation', seconds: whole - (searched ?? whole) });
+    if (latest?.state !== tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED)
+      throw new Internal(`experiment ${name} ended without a model: ${latest?.reason}`);
+    return latest;
+  }
+
+  private async trials(experiment: string): Promise<tuning.Trial[]> {
+    const trials: tuning.Trial[] = [];
+    let pageToken = '';
+    do {
+      const page = await this.experiments.call('listTrials', {
+        experiment,
+        pageToken,
+        withoutMeasurements: true,
+      });
+      trials.push(...page.trials);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+    return trials;
+  }
+
+  private async evaluation(id: string): Promise<evaluation.Evaluation> {
+    const found = await this.built('evaluation', () => this.evaluations.call('getEvaluation', { id }));
+    if (found.state !== BuildState.BUILD_STATE_READY) throw new Internal(found.failure);
+    return found;
+  }
+
+  private async untuned(model: tuning.Model, features: string): Promise<evaluation.Evaluation> {
+    const { baseModel, baseVersion } = model.lineage!;
+    const base = `${baseModel}@${baseVersion}`;
+    const { id } = await this.evaluations.call('evaluate', {
+      model: base,
+      dataset: { features, split: 'test' },
+      requestId: `untuned ${base} ${model.lineage!.featuresVersion}`,
+    });
+    return this.evaluation(id);
+  }
+
+  private async tuned(model: string): Promise<evaluation.Evaluation> {
+    const { evaluations } = await this.evaluations.call('listEvaluations', { model });
+    const [newest] = evaluations;
+    if (!newest) throw new Internal(`${model} was registered without an evaluation`);
+    return this.evaluation(newest.id);
+  }
+
+  /** A plain folder with the model and its report, for people and other programs. */
+  private async export(model: tuning.Model, report: string): Promise<string> {
+    const { dataDir } = this.options;
+    const directory = join(dataDir, 'models', `${model.name}-${model.version}`);
+    // What an interrupted run left is written anew.
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(join(dataDir, 'models'), { recursive: true });
+    await this.models.call('exportModel', {
+      name: `${model.name}@${model.version}`,
+      format: 'safetensors',
+      directory,
+    });
+    await copyFile(report, join(directory, 'report.html'));
+    return directory;
+  }
+
+  async run(objectsDir: string): Promise<StartResult> {
+    const { plan, dataset } = await this.timed('data', () => this.data());
+    const features = await this.timed('features', () => this.featureSet(plan));
+    const experiment = await this.search(plan);
+    const trials = await this.trials(experiment.name);
+    const model = await this.models.call('getModel', { name: experiment.modelVersion });
+    // First the untuned base: the report of the tuned model shows both.
+    const untuned = await this.timed('evaluation of the untuned base', () =>
+      this.untuned(model, features.name),
+    );
+    const tuned = await this.tuned(experiment.modelVersion);
+    const directory = await this.export(model, join(objectsDir, tuned.prefix, 'report.html'));
+    const { analyses } = await this.timed('analyses', () =>
+      this.analyses.call('analyzeBatch', {
+        requests: sentences.map((text) => ({ text, model: experiment.modelVersion })),
+      }),
+    );
+    return {
+      dataset,
+      features,
+      experiment,
+      trials,
+      model,
+      tuned,
+      untuned,
+      directory,
+      analyses,
+      seconds: this.seconds,
+    };
+  }
+}
+
+function ended(state: tuning.ExperimentState): boolean {
+  const { EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED, EXPERIMENT_STATE_CANCELLED } =
+    tuning.ExperimentState;
+  return [EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED, EXPERIMENT_STATE_CANCELLED].includes(state);
+}
+
+/** A line when a trial ends. */
+function showTrial(trial: tuning.Trial, progress: Progress): void {
+  const { TRIAL_STATE_QUEUED, TRIAL_STATE_RUNNING } = tuning.TrialState;
+  if (trial.state === TRIAL_STATE_QUEUED || trial.state === TRIAL_STATE_RUNNING) return;
+  const what = trial.kind === tuning.TrialKind.TRIAL_KIND_FINAL ? 'final training' : `trial ${trial.number}`;
+  const state = trial.state.replace('TRIAL_STATE_', '').toLowerCase();
+  const objective = trial.objective === undefined ? '' : `, answer NLL ${trial.objective.toFixed(3)}`;
+  progress.line(`${what} ${state}${objective}${trial.reason ? ` (${trial.reason})` : ''}`);
+}
+
+/** @throws Unavailable when a named folder lacks a corpus; the signal's reason when it aborts: call again to go on. */
+export function start(channel: Channel, objectsDir: string, options: StartOptions): Promise<StartResult> {
+  return new Job(channel, options).run(objectsDir);
+}
