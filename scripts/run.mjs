@@ -1,4 +1,4 @@
-/** The root commands: `node scripts/run.mjs test|check|emotune|parity [arguments]`. Each sets up what it needs. */
+/** The root commands: `node scripts/run.mjs start|test|check|emotune|parity [arguments]`. Each sets up what it needs. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,8 @@ async function emotune(args) {
 
 /** Runs Vitest and ends with the line `N passed, N failed`. */
 async function test(args) {
+  // Processes that tests start run compiled code.
+  await build();
   const folder = mkdtempSync(join(tmpdir(), 'emotune-test-'));
   const report = join(folder, 'report.json');
   try {
@@ -47,6 +49,7 @@ async function test(args) {
 }
 
 const commands = {
+  start: (args) => emotune(['start', ...args]),
   emotune,
   test,
   check,

