@@ -1,0 +1,69 @@
+/**
+ * Facts between services, at least once. Events of one topic and key reach a group in the order they were published; a
+ * handler that throws is tried again with growing pauses and, after the last try, the event goes to the dead letters.
+ * A handler that throws Unavailable is tried until it succeeds: what it needs is away, the event is not at fault.
+ */
+
+export interface BusEvent {
+  /** Unique: a second delivery has the same id. */
+  readonly id: string;
+  /** emotune.<noun>.<past-tense verb>.v1 */
+  readonly topic: string;
+  /** The resource's name. */
+  readonly key: string;
+  /** Protobuf. */
+  readonly payload: Uint8Array;
+  /** event-id, content-type, traceparent; on dead letters also reason and group. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface Bus {
+  /**
+   * Resolves when the events cannot be lost any more: on a broker when it has them, in memory when they were handled.
+   * @throws Unavailable when that is not known: publish them again.
+   */
+  publish(events: readonly BusEvent[]): Promise<void>;
+  /**
+   * `group`: each group gets every event once (or more), its members share them. A group that has no member at the
+   * time gets its events when one subscribes again. Returns how to leave, which waits for the member's handlers.
+   */
+  subscribe(
+    group: string,
+    topics: readonly string[],
+    handle: (event: BusEvent) => Promise<void>,
+  ): Promise<() => Promise<void>>;
+  /** Waits for handlers that run. */
+  close(): Promise<void>;
+}
+
+/** When a handler that threw is tried again. */
+export interface Retry {
+  /** Until the event goes to the dead letters. */
+  readonly tries: number;
+  /** Before the second try; doubles from try to try. */
+  readonly pauseMs: number;
+  readonly longestPauseMs: number;
+}
+
+/** Half a minute in all. */
+export const standardRetry: Retry = { tries: 9, pauseMs: 100, longestPauseMs: 10_000 };
+
+/** The pause after the `tries`-th try, in milliseconds. */
+export function pauseAfter(tries: number, { pauseMs, longestPauseMs }: Retry): number {
+  return Math.min(pauseMs * 2 ** (tries - 1), longestPauseMs);
+}
+
+/** Where events go that a group could not handle. */
+export function deadLetterTopic(topic: string): string {
+  return `${topic}.dlq`;
+}
+
+/** The event as its topic's dead letters keep it. */
+export function deadLetter(event: BusEvent, group: string, error: unknown): BusEvent {
+  const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return {
+    ...event,
+    topic: deadLetterTopic(event.topic),
+    headers: { ...event.headers, group, reason: reason.slice(0, 1000) },
+  };
+}

@@ -1,0 +1,131 @@
+/** The bus of embedded mode: delivers within the process. What it has not delivered is kept by the outboxes. */
+import { type Clock, systemClock, Unavailable } from '@emotune/base';
+import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry } from './bus.js';
+
+interface Member {
+  readonly topics: ReadonlySet<string>;
+  readonly handle: (event: BusEvent) => Promise<void>;
+  /** Calls of `handle` that run. */
+  readonly running: Set<Promise<void>>;
+}
+
+interface Group {
+  readonly name: string;
+  /** Every topic that a member ever asked for. */
+  readonly topics: Set<string>;
+  readonly members: Set<Member>;
+  /** By topic and key, what was published last: the next event of these waits for it. */
+  readonly tails: Map<string, Promise<void>>;
+  /** Called when a member comes. */
+  readonly waiting: Set<() => void>;
+}
+
+export class MemoryBus implements Bus {
+  private readonly groups = new Map<string, Group>();
+  private readonly closing = new AbortController();
+
+  constructor(
+    private readonly clock: Clock = systemClock,
+    private readonly retry: Retry = standardRetry,
+  ) {}
+
+  async publish(events: readonly BusEvent[]): Promise<void> {
+    this.closing.signal.throwIfAborted();
+    await Promise.all(
+      events.flatMap((event) =>
+        [...this.groups.values()]
+          .filter((group) => group.topics.has(event.topic))
+          .map((group) => this.enqueue(group, event)),
+      ),
+    );
+  }
+
+  async subscribe(
+    name: string,
+    topics: readonly string[],
+    handle: (event: BusEvent) => Promise<void>,
+  ): Promise<() => Promise<void>> {
+    this.closing.signal.throwIfAborted();
+    const group = this.groups.get(name) ?? {
+      name,
+      topics: new Set(),
+      members: new Set(),
+      tails: new Map(),
+      waiting: new Set(),
+    };
+    this.groups.set(name, group);
+    const member: Member = { topics: new Set(topics), handle, running: new Set() };
+    for (const topic of topics) group.topics.add(topic);
+    group.members.add(member);
+    for (const wake of group.waiting) wake();
+    return async () => {
+      group.members.delete(member);
+      await Promise.allSettled(member.running);
+    };
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort(new Unavailable('The event bus is closed'));
+    const members = [...this.groups.values()].flatMap((group) => [...group.members]);
+    await Promise.allSettled(members.flatMap(({ running }) => [...running]));
+  }
+
+  /** Delivers after the events of this topic and key that came before. */
+  private async enqueue(group: Group, event: BusEvent): Promise<void> {
+    const lane = JSON.stringify([event.topic, event.key]);
+    const before = group.tails.get(lane) ?? Promise.resolve();
+    const delivered = before.catch(() => {}).then(() => this.deliver(group, event));
+    group.tails.set(lane, delivered);
+    try {
+      await delivered;
+    } finally {
+      if (group.tails.get(lane) === delivered) group.tails.delete(lane);
+    }
+  }
+
+  private async deliver(group: Group, event: BusEvent): Promise<void> {
+    const { signal } = this.closing;
+    let tries = 0;
+    for (let calls = 1; ; calls++) {
+      const member = await this.memberFor(group, event.topic);
+      const running = (async () => member.handle(event))();
+      member.running.add(running);
+      try {
+        await running;
+        return;
+      } catch (error) {
+        if (!(error instanceof Unavailable) && ++tries === this.retry.tries) {
+          await this.publish([deadLetter(event, group.name, error)]);
+          return;
+        }
+      } finally {
+        member.running.delete(running);
+      }
+      await this.clock.sleep(pauseAfter(calls, this.retry), signal);
+    }
+  }
+
+  /** A member that takes the topic, once there is one. */
+  private async memberFor(group: Group, topic: string): Promise<Member> {
+    const { signal } = this.closing;
+    for (;;) {
+      signal.throwIfAborted();
+      const member = [...group.members].find(({ topics }) => topics.has(topic));
+      if (member !== undefined) {
+        // The next one is another's turn.
+        group.members.delete(member);
+        group.members.add(member);
+        return member;
+      }
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          group.waiting.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        group.waiting.add(wake);
+        signal.addEventListener('abort', wake);
+      });
+    }
+  }
+}

@@ -1,0 +1,310 @@
+import { Internal, systemClock, Unavailable } from '@emotune/base';
+import type { Database } from '@emotune/database';
+import { testDatabase } from '@emotune/database/testing';
+import fc from 'fast-check';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Bus } from './bus.js';
+import { consume } from './inbox.js';
+import { MemoryBus } from './memory-bus.js';
+import { emit, eventTables, Outbox } from './outbox.js';
+import { textOf } from './testing.js';
+import { topics } from './topics.js';
+
+const retry = { tries: 3, pauseMs: 1, longestPauseMs: 4 };
+const topic = topics.datasetFailed;
+
+let sender: Database;
+let receiver: Database;
+const closers: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  sender = await testDatabase('sender');
+  receiver = await testDatabase('receiver');
+  await sender.migrate([eventTables]);
+  await receiver.migrate([
+    eventTables,
+    'create table effects (number bigint generated always as identity, key text, text text)',
+  ]);
+});
+beforeEach(async () => {
+  await sender.query('truncate outbox');
+  await receiver.query('truncate effects, inbox');
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+function say(key: string, ...texts: readonly string[]): Promise<void> {
+  return sender.transaction(async (sql) => {
+    for (const reason of texts) await emit(sql, topic, key, { name: key, reason });
+  });
+}
+
+function start(bus: Bus): Outbox {
+  const outbox = new Outbox(sender, bus, systemClock, retry);
+  outbox.start();
+  closers.push(() => outbox.close());
+  return outbox;
+}
+
+/** Notes each message in `effects`; `interfere` may throw before and after. */
+function listen(bus: Bus, interfere: () => void = () => {}): Promise<unknown> {
+  return consume({
+    database: receiver,
+    bus,
+    group: 'listener',
+    topic,
+    handle: async (sql, { name, reason }) => {
+      interfere();
+      await sql.query('insert into effects (key, text) values ($1, $2)', [name, reason]);
+      interfere();
+    },
+  });
+}
+
+async function effects(): Promise<Record<string, string[]>> {
+  const rows = await receiver.query<{ key: string; text: string }>(
+    'select key, text from effects order by number',
+  );
+  const result: Record<string, string[]> = {};
+  for (const { key, text } of rows) result[key] = [...(result[key] ?? []), text];
+  return result;
+}
+
+async function untilSent(wake: () => void = () => {}): Promise<void> {
+  await expect
+    .poll(
+      async () => {
+        wake();
+        return sender.query('select 1 from outbox where failure is null');
+      },
+      { timeout: 20_000, interval: 5 },
+    )
+    .toEqual([]);
+}
+
+describe('emit and Outbox', () => {
+  it('sends what a transaction said, once it is committed, and nothing of one that failed', async () => {
+    const bus = new MemoryBus();
+    await listen(bus);
+    const failing = sender.transaction(async (sql) => {
+      await emit(sql, topic, 'undone', { name: 'undone', reason: 'never' });
+      throw new Internal('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    await say('kept', 'one', 'two');
+    start(bus);
+    await untilSent();
+    expect(await effects()).toEqual({ kept: ['one', 'two'] });
+  });
+
+  it('carries id, type and trace in the headers', async () => {
+    const bus = new MemoryBus();
+    const seen: Record<string, string>[] = [];
+    await bus.subscribe('group', [topic.name], async (event) => {
+      seen.push({ ...event.headers, id: event.id, topic: event.topic });
+    });
+    await sender.transaction((sql) => emit(sql, topic, 'key', { name: 'a', reason: 'b' }, '00-aa-bb-01'));
+    start(bus);
+    await untilSent();
+    expect(seen).toEqual([
+      {
+        id: seen[0]['event-id'],
+        topic: 'emotune.dataset.failed.v1',
+        'event-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
+        'content-type': 'application/x-protobuf',
+        traceparent: '00-aa-bb-01',
+      },
+    ]);
+  });
+
+  it('sends within a second without being woken, and at once when it is', async () => {
+    const bus = new MemoryBus();
+    await listen(bus);
+    const outbox = start(bus);
+    await say('timed', 'a');
+    await untilSent();
+    const before = Date.now();
+    for (let i = 0; i < 5; i++) {
+      await say('woken', String(i));
+      await untilSent(() => outbox.wake());
+    }
+    expect(Date.now() - before).toBeLessThan(2500);
+  });
+
+  it('numbers the events of a key in the order of their commits', async () => {
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let emitted = () => {};
+    const first = new Promise<void>((resolve) => {
+      emitted = resolve;
+    });
+    const slow = sender.transaction(async (sql) => {
+      await emit(sql, topic, 'key', { name: 'key', reason: 'slow' });
+      emitted();
+      await gate;
+    });
+    await first;
+    const quick = say('key', 'quick');
+    await say('other', 'free');
+    expect(await sender.query('select key from outbox')).toEqual([{ key: 'other' }]);
+    release();
+    await Promise.all([slow, quick]);
+    const rows = await sender.query<{ payload: Buffer }>(
+      "select payload from outbox where key = 'key' order by sequence",
+    );
+    expect(rows.map(({ payload }) => topic.decode(payload).reason)).toEqual(['slow', 'quick']);
+  });
+
+  it('lets a key that is held up hold up no other', async () => {
+    const bus = new MemoryBus(systemClock, retry);
+    await listen(bus);
+    let refused = 0;
+    const picky: Bus = {
+      subscribe: (...args) => bus.subscribe(...args),
+      close: () => bus.close(),
+      publish: async (events) => {
+        if (events.some(({ key }) => key === 'held')) {
+          refused++;
+          throw new Unavailable('no leader for the partition');
+        }
+        await bus.publish(events);
+      },
+    };
+    await say('held', 'x');
+    await say('free', ...Array.from({ length: 5 }, (_, i) => String(i)));
+    const outbox = start(picky);
+    await expect
+      .poll(
+        () => {
+          outbox.wake();
+          return effects();
+        },
+        { timeout: 10_000 },
+      )
+      .toEqual({ free: ['0', '1', '2', '3', '4'] });
+    await expect.poll(() => refused).toBeGreaterThan(retry.tries);
+    expect(await sender.query('select key, failure from outbox')).toEqual([{ key: 'held', failure: null }]);
+  });
+
+  it('sets an event aside, with the reason, that the bus refuses for good', async () => {
+    const bus = new MemoryBus(systemClock, retry);
+    await listen(bus);
+    const small: Bus = {
+      subscribe: (...args) => bus.subscribe(...args),
+      close: () => bus.close(),
+      publish: async (events) => {
+        if (events.some((event) => textOf(event).includes('huge'))) throw new RangeError('too large');
+        await bus.publish(events);
+      },
+    };
+    await say('key', 'huge', 'small');
+    start(small);
+    await untilSent();
+    expect(await effects()).toEqual({ key: ['small'] });
+    expect(await sender.query('select failure from outbox')).toEqual([{ failure: 'RangeError: too large' }]);
+  });
+
+  it('does not wait, when it closes, for what nobody takes', async () => {
+    const bus = new MemoryBus();
+    const leave = await bus.subscribe('absent', [topic.name], async () => {});
+    await leave();
+    await say('key', 'later');
+    const outbox = start(bus);
+    await expect.poll(() => sender.query('select 1 as one from outbox')).toEqual([{ one: 1 }]);
+    await outbox.close();
+    await bus.close();
+    const next = new MemoryBus();
+    await listen(next);
+    start(next);
+    await untilSent();
+    expect(await effects()).toEqual({ key: ['later'] });
+  });
+});
+
+describe('consume', () => {
+  it('acts once on an event that comes twice, and not at all on one whose transaction failed', async () => {
+    const bus = new MemoryBus(systemClock, retry);
+    let failures = 2;
+    await listen(bus, () => {
+      if (failures-- > 0) throw new Error('not yet');
+    });
+    await say('key', 'once');
+    const [row] = await sender.query<{ event_id: string; payload: Buffer }>('select * from outbox');
+    const event = { id: row.event_id, topic: topic.name, key: 'key', payload: row.payload, headers: {} };
+    await bus.publish([event, event]);
+    await bus.publish([event]);
+    expect(await effects()).toEqual({ key: ['once'] });
+  });
+});
+
+/** Where a process dies: before or after an event was published, or in the handler. */
+interface Crash {
+  readonly point: 'before publish' | 'after publish' | 'in handler';
+  /** After how many events. */
+  readonly after: number;
+}
+
+describe('outbox and inbox together', () => {
+  it('lose no event and act on none twice, wherever processes die', async () => {
+    const crash: fc.Arbitrary<Crash> = fc.record({
+      point: fc.constantFrom('before publish', 'after publish', 'in handler'),
+      after: fc.nat(4),
+    });
+    const said = fc.dictionary(
+      fc.constantFrom('a', 'b', 'c'),
+      fc.array(fc.constantFrom('x', 'y', 'z'), { minLength: 1, maxLength: 5 }),
+      { minKeys: 1 },
+    );
+    await fc.assert(
+      fc.asyncProperty(said, fc.array(crash, { maxLength: 4 }), async (texts, crashes) => {
+        await sender.query('truncate outbox');
+        await receiver.query('truncate effects, inbox');
+        for (const [key, of] of Object.entries(texts)) await say(key, ...of);
+        for (const { point, after } of crashes) await runUntilCrash(point, after);
+        const bus = new MemoryBus(systemClock, retry);
+        await listen(bus);
+        const outbox = new Outbox(sender, bus, systemClock, retry);
+        outbox.start();
+        await untilSent();
+        await outbox.close();
+        expect(await effects()).toEqual({ ...texts });
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
+
+/** Relays and handles events until the crash comes; what was in flight then is cut off as by kill -9. */
+async function runUntilCrash(point: Crash['point'], after: number): Promise<void> {
+  const inner = new MemoryBus(systemClock, retry);
+  let countdown = after;
+  let dead = false;
+  const step = (here: Crash['point']) => {
+    if (here !== point || countdown-- > 0) return;
+    dead = true;
+    throw new Unavailable('killed');
+  };
+  await listen(inner, () => step('in handler'));
+  const bus: Bus = {
+    subscribe: (...args) => inner.subscribe(...args),
+    close: () => inner.close(),
+    publish: async (events) => {
+      step('before publish');
+      await inner.publish(events);
+      step('after publish');
+    },
+  };
+  const outbox = new Outbox(sender, bus, systemClock, retry);
+  outbox.start();
+  await expect
+    .poll(async () => dead || (await sender.query('select 1 from outbox')).length === 0, {
+      timeout: 20_000,
+      interval: 2,
+    })
+    .toBe(true);
+  await outbox.close();
+  await inner.close();
+}

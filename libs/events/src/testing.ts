@@ -1,0 +1,198 @@
+/** The contract that every bus keeps. */
+import { randomUUID } from 'node:crypto';
+import { Unavailable } from '@emotune/base';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Bus, type BusEvent, deadLetterTopic, type Retry } from './bus.js';
+
+/** A topic and group name that no other test uses: a broker is shared by all. */
+export function freshName(what: string): string {
+  return `emotune.test.${what}-${randomUUID()}.v1`;
+}
+
+export function testEvent(topic: string, key: string, text = ''): BusEvent {
+  const id = randomUUID();
+  return {
+    id,
+    topic,
+    key,
+    payload: new TextEncoder().encode(text),
+    headers: { 'event-id': id, 'content-type': 'application/x-protobuf' },
+  };
+}
+
+export function textOf(event: BusEvent): string {
+  return new TextDecoder().decode(event.payload);
+}
+
+/** Polls until `check` no longer throws. */
+async function eventually(check: () => void, seconds = 20): Promise<void> {
+  const passes = () => {
+    check();
+    return true;
+  };
+  await expect.poll(passes, { timeout: seconds * 1000, interval: 5 }).toBe(true);
+}
+
+/** `create` is called for each test; `retry` must be short enough for tests. */
+export function busContract(name: string, create: (retry: Retry) => Promise<Bus> | Bus): void {
+  describe(`${name} keeps the bus contract`, () => {
+    const retry = { tries: 4, pauseMs: 2, longestPauseMs: 20 };
+    const buses: Bus[] = [];
+    const open = async () => {
+      const bus = await create(retry);
+      buses.push(bus);
+      return bus;
+    };
+    afterEach(async () => {
+      await Promise.all(buses.splice(0).map((bus) => bus.close()));
+    });
+
+    it('delivers an event whole to every group that takes its topic, and to no other', async () => {
+      const bus = await open();
+      const topic = freshName('whole');
+      const seen: Record<string, BusEvent[]> = { left: [], right: [], other: [] };
+      const take = (group: string, of: string) =>
+        bus.subscribe(freshName(group), [of], async (event) => void seen[group].push(event));
+      await Promise.all([take('left', topic), take('right', topic), take('other', freshName('other'))]);
+      const event = testEvent(topic, 'key', 'payload');
+      const traced = { ...event, headers: { ...event.headers, traceparent: '00-1-2-01' } };
+      await bus.publish([traced]);
+      await eventually(() => {
+        expect(seen['left']).toEqual([traced]);
+        expect(seen['right']).toEqual([traced]);
+      });
+      expect(seen['other']).toEqual([]);
+    });
+
+    it('shares the events of a group among its members', async () => {
+      const bus = await open();
+      const topic = freshName('shared');
+      const group = freshName('group');
+      const seen: string[] = [];
+      for (let member = 0; member < 3; member++)
+        await bus.subscribe(group, [topic], async (event) => void seen.push(event.id));
+      const events = Array.from({ length: 30 }, (_, i) => testEvent(topic, `key-${i}`));
+      await bus.publish(events);
+      await eventually(() => expect(new Set(seen)).toEqual(new Set(events.map(({ id }) => id))));
+    });
+
+    it('keeps the order of each key, also when handlers fail and take their time', async () => {
+      const bus = await open();
+      const topic = freshName('ordered');
+      const handled: Record<string, string[]> = { a: [], b: [], c: [] };
+      let calls = 0;
+      await bus.subscribe(freshName('group'), [topic], async (event) => {
+        await new Promise((resolve) => setTimeout(resolve, calls % 3));
+        if (++calls % 4 === 0) throw new Error('not now');
+        if (!handled[event.key].includes(textOf(event))) handled[event.key].push(textOf(event));
+      });
+      const wanted = Array.from({ length: 12 }, (_, i) => String(i));
+      await Promise.all(
+        wanted.map((text) => bus.publish(Object.keys(handled).map((key) => testEvent(topic, key, text)))),
+      );
+      await eventually(() => expect(handled).toEqual({ a: wanted, b: wanted, c: wanted }));
+    });
+
+    it('lets no key wait for the handler of another', async () => {
+      const bus = await open();
+      const topic = freshName('independent');
+      const handled: string[] = [];
+      let release = () => {};
+      const gate = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      await bus.subscribe(freshName('group'), [topic], async (event) => {
+        if (event.key === 'slow') await gate;
+        handled.push(event.key);
+      });
+      const published = bus.publish([testEvent(topic, 'slow'), testEvent(topic, 'quick')]);
+      await eventually(() => expect(handled).toEqual(['quick']));
+      release();
+      await published;
+      await eventually(() => expect(handled).toEqual(['quick', 'slow']));
+    });
+
+    it('puts an event that fails every try among the dead letters, and goes on with its key', async () => {
+      const bus = await open();
+      const topic = freshName('poisoned');
+      const group = freshName('group');
+      const handled: string[] = [];
+      const dead: BusEvent[] = [];
+      let tries = 0;
+      await bus.subscribe(freshName('undertaker'), [deadLetterTopic(topic)], async (event) => {
+        dead.push(event);
+      });
+      await bus.subscribe(group, [topic], async (event) => {
+        if (textOf(event) === 'poison') {
+          tries++;
+          throw new RangeError('indigestible');
+        }
+        handled.push(textOf(event));
+      });
+      const poison = testEvent(topic, 'key', 'poison');
+      await bus.publish([poison, testEvent(topic, 'key', 'food')]);
+      await eventually(() => {
+        expect(handled).toEqual(['food']);
+        expect(dead).toEqual([
+          {
+            ...poison,
+            topic: deadLetterTopic(topic),
+            headers: { ...poison.headers, group, reason: 'RangeError: indigestible' },
+          },
+        ]);
+      });
+      expect(tries).toBe(retry.tries);
+    });
+
+    it('never gives up on an event whose handler lacks what it needs', async () => {
+      const bus = await open();
+      const topic = freshName('patient');
+      let tries = 0;
+      await bus.subscribe(freshName('group'), [topic], async () => {
+        if (++tries <= 3 * retry.tries) throw new Unavailable('the database is away');
+      });
+      await bus.publish([testEvent(topic, 'key')]);
+      await eventually(() => expect(tries).toBe(3 * retry.tries + 1));
+    });
+
+    it('keeps what comes while a group has no member', async () => {
+      const bus = await open();
+      const topic = freshName('absent');
+      const group = freshName('group');
+      const leave = await bus.subscribe(group, [topic], async () => {});
+      await leave();
+      const published = bus.publish([testEvent(topic, 'key', 'late')]);
+      const seen: string[] = [];
+      await bus.subscribe(group, [topic], async (event) => void seen.push(textOf(event)));
+      await published;
+      await eventually(() => expect(seen).toContain('late'));
+    });
+
+    it.each(['leaving', 'closing'])('waits for handlers when %s', async (how) => {
+      const bus = await open();
+      const topic = freshName('waited');
+      let finish = () => {};
+      let started = false;
+      let finished = false;
+      const leave = await bus.subscribe(freshName('group'), [topic], async () => {
+        started = true;
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        finished = true;
+      });
+      const published = bus.publish([testEvent(topic, 'key')]).catch(() => {});
+      await eventually(() => expect(started).toBe(true));
+      const left = (how === 'leaving' ? leave() : bus.close()).then(() => expect(finished).toBe(true));
+      setTimeout(finish, 20);
+      await left;
+      await published;
+    });
+
+    it('refuses to publish once it is closed', async () => {
+      const bus = await open();
+      await bus.close();
+      await expect(bus.publish([testEvent(freshName('closed'), 'key')])).rejects.toThrow(Unavailable);
+    });
+  });
+}
