@@ -1,5 +1,5 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
-import { Internal } from '@emotune/base';
+import { Unavailable } from '@emotune/base';
 import {
   credentials,
   type CallOptions as GrpcCallOptions,
@@ -115,7 +115,8 @@ export class Channel {
       if (signal?.aborted) return signal.reason;
       const { code } = error as ServiceError;
       if (code === undefined) return error as Error;
-      if (code === status.CANCELLED) return new Internal(`${service}: the call was cancelled`);
+      // Not by us: the server ended the call because it is stopping.
+      if (code === status.CANCELLED) return new Unavailable(`${service}: the server stopped before it answered`);
       return errorOf(error as ServiceError, this.address);
     };
     async function* read(call: ReadableCall, signal: AbortSignal | undefined): AsyncGenerator<never> {
