@@ -325,9 +325,10 @@ export function outcomeOf(
     return { outcome: 'infeasible', reason: reason || 'InvalidConfiguration: not said why' };
   if (state === 'failed') {
     const said = reason || 'Crashed: not said why';
-    const blames = reasons[reasonWord(said)]?.blames ?? 'unknown';
-    if (blames === 'parameters') return { outcome: 'infeasible', reason: said };
-    return { outcome: blames === 'machine' ? 'lost' : 'failed', reason: said };
+    const word = reasonWord(said);
+    if (reasons[word]?.blames === 'parameters') return { outcome: 'infeasible', reason: said };
+    const left = word === 'Interrupted' || word === 'Evicted';
+    return { outcome: left ? 'interrupted' : 'failed', reason: said };
   }
   if (kind === 'final') {
     if (state === 'stopped') return { outcome: 'failed', reason: 'NoReport: the final training ended early' };

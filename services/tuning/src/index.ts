@@ -1,1 +1,3 @@
-export {};
+export type { TuningContext } from './context.js';
+export { tuningMigrations } from './migrations.js';
+export { tuningModule } from './module.js';

@@ -52,11 +52,11 @@ it('fills in every default, and a filled spec gives the same plan', () => {
 it('searches over the architectures where there are several', () => {
   const plan = planOf(experimentSpec({ baseModels: three }));
   expect(plan.space.byName.get('architecture')).toMatchObject({ values: ['opt', 'bloom', 'llama'] });
-  expect(architectureOf(plan, { architecture: 'bloom' })).toBe('bloom');
+  expect(architectureOf(plan.spec, { architecture: 'bloom' })).toBe('bloom');
   expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
   const one = planOf(experimentSpec());
   expect(one.space.byName.has('architecture')).toBe(false);
-  expect(architectureOf(one, {})).toBe('opt');
+  expect(architectureOf(one.spec, {})).toBe('opt');
 });
 
 it('names every violation with its path', () => {

@@ -235,6 +235,9 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
 }
 
 /** The architecture of a trial: the one it was given, or the only one there is. */
-export function architectureOf({ spec }: Plan, parameters: Readonly<Record<string, unknown>>): string {
+export function architectureOf(
+  spec: tuning.ExperimentSpec,
+  parameters: Readonly<Record<string, unknown>>,
+): string {
   return String(parameters['architecture'] ?? spec.baseModels[0].architecture);
 }

@@ -1,0 +1,10 @@
+import type { TrialRunner } from '@emotune/jobs';
+import type { ServiceContext } from '@emotune/service';
+
+export interface TuningContext extends ServiceContext {
+  readonly runner: TrialRunner;
+  /** host:port where trainers reach this service. */
+  readonly address: string;
+  /** A trainer that is silent for this long has lost its trial; default 30. */
+  readonly leaseSeconds?: number;
+}

@@ -1,0 +1,57 @@
+import { tuning } from '@emotune/proto';
+import { type ServerStreamCall, streamOf } from '@emotune/service';
+import { Controller, Inject } from '@nestjs/common';
+import type { Observable } from 'rxjs';
+import { Experiments } from './experiments.js';
+
+@Controller()
+@tuning.ExperimentServiceControllerMethods()
+export class ExperimentController implements tuning.ExperimentServiceController {
+  constructor(@Inject(Experiments) private readonly experiments: Experiments) {}
+
+  createExperiment(request: tuning.CreateExperimentRequest): Promise<tuning.Experiment> {
+    return this.experiments.create(request);
+  }
+
+  getExperiment({ name }: tuning.GetExperimentRequest): Promise<tuning.Experiment> {
+    return this.experiments.get(name);
+  }
+
+  listExperiments(request: tuning.ListExperimentsRequest): Promise<tuning.ListExperimentsResponse> {
+    return this.experiments.list(request);
+  }
+
+  watchExperiment(
+    { name }: tuning.WatchExperimentRequest,
+    _metadata?: unknown,
+    call?: ServerStreamCall,
+  ): Observable<tuning.ExperimentUpdate> {
+    return streamOf(call!, (signal) => this.experiments.watch(name, signal));
+  }
+
+  pauseExperiment({ name }: tuning.PauseExperimentRequest): Promise<tuning.Experiment> {
+    return this.experiments.pause(name);
+  }
+
+  resumeExperiment({ name }: tuning.ResumeExperimentRequest): Promise<tuning.Experiment> {
+    return this.experiments.resume(name);
+  }
+
+  cancelExperiment({ name }: tuning.CancelExperimentRequest): Promise<tuning.Experiment> {
+    return this.experiments.cancel(name);
+  }
+
+  enqueueTrial(request: tuning.EnqueueTrialRequest): Promise<tuning.Trial> {
+    return this.experiments.enqueue(request);
+  }
+
+  listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {
+    return this.experiments.trials(request);
+  }
+
+  listOptimalTrials({
+    experiment,
+  }: tuning.ListOptimalTrialsRequest): Promise<tuning.ListOptimalTrialsResponse> {
+    return this.experiments.optimalTrials(experiment);
+  }
+}

@@ -1,0 +1,96 @@
+/** The tables of the tuning service. Append only. */
+import { eventTables } from '@emotune/events';
+import { requestTable } from '@emotune/service';
+
+export const tuningMigrations: readonly string[] = [
+  eventTables,
+  requestTable,
+  `
+create table models (
+  sequence bigint generated always as identity primary key,
+  name text not null,
+  version text not null,
+  kind text not null check (kind in ('base', 'tuned')),
+  state text not null check (state in ('trained', 'registered')),
+  family text not null,
+  parameters bigint not null,
+  tokenizer text not null,
+  prefix text not null,
+  base_prefix text not null default '',
+  -- The one with the latest time is served under the name.
+  promoted_at timestamptz,
+  lineage jsonb,
+  -- Folder of the evaluation; null until one has ended.
+  evaluation text,
+  evaluation_failure text not null default '',
+  created_at timestamptz not null,
+  unique (name, version)
+);
+create table experiments (
+  name text primary key,
+  -- With every default filled in.
+  spec jsonb not null,
+  bases jsonb not null,
+  state text not null,
+  reason text not null,
+  -- Version and shards that the trials use; null until they are ready.
+  features jsonb,
+  features_failure text,
+  model_version text not null default '',
+  created_at timestamptz not null,
+  started_at timestamptz,
+  ended_at timestamptz,
+  revision int not null default 0
+);
+create table trials (
+  experiment text not null references experiments,
+  number int not null,
+  kind text not null check (kind in ('search', 'final')),
+  state text not null,
+  reason text not null default '',
+  parameters jsonb not null,
+  enqueued boolean not null,
+  objective float8,
+  step bigint not null default 0,
+  tokens bigint not null default 0,
+  total_tokens bigint not null,
+  best_tokens bigint not null default 0,
+  tokens_per_second float8 not null default 0,
+  model_prefix text not null default '',
+  created_at timestamptz not null,
+  started_at timestamptz,
+  ended_at timestamptz,
+  revision int not null default 0,
+  primary key (experiment, number)
+);
+create table attempts (
+  experiment text not null,
+  trial int not null,
+  number int not null,
+  -- SHA-256 of the token that its trainer must show.
+  token_hash text not null,
+  lease_until timestamptz not null,
+  outcome text,
+  reason text not null default '',
+  created_at timestamptz not null,
+  ended_at timestamptz,
+  primary key (experiment, trial, number),
+  foreign key (experiment, trial) references trials
+);
+create table measurements (
+  experiment text not null,
+  trial int not null,
+  attempt int not null,
+  step bigint not null,
+  tokens bigint not null,
+  elapsed_seconds float8 not null,
+  train_loss float8,
+  objective float8,
+  stage int not null,
+  learning_rate float8 not null,
+  tokens_per_second float8 not null,
+  further jsonb not null,
+  primary key (experiment, trial, attempt, step),
+  foreign key (experiment, trial, attempt) references attempts
+);`,
+];

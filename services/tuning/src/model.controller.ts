@@ -1,0 +1,29 @@
+import { tuning } from '@emotune/proto';
+import { Controller, Inject } from '@nestjs/common';
+import { Models } from './models.js';
+
+@Controller()
+@tuning.ModelServiceControllerMethods()
+export class ModelController implements tuning.ModelServiceController {
+  constructor(@Inject(Models) private readonly models: Models) {}
+
+  getModel({ name }: tuning.GetModelRequest): Promise<tuning.Model> {
+    return this.models.get(name);
+  }
+
+  listModels(request: tuning.ListModelsRequest): Promise<tuning.ListModelsResponse> {
+    return this.models.list(request);
+  }
+
+  promoteModel({ name }: tuning.PromoteModelRequest): Promise<tuning.Model> {
+    return this.models.promote(name);
+  }
+
+  exportModel(request: tuning.ExportModelRequest): Promise<tuning.ExportModelResponse> {
+    return this.models.export(request);
+  }
+
+  importModel(request: tuning.ImportModelRequest): Promise<tuning.Model> {
+    return this.models.import(request);
+  }
+}

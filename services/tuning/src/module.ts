@@ -1,0 +1,28 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { TuningContext } from './context.js';
+import { ExperimentController } from './experiment.controller.js';
+import { Experiments } from './experiments.js';
+import { ModelController } from './model.controller.js';
+import { Models } from './models.js';
+import { Reconciler } from './reconciler.js';
+import { TrialController } from './trial.controller.js';
+import { Trials } from './trials.js';
+
+@Module({})
+class TuningServiceModule {}
+
+/** The tuning service: experiments, their trials, and models. */
+export function tuningModule(context: TuningContext): DynamicModule {
+  const models = new Models(context);
+  const reconciler = new Reconciler(context, models);
+  return {
+    module: TuningServiceModule,
+    controllers: [ExperimentController, TrialController, ModelController],
+    providers: [
+      { provide: Reconciler, useValue: reconciler },
+      { provide: Models, useValue: models },
+      { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
+      { provide: Trials, useValue: new Trials(context, reconciler) },
+    ],
+  };
+}
