@@ -16,8 +16,10 @@ export interface Row {
   readonly answerStart: number;
 }
 
-/** Sequence lengths are rounded up to a multiple of this, so that few graphs serve all rows. */
-const granule = 16;
+/** Sequence lengths of graphs are multiples of this. */
+const granule = 8;
+/** Each graph keeps the memory of its activations, so there are not many. */
+const maxLengths = 8;
 /** Rows are sorted by length within windows of this many batches. */
 const windowBatches = 16;
 
@@ -29,31 +31,87 @@ export interface Batch {
   readonly answers: number;
 }
 
+/** Which graphs serve the rows of a run. */
+export interface Shapes {
+  /** Padded tokens of one batch. */
+  readonly batchTokens: number;
+  /** Sequence lengths, ascending; the last one holds the longest row. */
+  readonly lengths: readonly number[];
+  /** Mean over the rows. */
+  readonly answersPerRow: number;
+}
+
 function answersOf(row: Row): number {
   return row.tokens.length - Math.max(1, row.answerStart);
 }
 
-/** The length of the graph that a row of this length runs in. */
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}
+
+/** A row's length, rounded up to what a graph can have. */
 export function paddedLength(length: number): number {
   return Math.ceil(length / granule) * granule;
 }
 
+/**
+ * The sequence lengths with which a run over `tokens` tokens of such rows takes the least time: fewer lengths mean
+ * more padding, and each one costs a graph, whose compilation and first two runs take about as long as a batch.
+ */
+export function planShapes(rows: readonly Row[], batchTokens: number, tokens: number): Shapes {
+  const counts = new Map<number, number>();
+  for (const row of rows) {
+    const length = paddedLength(row.tokens.length);
+    counts.set(length, (counts.get(length) ?? 0) + 1);
+  }
+  const candidates = [...counts.keys()].sort((a, b) => a - b);
+  const epochs = tokens / Math.max(1, sum(rows.map((row) => row.tokens.length)));
+  const uses = candidates.map((length) => epochs * counts.get(length)!);
+  // best[k][j]: the least cost of the first j candidates with k lengths, the last being candidate j − 1.
+  const best = [[0, ...candidates.map(() => Number.POSITIVE_INFINITY)]];
+  const from: number[][] = [[]];
+  for (let k = 1; k <= Math.min(maxLengths, candidates.length); k++) {
+    best.push([Number.POSITIVE_INFINITY]);
+    from.push([-1]);
+    for (let j = 1; j <= candidates.length; j++) {
+      let [least, origin, used] = [Number.POSITIVE_INFINITY, -1, 0];
+      for (let i = j - 1; i >= 0; i--) {
+        used += uses[i];
+        const cost = best[k - 1][i] + used * candidates[j - 1] + batchTokens;
+        if (cost < least) [least, origin] = [cost, i];
+      }
+      best[k].push(least);
+      from[k].push(origin);
+    }
+  }
+  const lengths: number[] = [];
+  const costs = best.map((row) => row[candidates.length]);
+  for (let k = costs.indexOf(Math.min(...costs)), j = candidates.length; k > 0; j = from[k--][j])
+    lengths.unshift(candidates[j - 1]);
+  return { batchTokens, lengths, answersPerRow: sum(rows.map(answersOf)) / Math.max(1, rows.length) };
+}
+
+function powerOfTwo(n: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+}
+
 /** Rows of like length together, each batch at most `batchTokens` padded tokens (one row at least), in the given order. */
-export function batchRows(rows: readonly Row[], batchTokens: number): Batch[] {
+export function batchRows(rows: readonly Row[], { batchTokens, lengths, answersPerRow }: Shapes): Batch[] {
+  const graphLength = (length: number) => lengths.find((longest) => longest >= length)!;
   const batches: Batch[] = [];
   let open: Row[] = [];
   let longest = 0;
   const close = () => {
     if (open.length === 0) return;
-    const sequence = paddedLength(longest);
+    const sequence = graphLength(longest);
     const batch = Math.max(1, Math.floor(batchTokens / sequence));
-    const answers = 2 ** Math.ceil(Math.log2(open.reduce((n, row) => n + answersOf(row), 0)));
-    batches.push({ rows: open, batch: Math.max(batch, open.length), sequence, answers });
+    const answers = Math.max(powerOfTwo(batch * answersPerRow), powerOfTwo(sum(open.map(answersOf))));
+    batches.push({ rows: open, batch, sequence, answers });
     [open, longest] = [[], 0];
   };
   for (const row of rows) {
     const next = Math.max(longest, row.tokens.length);
-    if (open.length > 0 && (open.length + 1) * paddedLength(next) > batchTokens) close();
+    if (open.length > 0 && (open.length + 1) * graphLength(next) > batchTokens) close();
     open.push(row);
     longest = Math.max(longest, row.tokens.length);
   }
@@ -62,7 +120,13 @@ export function batchRows(rows: readonly Row[], batchTokens: number): Batch[] {
 }
 
 /** The batches of one epoch of one stage: its own rows, and a draw of earlier stages' rows for replay. */
-export function epochBatches(rows: readonly Row[], spec: TrainSpec, stage: number, epoch: number): Batch[] {
+export function epochBatches(
+  rows: readonly Row[],
+  spec: TrainSpec,
+  shapes: Shapes,
+  stage: number,
+  epoch: number,
+): Batch[] {
   const { tasks, replay } = spec.stages[stage];
   const rng = Rng.of(spec.seed, 'stage', stage, 'epoch', epoch);
   const own = rows.filter((row) => tasks.includes(row.task));
@@ -81,7 +145,7 @@ export function epochBatches(rows: readonly Row[], spec: TrainSpec, stage: numbe
     const sorted = mixed
       .slice(i, i + window)
       .sort((p, q) => p.tokens.length - q.tokens.length || (p.id < q.id ? -1 : 1));
-    batches.push(...rng.child('window', i).shuffle(batchRows(sorted, spec.batchTokens)));
+    batches.push(...rng.child('window', i).shuffle(batchRows(sorted, shapes)));
   }
   return batches;
 }

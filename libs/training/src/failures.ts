@@ -1,13 +1,14 @@
 /** How a run can end other than well, and the exit code of the process for each. */
 import { InvalidArgument, ResourceExhausted } from '@emotune/base';
 
-/** The loss or a weight's gradient is no longer finite. */
+/** The loss or a weight's gradient is no longer finite, or the loss is beyond all hope. */
 export class Diverged extends Error {
   constructor(
     readonly step: number,
     readonly tensor: string,
+    what = 'not finite',
   ) {
-    super(`training diverged at step ${step}: ${tensor} is not finite; lower the learning rate`);
+    super(`training diverged at step ${step}: ${tensor} is ${what}; lower the learning rate`);
     this.name = 'Diverged';
   }
 }

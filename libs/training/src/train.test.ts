@@ -133,6 +133,7 @@ describe('train', () => {
   });
 
   it('passes over a damaged checkpoint for the one before it, by name', async () => {
+    const written: string[] = [];
     const run = (steps: number, notices: string[] = []) => {
       const abort = new AbortController();
       let done = 0;
@@ -141,6 +142,9 @@ describe('train', () => {
         checkpoints: folder,
         signal: abort.signal,
         onNotice: (text) => notices.push(text),
+        onCheckpoint: async (checkpoint) => {
+          written.push(checkpoint);
+        },
         onMeasurement: ({ step }) => {
           first ||= step;
           if (++done === steps) abort.abort();
@@ -154,6 +158,7 @@ describe('train', () => {
     await run(6);
     const newest = readdirSync(folder).sort().at(-1)!;
     expect(newest).toBe('step-000000006');
+    expect(written.at(-1)).toBe(join(folder, newest));
     truncateSync(join(folder, newest, 'tensors.safetensors'), 100);
     const notices: string[] = [];
     expect(await run(2, notices)).toBe(6);
@@ -167,6 +172,25 @@ describe('train', () => {
     expect(failed).toBeInstanceOf(Diverged);
     expect(failed).toMatchObject({ step: 1, tensor: 'loss' });
     expect(exitCodeOf(failed)).toBe(44);
+  });
+
+  it('gives up when the loss is beyond all hope', async () => {
+    const hopeless = spec({ optimizer: { learningRate: 1000, clipNorm: 1e9 } });
+    await expect(train(fresh(configs.llama), data, hopeless)).rejects.toThrow(/diverged at step \d+/);
+  });
+
+  it('tells the objective of each task, whose mean over rows it is', async () => {
+    const seen: { objective?: number; objectives?: Readonly<Record<string, number>> }[] = [];
+    await train(fresh(configs.llama), data, spec(), {
+      onMeasurement: (measurement) => {
+        seen.push(measurement);
+        return 'continue';
+      },
+    });
+    const validated = seen.filter(({ objective }) => objective !== undefined);
+    expect(validated.length).toBeGreaterThan(3);
+    for (const { objective, objectives } of validated)
+      expect((objectives!['a'] + objectives!['b']) / 2).toBeCloseTo(objective!, 9);
   });
 
   it('stops when validation has not improved for long enough', async () => {

@@ -12,7 +12,7 @@ import {
   trainGraph,
   updateGraph,
 } from '@emotune/models';
-import { type Batch, batchRows, epochBatches, feedsOf, type Row } from './batches.js';
+import { type Batch, batchRows, epochBatches, feedsOf, planShapes, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { Diverged, Interrupted } from './failures.js';
 import { rateAt } from './schedule.js';
@@ -33,6 +33,8 @@ export interface Measurement {
   readonly gradientNorm: number;
   /** Mean over validation rows of the negative log-likelihood of the whole answer, nats. */
   readonly objective?: number;
+  /** The same over the rows of each task, where there is an objective. */
+  readonly objectives?: Readonly<Record<string, number>>;
 }
 
 export type Directive = 'continue' | 'checkpoint' | 'stop';
@@ -44,6 +46,8 @@ export interface TrainHooks {
   readonly onNotice?: (text: string) => void;
   /** A folder for checkpoints; without it the run cannot resume. */
   readonly checkpoints?: string;
+  /** Called with the folder of every checkpoint that was written, before the next step. */
+  readonly onCheckpoint?: (folder: string) => Promise<void>;
   /** When it aborts, a checkpoint is written and the run ends with `Interrupted`. */
   readonly signal?: AbortSignal;
 }
@@ -59,6 +63,9 @@ export interface TrainResult {
   /** Why it ended before its tokens were used up. */
   readonly stopped: 'patience' | 'directive' | null;
 }
+
+/** Times the loss of a uniform guess: no model that can still learn is so wrong. */
+const hopelessLoss = 10;
 
 class Run {
   private readonly sessions = new Map<string, Session>();
@@ -128,6 +135,8 @@ class Run {
     });
     const value = loss.data[0] as number;
     if (!Number.isFinite(value)) throw new Diverged(step, 'loss');
+    if (value > hopelessLoss * Math.log(this.model.config.vocabSize))
+      throw new Diverged(step, 'loss', `${value.toPrecision(3)} nats a token`);
     const { beta1, beta2 } = this.spec.optimizer;
     const scalars = {
       rate: float32([], [rate]),
@@ -152,10 +161,11 @@ class Run {
     return 'the norm of the gradient';
   }
 
-  /** Mean over rows of the answer's negative log-likelihood, nats. */
-  async validate(batches: readonly Batch[]): Promise<number> {
-    let total = 0;
-    let rows = 0;
+  /** Mean over rows of the answer's negative log-likelihood, nats: over all, and over those of each task. */
+  async validate(
+    batches: readonly Batch[],
+  ): Promise<{ objective: number; objectives: Record<string, number> }> {
+    const totals = new Map<string, { nll: number; rows: number }>();
     for (const batch of batches) {
       const { feeds, rowOfAnswer } = feedsOf(batch);
       const { answer_weight: _, ...asked } = feeds;
@@ -165,10 +175,19 @@ class Run {
         from: this.slots(session, asked),
         fetch: ['nll'],
       });
-      for (let n = 0; n < rowOfAnswer.length; n++) total += nll.data[n] as number;
-      rows += batch.rows.length;
+      for (const { task } of batch.rows) {
+        const total = totals.get(task) ?? { nll: 0, rows: 0 };
+        totals.set(task, { ...total, rows: total.rows + 1 });
+      }
+      rowOfAnswer.forEach((row, n) => {
+        totals.get(batch.rows[row].task)!.nll += nll.data[n] as number;
+      });
     }
-    return total / rows;
+    const all = [...totals.values()];
+    return {
+      objective: all.reduce((n, { nll }) => n + nll, 0) / all.reduce((n, { rows }) => n + rows, 0),
+      objectives: Object.fromEntries([...totals].map(([task, { nll, rows }]) => [task, nll / rows])),
+    };
   }
 
   private state(): string[] {
@@ -249,11 +268,12 @@ export async function train(
   const saved = [...(found?.tensors ?? [])].filter(([name]) => name.startsWith(bestPrefix));
   let bestWeights =
     saved.length > 0 ? new Map(saved.map(([name, t]) => [name.slice(bestPrefix.length), t])) : undefined;
+  const totalTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
+  const shapes = planShapes([...rows.train, ...rows.validation], spec.batchTokens, totalTokens);
   const validation = batchRows(
     [...rows.validation].sort((p, q) => p.tokens.length - q.tokens.length),
-    spec.batchTokens,
+    shapes,
   );
-  const totalTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
   const executor = Executor.create({ threads: spec.threads });
   const run = new Run(executor, model, spec);
   let trained = 0;
@@ -266,10 +286,12 @@ export async function train(
     if (!hooks.checkpoints) return;
     const tensors = await run.everything();
     for (const [name, t] of bestWeights ?? []) tensors.set(`${bestPrefix}${name}`, t);
-    await saveCheckpoint(hooks.checkpoints, state, tensors);
+    const folder = await saveCheckpoint(hooks.checkpoints, state, tensors);
+    await hooks.onCheckpoint?.(folder);
   };
-  const evaluate = async (): Promise<number> => {
-    const objective = await run.validate(validation);
+  const evaluate = async () => {
+    const measured = await run.validate(validation);
+    const { objective } = measured;
     state.sinceValidation = 0;
     if (state.best === null || objective < state.best.objective) {
       state.best = { objective, tokens: state.tokens, step: state.step };
@@ -278,14 +300,14 @@ export async function train(
     } else {
       state.misses++;
     }
-    return objective;
+    return measured;
   };
 
   try {
     await run.begin(found?.tensors);
     const { cursor } = state;
     stages: while (cursor.stage < spec.stages.length) {
-      const batches = epochBatches(rows.train, spec, cursor.stage, cursor.epoch);
+      const batches = epochBatches(rows.train, spec, shapes, cursor.stage, cursor.epoch);
       while (cursor.index < batches.length && cursor.stageTokens < spec.stages[cursor.stage].tokens) {
         if (hooks.signal?.aborted) {
           await checkpoint();
@@ -307,7 +329,7 @@ export async function train(
         const due =
           stageEnds ||
           (spec.validation.everyTokens > 0 && state.sinceValidation >= spec.validation.everyTokens);
-        const objective = validation.length > 0 && due ? await evaluate() : undefined;
+        const measured = validation.length > 0 && due ? await evaluate() : {};
         const directive = await hooks.onMeasurement?.({
           step: state.step,
           tokens: state.tokens,
@@ -317,7 +339,7 @@ export async function train(
           trainLoss: loss,
           learningRate,
           gradientNorm: norm,
-          ...(objective === undefined ? {} : { objective }),
+          ...measured,
         });
         if (directive === 'stop') stopped = 'directive';
         if (spec.validation.patience > 0 && state.misses >= spec.validation.patience) stopped = 'patience';
