@@ -1,0 +1,144 @@
+/**
+ * Asks a model by likelihood: every answer that a question allows is scored, so no answer can fall off its scale or
+ * labels, and the spread comes with it. Numbers are expected values over a digit trie (Lukasik et al. 2024, RAFT).
+ */
+import { join } from 'node:path';
+import {
+  answerTokens,
+  type Candidate,
+  candidatesOf,
+  endOfSequence,
+  type Meaning,
+  type Question,
+  questionTokens,
+  renderAnswer,
+} from '@emotune/affect';
+import { InvalidArgument } from '@emotune/base';
+import { loadAdapter, loadModel, mergeAdapter, Scorer } from '@emotune/models';
+import { Tokenizer } from '@emotune/text';
+import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
+
+export interface Answer extends Meaning {
+  /** Regression: bounds of the central 80 % interval on 0..1. */
+  readonly low: number | null;
+  readonly high: number | null;
+  /** What the model holds of each allowed answer; adds up to 1. */
+  readonly distribution: Distribution;
+  /** Classification: probability that a label is part of the answer, in alphabetical order. */
+  readonly marginals: readonly { readonly label: string; readonly probability: number }[];
+  /** Log-likelihood in nats of the gold answer and the end of sequence, where a gold was given. */
+  readonly goldLogProb?: number;
+}
+
+export interface AnswererOptions {
+  /** A checkpoint: config.json, weights, tokenizer.json. */
+  readonly folder: string;
+  /** A PEFT adapter for it. */
+  readonly adapter?: string;
+  /** At least 1. */
+  readonly threads?: number;
+  /** Longest prompt in tokens; longer texts lose their end. 512, or what the model can take. */
+  readonly maxTokens?: number;
+}
+
+/** The answers of one kind of question, tokenised. */
+interface Choices {
+  readonly candidates: readonly Candidate[];
+  readonly tokens: readonly Int32Array[];
+}
+
+/** Kinds of question whose choices are kept. */
+const keptChoices = 256;
+
+function begins(beginning: Int32Array, whole: Int32Array): boolean {
+  return beginning.length < whole.length && beginning.every((token, i) => token === whole[i]);
+}
+
+/** A loaded model. Holds a thread and memory; close it. */
+export class Answerer {
+  private readonly choices = new Map<string, Choices>();
+
+  private constructor(
+    readonly tokenizer: Tokenizer,
+    private readonly scorer: Scorer,
+    private readonly maxTokens: number,
+    private readonly maxPositions: number,
+  ) {}
+
+  /**
+   * @throws NotFound when a file is missing; InvalidArgument when the checkpoint, adapter or tokenizer is malformed or they
+   *   do not fit each other.
+   */
+  static async open({ folder, adapter, threads = 1, maxTokens = 512 }: AnswererOptions): Promise<Answerer> {
+    const tokenizer = await Tokenizer.load(join(folder, 'tokenizer.json'));
+    endOfSequence(tokenizer);
+    const base = await loadModel(folder);
+    if (tokenizer.vocabSize > base.config.vocabSize) {
+      throw InvalidArgument.at(
+        'tokenizer.json',
+        `expected ids below the model's vocabulary of ${base.config.vocabSize}, got ${tokenizer.vocabSize - 1}`,
+      );
+    }
+    const model = adapter === undefined ? base : mergeAdapter(base, await loadAdapter(adapter, base.config));
+    const maxPositions = base.config.family === 'bloom' ? Number.POSITIVE_INFINITY : base.config.maxPositions;
+    return new Answerer(tokenizer, await Scorer.create(model, { threads }), maxTokens, maxPositions);
+  }
+
+  private choicesOf(q: Question): Choices {
+    const key = JSON.stringify([q.scale, q.decimals, q.labelSet, q.multiLabel]);
+    const known = this.choices.get(key);
+    if (known) return known;
+    const candidates = candidatesOf(q);
+    const ended = candidates.map(({ answer }) => answerTokens(this.tokenizer, answer));
+    const open = ended.map((tokens) => tokens.subarray(0, -1));
+    // The end of sequence tells answers apart only where one begins another; elsewhere asking for it costs a row each.
+    const alike = open.some((tokens) => open.some((other) => begins(tokens, other)));
+    const choices = { candidates, tokens: alike ? ended : open };
+    if (this.choices.size >= keptChoices) this.choices.clear();
+    this.choices.set(key, choices);
+    return choices;
+  }
+
+  /**
+   * Answers in the order of the questions. `golds` holds the known answer of each question.
+   * @throws InvalidArgument when a question leaves no room for its text, or a gold is not on its scale or labels.
+   */
+  async ask(questions: readonly Question[], golds?: readonly Meaning[]): Promise<Answer[]> {
+    const asked = questions.map((q, i) => {
+      const { candidates, tokens } = this.choicesOf(q);
+      const gold = golds && answerTokens(this.tokenizer, renderAnswer(q, golds[i]));
+      const all = gold ? [...tokens, gold] : tokens;
+      const depth = all.reduce((top, { length }) => Math.max(top, length), 0);
+      const room = Math.min(this.maxTokens, this.maxPositions - depth);
+      return { candidates, prompt: questionTokens(this.tokenizer, q, room).tokens, tokens: all };
+    });
+    const scores = await this.scorer.score(
+      asked.map(({ prompt, tokens }) => ({ prompt, candidates: tokens })),
+    );
+    return asked.map(({ candidates }, i) => {
+      const probabilities = softmax(scores[i].subarray(0, candidates.length));
+      const distribution = candidates.map((candidate, n) => ({
+        ...candidate,
+        probability: probabilities[n],
+      }));
+      const goldLogProb = golds ? { goldLogProb: scores[i][candidates.length] } : {};
+      return { ...answerOf(questions[i], distribution), ...goldLogProb };
+    });
+  }
+
+  /** Ends the thread; questions under way are refused. */
+  async close(): Promise<void> {
+    await this.scorer.close();
+  }
+}
+
+function answerOf(q: Question, distribution: Distribution): Answer {
+  if (q.scale !== null) {
+    const [low, high] = intervalOf(distribution, 0.8);
+    return { value: meanOf(distribution), low, high, labels: [], distribution, marginals: [] };
+  }
+  const marginals = marginalsOf(distribution);
+  const held = q.multiLabel ? marginals.filter(({ probability }) => probability >= 0.5) : [];
+  const labels = held.length > 0 ? held.map(({ label }) => label) : likeliest(distribution).labels;
+  return { value: null, low: null, high: null, labels, distribution, marginals };
+}
