@@ -87,7 +87,7 @@ export function calibrationPlot(
   labels: { readonly x: string; readonly y: string },
 ): Markup {
   const unit = { min: 0, max: 1 };
-  const box = frame(280, 250, unit, unit, labels);
+  const box = frame(260, 240, unit, unit, labels);
   const most = bins.reduce((top, bin) => Math.max(top, bin.n), 1);
   const points = bins.map((bin) => ({ x: bin.predicted, y: bin.observed }));
   return svg(box, `Calibration: ${labels.x} against ${labels.y}`, [

@@ -1,1 +1,2 @@
-export {};
+export { type EvaluationContext, evaluationMigrations } from './evaluations.js';
+export { evaluationModule } from './module.js';

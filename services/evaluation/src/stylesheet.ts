@@ -14,7 +14,7 @@ export const stylesheet = `
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 64rem; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 0 0 .6rem; }
@@ -41,10 +41,12 @@ table.trials td:nth-child(n+3):nth-child(-n+5), table.trials th:nth-child(n+3):n
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .5rem 1.5rem; margin: 0; }
 dt { color: var(--faint); font-size: .82rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-.beside { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start; }
+.beside { display: flex; flex-wrap: wrap; gap: 1rem 1.6rem; align-items: flex-start; }
 figure { margin: 0; }
 figcaption, caption { color: var(--faint); font-size: .82rem; text-align: left; }
 caption { padding-bottom: .3rem; }
+.beside + .wide { margin-top: 1rem; }
+.trials tbody th { white-space: nowrap; }
 table.confusion { margin-top: 1.2rem; }
 .confusion th, .confusion td { border: 0; padding: .3rem .6rem; text-align: right; }
 .confusion thead th { text-align: center; }

@@ -1,0 +1,148 @@
+import { ConstantBaseline } from '@emotune/affect';
+import type { Prediction } from '@emotune/records';
+import { describe, expect, it } from 'vitest';
+import { type AnalysisOptions, analyseTask, compare, isValid } from './analysis.js';
+
+const blank: Prediction = {
+  id: 'a',
+  task: 'emotion-classification',
+  source: 's',
+  language: 'en',
+  text: 'a text',
+  emotion: null,
+  labelSet: ['anger', 'fear', 'joy'],
+  multiLabel: false,
+  scaleLow: null,
+  scaleHigh: null,
+  decimals: 0,
+  goldValue: null,
+  goldLabels: ['joy'],
+  spread: null,
+  value: null,
+  low: null,
+  high: null,
+  labels: ['joy'],
+  confidence: 0.9,
+  nll: 0.5,
+};
+const rated: Prediction = {
+  ...blank,
+  task: 'sentiment-regression',
+  labelSet: [],
+  goldLabels: [],
+  labels: [],
+  confidence: null,
+  scaleLow: -4,
+  scaleHigh: 4,
+  decimals: 1,
+  goldValue: 0.5,
+  value: 0.5,
+};
+
+function options(rows: readonly Prediction[]): AnalysisOptions {
+  const constant = new ConstantBaseline();
+  for (const row of rows) constant.add({ ...row, value: row.goldValue, labels: row.goldLabels });
+  return { constant, lexicon: () => ({ vader: 0.5, covered: true }), seed: 1 };
+}
+
+describe('valid', () => {
+  it.each([
+    ['a number on the scale', rated, true],
+    ['a number below it', { ...rated, value: -0.01 }, false],
+    ['a number above it', { ...rated, value: 1.01 }, false],
+    ['no number', { ...rated, value: null }, false],
+    ['a label of the set', blank, true],
+    ['a label of another set', { ...blank, labels: ['trust'] }, false],
+    ['two labels where one is asked', { ...blank, labels: ['fear', 'joy'] }, false],
+    ['two labels where several are asked', { ...blank, labels: ['fear', 'joy'], multiLabel: true }, true],
+    ['no label', { ...blank, labels: [], multiLabel: true }, false],
+  ] as const)('%s: %#', (_, prediction, want) => {
+    expect(isValid(prediction)).toBe(want);
+  });
+
+  it('is the share of the answers, and what is not valid still counts as wrong', () => {
+    const rows = [rated, { ...rated, goldValue: 1, value: null }];
+    const { result } = analyseTask('sentiment-regression', rows, options(rows));
+    expect(result.valid).toBe(0.5);
+    expect(result.metrics['mae']).toBeCloseTo(0.25);
+  });
+});
+
+describe('analyseTask', () => {
+  it('takes label sets of several sources together, and shows each as a slice', () => {
+    const rows = [
+      { ...blank, id: '1' },
+      { ...blank, id: '2', goldLabels: ['fear'] },
+      {
+        ...blank,
+        id: '3',
+        source: 't',
+        labelSet: ['joy', 'trust'],
+        goldLabels: ['trust'],
+        labels: ['trust'],
+      },
+    ];
+    const { result, slices, hardest } = analyseTask('emotion-classification', rows, options(rows));
+    expect(result.confusion?.labels).toEqual(['fear', 'joy', 'trust']);
+    expect(result.metrics['accuracy']).toBeCloseTo(2 / 3);
+    // F1 of fear 0, joy 2/3, trust 1.
+    expect(result.metrics['macroF1']).toBeCloseTo(5 / 9);
+    // The majority of {anger, fear, joy} is fear, the first of two that are as frequent; of {joy, trust} it is trust.
+    expect(result.constant['accuracy']).toBeCloseTo(2 / 3);
+    expect(slices.map((s) => [s.slice, s.n, s.metrics['accuracy']])).toEqual(
+      expect.arrayContaining([
+        ['source s', 2, 0.5],
+        ['source t', 1, 1],
+      ]),
+    );
+    expect(hardest).toEqual([
+      {
+        task: 'TASK_EMOTION_CLASSIFICATION',
+        id: '2',
+        text: 'a text',
+        gold: 'fear',
+        answer: 'joy',
+        error: 1,
+      },
+    ]);
+  });
+
+  it('tells a model that beats the constant from one that does not', () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({ ...rated, id: `${i}`, goldValue: (i % 10) / 9 }));
+    const p = (answer: (gold: number) => number) =>
+      analyseTask(
+        'sentiment-regression',
+        rows.map((row) => ({ ...row, value: answer(row.goldValue) })),
+        options(rows),
+      ).result.pConstant!;
+    expect(p((gold) => 0.9 * gold)).toBeLessThan(0.01);
+    expect(p((gold) => 1 - gold)).toBeGreaterThan(0.99);
+  });
+
+  it('shows golds and answers on the declared scale', () => {
+    const rows = [
+      { ...rated, task: 'emotion-regression' as const, emotion: 'joy', goldValue: 0.25, value: 1 },
+    ];
+    const [example] = analyseTask('emotion-regression', rows, options(rows)).hardest;
+    expect(example).toMatchObject({ gold: 'joy -2.0', answer: 'joy 4.0', error: 0.75 });
+  });
+
+  it('leaves baselines out where no train row asked the like', () => {
+    const { result } = analyseTask('emotion-classification', [blank], options([rated]));
+    expect([result.constant, result.vader, result.pConstant]).toEqual([{}, {}, undefined]);
+  });
+});
+
+describe('compare', () => {
+  it('pairs examples by id within a task and is the same the other way round', () => {
+    const first = Array.from({ length: 40 }, (_, i) => ({ ...rated, id: `${i}`, value: 0.5 + (i % 5) / 50 }));
+    const second = first.map((p) => ({ ...p, value: 0.9 })).reverse();
+    const [there] = compare(first, [...second, { ...blank, id: '0' }], 1);
+    const [back] = compare(second, first, 1);
+    expect(there).toMatchObject({ task: 'TASK_SENTIMENT_REGRESSION', metric: 'rmse', n: 40 });
+    expect(there.first).toBeLessThan(there.second);
+    expect([there.first, there.second]).toEqual([back.second, back.first].map((v) => expect.closeTo(v, 12)));
+    expect(there.pValue).toBeLessThan(0.01);
+    expect(compare(first, [blank], 1)).toEqual([]);
+  });
+});

@@ -1,0 +1,69 @@
+/** Asks a model about examples and notes its answers beside the golds. */
+import { type Example, questionOf } from '@emotune/affect';
+import type { Answer, Answerer } from '@emotune/answering';
+import type { Prediction } from '@emotune/records';
+
+/** Examples asked between two reports of progress. */
+const chunk = 64;
+
+/** Probability that the model held its whole answer to be right; of a set that was not scored, that of its weakest label. */
+function confidenceOf({ labels, distribution, marginals }: Answer): number | null {
+  if (labels.length === 0) return null;
+  const whole = distribution.find(
+    (candidate) =>
+      candidate.labels.length === labels.length && candidate.labels.every((label) => labels.includes(label)),
+  );
+  if (whole) return whole.probability;
+  return marginals
+    .filter(({ label }) => labels.includes(label))
+    .reduce((least, { probability }) => Math.min(least, probability), 1);
+}
+
+/**
+ * The model's answers in the order of the examples.
+ * @param onProgress Called with the number of examples answered so far.
+ */
+export async function predict(
+  answerer: Answerer,
+  examples: readonly Example[],
+  options: {
+    readonly cues: boolean;
+    readonly signal: AbortSignal;
+    readonly onProgress: (done: number) => void;
+  },
+): Promise<Prediction[]> {
+  const predictions: Prediction[] = [];
+  for (let from = 0; from < examples.length; from += chunk) {
+    options.signal.throwIfAborted();
+    const asked = examples.slice(from, from + chunk);
+    const questions = asked.map((example) => questionOf(example, { cues: options.cues, paraphrase: 0 }));
+    const answers = await answerer.ask(questions, asked);
+    asked.forEach((example, i) => {
+      const answer = answers[i];
+      predictions.push({
+        id: example.id,
+        task: example.task,
+        source: example.source,
+        language: example.language,
+        text: example.text,
+        emotion: example.emotion,
+        labelSet: example.labelSet,
+        multiLabel: example.multiLabel,
+        scaleLow: questions[i].scale?.low ?? null,
+        scaleHigh: questions[i].scale?.high ?? null,
+        decimals: questions[i].decimals,
+        goldValue: example.value,
+        goldLabels: example.labels,
+        spread: example.spread,
+        value: answer.value,
+        low: answer.low,
+        high: answer.high,
+        labels: answer.labels,
+        confidence: confidenceOf(answer),
+        nll: answer.goldLogProb === undefined ? null : -answer.goldLogProb,
+      });
+    });
+    options.onProgress(predictions.length);
+  }
+  return predictions;
+}

@@ -1,0 +1,474 @@
+/** Evaluations as rows: accepted, worked on in the background, ready or failed for good. */
+import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { explain, tasks } from '@emotune/affect';
+import { Answerer } from '@emotune/answering';
+import {
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  ResourceExhausted,
+  show,
+  Unavailable,
+} from '@emotune/base';
+import type { Sql } from '@emotune/database';
+import { consume, emit, eventTables, topics } from '@emotune/events';
+import { common, type evaluation, type featurization, tuning } from '@emotune/proto';
+import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
+import { once, paged, pageOf, requestTable, type ServiceContext, timestamp, Worker } from '@emotune/service';
+import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { analyseTask, compare } from './analysis.js';
+import { predict } from './asking.js';
+import { renderReport } from './report.js';
+import { resultsJson } from './results-file.js';
+import { findSource, limited, type Target, targetOf } from './targets.js';
+
+export const evaluationMigrations: readonly string[] = [
+  eventTables,
+  requestTable,
+  `create table evaluations (
+    id text primary key,
+    number bigint not null generated always as identity,
+    model text not null,
+    version text not null,
+    trained boolean not null default false,
+    target jsonb,
+    per_task int not null default 0,
+    dataset text not null default '',
+    state text not null,
+    failure text not null default '',
+    progress jsonb,
+    result jsonb,
+    created_at timestamptz not null default now(),
+    ended_at timestamptz
+  );
+  create unique index on evaluations (model, version) where trained;
+  create index on evaluations (state)`,
+];
+
+export interface EvaluationContext extends ServiceContext {
+  /** Threads of the model that is asked, at least 1. */
+  readonly threads: number;
+}
+
+type Result = Pick<evaluation.Evaluation, 'tasks' | 'slices' | 'hardest' | 'examplesPerSecond'>;
+
+interface Row {
+  readonly id: string;
+  readonly number: number;
+  readonly model: string;
+  readonly version: string;
+  /** Null until the model's own feature set was looked up. */
+  readonly target: Target | null;
+  readonly per_task: number;
+  readonly dataset: string;
+  readonly state: common.BuildState;
+  readonly failure: string;
+  readonly progress: common.Progress | null;
+  readonly result: Result | null;
+  readonly created_at: Date;
+  readonly ended_at: Date | null;
+}
+
+const { BuildState } = common;
+/** Where nothing wakes the worker, it looks for work this often. */
+const lookMs = 2_000;
+/** A watcher looks for news this often. */
+const watchMs = 200;
+/** Progress is stored at most this often. */
+const progressMs = 500;
+const trialsPage = 200;
+const seed = 0;
+
+function prefixOf(id: string): string {
+  return `evaluations/${id}`;
+}
+
+function messageOf(row: Row): evaluation.Evaluation {
+  const result = row.result ?? { tasks: [], slices: [], hardest: [], examplesPerSecond: 0 };
+  return {
+    id: row.id,
+    model: `${row.model}@${row.version}`,
+    dataset: row.dataset,
+    state: row.state,
+    failure: row.failure,
+    progress: row.progress ?? undefined,
+    ...result,
+    prefix: row.state === BuildState.BUILD_STATE_READY ? prefixOf(row.id) : '',
+    createTime: timestamp(row.created_at),
+    endTime: timestamp(row.ended_at),
+  };
+}
+
+function ended({ state }: Row): boolean {
+  return state === BuildState.BUILD_STATE_READY || state === BuildState.BUILD_STATE_FAILED;
+}
+
+/** A failure that the same evaluation would meet again, in words for the user. */
+function lasting(error: unknown): string {
+  const known = [InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted];
+  if (known.some((type) => error instanceof type)) return (error as Error).message;
+  return `internal error: ${(error as Error).message}`;
+}
+
+export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly worker: Worker;
+  private leave: (() => Promise<void>) | undefined;
+
+  constructor(private readonly context: EvaluationContext) {
+    const { clock, log } = context;
+    const options = { name: 'evaluation worker', clock, log, everyMs: lookMs };
+    this.worker = new Worker((signal) => this.workNext(signal), options);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { database, bus } = this.context;
+    this.leave = await consume({
+      database,
+      bus,
+      group: 'evaluation',
+      topic: topics.modelTrained,
+      handle: async (sql, { name, version }) => {
+        await sql.query(
+          'insert into evaluations (id, model, version, trained, state) values ($1, $2, $3, true, $4) on conflict do nothing',
+          [this.newId(name), name, version, BuildState.BUILD_STATE_PENDING],
+        );
+        this.worker.wake();
+      },
+    });
+    this.worker.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.leave?.();
+    await this.worker.close();
+  }
+
+  private newId(model: string): string {
+    return `${model}-${randomUUID().slice(0, 8)}`;
+  }
+
+  private async find(id: string, sql: Sql = this.context.database): Promise<Row> {
+    const [row] = await sql.query<Row>('select * from evaluations where id = $1', [id]);
+    if (!row)
+      throw new NotFound(
+        `expected an evaluation, got ${show(id)}; "emotune evaluate" makes one and prints its id`,
+      );
+    return row;
+  }
+
+  private model(name: string, signal?: AbortSignal): Promise<tuning.Model> {
+    return this.context.channel
+      .client<tuning.ModelServiceClient>('ModelService')
+      .call('getModel', { name }, signal ? { signal } : {});
+  }
+
+  /**
+   * @throws InvalidArgument (of a file: every bad row); NotFound when the model or the data are not there;
+   *   FailedPrecondition while the data are being built.
+   */
+  async evaluate(request: evaluation.EvaluateRequest): Promise<evaluation.Evaluation> {
+    const { requestId, ...body } = request;
+    if (request.model === '') throw InvalidArgument.at('model', 'expected the name of a model, got nothing');
+    if (request.limit < 0)
+      throw InvalidArgument.at('limit', `expected 0 or more examples, got ${request.limit}`);
+    const target = targetOf(request);
+    const model = await this.model(request.model);
+    // Found here, so that what is wrong with the data is the answer and not a failed evaluation.
+    const { dataset } = await findSource(target, model.tokenizer, this.context);
+    const created = await this.context.database.transaction(async (sql) => {
+      const id = await once(sql, { method: 'Evaluate', id: requestId, body }, async () => {
+        const fresh = this.newId(model.name);
+        await sql.query(
+          'insert into evaluations (id, model, version, target, per_task, dataset, state) values ($1, $2, $3, $4, $5, $6, $7)',
+          [
+            fresh,
+            model.name,
+            model.version,
+            JSON.stringify(target),
+            request.limit,
+            dataset,
+            BuildState.BUILD_STATE_PENDING,
+          ],
+        );
+        return fresh;
+      });
+      return messageOf(await this.find(id, sql));
+    });
+    this.worker.wake();
+    return created;
+  }
+
+  /** @throws NotFound */
+  async get(id: string): Promise<evaluation.Evaluation> {
+    return messageOf(await this.find(id));
+  }
+
+  /** Newest first. */
+  async list(request: evaluation.ListEvaluationsRequest): Promise<evaluation.ListEvaluationsResponse> {
+    const { limit, after } = pageOf(request);
+    if (!/^\d*$/.test(after))
+      throw InvalidArgument.at('pageToken', 'expected the nextPageToken of an earlier answer');
+    const [name, version] = request.model.split('@');
+    const rows = await this.context.database.query<Row>(
+      `select * from evaluations
+       where ($1 = '' or model = $1) and ($2 = '' or version = $2) and ($3 = '' or number < $3::bigint)
+       order by number desc limit $4`,
+      [name, version ?? '', after, limit + 1],
+    );
+    const { shown, nextPageToken } = paged(rows, limit, (row) => String(row.number));
+    return { evaluations: shown.map(messageOf), nextPageToken };
+  }
+
+  /** The evaluation now and at each change, until it has ended. @throws NotFound */
+  async *watch(id: string, signal: AbortSignal): AsyncGenerator<evaluation.Evaluation> {
+    for (let last = ''; ; ) {
+      const row = await this.find(id);
+      const message = messageOf(row);
+      const text = JSON.stringify(message);
+      if (text !== last) yield message;
+      last = text;
+      if (ended(row)) return;
+      await this.context.clock.sleep(watchMs, signal);
+    }
+  }
+
+  private async predictions(id: string, field: string): Promise<Prediction[]> {
+    const row = await this.find(id);
+    if (row.state !== BuildState.BUILD_STATE_READY) {
+      const why = row.failure === '' ? 'it is not done yet' : `it failed: ${row.failure}`;
+      throw new FailedPrecondition(`${field}: evaluation ${id} cannot be compared: ${why}`);
+    }
+    return decodePredictions(await this.context.objects.get(`${prefixOf(id)}/predictions.arrow`));
+  }
+
+  /** @throws NotFound; FailedPrecondition unless both are done; InvalidArgument when they share no example. */
+  async compare(request: evaluation.CompareEvaluationsRequest): Promise<evaluation.Comparison> {
+    const first = await this.predictions(request.first, 'first');
+    const second = await this.predictions(request.second, 'second');
+    const compared = compare(first, second, seed);
+    if (compared.length === 0)
+      throw InvalidArgument.at(
+        'second',
+        `expected an evaluation of the same examples as ${request.first}, got none in common`,
+      );
+    return { tasks: compared };
+  }
+
+  /** Works on the oldest evaluation that waits, or again on one that a restart interrupted. */
+  private async workNext(signal: AbortSignal): Promise<boolean> {
+    const { database, outbox, log } = this.context;
+    const [row] = await database.query<Row>(
+      'update evaluations set state = $1 where id = (select id from evaluations where state in ($1, $2) order by number limit 1) returning *',
+      [BuildState.BUILD_STATE_BUILDING, BuildState.BUILD_STATE_PENDING],
+    );
+    if (!row) return false;
+    try {
+      await this.work(row, signal);
+    } catch (error) {
+      // Shutting down, or a peer is not up yet: it is found as BUILDING later.
+      if (signal.aborted) return false;
+      if (error instanceof Unavailable) throw error;
+      log.warn('an evaluation failed', { evaluation: row.id, error });
+      await this.end(row, { state: BuildState.BUILD_STATE_FAILED, failure: lasting(error) });
+    }
+    outbox.wake();
+    return true;
+  }
+
+  /** The row's last change and the event that tells of it. */
+  private async end(
+    { id, model, version }: Row,
+    outcome: { readonly state: common.BuildState; readonly failure?: string; readonly result?: Result },
+  ): Promise<void> {
+    const failure = outcome.failure ?? '';
+    await this.context.database.transaction(async (sql) => {
+      await sql.query(
+        'update evaluations set state = $2, failure = $3, result = $4, progress = null, ended_at = now() where id = $1',
+        [id, outcome.state, failure, outcome.result ? JSON.stringify(outcome.result) : null],
+      );
+      const prefix = failure === '' ? prefixOf(id) : '';
+      await emit(sql, topics.evaluationCompleted, model, { id, model, version, prefix, failure });
+    });
+  }
+
+  /** Stores progress as it comes, but not more often than a reader would notice. */
+  private progress(id: string): (progress: common.Progress) => Promise<void> {
+    const { database, clock } = this.context;
+    let phase = '';
+    let at = Number.NEGATIVE_INFINITY;
+    let stored = Promise.resolve();
+    return (progress) => {
+      if (progress.phase !== phase || clock.now() - at >= progressMs) {
+        phase = progress.phase;
+        at = clock.now();
+        stored = stored.then(async () => {
+          await database.query('update evaluations set progress = $2 where id = $1', [
+            id,
+            JSON.stringify(progress),
+          ]);
+        });
+      }
+      return stored;
+    };
+  }
+
+  private async work(row: Row, signal: AbortSignal): Promise<void> {
+    const { database, objects, clock } = this.context;
+    const report = this.progress(row.id);
+    await report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
+    const model = await this.model(`${row.model}@${row.version}`, signal);
+    const target = row.target ?? ownTarget(model);
+    const source = await findSource(target, model.tokenizer, this.context);
+    await database.query('update evaluations set target = $2, dataset = $3 where id = $1', [
+      row.id,
+      JSON.stringify(target),
+      source.dataset,
+    ]);
+    const material = await source.read();
+    const examples = limited(material.examples, row.per_task);
+    const split = target.kind === 'file' ? '' : target.split;
+    if (examples.length === 0)
+      throw new FailedPrecondition(`${source.dataset} has no ${split} rows; add some or ask another split`);
+
+    const started = clock.now();
+    const predictions = await this.ask(model, examples, signal, report);
+    const seconds = (clock.now() - started) / 1000;
+
+    const analyses = [];
+    for (const task of tasks.filter((t) => predictions.some((p) => p.task === t))) {
+      signal.throwIfAborted();
+      await report({ phase: `measuring ${task}`, done: 0, total: 0, unit: 'rows' });
+      await setImmediate();
+      analyses.push(
+        analyseTask(
+          task,
+          predictions.filter((p) => p.task === task),
+          {
+            constant: material.constant,
+            lexicon: (text) => {
+              const { cues, vader } = explain(text);
+              return { vader, covered: cues.length > 0 };
+            },
+            seed,
+          },
+        ),
+      );
+    }
+    const result: Result = {
+      tasks: analyses.map((a) => a.result),
+      slices: analyses.flatMap((a) => a.slices),
+      hardest: analyses.flatMap((a) => a.hardest),
+      examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
+    };
+
+    await report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
+    const done = messageOf({
+      ...row,
+      dataset: source.dataset,
+      state: BuildState.BUILD_STATE_READY,
+      progress: null,
+      result,
+    });
+    const page = renderReport({
+      evaluation: done,
+      model,
+      datasetVersion: source.version,
+      split,
+      base: await this.baseEvaluation(model, target, row.per_task),
+      trials: await this.trials(model.lineage?.experiment ?? '', signal),
+    });
+    const prefix = prefixOf(row.id);
+    await objects.put(`${prefix}/predictions.arrow`, encodePredictions(predictions));
+    await objects.put(`${prefix}/results.json`, resultsJson(done, { datasetVersion: source.version, split }));
+    await objects.put(`${prefix}/report.html`, page);
+    await this.end(row, { state: BuildState.BUILD_STATE_READY, result });
+  }
+
+  private async ask(
+    model: tuning.Model,
+    examples: Parameters<typeof predict>[1],
+    signal: AbortSignal,
+    report: (progress: common.Progress) => Promise<void>,
+  ): Promise<Prediction[]> {
+    const { objects, threads } = this.context;
+    const cues = await this.wereCuesGiven(model, signal);
+    const folder = await objects.folder(model.prefix);
+    const answerer = await Answerer.open(
+      model.basePrefix === ''
+        ? { folder, threads }
+        : { folder: await objects.folder(model.basePrefix), adapter: folder, threads },
+    );
+    let reported = Promise.resolve();
+    try {
+      return await predict(answerer, examples, {
+        cues,
+        signal,
+        onProgress: (done) => {
+          reported = report({ phase: 'answering', done, total: examples.length, unit: 'rows' });
+          // A failure is met where the last report is awaited.
+          reported.catch(() => {});
+        },
+      });
+    } finally {
+      await answerer.close();
+      await reported;
+    }
+  }
+
+  /** Whether the model learnt with lexicon cues in its prompts; a base model is asked with them. */
+  private async wereCuesGiven({ lineage }: tuning.Model, signal: AbortSignal): Promise<boolean> {
+    if (!lineage || lineage.features === '') return true;
+    const set = await this.context.channel
+      .client<featurization.FeatureServiceClient>('FeatureService')
+      .call('getFeatureSet', { name: lineage.features }, { signal })
+      .catch((error) => {
+        if (error instanceof NotFound) return undefined;
+        throw error;
+      });
+    return !(set?.spec?.withoutCues ?? false);
+  }
+
+  /** The newest evaluation of the model's untuned base on the same rows. */
+  private async baseEvaluation(
+    { lineage }: tuning.Model,
+    target: Target,
+    perTask: number,
+  ): Promise<evaluation.Evaluation | undefined> {
+    if (!lineage || lineage.baseModel === '') return undefined;
+    const [row] = await this.context.database.query<Row>(
+      `select * from evaluations where model = $1 and ($2 = '' or version = $2) and target = $3::jsonb and per_task = $4 and state = $5
+       order by number desc limit 1`,
+      [lineage.baseModel, lineage.baseVersion, JSON.stringify(target), perTask, BuildState.BUILD_STATE_READY],
+    );
+    return row && messageOf(row);
+  }
+
+  /** Every trial of the experiment with its measurements; none where the experiment is gone. */
+  private async trials(experiment: string, signal: AbortSignal): Promise<tuning.Trial[]> {
+    if (experiment === '') return [];
+    const client = this.context.channel.client<tuning.ExperimentServiceClient>('ExperimentService');
+    const trials: tuning.Trial[] = [];
+    try {
+      for (let pageToken = ''; ; ) {
+        const request = { experiment, pageSize: trialsPage, pageToken };
+        const page = await client.call('listTrials', request, { signal });
+        trials.push(...page.trials);
+        pageToken = page.nextPageToken;
+        if (pageToken === '') return trials;
+      }
+    } catch (error) {
+      if (error instanceof NotFound) return [];
+      throw error;
+    }
+  }
+}
+
+/** The test rows that a tuned model's features hold back. */
+function ownTarget({ name, version, lineage }: tuning.Model): Target {
+  if (!lineage || lineage.features === '')
+    throw new FailedPrecondition(
+      `model ${name}@${version} does not tell its feature set; evaluate it on a dataset or a file`,
+    );
+  return { kind: 'features', features: lineage.features, split: 'test' };
+}

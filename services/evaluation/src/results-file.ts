@@ -1,0 +1,32 @@
+/** results.json: an evaluation in the shape that `emotune evaluate --json` prints. */
+import type { evaluation } from '@emotune/proto';
+import { taskOf } from '@emotune/service';
+
+/** The document's text, indented. */
+export function resultsJson(
+  done: evaluation.Evaluation,
+  data: { readonly datasetVersion: string; readonly split: string },
+): string {
+  const document = {
+    id: done.id,
+    model: done.model,
+    dataset: done.dataset,
+    ...data,
+    examplesPerSecond: done.examplesPerSecond,
+    tasks: done.tasks.map((result) => ({
+      task: taskOf(result.task),
+      n: result.n,
+      valid: result.valid,
+      metrics: result.metrics,
+      intervals: result.intervals,
+      baselines: { constant: result.constant, vader: result.vader },
+      humanCeiling: result.humanCeiling,
+      pConstant: result.pConstant,
+      confusion: result.confusion,
+      calibration: result.calibration,
+    })),
+    slices: done.slices.map((slice) => ({ ...slice, task: taskOf(slice.task) })),
+    hardest: done.hardest.map((example) => ({ ...example, task: taskOf(example.task) })),
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}

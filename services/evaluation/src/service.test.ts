@@ -1,0 +1,652 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  answerTokens,
+  type Example,
+  questionOf,
+  questionTokens,
+  renderAnswer,
+  renderPrompt,
+} from '@emotune/affect';
+import {
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  Rng,
+  systemClock,
+  Unimplemented,
+} from '@emotune/base';
+import { Database } from '@emotune/database';
+import { testDatabaseUrl } from '@emotune/database/testing';
+import { emit, MemoryBus, topics } from '@emotune/events';
+import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { FolderStore } from '@emotune/objects';
+import { common, type data, type evaluation, type featurization, tuning } from '@emotune/proto';
+import { decodePredictions, encodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
+import { type Client, Host, jsonLog, type ServiceContext } from '@emotune/service';
+import { Tokenizer, trainBpe } from '@emotune/text';
+import { Controller, type DynamicModule, Module } from '@nestjs/common';
+import { GrpcMethod } from '@nestjs/microservices';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { evaluationMigrations } from './evaluations.js';
+import { evaluationModule } from './module.js';
+
+const { BuildState } = common;
+const folder = mkdtempSync(join(tmpdir(), 'emotune-evaluation-'));
+const completed: evaluation.EvaluationCompleted[] = [];
+let objects: FolderStore;
+let context: ServiceContext;
+let host: Host;
+let evaluations: Client<evaluation.EvaluationServiceClient>;
+
+/** What the doubles of the remote services answer with. */
+const models = new Map<string, tuning.Model>();
+const featureSets = new Map<string, featurization.FeatureSet>();
+const datasets = new Map<string, data.Dataset>();
+const trials: tuning.Trial[] = [];
+
+function known<T>(all: ReadonlyMap<string, T>, name: string): T {
+  const found = all.get(name);
+  if (!found) throw new NotFound(`expected a resource, got ${name}`);
+  return found;
+}
+
+@Controller()
+class PeerDoubles {
+  @GrpcMethod('ModelService', 'getModel')
+  getModel({ name }: tuning.GetModelRequest): tuning.Model {
+    return known(models, name.split('@')[0]);
+  }
+
+  @GrpcMethod('FeatureService', 'getFeatureSet')
+  getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
+    return known(featureSets, name);
+  }
+
+  @GrpcMethod('DatasetService', 'getDataset')
+  getDataset({ name }: data.GetDatasetRequest): data.Dataset {
+    return known(datasets, name);
+  }
+
+  /** Two pages, so that paging is seen to be followed. */
+  @GrpcMethod('ExperimentService', 'listTrials')
+  listTrials({ pageToken }: tuning.ListTrialsRequest): tuning.ListTrialsResponse {
+    return pageToken === ''
+      ? { trials: trials.slice(0, 1), nextPageToken: 'rest' }
+      : { trials: trials.slice(1), nextPageToken: '' };
+  }
+}
+
+@Module({})
+class PeersModule {}
+const peers: DynamicModule = { module: PeersModule, controllers: [PeerDoubles] };
+
+const moods = [
+  'a grey and tired morning',
+  'the best news in years!',
+  'nothing much on Tuesday',
+  "it isn't fair",
+];
+
+/** Examples of all four subtasks, `n` of each. */
+function examplesOf(split: 'train' | 'test', n: number): Example[] {
+  const rng = Rng.of('examples', split);
+  return Array.from({ length: n }, (_, i) => {
+    const common = {
+      source: i % 2 ? 'letters' : 'notes',
+      licence: 'MIT',
+      language: 'en',
+      text: `${moods[i % 4]}, ${split} ${i}`,
+      emotion: null,
+      value: null,
+      spread: null,
+      labels: [],
+      labelSet: [],
+      multiLabel: false,
+      scale: null,
+      split,
+    };
+    const named = (task: Example['task']) => ({
+      id: `${split}-${task}-${i}`,
+      originalId: `${i}`,
+      task,
+    });
+    const sentiments = ['negative', 'neutral', 'positive'];
+    const emotions = ['anger', 'fear', 'joy'];
+    return [
+      { ...common, ...named('sentiment-classification'), labels: [sentiments[i % 3]], labelSet: sentiments },
+      { ...common, ...named('sentiment-regression'), value: rng.uniform(), scale: { low: -4, high: 4 } },
+      {
+        ...common,
+        ...named('emotion-classification'),
+        labels: i % 4 ? [emotions[i % 3]] : ['anger', 'fear'],
+        labelSet: emotions,
+        multiLabel: true,
+      },
+      {
+        ...common,
+        ...named('emotion-regression'),
+        emotion: 'joy',
+        value: rng.uniform(),
+        spread: 0.1,
+        scale: { low: 0, high: 1 },
+      },
+    ] as Example[];
+  }).flat();
+}
+
+function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
+  const question = questionOf(example, { cues: true, paraphrase: 0 });
+  const { tokens } = questionTokens(tokenizer, question, 200);
+  const answer = renderAnswer(question, example);
+  return {
+    id: example.id,
+    task: example.task,
+    source: example.source,
+    language: example.language,
+    text: example.text,
+    emotion: example.emotion,
+    prompt: renderPrompt(question),
+    answer,
+    tokens: Int32Array.from([...tokens, ...answerTokens(tokenizer, answer)]),
+    answerStart: tokens.length,
+    value: example.value,
+    spread: example.spread,
+    labels: example.labels,
+    labelSet: example.labelSet,
+    multiLabel: example.multiLabel,
+    scaleLow: question.scale?.low ?? null,
+    scaleHigh: question.scale?.high ?? null,
+    decimals: question.decimals,
+  };
+}
+
+const train = examplesOf('train', 30);
+const test = examplesOf('test', 24);
+
+function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
+  return {
+    name,
+    version: `${name}-v1`,
+    kind: tuning.ModelKind.MODEL_KIND_BASE,
+    state: tuning.ModelState.MODEL_STATE_REGISTERED,
+    family: 'llama',
+    parameters: 12_345,
+    tokenizer: 'tokens-a',
+    prefix: `models/${name}/v1`,
+    basePrefix: '',
+    promoted: false,
+    lineage: undefined,
+    evaluation: '',
+    createTime: undefined,
+    ...more,
+  };
+}
+
+const lineage: tuning.Lineage = {
+  experiment: 'search-1',
+  trial: 2,
+  baseModel: 'base',
+  baseVersion: 'base-v1',
+  dataset: 'letters',
+  datasetVersion: 'd1',
+  features: 'letters-features',
+  featuresVersion: 'f1',
+  parameters: { architecture: { text: 'llama' } },
+  seed: 1,
+  tokens: 1000,
+  tokensPerSecond: 10,
+  codeVersion: '0.1.0',
+};
+
+async function storeModels(): Promise<Tokenizer> {
+  const path = join(folder, 'tokenizer.json');
+  const texts = [...train, ...test].map((e) => e.text);
+  writeFileSync(path, JSON.stringify(trainBpe(texts, { vocabSize: 320, specialTokens: ['<pad>', '</s>'] })));
+  const tokenizer = await Tokenizer.load(path);
+  const config = parseConfig({
+    model_type: 'llama',
+    vocab_size: 320,
+    hidden_size: 24,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    num_key_value_heads: 2,
+    intermediate_size: 32,
+    max_position_embeddings: 512,
+  });
+  for (const [name, seed] of [
+    ['base', 1],
+    ['tuned', 2],
+  ] as const) {
+    const tensors = initialTensors(config, seed);
+    await saveModel(join(folder, name), { config, tensors }, { tokenizer: path });
+    await objects.putFolder(`models/${name}/v1`, join(folder, name));
+  }
+  return tokenizer;
+}
+
+async function storeData(tokenizer: Tokenizer): Promise<void> {
+  const shards = 'features/letters-features/f1/tokens-a';
+  const rows = (examples: readonly Example[]) => encodeShard(examples.map((e) => featureRow(e, tokenizer)));
+  await objects.put(`${shards}/train-00000.arrow`, rows(train));
+  await objects.put(`${shards}/test-00000.arrow`, rows(test.slice(0, 50)));
+  await objects.put(`${shards}/test-00001.arrow`, rows(test.slice(50)));
+  await objects.put('datasets/letters/d1/train.parquet', encodeExamples(train));
+  await objects.put('datasets/letters/d1/test.parquet', encodeExamples(test));
+}
+
+function describeResources(): void {
+  models.set('base', model('base'));
+  models.set('tuned', model('tuned', { kind: tuning.ModelKind.MODEL_KIND_TUNED, lineage }));
+  models.set('broken', model('broken', { prefix: 'models/absent/v1' }));
+  models.set('orphan', model('orphan', { prefix: 'models/base/v1' }));
+  const spec: featurization.FeatureSetSpec = {
+    name: 'letters-features',
+    dataset: 'letters',
+    baseModels: ['base'],
+    withoutCues: false,
+    varyScales: false,
+    maxTokens: 0,
+    seed: 0,
+    limitTrain: 0,
+    limitValidation: 0,
+    limitTest: 0,
+  };
+  const set: featurization.FeatureSet = {
+    name: spec.name,
+    version: 'f1',
+    spec,
+    datasetVersion: 'd1',
+    state: BuildState.BUILD_STATE_READY,
+    failure: '',
+    progress: undefined,
+    tokenized: [
+      {
+        tokenizer: 'tokens-a',
+        baseModels: ['base'],
+        prefix: 'features/letters-features/f1/tokens-a',
+        splits: [],
+      },
+    ],
+    createTime: undefined,
+    readyTime: undefined,
+    prefix: 'features/letters-features/f1',
+  };
+  featureSets.set(spec.name, set);
+  featureSets.set('unready', { ...set, name: 'unready', state: BuildState.BUILD_STATE_BUILDING });
+  datasets.set('letters', {
+    name: 'letters',
+    version: 'd1',
+    spec: undefined,
+    state: BuildState.BUILD_STATE_READY,
+    failure: '',
+    progress: undefined,
+    manifest: undefined,
+    prefix: 'datasets/letters/d1',
+    createTime: undefined,
+    readyTime: undefined,
+  });
+  for (const number of [0, 1]) {
+    trials.push({
+      experiment: 'search-1',
+      number,
+      kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
+      state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
+      reason: '',
+      parameters: { architecture: { text: number ? 'opt' : 'llama' } },
+      attempt: 1,
+      objective: 2 - number / 4,
+      step: 10,
+      tokens: 1000,
+      totalTokens: 1000,
+      tokensPerSecond: 100,
+      bestTokens: 1000,
+      createTime: undefined,
+      startTime: undefined,
+      endTime: undefined,
+      measurements: [1, 2, 3].map((k) => ({
+        step: k,
+        tokens: 300 * k,
+        elapsedSeconds: k,
+        trainLoss: 3 / k,
+        objective: k === 3 ? 2 - number / 4 : undefined,
+        stage: 0,
+        learningRate: 0.001,
+        tokensPerSecond: 100,
+        values: {},
+      })),
+    });
+  }
+}
+
+let bus: MemoryBus;
+
+async function start(): Promise<void> {
+  bus = new MemoryBus(systemClock);
+  await bus.subscribe('test', [topics.evaluationCompleted.name], async (event) => {
+    completed.push(topics.evaluationCompleted.decode(event.payload));
+  });
+  const url = await testDatabaseUrl();
+  host = await Host.create({
+    database: (schema) => Database.connect(url, schema),
+    objects,
+    bus,
+    clock: systemClock,
+    log: jsonLog(() => {}),
+    port: 0,
+  });
+  context = await host.context('evaluation', evaluationMigrations);
+  await host.start([evaluationModule({ ...context, threads: 1 }), peers]);
+  evaluations = host.channel.client('EvaluationService');
+}
+
+beforeAll(async () => {
+  objects = await FolderStore.open(join(folder, 'objects'));
+  describeResources();
+  await storeData(await storeModels());
+  await start();
+});
+
+afterAll(async () => {
+  await host.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function finished(id: string): Promise<evaluation.Evaluation> {
+  let last: evaluation.Evaluation | undefined;
+  for await (const update of evaluations.stream('watchEvaluation', { id }, { deadlineMs: 25_000 }))
+    last = update;
+  return last!;
+}
+
+async function eventually<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T> {
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await systemClock.sleep(20)) {
+    const found = await look();
+    if (found !== undefined) return found;
+  }
+  throw new Error('it did not happen in time');
+}
+
+const onFeatures = { dataset: { features: 'letters-features' } };
+
+it('evaluates a base model on a feature set: results, predictions, report and event', async () => {
+  const accepted = await evaluations.call('evaluate', { model: 'base', ...onFeatures });
+  expect(accepted).toMatchObject({
+    model: 'base@base-v1',
+    dataset: 'letters',
+    state: BuildState.BUILD_STATE_PENDING,
+  });
+  const phases = new Set<string>();
+  let done = accepted;
+  for await (const update of evaluations.stream('watchEvaluation', { id: accepted.id })) {
+    if (update.progress) phases.add(update.progress.phase);
+    done = update;
+  }
+  expect(done.failure).toBe('');
+  expect(done.state).toBe(BuildState.BUILD_STATE_READY);
+  expect(phases.size).toBeGreaterThan(0);
+  expect(done.tasks.map(({ task, n, valid }) => [task, n, valid])).toEqual([
+    ['TASK_SENTIMENT_CLASSIFICATION', 24, 1],
+    ['TASK_SENTIMENT_REGRESSION', 24, 1],
+    ['TASK_EMOTION_CLASSIFICATION', 24, 1],
+    ['TASK_EMOTION_REGRESSION', 24, 1],
+  ]);
+  const [classes, numbers, several, intensity] = done.tasks;
+  // The constant knows only train rows: 10 of 30 are of each sentiment, so it answers the first, right in 8 of 24.
+  expect(classes.constant['accuracy']).toBeCloseTo(1 / 3);
+  const sentiments = train.filter((e) => e.task === 'sentiment-regression').map((e) => e.value!);
+  const mean = sentiments.reduce((a, b) => a + b, 0) / sentiments.length;
+  const golds = test.filter((e) => e.task === 'sentiment-regression').map((e) => e.value!);
+  const error = Math.sqrt(golds.reduce((sum, gold) => sum + (gold - mean) ** 2, 0) / golds.length);
+  expect(numbers.constant['rmse']).toBeCloseTo(error, 10);
+  expect(numbers.constant['skill']).toBeCloseTo(0, 10);
+  expect(numbers.metrics['skill']).toBeCloseTo(1 - (numbers.metrics['rmse'] / error) ** 2, 10);
+  for (const name of ['pearson', 'spearman', 'ccc', 'rmse', 'mae', 'skill', 'nll'])
+    expect(numbers.intervals[name].low).toBeLessThanOrEqual(numbers.intervals[name].high);
+  for (const name of ['accuracy', 'macroF1', 'microF1', 'jaccard', 'ece', 'nll'])
+    expect(several.metrics).toHaveProperty(name);
+  expect(classes.vader).toHaveProperty('accuracy');
+  expect(several.vader).toEqual({});
+  expect(several.confusion?.labels).toEqual(expect.arrayContaining(['anger', 'fear', 'joy']));
+  expect(intensity.humanCeiling).toBeGreaterThan(0.9);
+  expect(numbers.humanCeiling).toBeUndefined();
+  expect(numbers.pConstant).toBeGreaterThan(0);
+  expect(done.slices.filter((s) => s.slice === 'source notes').map((s) => s.n)).toEqual([12, 12, 12, 12]);
+  expect(done.hardest.length).toBeGreaterThan(20);
+
+  const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+  expect(predictions.map((p) => p.id).sort()).toEqual(test.map((e) => e.id).sort());
+  for (const p of predictions.filter((row) => row.value !== null)) {
+    expect(p.low!).toBeLessThanOrEqual(p.high!);
+    expect(p.nll!).toBeGreaterThan(0);
+  }
+  const document = JSON.parse(Buffer.from(await objects.get(`${done.prefix}/results.json`)).toString());
+  expect(document).toMatchObject({ model: 'base@base-v1', dataset: 'letters', split: 'test' });
+  expect(document.tasks[1]).toMatchObject({
+    task: 'sentiment-regression',
+    n: 24,
+    valid: 1,
+    baselines: { constant: numbers.constant, vader: numbers.vader },
+  });
+  const page = Buffer.from(await objects.get(`${done.prefix}/report.html`)).toString();
+  expect(page).toContain('base@base-v1');
+  expect(page).not.toContain('Search');
+  const event = await eventually(() => completed.find((e) => e.id === done.id));
+  expect(event).toEqual({
+    id: done.id,
+    model: 'base',
+    version: 'base-v1',
+    prefix: done.prefix,
+    failure: '',
+  });
+});
+
+it('evaluates a trained model once, with its base and its search in the report', async () => {
+  for (const key of ['first', 'second']) {
+    await context.database.transaction((sql) =>
+      emit(sql, topics.modelTrained, key, { name: 'tuned', version: 'tuned-v1' }),
+    );
+    context.outbox.wake();
+  }
+  const event = await eventually(() => completed.find((e) => e.model === 'tuned'));
+  expect(event.failure).toBe('');
+  const { evaluations: all } = await evaluations.call('listEvaluations', { model: 'tuned' });
+  expect(all.map((e) => e.id)).toEqual([event.id]);
+  const page = Buffer.from(await objects.get(`${event.prefix}/report.html`)).toString();
+  for (const wanted of ['Untuned base', 'Loss curves', 'Objective by trial', 'search-1, trial 2'])
+    expect(page).toContain(wanted);
+  // Both pages of trials.
+  expect(page).toContain('<i class="c1"></i>opt');
+});
+
+it('compares two evaluations on the examples they share', async () => {
+  const { evaluations: all } = await evaluations.call('listEvaluations', {});
+  const tuned = all.find((e) => e.model.startsWith('tuned'))!;
+  const base = all.find((e) => e.model.startsWith('base'))!;
+  const { tasks } = await evaluations.call('compareEvaluations', { first: tuned.id, second: base.id });
+  expect(tasks.map(({ task, metric, n }) => [task, metric, n])).toEqual([
+    ['TASK_SENTIMENT_CLASSIFICATION', 'accuracy', 24],
+    ['TASK_SENTIMENT_REGRESSION', 'rmse', 24],
+    ['TASK_EMOTION_CLASSIFICATION', 'jaccard', 24],
+    ['TASK_EMOTION_REGRESSION', 'rmse', 24],
+  ]);
+  expect(tasks[1].first).toBeCloseTo(tuned.tasks[1].metrics['rmse'], 12);
+  expect(tasks[1].second).toBeCloseTo(base.tasks[1].metrics['rmse'], 12);
+  const same = await evaluations.call('compareEvaluations', { first: base.id, second: base.id });
+  expect(same.tasks.map((t) => t.pValue)).toEqual([1, 1, 1, 1]);
+  await expect(
+    evaluations.call('compareEvaluations', { first: base.id, second: 'absent' }),
+  ).rejects.toBeInstanceOf(NotFound);
+});
+
+it('asks a file of the user’s own, at most as many rows as wanted, and has no constant for it', async () => {
+  const path = join(folder, 'mine.tsv');
+  writeFileSync(
+    path,
+    `id\ttext\tlabel\temotion\n${moods.map((text, i) => `${i}\t${text}\t${10 * i}\tfear`).join('\n')}\n`,
+  );
+  const file = { path, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 0, high: 100 } };
+  const { id } = await evaluations.call('evaluate', { model: 'base', file, limit: 3 });
+  const done = await finished(id);
+  expect(done).toMatchObject({ failure: '', dataset: 'mine.tsv' });
+  const [task] = done.tasks;
+  expect([task.n, task.valid, task.constant]).toEqual([3, 1, {}]);
+  expect(task.pConstant).toBeUndefined();
+  expect(task.metrics).not.toHaveProperty('skill');
+  expect(done.hardest[0].gold).toMatch(/^fear \d+$/);
+  const other = (await evaluations.call('listEvaluations', {})).evaluations.find((e) => e.id !== id)!;
+  await expect(evaluations.call('compareEvaluations', { first: other.id, second: id })).rejects.toThrow(
+    /second: expected an evaluation of the same examples/,
+  );
+});
+
+it('asks the rows of a dataset', async () => {
+  const dataset = { dataset: 'letters', split: 'train' };
+  const { id } = await evaluations.call('evaluate', { model: 'base', dataset, limit: 5 });
+  const done = await finished(id);
+  expect(done.failure).toBe('');
+  expect(done.tasks.map((t) => t.n)).toEqual([5, 5, 5, 5]);
+  const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+  expect(predictions.every((p) => p.id.startsWith('train-'))).toBe(true);
+});
+
+it('is idempotent by request id', async () => {
+  const request = { model: 'base', ...onFeatures, limit: 1, requestId: 'once' };
+  const made = await Promise.all([
+    evaluations.call('evaluate', request),
+    evaluations.call('evaluate', request),
+  ]);
+  expect(made[0].id).toBe(made[1].id);
+  await expect(evaluations.call('evaluate', { ...request, limit: 2 })).rejects.toThrow(/requestId/);
+  await finished(made[0].id);
+});
+
+it.each([
+  [{ ...onFeatures }, InvalidArgument, /model: expected the name/],
+  [{ model: 'base' }, InvalidArgument, /expected "dataset" or "file", got neither/],
+  [{ model: 'base', dataset: {} }, InvalidArgument, /dataset: expected "features" or "dataset"/],
+  [
+    { model: 'base', dataset: { features: 'letters-features', split: 'tset' } },
+    InvalidArgument,
+    /dataset\.split: expected one of train, validation, test, got "tset"/,
+  ],
+  [{ model: 'base', ...onFeatures, limit: -1 }, InvalidArgument, /limit: expected 0 or more/],
+  [{ model: 'absent', ...onFeatures }, NotFound, /absent/],
+  [{ model: 'base', dataset: { features: 'absent' } }, NotFound, /absent/],
+  [{ model: 'base', dataset: { features: 'unready' } }, FailedPrecondition, /unready cannot be asked/],
+  [
+    { model: 'base', file: { path: 'mine.tsv', labels: ['a'] } },
+    InvalidArgument,
+    /file\.path: expected an absolute path.*file\.task: expected one of/,
+  ],
+  [
+    {
+      model: 'base',
+      file: { path: '/mine.tsv', task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
+    },
+    InvalidArgument,
+    /file\.scale: expected high/,
+  ],
+  [
+    {
+      model: 'base',
+      file: { path: '/mine.tsv', task: common.Task.TASK_EMOTION_CLASSIFICATION, labels: ['a|b', 'c', 'c'] },
+    },
+    InvalidArgument,
+    /file\.labels\[0\]: expected a label without.*file\.labels\[2\]: expected each label once/,
+  ],
+  [
+    {
+      model: 'base',
+      file: {
+        path: '/no/such/file.tsv',
+        task: common.Task.TASK_EMOTION_REGRESSION,
+        scale: { low: 0, high: 1 },
+      },
+    },
+    NotFound,
+    /file\.path: expected a readable file/,
+  ],
+])('refuses %j', async (request, type, message) => {
+  const error = await evaluations.call('evaluate', request).catch((e) => e);
+  expect(error).toBeInstanceOf(type);
+  expect(error.message).toMatch(message);
+});
+
+it('records why an evaluation failed, tells it, and cannot compare it', async () => {
+  const { id } = await evaluations.call('evaluate', { model: 'broken', ...onFeatures });
+  const failed = await finished(id);
+  expect(failed.state).toBe(BuildState.BUILD_STATE_FAILED);
+  expect(failed.failure).toContain('models/absent/v1');
+  expect(await objects.list(`evaluations/${id}/`)).toEqual([]);
+  const event = await eventually(() => completed.find((e) => e.id === id));
+  expect(event).toMatchObject({ model: 'broken', prefix: '', failure: failed.failure });
+  await expect(evaluations.call('compareEvaluations', { first: id, second: id })).rejects.toThrow(
+    /first: evaluation .* cannot be compared: it failed/,
+  );
+  await expect(evaluations.call('compareEvaluations', { first: id, second: id })).rejects.toBeInstanceOf(
+    FailedPrecondition,
+  );
+
+  // A model that does not tell its features cannot be evaluated on them.
+  await context.database.transaction((sql) =>
+    emit(sql, topics.modelTrained, 'orphan', { name: 'orphan', version: 'orphan-v1' }),
+  );
+  context.outbox.wake();
+  const orphan = await eventually(() => completed.find((e) => e.model === 'orphan'));
+  expect(orphan.failure).toContain('does not tell its feature set');
+});
+
+it('pages, newest first, of all models or one', async () => {
+  const ids: string[] = [];
+  let pageToken = '';
+  do {
+    const page = await evaluations.call('listEvaluations', { model: 'base', pageSize: 2, pageToken });
+    expect(page.evaluations.length).toBeLessThanOrEqual(2);
+    ids.push(...page.evaluations.map((e) => e.id));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '');
+  const { evaluations: all } = await evaluations.call('listEvaluations', { model: 'base@base-v1' });
+  expect(ids).toEqual(all.map((e) => e.id));
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(ids.length).toBeGreaterThan(3);
+  await expect(evaluations.call('listEvaluations', { pageToken: 'no token!' })).rejects.toThrow(/pageToken/);
+});
+
+it('says that studies are not built', async () => {
+  await expect(evaluations.call('createStudy', {})).rejects.toBeInstanceOf(Unimplemented);
+  await expect(evaluations.call('submitJudgement', {})).rejects.toBeInstanceOf(Unimplemented);
+  await expect(evaluations.call('getEvaluation', { id: 'absent' })).rejects.toBeInstanceOf(NotFound);
+});
+
+it('goes on after a restart with what was not done, and gives the same numbers', async () => {
+  const { evaluations: all } = await evaluations.call('listEvaluations', { model: 'tuned' });
+  const [before] = all;
+  await host.close();
+  // What a process leaves that was killed while it worked.
+  const database = await Database.connect(await testDatabaseUrl(), 'evaluation');
+  await database.query(
+    "update evaluations set state = 'BUILD_STATE_BUILDING', result = null, ended_at = null where id = $1",
+    [before.id],
+  );
+  await database.close();
+  await objects.delete(before.prefix);
+  await start();
+  const again = await finished(before.id);
+  expect(again.state).toBe(BuildState.BUILD_STATE_READY);
+  expect(again.tasks).toEqual(before.tasks);
+  expect((await objects.list(`${before.prefix}/`)).map(({ key }) => key.split('/').pop())).toEqual([
+    'predictions.arrow',
+    'report.html',
+    'results.json',
+  ]);
+});
+
+it('an evaluation that a stop interrupts is not failed', async () => {
+  const { id } = await evaluations.call('evaluate', { model: 'base', dataset: { dataset: 'letters' } });
+  await host.close();
+  await start();
+  const done = await finished(id);
+  expect(done).toMatchObject({ state: BuildState.BUILD_STATE_READY, failure: '' });
+});
