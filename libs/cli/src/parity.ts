@@ -270,20 +270,34 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
 
 const number = (x: number) => x.toExponential(1).padStart(8);
 
-/** The folder's results as lines for people, and whether all are within the tolerance. */
-export async function parityReport(dir: string): Promise<{ ok: boolean; lines: string[] }> {
+export interface FolderReport {
+  readonly dir: string;
+  readonly ok: boolean;
+  readonly cases: readonly CaseResult[];
+  /** Why the folder could not be compared; empty when it was. */
+  readonly failure: string;
+}
+
+export async function parityReport(dir: string): Promise<FolderReport> {
   try {
-    const results = await runParity(dir);
-    const lines = results.map(({ name, logits, loss, gradients, adamw, ok }) => {
-      const label = `${basename(dir)}/${name.replace('case-', '')}`.padEnd(42);
-      const absolute = Math.max(...gradients.map((g) => g.absolute));
-      const [worst] = gradients;
-      return `${ok ? '✓' : '✗'} ${label} ${number(logits)} ${number(loss)} ${number(absolute)} ${number(worst.relative)} ${adamw === undefined ? ''.padStart(8) : number(adamw)} ${worst.name}`;
-    });
-    return { ok: results.every((result) => result.ok), lines };
+    const cases = await runParity(dir);
+    return { dir, ok: cases.every((result) => result.ok), cases, failure: '' };
   } catch (error) {
-    return { ok: false, lines: [`✗ ${basename(dir).padEnd(42)} ${(error as Error).message}`] };
+    return { dir, ok: false, cases: [], failure: (error as Error).message };
   }
+}
+
+export const parityHead = `  ${'case'.padEnd(42)} ${['logits', 'loss', 'gradient', 'relative', 'adamw'].map((h) => h.padStart(8)).join(' ')}`;
+
+/** One line for each case. */
+export function parityLines({ dir, cases, failure }: FolderReport): string[] {
+  if (failure !== '') return [`✗ ${basename(dir).padEnd(42)} ${failure}`];
+  return cases.map(({ name, logits, loss, gradients, adamw, ok }) => {
+    const label = `${basename(dir)}/${name.replace('case-', '')}`.padEnd(42);
+    const absolute = Math.max(...gradients.map((g) => g.absolute));
+    const [worst] = gradients;
+    return `${ok ? '✓' : '✗'} ${label} ${number(logits)} ${number(loss)} ${number(absolute)} ${number(worst.relative)} ${adamw === undefined ? ''.padStart(8) : number(adamw)} ${worst.name}`;
+  });
 }
 
 /** Runs every case of a folder. @throws InvalidArgument naming what the folder needs that is not supported. */

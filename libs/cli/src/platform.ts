@@ -3,7 +3,7 @@
  * object store, an in-process bus and trainers as child processes. Everything it knows lies in one data folder, so a
  * later start, also after a kill, goes on where this one ended.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,7 @@ import { FolderStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
 import { type Channel, Host, type Log } from '@emotune/service';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { type PlatformRecord, recordFile } from './running-platform.js';
 
 export interface PlatformOptions {
   readonly dataDir: string;
@@ -47,22 +48,6 @@ export const baseModels = ['opt', 'bloom', 'llama'].map((architecture) => ({
 }));
 
 const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
-const addressFile = 'platform.json';
-
-/** What a running platform says of itself in its data folder. */
-export interface PlatformRecord {
-  readonly address: string;
-  readonly pid: number;
-}
-
-/** The record of the platform that serves this data folder, if one says that it does. */
-export async function runningPlatform(dataDir: string): Promise<PlatformRecord | undefined> {
-  try {
-    return JSON.parse(await readFile(join(dataDir, addressFile), 'utf8'));
-  } catch {
-    return undefined;
-  }
-}
 
 async function writableFolder(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);
@@ -146,7 +131,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
     for (const { model } of baseModels)
       await models.call('importModel', { name: model, directory: join(modelsFolder, model) });
-    const record = join(dataDir, addressFile);
+    const record = join(dataDir, recordFile);
     const text: PlatformRecord = { address: host.address, pid: process.pid };
     await writeFile(`${record}.tmp`, JSON.stringify(text));
     await rename(`${record}.tmp`, record);

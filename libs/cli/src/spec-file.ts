@@ -6,54 +6,28 @@
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
  * `0..1`, a parameter value as a plain scalar.
  */
+import { open } from 'node:fs/promises';
 import { fieldPath, InvalidArgument, nearest, show, unknownField, type Violation } from '@emotune/base';
-import { protoRoot, serviceFiles } from '@emotune/proto';
 import protobuf from 'protobufjs';
 import { parseDocument } from 'yaml';
+import { messageType, shortEnumName } from './descriptors.js';
 
 type Path = readonly (string | number)[];
 
-let loaded: protobuf.Root | undefined;
-
-/** The descriptors of every service, loaded once. */
-function root(): protobuf.Root {
-  if (loaded) return loaded;
-  loaded = new protobuf.Root();
-  loaded.resolvePath = (_, target) =>
-    target.startsWith('google/protobuf/') ? target : `${protoRoot.replace(/\/$/, '')}/${target}`;
-  loaded.loadSync([...serviceFiles]);
-  loaded.resolveAll();
-  return loaded;
-}
-
-let enumNames: Map<string, string> | undefined;
-
-/** `TASK_SENTIMENT_REGRESSION` → `sentiment-regression`; any other text as it is. */
-function shortEnumName(value: string): string {
-  if (enumNames === undefined) {
-    enumNames = new Map();
-    const visit = (namespace: protobuf.NamespaceBase) => {
-      for (const item of namespace.nestedArray) {
-        if (item instanceof protobuf.Enum) {
-          const prefix = `${item.name.replace(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase()}_`;
-          for (const name of Object.keys(item.values)) {
-            enumNames!.set(name, name.slice(prefix.length).toLowerCase().replaceAll('_', '-'));
-          }
-        } else if (item instanceof protobuf.Namespace) visit(item);
-      }
-    };
-    visit(root());
-  }
-  return enumNames.get(value) ?? value;
-}
-
 const integers = new Set(['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64']);
+const largestInt32 = 2 ** 31 - 1;
+/** A spec of 10,000 parameters has about 1 MB. */
+const mostBytes = 4 * 1024 * 1024;
 
 class Reader {
   readonly violations: Violation[] = [];
 
+  /** @param origin names the text in a violation of the whole. */
+  constructor(private readonly origin: string) {}
+
   private wrong(path: Path, expected: string, got: unknown): undefined {
-    this.violations.push({ field: fieldPath(path), description: `expected ${expected}, got ${show(got)}` });
+    const field = path.length === 0 ? this.origin : fieldPath(path);
+    this.violations.push({ field, description: `expected ${expected}, got ${show(got)}` });
     return undefined;
   }
 
@@ -66,9 +40,15 @@ class Reader {
     const known = type.fieldsArray.map((field) => field.name);
     const result: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(value)) {
-      const field = type.fields[key];
+      const field = Object.hasOwn(type.fields, key) ? type.fields[key] : undefined;
       if (field) result[key] = this.field(field, item, [...path, key]);
       else this.violations.push({ field: fieldPath([...path, key]), description: unknownField(key, known) });
+    }
+    for (const { name, fieldsArray } of type.oneofsArray) {
+      const given = fieldsArray.map((field) => field.name).filter((key) => key in result);
+      const choices = fieldsArray.map((field) => field.name).join(', ');
+      if (given.length > 1 && !name.startsWith('_'))
+        this.wrong(path, `only one of ${choices}`, given.join(' and '));
     }
     return result;
   }
@@ -93,8 +73,12 @@ class Reader {
     if (field.type === 'string') return typeof value === 'string' ? value : this.wrong(path, 'a text', value);
     if (field.type === 'bool')
       return typeof value === 'boolean' ? value : this.wrong(path, 'true or false', value);
-    if (integers.has(field.type))
-      return Number.isSafeInteger(value) ? value : this.wrong(path, 'an integer', value);
+    if (integers.has(field.type)) {
+      if (!Number.isSafeInteger(value)) return this.wrong(path, 'an integer', value);
+      if (field.type.endsWith('32') && Math.abs(value as number) > largestInt32)
+        return this.wrong(path, `an integer of at most ${largestInt32}`, value);
+      return value;
+    }
     return typeof value === 'number' && Number.isFinite(value) ? value : this.wrong(path, 'a number', value);
   }
 
@@ -120,7 +104,7 @@ class Reader {
 }
 
 /** `-4..4` → {low: -4, high: 4}; undefined when it is not of that form. */
-function parseScale(text: string): { low: number; high: number } | undefined {
+export function parseScale(text: string): { low: number; high: number } | undefined {
   const match = /^\s*(-?\d+(?:\.\d+)?)\s*\.\.\s*(-?\d+(?:\.\d+)?)\s*$/.exec(text);
   return match ? { low: Number(match[1]), high: Number(match[2]) } : undefined;
 }
@@ -130,14 +114,44 @@ function parseScale(text: string): { low: number; high: number } | undefined {
  * @throws InvalidArgument with every violation.
  */
 export function parseSpec(text: string, typeName: string, origin: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) {
-    throw new InvalidArgument(
-      document.errors.map((error) => ({ field: origin, description: error.message.split('\n')[0] })),
-    );
+  const reader = new Reader(origin);
+  try {
+    const document = parseDocument(text, { prettyErrors: true });
+    if (document.errors.length > 0) {
+      throw new InvalidArgument(
+        document.errors.map((error) => ({ field: origin, description: error.message.split('\n')[0] })),
+      );
+    }
+    const message = reader.message(messageType(typeName), document.toJS({ maxAliasCount: 100 }), []);
+    if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
+    return message;
+  } catch (error) {
+    // The stack is exhausted.
+    if (error instanceof RangeError)
+      throw InvalidArgument.at(origin, 'expected a few levels of nesting, got too many to read', {
+        cause: error,
+      });
+    throw error;
   }
-  const reader = new Reader();
-  const message = reader.message(root().lookupType(typeName), document.toJS({ maxAliasCount: 100 }), []);
-  if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
-  return message;
+}
+
+/** The text of a file that a person wrote. @throws InvalidArgument when it cannot be one. */
+export async function readSmallText(path: string): Promise<string> {
+  const refuse = (expected: string, got: string, cause?: unknown): never => {
+    throw InvalidArgument.at(path, `expected ${expected}, got ${got}`, { cause });
+  };
+  const file = await open(path).catch((error) => refuse('a file that can be read', error.code, error));
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) return refuse('a file', 'a folder or device');
+    if (stat.size > mostBytes)
+      return refuse(`at most ${mostBytes / 1024 / 1024} MiB of YAML`, `${stat.size} bytes`);
+    const bytes = await file.readFile();
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof TypeError) return refuse('UTF-8 text', 'other bytes', error);
+    throw error;
+  } finally {
+    await file.close();
+  }
 }

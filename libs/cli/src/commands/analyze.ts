@@ -1,0 +1,71 @@
+import { createInterface } from 'node:readline';
+import type { Task } from '@emotune/affect';
+import { InvalidArgument } from '@emotune/base';
+import type { common, inference } from '@emotune/proto';
+import { type Draft, taskMessage } from '@emotune/service';
+import { analysisJson, analysisText } from '../format/analysis.js';
+import type { Io } from '../io.js';
+import { withPlatform } from '../session.js';
+import { type AddCommands, labelsOption, scaleOption, sessionOf, taskOption } from './options.js';
+
+const examples = `
+Examples:
+  emotune analyze "What a wonderful surprise!"
+  emotune analyze "Not bad" --task sentiment-regression --scale -4..4
+  emotune analyze "I miss them" --task emotion-regression --emotion sadness
+  emotune analyze --json --task sentiment-classification --labels bad,good < texts.txt`;
+
+interface AnalyzeOptions {
+  readonly model?: string;
+  readonly task?: Task;
+  readonly scale?: common.Scale;
+  readonly labels?: string[];
+  readonly emotion?: string;
+}
+
+/** One text a line; empty lines say nothing. */
+async function* linesOf(input: Io['stdin'], signal: AbortSignal): AsyncGenerator<string> {
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY, signal }))
+    if (line.trim() !== '') yield line;
+}
+
+export const addAnalyzeCommand: AddCommands = (program, io) => {
+  program
+    .command('analyze')
+    .description('ask a model about texts: the arguments, or each line of standard input')
+    .argument('[text...]', 'the texts')
+    .option('--model <name>', 'NAME or NAME@VERSION (default: the promoted model, else the newest)')
+    .addOption(taskOption('ask only this (default: all four)'))
+    .addOption(scaleOption('regression: the scale of the answer'))
+    .addOption(labelsOption('classification: the labels to choose from'))
+    .option('--emotion <emotion>', 'emotion regression: whose intensity')
+    .addHelpText('after', examples)
+    .action(async (texts: string[], options: AnalyzeOptions, command) => {
+      const session = sessionOf(io, command);
+      const { signal } = session;
+      if (texts.length === 0 && io.stdin.isTTY)
+        throw InvalidArgument.at('TEXT', 'expected at least one, or lines on standard input, got neither');
+      const { model = '', task, scale, labels = [], emotion = '' } = options;
+      const question: Draft<inference.AnalyzeRequest> = {
+        model,
+        ...(task === undefined ? {} : { task: taskMessage(task) }),
+        scale,
+        labels,
+        emotion,
+      };
+      async function* requests() {
+        for await (const text of texts.length > 0 ? texts : linesOf(io.stdin, signal))
+          yield { ...question, text };
+      }
+      await withPlatform(session, async (channel) => {
+        const analyses = channel
+          .client<inference.AnalysisServiceClient>('AnalysisService')
+          .duplex('analyzeStream', requests(), { signal });
+        for await (const analysis of analyses) {
+          if (session.json)
+            for (const item of analysisJson(analysis)) await session.write(JSON.stringify(item));
+          else await session.write(analysisText(analysis));
+        }
+      });
+    });
+};

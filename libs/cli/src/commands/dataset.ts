@@ -1,0 +1,133 @@
+import { dirname, resolve } from 'node:path';
+import type { data } from '@emotune/proto';
+import type { Channel, Client, Draft } from '@emotune/service';
+import { datasetJson, datasetsText, datasetText, examplesText } from '../format/dataset.js';
+import { messageJson } from '../message-json.js';
+import { everyPage, newRequestId, type Session, withPlatform } from '../session.js';
+import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
+import { readSpec, submit, untilBuilt } from './specs.js';
+
+const examples = `
+Examples:
+  emotune dataset create -f dataset.yaml
+  emotune dataset preview reviews --split test --rows 3
+
+dataset.yaml:
+  name: reviews
+  sources:
+    - corpus: emotune-demo
+    - file: {path: mine.tsv, name: mine, task: sentiment-regression, scale: 0..5}
+  split: {validation: 0.1, test: 0.1, seed: 1}`;
+
+type DatasetDraft = Draft<data.DatasetSpec>;
+
+/** Files of the user's own lie relative to the YAML file that names them. */
+export function withAbsolutePaths(spec: DatasetDraft, folder: string): DatasetDraft {
+  const { sources } = spec;
+  if (sources === undefined) return spec;
+  return {
+    ...spec,
+    sources: sources.map((source) =>
+      source.file?.path
+        ? { ...source, file: { ...source.file, path: resolve(folder, source.file.path) } }
+        : source,
+    ),
+  };
+}
+
+const datasetsOf = (channel: Channel): Client<data.DatasetServiceClient> => channel.client('DatasetService');
+
+function answer(session: Session, dataset: data.Dataset): Promise<void> {
+  return session.answer(datasetJson(dataset), () => datasetText(dataset));
+}
+
+export const addDatasetCommands: AddCommands = (program, io) => {
+  const dataset = program
+    .command('dataset')
+    .description('dataset versions: built from sources, split, content-addressed')
+    .addHelpText('after', examples);
+
+  dataset
+    .command('create')
+    .description('build a dataset and wait until it is ready')
+    .addOption(fileOption('dataset'))
+    .option('--no-wait', 'leave once it is accepted')
+    .addHelpText('after', examples)
+    .action(async ({ file, wait }: { file: string; wait: boolean }, command) => {
+      const session = sessionOf(io, command);
+      const { signal } = session;
+      const draft = await readSpec<DatasetDraft>(session, file, 'emotune.data.v1.DatasetSpec');
+      const spec = withAbsolutePaths(draft, dirname(session.path(file)));
+      await withPlatform(session, async (channel, embedded) => {
+        const datasets = datasetsOf(channel);
+        const accepted = await submit(() =>
+          datasets.call('createDataset', { spec, requestId: newRequestId() }, { signal }),
+        );
+        const { name } = accepted;
+        if (wait) {
+          const ready = await untilBuilt(session, 'dataset', () =>
+            datasets.call('getDataset', { name }, { signal }),
+          );
+          return answer(session, ready);
+        }
+        if (embedded) session.note(`dataset ${name} is built while a platform runs: see "emotune up"`);
+        return answer(session, accepted);
+      });
+    });
+
+  dataset
+    .command('list')
+    .description('list all datasets')
+    .action(
+      asks(io, async ({ session, channel, signal }) => {
+        const all = await everyPage(
+          (pageToken) => datasetsOf(channel).call('listDatasets', { pageToken }, { signal }),
+          (reply) => reply.datasets,
+        );
+        await session.answer(all.map(datasetJson), () => datasetsText(all));
+      }),
+    );
+
+  dataset
+    .command('get')
+    .description('show what a dataset holds')
+    .argument('<name>')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) =>
+        answer(session, await datasetsOf(channel).call('getDataset', { name }, { signal })),
+      ),
+    );
+
+  dataset
+    .command('preview')
+    .description('show examples in stored order')
+    .argument('<name>')
+    .addOption(splitOption('which rows').default('train'))
+    .option('--rows <n>', 'how many', integerFrom(1), 5)
+    .action(
+      asks(
+        io,
+        async ({ session, channel, signal }, name: string, options: { split: string; rows: number }) => {
+          const stream = datasetsOf(channel).stream('previewDataset', { name, ...options }, { signal });
+          const rows: data.Example[] = [];
+          for await (const example of stream) {
+            if (session.json)
+              await session.write(JSON.stringify(messageJson('emotune.data.v1.Example', example)));
+            else rows.push(example);
+          }
+          if (!session.json) await session.write(examplesText(rows));
+        },
+      ),
+    );
+
+  dataset
+    .command('delete')
+    .description('delete a dataset and its files')
+    .argument('<name>')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) => {
+        await datasetsOf(channel).call('deleteDataset', { name }, { signal });
+        await session.answer({ name, deleted: true }, () => `dataset ${name} is deleted`);
+      }),
+    );
+};

@@ -1,0 +1,132 @@
+import type { Task } from '@emotune/affect';
+import { InvalidArgument, type Violation } from '@emotune/base';
+import { common, type evaluation } from '@emotune/proto';
+import { type Draft, taskMessage } from '@emotune/service';
+import { evaluationJson, evaluationText } from '../format/evaluation.js';
+import { newRequestId, withPlatform } from '../session.js';
+import {
+  type AddCommands,
+  integerFrom,
+  labelsOption,
+  scaleOption,
+  sessionOf,
+  splitOption,
+  taskOption,
+} from './options.js';
+import { BuildFailed } from './specs.js';
+
+const examples = `
+Examples:
+  emotune evaluate --model affect-small --dataset reviews
+  emotune evaluate --model affect-small --file mine.tsv --task sentiment-regression --scale 0..5
+  emotune evaluate --model affect-small --file mine.csv --task emotion-classification --labels joy,fear,anger --multi-label
+
+A file is tab- or comma-separated with a header: text and label, optionally emotion (whose intensity) and id.`;
+
+interface EvaluateOptions {
+  readonly model: string;
+  readonly dataset?: string;
+  readonly split?: string;
+  readonly file?: string;
+  readonly task?: Task;
+  readonly scale?: common.Scale;
+  readonly labels?: string[];
+  readonly multiLabel?: boolean;
+  readonly limit?: number;
+}
+
+/**
+ * What is to be evaluated on.
+ * @param pathOf makes a path that the user gave absolute
+ * @throws InvalidArgument naming each option that is missing or does not fit.
+ */
+export function targetOf(
+  options: EvaluateOptions,
+  pathOf: (path: string) => string,
+): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
+  const { dataset, file, task, scale, labels, multiLabel = false } = options;
+  const split = options.split ?? 'test';
+  const violations: Violation[] = [];
+  const expect = (holds: boolean, field: string, description: string) => {
+    if (!holds) violations.push({ field, description });
+  };
+  const regression = task?.endsWith('regression') ?? false;
+  if (dataset !== undefined && file === undefined) {
+    for (const name of ['task', 'scale', 'labels', 'multiLabel'] as const) {
+      const option = name === 'multiLabel' ? '--multi-label' : `--${name}`;
+      expect(
+        options[name] === undefined,
+        option,
+        'expected nothing beside --dataset, which declares its own',
+      );
+    }
+    if (violations.length > 0) throw new InvalidArgument(violations);
+    return { dataset: { dataset, split } };
+  }
+  expect(
+    file !== undefined && dataset === undefined,
+    '--dataset',
+    `expected either it or --file, got ${file === undefined ? 'neither' : 'both'}`,
+  );
+  if (file !== undefined) {
+    expect(options.split === undefined, '--split', 'expected nothing beside --file, which is asked whole');
+    expect(task !== undefined, '--task', 'expected the task that the file is labelled for, got nothing');
+    expect(!regression || scale !== undefined, '--scale', `expected LO..HI for ${task}, got nothing`);
+    expect(!regression || (labels === undefined && !multiLabel), '--labels', `expected nothing for ${task}`);
+    const classification = task !== undefined && !regression;
+    expect(!classification || labels !== undefined, '--labels', `expected a,b,c for ${task}, got nothing`);
+    expect(!classification || scale === undefined, '--scale', `expected nothing for ${task}`);
+  }
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return { file: { path: pathOf(file!), task: taskMessage(task!), scale, labels: labels ?? [], multiLabel } };
+}
+
+const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
+
+export const addEvaluateCommand: AddCommands = (program, io) => {
+  program
+    .command('evaluate')
+    .description('measure how good the answers of a model are, beside simple baselines')
+    .requiredOption('--model <name>', 'NAME or NAME@VERSION')
+    .option('--dataset <name>', 'a dataset of the platform')
+    .addOption(splitOption('which rows of the dataset (default: test)'))
+    .option('--file <path>', 'a labelled file of your own')
+    .addOption(taskOption('what the file is labelled for'))
+    .addOption(scaleOption('regression: the range of the labels'))
+    .addOption(labelsOption('classification: every label that may occur'))
+    .option('--multi-label', 'rows may have several labels, joined by |')
+    .option('--limit <n>', 'ask at most this many examples of each task', integerFrom(1))
+    .addHelpText('after', examples)
+    .action(async (options: EvaluateOptions, command) => {
+      const session = sessionOf(io, command);
+      const { signal, progress } = session;
+      const target = targetOf(options, (path) => session.path(path));
+      await withPlatform(session, async (channel) => {
+        const evaluations = channel.client<evaluation.EvaluationServiceClient>('EvaluationService');
+        let latest = await evaluations.call(
+          'evaluate',
+          { model: options.model, ...target, limit: options.limit ?? 0, requestId: newRequestId() },
+          { signal },
+        );
+        const { id } = latest;
+        try {
+          for await (const update of evaluations.stream('watchEvaluation', { id }, { signal })) {
+            latest = update;
+            const { phase, done, total, unit } = update.progress ?? {
+              phase: 'waiting',
+              done: 0,
+              total: 0,
+              unit: '',
+            };
+            if (update.state !== BUILD_STATE_READY && update.state !== BUILD_STATE_FAILED)
+              progress.update(`evaluation: ${phase}`, done, total, unit);
+          }
+        } finally {
+          progress.end();
+        }
+        if (latest.state !== BUILD_STATE_READY)
+          throw new BuildFailed(`evaluation ${id} failed: ${latest.failure}`);
+        await session.answer(evaluationJson(latest), () => evaluationText(latest));
+      });
+    });
+};

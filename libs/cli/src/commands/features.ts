@@ -1,0 +1,97 @@
+import type { featurization } from '@emotune/proto';
+import type { Channel, Client, Draft } from '@emotune/service';
+import { cueJson, explanationText, featureSetsText, featureSetText } from '../format/features.js';
+import { messageJson } from '../message-json.js';
+import { everyPage, newRequestId, type Session, withPlatform } from '../session.js';
+import { type AddCommands, asks, fileOption, sessionOf } from './options.js';
+import { readSpec, submit, untilBuilt } from './specs.js';
+
+const specType = 'emotune.featurization.v1.FeatureSetSpec';
+
+const createExamples = `
+Example:
+  emotune features create -f features.yaml
+
+features.yaml:
+  name: reviews
+  dataset: reviews
+  baseModels: [emotune-opt-4m, emotune-bloom-4m, emotune-llama-4m]`;
+
+const featuresOf = (channel: Channel): Client<featurization.FeatureServiceClient> =>
+  channel.client('FeatureService');
+
+const setJson = (set: featurization.FeatureSet) => messageJson('emotune.featurization.v1.FeatureSet', set);
+
+function answer(session: Session, set: featurization.FeatureSet): Promise<void> {
+  return session.answer(setJson(set), () => featureSetText(set));
+}
+
+export const addFeaturesCommands: AddCommands = (program, io) => {
+  const features = program
+    .command('features')
+    .description('feature sets: prompts with lexicon cues, tokenised for base models');
+
+  features
+    .command('explain')
+    .description('show the lexicon cues found in one text')
+    .argument('<text>')
+    .addHelpText('after', '\nExample:\n  emotune features explain "not a very good idea"')
+    .action(
+      asks(io, async ({ session, channel, signal }, text: string) => {
+        const found = await featuresOf(channel).call('explainText', { text }, { signal });
+        const { cues, cueText, vader, afinn } = found;
+        await session.answer({ text, cues: cues.map(cueJson), cueText, vader, afinn }, () =>
+          explanationText(found),
+        );
+      }),
+    );
+
+  features
+    .command('create')
+    .description('build a feature set and wait until it is ready')
+    .addOption(fileOption('feature set'))
+    .option('--no-wait', 'leave once it is accepted')
+    .addHelpText('after', createExamples)
+    .action(async ({ file, wait }: { file: string; wait: boolean }, command) => {
+      const session = sessionOf(io, command);
+      const { signal } = session;
+      const spec = await readSpec<Draft<featurization.FeatureSetSpec>>(session, file, specType);
+      await withPlatform(session, async (channel, embedded) => {
+        const accepted = await submit(() =>
+          featuresOf(channel).call('createFeatureSet', { spec, requestId: newRequestId() }, { signal }),
+        );
+        const { name } = accepted;
+        if (wait) {
+          const ready = await untilBuilt(session, 'feature set', () =>
+            featuresOf(channel).call('getFeatureSet', { name }, { signal }),
+          );
+          return answer(session, ready);
+        }
+        if (embedded) session.note(`feature set ${name} is built while a platform runs: see "emotune up"`);
+        return answer(session, accepted);
+      });
+    });
+
+  features
+    .command('list')
+    .description('list all feature sets')
+    .action(
+      asks(io, async ({ session, channel, signal }) => {
+        const all = await everyPage(
+          (pageToken) => featuresOf(channel).call('listFeatureSets', { pageToken }, { signal }),
+          (reply) => reply.featureSets,
+        );
+        await session.answer(all.map(setJson), () => featureSetsText(all));
+      }),
+    );
+
+  features
+    .command('get')
+    .description('show what a feature set holds')
+    .argument('<name>')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) =>
+        answer(session, await featuresOf(channel).call('getFeatureSet', { name }, { signal })),
+      ),
+    );
+};

@@ -1,0 +1,104 @@
+import type { tuning } from '@emotune/proto';
+import type { Channel, Client } from '@emotune/service';
+import { Option } from 'commander';
+import { modelsText, modelText } from '../format/model.js';
+import { messageJson } from '../message-json.js';
+import { everyPage, type Session } from '../session.js';
+import { type AddCommands, asks } from './options.js';
+
+const examples = `
+Examples:
+  emotune model import ~/models/opt-125m --name opt-125m
+  emotune model export affect-small --format safetensors --out affect-small
+  emotune model promote affect-small@3f9a1c0b2d4e`;
+
+const modelsOf = (channel: Channel): Client<tuning.ModelServiceClient> => channel.client('ModelService');
+
+const modelJson = (model: tuning.Model) => messageJson('emotune.tuning.v1.Model', model);
+
+function answer(session: Session, model: tuning.Model): Promise<void> {
+  return session.answer(modelJson(model), () => modelText(model));
+}
+
+const nameArgument = ['<name>', 'NAME, its newest version, or NAME@VERSION'] as const;
+
+export const addModelCommands: AddCommands = (program, io) => {
+  const model = program
+    .command('model')
+    .description('base models and the models that experiments make')
+    .addHelpText('after', examples);
+
+  model
+    .command('list')
+    .description('list all model versions')
+    .action(
+      asks(io, async ({ session, channel, signal }) => {
+        const all = await everyPage(
+          (pageToken) => modelsOf(channel).call('listModels', { pageToken }, { signal }),
+          (reply) => reply.models,
+        );
+        await session.answer(all.map(modelJson), () => modelsText(all));
+      }),
+    );
+
+  model
+    .command('get')
+    .description('show a model and where it comes from')
+    .argument(...nameArgument)
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) =>
+        answer(session, await modelsOf(channel).call('getModel', { name }, { signal })),
+      ),
+    );
+
+  model
+    .command('export')
+    .description('write a model to a folder that other programs read')
+    .argument(...nameArgument)
+    .addOption(
+      new Option('--format <format>', 'adapter, whole checkpoint, or graph')
+        .choices(['peft', 'safetensors', 'onnx'])
+        .makeOptionMandatory(),
+    )
+    .requiredOption('--out <dir>', 'folder to write: new or empty')
+    .action(
+      asks(
+        io,
+        async ({ session, channel, signal }, name: string, options: { format: string; out: string }) => {
+          const directory = session.path(options.out);
+          const { files } = await modelsOf(channel).call(
+            'exportModel',
+            { name, format: options.format, directory },
+            { signal },
+          );
+          await session.answer({ name, format: options.format, directory, files }, () =>
+            [`wrote ${directory}`, ...files.map((file) => `  ${file}`)].join('\n'),
+          );
+        },
+      ),
+    );
+
+  model
+    .command('import')
+    .description('register a checkpoint folder of the OPT, BLOOM or LLaMA family as a base model')
+    .argument('<path>', 'folder with config.json, *.safetensors and tokenizer.json')
+    .requiredOption('--name <name>', 'its name from now on')
+    .action(
+      asks(io, async ({ session, channel, signal }, path: string, { name }: { name: string }) =>
+        answer(
+          session,
+          await modelsOf(channel).call('importModel', { name, directory: session.path(path) }, { signal }),
+        ),
+      ),
+    );
+
+  model
+    .command('promote')
+    .description('serve this version under its name')
+    .argument(...nameArgument)
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) =>
+        answer(session, await modelsOf(channel).call('promoteModel', { name }, { signal })),
+      ),
+    );
+};

@@ -1,0 +1,72 @@
+/** Options that several commands share, and how their values are read. */
+import { tasks } from '@emotune/affect';
+import type { Channel } from '@emotune/service';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Io } from '../io.js';
+import { type GlobalOptions, Session, withPlatform } from '../session.js';
+import { parseScale } from '../spec-file.js';
+
+/** Adds a noun's or verb's commands to the program. */
+export type AddCommands = (program: Command, io: Io) => void;
+
+/** The session of a running command. */
+export function sessionOf(io: Io, command: Command): Session {
+  return new Session(io, command.optsWithGlobals<GlobalOptions>());
+}
+
+export interface Call {
+  readonly session: Session;
+  readonly channel: Channel;
+  /** Cancels what the command has under way. */
+  readonly signal: AbortSignal;
+}
+
+/** The action of a command that only asks the platform. `run` gets the command's arguments and then its options. */
+export function asks<Arguments extends unknown[]>(
+  io: Io,
+  run: (call: Call, ...args: Arguments) => Promise<void>,
+): (...args: unknown[]) => Promise<void> {
+  return (...args) => {
+    const session = sessionOf(io, args.at(-1) as Command);
+    return withPlatform(session, (channel) =>
+      run({ session, channel, signal: session.signal }, ...(args.slice(0, -1) as Arguments)),
+    );
+  };
+}
+
+export function scale(text: string): { low: number; high: number } {
+  const range = parseScale(text);
+  if (range === undefined) throw new InvalidArgumentError('Expected LO..HI such as 0..1 or -4..4.');
+  return range;
+}
+
+export function labels(text: string): string[] {
+  const list = text.split(',').map((label) => label.trim());
+  if (list.length < 2 || list.includes('')) throw new InvalidArgumentError('Expected labels such as a,b,c.');
+  return list;
+}
+
+export function integerFrom(least: number): (text: string) => number {
+  return (text) => {
+    const n = Number(text);
+    if (text.trim() === '' || !Number.isSafeInteger(n) || n < least)
+      throw new InvalidArgumentError(`Expected an integer of at least ${least}.`);
+    return n;
+  };
+}
+
+export function taskOption(description: string): Option {
+  return new Option('--task <task>', description).choices(tasks);
+}
+
+export const scaleOption = (description: string) =>
+  new Option('--scale <lo..hi>', description).argParser(scale);
+
+export const labelsOption = (description: string) =>
+  new Option('--labels <a,b,c>', description).argParser(labels);
+
+export const splitOption = (description: string) =>
+  new Option('--split <split>', description).choices(['train', 'validation', 'test']);
+
+export const fileOption = (what: string) =>
+  new Option('-f, --file <yaml>', `the ${what} as YAML`).makeOptionMandatory();

@@ -1,0 +1,32 @@
+import { type AddCommands, sessionOf } from './options.js';
+
+/** A number lies outside its tolerance, or a folder cannot be compared. */
+class ParityFailed extends Error {}
+
+export const addParityCommand: AddCommands = (program, io) => {
+  program
+    .command('parity')
+    .description("compare models of ours with Hugging Face's results in fixture folders")
+    .argument('<dir...>', 'folders with a checkpoint or adapter and case-*.safetensors')
+    .action(async (dirs: string[], _options, command) => {
+      const session = sessionOf(io, command);
+      const { parityHead, parityLines, parityReport, tolerance } = await import('../parity.js');
+      const { logits, loss, gradient, adamw } = tolerance;
+      const reports = [];
+      if (!session.json) await session.write(parityHead);
+      for (const dir of dirs) {
+        session.signal.throwIfAborted();
+        const report = await parityReport(session.path(dir));
+        reports.push(report);
+        if (!session.json) for (const line of parityLines(report)) await session.write(line);
+      }
+      await session.answer(
+        { tolerance, folders: reports },
+        () =>
+          `tolerance: logits ${logits}, loss ${loss}, gradient ${gradient} relative, adamw losses ${adamw}`,
+      );
+      const failed = reports.filter((report) => !report.ok).length;
+      if (failed > 0)
+        throw new ParityFailed(`${failed} of ${reports.length} folders are not within the tolerance`);
+    });
+};

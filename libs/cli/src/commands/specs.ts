@@ -1,0 +1,61 @@
+/** From a YAML file to what a service made of it. */
+import { InvalidArgument, systemClock } from '@emotune/base';
+import { common } from '@emotune/proto';
+import type { Session } from '../session.js';
+import { parseSpec, readSmallText } from '../spec-file.js';
+
+/** @throws InvalidArgument with every violation. */
+export async function readSpec<T>(session: Session, file: string, typeName: string): Promise<T> {
+  const path = session.path(file);
+  return parseSpec(await readSmallText(path), typeName, file) as T;
+}
+
+/** Sends a spec; what the service finds wrong is told by its path in the file. */
+export async function submit<T>(send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    if (!(error instanceof InvalidArgument)) throw error;
+    throw new InvalidArgument(
+      error.violations.map(({ field, description }) => ({
+        field: field.replace(/^spec\./, ''),
+        description,
+      })),
+      { cause: error },
+    );
+  }
+}
+
+interface Built {
+  readonly name: string;
+  readonly state: common.BuildState;
+  readonly failure: string;
+  readonly progress: common.Progress | undefined;
+}
+
+/** What is built in the background will never be ready. */
+export class BuildFailed extends Error {}
+
+const pollMs = 250;
+
+/** Looks until it is ready. @throws BuildFailed */
+export async function untilBuilt<T extends Built>(
+  session: Session,
+  what: string,
+  look: () => Promise<T>,
+): Promise<T> {
+  const { progress, signal } = session;
+  try {
+    for (;;) {
+      const found = await look();
+      if (found.state === common.BuildState.BUILD_STATE_READY) return found;
+      if (found.state === common.BuildState.BUILD_STATE_FAILED)
+        throw new BuildFailed(`${what} ${found.name} failed: ${found.failure}`);
+      const { phase, done, total, unit } = found.progress ?? { phase: '', done: 0, total: 0, unit: '' };
+      progress.update(`${what} ${found.name}: ${phase || 'waiting'}`, done, total, unit);
+      await systemClock.sleep(pollMs, signal);
+    }
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,31 @@
+import { once } from 'node:events';
+import { jsonLog } from '@emotune/service';
+import { type AddCommands, integerFrom, sessionOf } from './options.js';
+
+export const addUpCommand: AddCommands = (program, io) => {
+  program
+    .command('up')
+    .description('serve the platform of the data folder until Ctrl-C')
+    .option('--port <n>', 'on 127.0.0.1', integerFrom(0), 50051)
+    .addHelpText('after', '\nExample:\n  emotune up --data-dir /srv/emotune')
+    .action(async ({ port }: { port: number }, command) => {
+      const session = sessionOf(io, command);
+      const { startPlatform } = await import('../platform.js');
+      const platform = await startPlatform({
+        dataDir: session.dataDir,
+        port,
+        corporaDir: io.env['EMOTUNE_CORPORA'] || undefined,
+        log: jsonLog((line) => io.stderr.write(line)),
+      });
+      try {
+        const { address } = platform;
+        await session.answer(
+          { address, dataDir: session.dataDir },
+          () => `serving ${session.dataDir} on ${address}`,
+        );
+        if (!session.signal.aborted) await once(session.signal, 'abort');
+      } finally {
+        await platform.close();
+      }
+    });
+};

@@ -1,0 +1,60 @@
+/** Analyses, as JSON (INTERFACES) and as text. */
+import { common, type inference } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { cueJson } from './features.js';
+import { figure, percent } from './text.js';
+
+function asked(answer: inference.Answer) {
+  const { task, emotion, scale, value, low, high, labels, distribution } = answer;
+  const question = { task: shortEnumName(task), ...(emotion === '' ? {} : { emotion }) };
+  if (value !== undefined) {
+    return {
+      ...question,
+      scale,
+      value,
+      ...(low === undefined || high === undefined ? {} : { interval: { low, high } }),
+      distribution: distribution.map((p) => ({ value: Number(p.answer), probability: p.probability })),
+    };
+  }
+  const probabilities = Object.fromEntries(distribution.map((p) => [p.answer, p.probability]));
+  // Emotions may be several, sentiment is one of those asked.
+  return task === common.Task.TASK_EMOTION_CLASSIFICATION
+    ? { ...question, labels, probabilities }
+    : { ...question, labels: Object.keys(probabilities), label: labels[0], probabilities };
+}
+
+/** One object for each answer. */
+export function analysisJson({ text, model, answers, cues }: inference.Analysis) {
+  return answers.map((answer) => ({ text, ...asked(answer), cues: cues.map(cueJson), model }));
+}
+
+const shownLabels = 4;
+
+function answerText({ scale, value, low, high, labels, distribution }: inference.Answer): string {
+  if (value !== undefined) {
+    const on = scale ? ` on ${scale.low}..${scale.high}` : '';
+    const interval = low === undefined ? '' : `, 80 % in ${figure(low)} … ${figure(high)}`;
+    return `${figure(value)}${on}${interval}`;
+  }
+  const likeliest = [...distribution]
+    .sort((a, b) => b.probability - a.probability)
+    .slice(0, shownLabels)
+    .map((p) => `${p.answer} ${percent(p.probability)}`);
+  return `${labels.join(', ')} (${likeliest.join(', ')})`;
+}
+
+export function analysisText({ text, model, answers, cues }: inference.Analysis): string {
+  const named = answers.map((answer) => {
+    const of = answer.emotion === '' ? '' : ` of ${answer.emotion}`;
+    return [`${shortEnumName(answer.task)}${of}`, answerText(answer)];
+  });
+  const lines = [
+    ...named,
+    ['cues', cues.map((cue) => `${cue.text} ${figure(cue.score)}`).join(', ') || 'none'],
+    ['model', model],
+  ];
+  const longest = Math.max(...lines.map(([name]) => name.length));
+  return [JSON.stringify(text), ...lines.map(([name, value]) => `  ${name.padEnd(longest)}  ${value}`)].join(
+    '\n',
+  );
+}

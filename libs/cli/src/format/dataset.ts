@@ -1,0 +1,115 @@
+/** Datasets, sources and examples, as JSON (INTERFACES) and as text. */
+import type { common, data } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { clip, count, facts, figure, nothing, table } from './text.js';
+
+/** The state in one word: pending, building, ready or failed. */
+export function buildState(state: common.BuildState): string {
+  return shortEnumName(state);
+}
+
+export function datasetJson({ name, version, state, failure, manifest }: data.Dataset) {
+  const { train, validation, test } = manifest?.rows ?? { train: 0, validation: 0, test: 0 };
+  return {
+    name,
+    version,
+    state: buildState(state),
+    ...(failure === '' ? {} : { failure }),
+    rows: { train, validation, test },
+    sources: (manifest?.sources ?? []).map(({ name, licence, rows, url, sha256, skipped }) => ({
+      name,
+      licence,
+      rows,
+      url,
+      sha256,
+      skipped,
+    })),
+    duplicatesRemoved: manifest?.duplicatesRemoved ?? 0,
+    leaksRemoved: manifest?.leaksRemoved ?? 0,
+    notices: manifest?.notices ?? [],
+  };
+}
+
+function rowsText(rows: data.SplitCounts | undefined): string {
+  return rows === undefined
+    ? nothing
+    : `${count(rows.train)} train, ${count(rows.validation)} validation, ${count(rows.test)} test`;
+}
+
+export function datasetText({ name, version, state, failure, manifest }: data.Dataset): string {
+  const head = facts([
+    ['dataset', version === '' ? name : `${name}@${version}`],
+    ['state', buildState(state)],
+    ['failure', failure],
+    ['rows', manifest && rowsText(manifest.rows)],
+    [
+      'removed',
+      manifest && `${count(manifest.duplicatesRemoved)} duplicates, ${count(manifest.leaksRemoved)} leaks`,
+    ],
+  ]);
+  if (manifest === undefined) return head;
+  const sources = table(
+    ['source', 'rows', 'licence', 'skipped', 'url'],
+    manifest.sources.map(({ name, rows, licence, skipped, url }) => {
+      const reasons = Object.entries(skipped).map(([reason, n]) => `${count(n)} ${reason}`);
+      return [name, count(rows), licence, reasons.join('; ') || nothing, url || nothing];
+    }),
+  );
+  const tasks = table(
+    ['task', 'train', 'validation', 'test'],
+    manifest.tasks.map(({ task, rows }) => [
+      shortEnumName(task),
+      ...[rows?.train, rows?.validation, rows?.test].map((n) => count(n ?? 0)),
+    ]),
+  );
+  const notices = manifest.notices.map((notice) => `note: ${notice}`);
+  return [head, sources, tasks, ...(notices.length > 0 ? [notices.join('\n')] : [])].join('\n\n');
+}
+
+export function datasetsText(datasets: readonly data.Dataset[]): string {
+  return table(
+    ['name', 'version', 'state', 'train', 'validation', 'test'],
+    datasets.map(({ name, version, state, manifest }) => [
+      name,
+      version || nothing,
+      buildState(state),
+      ...[manifest?.rows?.train, manifest?.rows?.validation, manifest?.rows?.test].map((n) =>
+        n === undefined ? nothing : count(n),
+      ),
+    ]),
+  );
+}
+
+export function sourcesText(sources: readonly data.Source[]): string {
+  return table(
+    ['source', 'language', 'licence', 'found', 'tasks', 'title'],
+    sources.map(({ name, language, licence, location, tasks, title }) => [
+      name,
+      language,
+      licence,
+      location || 'to be downloaded',
+      tasks.map(shortEnumName).join(', '),
+      title,
+    ]),
+  );
+}
+
+/** The gold answer of an example: its number on 0..1, or its labels. */
+function goldText({ value, labels, emotion }: data.Example): string {
+  if (value === undefined) return labels.join(', ');
+  return emotion === '' ? figure(value) : `${emotion} ${figure(value)}`;
+}
+
+const textColumns = 80;
+
+export function examplesText(examples: readonly data.Example[]): string {
+  return table(
+    ['task', 'gold', 'source', 'text'],
+    examples.map((example) => [
+      shortEnumName(example.task),
+      goldText(example),
+      example.source,
+      clip(example.text, textColumns),
+    ]),
+  );
+}

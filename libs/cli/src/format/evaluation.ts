@@ -1,0 +1,83 @@
+/** Evaluations, as JSON (INTERFACES) and as text. */
+import { metricNames } from '@emotune/affect';
+import type { evaluation } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { clip, count, figure, nothing, percent, table } from './text.js';
+
+export function evaluationJson(evaluation: evaluation.Evaluation) {
+  return {
+    id: evaluation.id,
+    model: evaluation.model,
+    dataset: evaluation.dataset,
+    tasks: evaluation.tasks.map((result) => ({
+      task: shortEnumName(result.task),
+      n: result.n,
+      valid: result.valid,
+      metrics: result.metrics,
+      intervals: result.intervals,
+      baselines: { constant: result.constant, vader: result.vader },
+      ...(result.humanCeiling === undefined ? {} : { humanCeiling: result.humanCeiling }),
+      ...(result.pConstant === undefined ? {} : { pConstant: result.pConstant }),
+      ...(result.confusion ? { confusion: result.confusion } : {}),
+      calibration: result.calibration,
+    })),
+    slices: evaluation.slices.map(({ task, slice, n, metrics }) => ({
+      task: shortEnumName(task),
+      slice,
+      n,
+      metrics,
+    })),
+    hardest: evaluation.hardest.map(({ task, id, text, gold, answer, error }) => ({
+      task: shortEnumName(task),
+      id,
+      text,
+      gold,
+      answer,
+      error,
+    })),
+    prefix: evaluation.prefix,
+  };
+}
+
+const shownHardest = 5;
+const textColumns = 60;
+
+function taskRows(result: evaluation.TaskResult): string[][] {
+  const names: string[] = metricNames.filter((name) => name in result.metrics);
+  return names.map((name, i) => {
+    const interval = result.intervals[name];
+    return [
+      ...(i === 0 ? [shortEnumName(result.task), count(result.n), percent(result.valid)] : ['', '', '']),
+      name,
+      figure(result.metrics[name]),
+      interval ? `${figure(interval.low)} … ${figure(interval.high)}` : nothing,
+      figure(result.constant[name]),
+      figure(result.vader[name]),
+    ];
+  });
+}
+
+export function evaluationText(evaluation: evaluation.Evaluation): string {
+  const results = table(
+    ['task', 'n', 'valid', 'metric', 'model', '95 % interval', 'constant', 'VADER'],
+    evaluation.tasks.flatMap(taskRows),
+  );
+  const remarks = evaluation.tasks.flatMap(({ task, pConstant, humanCeiling }) => [
+    ...(pConstant === undefined
+      ? []
+      : [`${shortEnumName(task)}: p = ${figure(pConstant)} that the constant answer is as good`]),
+    ...(humanCeiling === undefined
+      ? []
+      : [`${shortEnumName(task)}: raters agree with each other by ${figure(humanCeiling)}`]),
+  ]);
+  const hardest = evaluation.hardest
+    .slice(0, shownHardest)
+    .map(({ task, gold, answer, text }) => [shortEnumName(task), gold, answer, clip(text, textColumns)]);
+  return [
+    `${evaluation.model} on ${evaluation.dataset}`,
+    results,
+    ...(remarks.length > 0 ? [remarks.join('\n')] : []),
+    ...(hardest.length > 0 ? [table(['hardest', 'gold', 'answer', 'text'], hardest)] : []),
+    `report: ${evaluation.prefix}/report.html in the object store, evaluation ${evaluation.id}`,
+  ].join('\n\n');
+}

@@ -1,0 +1,142 @@
+/** Experiments and trials as text, and what a watcher is told of their changes. */
+import { tuning } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { clip, count, facts, figure, nothing, table } from './text.js';
+
+export function valueText(value: tuning.ParameterValue): string {
+  return value.number === undefined ? String(value.text ?? value.flag) : figure(value.number);
+}
+
+export function parametersText(parameters: Readonly<Record<string, tuning.ParameterValue>>): string {
+  return Object.keys(parameters)
+    .sort()
+    .map((name) => `${name}=${valueText(parameters[name])}`)
+    .join(' ');
+}
+
+function trialsDone({ trialsSucceeded, trialsFailed, trialsTotal }: tuning.Experiment): string {
+  const failed = trialsFailed > 0 ? `, ${trialsFailed} failed` : '';
+  return `${trialsSucceeded + trialsFailed} of ${trialsTotal}${failed}`;
+}
+
+export function experimentText(experiment: tuning.Experiment): string {
+  const { name, state, reason, spec, bestObjective, bestTrial, modelVersion, trialsRunning } = experiment;
+  return facts([
+    ['experiment', name],
+    ['state', shortEnumName(state)],
+    ['reason', reason],
+    ['features', spec?.features],
+    ['base models', spec?.baseModels.map(({ architecture, model }) => `${architecture}=${model}`).join(' ')],
+    ['trials', `${trialsDone(experiment)}, ${trialsRunning} running`],
+    ['best', bestTrial === undefined ? '' : `trial ${bestTrial}, ${figure(bestObjective)} nats`],
+    ['model', modelVersion],
+  ]);
+}
+
+export function experimentsText(experiments: readonly tuning.Experiment[]): string {
+  return table(
+    ['name', 'state', 'trials', 'best', 'model'],
+    experiments.map((experiment) => [
+      experiment.name,
+      shortEnumName(experiment.state),
+      trialsDone(experiment),
+      figure(experiment.bestObjective),
+      experiment.modelVersion || nothing,
+    ]),
+  );
+}
+
+const reasonColumns = 60;
+
+export function trialsText(trials: readonly tuning.Trial[]): string {
+  return table(
+    ['trial', 'kind', 'state', 'objective', 'tokens', 'tokens/s', 'parameters', 'reason'],
+    trials.map((trial) => [
+      String(trial.number),
+      shortEnumName(trial.kind),
+      shortEnumName(trial.state),
+      figure(trial.objective),
+      count(trial.tokens),
+      trial.tokensPerSecond > 0 ? count(trial.tokensPerSecond) : nothing,
+      parametersText(trial.parameters),
+      clip(trial.reason, reasonColumns) || nothing,
+    ]),
+  );
+}
+
+const { ExperimentState, TrialState } = tuning;
+
+export function experimentEnded(state: tuning.ExperimentState): boolean {
+  return (
+    state === ExperimentState.EXPERIMENT_STATE_SUCCEEDED ||
+    state === ExperimentState.EXPERIMENT_STATE_FAILED ||
+    state === ExperimentState.EXPERIMENT_STATE_CANCELLED
+  );
+}
+
+function trialName({ kind, number }: tuning.Trial): string {
+  return kind === tuning.TrialKind.TRIAL_KIND_FINAL ? `final training (trial ${number})` : `trial ${number}`;
+}
+
+function speed({ tokensPerSecond }: tuning.Trial): string[] {
+  return tokensPerSecond > 0 ? [`${count(tokensPerSecond)} tokens/s`] : [];
+}
+
+function trialLine(trial: tuning.Trial, began: boolean): string {
+  const objective = trial.objective === undefined ? [] : [`objective ${figure(trial.objective)}`];
+  const tokens =
+    trial.totalTokens > 0 ? [`${count(trial.tokens)} of ${count(trial.totalTokens)} tokens`] : [];
+  if (trial.state === TrialState.TRIAL_STATE_RUNNING && !began)
+    return `${trialName(trial)}: ${[...tokens, ...objective, ...speed(trial)].join(', ')}`;
+  const attempt = trial.attempt > 1 ? ` (attempt ${trial.attempt})` : '';
+  const details = began
+    ? [parametersText(trial.parameters)]
+    : [...(trial.reason === '' ? [] : [trial.reason]), ...objective, ...speed(trial)];
+  return `${trialName(trial)} ${shortEnumName(trial.state)}${attempt}: ${details.join(', ')}`.replace(
+    /: $/,
+    '',
+  );
+}
+
+/** A running trial is told of at most this often. */
+const measurementMs = 1000;
+
+interface Seen {
+  readonly state: string;
+  readonly tokens: number;
+  readonly ms: number;
+}
+
+/** Tells what changed since the update before, one line each. */
+export class ExperimentWatch {
+  private experiment = '';
+  private readonly trials = new Map<number, Seen>();
+
+  /** @param ms the time now */
+  lines({ experiment, trials }: tuning.ExperimentUpdate, ms: number): string[] {
+    const lines: string[] = [];
+    if (experiment) {
+      const reason = experiment.reason === '' ? '' : `: ${experiment.reason}`;
+      const line = `experiment ${experiment.name} ${shortEnumName(experiment.state)}${reason}`;
+      if (line !== this.experiment) lines.push(line);
+      this.experiment = line;
+    }
+    for (const trial of trials) {
+      const state = `${trial.state} ${trial.attempt}`;
+      const seen = this.trials.get(trial.number);
+      const changed = seen?.state !== state;
+      if (!changed && (trial.tokens === seen.tokens || ms - seen.ms < measurementMs)) continue;
+      if (trial.state !== TrialState.TRIAL_STATE_QUEUED)
+        lines.push(trialLine(trial, changed && trial.state === TrialState.TRIAL_STATE_RUNNING));
+      this.trials.set(trial.number, { state, tokens: trial.tokens, ms });
+    }
+    return lines;
+  }
+}
+
+export function winnerText(experiment: tuning.Experiment, winner: tuning.Trial | undefined): string {
+  const best = winner
+    ? `trial ${winner.number} won with objective ${figure(winner.objective)}: ${parametersText(winner.parameters)}`
+    : '';
+  return [best, `model ${experiment.modelVersion}`].filter(Boolean).join('\n');
+}

@@ -1,0 +1,68 @@
+/** Feature sets and lexicon cues as text. */
+import type { common, featurization } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { count, facts, figure, nothing, table } from './text.js';
+
+export function cueJson({ text, lexicon, score, start, end, modifier }: common.Cue) {
+  return { text, lexicon, score, start, end, ...(modifier === '' ? {} : { modifier }) };
+}
+
+export function explanationText({ cues, cueText, vader, afinn }: featurization.ExplainTextResponse): string {
+  const sums = facts([
+    ['in the prompt', cueText || nothing],
+    ['VADER', `${figure(vader)} on -1..1`],
+    ['AFINN', `${figure(afinn)} in sum`],
+  ]);
+  if (cues.length === 0) return `no lexicon knows a word of this text\n\n${sums}`;
+  const found = table(
+    ['cue', 'lexicon', 'score', 'modifier', 'at'],
+    cues.map(({ text, lexicon, score, modifier, start, end }) => [
+      text,
+      lexicon,
+      figure(score),
+      modifier || nothing,
+      `${start}..${end}`,
+    ]),
+  );
+  return `${found}\n\n${sums}`;
+}
+
+export function featureSetText(set: featurization.FeatureSet): string {
+  const head = facts([
+    ['feature set', set.version === '' ? set.name : `${set.name}@${set.version}`],
+    ['state', shortEnumName(set.state)],
+    ['failure', set.failure],
+    ['dataset', [set.spec?.dataset, set.datasetVersion].filter(Boolean).join('@')],
+  ]);
+  if (set.tokenized.length === 0) return head;
+  const shards = table(
+    ['base models', 'split', 'rows', 'tokens', 'answer tokens', 'longest', 'cut'],
+    set.tokenized.flatMap(({ baseModels, splits }) =>
+      splits.map(({ split, rows, tokens, answerTokens, longest, cut }) => [
+        baseModels.join(', '),
+        split,
+        ...[rows, tokens, answerTokens, longest, cut].map(count),
+      ]),
+    ),
+  );
+  return `${head}\n\n${shards}`;
+}
+
+export function featureSetsText(sets: readonly featurization.FeatureSet[]): string {
+  return table(
+    ['name', 'version', 'state', 'dataset', 'rows', 'tokens'],
+    sets.map(({ name, version, state, spec, tokenized }) => {
+      const splits = tokenized[0]?.splits ?? [];
+      const sum = (of: 'rows' | 'tokens') =>
+        tokenized.length === 0 ? nothing : count(splits.reduce((n, split) => n + split[of], 0));
+      return [
+        name,
+        version || nothing,
+        shortEnumName(state),
+        spec?.dataset ?? nothing,
+        sum('rows'),
+        sum('tokens'),
+      ];
+    }),
+  );
+}

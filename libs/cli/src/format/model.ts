@@ -1,0 +1,40 @@
+/** Models as text. */
+import type { tuning } from '@emotune/proto';
+import { shortEnumName } from '../descriptors.js';
+import { parametersText } from './experiment.js';
+import { count, facts, nothing, table } from './text.js';
+
+export function modelsText(models: readonly tuning.Model[]): string {
+  return table(
+    ['model', 'kind', 'state', 'family', 'parameters', 'promoted', 'experiment'],
+    models.map(({ name, version, kind, state, family, parameters, promoted, lineage }) => [
+      `${name}@${version}`,
+      shortEnumName(kind),
+      shortEnumName(state),
+      family,
+      count(parameters),
+      promoted ? 'yes' : nothing,
+      lineage?.experiment || nothing,
+    ]),
+  );
+}
+
+export function modelText(model: tuning.Model): string {
+  const { lineage } = model;
+  const versioned = (name: string, version: string) => (version === '' ? name : `${name}@${version}`);
+  return facts([
+    ['model', `${model.name}@${model.version}`],
+    ['kind', shortEnumName(model.kind)],
+    ['state', `${shortEnumName(model.state)}${model.promoted ? ', promoted' : ''}`],
+    ['family', `${model.family}, ${count(model.parameters)} parameters`],
+    ['files', model.prefix],
+    ['evaluation', model.evaluation],
+    ['experiment', lineage?.experiment && `${lineage.experiment}, trial ${lineage.trial}`],
+    ['base model', lineage && versioned(lineage.baseModel, lineage.baseVersion)],
+    ['dataset', lineage && versioned(lineage.dataset, lineage.datasetVersion)],
+    ['features', lineage && versioned(lineage.features, lineage.featuresVersion)],
+    ['parameters', lineage && parametersText(lineage.parameters)],
+    ['trained', lineage && lineage.tokens > 0 ? `${count(lineage.tokens)} tokens, seed ${lineage.seed}` : ''],
+    ['code', lineage?.codeVersion],
+  ]);
+}

@@ -1,0 +1,33 @@
+/** What the command line touches of the process it runs in, so that tests can run it in theirs. */
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+
+export type TextOutput = Writable & { readonly isTTY?: boolean };
+export type TextInput = Readable & { readonly isTTY?: boolean };
+
+export interface Io {
+  readonly stdin: TextInput;
+  readonly stdout: TextOutput;
+  readonly stderr: TextOutput;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Paths that the user gives are relative to this folder. */
+  readonly cwd: string;
+  /** Aborts with `Stopped` when the user or the system wants the command to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Asked to end from outside. */
+export class Stopped extends Error {
+  constructor(
+    readonly exitCode: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'Stopped';
+  }
+}
+
+/** Writes one line, no faster than it is read. */
+export async function writeLine(output: TextOutput, line: string, signal: AbortSignal): Promise<void> {
+  if (!output.write(`${line}\n`)) await once(output, 'drain', { signal });
+}

@@ -1,0 +1,49 @@
+/** Messages as JSON for other programs, by their own descriptors. */
+import protobuf from 'protobufjs';
+import { messageType, shortEnumName } from './descriptors.js';
+
+function single(field: protobuf.Field, value: unknown): unknown {
+  const type = field.resolvedType;
+  if (type === null) return value;
+  if (type instanceof protobuf.Enum) return shortEnumName(value as string);
+  return message(type as protobuf.Type, value as Record<string, unknown>);
+}
+
+function isUnspecified(field: protobuf.Field, value: unknown): boolean {
+  return (
+    field.resolvedType instanceof protobuf.Enum &&
+    !field.repeated &&
+    (field.resolvedType.values as Record<string, number>)[value as string] === 0
+  );
+}
+
+function message(type: protobuf.Type, value: Record<string, unknown>): unknown {
+  if (type.fullName === '.google.protobuf.Timestamp') {
+    const { seconds, nanos } = value as { seconds: number; nanos: number };
+    return new Date(1000 * seconds + nanos / 1e6).toISOString();
+  }
+  if (type.name === 'ParameterValue') return value['number'] ?? value['text'] ?? value['flag'];
+  const result: Record<string, unknown> = {};
+  for (const field of type.fieldsArray) {
+    const item = value[field.name];
+    if (item === undefined || item === null || isUnspecified(field, item)) continue;
+    if (field instanceof protobuf.MapField) {
+      result[field.name] = Object.fromEntries(
+        Object.entries(item).map(([key, entry]) => [key, single(field, entry)]),
+      );
+    } else {
+      result[field.name] = field.repeated
+        ? (item as unknown[]).map((entry) => single(field, entry))
+        : single(field, item);
+    }
+  }
+  return result;
+}
+
+/**
+ * A message of type `typeName` (such as `emotune.tuning.v1.Experiment`): enum values in their short words, times in
+ * ISO 8601, parameter values as plain scalars, absent fields left out.
+ */
+export function messageJson(typeName: string, value: object): unknown {
+  return message(messageType(typeName), value as Record<string, unknown>);
+}

@@ -1,0 +1,99 @@
+/** The `emotune` command as a function: arguments in, exit code out. */
+import { readFileSync } from 'node:fs';
+import {
+  AlreadyExists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  ResourceExhausted,
+  Unavailable,
+} from '@emotune/base';
+import { Command, CommanderError } from 'commander';
+import { addAnalyzeCommand } from './commands/analyze.js';
+import { addDatasetCommands } from './commands/dataset.js';
+import { addEvaluateCommand } from './commands/evaluate.js';
+import { addExperimentCommands } from './commands/experiment.js';
+import { addFeaturesCommands } from './commands/features.js';
+import { addModelCommands } from './commands/model.js';
+import { addParityCommand } from './commands/parity.js';
+import { addPretrainCommand } from './commands/pretrain.js';
+import { addSourceCommands } from './commands/source.js';
+import { addUpCommand } from './commands/up.js';
+import { type Io, Stopped } from './io.js';
+
+const commands = [
+  addUpCommand,
+  addSourceCommands,
+  addDatasetCommands,
+  addFeaturesCommands,
+  addExperimentCommands,
+  addModelCommands,
+  addEvaluateCommand,
+  addAnalyzeCommand,
+  addPretrainCommand,
+  addParityCommand,
+];
+
+const examples = `
+Examples:
+  emotune up                                          serve the platform of .emotune on 127.0.0.1:50051
+  emotune dataset create -f dataset.yaml
+  emotune experiment submit -f experiment.yaml --watch
+  emotune analyze "What a wonderful surprise!"
+
+Without a server, a command talks to the platform that serves the data folder, or starts one for as long as it needs.
+Exit codes: 0 ok, 1 failed, 2 bad arguments or refused input, 3 not found, 4 unavailable.`;
+
+function programOf(io: Io): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const program = new Command('emotune')
+    .description('Turns an open language model into an affective one.')
+    .version(version, '--version', 'show the version')
+    .option('--json', 'one JSON document on stdout, JSON lines for streams')
+    .option('--server <host:port>', 'talk to this server (default: EMOTUNE_SERVER, else the data folder)')
+    .option('--data-dir <dir>', 'folder of the embedded platform (default: EMOTUNE_DATA_DIR, else .emotune)')
+    .addHelpText('after', examples)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'emotune: ')),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .showHelpAfterError('Add --help to see what is possible.')
+    .exitOverride();
+  for (const add of commands) add(program, io);
+  return program;
+}
+
+/** INTERFACES: 1 failed, 2 bad arguments or refused input, 3 not found, 4 unavailable. */
+function exitCodeOf(error: unknown): number {
+  if (error instanceof Stopped) return error.exitCode;
+  if (error instanceof NotFound) return 3;
+  if (error instanceof Unavailable || error instanceof ResourceExhausted) return 4;
+  const refusals = [InvalidArgument, AlreadyExists, FailedPrecondition];
+  return refusals.some((refusal) => error instanceof refusal) ? 2 : 1;
+}
+
+function errorText(error: unknown): string {
+  if (error instanceof InvalidArgument && error.violations.some(({ field }) => field !== '')) {
+    const lines = error.violations.map(({ field, description }) => `  ${field}: ${description}`);
+    return `emotune: this cannot be done as asked\n${lines.join('\n')}`;
+  }
+  return `emotune: ${error instanceof Error ? error.message : error}`;
+}
+
+/** Runs one command line, without the program's name. Never throws. */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    await programOf(io).parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    // Whatever broke off because of it, the reason is that the command was told to end.
+    const error = io.signal.aborted ? io.signal.reason : thrown;
+    io.stderr.write(`${errorText(error)}\n`);
+    return exitCodeOf(error);
+  }
+}

@@ -1,0 +1,122 @@
+/** One call of the command: its global options, how it answers, and the platform that it talks to. */
+import { randomUUID } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Internal, InvalidArgument, show, systemClock } from '@emotune/base';
+import { Channel, jsonLog } from '@emotune/service';
+import { type Io, writeLine } from './io.js';
+import { Progress } from './progress.js';
+import { runningPlatform } from './running-platform.js';
+
+export interface GlobalOptions {
+  readonly json?: boolean;
+  readonly server?: string;
+  readonly dataDir?: string;
+}
+
+export class Session {
+  readonly json: boolean;
+  readonly dataDir: string;
+  /** host:port; undefined means the platform of the data folder. */
+  readonly server: string | undefined;
+  /** On stderr, so that stdout holds results only. */
+  readonly progress: Progress;
+
+  /** @throws InvalidArgument */
+  constructor(
+    readonly io: Io,
+    options: GlobalOptions,
+  ) {
+    this.json = options.json ?? false;
+    this.dataDir = this.path(options.dataDir ?? (io.env['EMOTUNE_DATA_DIR'] || '.emotune'));
+    this.server = options.server ?? (io.env['EMOTUNE_SERVER'] || undefined);
+    if (this.server !== undefined && !/^(\[[\da-f:]+\]|[^\s:/]+):\d{1,5}$/i.test(this.server)) {
+      const name = options.server === undefined ? 'EMOTUNE_SERVER' : '--server';
+      throw InvalidArgument.at(name, `expected HOST:PORT such as 127.0.0.1:50051, got ${show(this.server)}`);
+    }
+    this.progress = new Progress(io.stderr, systemClock);
+  }
+
+  /** A path that the user gave, absolute. */
+  path(given: string): string {
+    return resolve(this.io.cwd, given);
+  }
+
+  get signal(): AbortSignal {
+    return this.io.signal;
+  }
+
+  /** The result: a line of JSON, or what a person reads. */
+  async answer(document: unknown, text: () => string): Promise<void> {
+    await this.write(this.json ? JSON.stringify(document) : text());
+  }
+
+  /** One line, or several, of a result that comes in parts. */
+  write(text: string): Promise<void> {
+    return writeLine(this.io.stdout, text, this.signal);
+  }
+
+  /** Something to know beside the result. */
+  note(line: string): void {
+    this.progress.line(line);
+  }
+}
+
+async function withServer(
+  address: string,
+  use: (channel: Channel, embedded: boolean) => Promise<void>,
+): Promise<void> {
+  const channel = Channel.connect(address);
+  try {
+    await use(channel, false);
+  } finally {
+    channel.close();
+  }
+}
+
+/**
+ * Connects to the server that was named, else to the platform that serves the data folder, else to one that is started
+ * over the data folder for as long as `use` takes. Its log goes to platform.log in the data folder.
+ */
+export async function withPlatform(
+  session: Session,
+  use: (channel: Channel, embedded: boolean) => Promise<void>,
+): Promise<void> {
+  const { io, dataDir, signal } = session;
+  const address = session.server ?? (await runningPlatform(dataDir));
+  signal.throwIfAborted();
+  if (address !== undefined) return withServer(address, use);
+  const { startPlatform } = await import('./platform.js');
+  const logFile = join(dataDir, 'platform.log');
+  const platform = await startPlatform({
+    dataDir,
+    corporaDir: io.env['EMOTUNE_CORPORA'] || undefined,
+    log: jsonLog((line) => appendFileSync(logFile, line)),
+  });
+  try {
+    signal.throwIfAborted();
+    await use(platform.channel, true);
+  } catch (error) {
+    throw error instanceof Internal ? new Internal(`${error.message} (${logFile})`, { cause: error }) : error;
+  } finally {
+    session.progress.end();
+    await platform.close();
+  }
+}
+
+/** Every row of a paged list. */
+export async function everyPage<Reply extends { nextPageToken: string }, Row>(
+  fetch: (pageToken: string) => Promise<Reply>,
+  rowsOf: (reply: Reply) => readonly Row[],
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  let pageToken = '';
+  do {
+    const reply = await fetch(pageToken);
+    rows.push(...rowsOf(reply));
+    pageToken = reply.nextPageToken;
+  } while (pageToken !== '');
+  return rows;
+}
+
+export const newRequestId = randomUUID;
