@@ -1,5 +1,14 @@
-/** An experiment spec as a client would send it, for tests. */
-import { tuning } from '@emotune/proto';
+/** What tests of this service need: specs, tiny checkpoints, feature sets, and a runner whose trainers are functions. */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NotFound, ResourceExhausted, Unavailable } from '@emotune/base';
+import type { JobSpec, JobStatus, TrialRunner } from '@emotune/jobs';
+import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
+import type { ObjectStore } from '@emotune/objects';
+import { common, featurization, tuning } from '@emotune/proto';
+import { Channel, type Client } from '@emotune/service';
+import { Tokenizer, trainBpe } from '@emotune/text';
+import { Controller, type DynamicModule, Module } from '@nestjs/common';
 
 type Changes = Partial<
   Omit<tuning.ExperimentSpec, 'limits' | 'training' | 'objective' | 'searchAlgorithm'>
@@ -41,3 +50,209 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     },
   };
 }
+
+const vocabSize = 264;
+
+/** A checkpoint of one tiny layer with a tokenizer, at a folder that does not exist yet. Gives the tokenizer's hash. */
+export async function tinyCheckpoint(folder: string, family: Family, seed = 1): Promise<string> {
+  const sizes = { num_hidden_layers: 1, num_attention_heads: 2, max_position_embeddings: 32 };
+  const config = parseConfig({
+    model_type: family,
+    vocab_size: vocabSize,
+    hidden_size: 8,
+    ...(family === 'bloom' ? { n_layer: 1, n_head: 2 } : sizes),
+    ...(family === 'opt' ? { ffn_dim: 16 } : {}),
+    ...(family === 'llama' ? { intermediate_size: 16 } : {}),
+  });
+  const json = trainBpe(['a glad cat'], { vocabSize, specialTokens: ['<s>', '</s>'] });
+  const tokenizer = `${folder}-tokenizer.json`;
+  await writeFile(tokenizer, JSON.stringify(json));
+  await saveModel(folder, { config, tensors: initialTensors(config, seed) }, { tokenizer });
+  await rm(tokenizer);
+  return Tokenizer.parse(json).hash;
+}
+
+/** A feature service that knows what it is told. */
+export function featureSets(known: Map<string, Partial<featurization.FeatureSet>>): DynamicModule {
+  @Controller()
+  @featurization.FeatureServiceControllerMethods()
+  class Features implements featurization.FeatureServiceController {
+    createFeatureSet(): never {
+      throw new Unavailable('not in this test');
+    }
+    getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
+      const set = known.get(name);
+      if (!set) throw new NotFound(`no feature set ${name}`);
+      return {
+        ...{ name, version: '', spec: undefined, datasetVersion: '', prefix: '', failure: '' },
+        ...{ state: common.BuildState.BUILD_STATE_BUILDING, progress: undefined, tokenized: [] },
+        ...{ createTime: undefined, readyTime: undefined },
+        ...set,
+      };
+    }
+    listFeatureSets(): never {
+      throw new Unavailable('not in this test');
+    }
+    explainText(): never {
+      throw new Unavailable('not in this test');
+    }
+  }
+  @Module({ controllers: [Features] })
+  class FeaturesModule {}
+  return { module: FeaturesModule };
+}
+
+/** What a trainer of a test has at hand. */
+export interface TrainerContext {
+  readonly assignment: tuning.Assignment;
+  readonly reference: tuning.TrialReference;
+  readonly trials: Client<tuning.TrialServiceClient>;
+  readonly token: string;
+  readonly objects: ObjectStore;
+  /** Aborts at SIGTERM. */
+  readonly signal: AbortSignal;
+  heartbeat(measurement: Partial<tuning.Measurement>): Promise<tuning.HeartbeatResponse>;
+  finish(report: Partial<tuning.FinishTrialRequest>): Promise<void>;
+}
+
+/** Trains; gives its exit code. */
+export type Trainer = (context: TrainerContext) => Promise<number>;
+
+interface Job {
+  status: JobStatus;
+  readonly signal: AbortController;
+}
+
+/**
+ * Runs trainers as functions of this process that reach the service over gRPC, as their processes would. Outlives the
+ * platform unless told that it does not.
+ */
+export class TestRunner implements TrialRunner {
+  /** Every job that was ever started, in order. */
+  readonly started: string[] = [];
+  /** Thrown by the next start. */
+  failNext: Error | undefined;
+  private readonly jobs = new Map<string, Job>();
+  private readonly listeners = new Set<(status: JobStatus) => void>();
+
+  constructor(
+    private readonly objects: ObjectStore,
+    public train: Trainer,
+  ) {}
+
+  async start(spec: JobSpec): Promise<void> {
+    if (this.failNext) {
+      const error = this.failNext;
+      this.failNext = undefined;
+      throw error;
+    }
+    if (this.jobs.has(spec.name)) return;
+    const { name, labels } = spec;
+    const job: Job = { status: { name, labels, phase: 'running' }, signal: new AbortController() };
+    this.jobs.set(name, job);
+    this.started.push(name);
+    void this.run(spec, job.signal.signal).then((exitCode) =>
+      this.end(name, { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode }),
+    );
+  }
+
+  private async run({ environment, token }: JobSpec, signal: AbortSignal): Promise<number> {
+    const channel = Channel.connect(environment['EMOTUNE_TUNING']);
+    const trials = channel.client<tuning.TrialServiceClient>('TrialService');
+    const reference = {
+      experiment: environment['EMOTUNE_EXPERIMENT'],
+      number: Number(environment['EMOTUNE_TRIAL']),
+      attempt: Number(environment['EMOTUNE_ATTEMPT']),
+    };
+    // While the platform restarts a trainer waits for it.
+    const patiently = async <T>(call: () => Promise<T>): Promise<T> => {
+      for (;;) {
+        signal.throwIfAborted();
+        try {
+          return await call();
+        } catch (error) {
+          const restarts = error instanceof Unavailable || (error as Error).name === 'Internal';
+          if (!restarts) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      }
+    };
+    try {
+      const assignment = await patiently(() => trials.call('getAssignment', { trial: reference }, { token }));
+      return await this.train({
+        ...{ assignment, reference, trials, token, objects: this.objects, signal },
+        heartbeat: (measurement) =>
+          patiently(() =>
+            trials.call('heartbeat', { trial: reference, measurements: [measurement] }, { token }),
+          ),
+        finish: async (report) => {
+          await patiently(() => trials.call('finishTrial', { trial: reference, ...report }, { token }));
+        },
+      });
+    } catch (error) {
+      return signal.aborted || error instanceof ResourceExhausted ? 75 : 1;
+    } finally {
+      channel.close();
+    }
+  }
+
+  private end(name: string, end: Pick<JobStatus, 'phase' | 'exitCode' | 'cause'>): void {
+    const job = this.jobs.get(name);
+    if (job?.status.phase !== 'running') return;
+    job.status = { ...job.status, ...end };
+    for (const listener of this.listeners) listener(job.status);
+  }
+
+  /** As when the machine goes down with everything on it. */
+  loseAll(): void {
+    for (const [name, job] of this.jobs) {
+      job.signal.abort();
+      this.end(name, { phase: 'failed', cause: 'NodeLost' });
+    }
+  }
+
+  async list(): Promise<JobStatus[]> {
+    return [...this.jobs.values()].map(({ status }) => status);
+  }
+
+  async stop(name: string): Promise<void> {
+    this.jobs.get(name)?.signal.abort();
+  }
+
+  async remove(name: string): Promise<void> {
+    this.jobs.delete(name);
+  }
+
+  onChange(listener: (status: JobStatus) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.loseAll();
+  }
+}
+
+/** Trains in three steps; the objective falls to 1 as the learning rate nears 1e-3. The final model is the base's. */
+export const usualTrainer: Trainer = async ({ assignment, objects, heartbeat, finish }) => {
+  const rate = assignment.parameters['learningRate']?.number ?? 1e-3;
+  const objective = 1 + (Math.log10(rate) + 3) ** 2;
+  const total = assignment.totalTokens;
+  const state = tuning.TrialState.TRIAL_STATE_SUCCEEDED;
+  for (let step = 1; step <= 3; step++) {
+    const { directive } = await heartbeat({
+      ...{ step, tokens: (total * step) / 4, trainLoss: objective + 1 / step, tokensPerSecond: 100 },
+      ...(step === 3 && assignment.validationSplit !== '' ? { objective } : {}),
+    });
+    if (directive === tuning.Directive.DIRECTIVE_STOP) return 0;
+  }
+  const done = { state, step: 4, tokens: total, tokensPerSecond: 100 };
+  if (assignment.kind === tuning.TrialKind.TRIAL_KIND_SEARCH) {
+    await finish({ ...done, objective, bestTokens: total / 2 });
+    return 0;
+  }
+  const modelPrefix = join(assignment.outputPrefix, 'model');
+  await objects.putFolder(modelPrefix, await objects.folder(assignment.baseModelPrefix), 'config.json');
+  await finish({ ...done, modelPrefix });
+  return 0;
+};

@@ -69,9 +69,9 @@ export class Trials {
     return trial.state === 'cancelled' ? trial.reason : undefined;
   }
 
-  /** @throws Aborted when another attempt owns the trial, or none does. */
+  /** @throws Aborted when the attempt is over, unless nobody wants it any more: then it is told so. */
   private assertOwner({ trial, attempt, outcome }: Owner): void {
-    if (outcome !== null)
+    if (outcome !== null && outcome !== 'cancelled')
       throw new Aborted(
         `attempt ${attempt} of trial ${trial.number} is over (${outcome}): end without a report`,
       );
@@ -88,9 +88,9 @@ export class Trials {
   async assignment(request: tuning.GetAssignmentRequest, token: string): Promise<tuning.Assignment> {
     return this.context.database.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
+      this.assertOwner(owner);
       const why = this.unwanted(owner);
       if (why !== undefined) throw new Aborted(why);
-      this.assertOwner(owner);
       await this.renewLease(sql, owner);
       const { experiment, trial } = owner;
       const architecture = architectureOf(experiment.spec, trial.parameters);
@@ -117,9 +117,9 @@ export class Trials {
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
     const response = await this.context.database.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
+      this.assertOwner(owner);
       const reason = this.unwanted(owner);
       if (reason !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason };
-      this.assertOwner(owner);
       await this.renewLease(sql, owner);
       await this.measure(sql, owner, request.measurements);
       return { directive: Directive.DIRECTIVE_CONTINUE, reason: '' };
@@ -184,11 +184,9 @@ export class Trials {
       );
     await database.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
-      const { trial, attempt } = owner;
-      if (this.unwanted(owner) !== undefined) return;
-      const over = owner.outcome;
-      if (over !== null && over !== 'lost') return;
-      this.assertOwner(owner);
+      const { trial, attempt, outcome: over } = owner;
+      if (over === 'lost') this.assertOwner(owner);
+      if (over !== null || this.unwanted(owner) !== undefined) return;
       const within = `${outputPrefix(trial)}/`;
       if (request.modelPrefix !== '' && !request.modelPrefix.startsWith(within))
         throw InvalidArgument.at(

@@ -1,0 +1,296 @@
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  AlreadyExists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  systemClock,
+  Unimplemented,
+} from '@emotune/base';
+import { Database } from '@emotune/database';
+import { testDatabaseUrl } from '@emotune/database/testing';
+import { MemoryBus } from '@emotune/events';
+import {
+  initialLora,
+  loadAdapter,
+  loadModel,
+  mergeAdapter,
+  SafetensorsFile,
+  saveAdapter,
+  writeSafetensors,
+} from '@emotune/models';
+import { FolderStore } from '@emotune/objects';
+import { tuning } from '@emotune/proto';
+import { type Client, Host, jsonLog } from '@emotune/service';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tuningMigrations, tuningModule } from './index.js';
+import { Models } from './models.js';
+import type { ExperimentRow, TrialRow } from './store.js';
+import { experimentSpec, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-models-'));
+const objects = await FolderStore.open(join(folder, 'objects'));
+let host: Host;
+let database: Database;
+let client: Client<tuning.ModelServiceClient>;
+let models: Models;
+
+beforeAll(async () => {
+  host = await Host.create({
+    database: async (schema) => {
+      database = await Database.connect(await testDatabaseUrl(), schema);
+      return database;
+    },
+    objects,
+    bus: new MemoryBus(systemClock),
+    clock: systemClock,
+    log: jsonLog(() => {}),
+    port: 0,
+  });
+  const context = await host.context('tuning', tuningMigrations);
+  const runner = new TestRunner(objects, usualTrainer);
+  await host.start([tuningModule({ ...context, runner, address: host.address })]);
+  client = host.channel.client('ModelService');
+  models = new Models(context);
+  for (const family of ['opt', 'bloom', 'llama'] as const) await tinyCheckpoint(join(folder, family), family);
+});
+
+afterAll(async () => {
+  await host.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const get = (name: string) => client.call('getModel', { name });
+const add = (name: string, directory: string) => client.call('importModel', { name, directory });
+
+async function violations(call: Promise<unknown>): Promise<Record<string, string>> {
+  const error = await call.catch((e) => e);
+  expect(error).toBeInstanceOf(InvalidArgument);
+  return Object.fromEntries((error as InvalidArgument).violations.map((v) => [v.field, v.description]));
+}
+
+/** A copy of the OPT checkpoint to spoil. */
+function copy(name: string): string {
+  cpSync(join(folder, 'opt'), join(folder, name), { recursive: true });
+  return join(folder, name);
+}
+
+describe('import', () => {
+  it('takes each family, idempotent by content', async () => {
+    for (const family of ['opt', 'bloom', 'llama']) {
+      const model = await add(`base-${family}`, join(folder, family));
+      expect(model).toMatchObject({
+        ...{ name: `base-${family}`, family, promoted: true, basePrefix: '' },
+        ...{ kind: tuning.ModelKind.MODEL_KIND_BASE, state: tuning.ModelState.MODEL_STATE_REGISTERED },
+        prefix: `models/base-${family}/${model.version}`,
+      });
+      const { tensors } = await loadModel(await objects.folder(model.prefix));
+      expect(model.parameters).toBe([...tensors.values()].reduce((n, { data }) => n + data.length, 0));
+      expect(await add(`base-${family}`, join(folder, family))).toEqual(model);
+    }
+    const { models: all } = await client.call('listModels', { kind: tuning.ModelKind.MODEL_KIND_BASE });
+    expect(all.map(({ name }) => name)).toEqual(['base-opt', 'base-bloom', 'base-llama']);
+  });
+
+  it('of new content under a name is the one that is served from then on', async () => {
+    const first = await add('twice', join(folder, 'opt'));
+    const second = await add('twice', join(folder, 'llama'));
+    expect(second.version).not.toBe(first.version);
+    expect(await get('twice')).toEqual(second);
+    // What is there already changes nothing, so a restart that imports again does not either.
+    expect(await add('twice', join(folder, 'opt'))).toMatchObject({
+      version: first.version,
+      promoted: false,
+    });
+    expect(await client.call('promoteModel', { name: `twice@${first.version}` })).toMatchObject({
+      promoted: true,
+    });
+    expect((await get('twice')).version).toBe(first.version);
+    expect((await get(`twice@${second.version}`)).promoted).toBe(false);
+  });
+
+  it('leaves out files that belong to something else', async () => {
+    const dir = copy('with-more');
+    writeFileSync(join(dir, 'pytorch_model.bin'), 'x');
+    mkdirSync(join(dir, '.git'));
+    const { prefix } = await add('with-more', dir);
+    expect((await objects.list(`${prefix}/`)).map(({ key }) => key.slice(prefix.length + 1))).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ]);
+  });
+
+  it('names every tensor that is missing, extra or of another shape', async () => {
+    const dir = copy('spoiled');
+    const { tensors } = await loadModel(dir);
+    const kept = new Map(
+      [...tensors].map(([name, t]) => [name, { shape: t.shape, data: t.data as Float32Array }]),
+    );
+    const [norm, bias] = ['model.decoder.final_layer_norm.weight', 'model.decoder.final_layer_norm.bias'];
+    kept.delete(norm);
+    kept.set(bias, { shape: [4], data: new Float32Array(4) });
+    kept.set('surplus', { shape: [1], data: new Float32Array(1) });
+    await writeSafetensors(join(dir, 'model.safetensors'), kept);
+    expect(await violations(add('spoiled', dir))).toEqual({
+      surplus: 'expected no such tensor in this opt model, got [1]',
+      [norm]: 'expected a tensor of [8], got nothing',
+      [bias]: 'expected [8], got [4]',
+    });
+    await expect(get('spoiled')).rejects.toBeInstanceOf(NotFound);
+    expect(await objects.list('models/spoiled/')).toEqual([]);
+  });
+
+  it('refuses tokenizers of other models, odd configurations, names and folders', async () => {
+    const large = copy('large-vocabulary');
+    const path = join(large, 'tokenizer.json');
+    const json = JSON.parse(readFileSync(path, 'utf8'));
+    json.model.vocab['extra'] = 300;
+    writeFileSync(path, JSON.stringify(json));
+    expect((await violations(add('x', large)))['tokenizer.json']).toContain(
+      'expected at most vocab_size (264)',
+    );
+    const odd = copy('odd');
+    writeFileSync(join(odd, 'config.json'), '{"model_type":"gpt2"}');
+    expect(await violations(add('x', odd))).toHaveProperty('model_type');
+    expect(await violations(add('X!', large))).toHaveProperty('name');
+    expect(await violations(add('x', 'relative'))).toHaveProperty('directory');
+    await expect(add('x', join(folder, 'nowhere'))).rejects.toBeInstanceOf(NotFound);
+    rmSync(join(odd, 'config.json'));
+    await expect(add('x', odd)).rejects.toBeInstanceOf(NotFound);
+  });
+});
+
+/** Stores what a final training left: a full checkpoint or an adapter. */
+async function store(model: string, leave: (dir: string) => Promise<void>): Promise<string> {
+  const base = await get('base-opt');
+  const dir = mkdtempSync(join(folder, 'final-'));
+  await leave(dir);
+  const modelPrefix = `trials/${model}/1/model`;
+  await objects.delete(`${modelPrefix}/`);
+  await objects.putFolder(modelPrefix, dir);
+  const { name, version, prefix, tokenizer } = base;
+  const experiment = {
+    ...{ name: model, spec: { ...experimentSpec(), model } },
+    bases: [{ architecture: 'opt', model: name, version, prefix, tokenizer }],
+    features: { version: 'f', dataset: 'd', datasetVersion: 'v', prefixes: {} },
+  } as unknown as ExperimentRow;
+  const trial = {
+    ...{ number: 1, parameters: {}, tokens: 10, tokens_per_second: 2, model_prefix: modelPrefix },
+  } as unknown as TrialRow;
+  return models.store(experiment, trial);
+}
+
+const lora = { rank: 2, alpha: 4 };
+
+async function leaveAdapter(dir: string, seed = 1): Promise<void> {
+  const { config } = await loadModel(join(folder, 'opt'));
+  const tensors = initialLora(config, lora, seed);
+  for (const { data } of tensors.values()) (data as Float32Array).fill(0.01 * seed);
+  await saveAdapter(dir, { lora: { ...lora, targets: [] }, tensors }, config, 'base-opt');
+  cpSync(join(folder, 'opt', 'tokenizer.json'), join(dir, 'tokenizer.json'));
+}
+
+async function leaveCheckpoint(dir: string): Promise<void> {
+  cpSync(join(folder, 'opt'), dir, { recursive: true });
+}
+
+describe('a tuned model', () => {
+  it('is promoted when it is the first of its name to be registered, later ones on request', async () => {
+    const first = await store('moods', (dir) => leaveAdapter(dir, 1));
+    expect(await get(first)).toMatchObject({
+      ...{ state: tuning.ModelState.MODEL_STATE_TRAINED, promoted: false },
+      basePrefix: (await get('base-opt')).prefix,
+    });
+    await expect(client.call('promoteModel', { name: first })).rejects.toBeInstanceOf(FailedPrecondition);
+    const register = (id: string) =>
+      database.transaction((sql) => models.register(sql, id, new Date(systemClock.now())));
+    await register(first);
+    expect(await get('moods')).toMatchObject({ promoted: true });
+    const second = await store('moods', (dir) => leaveAdapter(dir, 2));
+    await register(second);
+    expect((await get('moods')).version).toBe(first.split('@')[1]);
+    expect((await client.call('promoteModel', { name: 'moods' })).version).toBe(second.split('@')[1]);
+    expect((await get('')).version).toBe(second.split('@')[1]);
+    await expect(add('moods', join(folder, 'opt'))).rejects.toBeInstanceOf(AlreadyExists);
+  });
+
+  it('stored twice is one version, evaluated once', async () => {
+    const id = await store('same', leaveCheckpoint);
+    expect(await store('same', leaveCheckpoint)).toBe(id);
+    const [model, version] = id.split('@');
+    const note = (prefix: string) =>
+      database.transaction((sql) => models.evaluated(sql, { id: 'e', model, version, prefix, failure: '' }));
+    await note('evaluations/e');
+    await database.transaction((sql) => models.register(sql, id, new Date(0)));
+    await note('evaluations/later');
+    expect((await get(id)).evaluation).toBe('evaluations/e');
+  });
+
+  it('whose adapter does not fit its base is refused', async () => {
+    await expect(
+      store('unfit', async (dir) => {
+        await leaveAdapter(dir);
+        const path = join(dir, 'adapter_model.safetensors');
+        const file = await SafetensorsFile.open(path);
+        const [name] = file.entries.keys();
+        await file.close();
+        await writeSafetensors(path, new Map([[name, { shape: [1], data: new Float32Array(1) }]]));
+      }),
+    ).rejects.toBeInstanceOf(InvalidArgument);
+  });
+});
+
+describe('export', () => {
+  const out = (name: string) => join(folder, 'out', name);
+  const write = (name: string, format: string, directory: string) =>
+    client.call('exportModel', { name, format, directory });
+
+  it('writes an adapter as it is, and merged into its base', async () => {
+    const { files } = await write('moods', 'peft', out('peft'));
+    expect(files).toEqual(
+      ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json'].map((f) => join(out('peft'), f)),
+    );
+    const base = await loadModel(join(folder, 'opt'));
+    const adapter = await loadAdapter(out('peft'), base.config);
+    mkdirSync(out('merged'));
+    await write('moods', 'safetensors', out('merged'));
+    expect((await loadModel(out('merged'))).tensors).toEqual(mergeAdapter(base, adapter).tensors);
+    expect(readdirSync(out('merged'))).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+  });
+
+  it('writes a full model as it is and says that it has no adapter', async () => {
+    await write('same', 'safetensors', out('full'));
+    expect(await loadModel(out('full'))).toEqual(await loadModel(join(folder, 'opt')));
+    await expect(write('same', 'peft', out('none'))).rejects.toBeInstanceOf(FailedPrecondition);
+    expect(readdirSync(join(folder, 'out')).sort()).toEqual(['full', 'merged', 'peft']);
+  });
+
+  it('refuses formats and folders, and leaves nothing behind', async () => {
+    await expect(write('same', 'onnx', out('x'))).rejects.toBeInstanceOf(Unimplemented);
+    expect(await violations(write('same', 'gguf', out('x')))).toHaveProperty('format');
+    expect(await violations(write('same', 'safetensors', 'relative'))).toHaveProperty('directory');
+    expect((await violations(write('same', 'safetensors', out('full'))))['directory']).toContain('empty');
+    const file = join(out('full'), 'config.json');
+    expect((await violations(write('same', 'safetensors', file)))['directory']).toContain(
+      'expected a folder',
+    );
+    await expect(write('none', 'safetensors', out('x'))).rejects.toBeInstanceOf(NotFound);
+    expect(readdirSync(join(folder, 'out')).sort()).toEqual(['full', 'merged', 'peft']);
+  });
+});
+
+it('lists models in pages', async () => {
+  const names: string[] = [];
+  for (let pageToken = ''; ; ) {
+    const page = await client.call('listModels', { pageSize: 2, pageToken });
+    names.push(...page.models.map(({ name, version }) => `${name}@${version}`));
+    pageToken = page.nextPageToken;
+    if (pageToken === '') break;
+  }
+  expect(new Set(names).size).toBe(names.length);
+  expect(names).toHaveLength((await client.call('listModels', {})).models.length);
+  await expect(get('base-op')).rejects.toThrow('did you mean "base-opt"?');
+});

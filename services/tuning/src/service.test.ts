@@ -1,0 +1,640 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  Aborted,
+  AlreadyExists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  PermissionDenied,
+  systemClock,
+  Unavailable,
+} from '@emotune/base';
+import { Database } from '@emotune/database';
+import { testDatabaseUrl } from '@emotune/database/testing';
+import { MemoryBus, topics } from '@emotune/events';
+import { FolderStore } from '@emotune/objects';
+import { common, type featurization, tuning } from '@emotune/proto';
+import { type Client, Host, jsonLog } from '@emotune/service';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { tuningMigrations, tuningModule } from './index.js';
+import {
+  experimentSpec,
+  featureSets,
+  TestRunner,
+  type Trainer,
+  type TrainerContext,
+  tinyCheckpoint,
+  usualTrainer,
+} from './testing.js';
+
+const { ExperimentState, TrialState, TrialKind, Directive } = tuning;
+const patience = { timeout: 20_000, interval: 25 };
+const folder = mkdtempSync(join(tmpdir(), 'emotune-tuning-'));
+const objects = await FolderStore.open(join(folder, 'objects'));
+const sets = new Map<string, Partial<featurization.FeatureSet>>();
+const errors: string[] = [];
+
+interface Platform {
+  readonly host: Host;
+  readonly databases: Database[];
+  readonly bus: MemoryBus;
+  readonly experiments: Client<tuning.ExperimentServiceClient>;
+  readonly trials: Client<tuning.TrialServiceClient>;
+  readonly models: Client<tuning.ModelServiceClient>;
+}
+
+const finished: string[] = [];
+const registered: tuning.ModelRegistered[] = [];
+/** What evaluations say. */
+let evaluationFailure = '';
+
+/** The service beside a feature service, with an evaluation service that answers at once. */
+async function start(runner: TestRunner, port = 0, leaseSeconds = 30): Promise<Platform> {
+  const databases: Database[] = [];
+  const bus = new MemoryBus(systemClock);
+  const host = await Host.create({
+    database: async (schema) => {
+      databases.push(await Database.connect(await testDatabaseUrl(), schema));
+      return databases[databases.length - 1];
+    },
+    objects,
+    bus,
+    clock: systemClock,
+    log: jsonLog((line) => {
+      if (line.includes('"level":"error"')) errors.push(line);
+    }),
+    port,
+  });
+  await bus.subscribe('evaluation', [topics.modelTrained.name], async ({ payload }) => {
+    const { name, version } = topics.modelTrained.decode(payload);
+    const prefix = evaluationFailure === '' ? `evaluations/${version}` : '';
+    const message = { id: version, model: name, version, prefix, failure: evaluationFailure };
+    const { name: topic, encode } = topics.evaluationCompleted;
+    await bus.publish([{ id: randomUUID(), topic, key: name, payload: encode(message), headers: {} }]);
+  });
+  await bus.subscribe('test', [topics.trialFinished.name, topics.modelRegistered.name], async (event) => {
+    if (event.topic === topics.modelRegistered.name)
+      registered.push(topics.modelRegistered.decode(event.payload));
+    else {
+      const { trial } = topics.trialFinished.decode(event.payload);
+      finished.push(`${trial?.experiment}/${trial?.number}`);
+    }
+  });
+  const context = await host.context('tuning', tuningMigrations);
+  await host.start([
+    featureSets(sets),
+    tuningModule({ ...context, runner, address: host.address, leaseSeconds }),
+  ]);
+  return {
+    ...{ host, databases, bus },
+    experiments: host.channel.client('ExperimentService'),
+    trials: host.channel.client('TrialService'),
+    models: host.channel.client('ModelService'),
+  };
+}
+
+/** From now on nothing that the process does is recorded: as far as anybody can tell it was killed. */
+async function kill({ host, databases }: Platform): Promise<void> {
+  const other = await Database.connect(await testDatabaseUrl(), 'killer');
+  const closed = databases.map((database) => database.close());
+  await other.query(
+    'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()',
+  );
+  await Promise.all([...closed, other.close()]);
+  await host.close().catch(() => {});
+  errors.length = 0;
+}
+
+const runner = new TestRunner(objects, usualTrainer);
+let platform: Platform;
+let tokenizer: string;
+
+beforeAll(async () => {
+  tokenizer = await tinyCheckpoint(join(folder, 'opt'), 'opt');
+  await tinyCheckpoint(join(folder, 'bloom'), 'bloom');
+  platform = await start(runner);
+  for (const family of ['opt', 'bloom'])
+    await platform.models.call('importModel', { name: `base-${family}`, directory: join(folder, family) });
+  sets.set('demo', {
+    ...{ version: 'f1', datasetVersion: 'd1', state: common.BuildState.BUILD_STATE_READY },
+    spec: { name: 'demo', dataset: 'demo-data' } as featurization.FeatureSetSpec,
+    tokenized: [{ tokenizer, baseModels: [], prefix: 'features/demo/f1/t', splits: [] }],
+  });
+});
+
+beforeEach(() => {
+  runner.train = usualTrainer;
+  evaluationFailure = '';
+});
+
+afterAll(async () => {
+  await runner.close();
+  await platform.host.close();
+  rmSync(folder, { recursive: true, force: true });
+  expect(errors).toEqual([]);
+});
+
+const submit = (changes: Parameters<typeof experimentSpec>[0]) =>
+  platform.experiments.call('createExperiment', { spec: experimentSpec(changes) });
+const get = (name: string) => platform.experiments.call('getExperiment', { name });
+const trialsOf = async (experiment: string) =>
+  (await platform.experiments.call('listTrials', { experiment })).trials;
+
+function reached(name: string, state: tuning.ExperimentState): Promise<tuning.Experiment> {
+  return vi.waitFor(async () => {
+    const experiment = await get(name);
+    expect(experiment.state, experiment.reason).toBe(state);
+    return experiment;
+  }, patience);
+}
+
+/** A trainer that waits until it is let go, or asked to end; what comes after is another's. */
+function held(then: Trainer = usualTrainer): {
+  train: Trainer;
+  release: () => void;
+  waiting: TrainerContext[];
+} {
+  const waiting: TrainerContext[] = [];
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return {
+    waiting,
+    release: () => release(),
+    train: async (context) => {
+      waiting.push(context);
+      const ended = new Promise<number>((resolve) => {
+        context.signal.addEventListener('abort', () => resolve(75));
+      });
+      return Promise.race([ended, released.then(() => then(context))]);
+    },
+  };
+}
+
+it('searches, retrains the winner, stores, evaluates and registers it with its lineage', async () => {
+  const updates: tuning.ExperimentUpdate[] = [];
+  const spec = {
+    ...{
+      name: 'whole',
+      limits: { maxTrials: 5, parallelTrials: 2 },
+      training: { trialTokens: 1000, finalScale: 2 },
+    },
+    baseModels: [
+      { architecture: 'opt', model: 'base-opt' },
+      { architecture: 'bloom', model: 'base-bloom' },
+    ],
+  };
+  const created = await submit(spec);
+  expect(created).toMatchObject({ name: 'whole', trialsTotal: 0, modelVersion: '' });
+  for await (const update of platform.experiments.stream('watchExperiment', { name: 'whole' }))
+    updates.push(update);
+  const last = updates[updates.length - 1].experiment!;
+  expect(last, last.reason).toMatchObject({
+    state: ExperimentState.EXPERIMENT_STATE_SUCCEEDED,
+    trialsSucceeded: 5,
+    trialsTotal: 5,
+    trialsRunning: 0,
+  });
+  expect(updates.some(({ trials }) => trials.some((t) => t.measurements.length === 1))).toBe(true);
+
+  const trials = await trialsOf('whole');
+  expect(trials.map(({ number, attempt, state }) => [number, attempt, state])).toEqual(
+    Array.from({ length: 6 }, (_, i) => [i, 1, TrialState.TRIAL_STATE_SUCCEEDED]),
+  );
+  const best = trials.slice(0, 5).reduce((a, b) => (a.objective! <= b.objective! ? a : b));
+  expect(last).toMatchObject({ bestTrial: best.number, bestObjective: best.objective });
+  const { trials: optimal } = await platform.experiments.call('listOptimalTrials', { experiment: 'whole' });
+  expect(optimal.map(({ number }) => number)).toEqual([best.number]);
+  const final = trials[5];
+  expect(final).toMatchObject({
+    kind: TrialKind.TRIAL_KIND_FINAL,
+    parameters: best.parameters,
+    totalTokens: 1000,
+  });
+  expect(final.objective).toBeUndefined();
+  expect(best.measurements.map(({ step }) => step)).toEqual([1, 2, 3]);
+
+  const model = await platform.models.call('getModel', { name: last.modelVersion });
+  const base = await platform.models.call('getModel', {
+    name: `base-${best.parameters['architecture'].text}`,
+  });
+  expect(model).toMatchObject({
+    ...{
+      name: 'whole',
+      kind: tuning.ModelKind.MODEL_KIND_TUNED,
+      state: tuning.ModelState.MODEL_STATE_REGISTERED,
+    },
+    ...{
+      promoted: true,
+      basePrefix: '',
+      family: base.family,
+      tokenizer,
+      evaluation: `evaluations/${base.version}`,
+    },
+    lineage: {
+      ...{
+        experiment: 'whole',
+        trial: 5,
+        baseModel: base.name,
+        baseVersion: base.version,
+        seed: 1,
+        tokens: 1000,
+      },
+      ...{ dataset: 'demo-data', datasetVersion: 'd1', features: 'demo', featuresVersion: 'f1' },
+      ...{ parameters: best.parameters, tokensPerSecond: 100, codeVersion: '0.1.0' },
+    },
+  });
+  expect(await platform.models.call('getModel', { name: '' })).toEqual(model);
+  await vi.waitFor(() => {
+    expect(registered).toContainEqual({ name: 'whole', version: model.version });
+    expect([...new Set(finished)].filter((f) => f.startsWith('whole/'))).toHaveLength(6);
+  }, patience);
+
+  // Submitting it again gives what is there; another spec of that name does not.
+  expect(await submit(spec)).toEqual(last);
+  await expect(submit({ ...spec, seed: 2 })).rejects.toBeInstanceOf(AlreadyExists);
+  expect(runner.started.filter((job) => job.startsWith('whole-'))).toHaveLength(6);
+});
+
+it('refuses a spec with every violation, and forgets nothing half-made', async () => {
+  const error = await submit({
+    name: 'refused',
+    baseModels: [
+      { architecture: 'opt', model: 'base-opd' },
+      { architecture: 'bloom', model: 'base-bloom' },
+    ],
+    model: 'base-opt',
+  }).catch((e) => e);
+  expect(error).toBeInstanceOf(InvalidArgument);
+  expect((error as InvalidArgument).violations).toEqual([
+    {
+      field: 'baseModels[0].model',
+      description: 'expected a base model, got "base-opd"; did you mean "base-opt"?',
+    },
+    { field: 'model', description: 'expected a name of its own, got "base-opt", which is a base model' },
+  ]);
+  await expect(get('refused')).rejects.toBeInstanceOf(NotFound);
+  await expect(trialsOf('refused')).rejects.toBeInstanceOf(NotFound);
+});
+
+it('a request id makes one experiment and one trial', async () => {
+  const { train, release } = held();
+  runner.train = train;
+  const spec = experimentSpec({ name: 'once', limits: { maxTrials: 2 } });
+  const [first, second] = await Promise.all(
+    [0, 1].map(() => platform.experiments.call('createExperiment', { spec, requestId: 'a' })),
+  );
+  expect(first.createTime).toEqual(second.createTime);
+  await expect(
+    platform.experiments.call('createExperiment', { spec: { ...spec, name: 'twice' }, requestId: 'a' }),
+  ).rejects.toBeInstanceOf(InvalidArgument);
+  const request = { experiment: 'once', parameters: { learningRate: { number: 1e-3 } }, requestId: 'b' };
+  const trial = await platform.experiments.call('enqueueTrial', request);
+  expect((await platform.experiments.call('enqueueTrial', request)).number).toBe(trial.number);
+  await vi.waitFor(async () => expect(await trialsOf('once')).toHaveLength(2), patience);
+  await expect(
+    platform.experiments.call('enqueueTrial', { ...request, requestId: 'c' }),
+  ).rejects.toBeInstanceOf(FailedPrecondition);
+  release();
+  expect(await reached('once', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({ trialsTotal: 2 });
+  await expect(
+    platform.experiments.call('enqueueTrial', { ...request, requestId: 'd' }),
+  ).rejects.toBeInstanceOf(FailedPrecondition);
+});
+
+describe('features', () => {
+  it('are waited for', async () => {
+    await submit({ name: 'waits', features: 'later', limits: { maxTrials: 1 } });
+    const waiting = await get('waits');
+    expect(waiting).toMatchObject({
+      state: ExperimentState.EXPERIMENT_STATE_WAITING,
+      reason: 'waits for the feature set "later"',
+    });
+    const enqueued = { experiment: 'waits', parameters: { learningRate: { number: 2e-3 } } };
+    await platform.experiments.call('enqueueTrial', enqueued);
+    await expect(
+      platform.experiments.call('enqueueTrial', { ...enqueued, parameters: { learningRate: { number: 7 } } }),
+    ).rejects.toThrow('parameters.learningRate');
+    sets.set('later', { ...sets.get('demo'), name: 'later' });
+    const { name: topic, encode } = topics.featuresReady;
+    const payload = encode({ name: 'later', version: 'f1', prefix: 'p' });
+    await platform.bus.publish([{ id: randomUUID(), topic, key: 'later', payload, headers: {} }]);
+    await reached('waits', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect((await trialsOf('waits'))[0].parameters).toEqual({ learningRate: { number: 2e-3 } });
+  });
+
+  it.each([
+    [
+      'lost',
+      { state: common.BuildState.BUILD_STATE_FAILED, failure: 'no rows' },
+      'its features failed: no rows',
+    ],
+    [
+      'foreign',
+      { state: common.BuildState.BUILD_STATE_READY, tokenized: [] },
+      'its features failed: feature set "foreign" was not made for the tokenizer of base-opt; create one whose baseModels name it',
+    ],
+  ])('that are %s fail the experiment', async (name, set, reason) => {
+    sets.set(name, set);
+    await submit({ name: `with-${name}`, features: name });
+    expect(await reached(`with-${name}`, ExperimentState.EXPERIMENT_STATE_FAILED)).toMatchObject({ reason });
+  });
+});
+
+describe('trials that go wrong', () => {
+  it('are told apart: infeasible at once, crashed after every attempt; the experiment goes on', async () => {
+    const codes = [42, 44, 1];
+    runner.train = async (context) => {
+      const { number } = context.reference;
+      if (number < codes.length) return codes[number];
+      if (number === 3) {
+        const state = TrialState.TRIAL_STATE_INFEASIBLE;
+        await context.finish({ state, reason: 'InvalidConfiguration: loraRank is larger than the model' });
+        return 43;
+      }
+      return usualTrainer(context);
+    };
+    await submit({ name: 'wrong', limits: { maxTrials: 5, maxAttempts: 2 } });
+    const experiment = await reached('wrong', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment).toMatchObject({ trialsFailed: 4, trialsSucceeded: 1, bestTrial: 4 });
+    expect((await trialsOf('wrong')).map(({ state, attempt, reason }) => [state, attempt, reason])).toEqual([
+      [TrialState.TRIAL_STATE_INFEASIBLE, 1, 'OutOfMemory: the trainer ran out of memory'],
+      [TrialState.TRIAL_STATE_INFEASIBLE, 1, 'Diverged: the loss is not finite'],
+      [TrialState.TRIAL_STATE_FAILED, 2, 'Crashed: exit code 1 (2 attempts)'],
+      [TrialState.TRIAL_STATE_INFEASIBLE, 1, 'InvalidConfiguration: loraRank is larger than the model'],
+      [TrialState.TRIAL_STATE_SUCCEEDED, 1, ''],
+      [TrialState.TRIAL_STATE_SUCCEEDED, 1, ''],
+    ]);
+  });
+
+  it('end the experiment when they are too many, with what happened', async () => {
+    runner.train = async () => 1;
+    await submit({ name: 'hopeless', limits: { maxFailedTrials: 1, maxAttempts: 1 } });
+    expect(await reached('hopeless', ExperimentState.EXPERIMENT_STATE_FAILED)).toMatchObject({
+      reason: '2 trials failed, more than limits.maxFailedTrials (1); 2 of 2 with: Crashed: exit code 1',
+      trialsTotal: 2,
+    });
+  });
+
+  it('are tried again when no trainer could be started', async () => {
+    runner.failNext = new Unavailable('no trainer can be started: fork failed');
+    await submit({ name: 'restarted', limits: { maxTrials: 1 } });
+    await reached('restarted', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect((await trialsOf('restarted'))[0].attempt).toBe(2);
+  });
+
+  it('a failed evaluation still registers the model and says so', async () => {
+    evaluationFailure = 'no test rows';
+    await submit({ name: 'unmeasured', limits: { maxTrials: 1 }, seed: 5 });
+    const experiment = await reached('unmeasured', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment.reason).toBe(
+      `${experiment.modelVersion} is registered without metrics: its evaluation failed: no test rows`,
+    );
+  });
+
+  it('a final training whose model cannot be loaded fails the experiment', async () => {
+    runner.train = async (context) => {
+      const { assignment, finish } = context;
+      if (assignment.kind === TrialKind.TRIAL_KIND_SEARCH) return usualTrainer(context);
+      const modelPrefix = `${assignment.outputPrefix}/model`;
+      await objects.put(`${modelPrefix}/config.json`, '{"model_type":"gpt2"}');
+      await finish({ state: TrialState.TRIAL_STATE_SUCCEEDED, modelPrefix });
+      return 0;
+    };
+    await submit({ name: 'unusable', limits: { maxTrials: 1 } });
+    const { reason } = await reached('unusable', ExperimentState.EXPERIMENT_STATE_FAILED);
+    expect(reason).toContain('the trained model cannot be used: model_type: expected llama, opt or bloom');
+  });
+});
+
+describe('trainers', () => {
+  it('must show their own token, and own the trial', async () => {
+    const { train, release, waiting } = held();
+    runner.train = train;
+    await submit({ name: 'owned', limits: { maxTrials: 1 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+    const [{ reference: trial, token, assignment }] = waiting;
+    expect(assignment).toMatchObject({
+      ...{ kind: TrialKind.TRIAL_KIND_SEARCH, architecture: 'opt', featuresPrefix: 'features/demo/f1/t' },
+      ...{ trainSplits: ['train'], validationSplit: 'validation', totalTokens: 100_000, leaseSeconds: 30 },
+      ...{ outputPrefix: 'trials/owned/0', seed: 1, training: { trialTokens: 100_000, method: 'full' } },
+    });
+    for (const wrong of ['', 'guess', `${token}x`])
+      await expect(platform.trials.call('heartbeat', { trial }, { token: wrong })).rejects.toBeInstanceOf(
+        PermissionDenied,
+      );
+    await expect(
+      platform.trials.call('heartbeat', { trial: { ...trial, attempt: 2 } }, { token }),
+    ).rejects.toBeInstanceOf(PermissionDenied);
+    await expect(
+      platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_QUEUED }, { token }),
+    ).rejects.toBeInstanceOf(InvalidArgument);
+    const elsewhere = { trial, state: TrialState.TRIAL_STATE_SUCCEEDED, modelPrefix: 'trials/other/0/model' };
+    await expect(platform.trials.call('finishTrial', elsewhere, { token })).rejects.toBeInstanceOf(
+      InvalidArgument,
+    );
+
+    // A repeated measurement is one measurement, completed by what the repetition adds.
+    const measurement = { step: 7, tokens: 50, trainLoss: 2, tokensPerSecond: 10 };
+    for (const m of [measurement, measurement, { ...measurement, objective: 1.5 }])
+      await platform.trials.call('heartbeat', { trial, measurements: [m] }, { token });
+    const [row] = await trialsOf('owned');
+    expect(row).toMatchObject({ objective: 1.5, bestTokens: 50, step: 7, tokensPerSecond: 10 });
+    expect(row.measurements).toMatchObject([{ step: 7, trainLoss: 2, objective: 1.5 }]);
+
+    const report = {
+      trial,
+      state: TrialState.TRIAL_STATE_SUCCEEDED,
+      objective: 1.25,
+      tokens: 90,
+      bestTokens: 60,
+    };
+    await platform.trials.call('finishTrial', report, { token });
+    await platform.trials.call('finishTrial', { ...report, objective: 9 }, { token });
+    await expect(platform.trials.call('heartbeat', { trial }, { token })).rejects.toBeInstanceOf(Aborted);
+    release();
+    await reached('owned', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    const trials = await trialsOf('owned');
+    expect(trials[0]).toMatchObject({ objective: 1.25, tokens: 90, bestTokens: 60 });
+    expect(trials[1]).toMatchObject({ kind: TrialKind.TRIAL_KIND_FINAL, totalTokens: 60 });
+  });
+
+  it('are told to stop when the experiment is cancelled, which ends its trials', async () => {
+    const { train, waiting } = held();
+    runner.train = train;
+    await submit({ name: 'cancelled', limits: { parallelTrials: 2 } });
+    await platform.experiments.call('enqueueTrial', {
+      experiment: 'cancelled',
+      parameters: { learningRate: { number: 1e-3 } },
+    });
+    await vi.waitFor(() => expect(waiting).toHaveLength(2), patience);
+    const cancelled = await platform.experiments.call('cancelExperiment', { name: 'cancelled' });
+    expect(cancelled.state).toBe(ExperimentState.EXPERIMENT_STATE_CANCELLED);
+    const [{ reference: trial, token }] = waiting;
+    expect(await platform.trials.call('heartbeat', { trial }, { token })).toMatchObject({
+      directive: Directive.DIRECTIVE_STOP,
+      reason: 'the experiment has ended: cancelled',
+    });
+    await platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_STOPPED }, { token });
+    await vi.waitFor(async () => {
+      for (const { state } of await trialsOf('cancelled'))
+        expect(state).toBe(TrialState.TRIAL_STATE_CANCELLED);
+      expect((await runner.list()).filter(({ name }) => name.startsWith('cancelled-'))).toEqual([]);
+    }, patience);
+    expect((await platform.experiments.call('cancelExperiment', { name: 'cancelled' })).state).toBe(
+      ExperimentState.EXPERIMENT_STATE_CANCELLED,
+    );
+    for (const method of ['pauseExperiment', 'resumeExperiment'] as const)
+      await expect(platform.experiments.call(method, { name: 'cancelled' })).rejects.toBeInstanceOf(
+        FailedPrecondition,
+      );
+  });
+
+  it('go on while the experiment is paused; no other starts until it is resumed', async () => {
+    const { train, release, waiting } = held();
+    runner.train = train;
+    await submit({ name: 'paused', limits: { maxTrials: 2 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+    await platform.experiments.call('pauseExperiment', { name: 'paused' });
+    release();
+    await vi.waitFor(async () => {
+      expect(await get('paused')).toMatchObject({
+        state: ExperimentState.EXPERIMENT_STATE_PAUSED,
+        trialsSucceeded: 1,
+        trialsTotal: 1,
+      });
+    }, patience);
+    await platform.experiments.call('resumeExperiment', { name: 'paused' });
+    expect(await reached('paused', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({
+      trialsTotal: 2,
+    });
+  });
+});
+
+it('lists experiments and trials in pages', async () => {
+  const all: string[] = [];
+  for (let pageToken = ''; ; ) {
+    const page = await platform.experiments.call('listExperiments', { pageSize: 3, pageToken });
+    expect(page.experiments.length).toBeLessThanOrEqual(3);
+    all.push(...page.experiments.map(({ name }) => name));
+    pageToken = page.nextPageToken;
+    if (pageToken === '') break;
+  }
+  expect(all).toEqual([...all].sort());
+  expect(all).toContain('whole');
+  const request = { experiment: 'whole', pageSize: 4, withoutMeasurements: true };
+  const page = await platform.experiments.call('listTrials', request);
+  const rest = await platform.experiments.call('listTrials', { ...request, pageToken: page.nextPageToken });
+  expect([...page.trials, ...rest.trials].map(({ number }) => number)).toEqual([0, 1, 2, 3, 4, 5]);
+  expect(page.trials[0].measurements).toEqual([]);
+});
+
+describe('a killed platform goes on where it was', () => {
+  /** Trains ten steps with a checkpoint after each, one token a step; stands still at step 5 until it is let go. */
+  function stepwise(go: { on: boolean }, steps: string[]): Trainer {
+    return async (context) => {
+      const { assignment, reference, signal, heartbeat, finish } = context;
+      if (assignment.kind === TrialKind.TRIAL_KIND_FINAL) return usualTrainer(context);
+      const checkpoint = `${assignment.outputPrefix}/checkpoints/step`;
+      const done = (await objects.exists(checkpoint))
+        ? Number(Buffer.from(await objects.get(checkpoint)))
+        : 0;
+      for (let step = done + 1; step <= 10; step++) {
+        await vi.waitFor(() => {
+          signal.throwIfAborted();
+          if (step > 5 && reference.number > 0 && !go.on) throw new Error('waits');
+        }, patience);
+        await heartbeat({ step, tokens: step });
+        steps.push(`${reference.number}:${step}`);
+        await objects.put(checkpoint, String(step));
+      }
+      const objective = 1 + reference.number;
+      await finish({
+        state: TrialState.TRIAL_STATE_SUCCEEDED,
+        objective,
+        step: 10,
+        tokens: 10,
+        bestTokens: 10,
+      });
+      return 0;
+    };
+  }
+
+  it.each([
+    ['its trainers die with it and resume from their checkpoints', true],
+    ['its trainers live on and are not started again', false],
+  ])('%s', async (_, lose) => {
+    const name = lose ? 'killed' : 'severed';
+    const go = { on: false };
+    const steps: string[] = [];
+    runner.train = stepwise(go, steps);
+    await submit({ name, limits: { maxTrials: 4, parallelTrials: 2 } });
+    // Trial 0 has succeeded; 1 and 2 are in the middle.
+    await vi.waitFor(async () => {
+      expect((await get(name)).trialsSucceeded).toBe(1);
+      expect(steps).toEqual(expect.arrayContaining(['1:5', '2:5']));
+    }, patience);
+    const before = (await trialsOf(name)).map(({ parameters }) => parameters);
+    const port = Number(platform.host.address.split(':')[1]);
+    await kill(platform);
+    if (lose) runner.loseAll();
+    platform = await start(runner, port);
+    go.on = true;
+    const experiment = await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment).toMatchObject({ trialsSucceeded: 4, trialsTotal: 4, trialsFailed: 0 });
+    const trials = await trialsOf(name);
+    expect(trials.slice(0, 3).map(({ parameters }) => parameters)).toEqual(before);
+    const again = lose ? 2 : 1;
+    expect(trials.map(({ attempt }) => attempt)).toEqual([1, again, again, 1, 1]);
+    // No step was trained twice, so no trial was.
+    expect([...new Set(steps)].sort()).toEqual([...steps].sort());
+    expect(steps).toHaveLength(40);
+    expect(trials[1].measurements.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  it('also in the middle of the final training', async () => {
+    const { train, release, waiting } = held();
+    runner.train = (context) =>
+      context.assignment.kind === TrialKind.TRIAL_KIND_FINAL ? train(context) : usualTrainer(context);
+    await submit({ name: 'late', limits: { maxTrials: 1 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+    const port = Number(platform.host.address.split(':')[1]);
+    await kill(platform);
+    release();
+    platform = await start(runner, port);
+    const experiment = await reached('late', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment.modelVersion).toMatch(/^late@/);
+    expect((await trialsOf('late')).map(({ attempt }) => attempt)).toEqual([1, 1]);
+  });
+});
+
+it('two services on one database do no harm to each other', async () => {
+  const second = await start(runner);
+  await submit({ name: 'shared', limits: { maxTrials: 8, parallelTrials: 3 } });
+  const experiment = await reached('shared', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect(experiment).toMatchObject({ trialsSucceeded: 8, trialsTotal: 8 });
+  const jobs = runner.started.filter((job) => job.startsWith('shared-'));
+  expect([...new Set(jobs)]).toHaveLength(9);
+  expect(jobs).toHaveLength(9);
+  await second.host.close();
+});
+
+it('a silent trainer loses its trial to another attempt', async () => {
+  await platform.host.close();
+  platform = await start(runner, 0, 0.5);
+  const { train, waiting } = held();
+  runner.train = (context) => (context.reference.attempt === 1 ? train(context) : usualTrainer(context));
+  await submit({ name: 'silent', limits: { maxTrials: 1 } });
+  await reached('silent', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect((await trialsOf('silent')).map(({ attempt }) => attempt)).toEqual([2, 2]);
+  const [{ reference: trial, token, signal }] = waiting;
+  expect(signal.aborted).toBe(true);
+  await expect(platform.trials.call('heartbeat', { trial }, { token })).rejects.toBeInstanceOf(Aborted);
+  await expect(
+    platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_SUCCEEDED }, { token }),
+  ).rejects.toBeInstanceOf(Aborted);
+});
