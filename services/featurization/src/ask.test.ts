@@ -1,0 +1,70 @@
+import { tasks } from '@emotune/affect';
+import { describe, expect, it } from 'vitest';
+import { ask } from './ask.js';
+import type { FeaturePlan } from './spec.js';
+import { examplesOf } from './testing.js';
+
+const plan: FeaturePlan = {
+  name: 'set',
+  dataset: 'demo',
+  baseModels: ['opt'],
+  cues: true,
+  varyScales: false,
+  maxTokens: 160,
+  seed: 1,
+  limits: { train: 0, validation: 0, test: 0 },
+};
+const rows = examplesOf('train', 90);
+
+describe('ask', () => {
+  it('words train rows by the seed and others in the first wording', () => {
+    const wordings = (split: 'train' | 'test', seed: number) =>
+      rows.map((row) => ask(row, split, { ...plan, seed })[0].question.paraphrase);
+    expect(new Set(wordings('train', 1)).size).toBe(5);
+    expect(wordings('train', 1)).toEqual(wordings('train', 1));
+    expect(wordings('train', 1)).not.toEqual(wordings('train', 2));
+    expect(new Set(wordings('test', 1))).toEqual(new Set([0]));
+  });
+
+  it('leaves cues out when told to', () => {
+    const loving = { ...rows[0], text: 'we love this' };
+    expect(ask(loving, 'test', plan)[0].prompt).toContain('Cues: love');
+    expect(ask(loving, 'test', { ...plan, cues: false })[0].prompt).not.toContain('Cues');
+  });
+
+  it('asks train rows on further scales and label orders that mean the same, and no others', () => {
+    const varied = { ...plan, varyScales: true };
+    for (const row of rows) {
+      const [own, ...others] = ask(row, 'train', varied);
+      expect(own.question).toEqual(ask(row, 'train', plan)[0].question);
+      expect(others).toHaveLength(2);
+      expect(new Set([own, ...others].map(({ id }) => id)).size).toBe(3);
+      for (const other of others) {
+        expect(other.question.cues).toBe(own.question.cues);
+        if (row.value === null) {
+          expect(other.answer).toBe(own.answer);
+          expect([...other.question.labelSet].sort()).toEqual([...row.labelSet].sort());
+        } else {
+          const { low, high } = other.question.scale!;
+          expect([low, high]).not.toEqual([row.scale!.low, row.scale!.high]);
+          const half = 0.5 / 10 ** other.question.decimals;
+          expect(Math.abs(Number(other.answer) - (low + row.value * (high - low)))).toBeLessThan(half + 1e-9);
+        }
+      }
+      expect(ask(row, 'validation', varied)).toHaveLength(1);
+    }
+    const scales = rows.flatMap((row) =>
+      ask(row, 'train', varied).map(({ question }) => question.scale?.high),
+    );
+    expect(new Set(scales).size).toBeGreaterThan(6);
+    const orders = rows
+      .filter(({ task }) => task === tasks[2])
+      .flatMap((row) => ask(row, 'train', varied).map(({ question }) => question.labelSet.join()));
+    expect(new Set(orders).size).toBeGreaterThan(10);
+  });
+
+  it('names a row whose gold does not fit its question', () => {
+    const bad = { ...rows[1], labels: ['hope'] };
+    expect(() => ask(bad, 'train', plan)).toThrow(`row ${bad.id}: labels: expected`);
+  });
+});

@@ -1,0 +1,27 @@
+import { featurization } from '@emotune/proto';
+import { Controller, Inject } from '@nestjs/common';
+import { FeatureSets } from './feature-sets.js';
+
+@Controller()
+@featurization.FeatureServiceControllerMethods()
+export class FeatureController implements featurization.FeatureServiceController {
+  constructor(@Inject(FeatureSets) private readonly featureSets: FeatureSets) {}
+
+  createFeatureSet(request: featurization.CreateFeatureSetRequest): Promise<featurization.FeatureSet> {
+    return this.featureSets.create(request);
+  }
+
+  getFeatureSet({ name }: featurization.GetFeatureSetRequest): Promise<featurization.FeatureSet> {
+    return this.featureSets.get(name);
+  }
+
+  listFeatureSets(
+    request: featurization.ListFeatureSetsRequest,
+  ): Promise<featurization.ListFeatureSetsResponse> {
+    return this.featureSets.list(request);
+  }
+
+  explainText({ text }: featurization.ExplainTextRequest): featurization.ExplainTextResponse {
+    return this.featureSets.explain(text);
+  }
+}

@@ -1,0 +1,2 @@
+export { featurizationMigrations } from './feature-sets.js';
+export { featurizationModule } from './module.js';

@@ -1,0 +1,16 @@
+import type { ServiceContext } from '@emotune/service';
+import { type DynamicModule, Module } from '@nestjs/common';
+import { FeatureController } from './feature.controller.js';
+import { FeatureSets } from './feature-sets.js';
+
+@Module({})
+class FeaturizationServiceModule {}
+
+/** The featurization service: feature sets and lexicon cues. */
+export function featurizationModule(context: ServiceContext): DynamicModule {
+  return {
+    module: FeaturizationServiceModule,
+    controllers: [FeatureController],
+    providers: [{ provide: FeatureSets, useValue: new FeatureSets(context) }],
+  };
+}

@@ -1,0 +1,61 @@
+import { InvalidArgument } from '@emotune/base';
+import type { featurization } from '@emotune/proto';
+import { describe, expect, it } from 'vitest';
+import { planOf } from './spec.js';
+
+const spec: featurization.FeatureSetSpec = {
+  name: 'set',
+  dataset: 'demo',
+  baseModels: ['opt'],
+  withoutCues: false,
+  varyScales: false,
+  maxTokens: 0,
+  seed: 0,
+  limitTrain: 0,
+  limitValidation: 0,
+  limitTest: 0,
+};
+
+describe('planOf', () => {
+  it('fills in what is usual', () => {
+    expect(planOf(spec)).toEqual({
+      name: 'set',
+      dataset: 'demo',
+      baseModels: ['opt'],
+      cues: true,
+      varyScales: false,
+      maxTokens: 160,
+      seed: 0,
+      limits: { train: 0, validation: 0, test: 0 },
+    });
+  });
+
+  it('names every violation at once', () => {
+    const bad = {
+      ...spec,
+      name: 'Bad name',
+      dataset: '',
+      baseModels: ['opt', '', 'opt'],
+      maxTokens: 3,
+      limitTest: -1,
+      seed: 2 ** 60,
+    };
+    let violations: InvalidArgument['violations'] = [];
+    try {
+      planOf(bad);
+    } catch (error) {
+      violations = (error as InvalidArgument).violations;
+    }
+    expect(violations.map(({ field }) => field)).toEqual([
+      'spec.name',
+      'spec.dataset',
+      'spec.baseModels[1]',
+      'spec.baseModels[2]',
+      'spec.maxTokens',
+      'spec.seed',
+      'spec.limitTest',
+    ]);
+    expect(() => planOf({ ...spec, baseModels: [] })).toThrow(InvalidArgument);
+    expect(() => planOf(undefined)).toThrow('spec: expected a feature set spec, got nothing');
+  });
+});

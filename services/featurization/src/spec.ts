@@ -1,0 +1,75 @@
+/** What a feature set spec asks for, checked whole: every violation is named before anything is built. */
+import type { Split } from '@emotune/affect';
+import { fieldPath, InvalidArgument, show, type Violation } from '@emotune/base';
+import type { featurization } from '@emotune/proto';
+
+export interface FeaturePlan {
+  readonly name: string;
+  readonly dataset: string;
+  readonly baseModels: readonly string[];
+  /** Put lexicon cues into the prompts. */
+  readonly cues: boolean;
+  /** Ask train rows on further scales and label orders, too. */
+  readonly varyScales: boolean;
+  /** Longest row, prompt and answer. */
+  readonly maxTokens: number;
+  readonly seed: number;
+  /** Rows of each task; 0 keeps all. */
+  readonly limits: Readonly<Record<Split, number>>;
+}
+
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+const usualTokens = 160;
+const fewestTokens = 32;
+const mostTokens = 4096;
+const mostModels = 50;
+
+/** @throws InvalidArgument with every violation. */
+export function planOf(spec: featurization.FeatureSetSpec | undefined): FeaturePlan {
+  if (!spec) throw InvalidArgument.at('spec', 'expected a feature set spec, got nothing');
+  const violations: Violation[] = [];
+  const expect = (holds: boolean, path: readonly PropertyKey[], description: string) => {
+    if (!holds) violations.push({ field: fieldPath(['spec', ...path]), description });
+  };
+  for (const field of ['name', 'dataset'] as const) {
+    expect(
+      namePattern.test(spec[field]),
+      [field],
+      `expected 1 to 40 lower-case letters, digits and dashes, got ${show(spec[field])}`,
+    );
+  }
+  const { baseModels } = spec;
+  expect(
+    baseModels.length >= 1 && baseModels.length <= mostModels,
+    ['baseModels'],
+    `expected 1 to ${mostModels} base models, got ${baseModels.length}`,
+  );
+  baseModels.forEach((model, i) => {
+    expect(model !== '', ['baseModels', i], 'expected the name of a base model, got ""');
+    expect(
+      baseModels.indexOf(model) === i,
+      ['baseModels', i],
+      `expected each base model once, got ${show(model)} again`,
+    );
+  });
+  const { maxTokens, seed } = spec;
+  expect(
+    maxTokens === 0 || (maxTokens >= fewestTokens && maxTokens <= mostTokens),
+    ['maxTokens'],
+    `expected 0 or ${fewestTokens} to ${mostTokens}, got ${maxTokens}`,
+  );
+  expect(Number.isSafeInteger(seed), ['seed'], `expected a whole number below 2^53, got ${seed}`);
+  for (const field of ['limitTrain', 'limitValidation', 'limitTest'] as const)
+    expect(spec[field] >= 0, [field], `expected 0 or more rows, got ${spec[field]}`);
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return {
+    name: spec.name,
+    dataset: spec.dataset,
+    baseModels,
+    cues: !spec.withoutCues,
+    varyScales: spec.varyScales,
+    maxTokens: maxTokens || usualTokens,
+    seed,
+    limits: { train: spec.limitTrain, validation: spec.limitValidation, test: spec.limitTest },
+  };
+}
