@@ -183,7 +183,7 @@ function clip(r: number): number {
 }
 
 /** |a ∩ b| / |a ∪ b|; 1 for two empty sets. */
-export function jaccard(a: readonly string[], b: readonly string[]): number {
+function jaccard(a: readonly string[], b: readonly string[]): number {
   const union = new Set([...a, ...b]).size;
   return union === 0 ? 1 : a.filter((label) => b.includes(label)).length / union;
 }

@@ -27,7 +27,7 @@ import type { Prediction } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
 
 /** What the lexicons say about a text. */
-export interface LexiconView {
+interface LexiconView {
   /** VADER's compound score, −1..1. */
   readonly vader: number;
   /** Some word of the text is known. */
@@ -89,14 +89,14 @@ function answeredBy(
 }
 
 /** Squared error, or 1 − Jaccard (0/1 where one label is right), by example. */
-export function losses(predictions: readonly Prediction[]): number[] {
+function losses(predictions: readonly Prediction[]): number[] {
   return predictions.map((p) =>
     isRegression(p.task) ? squaredError(numberOutcome(p)) : labelError(labelOutcome(p)),
   );
 }
 
 /** The metrics of predictions of one task. */
-export function measureOf(task: Task, predictions: readonly Prediction[], constant?: number): Measure {
+function measureOf(task: Task, predictions: readonly Prediction[], constant?: number): Measure {
   return isRegression(task)
     ? regressionMeasure(predictions.map(numberOutcome), constant)
     : classificationMeasure(predictions.map(labelOutcome));

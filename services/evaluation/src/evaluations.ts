@@ -392,6 +392,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     report: (progress: common.Progress) => Promise<void>,
   ): Promise<Prediction[]> {
     const { objects, threads } = this.context;
+    await report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
     const cues = await this.wereCuesGiven(model, signal);
     const folder = await objects.folder(model.prefix);
     const answerer = await Answerer.open(

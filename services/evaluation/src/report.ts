@@ -48,7 +48,8 @@ function taskTitle(task: evaluation.TaskResult['task']): string {
 }
 
 function number(value: number | undefined, digits = 3): string {
-  return value === undefined ? '–' : value.toFixed(digits);
+  // A small negative number must not be shown as −0.
+  return value === undefined ? '–' : value.toFixed(digits).replace(/^-(0\.?0*)$/, '$1');
 }
 
 function pValue(p: number | undefined): string {

@@ -28,7 +28,7 @@ export type Target =
     };
 
 /** What is asked, read whole. */
-export interface Material {
+interface Material {
   readonly examples: readonly Example[];
   /** Learnt from the train rows; a file has none. */
   readonly constant: ConstantBaseline;
