@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { answerTokens, type Question, questionTokens, type Split, tasks } from '@emotune/affect';
+import { answerTokens, questionTokens, type Split, tasks } from '@emotune/affect';
 import { canonicalJson, FailedPrecondition, InvalidArgument, NotFound, sha256 } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, featurization } from '@emotune/proto';
@@ -62,21 +62,25 @@ async function forEachInTurns<T>(
   }
 }
 
-function promptTokens(tokenizer: Tokenizer, question: Question, room: number, asked: Asked) {
+function promptTokens(asked: Asked, tokenizer: Tokenizer, maxTokens: number, answerLength: number) {
   try {
-    return questionTokens(tokenizer, question, room);
+    return questionTokens(tokenizer, asked.question, maxTokens - answerLength);
   } catch (cause) {
     if (!(cause instanceof InvalidArgument)) throw cause;
     const { task, source } = asked.example;
     const [{ description }] = cause.violations;
-    throw InvalidArgument.at('spec.maxTokens', `${description}; ${source} asks this for ${task}`, { cause });
+    throw InvalidArgument.at(
+      'spec.maxTokens',
+      `expected enough for the ${task} questions of ${source}, got ${maxTokens}: ${description}`,
+      { cause },
+    );
   }
 }
 
 function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): FeatureRow & { cut: boolean } {
   const { example, question, answer } = asked;
   const answered = answerTokens(tokenizer, answer);
-  const { tokens, cut } = promptTokens(tokenizer, question, maxTokens - answered.length, asked);
+  const { tokens, cut } = promptTokens(asked, tokenizer, maxTokens, answered.length);
   return {
     id: asked.id,
     task: example.task,
