@@ -3,7 +3,7 @@ import { reasons, reasonWord } from './reasons.js';
 import type { Assignment } from './space.js';
 
 /** `stopped`: ended by a directive before its time; its last objective counts, after those of whole trials. */
-export type RecordState = 'running' | 'succeeded' | 'failed' | 'infeasible' | 'stopped';
+type RecordState = 'running' | 'succeeded' | 'failed' | 'infeasible' | 'stopped';
 
 /** One trial. Records are ordered by `number`, which no two share. */
 export interface TrialRecord {

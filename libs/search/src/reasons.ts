@@ -40,7 +40,7 @@ export interface JobEnd {
 }
 
 /** Exit codes of a trainer that mean something, beside 0: done. */
-export const exitCodes = {
+const exitCodes = {
   outOfMemory: 42,
   invalidConfiguration: 43,
   diverged: 44,

@@ -330,7 +330,7 @@ export function gridValue(parameter: NumericParameter, k: number): number {
 }
 
 /** The value in its canonical form if the parameter can have it, otherwise undefined. */
-export function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
+function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
   if (parameter.kind === 'categorical')
     return parameter.values.includes(value as ParameterValue) ? (value as ParameterValue) : undefined;
   if (typeof value !== 'number' || !(value >= parameter.min && value <= parameter.max)) return undefined;
@@ -365,7 +365,7 @@ export function onlyValue(parameter: Parameter): ParameterValue | undefined {
 }
 
 /** Whether the parameter exists beside these values, which must hold its parent if that is active. */
-export function isActive(parameter: Parameter, values: Assignment): boolean {
+function isActive(parameter: Parameter, values: Assignment): boolean {
   const { condition } = parameter;
   return (
     condition === undefined ||

@@ -21,8 +21,8 @@ export interface Plan {
   readonly training: tuning.TrainingSpec;
 }
 
-export const nameRule = 'lower-case letters, digits and dashes, at most 40';
-export const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
+const nameRule = 'lower-case letters, digits and dashes, at most 40';
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 export const modelNameRule = 'lower-case letters, digits, dots and dashes, at most 60';
 export const modelNamePattern = /^[a-z0-9]([a-z0-9.-]{0,58}[a-z0-9])?$/;
 

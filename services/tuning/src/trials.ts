@@ -1,5 +1,5 @@
 /** What trainers tell and ask: each with the token of its own attempt, and only while it owns the trial. */
-import { Aborted, InvalidArgument, PermissionDenied, show } from '@emotune/base';
+import { Aborted, InvalidArgument, PermissionDenied, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
@@ -39,6 +39,23 @@ export class Trials {
     private readonly context: TuningContext,
     private readonly reconciler: Reconciler,
   ) {}
+
+  /** To a trainer ABORTED means that it lost its trial: a database that is too busy says UNAVAILABLE instead. */
+  private async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    let thrown: unknown;
+    try {
+      return await this.context.database.transaction((sql) =>
+        work(sql).catch((error) => {
+          thrown = error;
+          throw error;
+        }),
+      );
+    } catch (error) {
+      if (error instanceof Aborted && error !== thrown)
+        throw new Unavailable(error.message, { cause: error });
+      throw error;
+    }
+  }
 
   /** @throws PermissionDenied when the token is not that of the attempt. */
   private async authorised(
@@ -86,7 +103,7 @@ export class Trials {
   }
 
   async assignment(request: tuning.GetAssignmentRequest, token: string): Promise<tuning.Assignment> {
-    return this.context.database.transaction(async (sql) => {
+    return this.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
       this.assertOwner(owner);
       const why = this.unwanted(owner);
@@ -115,7 +132,7 @@ export class Trials {
   }
 
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
-    const response = await this.context.database.transaction(async (sql) => {
+    const response = await this.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
       this.assertOwner(owner);
       const reason = this.unwanted(owner);
@@ -175,14 +192,14 @@ export class Trials {
   }
 
   async finish(request: tuning.FinishTrialRequest, token: string): Promise<tuning.FinishTrialResponse> {
-    const { clock, database, outbox } = this.context;
+    const { clock, outbox } = this.context;
     const state = reportStates[request.state as keyof typeof reportStates];
     if (!state)
       throw InvalidArgument.at(
         'state',
         `expected ${Object.keys(reportStates).join(', ')}, got ${request.state}`,
       );
-    await database.transaction(async (sql) => {
+    await this.transaction(async (sql) => {
       const owner = await this.authorised(sql, request.trial, token);
       const { trial, attempt, outcome: over } = owner;
       if (over === 'lost') this.assertOwner(owner);

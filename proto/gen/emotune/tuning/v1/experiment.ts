@@ -237,7 +237,10 @@ export interface ExperimentSpec {
   name: string;
   /** The feature set's name. It need not be ready yet. */
   features: string;
-  /** Base models to search over, one for each value of the parameter "architecture". */
+  /**
+   * Base models to search over, one for each value of the parameter "architecture". Where there are several and the
+   * parameter is not declared, the search is over all of them.
+   */
   baseModels: BaseModelChoice[];
   objective: Objective | undefined;
   searchAlgorithm:
@@ -332,11 +335,17 @@ export interface Limits {
   maxTrials: number;
   /** Trials that run at the same time; 0 means 1. */
   parallelTrials: number;
-  /** The experiment fails when more trials than this have failed; 0 means a quarter of max_trials, at least 3. */
+  /**
+   * The experiment fails when more trials than this have failed; 0 means a quarter of max_trials, at least 3.
+   * Infeasible trials are results and do not count.
+   */
   maxFailedTrials: number;
-  /** Seconds of search after which no further trial starts; 0 means no limit. */
+  /** Seconds of search, pauses included, after which no further trial starts; 0 means no limit. */
   maxDurationSeconds: number;
-  /** Attempts of one trial when machines or processes are lost; 0 means 3. */
+  /**
+   * Attempts of one trial when machines or processes are lost or crash; 0 means 3. Attempts that were interrupted after
+   * a checkpoint do not count.
+   */
   maxAttempts: number;
   /** Tokens that the search may train on, all trials together; 0 means no limit. */
   maxTokens: number;
@@ -370,7 +379,9 @@ export interface Experiment {
   reason: string;
   trialsSucceeded: number;
   trialsRunning: number;
+  /** Failed or infeasible. */
   trialsFailed: number;
+  /** Search trials of any state. */
   trialsTotal: number;
   /** Set once a trial has succeeded. */
   bestObjective?: number | undefined;
@@ -3093,7 +3104,10 @@ export interface ExperimentServiceClient {
 
   watchExperiment(request: WatchExperimentRequest): Observable<ExperimentUpdate>;
 
-  /** Starts no further trials; running ones go on. */
+  /**
+   * Starts no further trials; running ones go on, and are tried again when they are lost. FAILED_PRECONDITION once the
+   * search is over.
+   */
 
   pauseExperiment(request: PauseExperimentRequest): Observable<Experiment>;
 
@@ -3103,7 +3117,10 @@ export interface ExperimentServiceClient {
 
   cancelExperiment(request: CancelExperimentRequest): Observable<Experiment>;
 
-  /** Adds a trial with given parameters, to be run before any that the sampler suggests. */
+  /**
+   * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
+   * defaults. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials trials already.
+   */
 
   enqueueTrial(request: EnqueueTrialRequest): Observable<Trial>;
 
@@ -3134,7 +3151,10 @@ export interface ExperimentServiceController {
 
   watchExperiment(request: WatchExperimentRequest): Observable<ExperimentUpdate>;
 
-  /** Starts no further trials; running ones go on. */
+  /**
+   * Starts no further trials; running ones go on, and are tried again when they are lost. FAILED_PRECONDITION once the
+   * search is over.
+   */
 
   pauseExperiment(request: PauseExperimentRequest): Promise<Experiment> | Observable<Experiment> | Experiment;
 
@@ -3144,7 +3164,10 @@ export interface ExperimentServiceController {
 
   cancelExperiment(request: CancelExperimentRequest): Promise<Experiment> | Observable<Experiment> | Experiment;
 
-  /** Adds a trial with given parameters, to be run before any that the sampler suggests. */
+  /**
+   * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
+   * defaults. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials trials already.
+   */
 
   enqueueTrial(request: EnqueueTrialRequest): Promise<Trial> | Observable<Trial> | Trial;
 

@@ -1015,17 +1015,28 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
 /** Base models and model versions. */
 
 export interface ModelServiceClient {
-  /** By name (its newest version) or name@version. */
+  /**
+   * By name (the promoted version, or the newest where none is), by name@version, or by an empty name: the tuned model
+   * that was promoted last, or the newest tuned one.
+   */
 
   getModel(request: GetModelRequest): Observable<Model>;
 
   listModels(request: ListModelsRequest): Observable<ListModelsResponse>;
 
-  /** Makes a version the one that is served under its name. */
+  /**
+   * Makes a version (name@version, or the newest registered one of a name) the one that is served under its name.
+   * A base model is promoted when it is imported, a tuned one when it is the first of its name to be registered.
+   * FAILED_PRECONDITION before its evaluation is done.
+   */
 
   promoteModel(request: PromoteModelRequest): Observable<Model>;
 
-  /** Writes a model version to a folder of the service's machine: peft, safetensors or onnx. */
+  /**
+   * Writes a model version to a folder of the service's machine, whole or not at all: safetensors (a full checkpoint, an
+   * adapter merged into its base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx
+   * (UNIMPLEMENTED).
+   */
 
   exportModel(request: ExportModelRequest): Observable<ExportModelResponse>;
 
@@ -1040,7 +1051,10 @@ export interface ModelServiceClient {
 /** Base models and model versions. */
 
 export interface ModelServiceController {
-  /** By name (its newest version) or name@version. */
+  /**
+   * By name (the promoted version, or the newest where none is), by name@version, or by an empty name: the tuned model
+   * that was promoted last, or the newest tuned one.
+   */
 
   getModel(request: GetModelRequest): Promise<Model> | Observable<Model> | Model;
 
@@ -1048,11 +1062,19 @@ export interface ModelServiceController {
     request: ListModelsRequest,
   ): Promise<ListModelsResponse> | Observable<ListModelsResponse> | ListModelsResponse;
 
-  /** Makes a version the one that is served under its name. */
+  /**
+   * Makes a version (name@version, or the newest registered one of a name) the one that is served under its name.
+   * A base model is promoted when it is imported, a tuned one when it is the first of its name to be registered.
+   * FAILED_PRECONDITION before its evaluation is done.
+   */
 
   promoteModel(request: PromoteModelRequest): Promise<Model> | Observable<Model> | Model;
 
-  /** Writes a model version to a folder of the service's machine: peft, safetensors or onnx. */
+  /**
+   * Writes a model version to a folder of the service's machine, whole or not at all: safetensors (a full checkpoint, an
+   * adapter merged into its base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx
+   * (UNIMPLEMENTED).
+   */
 
   exportModel(
     request: ExportModelRequest,
