@@ -46,8 +46,8 @@ export function questionTokens(
   tokens = withText('');
   if (tokens.length > maxTokens) {
     throw InvalidArgument.at(
-      'maxTokens',
-      `expected room for the ${tokens.length} tokens of the question without its text, got ${maxTokens}`,
+      'question',
+      `expected at most ${maxTokens} tokens without the text, got ${tokens.length}; ask with fewer labels`,
     );
   }
   while (beyond - fits > 1) {

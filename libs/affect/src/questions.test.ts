@@ -35,7 +35,7 @@ const example: Example = {
 const onScale = (low: number, high: number): Question =>
   questionOf({ ...example, scale: { low, high } }, { cues: false, paraphrase: 0 });
 const withLabels = (labelSet: readonly string[], multiLabel: boolean): Question => ({
-  ...defaultQuestion('emotion-classification', 'x', { labels: labelSet, cues: false }),
+  ...defaultQuestion('emotion-classification', 'x', { labels: labelSet, cues: '' }),
   multiLabel,
 });
 
@@ -53,7 +53,7 @@ describe('prompts', () => {
   it('differ in every paraphrase, and in one label from several', () => {
     const prompts = tasks.flatMap((task) =>
       Array.from({ length: paraphrases }, (_, paraphrase) => {
-        const question = { ...defaultQuestion(task, 'x', { cues: false }), paraphrase };
+        const question = { ...defaultQuestion(task, 'x', { cues: '' }), paraphrase };
         return question.scale === null
           ? [renderPrompt(question), renderPrompt({ ...question, multiLabel: !question.multiLabel })]
           : [renderPrompt(question)];
@@ -180,7 +180,9 @@ describe('tokens', () => {
   });
 
   it('of a long text lose its end, never the question around it', () => {
-    const q = defaultQuestion('sentiment-regression', 'the 😭 view was great '.repeat(5_000), { cues: true });
+    const q = defaultQuestion('sentiment-regression', 'the 😭 view was great '.repeat(5_000), {
+      cues: 'none; neutral +0.0',
+    });
     const bare = tokenizer.encode(renderPrompt({ ...q, text: '' })).length;
     for (const room of [bare, bare + 1, bare + 40, bare + 41]) {
       const { tokens, cut } = questionTokens(tokenizer, q, room);
@@ -192,11 +194,13 @@ describe('tokens', () => {
       expect(prompt.startsWith(before.trimEnd())).toBe(true);
       expect(prompt.endsWith(after)).toBe(true);
     }
-    expect(() => questionTokens(tokenizer, q, bare - 1)).toThrow(`expected room for the ${bare} tokens`);
+    expect(() => questionTokens(tokenizer, q, bare - 1)).toThrow(
+      `question: expected at most ${bare - 1} tokens without the text, got ${bare}`,
+    );
   });
 
   it('of a text that fits are those of the whole prompt', () => {
-    const q = defaultQuestion('emotion-regression', 'the view was great', { cues: false });
+    const q = defaultQuestion('emotion-regression', 'the view was great', { cues: '' });
     const { tokens, cut } = questionTokens(tokenizer, q, 1_000);
     expect(cut).toBe(false);
     expect(tokenizer.decode(tokens)).toBe(renderPrompt(q));

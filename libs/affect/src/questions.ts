@@ -218,11 +218,14 @@ const usual = {
   emotion: 'joy',
 } as const;
 
-/** The question of a task about a text, with the task's usual scale, labels and emotion where none are given. */
+/**
+ * The question of a task about a text, with the task's usual scale, labels and emotion where none are given. `cues` is
+ * the text's cue line, empty for none.
+ */
 export function defaultQuestion(
   task: Task,
   text: string,
-  options: { scale?: Scale; labels?: readonly string[]; emotion?: string; cues: boolean },
+  options: { scale?: Scale; labels?: readonly string[]; emotion?: string; cues: string },
 ): Question {
   const sentiment = task === 'sentiment-classification' || task === 'sentiment-regression';
   const scale = regression(task)
@@ -237,7 +240,7 @@ export function defaultQuestion(
     labelSet:
       scale === null ? (options.labels ?? (sentiment ? usual.sentimentLabels : usual.emotionLabels)) : [],
     multiLabel: task === 'emotion-classification',
-    cues: options.cues ? explain(text).cueText : '',
+    cues: options.cues,
     paraphrase: 0,
   };
 }

@@ -60,10 +60,18 @@ afterAll(async () => {
 });
 
 const questions: Question[] = [
-  ...tasks.map((task) => defaultQuestion(task, 'What a fine, fine day 😀', { cues: true })),
-  defaultQuestion('sentiment-regression', 'meh', { scale: { low: 0, high: 30 }, cues: false }),
-  defaultQuestion('emotion-regression', 'x'.repeat(9_000), { emotion: 'fear', cues: true }),
-  defaultQuestion('emotion-classification', '', { labels: ['joy', 'joyful', 'fear'], cues: true }),
+  ...tasks.map((task) =>
+    defaultQuestion(task, 'What a fine, fine day 😀', { cues: 'fine +1; positive +0.4' }),
+  ),
+  defaultQuestion('sentiment-regression', 'meh', { scale: { low: 0, high: 30 }, cues: '' }),
+  defaultQuestion('emotion-regression', 'x'.repeat(9_000), {
+    emotion: 'fear',
+    cues: 'fine +1; positive +0.4',
+  }),
+  defaultQuestion('emotion-classification', '', {
+    labels: ['joy', 'joyful', 'fear'],
+    cues: 'fine +1; positive +0.4',
+  }),
 ];
 
 describe('answers', () => {

@@ -78,7 +78,7 @@ interface WritableCall {
   write(message: unknown): boolean;
   end(): void;
   cancel(): void;
-  once(event: 'drain' | 'close', listener: () => void): void;
+  once(event: 'drain', listener: () => void): void;
 }
 
 /** One connection to a server that may hold several services. Connects on first use and again when it was lost. */
@@ -116,7 +116,8 @@ export class Channel {
       const { code } = error as ServiceError;
       if (code === undefined) return error as Error;
       // Not by us: the server ended the call because it is stopping.
-      if (code === status.CANCELLED) return new Unavailable(`${service}: the server stopped before it answered`);
+      if (code === status.CANCELLED)
+        return new Unavailable(`${service}: the server stopped before it answered`);
       return errorOf(error as ServiceError, this.address);
     };
     async function* read(call: ReadableCall, signal: AbortSignal | undefined): AsyncGenerator<never> {
@@ -157,14 +158,19 @@ export class Channel {
       duplex: (method, requests, options = {}) => {
         const [metadata, settings] = callSettings(options);
         const call = this.open(service)[method](metadata, settings) as ReadableCall & WritableCall;
+        // When the reader has gone, nothing more is taken from the source.
+        let over = false;
+        let proceed = () => {};
         const send = async () => {
           for await (const request of requests) {
+            if (over) return;
             if (!call.write(request)) {
               await new Promise<void>((resolve) => {
+                proceed = resolve;
                 call.once('drain', resolve);
-                call.once('close', resolve);
               });
             }
+            if (over) return;
           }
           call.end();
         };
@@ -179,6 +185,9 @@ export class Channel {
             yield* read(call, options.signal);
           } catch (error) {
             throw cause ?? error;
+          } finally {
+            over = true;
+            proceed();
           }
         })();
       },

@@ -126,7 +126,7 @@ class Analysis implements inference.AnalysisServiceController {
     call?: ServerStreamCall,
   ): Observable<inference.Analysis> {
     return streamOf(call!, async function* (signal) {
-      for await (const { text } of requestsOf(requests, signal)) {
+      for await (const { text } of requestsOf(requests, call!, signal)) {
         if (text === '') throw InvalidArgument.at('text', 'expected 1 to 10000 characters, got 0');
         yield { text: text.toUpperCase(), model: '', answers: [], cues: [] };
       }

@@ -7,6 +7,9 @@ export interface ServerStreamCall {
   readonly writableNeedDrain: boolean;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
   off(event: string, listener: (...args: unknown[]) => void): unknown;
+  /** Holds back the requests of a call that streams both ways. */
+  pause(): unknown;
+  resume(): unknown;
 }
 
 /** Sends what `source` yields. Its signal aborts when the caller cancels, its deadline passes or the connection breaks. */
@@ -31,15 +34,22 @@ export function streamOf<T>(
   });
 }
 
-/** Requests of a streaming method one by one. Buffers what has come and was not read yet. */
-export async function* requestsOf<T>(requests: Observable<T>, signal: AbortSignal): AsyncGenerator<T> {
+/** Requests that wait here before the caller is held back. */
+const mostWaiting = 16;
+
+/** Requests of a streaming method one by one, taken from the caller only as fast as they are read. */
+export async function* requestsOf<T>(
+  requests: Observable<T>,
+  call: Pick<ServerStreamCall, 'pause' | 'resume'>,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
   const waiting: T[] = [];
   let ended = false;
   let failure: unknown;
   let wake = () => {};
   const subscription = requests.subscribe({
     next: (request) => {
-      waiting.push(request);
+      if (waiting.push(request) >= mostWaiting) call.pause();
       wake();
     },
     error: (error) => {
@@ -60,13 +70,17 @@ export async function* requestsOf<T>(requests: Observable<T>, signal: AbortSigna
       else if (failure !== undefined) throw failure;
       else if (ended) return;
       else {
-        await new Promise<void>((resolve) => {
+        const woken = new Promise<void>((resolve) => {
           wake = resolve;
         });
+        call.resume();
+        await woken;
       }
     }
   } finally {
     signal.removeEventListener('abort', stop);
     subscription.unsubscribe();
+    // What still comes is dropped, so that the call can end.
+    call.resume();
   }
 }

@@ -1,0 +1,2 @@
+export type { InferenceContext } from './loaded-models.js';
+export { inferenceMigrations, inferenceModule } from './module.js';

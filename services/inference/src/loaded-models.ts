@@ -1,0 +1,115 @@
+/** Models in memory: the last used few stay, and one that must go goes when nobody asks it any more. */
+import { Answerer } from '@emotune/answering';
+import { FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
+import type { featurization, tuning } from '@emotune/proto';
+import type { ServiceContext } from '@emotune/service';
+
+export interface InferenceContext extends ServiceContext {
+  /** Of each loaded model, at least 1. */
+  readonly threads: number;
+}
+
+export interface LoadedModel {
+  readonly answerer: Answerer;
+  /** Whether it learnt with lexicon cues in its prompts. */
+  readonly cues: boolean;
+}
+
+interface Entry {
+  readonly loading: Promise<LoadedModel>;
+  users: number;
+  leaving: boolean;
+}
+
+const keptModels = 3;
+
+export class LoadedModels {
+  /** By the model's folder, which never changes what it holds; the last used one last. */
+  private readonly entries = new Map<string, Entry>();
+  private readonly closing = new Set<Promise<void>>();
+
+  constructor(private readonly context: InferenceContext) {}
+
+  /**
+   * Loads the model, once however many want it, and keeps it open while `work` runs.
+   * @throws FailedPrecondition when its files are missing or damaged.
+   */
+  async use<T>(model: tuning.Model, work: (loaded: LoadedModel) => Promise<T>): Promise<T> {
+    const key = model.prefix;
+    const entry = this.entries.get(key) ?? { loading: this.load(model), users: 0, leaving: false };
+    entry.users++;
+    this.entries.delete(key);
+    this.entries.set(key, entry);
+    for (const [other, unused] of this.entries) {
+      if (this.entries.size <= keptModels) break;
+      this.leave(other, unused);
+    }
+    try {
+      return await work(await entry.loading);
+    } finally {
+      entry.users--;
+      const failed = await entry.loading.then(
+        () => false,
+        () => true,
+      );
+      if (failed && this.entries.get(key) === entry) this.entries.delete(key);
+      if (entry.leaving && entry.users === 0) this.end(entry);
+    }
+  }
+
+  private leave(key: string, entry: Entry): void {
+    this.entries.delete(key);
+    entry.leaving = true;
+    if (entry.users === 0) this.end(entry);
+  }
+
+  private end({ loading }: Entry): void {
+    const closed = loading.then(
+      ({ answerer }) => answerer.close(),
+      () => undefined,
+    );
+    const ended = closed.finally(() => this.closing.delete(ended));
+    this.closing.add(ended);
+  }
+
+  /** Lets every model go. */
+  async close(): Promise<void> {
+    for (const [key, entry] of this.entries) this.leave(key, entry);
+    await Promise.all(this.closing);
+  }
+
+  private async load(model: tuning.Model): Promise<LoadedModel> {
+    const { objects, threads, log } = this.context;
+    const { name, version, prefix, basePrefix } = model;
+    const cues = await this.learntWithCues(model);
+    try {
+      const folder = await objects.folder(prefix);
+      const answerer = await Answerer.open(
+        basePrefix === ''
+          ? { folder, threads }
+          : { folder: await objects.folder(basePrefix), adapter: folder, threads },
+      );
+      log.info('a model was loaded', { model: `${name}@${version}` });
+      return { answerer, cues };
+    } catch (cause) {
+      if (!(cause instanceof InvalidArgument || cause instanceof NotFound)) throw cause;
+      throw new FailedPrecondition(
+        `the model ${name}@${version} cannot be loaded; train or import it again: ${cause.message}`,
+        { cause },
+      );
+    }
+  }
+
+  /** A base model, and one whose feature set is gone, is asked with cues. */
+  private async learntWithCues({ lineage }: tuning.Model): Promise<boolean> {
+    if (!lineage || lineage.features === '') return true;
+    const set = await this.context.channel
+      .client<featurization.FeatureServiceClient>('FeatureService')
+      .call('getFeatureSet', { name: lineage.features })
+      .catch((error) => {
+        if (error instanceof NotFound) return undefined;
+        throw error;
+      });
+    return !(set?.spec?.withoutCues ?? false);
+  }
+}

@@ -1,0 +1,114 @@
+/** What an analysis request asks: checked, and as questions. Pure. */
+import { defaultQuestion, explain, type Question, scaleViolations, type Task, tasks } from '@emotune/affect';
+import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { common, type inference } from '@emotune/proto';
+import { taskOf } from '@emotune/service';
+
+const longestText = 10_000;
+const mostLabels = 50;
+const longestName = 50;
+const mostRequests = 1_000;
+
+const regressions: readonly Task[] = ['sentiment-regression', 'emotion-regression'];
+const classifications: readonly Task[] = ['sentiment-classification', 'emotion-classification'];
+
+/** A word or a few, as it can stand in a prompt and in a list of labels. */
+const name = /^[^\s,|](?:[^,|\p{Cc}]*[^\s,|])?$/u;
+const nameRule = `1 to ${longestName} characters without "," and "|", and no space around`;
+
+function nameFits(text: string): boolean {
+  return text.length <= longestName && name.test(text);
+}
+
+function labelViolations(labels: readonly string[]): Violation[] {
+  if (labels.length > mostLabels)
+    return [{ field: 'labels', description: `expected at most ${mostLabels}, got ${labels.length}` }];
+  return labels.flatMap((label, i) => {
+    const field = `labels[${i}]`;
+    if (!nameFits(label)) return [{ field, description: `expected ${nameRule}, got ${show(label)}` }];
+    const first = labels.indexOf(label);
+    return first === i
+      ? []
+      : [{ field, description: `expected another label than labels[${first}], got ${show(label)}` }];
+  });
+}
+
+function violationsOf(request: inference.AnalyzeRequest): Violation[] {
+  const { text, scale, labels, emotion } = request;
+  const violations: Violation[] = [];
+  if (text.trim() === '')
+    violations.push({
+      field: 'text',
+      description: `expected 1 to ${longestText} characters, got ${show(text)}`,
+    });
+  else if (text.length > longestText)
+    violations.push({
+      field: 'text',
+      description: `expected 1 to ${longestText} characters, got ${text.length}`,
+    });
+  const task = taskOf(request.task);
+  if (task === undefined && request.task !== common.Task.TASK_UNSPECIFIED)
+    violations.push({
+      field: 'task',
+      description: `expected one of ${tasks.join(', ')}, got ${show(request.task)}`,
+    });
+  const unfit = (field: string, given: boolean, fitting: readonly Task[]) => {
+    if (given && task !== undefined && !fitting.includes(task))
+      violations.push({
+        field,
+        description: `expected nothing for ${task}; it belongs to ${fitting.join(', ')}`,
+      });
+  };
+  unfit('scale', scale !== undefined && scale !== null, regressions);
+  unfit('labels', labels.length > 0, classifications);
+  unfit('emotion', emotion !== '', ['emotion-regression']);
+  if (scale) violations.push(...scaleViolations(scale, 'scale'));
+  violations.push(...labelViolations(labels));
+  if (emotion !== '' && !nameFits(emotion))
+    violations.push({ field: 'emotion', description: `expected ${nameRule}, got ${show(emotion)}` });
+  return violations;
+}
+
+/** A request that can be asked. */
+export interface Asked {
+  readonly text: string;
+  /** As a client names it; empty for the promoted or newest one. */
+  readonly model: string;
+  readonly questions: readonly Question[];
+  readonly cues: readonly common.Cue[];
+}
+
+function asked(request: inference.AnalyzeRequest): Asked {
+  const { text, model, scale, labels, emotion } = request;
+  const { cues, cueText } = explain(text);
+  const task = taskOf(request.task);
+  const options = {
+    ...(scale ? { scale } : {}),
+    ...(labels.length > 0 ? { labels } : {}),
+    ...(emotion === '' ? {} : { emotion }),
+    cues: cueText,
+  };
+  const questions = (task === undefined ? tasks : [task]).map((each) => defaultQuestion(each, text, options));
+  return { text, model, questions, cues: [...cues] };
+}
+
+/** @throws InvalidArgument naming every field that is wrong. */
+export function parseRequest(request: inference.AnalyzeRequest): Asked {
+  const violations = violationsOf(request);
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return asked(request);
+}
+
+/** @throws InvalidArgument naming every field of every request that is wrong. */
+export function parseBatch(requests: readonly inference.AnalyzeRequest[]): Asked[] {
+  if (requests.length < 1 || requests.length > mostRequests)
+    throw InvalidArgument.at('requests', `expected 1 to ${mostRequests}, got ${requests.length}`);
+  const violations = requests.flatMap((request, i) =>
+    violationsOf(request).map(({ field, description }) => ({
+      field: `requests[${i}].${field}`,
+      description,
+    })),
+  );
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return requests.map(asked);
+}

@@ -1,0 +1,290 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import { testDatabase } from '@emotune/database/testing';
+import { MemoryBus } from '@emotune/events';
+import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { FolderStore } from '@emotune/objects';
+import { common, featurization, type inference, tuning } from '@emotune/proto';
+import { type Client, Host, jsonLog } from '@emotune/service';
+import { trainBpe } from '@emotune/text';
+import { Controller, type DynamicModule, Module } from '@nestjs/common';
+import { GrpcMethod } from '@nestjs/microservices';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { inferenceMigrations, inferenceModule } from './module.js';
+
+const { Task } = common;
+const folder = mkdtempSync(join(tmpdir(), 'emotune-inference-'));
+const logged: string[] = [];
+/** What the doubles of the tuning and featurization services answer with. */
+const models = new Map<string, tuning.Model>();
+let host: Host;
+let analyses: Client<inference.AnalysisServiceClient>;
+
+@Controller()
+class PeerDoubles {
+  @GrpcMethod('ModelService', 'getModel')
+  getModel({ name }: tuning.GetModelRequest): tuning.Model {
+    const model = models.get(name);
+    if (!model) throw new NotFound(`expected a model, got "${name}"`);
+    return model;
+  }
+
+  @GrpcMethod('FeatureService', 'getFeatureSet')
+  getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
+    const none = new Uint8Array();
+    const spec = { ...featurization.FeatureSetSpec.decode(none), name, withoutCues: name === 'plain' };
+    return { ...featurization.FeatureSet.decode(none), name, spec };
+  }
+}
+
+@Module({})
+class PeersModule {}
+const peers: DynamicModule = { module: PeersModule, controllers: [PeerDoubles] };
+
+const bpe = { vocabSize: 300, specialTokens: ['<s>', '</s>'] };
+const tokenizerJson = JSON.stringify(trainBpe(['Task: Text: Cues: Sentiment score'], bpe));
+
+const modelOf = (name: string): tuning.Model => ({
+  ...tuning.Model.decode(new Uint8Array()),
+  name,
+  version: 'v1',
+  prefix: `models/${name}/v1`,
+});
+
+/** Stores a tiny model of random weights and makes it known. */
+async function addModel(objects: FolderStore, name: string, seed: number, features = ''): Promise<void> {
+  const config = parseConfig({
+    model_type: 'opt',
+    vocab_size: 300,
+    hidden_size: 24,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    ffn_dim: 32,
+    max_position_embeddings: 400,
+  });
+  const tensors = initialTensors(config, seed);
+  for (const { data } of tensors.values())
+    for (let i = 0; i < data.length; i++) (data as Float32Array)[i] *= 8;
+  const checkpoint = join(folder, `checkpoint-${name}`);
+  await saveModel(checkpoint, { config, tensors }, { files: { 'tokenizer.json': tokenizerJson } });
+  await objects.putFolder(`models/${name}/v1`, checkpoint);
+  models.set(name, { ...modelOf(name), lineage: { ...tuning.Lineage.decode(new Uint8Array()), features } });
+}
+
+beforeAll(async () => {
+  const objects = await FolderStore.open(join(folder, 'objects'));
+  for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(objects, name, i, 'cued');
+  await addModel(objects, 'uncued', 0, 'plain');
+  await objects.put('models/broken/v1/config.json', '{}');
+  await objects.put('models/broken/v1/tokenizer.json', tokenizerJson);
+  for (const name of ['broken', 'gone']) models.set(name, modelOf(name));
+  host = await Host.create({
+    database: testDatabase,
+    objects,
+    bus: new MemoryBus(systemClock),
+    clock: systemClock,
+    log: jsonLog((line) => logged.push(line)),
+    port: 0,
+  });
+  const context = await host.context('inference', inferenceMigrations);
+  await host.start([peers, inferenceModule({ ...context, threads: 1 })]);
+  analyses = host.channel.client('AnalysisService');
+});
+
+afterAll(async () => {
+  await host?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+beforeEach(() => {
+  models.set('', models.get('one')!);
+  logged.length = 0;
+});
+
+const loads = () => logged.filter((line) => line.includes('a model was loaded')).length;
+
+describe('an analysis', () => {
+  it('holds an answer to each task on its scale or labels, with distribution and cues', async () => {
+    const text = 'Not a bad day 🙂';
+    const analysis = await analyses.call('analyze', { text });
+    expect(analysis).toMatchObject({ text, model: 'one@v1' });
+    expect(analysis.cues.map(({ text: cue, modifier }) => [cue, modifier])).toContainEqual(['bad', 'not']);
+    const [sentiment, valence, emotion, intensity] = analysis.answers;
+    expect(sentiment.task).toBe(Task.TASK_SENTIMENT_CLASSIFICATION);
+    expect(sentiment.distribution.map(({ answer }) => answer)).toEqual(['negative', 'neutral', 'positive']);
+    expect(sentiment.distribution.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 9);
+    expect(sentiment.labels).toHaveLength(1);
+    expect(sentiment.value).toBeUndefined();
+    expect(valence.scale).toEqual({ low: -4, high: 4 });
+    expect(valence.distribution).toHaveLength(81);
+    expect(valence.low).toBeGreaterThanOrEqual(-4);
+    expect(valence.low).toBeLessThanOrEqual(valence.high!);
+    expect(Math.abs(valence.value!)).toBeLessThanOrEqual(4);
+    expect(emotion.distribution).toHaveLength(7);
+    expect(emotion.labels.length).toBeGreaterThan(0);
+    expect(intensity).toMatchObject({ emotion: 'joy', scale: { low: 0, high: 1 } });
+  });
+
+  it('asks one task on the scale or labels that the request declares', async () => {
+    const scaled = await analyses.call('analyze', {
+      text: 'meh',
+      task: Task.TASK_EMOTION_REGRESSION,
+      scale: { low: 1, high: 7 },
+      emotion: 'trust',
+    });
+    const [{ value, distribution, emotion }] = scaled.answers;
+    expect(scaled.answers).toHaveLength(1);
+    expect(emotion).toBe('trust');
+    const mean = distribution.reduce((sum, d) => sum + d.probability * Number(d.answer), 0);
+    expect(value).toBeCloseTo(mean, 6);
+
+    const labelled = await analyses.call('analyze', {
+      text: 'meh',
+      task: Task.TASK_SENTIMENT_CLASSIFICATION,
+      labels: ['good', 'bad'],
+    });
+    expect(labelled.answers[0].distribution.map(({ answer }) => answer)).toEqual(['bad', 'good']);
+  });
+
+  it('follows the model that is promoted, and names the version that answered', async () => {
+    const request = { text: 'the same words', task: Task.TASK_SENTIMENT_REGRESSION };
+    const first = await analyses.call('analyze', request);
+    models.set('', models.get('two')!);
+    const second = await analyses.call('analyze', request);
+    expect([first.model, second.model]).toEqual(['one@v1', 'two@v1']);
+    expect(second.answers[0].value).not.toBeCloseTo(first.answers[0].value!, 6);
+  });
+
+  it('leaves the cues out for a model that learnt without them', async () => {
+    const request = { text: 'a great joy', task: Task.TASK_SENTIMENT_REGRESSION };
+    // The same weights, asked with and without the line.
+    const cued = await analyses.call('analyze', { ...request, model: 'one' });
+    const uncued = await analyses.call('analyze', { ...request, model: 'uncued' });
+    expect(uncued.cues).toEqual(cued.cues);
+    expect(uncued.answers[0].value).not.toBeCloseTo(cued.answers[0].value!, 6);
+  });
+
+  it('of a model that is missing or damaged says which and why', async () => {
+    const analyze = (model: string) => analyses.call('analyze', { text: 'x', model });
+    await expect(analyze('absent')).rejects.toBeInstanceOf(NotFound);
+    for (const name of ['broken', 'gone']) {
+      const error = await analyze(name).catch((e) => e);
+      expect(error).toBeInstanceOf(FailedPrecondition);
+      expect(error.message).toContain(`the model ${name}@v1 cannot be loaded`);
+    }
+  });
+
+  it('of bad input names each field', async () => {
+    const error = await analyses
+      .call('analyze', { text: '', labels: ['a|b'], scale: { low: 2, high: 1 } })
+      .catch((e) => e);
+    expect(error).toBeInstanceOf(InvalidArgument);
+    expect(error.violations.map(({ field }: { field: string }) => field)).toEqual([
+      'text',
+      'scale',
+      'labels[0]',
+    ]);
+  });
+});
+
+describe('a batch', () => {
+  it('is answered in its order, whatever models it names, as each text alone is', async () => {
+    const requests = Array.from({ length: 40 }, (_, i) => ({
+      text: `number ${i} of many`,
+      model: i % 3 === 0 ? 'two' : '',
+      task: Task.TASK_SENTIMENT_REGRESSION,
+    }));
+    const { analyses: got } = await analyses.call('analyzeBatch', { requests });
+    expect(got.map(({ text }) => text)).toEqual(requests.map(({ text }) => text));
+    expect(got.map(({ model }) => model)).toEqual(requests.map(({ model }) => `${model || 'one'}@v1`));
+    for (const i of [0, 1, 39]) {
+      const alone = await analyses.call('analyze', requests[i]);
+      expect(got[i].answers[0].value).toBeCloseTo(alone.answers[0].value!, 4);
+    }
+  });
+
+  it('of bad input names each request', async () => {
+    const requests = [{ text: 'fine' }, { text: '' }];
+    await expect(analyses.call('analyzeBatch', { requests })).rejects.toThrow('requests[1].text: expected');
+    await expect(analyses.call('analyzeBatch', {})).rejects.toThrow('requests: expected 1 to 1000');
+  });
+});
+
+describe('a stream', () => {
+  const task = Task.TASK_SENTIMENT_CLASSIFICATION;
+
+  it('answers one by one, and ends with the error of the text that cannot be answered', async () => {
+    const seen: string[] = [];
+    const read = async () => {
+      const requests = ['first', 'second', ''].map((text) => ({ text, task }));
+      for await (const { text } of analyses.duplex('analyzeStream', requests)) seen.push(text);
+    };
+    await expect(read()).rejects.toThrow('text: expected 1 to 10000 characters');
+    expect(seen).toEqual(['first', 'second']);
+  });
+
+  it('answers before the next text is sent', async () => {
+    let answered = (_: unknown) => {};
+    async function* requests() {
+      for (const text of ['one', 'two', 'three']) {
+        const answer = new Promise((resolve) => {
+          answered = resolve;
+        });
+        yield { text, task };
+        await answer;
+      }
+    }
+    const seen: string[] = [];
+    for await (const { text } of analyses.duplex('analyzeStream', requests())) {
+      seen.push(text);
+      answered(text);
+    }
+    expect(seen).toEqual(['one', 'two', 'three']);
+  });
+
+  it('takes texts no faster than it answers them, and stops taking when the caller leaves', async () => {
+    let sent = 0;
+    let stopped = false;
+    async function* requests() {
+      try {
+        for (; sent < 20_000; sent++) yield { text: 'x '.repeat(4_000), task };
+      } finally {
+        stopped = true;
+      }
+    }
+    let seen = 0;
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    const read = async () => {
+      for await (const _ of analyses.duplex('analyzeStream', requests(), { signal: abort.signal }))
+        if (++seen === 2) abort.abort(reason);
+    };
+    await expect(read()).rejects.toBe(reason);
+    // 8 kB a text: what fits into the windows of HTTP/2 and the buffers of both sides.
+    expect(sent).toBeLessThan(500);
+    for (const deadline = Date.now() + 5_000; !stopped && Date.now() < deadline; )
+      await systemClock.sleep(10);
+    expect(stopped).toBe(true);
+    // The service goes on answering others.
+    expect((await analyses.call('analyze', { text: 'still here', task })).answers).toHaveLength(1);
+  });
+});
+
+it('loads a model once for all who want it, and keeps the last used ones', async () => {
+  const task = Task.TASK_SENTIMENT_CLASSIFICATION;
+  const ask = (model: string) => analyses.call('analyze', { text: 'x', model, task });
+  await Promise.all(['two', 'three', 'four'].map(ask));
+  logged.length = 0;
+  await ask('four');
+  expect(loads()).toBe(0);
+  // More models than are kept, all at once: each is answered by its own, none is closed while it answers.
+  const names = ['one', 'two', 'three', 'four', 'one', 'two', 'three', 'four'];
+  const answers = await Promise.all(names.map(ask));
+  expect(answers.map(({ model }) => model)).toEqual(names.map((name) => `${name}@v1`));
+  await ask('one');
+  logged.length = 0;
+  await Promise.all([ask('one'), ask('one')]);
+  expect(loads()).toBe(0);
+});
