@@ -142,7 +142,8 @@ describe('Database.migrate', () => {
   it('makes a schema once, whoever connects at the same time', async () => {
     const url = await testDatabaseUrl();
     const services = await Promise.all(Array.from({ length: 6 }, () => Database.connect(url, 'raced')));
-    await Promise.all(services.map((service) => service.close()));
+    await Promise.all(services.flatMap((service) => [service.close(), service.close()]));
+    await expect(services[0].query('select 1')).rejects.toThrow(Unavailable);
   });
 
   it('takes nothing from a list of migrations of which one fails', async () => {

@@ -30,11 +30,15 @@ function named(cause: Error & { code?: string }): Error {
   }
   const lost =
     /^(08|57P|E[A-Z]{3,})/.test(code) ||
-    /^Connection terminated|^Client has encountered|timeout exceeded when/.test(cause.message);
+    /^Cannot use a pool after calling end|^Connection terminated|^Client has encountered|timeout exceeded when/.test(
+      cause.message,
+    );
   return lost ? new Unavailable(`PostgreSQL cannot be reached: ${cause.message}`, { cause }) : cause;
 }
 
 export class Database implements Sql {
+  private closed: Promise<void> | undefined;
+
   private closed: Promise<void> | undefined;
 
   private constructor(

@@ -10,10 +10,7 @@ import { Database } from './database.js';
 import { startEmbeddedPostgres } from './embedded.js';
 
 let root: string;
-/** Lets plain Node run the sources: what they import as .js is .ts. */
-const sources = `data:text/javascript,import { registerHooks } from 'node:module';
-  registerHooks({ resolve: (name, context, next) =>
-    next(context.parentURL?.endsWith('.ts') ? name.replace(/^(\\..*).js$/, '$1.ts') : name, context) });`;
+const loader = import.meta.resolve('../../../scripts/source-loader.mjs');
 /** A cluster that was made, used and stopped. */
 let template: string;
 
@@ -71,15 +68,7 @@ describe('startEmbeddedPostgres', () => {
       setInterval(() => {}, 1000);`;
     const child = spawn(
       process.execPath,
-      [
-        '--conditions=source',
-        '--experimental-transform-types',
-        '--no-warnings',
-        '--import',
-        sources,
-        '-e',
-        script,
-      ],
+      ['--conditions=source', '--import', loader, '--input-type=module', '-e', script],
       { stdio: ['ignore', 'pipe', 'inherit'], cwd: import.meta.dirname },
     );
     const [orphan] = await once(child.stdout, 'data');

@@ -134,7 +134,10 @@ export class Outbox {
          where failure is null and key <> all($1::text[]) order by sequence limit ${batch}`,
         [[...this.busy]],
       )
-      .catch(() => []);
+      .catch((error): Row[] => {
+        if (error instanceof Unavailable) return [];
+        throw error;
+      });
     return rows.map(eventOf);
   }
 
