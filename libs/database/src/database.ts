@@ -39,8 +39,6 @@ function named(cause: Error & { code?: string }): Error {
 export class Database implements Sql {
   private closed: Promise<void> | undefined;
 
-  private closed: Promise<void> | undefined;
-
   private constructor(
     private readonly pool: pg.Pool,
     readonly schema: string,
