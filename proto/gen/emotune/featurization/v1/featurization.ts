@@ -14,7 +14,7 @@ import { BuildState, buildStateFromJSON, buildStateToNumber, Cue, Progress } fro
 export interface FeatureSetSpec {
   /** Lower-case letters, digits and dashes, at most 40 characters. */
   name: string;
-  /** The dataset's name. It need not be ready yet. */
+  /** The name of a dataset that exists. It need not be ready yet. */
   dataset: string;
   /** Base models whose tokenizers are needed; each distinct tokenizer gets its own shards. */
   baseModels: string[];
@@ -22,7 +22,7 @@ export interface FeatureSetSpec {
   withoutCues: boolean;
   /** Train rows are asked on several declared scales and label orders, not only on their own. */
   varyScales: boolean;
-  /** Longest row in tokens, prompt and answer; longer texts are cut. 0 means 160. */
+  /** Longest row in tokens, prompt and answer; longer texts are cut. 32 to 4096; 0 means 160. */
   maxTokens: number;
   seed: number;
   /** Keep at most this many rows of each task and split (seeded); 0 keeps all. */
@@ -1045,7 +1045,11 @@ export const ExplainTextResponse: MessageFns<ExplainTextResponse> = {
 /** Owns feature sets, tokenizers and lexicons. */
 
 export interface FeatureServiceClient {
-  /** Accepts a feature set and builds it once its dataset is ready. Idempotent by request_id. */
+  /**
+   * Accepts a feature set and builds it once its dataset is ready; one that failed is tried again. Idempotent by
+   * request_id and by spec. INVALID_ARGUMENT lists every violation, also a dataset or base model that does not
+   * exist; ALREADY_EXISTS when the name is taken by another spec.
+   */
 
   createFeatureSet(request: CreateFeatureSetRequest): Observable<FeatureSet>;
 
@@ -1061,7 +1065,11 @@ export interface FeatureServiceClient {
 /** Owns feature sets, tokenizers and lexicons. */
 
 export interface FeatureServiceController {
-  /** Accepts a feature set and builds it once its dataset is ready. Idempotent by request_id. */
+  /**
+   * Accepts a feature set and builds it once its dataset is ready; one that failed is tried again. Idempotent by
+   * request_id and by spec. INVALID_ARGUMENT lists every violation, also a dataset or base model that does not
+   * exist; ALREADY_EXISTS when the name is taken by another spec.
+   */
 
   createFeatureSet(request: CreateFeatureSetRequest): Promise<FeatureSet> | Observable<FeatureSet> | FeatureSet;
 
