@@ -16,6 +16,9 @@ export interface Io {
   readonly signal: AbortSignal;
 }
 
+/** Of training that was interrupted after a checkpoint: it goes on when it is repeated. */
+export const interruptedExitCode = 75;
+
 /** Asked to end from outside. */
 export class Stopped extends Error {
   constructor(

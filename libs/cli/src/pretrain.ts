@@ -65,7 +65,8 @@ emotune pretrain --family ${options.family} --tokens ${options.tokens} --vocabul
 \`\`\`
 
 ## Text
-Train rows only, without labels; validation and test rows of the corpora were never seen.
+Train rows only, without labels, each followed by the cues that VADER and AFINN find in it; validation and test rows of
+the corpora were never seen. The tokenizer also saw prompts without answers.
 
 | source | licence | characters |
 |---|---|---|
@@ -87,8 +88,8 @@ sources. Use it to try EmoTune and to test on; take a published model for work.
 
 /** @throws Interrupted when the signal aborts; call again to go on. */
 export async function pretrainBaseModel(options: PretrainOptions): Promise<void> {
-  const { documents, sources } = await pretrainingText(options.text);
-  const file = await tokenizerFile(options.work, documents, options.vocabSize);
+  const { documents, prompts, sources } = await pretrainingText(options.text);
+  const file = await tokenizerFile(options.work, [...documents, ...prompts], options.vocabSize);
   const tokenizer = await Tokenizer.load(file);
   const id = (token: string) => tokenizer.idOf(token)!;
   const tokenized = documents.map((text) => tokenizer.encode(text));

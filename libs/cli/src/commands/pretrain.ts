@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Option } from 'commander';
+import { interruptedExitCode, Stopped } from '../io.js';
 import type { PretrainOptions } from '../pretrain.js';
 import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
@@ -32,8 +33,9 @@ export const addPretrainCommand: AddCommands = (program, io) => {
     .action(async ({ vocabulary, work, corpora, out, ...options }: GivenOptions, command) => {
       const session = sessionOf(io, command);
       const { pretrainBaseModel } = await import('../pretrain.js');
+      const { Interrupted } = await import('@emotune/training');
       const corporaDir = corpora ?? (io.env['EMOTUNE_CORPORA'] || undefined);
-      await pretrainBaseModel({
+      const made = pretrainBaseModel({
         ...options,
         out: session.path(out),
         work: work === undefined ? join(session.dataDir, 'pretrain') : session.path(work),
@@ -45,6 +47,9 @@ export const addPretrainCommand: AddCommands = (program, io) => {
         },
         signal: session.signal,
         log: (line) => session.note(line),
+      });
+      await made.catch((error) => {
+        throw error instanceof Interrupted ? new Stopped(interruptedExitCode, error.message) : error;
       });
       if (session.json)
         await session.write(JSON.stringify({ family: options.family, folder: session.path(out) }));

@@ -2,12 +2,12 @@
 import { InvalidArgument, systemClock } from '@emotune/base';
 import { common } from '@emotune/proto';
 import type { Session } from '../session.js';
-import { parseSpec, readSmallText } from '../spec-file.js';
+import { specOf } from '../spec-file.js';
+import { readYamlFile } from '../yaml-file.js';
 
 /** @throws InvalidArgument with every violation. */
 export async function readSpec<T>(session: Session, file: string, typeName: string): Promise<T> {
-  const path = session.path(file);
-  return parseSpec(await readSmallText(path), typeName, file) as T;
+  return specOf(await readYamlFile(session.path(file), file), typeName, file) as T;
 }
 
 /** Sends a spec; what the service finds wrong is told by its path in the file. */

@@ -32,6 +32,7 @@ export function featureSetText(set: featurization.FeatureSet): string {
     ['feature set', set.version === '' ? set.name : `${set.name}@${set.version}`],
     ['state', shortEnumName(set.state)],
     ['failure', set.failure],
+    ['files', set.tokenized.map(({ prefix }) => prefix).join(', ')],
     ['dataset', [set.spec?.dataset, set.datasetVersion].filter(Boolean).join('@')],
   ]);
   if (set.tokenized.length === 0) return head;

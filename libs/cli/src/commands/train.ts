@@ -1,0 +1,75 @@
+import { dirname, resolve } from 'node:path';
+import { parse } from '@emotune/base';
+import { z } from 'zod';
+import { figure } from '../format/text.js';
+import { interruptedExitCode, Stopped } from '../io.js';
+import { readYamlFile } from '../yaml-file.js';
+import { type AddCommands, fileOption, sessionOf } from './options.js';
+
+const examples = `
+Example:
+  emotune train -f train.yaml
+
+train.yaml, with paths relative to it:
+  model: models/opt-125m          # checkpoint folder
+  features: features/train-set    # folder of <split>-<shard>.arrow
+  out: tuned                      # folder to write, which must not exist
+  method: lora
+  tokens: 200000`;
+
+const path = z.string().min(1);
+
+export const addTrainCommand: AddCommands = (program, io) => {
+  program
+    .command('train')
+    .description('one training run without the platform; interrupt and repeat to resume')
+    .addOption(fileOption('run'))
+    .addHelpText('after', examples)
+    .action(async ({ file }: { file: string }, command) => {
+      const session = sessionOf(io, command);
+      const { progress, signal } = session;
+      const given = await readYamlFile(session.path(file), file);
+      const { trainOnce, trainingSettings } = await import('@emotune/trainer');
+      const { Interrupted } = await import('@emotune/training');
+      const schema = trainingSettings.extend({
+        model: path,
+        features: path,
+        out: path,
+        checkpoints: path.optional(),
+      });
+      const { model, features, out, checkpoints = `${out}.checkpoints`, ...settings } = parse(schema, given);
+      const at = (relative: string) => resolve(dirname(session.path(file)), relative);
+      try {
+        const result = await trainOnce({
+          baseModel: at(model),
+          features: at(features),
+          out: at(out),
+          settings,
+          checkpoints: at(checkpoints),
+          signal,
+          onNotice: (text) => session.note(text),
+          onMeasurement: ({ tokens, totalTokens, seconds, trainLoss, objective }) => {
+            if (objective !== undefined)
+              progress.line(`${tokens} tokens: validation objective ${figure(objective)}`);
+            progress.update(
+              `training at ${Math.round(tokens / seconds)} tokens/s, loss ${figure(trainLoss)}`,
+              tokens,
+              totalTokens,
+              'tokens',
+            );
+            return 'continue';
+          },
+        });
+        progress.end();
+        const { best, ...rest } = result;
+        await session.answer({ out: at(out), objective: best?.objective ?? null, ...rest }, () => {
+          const objective = best === null ? '' : `, validation objective ${figure(best.objective)}`;
+          return `wrote ${at(out)} after ${result.tokens} tokens${objective}`;
+        });
+      } catch (error) {
+        throw error instanceof Interrupted ? new Stopped(interruptedExitCode, error.message) : error;
+      } finally {
+        progress.end();
+      }
+    });
+};

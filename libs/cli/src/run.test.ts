@@ -1,0 +1,584 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '@emotune/base';
+import type { Host } from '@emotune/service';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { asked, type Outcome, type RunOptions, runCommand, startServer, watched } from './testing.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-cli-'));
+let host: Host;
+
+beforeAll(async () => {
+  host = await startServer(folder);
+  writeFileSync(
+    join(folder, 'dataset.yaml'),
+    `name: mine
+sources:
+  - corpus: emotune-demo
+  - file: {path: data/mine.tsv, name: mine, task: sentiment-regression, scale: 0..5}
+`,
+  );
+  writeFileSync(join(folder, 'fails.yaml'), 'name: fails\nsources: [{corpus: emotune-demo}]\n');
+  writeFileSync(join(folder, 'refused.yaml'), 'name: Refused\nsources: [{limit: 3}]\n');
+  writeFileSync(join(folder, 'taken.yaml'), 'name: taken\nsources: [{corpus: emotune-demo}]\n');
+  writeFileSync(join(folder, 'misspelt.yaml'), 'nmae: mine\nsources: [{corpse: emotune-demo}]\n');
+  writeFileSync(join(folder, 'features.yaml'), 'name: mine\ndataset: mine\nbaseModels: [emotune-opt-4m]\n');
+  writeFileSync(join(folder, 'first.yaml'), 'name: first\nfeatures: mine\nobjective: {goal: minimize}\n');
+  writeFileSync(join(folder, 'hopeless.yaml'), 'name: hopeless\nfeatures: mine\n');
+});
+afterAll(async () => {
+  await host.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs a command against the server. */
+function emotune(args: readonly string[], options: Partial<RunOptions> = {}): Promise<Outcome> {
+  return runCommand(args, { cwd: folder, env: { EMOTUNE_SERVER: host.address }, ...options });
+}
+
+/** The documents that a command prints with --json. */
+async function json(...args: string[]): Promise<unknown[]> {
+  const { code, stdout, stderr } = await emotune([...args, '--json']);
+  expect(code, stderr).toBe(0);
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+async function text(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await emotune(args);
+  expect(code, stderr).toBe(0);
+  return stdout;
+}
+
+const datasetDocument = {
+  name: 'mine',
+  version: '0123456789ab',
+  state: 'ready',
+  rows: { train: 80, validation: 10, test: 10 },
+  sources: [
+    {
+      name: 'emotune-demo',
+      licence: 'Apache-2.0',
+      rows: 100,
+      url: '',
+      sha256: 'ab12',
+      skipped: { 'no label': 2 },
+    },
+  ],
+  duplicatesRemoved: 3,
+  leaksRemoved: 1,
+  notices: ['emobank was replaced by demonstration data'],
+};
+
+describe('source', () => {
+  it('list', async () => {
+    expect(await text('source', 'list')).toMatch(/^emobank +en +CC-BY-SA-4\.0 +to be downloaded/m);
+    expect(await json('source', 'list')).toEqual([
+      [expect.objectContaining({ name: 'emobank', tasks: ['sentiment-regression'], sha256: 'cd34' })],
+    ]);
+  });
+});
+
+describe('dataset', () => {
+  it('create waits with progress on stderr and prints what it holds', async () => {
+    const { code, stdout, stderr } = await emotune(['dataset', 'create', '-f', 'dataset.yaml', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(datasetDocument);
+    expect(stderr).toContain('dataset mine: writing: 50 of 100 rows\n');
+    expect(asked.get('createDataset')).toMatchObject({
+      requestId: expect.stringMatching(/^[\da-f-]{36}$/),
+      spec: {
+        name: 'mine',
+        sources: [
+          { corpus: 'emotune-demo' },
+          { file: { path: join(folder, 'data/mine.tsv'), scale: { low: 0, high: 5 } } },
+        ],
+      },
+    });
+  });
+
+  it('create --no-wait leaves at once', async () => {
+    writeFileSync(join(folder, 'later.yaml'), 'name: later\nsources: [{corpus: emotune-demo}]\n');
+    expect(await json('dataset', 'create', '-f', 'later.yaml', '--no-wait')).toEqual([
+      expect.objectContaining({ name: 'later', version: '', state: 'building' }),
+    ]);
+  });
+
+  it('a build that fails ends with 1 and its reason', async () => {
+    const { code, stdout, stderr } = await emotune(['dataset', 'create', '-f', 'fails.yaml']);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/emotune: dataset fails failed: no source could be had\n$/);
+  });
+
+  it('what the service refuses is told by its path in the file, one line each', async () => {
+    const { code, stderr } = await emotune(['dataset', 'create', '-f', 'refused.yaml']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('\n  name: expected lower-case letters, got "Refused"\n  sources[0]: expected');
+    expect((await emotune(['dataset', 'create', '-f', 'taken.yaml'])).code).toBe(2);
+  });
+
+  it('what is wrong with the file is told before anything is asked', async () => {
+    asked.delete('createDataset');
+    const { code, stderr } = await emotune(['dataset', 'create', '-f', 'misspelt.yaml']);
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      '\n  nmae: unknown field, did you mean "name"?\n  sources[0].corpse: unknown field',
+    );
+    const absent = await emotune(['dataset', 'create', '-f', 'absent.yaml']);
+    expect(absent).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('  absent.yaml: expected a file'),
+    });
+    expect(asked.has('createDataset')).toBe(false);
+  });
+
+  it('list reads every page', async () => {
+    const [all] = await json('dataset', 'list');
+    expect(all).toEqual([
+      { ...datasetDocument, name: 'first' },
+      { ...datasetDocument, name: 'second' },
+    ]);
+    expect(await text('dataset', 'list')).toMatch(/^second +0123456789ab +ready +80 +10 +10$/m);
+  });
+
+  it('get', async () => {
+    expect(await json('dataset', 'get', 'mine')).toEqual([datasetDocument]);
+    const shown = await text('dataset', 'get', 'mine');
+    expect(shown).toContain('mine@0123456789ab');
+    expect(shown).toContain('80 train, 10 validation, 10 test');
+    expect(shown).toContain('note: emobank was replaced by demonstration data');
+  });
+
+  it('preview is a table for people and lines of JSON for programs', async () => {
+    expect(await text('dataset', 'preview', 'mine', '--rows', '2')).toMatch(
+      /^sentiment-regression +0\.25 +emotune-demo +Text 1$/m,
+    );
+    const rows = await json('dataset', 'preview', 'mine', '--split', 'test', '--rows', '3');
+    expect(asked.get('previewDataset')).toEqual({ name: 'mine', split: 'test', rows: 3 });
+    expect(rows).toHaveLength(3);
+    expect(rows[2]).toMatchObject({ id: 'r2', task: 'sentiment-regression', text: 'Text\n2', value: 0.5 });
+  });
+
+  it('delete', async () => {
+    expect(await text('dataset', 'delete', 'mine')).toBe('dataset mine is deleted\n');
+    expect(await json('dataset', 'delete', 'mine')).toEqual([{ name: 'mine', deleted: true }]);
+  });
+});
+
+describe('features', () => {
+  it('explain', async () => {
+    expect(await text('features', 'explain', 'very good')).toMatch(/^very good +vader +2\.2 +very +0\.\.9$/m);
+    expect(await text('features', 'explain', 'plain')).toContain('no lexicon knows');
+    expect(await json('features', 'explain', 'very good')).toEqual([
+      {
+        text: 'very good',
+        cues: [{ text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' }],
+        cueText: 'very good +2.2',
+        vader: 0.49,
+        afinn: 3,
+      },
+    ]);
+  });
+
+  it('create, list, get', async () => {
+    expect(await text('features', 'create', '-f', 'features.yaml')).toMatch(
+      /^emotune-opt-4m +train +1,200 +34,000/m,
+    );
+    expect(asked.get('createFeatureSet')).toMatchObject({
+      spec: { dataset: 'mine', baseModels: ['emotune-opt-4m'] },
+    });
+    expect(await text('features', 'list')).toMatch(/^first +fedcba987654 +ready +first +1,200 +34,000$/m);
+    expect(await json('features', 'list')).toEqual([
+      [expect.objectContaining({ name: 'first', state: 'ready' })],
+    ]);
+    expect(await json('features', 'get', 'first')).toEqual([
+      expect.objectContaining({ datasetVersion: '0123456789ab', readyTime: '2023-11-14T22:13:20.000Z' }),
+    ]);
+  });
+});
+
+describe('experiment', () => {
+  it('submit tells what was accepted', async () => {
+    expect(await json('experiment', 'submit', '-f', 'first.yaml')).toEqual([
+      expect.objectContaining({ name: 'first', state: 'waiting' }),
+    ]);
+    expect(asked.get('createExperiment')).toMatchObject({
+      spec: { features: 'mine', objective: { goal: 'GOAL_MINIMIZE' } },
+    });
+  });
+
+  it('submit --watch shows trials until the winner', async () => {
+    const shown = (await text('experiment', 'submit', '-f', 'first.yaml', '--watch')).split('\n');
+    expect(shown).toEqual([
+      'experiment first running',
+      'trial 0 running: architecture=opt learningRate=0.001235',
+      'trial 0 succeeded: objective 2.5, 1,235 tokens/s',
+      'trial 1 failed: Diverged: not finite',
+      'experiment first succeeded',
+      'trial 0 won with objective 2.5: architecture=opt learningRate=0.001235',
+      'model first@aa11',
+      '',
+    ]);
+  });
+
+  it('watch --json gives every update as a line', async () => {
+    const updates = await json('experiment', 'watch', 'first');
+    expect(updates).toHaveLength(4);
+    expect(updates[1]).toMatchObject({
+      experiment: { name: 'first', state: 'running' },
+      trials: [{ number: 0, tokens: 4096, parameters: { architecture: 'opt', learningRate: 0.00123456 } }],
+    });
+    expect(updates[3]).toMatchObject({ experiment: { state: 'succeeded', modelVersion: 'first@aa11' } });
+  });
+
+  it('one that fails ends with 1 and its reason', async () => {
+    const { code, stderr } = await emotune(['experiment', 'submit', '-f', 'hopeless.yaml', '--watch']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('ended without a model: more than 1 trial failed');
+  });
+
+  it('Ctrl-C while watching leaves the stream and ends with 130', async () => {
+    const { code, stdout, stderr } = await emotune(['experiment', 'watch', 'endless'], {
+      interruptAt: (out) => out.includes('trial 0 running'),
+    });
+    expect([code, stderr]).toEqual([130, 'emotune: stopped\n']);
+    expect(stdout).toContain('trial 0 running');
+    for (const deadline = Date.now() + 5000; watched > 0 && Date.now() < deadline; )
+      await systemClock.sleep(10);
+    expect(watched).toBe(0);
+  });
+
+  it('list, get, trials', async () => {
+    expect(await text('experiment', 'list')).toMatch(
+      /^first +succeeded +2 of 2, 1 failed +2\.5 +first@aa11$/m,
+    );
+    expect(await text('experiment', 'get', 'first')).toMatch(/^base models: +opt=emotune-opt-4m$/m);
+    expect(await text('experiment', 'trials', 'first')).toMatch(
+      /^ *0 +search +succeeded +2\.5 +100,000 +1,235 +architecture=opt/m,
+    );
+    expect(asked.get('listTrials')).toMatchObject({ withoutMeasurements: true });
+    expect(await json('experiment', 'trials', 'first')).toEqual([
+      [expect.objectContaining({ number: 0, kind: 'search', objective: 2.5 })],
+    ]);
+    expect(asked.get('listTrials')).toMatchObject({ withoutMeasurements: false });
+  });
+
+  it.each([
+    ['pause', 'paused'],
+    ['resume', 'running'],
+    ['cancel', 'cancelled'],
+  ])('%s', async (verb, state) => {
+    expect(await json('experiment', verb, 'first')).toEqual([expect.objectContaining({ state })]);
+    expect((await emotune(['experiment', verb, 'missing'])).code).toBe(3);
+  });
+
+  it('enqueue reads numbers, flags and texts', async () => {
+    const [trial] = await json(
+      'experiment',
+      'enqueue',
+      'first',
+      ...['learningRate=1e-3', 'method=lora', 'loraRank=8', 'frozen=true', 'tag=1.2.3'].flatMap((p) => [
+        '-p',
+        p,
+      ]),
+    );
+    expect(trial).toMatchObject({
+      state: 'queued',
+      parameters: { learningRate: 0.001, method: 'lora', loraRank: 8, frozen: true, tag: '1.2.3' },
+    });
+    expect((await emotune(['experiment', 'enqueue', 'first', '-p', 'x'])).code).toBe(2);
+  });
+});
+
+describe('model', () => {
+  it('list, get, promote', async () => {
+    expect(await text('model', 'list')).toMatch(
+      /^first@aa11 +tuned +registered +opt +4,000,000 +yes +first$/m,
+    );
+    expect(await text('model', 'get', 'first')).toMatch(/^base model: +emotune-opt-4m@bb22$/m);
+    expect(await json('model', 'promote', 'first')).toEqual([
+      expect.objectContaining({
+        name: 'first',
+        promoted: true,
+        lineage: expect.objectContaining({ parameters: { learningRate: 0.001 } }),
+      }),
+    ]);
+  });
+
+  it('export and import send absolute paths', async () => {
+    expect(await json('model', 'export', 'first', '--format', 'peft', '--out', 'out')).toEqual([
+      {
+        name: 'first',
+        format: 'peft',
+        directory: join(folder, 'out'),
+        files: ['config.json', 'model.safetensors'],
+      },
+    ]);
+    expect(asked.get('exportModel')).toEqual({
+      name: 'first',
+      format: 'peft',
+      directory: join(folder, 'out'),
+    });
+    expect(await text('model', 'import', 'checkpoint', '--name', 'mine')).toContain('mine@aa11');
+    expect(asked.get('importModel')).toEqual({ name: 'mine', directory: join(folder, 'checkpoint') });
+    expect((await emotune(['model', 'export', 'first', '--format', 'gguf', '--out', 'out'])).code).toBe(2);
+  });
+});
+
+describe('evaluate', () => {
+  it('prints the documented JSON', async () => {
+    expect(await json('evaluate', '--model', 'first', '--dataset', 'mine')).toEqual([
+      {
+        id: 'e1',
+        model: 'first@aa11',
+        dataset: 'first@0123456789ab',
+        tasks: [
+          {
+            task: 'sentiment-regression',
+            n: 120,
+            valid: 1,
+            metrics: { pearson: 0.75, rmse: 0.125 },
+            intervals: { pearson: { low: 0.5, high: 0.875 } },
+            baselines: { constant: { rmse: 0.25 }, vader: { pearson: 0.5, rmse: 0.25 } },
+            humanCeiling: 0.875,
+            pConstant: 0.03125,
+            calibration: [],
+          },
+          {
+            task: 'sentiment-classification',
+            n: 40,
+            valid: 1,
+            metrics: { accuracy: 0.75 },
+            intervals: {},
+            baselines: { constant: { accuracy: 0.5 }, vader: {} },
+            confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
+            calibration: [],
+          },
+        ],
+        slices: [{ task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
+        hardest: [
+          {
+            task: 'sentiment-regression',
+            id: 'r1',
+            text: 'Oh, great.',
+            gold: '0.1',
+            answer: '0.9',
+            error: 0.8,
+          },
+        ],
+        prefix: 'evaluations/e1',
+      },
+    ]);
+    expect(asked.get('evaluate')).toMatchObject({
+      model: 'first',
+      dataset: { dataset: 'mine', split: 'test' },
+      limit: 0,
+    });
+  });
+
+  it('prints a table with intervals and baselines', async () => {
+    const shown = await text(
+      'evaluate',
+      '--model',
+      'first',
+      '--dataset',
+      'mine',
+      '--split',
+      'validation',
+      '--limit',
+      '9',
+    );
+    expect(shown).toMatch(/^sentiment-regression +120 +100 % +pearson +0\.75 +0\.5 … 0\.875 +– +0\.5$/m);
+    expect(shown).toMatch(/^ +rmse +0\.125 +– +0\.25 +0\.25$/m);
+    expect(asked.get('evaluate')).toMatchObject({ dataset: { split: 'validation' }, limit: 9 });
+  });
+
+  it('sends a file with its task', async () => {
+    await text(
+      ...'evaluate --model first --file mine.csv --task emotion-classification --labels joy,fear --multi-label'.split(
+        ' ',
+      ),
+    );
+    expect(asked.get('evaluate')).toMatchObject({
+      file: {
+        path: join(folder, 'mine.csv'),
+        task: 'TASK_EMOTION_CLASSIFICATION',
+        labels: ['joy', 'fear'],
+        multiLabel: true,
+      },
+    });
+    await text(
+      ...'evaluate --model first --file mine.csv --task sentiment-regression --scale -4..4'.split(' '),
+    );
+    expect(asked.get('evaluate')).toMatchObject({ file: { scale: { low: -4, high: 4 } } });
+  });
+
+  it.each([
+    ['', '--dataset: expected either it or --file, got neither'],
+    ['--dataset d --file f', '--dataset: expected either it or --file, got both'],
+    ['--dataset d --scale 0..1', '--scale: expected nothing beside --dataset'],
+    ['--file f', '--task: expected the task'],
+    ['--file f --task sentiment-regression', '--scale: expected LO..HI for sentiment-regression'],
+    ['--file f --task emotion-classification', '--labels: expected a,b,c for emotion-classification'],
+    ['--file f --task emotion-classification --labels a,b --scale 0..1', '--scale: expected nothing'],
+    [
+      '--file f --task sentiment-regression --scale 0..1 --split test',
+      '--split: expected nothing beside --file',
+    ],
+  ])('refuses "%s"', async (given, want) => {
+    const { code, stderr } = await emotune(['evaluate', '--model', 'm', ...given.split(' ').filter(Boolean)]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`  ${want}`);
+  });
+
+  it('one that fails ends with 1', async () => {
+    const { code, stderr } = await emotune(['evaluate', '--model', 'weak', '--dataset', 'mine']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('evaluation e2 failed: its files are gone');
+  });
+});
+
+describe('analyze', () => {
+  const cues = [{ text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' }];
+
+  it('asks all four unless told otherwise, as documented JSON', async () => {
+    expect(await json('analyze', 'Very good!')).toEqual([
+      {
+        text: 'Very good!',
+        task: 'sentiment-classification',
+        labels: ['joy', 'fear'],
+        label: 'joy',
+        probabilities: { joy: 0.75, fear: 0.25 },
+        cues,
+        model: 'first@aa11',
+      },
+      {
+        text: 'Very good!',
+        task: 'sentiment-regression',
+        scale: { low: 0, high: 1 },
+        value: 0.5,
+        interval: { low: 0.25, high: 0.75 },
+        distribution: [
+          { value: 0.25, probability: 0.5 },
+          { value: 0.75, probability: 0.5 },
+        ],
+        cues,
+        model: 'first@aa11',
+      },
+      expect.objectContaining({
+        task: 'emotion-classification',
+        labels: ['fear', 'joy'],
+        probabilities: { joy: 0.75, fear: 0.25 },
+      }),
+      expect.objectContaining({ task: 'emotion-regression', emotion: 'joy', value: 0.5 }),
+    ]);
+  });
+
+  it('sends what was asked for', async () => {
+    const [answer] = await json(
+      ...[
+        'analyze',
+        'x',
+        '--task',
+        'emotion-regression',
+        '--scale',
+        '-4..4',
+        '--emotion',
+        'fear',
+        '--model',
+        'first@aa11',
+      ],
+    );
+    expect(answer).toMatchObject({ emotion: 'fear', scale: { low: -4, high: 4 } });
+    expect(asked.get('analyzeStream')).toMatchObject({
+      model: 'first@aa11',
+      task: 'TASK_EMOTION_REGRESSION',
+    });
+    await json('analyze', 'x', '--task', 'sentiment-classification', '--labels', 'bad, good');
+    expect(asked.get('analyzeStream')).toMatchObject({ labels: ['bad', 'good'] });
+  });
+
+  it('reads the lines of standard input', async () => {
+    const { code, stdout } = await emotune(['analyze', '--task', 'sentiment-regression', '--json'], {
+      stdin: 'One\n\n  \nTwo\r\nThree',
+    });
+    expect(code).toBe(0);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).text),
+    ).toEqual(['One', 'Two', 'Three']);
+  });
+
+  it('shows answers to people', async () => {
+    expect(await text('analyze', 'Very good!')).toBe(`"Very good!"
+  sentiment-classification   joy (joy 75 %, fear 25 %)
+  sentiment-regression       0.5 on 0..1, 80 % in 0.25 … 0.75
+  emotion-classification     fear, joy (joy 75 %, fear 25 %)
+  emotion-regression of joy  0.5 on 0..1, 80 % in 0.25 … 0.75
+  cues                       very good 2.2
+  model                      first@aa11
+`);
+  });
+
+  it('needs a text', async () => {
+    const { code, stderr } = await emotune(['analyze']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('  TEXT: expected at least one')]);
+  });
+});
+
+describe('the program', () => {
+  it.each([
+    ['dataset get missing'],
+    ['dataset delete missing'],
+    ['features get missing'],
+    ['experiment get missing'],
+    ['experiment watch missing'],
+    ['model get missing'],
+    ['evaluate --model missing --dataset d'],
+    ['analyze x --model missing'],
+  ])('"%s" is not found: 3', async (line) => {
+    const { code, stdout, stderr } = await emotune(line.split(' '));
+    expect([code, stdout]).toEqual([3, '']);
+    expect(stderr).toMatch(/emotune: expected an? [a-z ]+, got "missing"\n$/);
+  });
+
+  it('a server that is away is unavailable: 4', async () => {
+    const { code, stderr } = await emotune(['--server', '127.0.0.1:1', 'dataset', 'list']);
+    expect([code, stderr]).toEqual([4, expect.stringContaining('127.0.0.1:1 cannot be reached')]);
+  });
+
+  it('finds the platform that serves the data folder', async () => {
+    writeFileSync(join(folder, 'platform.json'), JSON.stringify({ address: host.address, pid: process.pid }));
+    const { code } = await emotune(['dataset', 'get', 'mine', '--data-dir', '.'], { env: {} });
+    expect(code).toBe(0);
+    expect((await emotune(['dataset', 'get', 'mine'], { env: { EMOTUNE_DATA_DIR: folder } })).code).toBe(0);
+  });
+
+  it.each([
+    ['datset list', "unknown command 'datset'\n(Did you mean dataset?)"],
+    ['dataset crate', "unknown command 'crate'\n(Did you mean create?)"],
+    ['analyze x --tsk y', "unknown option '--tsk'\n(Did you mean --task?)"],
+    ['analyze x --task happiness', 'Allowed choices are sentiment-classification'],
+    ['analyze x --scale 1-2', 'Expected LO..HI such as 0..1 or -4..4.'],
+    ['analyze x --labels a', 'Expected labels such as a,b,c.'],
+    ['dataset preview mine --rows 1.5', 'Expected an integer of at least 1.'],
+    ['dataset list --server nowhere', '--server: expected HOST:PORT'],
+  ])('"%s" is refused: 2', async (line, want) => {
+    const { code, stdout, stderr } = await emotune(line.split(' '));
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(/^emotune: /);
+    expect(stderr).toContain(want);
+  });
+
+  it('shows help and version', async () => {
+    expect(await text('--help')).toContain('emotune experiment submit -f experiment.yaml --watch');
+    expect(await text('dataset', 'create', '--help')).toContain('dataset.yaml:');
+    expect(await text('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect((await emotune([])).code).toBe(2);
+  });
+});

@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseYaml, readYamlFile } from './yaml-file.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-yaml-'));
+const path = join(folder, 'spec.yaml');
+
+beforeAll(() => {
+  writeFileSync(join(folder, 'binary'), Buffer.from([0x50, 0x4b, 3, 4, 0xff, 0xfe]));
+  writeFileSync(join(folder, 'utf-16'), Buffer.from('\ufeffname: x', 'utf16le'));
+  writeFileSync(join(folder, 'sparse'), '');
+  truncateSync(join(folder, 'sparse'), 10 * 1024 ** 3);
+  writeFileSync(path, '\ufeffname: mïne\n');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a YAML file', () => {
+  it('is read as UTF-8, with or without a byte order mark', async () => {
+    expect(await readYamlFile(path, 'spec.yaml')).toEqual({ name: 'mïne' });
+  });
+
+  it.each([
+    ['absent', 'absent: expected a file that can be read, got none'],
+    ['.', '.: expected a file, got a folder or device'],
+    ['binary', 'binary: expected UTF-8 text, got other bytes'],
+    ['utf-16', 'utf-16: expected UTF-8 text, got other bytes'],
+    ['sparse', 'sparse: expected at most 4 MiB of YAML, got 10737418240 bytes'],
+  ])('%s is refused', async (name, want) => {
+    await expect(readYamlFile(join(folder, name), name)).rejects.toThrow(want);
+  });
+
+  it.each([
+    ['nested too deep', '['.repeat(100_000)],
+    [
+      'aliases of aliases',
+      `a: &a [x]\n${'bcdefgh'.replace(/./g, (c) => `${c}: &${c} [${`*${String.fromCharCode(c.charCodeAt(0) - 1)},`.repeat(9)}]\n`)}`,
+    ],
+  ])('%s is refused', (_, text) => {
+    expect(() => parseYaml(text, 'spec.yaml')).toThrow(/^spec\.yaml: /);
+  });
+});
