@@ -39,6 +39,8 @@ const { SentimentIntensityAnalyzer: vader } = require('vader-sentiment') as {
   SentimentIntensityAnalyzer: {
     polarity_scores(text: string): { compound: number };
     sentiment_valence(valence: 0, words: Words, word: string, index: number, sentiments: []): [number];
+    but_check(words: readonly string[], valences: number[]): number[];
+    score_valence(valences: number[], text: string): { compound: number };
   };
 };
 const afinn = new Map(
@@ -50,6 +52,8 @@ const afinn = new Map(
 
 /** No term is longer, and the package's rules for capitals take cubic time in the length of a word. */
 const longestWord = 40;
+const marksBefore = /^[!-/:-@[-`{-~“”‘’«»…]*/;
+const marksAfter = /[!-/:-@[-`{-~“”‘’«»…]+$/;
 /** Words before a term that may change its score. */
 const reach = 3;
 /** Words of the longest AFINN phrase. */
@@ -67,16 +71,55 @@ const probeValence = valenceOf({ is_cap_diff: false, words_and_emoticons: [probe
 
 /** The package knows negations in lower case only; capitals of other words are emphasis and stay. */
 function readable(word: string): string {
-  const short = word.slice(0, longestWord);
-  const lower = short.toLowerCase();
-  if (lower === short) return short;
-  return valenceOf({ is_cap_diff: false, words_and_emoticons: [lower, probe] }, 1) < 0 ? lower : short;
+  const lower = word.toLowerCase();
+  if (lower === word) return word;
+  const negates = valenceOf({ is_cap_diff: false, words_and_emoticons: [lower, probe] }, 1) < 0;
+  return negates || lower === 'but' ? lower : word;
+}
+
+interface Token {
+  readonly word: string;
+  readonly start: number;
+}
+
+/** Words as the reference implementation has them: without marks around, but emoticons whole. */
+function vaderTokens(text: string): Token[] {
+  return [...text.matchAll(/\S+/g)].map(({ 0: whole, index }) => {
+    const short = whole.slice(0, longestWord);
+    const before = short.match(marksBefore)![0].length;
+    const bare = short.slice(before).replace(marksAfter, '');
+    return bare.length > 2 ? { word: bare, start: index + before } : { word: short, start: index };
+  });
+}
+
+interface Reading {
+  readonly tokens: readonly Token[];
+  readonly words: Words;
+  /** Of each word, after negation and intensifiers. */
+  readonly valences: readonly number[];
+}
+
+function read(text: string): Reading {
+  const tokens = vaderTokens(text);
+  const capitals = tokens.filter(({ word }) => /[A-Z]/.test(word) && !/[a-z]/.test(word)).length;
+  const all = tokens.map(({ word }) => readable(word));
+  const words = { is_cap_diff: capitals > 0 && capitals < tokens.length, words_and_emoticons: all };
+  const valences = all.map((word, i) => {
+    const kindOf = word.toLowerCase() === 'kind' && all[i + 1]?.toLowerCase() === 'of';
+    const valence = kindOf ? 0 : valenceOf(words, i);
+    // Intensifiers have no valence of their own, even where the lexicon lists them.
+    return valence !== 0 && vader.polarity_scores(word).compound === 0 ? 0 : valence;
+  });
+  return { tokens, words, valences };
+}
+
+function compoundOf(text: string, { words, valences }: Reading): number {
+  return vader.score_valence(vader.but_check(words.words_and_emoticons, [...valences]), text).compound;
 }
 
 /** VADER's compound score, −1..1: its sum over the text, squashed. */
 export function vaderCompound(text: string): number {
-  const shouted = text === text.toUpperCase();
-  return vader.polarity_scores((shouted ? text.toLowerCase() : text).replace(/\S+/g, readable)).compound;
+  return compoundOf(text, read(text));
 }
 
 /** The word before `index` without which the valence would differ most. */
@@ -97,47 +140,12 @@ function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-interface Token {
-  readonly word: string;
-  readonly start: number;
-}
-
-/** VADER's own words: without one mark before or after, emoticons and contractions whole. */
-function vaderTokens(text: string): Token[] {
-  const bare = new Set(text.replace(/[!-/:-@[-`{-~]/g, '').split(/\s/));
-  const marks = /^(?:[?!]{2,4}|[.!?,;:\-'"])|(?:[?!]{2,4}|[.!?,;:\-'"])$/g;
-  return [...text.matchAll(/\S{2,}/g)].map(({ 0: word, index }) => {
-    for (const { 0: mark, index: at } of word.slice(0, longestWord).matchAll(marks)) {
-      const rest = at === 0 ? word.slice(mark.length) : word.slice(0, at);
-      if (rest.length > 1 && bare.has(rest))
-        return { word: rest, start: index + (at === 0 ? mark.length : 0) };
-    }
-    return { word: word.slice(0, longestWord), start: index };
-  });
-}
-
-function vaderCues(text: string): Cue[] {
-  const tokens = vaderTokens(text);
-  const capitals = tokens.filter(({ word }) => /[A-Z]/.test(word) && !/[a-z]/.test(word)).length;
-  const words: Words = {
-    is_cap_diff: capitals > 0 && capitals < tokens.length,
-    words_and_emoticons: tokens.map(({ word }) => readable(word)),
-  };
-  return tokens.flatMap(({ word, start }, i) => {
-    const score = valenceOf(words, i);
-    // Intensifiers have no valence of their own, even where the lexicon lists them.
-    if (score === 0 || vader.polarity_scores(word).compound === 0) return [];
-    const modifier = modifierOf(words, i, score);
-    return [
-      {
-        text: word,
-        lexicon: 'vader' as const,
-        score: round(score),
-        start,
-        end: start + word.length,
-        modifier,
-      },
-    ];
+function vaderCues({ tokens, words, valences }: Reading): Cue[] {
+  return tokens.flatMap(({ word, start }, i): Cue[] => {
+    if (valences[i] === 0) return [];
+    const modifier = modifierOf(words, i, valences[i]);
+    const end = start + word.length;
+    return [{ text: word, lexicon: 'vader', score: round(valences[i]), start, end, modifier }];
   });
 }
 
@@ -203,8 +211,9 @@ function cueLine(cues: readonly Cue[], compound: number): string {
 
 /** What the lexicons find in a text. */
 export function explain(text: string): Explanation {
-  const cues = [...vaderCues(text), ...afinnCues(text)].sort((p, q) => p.start - q.start || p.end - q.end);
-  const compound = vaderCompound(text);
+  const reading = read(text);
+  const cues = [...vaderCues(reading), ...afinnCues(text)].sort((p, q) => p.start - q.start || p.end - q.end);
+  const compound = compoundOf(text, reading);
   return {
     cues,
     cueText: cueLine(cues, compound),
