@@ -15,8 +15,6 @@ export async function resolve(specifier, context, next) {
 export async function load(url, context, next) {
   if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
   const path = fileURLToPath(url);
-  const { code } = await transformWithOxc(await readFile(path, 'utf8'), path, {
-    decorator: { legacy: true, emitDecoratorMetadata: true },
-  });
+  const { code } = await transformWithOxc(await readFile(path, 'utf8'), path);
   return { format: 'module', source: code, shortCircuit: true };
 }

@@ -56,11 +56,14 @@ describe('ProcessRunner', () => {
     await runner.start(spec({ EMOTUNE_TRIAL: '0' }));
     await statusWhen(runner, 'exp-t0-a1', ({ phase }) => phase === 'succeeded');
     const [environment, ...args] = await vi.waitFor(() => JSON.parse(log()));
-    const known = ['EMOTUNE_TRIAL', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'PATH'];
+    const known = ['EMOTUNE_TRIAL', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'PATH', 'TMPDIR'];
     expect(known).toEqual(
       expect.arrayContaining(Object.keys(environment).filter((name) => !name.startsWith('__CF'))),
     );
     expect(args).toEqual([[], []]);
+    // Its own folder for temporary files goes with it.
+    expect(environment.TMPDIR).toBe(join(folder, 'jobs', 'exp-t0-a1.work'));
+    expect(existsSync(environment.TMPDIR)).toBe(false);
     for (const name of readdirSync(join(folder, 'jobs')))
       expect(readFileSync(join(folder, 'jobs', name), 'utf8')).not.toContain('a secret');
   });
@@ -102,7 +105,7 @@ describe('ProcessRunner', () => {
       process.execPath = execPath;
     }
     expect(await runner.list()).toEqual([]);
-    expect(readdirSync(join(folder, 'jobs')).filter((name) => name.endsWith('.json'))).toEqual([]);
+    expect(readdirSync(join(folder, 'jobs')).filter((name) => !name.endsWith('.log'))).toEqual([]);
   });
 
   it('keeps what ended for the next platform process', async () => {

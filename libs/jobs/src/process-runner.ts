@@ -1,7 +1,7 @@
 /** Trainers as child processes of the platform. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -23,7 +23,7 @@ export interface ProcessRunnerOptions {
   readonly folder: string;
   /** The trainer's JavaScript file. */
   readonly entry: string;
-  /** What every trainer's environment holds beside its own settings: PATH, HOME, TMPDIR. */
+  /** What every trainer's environment holds beside its own settings (PATH, HOME) and TMPDIR, a folder of its own. */
   readonly environment: Readonly<Record<string, string>>;
   /** Arguments of Node.js itself. */
   readonly nodeArguments?: readonly string[];
@@ -136,10 +136,16 @@ export class ProcessRunner implements TrialRunner {
     }
   }
 
+  /** For what a trainer writes while it runs: gone when it is, however it ended. */
+  private workFolder(name: string): string {
+    return join(this.options.folder, `${name}.work`);
+  }
+
   private finish(job: Job, end: Pick<JobRecord, 'phase' | 'exitCode' | 'cause'>): void {
     clearTimeout(job.killTimer);
     job.record = { ...job.record, ...end };
     try {
+      rmSync(this.workFolder(job.record.name), { recursive: true, force: true });
       writeRecord(this.options.folder, job.record);
     } catch {
       // On a full disk the next platform process finds the job gone, and reports it lost.
@@ -191,16 +197,19 @@ export class ProcessRunner implements TrialRunner {
       job.child?.kill('SIGKILL');
       this.jobs.delete(name);
       removeRecord(folder, record);
+      rmSync(this.workFolder(name), { recursive: true, force: true });
       throw startError(error);
     }
     this.tell(job);
   }
 
-  private spawn({ environment }: JobSpec, log: string): ChildProcess {
+  private spawn({ name, environment }: JobSpec, log: string): ChildProcess {
+    const work = this.workFolder(name);
+    mkdirSync(work, { recursive: true });
     const child = fork(this.options.entry, [], {
       execPath: process.execPath,
       execArgv: [...(this.options.nodeArguments ?? [])],
-      env: { ...this.options.environment, ...environment },
+      env: { ...this.options.environment, TMPDIR: work, ...environment },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // Ctrl-C at a terminal reaches the platform alone, which then ends its trainers in order.
       detached: true,

@@ -1,0 +1,3 @@
+/** What a process needs that only calls services, without the server framework and the database driver. */
+export { Channel, type Client, type Draft } from './channel.js';
+export { jsonLog, type Log } from './log.js';

@@ -1,0 +1,2 @@
+export { type TrainingSettings, trainingSettings } from './training-settings.js';
+export { type TrainOnceOptions, trainOnce } from './tune.js';

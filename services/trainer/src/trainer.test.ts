@@ -1,0 +1,383 @@
+/** The trainer as the platform runs it: a process of its own, against a trial service over gRPC. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type JobStatus, ProcessRunner } from '@emotune/jobs';
+import { loadAdapter, loadModel } from '@emotune/models';
+import { FolderStore } from '@emotune/objects';
+import { protoRoot, serviceFiles, tuning } from '@emotune/proto';
+import {
+  type GrpcObject,
+  loadPackageDefinition,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceClientConstructor,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { writeTinyInputs } from './testing.js';
+import { trainingSettings } from './training-settings.js';
+import { trainOnce } from './tune.js';
+
+const definition = loadSync([...serviceFiles], {
+  includeDirs: [protoRoot],
+  ...{ keepCase: false, longs: Number, enums: String, defaults: true, oneofs: false },
+});
+const loaded = loadPackageDefinition(definition) as unknown as {
+  emotune: { tuning: { v1: GrpcObject } };
+};
+const { service } = loaded.emotune.tuning.v1['TrialService'] as ServiceClientConstructor;
+
+type Call<T> = ServerUnaryCall<T, object>;
+
+/** Hands out one assignment and writes down what it hears. */
+class TrialServer {
+  assignment!: Partial<tuning.Assignment>;
+  directive: tuning.Directive = tuning.Directive.DIRECTIVE_CONTINUE;
+  /** Attempts that own the trial no longer. */
+  readonly over = new Set<number>();
+  readonly tokens = new Set<string>();
+  readonly heartbeats: tuning.HeartbeatRequest[] = [];
+  readonly finished: tuning.FinishTrialRequest[] = [];
+  private readonly server = new Server();
+  address = '';
+
+  async start(port = 0): Promise<void> {
+    const answer =
+      <T extends { trial?: tuning.TrialReference | undefined }>(make: (request: T) => object) =>
+      (call: Call<T>, callback: sendUnaryData<object>) => {
+        this.tokens.add(String(call.metadata.get('authorization')[0]));
+        if (this.over.has(call.request.trial!.attempt))
+          callback({ code: status.ABORTED, details: 'another attempt owns the trial' });
+        else callback(null, make(call.request));
+      };
+    this.server.addService(service, {
+      GetAssignment: answer<tuning.GetAssignmentRequest>((request) => ({
+        ...this.assignment,
+        trial: request.trial,
+      })),
+      Heartbeat: answer<tuning.HeartbeatRequest>((request) => {
+        this.heartbeats.push(request);
+        return { directive: this.directive, reason: '' };
+      }),
+      FinishTrial: answer<tuning.FinishTrialRequest>((request) => {
+        this.finished.push(request);
+        return {};
+      }),
+    });
+    const bound = await new Promise<number>((resolve, reject) =>
+      this.server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) =>
+        error ? reject(error) : resolve(at),
+      ),
+    );
+    this.address = `127.0.0.1:${bound}`;
+  }
+
+  stop(): void {
+    this.server.forceShutdown();
+  }
+
+  get measurements(): tuning.Measurement[] {
+    return [...this.heartbeats, ...this.finished].flatMap(({ measurements }) => measurements);
+  }
+}
+
+function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
+  return {
+    ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 256, validationExamples: 40, replay: 0 },
+    ...{ threads: 0, checkpointSeconds: 0 },
+    ...more,
+  };
+}
+
+let folder: string;
+let server: TrialServer;
+let objects: FolderStore;
+let runner: ProcessRunner;
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+function openRunner(): ProcessRunner {
+  return ProcessRunner.open({
+    folder: join(folder, 'jobs'),
+    entry: source('./main.ts'),
+    environment: { PATH: '/usr/bin:/bin' },
+    nodeArguments: ['--conditions=source', '--import', source('../../../scripts/source-loader.mjs')],
+  });
+}
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'emotune-trainer-test-'));
+  server = new TrialServer();
+  await server.start();
+  objects = await FolderStore.open(join(folder, 'objects'));
+  runner = openRunner();
+});
+afterEach(async () => {
+  await runner.close();
+  server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function assign(
+  more: Partial<tuning.Assignment> = {},
+  inputs: Parameters<typeof writeTinyInputs>[1] = {},
+): Promise<void> {
+  await writeTinyInputs(join(folder, 'inputs'), inputs);
+  await objects.putFolder('models/tiny/v1', join(folder, 'inputs', 'base'));
+  await objects.putFolder('features/f/v1/abc', join(folder, 'inputs', 'features'));
+  server.assignment = {
+    kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
+    architecture: 'llama',
+    baseModelPrefix: 'models/tiny/v1',
+    featuresPrefix: 'features/f/v1/abc',
+    trainSplits: ['train'],
+    validationSplit: 'validation',
+    parameters: { learningRate: { number: 0.01 }, replay: { number: 0.2 } },
+    training: trainingSpec({}),
+    seed: 3,
+    totalTokens: 12_000,
+    outputPrefix: 'trials/exp/4',
+    leaseSeconds: 20,
+    ...more,
+  };
+}
+
+async function startAttempt(attempt: number): Promise<string> {
+  const name = `exp-t4-a${attempt}`;
+  await runner.start({
+    name,
+    labels: {},
+    annotations: {},
+    environment: {
+      EMOTUNE_TUNING: server.address,
+      EMOTUNE_EXPERIMENT: 'exp',
+      EMOTUNE_TRIAL: '4',
+      EMOTUNE_ATTEMPT: String(attempt),
+      EMOTUNE_OBJECTS: objects.url,
+      EMOTUNE_THREADS: '1',
+    },
+    token: 'its token',
+  });
+  return name;
+}
+
+function log(name: string): string {
+  return readFileSync(join(folder, 'jobs', `${name}.log`), 'utf8');
+}
+
+async function statusOf(name: string): Promise<JobStatus> {
+  return (await runner.list()).find((job) => job.name === name)!;
+}
+
+async function poll(done: () => boolean | Promise<boolean>): Promise<void> {
+  await vi.waitFor(async () => expect(await done()).toBe(true), { timeout: 60_000, interval: 20 });
+}
+
+/** Waits for something that a running attempt brings about. */
+async function until(name: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  await poll(async () => (await holds()) || (await statusOf(name)).phase !== 'running');
+  expect(await holds(), log(name)).toBe(true);
+}
+
+const measured = () => server.measurements.length > 0;
+
+async function expectExit(name: string, exitCode: number): Promise<void> {
+  await poll(async () => (await statusOf(name)).phase !== 'running');
+  expect(await statusOf(name), log(name)).toMatchObject({ exitCode });
+}
+
+const pidOf = (name: string): number =>
+  JSON.parse(readFileSync(join(folder, 'jobs', `${name}.job.json`), 'utf8')).pid;
+const checkpointKeys = async () => (await objects.list('trials/exp/4/checkpoints/')).map(({ key }) => key);
+/** Runs long and leaves checkpoints at every step but few. */
+const long = {
+  totalTokens: 5_000_000,
+  training: trainingSpec({ checkpointSeconds: 0.2 }),
+};
+
+describe('the trainer', { timeout: 120_000 }, () => {
+  it('trains a search trial, reports what it measures, and leaves nothing behind', async () => {
+    await assign();
+    await expectExit(await startAttempt(1), 0);
+    expect([...server.tokens]).toEqual(['Bearer its token']);
+    expect(log('exp-t4-a1')).not.toContain('its token');
+    const [report] = server.finished;
+    expect(report).toMatchObject({
+      trial: { experiment: 'exp', number: 4, attempt: 1 },
+      state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
+      modelPrefix: '',
+    });
+    expect(report.tokens).toBeGreaterThanOrEqual(12_000);
+    expect(report.tokensPerSecond).toBeGreaterThan(0);
+    const objectives = server.measurements.filter(({ objective }) => objective != null);
+    // Four stage ends at least.
+    expect(objectives.length).toBeGreaterThanOrEqual(4);
+    expect(report.objective).toBe(Math.min(...objectives.map(({ objective }) => objective!)));
+    expect(objectives.find(({ objective }) => objective === report.objective)!.tokens).toBe(
+      report.bestTokens,
+    );
+    // It has learnt: a uniform guess costs 2·ln 64 = 8.3 nats.
+    expect(report.objective).toBeLessThan(3.5);
+    const { values, trainLoss, learningRate, tokensPerSecond } = objectives[0];
+    expect(Object.keys(values).sort()).toEqual([
+      'objective/emotion-classification',
+      'objective/emotion-regression',
+      'objective/sentiment-classification',
+      'objective/sentiment-regression',
+    ]);
+    for (const number of [trainLoss, learningRate, tokensPerSecond]) expect(number).toBeGreaterThan(0);
+    expect(server.measurements.map(({ step }) => step)).toEqual(
+      [...new Set(server.measurements.map(({ step }) => step))].sort((a, b) => a - b),
+    );
+    expect(await checkpointKeys()).toEqual([]);
+    expect(existsSync(join(folder, 'jobs', 'exp-t4-a1.work'))).toBe(false);
+  });
+
+  it('stores the model of a final trial: weights, config and tokenizer', async () => {
+    const final = {
+      kind: tuning.TrialKind.TRIAL_KIND_FINAL,
+      trainSplits: ['train', 'validation'],
+      validationSplit: '',
+      totalTokens: 6000,
+    };
+    await assign(final);
+    await expectExit(await startAttempt(1), 0);
+    expect(server.finished[0].objective ?? undefined).toBeUndefined();
+    expect(server.finished[0].modelPrefix).toBe('trials/exp/4/model');
+    const saved = await objects.folder('trials/exp/4/model');
+    const [tuned, base] = [await loadModel(saved), await loadModel(join(folder, 'inputs', 'base'))];
+    expect(tuned.tensors.get('model.norm.weight')!.data).not.toEqual(
+      base.tensors.get('model.norm.weight')!.data,
+    );
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      expect(readFileSync(join(saved, name))).toEqual(readFileSync(join(folder, 'inputs', 'base', name)));
+
+    server.assignment = {
+      ...server.assignment,
+      parameters: { method: { text: 'lora' }, loraRank: { number: 2 } },
+    };
+    await runner.remove('exp-t4-a1');
+    await objects.delete('trials/exp/4');
+    await expectExit(await startAttempt(2), 0);
+    const adapter = await loadAdapter(await objects.folder('trials/exp/4/model'), base.config);
+    expect(adapter.lora.rank).toBe(2);
+    expect(await objects.exists('trials/exp/4/model/tokenizer.json')).toBe(true);
+  });
+
+  it('goes on from the checkpoint of an attempt that was killed, with the same result', async () => {
+    await assign({ ...long, totalTokens: 120_000 });
+    const first = await startAttempt(1);
+    await until(first, () => server.heartbeats.some(({ checkpoint }) => checkpoint !== ''));
+    process.kill(pidOf(first), 'SIGKILL');
+    await expectExit(first, 137);
+    expect(server.finished).toEqual([]);
+    const before = server.heartbeats.length;
+    await expectExit(await startAttempt(2), 0);
+    const second = server.heartbeats.slice(before).flatMap(({ measurements }) => measurements);
+    const storedStep = Number(/step-(\d+)/.exec(server.heartbeats[before - 1].checkpoint)![1]);
+    expect(second[0].step).toBeGreaterThan(storedStep);
+    const straight = await trainOnce({
+      baseModel: join(folder, 'inputs', 'base'),
+      features: join(folder, 'inputs', 'features'),
+      out: join(folder, 'out'),
+      settings: trainingSettings.parse({
+        ...{ learningRate: 0.01, replay: 0.2, batchTokens: 256, validationExamples: 40 },
+        ...{ seed: 3, tokens: 120_000 },
+      }),
+    });
+    expect(server.finished[0]).toMatchObject({
+      objective: straight.best!.objective,
+      bestTokens: straight.best!.tokens,
+      step: straight.step,
+    });
+  });
+
+  it('leaves a checkpoint and exits with 75 when it is asked to end', async () => {
+    await assign({ ...long, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    const name = await startAttempt(1);
+    await until(name, measured);
+    expect(await checkpointKeys()).toEqual([]);
+    await runner.stop(name, 60);
+    await expectExit(name, 75);
+    expect(await checkpointKeys()).toHaveLength(2);
+    expect(server.finished).toEqual([]);
+  });
+
+  it('leaves a checkpoint when the platform dies', async () => {
+    await assign({ ...long, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    const name = await startAttempt(1);
+    await until(name, measured);
+    const { child } = (runner as unknown as { jobs: Map<string, { child: NodeJS.Process }> }).jobs.get(name)!;
+    child.disconnect!();
+    await expectExit(name, 75);
+    expect(await checkpointKeys()).toHaveLength(2);
+  });
+
+  it('stops with what it has when it is told to, and takes a checkpoint when it is told to', async () => {
+    await assign({ ...long, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    const name = await startAttempt(1);
+    await until(name, measured);
+    server.directive = tuning.Directive.DIRECTIVE_CHECKPOINT;
+    await until(name, () => /checkpoints\/step-/.test(server.heartbeats.at(-1)!.checkpoint));
+    server.directive = tuning.Directive.DIRECTIVE_STOP;
+    await expectExit(name, 0);
+    expect(server.finished[0].state).toBe(tuning.TrialState.TRIAL_STATE_STOPPED);
+    expect(server.finished[0].tokens).toBeLessThan(long.totalTokens);
+  });
+
+  it('ends at once, without a word, when another attempt owns the trial', async () => {
+    await assign(long);
+    const name = await startAttempt(1);
+    await until(name, measured);
+    server.over.add(1);
+    await expectExit(name, 1);
+    expect(server.finished).toEqual([]);
+  });
+
+  it('goes on when the tuning service comes back, and leaves with a checkpoint when it does not', async () => {
+    await assign({ ...long, leaseSeconds: 3, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    const name = await startAttempt(1);
+    await until(name, measured);
+    const { assignment, address } = server;
+    server.stop();
+    const heard = server;
+    server = new TrialServer();
+    server.assignment = assignment;
+    await server.start(Number(address.split(':')[1]));
+    await until(name, measured);
+    expect(server.measurements[0].step).toBeGreaterThan(heard.measurements.at(-1)!.step);
+    server.stop();
+    await expectExit(name, 75);
+    expect(await checkpointKeys()).toHaveLength(2);
+  });
+
+  it('tells a divergence, a wrong tokenizer and wrong parameters apart', async () => {
+    await assign({ parameters: { learningRate: { number: 1e6 } } }, { rowVocabSize: 64 });
+    await expectExit(await startAttempt(1), 44);
+    const infeasible = tuning.TrialState.TRIAL_STATE_INFEASIBLE;
+    expect(server.finished[0].state).toBe(infeasible);
+    expect(server.finished[0].reason).toMatch(/^Diverged: training diverged at step \d+/);
+
+    server.assignment = { ...server.assignment, parameters: { learningRate: { number: -1 } } };
+    await expectExit(await startAttempt(2), 43);
+    expect(server.finished[1].state).toBe(infeasible);
+    expect(server.finished[1].reason).toMatch(/^InvalidConfiguration: parameters\.learningRate: /);
+
+    rmSync(join(folder, 'inputs'), { recursive: true });
+    await assign({}, { vocabSize: 40 });
+    await expectExit(await startAttempt(3), 43);
+    expect(server.finished[2].reason).toMatch(
+      /^InvalidConfiguration: features\.train-\d+\.tokens: expected tokens below 40/,
+    );
+
+    server.assignment = { ...server.assignment, featuresPrefix: 'features/none' };
+    await expectExit(await startAttempt(4), 1);
+    expect(server.finished[3].state).toBe(tuning.TrialState.TRIAL_STATE_FAILED);
+    expect(server.finished[3].reason).toMatch(/^Crashed: expected objects below features\/none/);
+  });
+});

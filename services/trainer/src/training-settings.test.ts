@@ -1,0 +1,106 @@
+import { InvalidArgument, parse } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import type { Row } from '@emotune/training';
+import { describe, expect, it } from 'vitest';
+import { settingsOf } from './assignment.js';
+import { trainingSettings, trainSpecOf } from './training-settings.js';
+
+function rows(task: string, count: number, length = 10): Row[] {
+  return Array.from({ length: count }, (_, i) => ({
+    id: `${task}-${i}`,
+    task,
+    tokens: new Int32Array(length),
+    answerStart: 8,
+  }));
+}
+const settings = (more: object = {}) => parse(trainingSettings, { tokens: 10_000, ...more });
+
+describe('trainSpecOf', () => {
+  it('makes a stage of each subtask that is there, in the order of the curriculum, by the root of its rows', () => {
+    const train = [...rows('emotion-regression', 400), ...rows('sentiment-classification', 100)];
+    const { stages, schedule, optimizer } = trainSpecOf(settings({ replay: 0.2, warmupRatio: 0.1 }), {
+      train,
+      validation: [],
+    });
+    expect(stages).toEqual([
+      { tasks: ['sentiment-classification'], tokens: 3333, replay: 0.2 },
+      { tasks: ['emotion-regression'], tokens: 6667, replay: 0.2 },
+    ]);
+    expect(schedule.warmupRatio).toBe(0.1);
+    expect(optimizer).toMatchObject({ learningRate: 0.001, weightDecay: 0.01 });
+    expect(() => trainSpecOf(settings(), { train: [], validation: [] })).toThrow(InvalidArgument);
+  });
+
+  it('knows the usual rate of each method', () => {
+    const train = rows('sentiment-regression', 4);
+    const lora = trainSpecOf(settings({ method: 'lora', loraRank: 4 }), { train, validation: [] });
+    expect(lora.method).toMatchObject({ name: 'lora', rank: 4, alpha: 16 });
+    expect(lora.optimizer.learningRate).toBe(0.003);
+  });
+
+  it('validates eight times, or less often where validation would take long', () => {
+    const train = rows('sentiment-regression', 4);
+    const every = (count: number) =>
+      trainSpecOf(settings(), { train, validation: rows('sentiment-regression', count) }).validation
+        .everyTokens;
+    expect(every(10)).toBe(1250);
+    expect(every(100)).toBe(3000);
+  });
+});
+
+describe('settingsOf', () => {
+  const assignment = (
+    parameters: Record<string, tuning.ParameterValue>,
+    training: Partial<tuning.TrainingSpec> = {},
+  ): tuning.Assignment => ({
+    trial: undefined,
+    kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
+    architecture: 'opt',
+    baseModelPrefix: '',
+    featuresPrefix: '',
+    trainSplits: ['train'],
+    validationSplit: 'validation',
+    parameters,
+    training: {
+      ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0, replay: 0 },
+      ...{ threads: 0, checkpointSeconds: 0 },
+      ...training,
+    },
+    seed: 5,
+    totalTokens: 20_000,
+    outputPrefix: '',
+    leaseSeconds: 10,
+  });
+
+  it('takes a tuned parameter, then a fixed setting, then the default', () => {
+    const parameters = {
+      learningRate: { number: 0.01 },
+      method: { text: 'lora' },
+      replay: { number: 0 },
+      architecture: { text: 'opt' },
+    };
+    expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual({
+      ...parse(trainingSettings, {}),
+      ...{ learningRate: 0.01, method: 'lora', replay: 0, batchTokens: 512 },
+      ...{ seed: 5, tokens: 20_000, threads: 3 },
+    });
+    expect(settingsOf(assignment({}, { replay: 0.5, threads: 1, validationExamples: 9 }), 3)).toMatchObject({
+      ...{ method: 'full', replay: 0.5, threads: 1, validationExamples: 9, batchTokens: 2048 },
+    });
+  });
+
+  it('names every parameter that it does not accept', () => {
+    const refused = (() => {
+      try {
+        return settingsOf(assignment({ learningrate: { number: 1 }, loraRank: { number: 2.5 } }), 1);
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(refused).toBeInstanceOf(InvalidArgument);
+    expect((refused as Error).message).toContain('parameters.loraRank: expected int, got 2.5');
+    expect((refused as Error).message).toContain(
+      'parameters.learningrate: unknown field, did you mean "learningRate"?',
+    );
+  });
+});

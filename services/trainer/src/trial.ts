@@ -1,0 +1,165 @@
+/** One attempt of a trial: fetch the assignment, train, report, store what came of it. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, Unavailable } from '@emotune/base';
+import type { ObjectStore } from '@emotune/objects';
+import { tuning } from '@emotune/proto';
+import type { Client, Draft, Log } from '@emotune/service/client';
+import { Interrupted } from '@emotune/training';
+import { settingsOf } from './assignment.js';
+import { CheckpointStore } from './checkpoint-store.js';
+import { Heartbeats, isFinal } from './heartbeats.js';
+import { failureOf } from './outcome.js';
+import { saveTuned, tune } from './tune.js';
+
+export interface TrialOptions {
+  readonly trial: tuning.TrialReference;
+  readonly client: Client<tuning.TrialServiceClient>;
+  readonly token: string;
+  readonly objects: ObjectStore;
+  readonly threads: number;
+  /** A folder for what is written on the way. */
+  readonly work: string;
+  /** When it aborts, a checkpoint is stored and the attempt ends. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
+const interrupted = 75;
+const callMs = 5000;
+const retryMs = 500;
+/** For the assignment, before there is a lease. */
+const patienceMs = 30_000;
+
+/** The tuning service did not answer for as long as it was worth waiting. */
+class Unreachable extends Error {}
+
+export class Trial {
+  constructor(private readonly options: TrialOptions) {}
+
+  /** Repeats a call until it is answered. @throws Unreachable after `patience`; the answer, where it is an error for good. */
+  private async insist<T>(patience: number, call: () => Promise<T>): Promise<T> {
+    const { clock, signal } = this.options;
+    const deadline = clock.now() + patience;
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        if (isFinal(error)) throw error;
+        if (clock.now() >= deadline || signal.aborted)
+          throw new Unreachable((error as Error).message, { cause: error });
+        await clock.sleep(retryMs);
+      }
+    }
+  }
+
+  /** Runs the attempt to its end. The exit code of the process. */
+  async run(): Promise<number> {
+    const { trial, client, token, log } = this.options;
+    const call = { token, deadlineMs: callMs };
+    let assignment: tuning.Assignment;
+    try {
+      assignment = await this.insist(patienceMs, () => client.call('getAssignment', { trial }, call));
+    } catch (error) {
+      log.error('no assignment', { error });
+      return error instanceof Unreachable ? interrupted : 1;
+    }
+    const leaseMs = assignment.leaseSeconds * 1000;
+    const unreachable = new AbortController();
+    let lose: (error: Error) => void = () => {};
+    const lost = new Promise<never>((_, reject) => {
+      lose = reject;
+    });
+    lost.catch(() => {});
+    const heartbeats = new Heartbeats({
+      send: (measurements, checkpoint) =>
+        client.call(
+          'heartbeat',
+          { trial, measurements: [...measurements], checkpoint },
+          { token, deadlineMs: Math.min(callMs, leaseMs / 2) },
+        ),
+      leaseSeconds: assignment.leaseSeconds,
+      clock: this.options.clock,
+      onLost: lose,
+      onUnreachable: (error) => unreachable.abort(new Unavailable(error.message, { cause: error })),
+    });
+    const checkpoints = new CheckpointStore(this.options.objects, `${assignment.outputPrefix}/checkpoints`);
+    heartbeats.start();
+    let report: Draft<tuning.FinishTrialRequest> | undefined;
+    let exitCode = 0;
+    const signal = AbortSignal.any([this.options.signal, unreachable.signal]);
+    const work = this.work(assignment, heartbeats, checkpoints, signal).then(
+      (result) => {
+        report = result;
+      },
+      (error) => {
+        ({ report, exitCode } = { report: undefined, ...failureOf(error) });
+        log[error instanceof Interrupted ? 'info' : 'error']('training ended early', { error, exitCode });
+      },
+    );
+    try {
+      await Promise.race([lost, work]);
+      await heartbeats.close();
+      if (!report) return exitCode;
+      const request = { trial, ...report, measurements: heartbeats.take() };
+      await this.insist(leaseMs, () => client.call('finishTrial', request, call));
+      await checkpoints.clear();
+      return exitCode;
+    } catch (error) {
+      // What is still training ends with the process.
+      log.error('the trial is lost', { error });
+      return error instanceof Unreachable ? exitCode || interrupted : 1;
+    }
+  }
+
+  private async work(
+    assignment: tuning.Assignment,
+    heartbeats: Heartbeats,
+    checkpoints: CheckpointStore,
+    signal: AbortSignal,
+  ): Promise<Draft<tuning.FinishTrialRequest>> {
+    const { objects, threads, work, log } = this.options;
+    const settings = settingsOf(assignment, threads);
+    const local = join(work, 'checkpoints');
+    await checkpoints.restore(local);
+    const baseModel = await objects.folder(assignment.baseModelPrefix);
+    const tuned = await tune(
+      {
+        baseModel,
+        features: await objects.folder(assignment.featuresPrefix),
+        trainSplits: assignment.trainSplits,
+        validationSplit: assignment.validationSplit,
+        settings,
+      },
+      {
+        checkpoints: local,
+        signal,
+        onMeasurement: (measurement) => heartbeats.observe(measurement),
+        onCheckpoint: async (folder) => heartbeats.checkpointed(await checkpoints.store(folder)),
+        onNotice: (text) => log.warn(text),
+      },
+    );
+    const report = {
+      ...(tuned.best ? { objective: tuned.best.objective } : {}),
+      bestTokens: tuned.best?.tokens ?? tuned.tokens,
+      tokens: tuned.tokens,
+      step: tuned.step,
+      tokensPerSecond: tuned.tokensPerSecond,
+    };
+    if (tuned.stopped === 'directive') return { ...report, state: TRIAL_STATE_STOPPED };
+    if (assignment.kind !== tuning.TrialKind.TRIAL_KIND_FINAL)
+      return { ...report, state: TRIAL_STATE_SUCCEEDED };
+    const folder = join(work, 'model');
+    await rm(folder, { recursive: true, force: true });
+    await saveTuned(folder, tuned, { baseModel, baseName: assignment.baseModelPrefix });
+    const modelPrefix = `${assignment.outputPrefix}/model`;
+    await objects.putFolder(
+      modelPrefix,
+      folder,
+      tuned.method.name === 'full' ? 'config.json' : 'adapter_config.json',
+    );
+    return { ...report, state: TRIAL_STATE_SUCCEEDED, modelPrefix };
+  }
+}

@@ -1,0 +1,116 @@
+/** One training run from files to files: what a trainer does, and `emotune train`. */
+import { access, copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { AlreadyExists } from '@emotune/base';
+import { loadModel, type Method, type Model, saveAdapter, saveModel } from '@emotune/models';
+import { type TrainHooks, type TrainResult, train } from '@emotune/training';
+import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
+import { type TrainingSettings, trainSpecOf } from './training-settings.js';
+
+export interface Tuning {
+  /** Checkpoint folder. */
+  readonly baseModel: string;
+  /** Folder of feature shards. */
+  readonly features: string;
+  readonly trainSplits: readonly string[];
+  /** Empty: no validation. */
+  readonly validationSplit: string;
+  readonly settings: TrainingSettings;
+}
+
+export interface Tuned extends TrainResult {
+  readonly base: Model;
+  readonly method: Method;
+}
+
+/** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
+export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
+  const { settings, validationSplit } = request;
+  const base = await loadModel(request.baseModel);
+  const rows = {
+    train: await readRows(request.features, request.trainSplits),
+    validation:
+      validationSplit === ''
+        ? []
+        : validationRows(await readRows(request.features, [validationSplit]), settings.validationExamples),
+  };
+  checkRows([...rows.train, ...rows.validation], base.config);
+  const spec = trainSpecOf(settings, rows);
+  return { base, method: spec.method, ...(await train(base, rows, spec, hooks)) };
+}
+
+/** What belongs to a checkpoint beside its weights and its config. */
+const companions = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'generation_config.json',
+];
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function assertNew(folder: string): Promise<void> {
+  if (await exists(folder)) throw new AlreadyExists(`expected no folder yet, got ${folder}`);
+}
+
+/**
+ * Writes the tuned model, or the adapter beside the base model's tokenizer, to a folder that appears whole or not at all.
+ * `baseName`: what the adapter calls its base model.
+ * @throws AlreadyExists; InvalidArgument naming a tensor that is not finite.
+ */
+export async function saveTuned(
+  folder: string,
+  { base, method, tensors }: Tuned,
+  { baseModel, baseName }: { baseModel: string; baseName: string },
+): Promise<void> {
+  await assertNew(folder);
+  const temporary = `${folder}.part`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(dirname(folder), { recursive: true });
+  try {
+    if (method.name === 'full') await saveModel(temporary, { config: base.config, tensors });
+    else await saveAdapter(temporary, { lora: method, tensors }, base.config, baseName);
+    for (const name of companions) {
+      if (await exists(join(baseModel, name))) await copyFile(join(baseModel, name), join(temporary, name));
+    }
+    await rename(temporary, folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export interface TrainOnceOptions extends TrainHooks {
+  /** Checkpoint folder. */
+  readonly baseModel: string;
+  /** Folder of feature shards: split train, and validation where there is one. */
+  readonly features: string;
+  /** Folder for the result, which must not exist. */
+  readonly out: string;
+  readonly settings: TrainingSettings;
+}
+
+/**
+ * One training run without the platform; the same code as a trainer's. Goes on from `checkpoints` when there are some.
+ * @throws AlreadyExists, InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted.
+ */
+export async function trainOnce({
+  baseModel,
+  features,
+  out,
+  settings,
+  ...hooks
+}: TrainOnceOptions): Promise<Omit<TrainResult, 'tensors'>> {
+  await assertNew(out);
+  const validationSplit = (await shardsOf(features, 'validation')).length > 0 ? 'validation' : '';
+  const request = { baseModel, features, trainSplits: ['train'], validationSplit, settings };
+  const tuned = await tune(request, hooks);
+  await saveTuned(out, tuned, { baseModel, baseName: baseModel });
+  const { best, step, tokens, tokensPerSecond, stopped } = tuned;
+  return { best, step, tokens, tokensPerSecond, stopped };
+}
