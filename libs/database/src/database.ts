@@ -106,11 +106,16 @@ export class Database implements Sql {
   }
 
   /**
-   * Runs `work` in one serializable transaction; it runs again when another transaction came in between.
+   * Runs `work` in one transaction; it runs again when another transaction came in between. Serializable, unless told
+   * that `work` locks the rows that it depends on: such transactions never make serializable ones run again for what
+   * they only read.
    * @throws Aborted when that happens every time; Unavailable when the connection breaks: then it may be committed or not.
    */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.run('serializable', work);
+  transaction<T>(
+    work: (sql: Sql) => Promise<T>,
+    isolation: 'serializable' | 'read committed' = 'serializable',
+  ): Promise<T> {
+    return this.run(isolation, work);
   }
 
   /** Once its queries have ended; a second call changes nothing. */

@@ -3,7 +3,7 @@
  * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two, or a
  * second one beside it, does no harm.
  */
-import { NotFound, ResourceExhausted, sha256, show, Unavailable } from '@emotune/base';
+import { Aborted, NotFound, ResourceExhausted, sha256, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, topics } from '@emotune/events';
 import type { JobSpec, JobStatus } from '@emotune/jobs';
@@ -89,10 +89,12 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       try {
         await this.carryOn(name, jobs);
       } catch (error) {
-        log.error('an experiment could not be carried on and will be tried again', {
-          experiment: name,
-          error,
-        });
+        if (error instanceof Aborted) this.wake();
+        else
+          log.error('an experiment could not be carried on and will be tried again', {
+            experiment: name,
+            error,
+          });
       }
     }
     return false;

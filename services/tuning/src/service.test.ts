@@ -282,9 +282,7 @@ it('refuses a spec with every violation, and forgets nothing half-made', async (
 });
 
 it('a request id makes one experiment and one trial', async () => {
-  const { train, release } = held();
-  runner.train = train;
-  const spec = experimentSpec({ name: 'once', limits: { maxTrials: 2, parallelTrials: 2 } });
+  const spec = experimentSpec({ name: 'once', features: 'unborn', limits: { maxTrials: 2 } });
   const [first, second] = await Promise.all(
     [0, 1].map(() => platform.experiments.call('createExperiment', { spec, requestId: 'a' })),
   );
@@ -292,18 +290,17 @@ it('a request id makes one experiment and one trial', async () => {
   await expect(
     platform.experiments.call('createExperiment', { spec: { ...spec, name: 'twice' }, requestId: 'a' }),
   ).rejects.toBeInstanceOf(InvalidArgument);
-  const request = { experiment: 'once', parameters: { learningRate: { number: 1e-3 } }, requestId: 'b' };
-  const trial = await platform.experiments.call('enqueueTrial', request);
-  expect((await platform.experiments.call('enqueueTrial', request)).number).toBe(trial.number);
-  await vi.waitFor(async () => expect(await trialsOf('once')).toHaveLength(2), patience);
-  await expect(
-    platform.experiments.call('enqueueTrial', { ...request, requestId: 'c' }),
-  ).rejects.toBeInstanceOf(FailedPrecondition);
-  release();
+  const enqueue = (requestId: string) =>
+    platform.experiments.call('enqueueTrial', {
+      ...{ experiment: 'once', parameters: { learningRate: { number: 1e-3 } }, requestId },
+    });
+  const [{ number }, repeated] = await Promise.all([enqueue('b'), enqueue('b')]);
+  expect(repeated.number).toBe(number);
+  expect((await enqueue('c')).number).toBe(1);
+  await expect(enqueue('d')).rejects.toBeInstanceOf(FailedPrecondition);
+  sets.set('unborn', { ...sets.get('demo'), name: 'unborn' });
   expect(await reached('once', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({ trialsTotal: 2 });
-  await expect(
-    platform.experiments.call('enqueueTrial', { ...request, requestId: 'd' }),
-  ).rejects.toBeInstanceOf(FailedPrecondition);
+  await expect(enqueue('e')).rejects.toBeInstanceOf(FailedPrecondition);
 });
 
 describe('features', () => {

@@ -126,3 +126,11 @@ it('refuses architectures without a base model, and base models that share one',
     'baseModels[3].architecture': 'expected distinct architectures, got "opt" twice',
   });
 });
+
+it('refuses too many parameters at once, and says that first', () => {
+  const many = Array.from({ length: 10_000 }, (_, i) => parameter(`p${i}`, double(0, 1)));
+  expect(Object.entries(violations({ parameters: many }))[0]).toEqual([
+    'parameters',
+    expect.stringContaining('1000'),
+  ]);
+});

@@ -195,8 +195,8 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
           },
         ]
       : given;
-  violations.push(...tunableViolations(given));
   const space = collect(violations, () => parseSearchSpace(parameters.map(plainParameter)));
+  violations.push(...tunableViolations(given));
   const position = given.findIndex(({ name }) => name === 'architecture');
   violations.push(
     ...architectureViolations(

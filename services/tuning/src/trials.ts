@@ -40,16 +40,19 @@ export class Trials {
     private readonly reconciler: Reconciler,
   ) {}
 
-  /** To a trainer ABORTED means that it lost its trial: a database that is too busy says UNAVAILABLE instead. */
+  /**
+   * Many trainers call at once, so their transactions lock the attempt's row and leave those of others alone. To a
+   * trainer ABORTED means that it lost its trial: a database that is too busy says UNAVAILABLE instead.
+   */
   private async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     let thrown: unknown;
+    const watched = (sql: Sql) =>
+      work(sql).catch((error) => {
+        thrown = error;
+        throw error;
+      });
     try {
-      return await this.context.database.transaction((sql) =>
-        work(sql).catch((error) => {
-          thrown = error;
-          throw error;
-        }),
-      );
+      return await this.context.database.transaction(watched, 'read committed');
     } catch (error) {
       if (error instanceof Aborted && error !== thrown)
         throw new Unavailable(error.message, { cause: error });
@@ -66,7 +69,7 @@ export class Trials {
     if (!reference) throw InvalidArgument.at('trial', 'expected a trial, got nothing');
     const { experiment, number, attempt } = reference;
     const [row] = await sql.query<{ token_hash: string; outcome: Outcome | null }>(
-      'select token_hash, outcome from attempts where experiment = $1 and trial = $2 and number = $3',
+      'select token_hash, outcome from attempts where experiment = $1 and trial = $2 and number = $3 for update',
       [experiment, number, attempt],
     );
     if (!row || !isToken(token, row.token_hash))
