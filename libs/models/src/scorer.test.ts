@@ -44,7 +44,7 @@ it.each(configs)(
       // Shared prefixes, one a prefix of another, one alone.
       candidates: [[4, 5, 6], [4, 5, 7], [4, 5], [4, 8, 6, 2], [9]].map((c) => Int32Array.from(c)),
     }));
-    const scorer = await Scorer.create({ config, tensors });
+    const scorer = await Scorer.create({ config, tensors }, { threads: 2 });
     const executor = Executor.create();
     try {
       const got = await scorer.score(requests);
@@ -82,6 +82,12 @@ it.each(configs)(
           expect(Math.abs(got[r][c] - want)).toBeLessThan(2e-5);
         }
       }
+      // Enough rows for several batches on both threads, of all lengths: none changes another's answer.
+      const many = Array.from({ length: 60 }, (_, i) => requests[i % 3]);
+      for (const [i, scores] of (await scorer.score(many)).entries())
+        scores.forEach((score, c) => {
+          expect(Math.abs(score - got[i % 3][c])).toBeLessThan(2e-5);
+        });
       expect(new Set(got.flatMap((g) => [...g])).size).toBeGreaterThan(12);
       await expect(scorer.score([{ prompt: new Int32Array(), candidates: [] }])).rejects.toThrow(
         'requests[0].prompt: expected tokens, got none',

@@ -96,85 +96,46 @@ const batchTokens = 512;
 /** Compiled graphs that are kept, the last used ones. */
 const keptSessions = 64;
 
-/** A model that answers by likelihood. Holds its own executor; close it. */
-export class Scorer {
+function paddedLength({ tokens }: Layout): number {
+  return Math.ceil(tokens.length / granule) * granule;
+}
+
+/** Which layouts go through the model together: by the graph they need, at most `batchTokens` with padding, one at least. */
+function batchesOf(layouts: readonly Layout[]): number[][] {
+  const order = [...layouts.keys()].sort(
+    (p, q) =>
+      // Questions with as many edges most often share their candidates, and so a graph.
+      layouts[p].edges.length - layouts[q].edges.length ||
+      layouts[p].tokens.length - layouts[q].tokens.length,
+  );
+  const batches: number[][] = [];
+  let open: number[] = [];
+  let longest = 0;
+  for (const i of order) {
+    longest = Math.max(longest, paddedLength(layouts[i]));
+    if (open.length > 0 && (open.length + 1) * longest > batchTokens) {
+      batches.push(open);
+      [open, longest] = [[], paddedLength(layouts[i])];
+    }
+    open.push(i);
+  }
+  return open.length > 0 ? [...batches, open] : batches;
+}
+
+/** One executor with the model's weights and the graphs it compiled. */
+class Lane {
   /** By shape, the last used one last. */
   private readonly sessions = new Map<string, Session>();
-  private last: Promise<unknown> = Promise.resolve();
 
-  private constructor(
+  constructor(
     private readonly executor: Executor,
     private readonly config: ModelConfig,
     private readonly method: Method,
   ) {}
 
-  static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
-    const executor = Executor.create({ threads: options.threads ?? 1 });
-    for (const [name, tensor] of [...model.tensors, ...(options.adapter?.tensors ?? [])])
-      await executor.put(name, tensor);
-    const method: Method = options.adapter ? { name: 'lora', ...options.adapter.lora } : { name: 'full' };
-    return new Scorer(executor, model.config, method);
-  }
-
-  /**
-   * For each request, log p(candidate | prompt) of each candidate in nats.
-   * @throws InvalidArgument when a prompt or candidate is empty or a row is longer than the model allows.
-   */
-  async score(requests: readonly ScoreRequest[]): Promise<Float64Array[]> {
-    const layouts = requests.map((request, i) => {
-      if (request.prompt.length === 0)
-        throw InvalidArgument.at(`requests[${i}].prompt`, 'expected tokens, got none');
-      const empty = request.candidates.findIndex((candidate) => candidate.length === 0);
-      if (empty >= 0)
-        throw InvalidArgument.at(`requests[${i}].candidates[${empty}]`, 'expected tokens, got none');
-      const laid = layout(request);
-      const last = laid.positions.reduce((top, p) => Math.max(top, p), 0);
-      if (this.config.family !== 'bloom' && last >= this.config.maxPositions) {
-        throw InvalidArgument.at(
-          `requests[${i}]`,
-          `expected at most ${this.config.maxPositions} tokens, got ${last + 1}`,
-        );
-      }
-      return laid;
-    });
-    // One call after another, so that no graph is compiled twice or dropped while in use.
-    const scored = this.last.then(() => this.scoreAll(layouts));
-    this.last = scored.catch(() => undefined);
-    return scored;
-  }
-
-  private async scoreAll(layouts: readonly Layout[]): Promise<Float64Array[]> {
-    const results = new Array<Float64Array>(layouts.length);
-    const order = layouts
-      .map((_, i) => i)
-      // Questions with as many edges most often share their candidates, and so a graph.
-      .sort(
-        (p, q) =>
-          layouts[p].edges.length - layouts[q].edges.length ||
-          layouts[p].tokens.length - layouts[q].tokens.length,
-      );
-    for (let from = 0; from < order.length; ) {
-      let to = from + 1;
-      while (to < order.length && (to + 1 - from) * this.padded(layouts[order[to]]) <= batchTokens) to++;
-      const members = order.slice(from, to);
-      const scores = await this.forward(members.map((i) => layouts[i]));
-      members.forEach((i, n) => {
-        results[i] = Float64Array.from(layouts[i].paths, (path) =>
-          path.reduce((sum, edge) => sum + scores[n][edge], 0),
-        );
-      });
-      from = to;
-    }
-    return results;
-  }
-
-  private padded({ tokens }: Layout): number {
-    return Math.ceil(tokens.length / granule) * granule;
-  }
-
   /** Log-probabilities of every edge of every row. */
-  private async forward(rows: readonly Layout[]): Promise<Float32Array[]> {
-    const sequence = rows.reduce((top, row) => Math.max(top, this.padded(row)), granule);
+  async forward(rows: readonly Layout[]): Promise<Float32Array[]> {
+    const sequence = rows.reduce((top, row) => Math.max(top, paddedLength(row)), granule);
     const batch = Math.min(roundUp(rows.length), Math.max(rows.length, Math.floor(batchTokens / sequence)));
     const ids = new Array<number>(batch * sequence).fill(0);
     const positions = new Array<number>(batch * sequence).fill(0);
@@ -242,5 +203,83 @@ export class Scorer {
 
   async close(): Promise<void> {
     await this.executor.close();
+  }
+}
+
+/** Up to this size a model is held once per thread: its layers are too small to be worth dividing. */
+const smallModelBytes = 256 * 1024 * 1024;
+
+/** A model that answers by likelihood. Holds threads of its own; close it. */
+export class Scorer {
+  private last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    private readonly lanes: readonly Lane[],
+    private readonly config: ModelConfig,
+  ) {}
+
+  static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
+    const { adapter, threads = 1 } = options;
+    const tensors = [...model.tensors, ...(adapter?.tensors ?? [])];
+    const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
+    const bytes = tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
+    const lanes = bytes > smallModelBytes ? 1 : threads;
+    const executors = Array.from({ length: lanes }, () => Executor.create({ threads: threads / lanes }));
+    for (const executor of executors) for (const [name, tensor] of tensors) await executor.put(name, tensor);
+    return new Scorer(
+      executors.map((executor) => new Lane(executor, model.config, method)),
+      model.config,
+    );
+  }
+
+  /**
+   * For each request, log p(candidate | prompt) of each candidate in nats.
+   * @throws InvalidArgument when a prompt or candidate is empty or a row is longer than the model allows.
+   */
+  async score(requests: readonly ScoreRequest[]): Promise<Float64Array[]> {
+    const layouts = requests.map((request, i) => {
+      if (request.prompt.length === 0)
+        throw InvalidArgument.at(`requests[${i}].prompt`, 'expected tokens, got none');
+      const empty = request.candidates.findIndex((candidate) => candidate.length === 0);
+      if (empty >= 0)
+        throw InvalidArgument.at(`requests[${i}].candidates[${empty}]`, 'expected tokens, got none');
+      const laid = layout(request);
+      const last = laid.positions.reduce((top, p) => Math.max(top, p), 0);
+      if (this.config.family !== 'bloom' && last >= this.config.maxPositions) {
+        throw InvalidArgument.at(
+          `requests[${i}]`,
+          `expected at most ${this.config.maxPositions} tokens, got ${last + 1}`,
+        );
+      }
+      return laid;
+    });
+    // One call after another, so that no graph is compiled twice or dropped while in use.
+    const scored = this.last.then(() => this.scoreAll(layouts));
+    this.last = scored.catch(() => undefined);
+    return scored;
+  }
+
+  private async scoreAll(layouts: readonly Layout[]): Promise<Float64Array[]> {
+    const results = new Array<Float64Array>(layouts.length);
+    const batches = batchesOf(layouts).values();
+    // Each lane takes the next batch when it is done with one.
+    const ends = await Promise.allSettled(
+      this.lanes.map(async (lane) => {
+        for (const members of batches) {
+          const scores = await lane.forward(members.map((i) => layouts[i]));
+          members.forEach((i, n) => {
+            results[i] = Float64Array.from(layouts[i].paths, (path) =>
+              path.reduce((sum, edge) => sum + scores[n][edge], 0),
+            );
+          });
+        }
+      }),
+    );
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    return results;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.lanes.map((lane) => lane.close()));
   }
 }
