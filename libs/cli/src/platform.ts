@@ -5,6 +5,7 @@
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { availableParallelism, availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailedPrecondition, systemClock } from '@emotune/base';
@@ -77,8 +78,7 @@ function childEnvironment(): Record<string, string> {
 
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
-  const entry = createRequire(import.meta.url).resolve('@emotune/trainer/main');
-  return entry;
+  return createRequire(import.meta.url).resolve('@emotune/trainer/main');
 }
 
 /** @throws FailedPrecondition when the folder cannot be written or another platform serves it; Unavailable when the port is taken. */
@@ -86,6 +86,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const dataDir = await writableFolder(options.dataDir);
   const { log } = options;
   const clock = systemClock;
+  const threads = availableParallelism();
   // In the order they were started; closed the other way round.
   const started: { close(): Promise<void> }[] = [];
   const close = async () => {
@@ -110,6 +111,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       port: options.port ?? 0,
     });
     started.push(host);
+    const threads = availableParallelism();
     await host.start([
       dataModule({
         ...(await host.context('data', dataMigrations)),
@@ -125,8 +127,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         runner,
         address: host.address,
       }),
-      evaluationModule(await host.context('evaluation', evaluationMigrations)),
-      inferenceModule(await host.context('inference', inferenceMigrations)),
+      evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads }),
+      inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads }),
     ]);
     const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
     for (const { model } of baseModels)
