@@ -106,7 +106,12 @@ function openRunner(): ProcessRunner {
     folder: join(folder, 'jobs'),
     entry: source('./main.ts'),
     environment: { PATH: '/usr/bin:/bin' },
-    nodeArguments: ['--conditions=source', '--import', source('../../../scripts/source-loader.mjs')],
+    nodeArguments: [
+      '--conditions=source',
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      source('../../../scripts/source-loader.mjs'),
+    ],
   });
 }
 
@@ -340,7 +345,7 @@ describe('the trainer', { timeout: 120_000 }, () => {
   });
 
   it('goes on when the tuning service comes back, and leaves with a checkpoint when it does not', async () => {
-    await assign({ ...long, leaseSeconds: 3, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    await assign({ ...long, leaseSeconds: 5, training: trainingSpec({ checkpointSeconds: 3600 }) });
     const name = await startAttempt(1);
     await until(name, measured);
     const { assignment, address } = server;
@@ -356,28 +361,18 @@ describe('the trainer', { timeout: 120_000 }, () => {
     expect(await checkpointKeys()).toHaveLength(2);
   });
 
-  it('tells a divergence, a wrong tokenizer and wrong parameters apart', async () => {
-    await assign({ parameters: { learningRate: { number: 1e6 } } }, { rowVocabSize: 64 });
+  it('reports a divergence, and features that were made for another model', async () => {
+    await assign({ parameters: { learningRate: { number: 1e6 } } });
     await expectExit(await startAttempt(1), 44);
-    const infeasible = tuning.TrialState.TRIAL_STATE_INFEASIBLE;
-    expect(server.finished[0].state).toBe(infeasible);
+    const state = tuning.TrialState.TRIAL_STATE_INFEASIBLE;
+    expect(server.finished[0]).toMatchObject({ state });
     expect(server.finished[0].reason).toMatch(/^Diverged: training diverged at step \d+/);
-
-    server.assignment = { ...server.assignment, parameters: { learningRate: { number: -1 } } };
-    await expectExit(await startAttempt(2), 43);
-    expect(server.finished[1].state).toBe(infeasible);
-    expect(server.finished[1].reason).toMatch(/^InvalidConfiguration: parameters\.learningRate: /);
-
     rmSync(join(folder, 'inputs'), { recursive: true });
     await assign({}, { vocabSize: 40 });
-    await expectExit(await startAttempt(3), 43);
-    expect(server.finished[2].reason).toMatch(
+    await expectExit(await startAttempt(2), 43);
+    expect(server.finished[1]).toMatchObject({ state });
+    expect(server.finished[1].reason).toMatch(
       /^InvalidConfiguration: features\.train-\d+\.tokens: expected tokens below 40/,
     );
-
-    server.assignment = { ...server.assignment, featuresPrefix: 'features/none' };
-    await expectExit(await startAttempt(4), 1);
-    expect(server.finished[3].state).toBe(tuning.TrialState.TRIAL_STATE_FAILED);
-    expect(server.finished[3].reason).toMatch(/^Crashed: expected objects below features\/none/);
   });
 });

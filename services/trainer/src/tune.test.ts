@@ -1,0 +1,75 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AlreadyExists, NotFound, parse } from '@emotune/base';
+import { loadModel } from '@emotune/models';
+import { Interrupted } from '@emotune/training';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeTinyInputs } from './testing.js';
+import { trainingSettings } from './training-settings.js';
+import { trainOnce } from './tune.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'emotune-tune-'));
+  await writeTinyInputs(folder);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const options = (more: object = {}) => ({
+  baseModel: join(folder, 'base'),
+  features: join(folder, 'features'),
+  out: join(folder, 'out'),
+  settings: parse(trainingSettings, { tokens: 4000, batchTokens: 256, validationExamples: 20, ...more }),
+});
+
+describe('trainOnce', () => {
+  it('trains from folders to a folder, which must be new', async () => {
+    const result = await trainOnce(options());
+    expect(result.best!.objective).toBeGreaterThan(0);
+    expect((await loadModel(join(folder, 'out'))).config.family).toBe('llama');
+    await expect(trainOnce(options())).rejects.toThrow(AlreadyExists);
+  });
+
+  it('makes an adapter', async () => {
+    await trainOnce(options({ method: 'lora' }));
+    expect(readdirSync(join(folder, 'out')).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+  });
+
+  it('interrupted, leaves no result but a checkpoint to go on from', async () => {
+    const checkpoints = join(folder, 'checkpoints');
+    const abort = new AbortController();
+    const stopped = trainOnce({
+      ...options(),
+      checkpoints,
+      signal: abort.signal,
+      onMeasurement: ({ step }) => {
+        if (step === 4) abort.abort();
+        return 'continue';
+      },
+    });
+    await expect(stopped).rejects.toThrow(Interrupted);
+    expect(existsSync(join(folder, 'out'))).toBe(false);
+    let first = 0;
+    await trainOnce({
+      ...options(),
+      checkpoints,
+      onMeasurement: ({ step }) => {
+        first ||= step;
+        return 'continue';
+      },
+    });
+    expect(first).toBe(5);
+  });
+
+  it('names a split that has no shards', async () => {
+    rmSync(join(folder, 'features', 'train-00000.arrow'));
+    rmSync(join(folder, 'features', 'train-00001.arrow'));
+    await expect(trainOnce(options())).rejects.toThrow(NotFound);
+  });
+});
