@@ -5,7 +5,7 @@
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { availableParallelism, availableParallelism } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailedPrecondition, systemClock } from '@emotune/base';
@@ -111,7 +111,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       port: options.port ?? 0,
     });
     started.push(host);
-    const threads = availableParallelism();
     await host.start([
       dataModule({
         ...(await host.context('data', dataMigrations)),
