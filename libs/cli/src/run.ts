@@ -18,11 +18,13 @@ import { addModelCommands } from './commands/model.js';
 import { addParityCommand } from './commands/parity.js';
 import { addPretrainCommand } from './commands/pretrain.js';
 import { addSourceCommands } from './commands/source.js';
+import { addStartCommand } from './commands/start.js';
 import { addTrainCommand } from './commands/train.js';
 import { addUpCommand } from './commands/up.js';
 import { type Io, Stopped } from './io.js';
 
 const commands = [
+  addStartCommand,
   addUpCommand,
   addSourceCommands,
   addDatasetCommands,

@@ -3,10 +3,19 @@ import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Internal, systemClock, Unavailable } from '@emotune/base';
-import { common, type data, evaluation, type featurization, type inference, tuning } from '@emotune/proto';
+import {
+  common,
+  type data,
+  type evaluation,
+  type featurization,
+  type inference,
+  tuning,
+} from '@emotune/proto';
 import type { Channel, Client } from '@emotune/service';
+import { experimentEnded } from '../format/experiment.js';
 import { baseModels } from '../platform.js';
 import type { Progress } from '../progress.js';
+import { everyPage } from '../session.js';
 import { type Budget, type StartPlan, startPlan } from './plan.js';
 import type { StartResult } from './summary.js';
 
@@ -129,23 +138,19 @@ class Job {
   /** The run to go on with, if one was interrupted, else a new one. */
   private async experiment(plan: StartPlan): Promise<string> {
     const { progress } = this.options;
+    const known = await everyPage(
+      (pageToken) => this.experiments.call('listExperiments', { pageToken }),
+      (page) => page.experiments,
+    );
     let number = 1;
-    let pageToken = '';
-    do {
-      const page = await this.experiments.call('listExperiments', { pageToken });
-      for (const { name, state } of page.experiments) {
-        const run = name.startsWith(`${plan.runPrefix}-`)
-          ? Number(name.slice(plan.runPrefix.length + 1))
-          : Number.NaN;
-        if (!(run >= number)) continue;
-        if (!ended(state)) {
-          progress.line(`going on with ${name}, which was interrupted`);
-          return name;
-        }
-        number = run + 1;
+    for (const { name, state } of known) {
+      if (!name.startsWith(`${plan.runPrefix}-`)) continue;
+      if (!experimentEnded(state)) {
+        progress.line(`going on with ${name}, which was interrupted`);
+        return name;
       }
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+      number = Math.max(number, Number(name.slice(plan.runPrefix.length + 1)) + 1);
+    }
     const name = `${plan.runPrefix}-${number}`;
     await this.experiments.call('createExperiment', { spec: { ...plan.experiment, name }, requestId: name });
     return name;
@@ -179,19 +184,12 @@ class Job {
     return latest;
   }
 
-  private async trials(experiment: string): Promise<tuning.Trial[]> {
-    const trials: tuning.Trial[] = [];
-    let pageToken = '';
-    do {
-      const page = await this.experiments.call('listTrials', {
-        experiment,
-        pageToken,
-        withoutMeasurements: true,
-      });
-      trials.push(...page.trials);
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
-    return trials;
+  private trials(experiment: string): Promise<tuning.Trial[]> {
+    return everyPage(
+      (pageToken) =>
+        this.experiments.call('listTrials', { experiment, pageToken, withoutMeasurements: true }),
+      (page) => page.trials,
+    );
   }
 
   private async evaluation(id: string): Promise<evaluation.Evaluation> {
@@ -264,12 +262,6 @@ class Job {
       seconds: this.seconds,
     };
   }
-}
-
-function ended(state: tuning.ExperimentState): boolean {
-  const { EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED, EXPERIMENT_STATE_CANCELLED } =
-    tuning.ExperimentState;
-  return [EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED, EXPERIMENT_STATE_CANCELLED].includes(state);
 }
 
 /** A line when a trial ends. */

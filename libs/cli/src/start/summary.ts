@@ -1,6 +1,13 @@
-/** The summary of `npm start`, as text for people. */
+/** The summary of `npm start`, as text for people and as JSON. */
+import { join } from 'node:path';
 import type { data, evaluation, featurization, inference, tuning } from '@emotune/proto';
-import { taskOf } from '@emotune/service';
+import { shortEnumName } from '../descriptors.js';
+import { analysisJson, analysisText } from '../format/analysis.js';
+import { datasetJson } from '../format/dataset.js';
+import { evaluationJson } from '../format/evaluation.js';
+import { parametersText, valueText } from '../format/experiment.js';
+import { count, facts, figure, nothing, table } from '../format/text.js';
+import { messageJson } from '../message-json.js';
 
 export interface StartResult {
   readonly dataset: data.Dataset;
@@ -17,33 +24,15 @@ export interface StartResult {
   readonly seconds: readonly { readonly phase: string; readonly seconds: number }[];
 }
 
-/** Columns padded to their widest cell; all but the first flush right where `right`. */
-export function table(rows: readonly (readonly string[])[], right = true): string[] {
-  const widths = rows[0].map((_, c) => Math.max(...rows.map((row) => (row[c] ?? '').length)));
-  return rows.map((row) =>
-    row
-      .map((cell, c) => (right && c > 0 ? cell.padStart(widths[c]) : cell.padEnd(widths[c])))
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-const integer = (n: number) => n.toLocaleString('en');
-
-function value(v: tuning.ParameterValue): string {
-  if (v.number !== undefined) return String(Number(v.number.toPrecision(3)));
-  return v.text ?? String(v.flag ?? '');
-}
-
 function dataLines({ manifest }: data.Dataset): string[] {
   const { sources, rows, duplicatesRemoved, leaksRemoved, notices } = manifest!;
   return [
-    ...table([
+    table(
       ['source', 'rows', 'licence'],
-      ...sources.map(({ name, rows: n, licence }) => [name, integer(n), licence]),
-    ]),
-    `${integer(rows!.train)} train, ${integer(rows!.validation)} validation, ${integer(rows!.test)} test; ` +
-      `${integer(duplicatesRemoved)} duplicates and ${integer(leaksRemoved)} leaks removed`,
+      sources.map(({ name, rows: n, licence }) => [name, count(n), licence]),
+    ),
+    `${count(rows!.train)} train, ${count(rows!.validation)} validation, ${count(rows!.test)} test; ` +
+      `${count(duplicatesRemoved)} duplicates and ${count(leaksRemoved)} leaks removed`,
     ...notices.map((notice) => `note: ${notice}`),
   ];
 }
@@ -51,16 +40,18 @@ function dataLines({ manifest }: data.Dataset): string[] {
 function trialLines(trials: readonly tuning.Trial[], best: number | undefined): string[] {
   const search = trials.filter((t) => t.kind === 'TRIAL_KIND_SEARCH');
   const names = [...new Set(search.flatMap((t) => Object.keys(t.parameters)))].sort();
-  return table([
-    ['trial', 'state', 'answer NLL', 'tokens/s', ...names],
-    ...search.map((t) => [
-      `${t.number}${t.number === best ? ' *' : ''}`,
-      t.state.replace('TRIAL_STATE_', '').toLowerCase(),
-      t.objective?.toFixed(4) ?? '',
-      t.tokensPerSecond > 0 ? t.tokensPerSecond.toFixed(0) : '',
-      ...names.map((name) => (t.parameters[name] ? value(t.parameters[name]) : '')),
-    ]),
-  ]);
+  return [
+    table(
+      ['trial', 'state', 'answer NLL', 'tokens/s', ...names],
+      search.map((t) => [
+        `${t.number}${t.number === best ? ' *' : ''}`,
+        shortEnumName(t.state),
+        figure(t.objective),
+        t.tokensPerSecond > 0 ? count(t.tokensPerSecond) : nothing,
+        ...names.map((name) => (t.parameters[name] ? valueText(t.parameters[name]) : nothing)),
+      ]),
+    ),
+  ];
 }
 
 /** The metrics that the summary shows, by kind of task; the report has all. */
@@ -70,65 +61,43 @@ const shown = {
 };
 
 function resultLines({ tuned, untuned }: StartResult): string[] {
-  const number = (n: number | undefined) => (n === undefined ? '' : n.toFixed(3));
+  const number = (n: number | undefined) => (n === undefined ? nothing : n.toFixed(3));
   const rows = tuned.tasks.flatMap((result) => {
-    const task = taskOf(result.task)!;
+    const task = shortEnumName(result.task);
     const before = untuned.tasks.find((t) => t.task === result.task);
     return shown[task.endsWith('regression') ? 'regression' : 'classification']
       .filter((metric) => metric in result.metrics)
       .map((metric, i) => {
         const interval = result.intervals[metric];
         return [
-          i === 0 ? `${task} (${integer(result.n)})` : '',
+          i === 0 ? `${task} (${count(result.n)})` : '',
           metric,
           number(result.metrics[metric]),
-          interval ? `${interval.low.toFixed(3)} … ${interval.high.toFixed(3)}` : '',
+          interval ? `${interval.low.toFixed(3)} … ${interval.high.toFixed(3)}` : nothing,
           number(before?.metrics[metric]),
           number(result.constant[metric]),
           number(result.vader[metric]),
         ];
       });
   });
-  const better = tuned.tasks.map((t) =>
-    t.pConstant === undefined
+  const chance = tuned.tasks.flatMap(({ task, pConstant }) =>
+    pConstant === undefined
       ? []
-      : [`${taskOf(t.task)}: p = ${t.pConstant < 0.001 ? '< 0.001' : t.pConstant.toFixed(3)}`],
+      : [`${shortEnumName(task)} ${pConstant < 0.001 ? '< 0.001' : figure(pConstant)}`],
   );
   return [
-    ...table([
-      ['subtask (examples)', 'metric', 'tuned', '95 % interval', 'untuned', 'constant', 'VADER'],
-      ...rows,
-    ]),
-    `not better than the constant answer: ${better.flat().join(', ')}`,
+    table(['subtask (examples)', 'metric', 'tuned', '95 % interval', 'untuned', 'constant', 'VADER'], rows),
+    `p that it is no better than the constant answer: ${chance.join(', ')}`,
   ];
 }
 
-function answerText(answer: inference.Answer): string {
-  if (answer.value !== undefined) {
-    const { low, high } = answer.scale!;
-    const interval =
-      answer.low === undefined ? '' : ` (${answer.low.toFixed(2)} … ${answer.high!.toFixed(2)})`;
-    return `${answer.value.toFixed(2)} on ${low}..${high}${interval}`;
-  }
-  const top = [...answer.distribution].sort((a, b) => b.probability - a.probability)[0];
-  return `${answer.labels.join(', ')}${top ? ` (${(100 * top.probability).toFixed(0)} %)` : ''}`;
-}
-
-function analysisLines(analyses: readonly inference.Analysis[]): string[] {
-  return analyses.flatMap(({ text, answers, cues }) => [
-    `"${text}"`,
-    ...answers.map((a) => `  ${taskOf(a.task)}${a.emotion ? ` of ${a.emotion}` : ''}: ${answerText(a)}`),
-    `  cues: ${cues.map((c) => `${c.text} ${c.score > 0 ? '+' : ''}${Number(c.score.toFixed(1))}`).join(', ') || 'none'}`,
-  ]);
-}
-
-export function summary(result: StartResult): string {
+export function summaryText(result: StartResult): string {
   const { dataset, experiment, trials, model, seconds, directory, analyses, tuned } = result;
   const total = seconds.reduce((sum, phase) => sum + phase.seconds, 0);
-  const section = (title: string, lines: readonly string[]) => [
+  const section = (title: string, parts: readonly string[]) => [
     '',
     title,
-    ...lines.map((line) => `  ${line}`.trimEnd()),
+    ...parts.flatMap((part) => part.split('\n')).map((line) => `  ${line}`.trimEnd()),
   ];
   const { lineage } = model;
   return [
@@ -136,21 +105,36 @@ export function summary(result: StartResult): string {
     ...section('Data', dataLines(dataset)),
     ...section(`Search (${experiment.name})`, trialLines(trials, experiment.bestTrial)),
     ...section('Winner', [
-      `${lineage?.baseModel} with ${Object.entries(lineage?.parameters ?? {})
-        .map(([name, v]) => `${name} ${value(v)}`)
-        .join(', ')}`,
-      `trained on train + validation for ${integer(lineage?.tokens ?? 0)} tokens at ${integer(Math.round(lineage?.tokensPerSecond ?? 0))} tokens/s`,
+      `${lineage?.baseModel} with ${parametersText(lineage?.parameters ?? {})}`,
+      `trained on train + validation for ${count(lineage?.tokens ?? 0)} tokens at ${count(lineage?.tokensPerSecond ?? 0)} tokens/s`,
     ]),
     ...section('Test', resultLines(result)),
-    ...section('Analyses', analysisLines(analyses)),
+    ...section('Analyses', analyses.map(analysisText)),
     ...section('Time', [
-      ...table([
-        ...seconds.map((s) => [s.phase, `${s.seconds.toFixed(1)} s`]),
-        ['together', `${total.toFixed(1)} s`],
-      ]),
+      facts(
+        [...seconds, { phase: 'together', seconds: total }].map((s) => [
+          s.phase,
+          `${s.seconds.toFixed(1)} s`,
+        ]),
+      ),
       `evaluation at ${tuned.examplesPerSecond.toFixed(0)} examples/s`,
     ]),
-    ...section('Files', [`model   ${directory}`, `report  ${directory}/report.html`]),
-    '',
+    ...section('Files', [`model   ${directory}`, `report  ${join(directory, 'report.html')}`]),
   ].join('\n');
+}
+
+export function summaryJson(result: StartResult): Record<string, unknown> {
+  const { dataset, experiment, trials, model, tuned, untuned, directory, analyses, seconds } = result;
+  return {
+    dataset: datasetJson(dataset),
+    experiment: messageJson('emotune.tuning.v1.Experiment', experiment),
+    trials: trials.map((trial) => messageJson('emotune.tuning.v1.Trial', trial)),
+    model: messageJson('emotune.tuning.v1.Model', model),
+    evaluation: evaluationJson(tuned),
+    untuned: evaluationJson(untuned),
+    analyses: analyses.flatMap(analysisJson),
+    seconds,
+    directory,
+    report: join(directory, 'report.html'),
+  };
 }
