@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 export type TextOutput = Writable & { readonly isTTY?: boolean };
-export type TextInput = Readable & { readonly isTTY?: boolean };
+type TextInput = Readable & { readonly isTTY?: boolean };
 
 export interface Io {
   readonly stdin: TextInput;

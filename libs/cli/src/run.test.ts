@@ -520,7 +520,7 @@ describe('analyze', () => {
   sentiment-regression       0.5 on 0..1, 80 % in 0.25 … 0.75
   emotion-classification     fear, joy (joy 75 %, fear 25 %)
   emotion-regression of joy  0.5 on 0..1, 80 % in 0.25 … 0.75
-  cues                       very good 2.2
+  cues                       very good (vader 2.2)
   model                      first@aa11
 `);
   });
@@ -557,6 +557,19 @@ describe('the program', () => {
     const { code } = await emotune(['dataset', 'get', 'mine', '--data-dir', '.'], { env: {} });
     expect(code).toBe(0);
     expect((await emotune(['dataset', 'get', 'mine'], { env: { EMOTUNE_DATA_DIR: folder } })).code).toBe(0);
+  });
+
+  it('up says where the data folder is served already', async () => {
+    const { code, stderr } = await emotune(['up', '--data-dir', '.']);
+    expect([code, stderr]).toEqual([2, `emotune: ${folder} is served already, on ${host.address}\n`]);
+  });
+
+  it('a data folder that cannot be one is refused', async () => {
+    const { code, stderr } = await emotune(['dataset', 'list', '--data-dir', 'dataset.yaml'], { env: {} });
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('--data-dir: expected a folder that can be written'),
+    ]);
   });
 
   it.each([

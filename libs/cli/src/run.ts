@@ -97,7 +97,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     // Whatever broke off because of it, the reason is that the command was told to end.
     const error = io.signal.aborted && !(thrown instanceof Stopped) ? io.signal.reason : thrown;
-    io.stderr.write(`${errorText(error)}\n`);
-    return exitCodeOf(error);
+    const exitCode = exitCodeOf(error);
+    if (exitCode !== 0) io.stderr.write(`${errorText(error)}\n`);
+    return exitCode;
   }
 }

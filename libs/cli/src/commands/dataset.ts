@@ -22,7 +22,7 @@ dataset.yaml:
 type DatasetDraft = Draft<data.DatasetSpec>;
 
 /** Files of the user's own lie relative to the YAML file that names them. */
-export function withAbsolutePaths(spec: DatasetDraft, folder: string): DatasetDraft {
+function withAbsolutePaths(spec: DatasetDraft, folder: string): DatasetDraft {
   const { sources } = spec;
   if (sources === undefined) return spec;
   return {

@@ -40,7 +40,7 @@ interface EvaluateOptions {
  * @param pathOf makes a path that the user gave absolute
  * @throws InvalidArgument naming each option that is missing or does not fit.
  */
-export function targetOf(
+function targetOf(
   options: EvaluateOptions,
   pathOf: (path: string) => string,
 ): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {

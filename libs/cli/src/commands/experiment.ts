@@ -2,7 +2,6 @@ import { systemClock } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import type { Channel, Client, Draft } from '@emotune/service';
 import { InvalidArgumentError } from 'commander';
-import { parse } from 'yaml';
 import {
   ExperimentWatch,
   experimentsText,
@@ -73,20 +72,20 @@ async function watch(session: Session, channel: Channel, name: string): Promise<
 
 type Parameters = Record<string, Draft<tuning.ParameterValue>>;
 
+function parameterValue(given: string): Draft<tuning.ParameterValue> {
+  if (given === 'true' || given === 'false') return { flag: given === 'true' };
+  const number = given.trim() === '' ? Number.NaN : Number(given);
+  return Number.isFinite(number) ? { number } : { text: given };
+}
+
 /** Collects `name=value`: a number, true, false or a text. */
-export function parameter(text: string, others: Parameters = {}): Parameters {
+function parameter(text: string, others: Parameters = {}): Parameters {
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError('Expected NAME=VALUE such as learningRate=0.001.');
   const [name, given] = [text.slice(0, equals), text.slice(equals + 1)];
-  const value = parse(given, { schema: 'core' });
   return {
     ...others,
-    [name]:
-      typeof value === 'number'
-        ? { number: value }
-        : typeof value === 'boolean'
-          ? { flag: value }
-          : { text: given },
+    [name]: parameterValue(given),
   };
 }
 

@@ -34,13 +34,13 @@ export function asks<Arguments extends unknown[]>(
   };
 }
 
-export function scale(text: string): { low: number; high: number } {
+function scale(text: string): { low: number; high: number } {
   const range = parseScale(text);
   if (range === undefined) throw new InvalidArgumentError('Expected LO..HI such as 0..1 or -4..4.');
   return range;
 }
 
-export function labels(text: string): string[] {
+function labels(text: string): string[] {
   const list = text.split(',').map((label) => label.trim());
   if (list.length < 2 || list.includes('')) throw new InvalidArgumentError('Expected labels such as a,b,c.');
   return list;

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { FailedPrecondition } from '@emotune/base';
 import { jsonLog } from '@emotune/service';
+import { runningPlatform } from '../running-platform.js';
 import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 export const addUpCommand: AddCommands = (program, io) => {
@@ -10,6 +12,9 @@ export const addUpCommand: AddCommands = (program, io) => {
     .addHelpText('after', '\nExample:\n  emotune up --data-dir /srv/emotune')
     .action(async ({ port }: { port: number }, command) => {
       const session = sessionOf(io, command);
+      const running = await runningPlatform(session.dataDir);
+      if (running !== undefined)
+        throw new FailedPrecondition(`${session.dataDir} is served already, on ${running}`);
       const { startPlatform } = await import('../platform.js');
       const platform = await startPlatform({
         dataDir: session.dataDir,

@@ -43,16 +43,22 @@ function answerText({ scale, value, low, high, labels, distribution }: inference
   return `${labels.join(', ')} (${likeliest.join(', ')})`;
 }
 
+/** Each word once, with what every lexicon says of it. */
+function cuesText(cues: readonly common.Cue[]): string {
+  const words = new Map<number, common.Cue[]>();
+  for (const cue of cues) words.set(cue.start, [...(words.get(cue.start) ?? []), cue]);
+  const texts = [...words.values()].map(
+    (found) => `${found[0].text} (${found.map((cue) => `${cue.lexicon} ${figure(cue.score)}`).join(', ')})`,
+  );
+  return texts.join(', ') || 'none';
+}
+
 export function analysisText({ text, model, answers, cues }: inference.Analysis): string {
   const named = answers.map((answer) => {
     const of = answer.emotion === '' ? '' : ` of ${answer.emotion}`;
     return [`${shortEnumName(answer.task)}${of}`, answerText(answer)];
   });
-  const lines = [
-    ...named,
-    ['cues', cues.map((cue) => `${cue.text} ${figure(cue.score)}`).join(', ') || 'none'],
-    ['model', model],
-  ];
+  const lines = [...named, ['cues', cuesText(cues)], ['model', model]];
   const longest = Math.max(...lines.map(([name]) => name.length));
   return [JSON.stringify(text), ...lines.map(([name, value]) => `  ${name.padEnd(longest)}  ${value}`)].join(
     '\n',

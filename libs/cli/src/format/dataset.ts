@@ -4,7 +4,7 @@ import { shortEnumName } from '../descriptors.js';
 import { clip, count, facts, figure, nothing, table } from './text.js';
 
 /** The state in one word: pending, building, ready or failed. */
-export function buildState(state: common.BuildState): string {
+function buildState(state: common.BuildState): string {
   return shortEnumName(state);
 }
 
