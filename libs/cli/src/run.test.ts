@@ -105,6 +105,10 @@ describe('dataset', () => {
     expect(await json('dataset', 'create', '-f', 'later.yaml', '--no-wait')).toEqual([
       expect.objectContaining({ name: 'later', version: '', state: 'building' }),
     ]);
+    writeFileSync(join(folder, 'later.yaml'), 'name: even-later\nsources: [{corpus: emotune-demo}]\n');
+    expect(await text('dataset', 'create', '-f', 'later.yaml', '--no-wait')).toBe(
+      'dataset: even-later\nstate:   building\n',
+    );
   });
 
   it('a build that fails ends with 1 and its reason', async () => {

@@ -31,7 +31,7 @@ export function datasetJson({ name, version, state, failure, manifest }: data.Da
 }
 
 function rowsText(rows: data.SplitCounts | undefined): string {
-  return rows === undefined
+  return !rows
     ? nothing
     : `${count(rows.train)} train, ${count(rows.validation)} validation, ${count(rows.test)} test`;
 }
@@ -47,7 +47,7 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
       manifest && `${count(manifest.duplicatesRemoved)} duplicates, ${count(manifest.leaksRemoved)} leaks`,
     ],
   ]);
-  if (manifest === undefined) return head;
+  if (!manifest) return head;
   const sources = table(
     ['source', 'rows', 'licence', 'skipped', 'url'],
     manifest.sources.map(({ name, rows, licence, skipped, url }) => {
