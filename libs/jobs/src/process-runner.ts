@@ -178,12 +178,15 @@ export class ProcessRunner implements TrialRunner {
       writeRecord(folder, record);
       const child = this.spawn(spec, record.log);
       job.child = child;
-      job.ended = once(child, 'exit').then(([code, death]) => {
-        const exitCode: number = code ?? 128 + constants.signals[death as NodeJS.Signals];
-        this.finish(job, { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode });
+      job.ended = new Promise((resolve) => {
+        child.once('exit', (code, death) => {
+          const exitCode = code ?? 128 + constants.signals[death as NodeJS.Signals];
+          this.finish(job, { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode });
+          resolve();
+        });
+        // One that cannot be spawned has no exit.
+        child.once('error', () => child.pid === undefined && resolve());
       });
-      // A process that cannot be spawned is told by `once` below.
-      job.ended.catch(() => {});
       await once(child, 'spawn');
       const pid = child.pid!;
       const birth = await birthOf(pid);
