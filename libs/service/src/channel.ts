@@ -30,8 +30,8 @@ export type Draft<T> = T extends (infer E)[]
 // biome-ignore lint/suspicious/noExplicitAny: only a bound that every generated method satisfies
 type Method = (request: any, ...rest: any[]) => Observable<unknown>;
 type Unwrapped<T> = T extends Observable<infer V> ? V : T;
-export type Request<C, K extends keyof C> = C[K] extends Method ? Unwrapped<Parameters<C[K]>[0]> : never;
-export type Reply<C, K extends keyof C> = C[K] extends Method ? Unwrapped<ReturnType<C[K]>> : never;
+type Request<C, K extends keyof C> = C[K] extends Method ? Unwrapped<Parameters<C[K]>[0]> : never;
+type Reply<C, K extends keyof C> = C[K] extends Method ? Unwrapped<ReturnType<C[K]>> : never;
 
 /** `C` is a client interface of @emotune/proto, for example `data.DatasetServiceClient`. */
 export interface Client<C> {
