@@ -1,7 +1,8 @@
 import { Rng } from '@emotune/base';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { batchRows, planShapes, type Row } from './batches.js';
+import { batchRows, epochBatches, planShapes, type Row } from './batches.js';
+import { trainSpec } from './spec.js';
 
 function row(id: number, length: number, answers = 3): Row {
   return {
@@ -64,4 +65,28 @@ describe('planShapes', () => {
       answers: 1024,
     });
   });
+});
+
+it('replays each earlier subtask by its share of the stage, each row at most once', () => {
+  const rows = ['a', 'b', 'c'].flatMap((task, t) =>
+    Array.from({ length: [100, 10, 40][t] }, (_, i) => ({ ...row(i, 32), id: `${task}${i}`, task })),
+  );
+  const spec = trainSpec.parse({
+    method: { name: 'full' },
+    optimizer: { learningRate: 1e-3 },
+    stages: ['a', 'b', 'c'].map((task) => ({ tasks: [task], tokens: 1000, replay: 0.5 })),
+    batchTokens: 256,
+    seed: 1,
+  });
+  const counts = (stage: number, epoch: number) => {
+    const ids = epochBatches(rows, spec, planShapes(rows, 256, 1000), stage, epoch).flatMap((batch) =>
+      batch.rows.map(({ id }) => id),
+    );
+    expect(new Set(ids).size).toBe(ids.length);
+    return ['a', 'b', 'c'].map((task) => ids.filter((id) => id.startsWith(task)).length);
+  };
+  expect(counts(0, 0)).toEqual([100, 0, 0]);
+  expect(counts(1, 0)).toEqual([5, 10, 0]);
+  // Half of 40 rows each, and b has no more than 10.
+  expect(counts(2, 0)).toEqual([20, 10, 40]);
 });

@@ -119,7 +119,7 @@ export function batchRows(rows: readonly Row[], { batchTokens, lengths, answersP
   return batches;
 }
 
-/** The batches of one epoch of one stage: its own rows, and a draw of earlier stages' rows for replay. */
+/** The batches of one epoch of one stage: its own rows, and a draw of each earlier subtask's rows for replay. */
 export function epochBatches(
   rows: readonly Row[],
   spec: TrainSpec,
@@ -130,14 +130,16 @@ export function epochBatches(
   const { tasks, replay } = spec.stages[stage];
   const rng = Rng.of(spec.seed, 'stage', stage, 'epoch', epoch);
   const own = rows.filter((row) => tasks.includes(row.task));
-  const before = new Set(
-    spec.stages
-      .slice(0, stage)
-      .flatMap((earlier) => earlier.tasks)
-      .filter((task) => !tasks.includes(task)),
-  );
-  const earlier = replay > 0 ? rng.child('replay').shuffle(rows.filter((row) => before.has(row.task))) : [];
-  const mixed = rng.shuffle([...own, ...earlier.slice(0, Math.round(own.length * replay))]);
+  const before = new Set(spec.stages.slice(0, stage).flatMap((earlier) => earlier.tasks));
+  const replayed = [...before]
+    .filter((task) => !tasks.includes(task))
+    .flatMap((task) =>
+      rng
+        .child('replay', task)
+        .shuffle(rows.filter((row) => row.task === task))
+        .slice(0, Math.round(own.length * replay)),
+    );
+  const mixed = rng.shuffle([...own, ...replayed]);
   const length = mixed.reduce((n, row) => n + row.tokens.length, 0) / Math.max(1, mixed.length);
   const window = Math.max(1, Math.round((windowBatches * spec.batchTokens) / Math.max(1, length)));
   const batches: Batch[] = [];

@@ -41,7 +41,7 @@ export const trainSpec = z.strictObject({
         tasks: z.array(z.string()).min(1),
         /** Tokens of rows, padding not counted. */
         tokens: z.number().int().min(1),
-        /** Rows of earlier stages as a share of this stage's own. */
+        /** Rows of each earlier subtask as a share of this stage's own: at 1 all subtasks so far come equally often. */
         replay: share.default(0),
       }),
     )

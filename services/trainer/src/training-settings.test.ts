@@ -16,15 +16,15 @@ function rows(task: string, count: number, length = 10): Row[] {
 const settings = (more: object = {}) => parse(trainingSettings, { tokens: 10_000, ...more });
 
 describe('trainSpecOf', () => {
-  it('makes a stage of each subtask that is there, in the order of the curriculum, by the root of its rows', () => {
+  it('makes a stage of each subtask that is there, in the order of the curriculum, the last one long', () => {
     const train = [...rows('emotion-regression', 400), ...rows('sentiment-classification', 100)];
     const { stages, schedule, optimizer } = trainSpecOf(settings({ replay: 0.2, warmupRatio: 0.1 }), {
       train,
       validation: [],
     });
     expect(stages).toEqual([
-      { tasks: ['sentiment-classification'], tokens: 3333, replay: 0.2 },
-      { tasks: ['emotion-regression'], tokens: 6667, replay: 0.2 },
+      { tasks: ['sentiment-classification'], tokens: 1000, replay: 0.2 },
+      { tasks: ['emotion-regression'], tokens: 9000, replay: 0.2 },
     ]);
     expect(schedule.warmupRatio).toBe(0.1);
     expect(optimizer).toMatchObject({ learningRate: 0.001, weightDecay: 0.01 });

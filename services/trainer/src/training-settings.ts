@@ -14,7 +14,7 @@ export const trainingSettings = z.strictObject({
   warmupRatio: share.default(0.03),
   /** Padded tokens of one batch. */
   batchTokens: z.number().int().min(16).default(2048),
-  /** Rows of earlier stages as a share of a stage's own. */
+  /** Rows of each earlier subtask as a share of a stage's own. */
   replay: share.default(0),
   loraRank: z.number().int().min(1).max(1024).default(8),
   loraAlpha: z.number().positive().default(16),
@@ -30,6 +30,8 @@ export const trainingSettings = z.strictObject({
 export type TrainingSettings = z.output<typeof trainingSettings>;
 
 const learningRates = { full: 1e-3, lora: 3e-3 } as const;
+/** Of all tokens, for each subtask but the last. */
+const introductionShare = 0.1;
 /** Between two validations, as many tokens are trained on as this times those validated: validation takes a ninth of the time. */
 const trainedPerValidated = 3;
 
@@ -38,8 +40,9 @@ function tokensOf(rows: readonly Row[]): number {
 }
 
 /**
- * One stage for each subtask that the rows have, in the order of the curriculum. A stage's share of the tokens goes with
- * the square root of its rows: large corpora get more, small ones are not starved.
+ * One stage for each subtask that the rows have, in the order of the curriculum. All but the last are introductions with
+ * a tenth of the tokens each; the last one, in which every subtask is replayed, gets the rest: what ends a small model's
+ * training is what it knows best.
  * @throws InvalidArgument when there is no row of any subtask.
  */
 export function trainSpecOf(
@@ -47,16 +50,11 @@ export function trainSpecOf(
   rows: { readonly train: readonly Row[]; readonly validation: readonly Row[] },
 ): TrainSpec {
   const { method, loraRank, loraAlpha, replay, tokens } = settings;
-  const present = tasks
-    .map((task) => ({ task, weight: Math.sqrt(rows.train.filter((row) => row.task === task).length) }))
-    .filter(({ weight }) => weight > 0);
-  const total = present.reduce((n, { weight }) => n + weight, 0);
-  let weightBefore = 0;
-  const stages = present.map(({ task, weight }) => {
-    const start = Math.round((tokens * weightBefore) / total);
-    weightBefore += weight;
-    const end = Math.round((tokens * weightBefore) / total);
-    return { tasks: [task], tokens: Math.max(1, end - start), replay };
+  const present = tasks.filter((task) => rows.train.some((row) => row.task === task));
+  const introduction = Math.max(1, Math.round(introductionShare * tokens));
+  const stages = present.map((task, i) => {
+    const last = i === present.length - 1;
+    return { tasks: [task], tokens: last ? Math.max(1, tokens - i * introduction) : introduction, replay };
   });
   return parse(trainSpec, {
     method: method === 'full' ? { name: 'full' } : { name: 'lora', rank: loraRank, alpha: loraAlpha },

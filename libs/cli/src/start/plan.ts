@@ -96,7 +96,7 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
       searchAlgorithm: { name: 'tpe', settings: { startUpTrials: Math.ceil(size.trials / 2) } },
       parameters: [
         { name: 'learningRate', double: { min: 5e-4, max: 5e-3, log: true } },
-        { name: 'replay', double: { min: 0.1, max: 0.5 } },
+        { name: 'replay', double: { min: 0.5, max: 1 } },
         {
           name: 'batchTokens',
           categorical: { values: [{ number: 1024 }, { number: 2048 }] },

@@ -30,6 +30,7 @@ export interface StartOptions {
 }
 
 const { BuildState } = common;
+const { EXPERIMENT_STATE_FINALIZING, EXPERIMENT_STATE_SUCCEEDED } = tuning.ExperimentState;
 const pollMs = 250;
 
 /** Shown at the end; written for this. */
@@ -159,7 +160,7 @@ class Job {
   private async search(plan: StartPlan): Promise<tuning.Experiment> {
     const { progress, signal } = this.options;
     const name = await this.experiment(plan);
-    let latest: tuning.Experiment | undefined;
+    let latest = await this.experiments.call('getExperiment', { name });
     const before = performance.now();
     let searched: number | undefined;
     for await (const { experiment, trials } of this.experiments.stream(
@@ -169,18 +170,18 @@ class Job {
     )) {
       latest = experiment ?? latest;
       for (const trial of trials) showTrial(trial, progress);
-      if (latest && latest.state !== tuning.ExperimentState.EXPERIMENT_STATE_RUNNING)
+      if (latest.state === EXPERIMENT_STATE_FINALIZING || experimentEnded(latest.state))
         searched ??= (performance.now() - before) / 1000;
       const of = plan.experiment.limits?.maxTrials ?? 0;
-      const done = (latest?.trialsSucceeded ?? 0) + (latest?.trialsFailed ?? 0);
-      progress.update(latest?.reason || 'search', done, of, 'trials');
+      const done = latest.trialsSucceeded + latest.trialsFailed;
+      progress.update(latest.reason || 'search', done, of, 'trials');
     }
     progress.end();
     const whole = (performance.now() - before) / 1000;
     this.seconds.push({ phase: 'search', seconds: searched ?? whole });
     this.seconds.push({ phase: 'final training and its evaluation', seconds: whole - (searched ?? whole) });
-    if (latest?.state !== tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED)
-      throw new Internal(`experiment ${name} ended without a model: ${latest?.reason}`);
+    if (latest.state !== EXPERIMENT_STATE_SUCCEEDED)
+      throw new Internal(`experiment ${name} ended without a model: ${latest.reason}`);
     return latest;
   }
 

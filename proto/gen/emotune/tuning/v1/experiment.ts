@@ -363,7 +363,7 @@ export interface TrainingSpec {
   batchTokens: number;
   /** Validation examples used for the objective; 0 means 400. */
   validationExamples: number;
-  /** Share of earlier stages' rows in later stages, 0..1. */
+  /** Rows of each earlier subtask in a later stage, as a share of the stage's own, 0..1. */
   replay: number;
   /** Threads of one trainer; 0 lets the runner choose. */
   threads: number;
