@@ -227,7 +227,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         EMOTUNE_TRIAL: String(number),
         EMOTUNE_ATTEMPT: String(attempt),
         EMOTUNE_OBJECTS: objects.url,
-        EMOTUNE_THREADS: String(spec.training?.threads ?? 0),
+        // The final training runs alone: it takes what its machine has.
+        EMOTUNE_THREADS: String(trial.kind === 'final' ? 0 : (spec.training?.threads ?? 0)),
       },
       token,
     };

@@ -21,7 +21,7 @@ interface Size {
   readonly trials: number;
   /** Tokens of one search trial. */
   readonly tokens: number;
-  /** The final training sees this many times the tokens of the winner's best point. */
+  /** Search is done with few tokens; the final training sees this many times those of the winner's best point. */
   readonly finalScale: number;
   readonly validationExamples: number;
 }
@@ -29,19 +29,19 @@ interface Size {
 const sizes: Record<Budget, Size> = {
   small: {
     sourceRows: 2000,
-    rows: { train: 1200, validation: 100, test: 250 },
+    rows: { train: 1500, validation: 100, test: 250 },
     trials: 6,
-    tokens: 50_000,
-    finalScale: 2,
-    validationExamples: 120,
+    tokens: 30_000,
+    finalScale: 8,
+    validationExamples: 100,
   },
   full: {
     sourceRows: 0,
     rows: { train: 8000, validation: 300, test: 1000 },
-    trials: 10,
-    tokens: 150_000,
-    finalScale: 5,
-    validationExamples: 400,
+    trials: 8,
+    tokens: 100_000,
+    finalScale: 16,
+    validationExamples: 200,
   },
 };
 

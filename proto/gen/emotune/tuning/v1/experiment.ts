@@ -365,7 +365,7 @@ export interface TrainingSpec {
   validationExamples: number;
   /** Rows of each earlier subtask in a later stage, as a share of the stage's own, 0..1. */
   replay: number;
-  /** Threads of one trainer; 0 lets the runner choose. */
+  /** Threads of the trainer of a search trial; 0 takes all of its machine, as the final training does. */
   threads: number;
   /** Seconds between checkpoints; 0 means 30. */
   checkpointSeconds: number;
