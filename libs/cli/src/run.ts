@@ -10,6 +10,7 @@ import {
 } from '@emotune/base';
 import { Command, CommanderError } from 'commander';
 import { addAnalyzeCommand } from './commands/analyze.js';
+import { addBenchCommands } from './commands/bench.js';
 import { addDatasetCommands } from './commands/dataset.js';
 import { addEvaluateCommand } from './commands/evaluate.js';
 import { addExperimentCommands } from './commands/experiment.js';
@@ -36,6 +37,7 @@ const commands = [
   addTrainCommand,
   addPretrainCommand,
   addParityCommand,
+  addBenchCommands,
 ];
 
 const examples = `

@@ -1,0 +1,185 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { tasks } from '@emotune/affect';
+import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { trainBpe } from '@emotune/text';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCommand } from '../testing.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-bench-test-'));
+const shapes = {
+  llama: {
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 32,
+    max_position_embeddings: 512,
+  },
+  opt: { num_hidden_layers: 1, num_attention_heads: 2, ffn_dim: 32, max_position_embeddings: 512 },
+  bloom: { n_layer: 1, n_head: 2 },
+};
+
+beforeAll(async () => {
+  const shared = { vocab_size: 300, hidden_size: 16, tie_word_embeddings: true };
+  for (const [family, own] of Object.entries(shapes)) {
+    mkdirSync(join(folder, family));
+    writeFileSync(
+      join(folder, family, 'config.json'),
+      JSON.stringify({ model_type: family, ...shared, ...own }),
+    );
+  }
+  const config = parseConfig({ model_type: 'llama', ...shared, ...shapes.llama });
+  const tokenizer = trainBpe(['Task: Text: Cues: anger, fear, joy'], {
+    vocabSize: 300,
+    specialTokens: ['<s>', '</s>'],
+  });
+  await saveModel(
+    join(folder, 'trained'),
+    { config, tensors: initialTensors(config, 1) },
+    { files: { 'tokenizer.json': JSON.stringify(tokenizer) } },
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const bench = (...args: string[]) => runCommand(['bench', ...args], { cwd: folder });
+
+async function json(...args: string[]) {
+  const { code, stdout, stderr } = await bench(...args, '--json');
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout);
+}
+
+/** Every figure of a document, however deep. */
+function figures(document: unknown): number[] {
+  if (typeof document === 'number') return [document];
+  return typeof document === 'object' && document !== null ? Object.values(document).flatMap(figures) : [];
+}
+
+const positive = (document: unknown) => {
+  for (const value of figures(document)) expect(value).toBeGreaterThan(0);
+  for (const value of figures(document)) expect(value).toBeLessThan(Number.POSITIVE_INFINITY);
+};
+
+const tiny = ['--batch', '2', '--sequence', '12', '--threads', '1', '--steps', '2'];
+
+describe('bench step', () => {
+  it.each([
+    ['llama', 'full'],
+    ['opt', 'lora'],
+    ['bloom', 'full'],
+    ['trained', 'lora'],
+  ])('%s, %s', async (model, method) => {
+    const figures = await json('step', '--model', model, '--method', method, ...tiny);
+    expect(figures).toMatchObject({
+      model,
+      method,
+      batch: 2,
+      sequence: 12,
+      answers: 11,
+      threads: 1,
+      steps: 2,
+    });
+    for (const name of ['tokensPerSecond', 'peakMemoryMiB', 'gflops', 'gemmGflops'])
+      expect(figures).toHaveProperty(name, expect.any(Number));
+    positive(figures);
+  });
+
+  it('prints workload, figures and limit', async () => {
+    const { code, stdout, stderr } = await bench('step', '--model', 'llama', '--answers', '3', ...tiny);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^model: +llama, [\d,]+ weights$/m);
+    expect(stdout).toMatch(/^batch: +2 rows of 12 tokens, 3 of each labelled$/m);
+    expect(stdout).toMatch(/^GFLOP\/s +[\d.e-]+ +[\d.]+ +[\d.e-]+ +ONNX Runtime's own rate/m);
+  });
+
+  it('refuses what the model cannot take', async () => {
+    const of = (...args: string[]) => bench('step', ...args);
+    expect(await of('--model', 'llama', '--answers', '64')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('--answers: expected at most 63 of 64, got 64'),
+    });
+    expect(await of('--model', 'llama', '--sequence', '513')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--sequence: expected at most 512, got 513'),
+    });
+    expect(await of('--model', 'nowhere')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('nowhere'),
+    });
+    mkdirSync(join(folder, 'broken'));
+    writeFileSync(join(folder, 'broken', 'config.json'), '{');
+    expect(await of('--model', 'broken')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('config.json: expected JSON'),
+    });
+    expect(await of('--batch', '0')).toMatchObject({ code: 2 });
+  });
+});
+
+it('bench score asks every task', async () => {
+  const document = await json('score', '--model', 'trained', '--questions', '2', '--threads', '1');
+  expect(document).toMatchObject({ model: 'trained', questions: 2, threads: 1 });
+  expect(document.tasks.map(({ task }: { task: string }) => task)).toEqual(tasks);
+  positive(document);
+  const { stdout } = await bench('score', '--model', 'trained', '--questions', '2', '--threads', '1');
+  expect(stdout).toMatch(/^emotion-regression +101 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$/m);
+  expect(await bench('score', '--model', 'llama')).toMatchObject({ code: 3, stdout: '' });
+});
+
+it('bench lexicon', async () => {
+  const document = await json('lexicon', '--texts', '20');
+  expect(document.texts).toBe(20);
+  expect(Object.keys(document).sort()).toEqual([
+    'bytes',
+    'cues',
+    'megabytesPerSecond',
+    'texts',
+    'textsPerSecond',
+    'wordsMegabytesPerSecond',
+  ]);
+  positive(document);
+  expect((await json('lexicon', '--texts', '20')).bytes).toBe(document.bytes);
+  expect((await bench('lexicon', '--texts', '20')).stdout).toMatch(/^texts: +20, [\d,]+ bytes in all$/m);
+});
+
+it('bench search', async () => {
+  const document = await json('search', '--trials', '20', '--seeds', '3');
+  const { suggestions, optima } = document;
+  expect(suggestions.map((s: { algorithm: string; trials: number }) => [s.trials, s.algorithm])).toEqual(
+    [50, 200, 1000].flatMap((trials) => [
+      [trials, 'tpe'],
+      [trials, 'random'],
+    ]),
+  );
+  positive(suggestions);
+  expect(optima.map((o: { function: string; algorithm: string }) => [o.function, o.algorithm])).toEqual(
+    ['Branin', 'Hartmann-6'].flatMap((name) => [
+      [name, 'tpe'],
+      [name, 'random'],
+    ]),
+  );
+  for (const { best, minimum, regret } of optima) {
+    expect(regret).toBeGreaterThan(0);
+    expect(best - minimum).toBeCloseTo(regret, 9);
+  }
+  // The same searches.
+  expect((await json('search', '--trials', '20', '--seeds', '3')).optima).toEqual(optima);
+  expect((await bench('search', '--trials', '5', '--seeds', '1')).stdout).toMatch(
+    /^Hartmann-6 +random +-?[\d.]+ +-3\.322 +[\d.]+$/m,
+  );
+});
+
+it('bench bus', async () => {
+  const document = await json('bus', '--events', '12');
+  expect(document).toMatchObject({ events: 12, writers: 4, keys: 16 });
+  expect(document.p99Ms).toBeGreaterThanOrEqual(document.p50Ms);
+  positive(document);
+  expect((await bench('bus', '--events', '5')).stdout).toMatch(
+    /^events\/s +[\d.]+ +[\d.]+ +[\d.e-]+ +"select 1" round trips\/s$/m,
+  );
+});
+
+it('bench knows no other benchmark', async () => {
+  for (const args of [['nothing'], []]) expect(await bench(...args)).toMatchObject({ code: 2, stdout: '' });
+});

@@ -1,0 +1,110 @@
+import { availableParallelism } from 'node:os';
+import { Option } from 'commander';
+import type { StepWorkload } from '../bench/step.js';
+import { type AddCommands, integerFrom, sessionOf } from './options.js';
+
+const examples = `
+Examples:
+  emotune bench step --method lora --batch 4 --sequence 128 --answers 8
+  emotune bench score --threads 1
+  emotune bench search --json`;
+
+interface ModelOptions {
+  readonly model?: string;
+  readonly threads: number;
+}
+
+interface StepOptions extends ModelOptions, Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps'> {
+  readonly answers?: number;
+}
+
+export const addBenchCommands: AddCommands = (program, io) => {
+  const bench = program
+    .command('bench')
+    .description('benchmarks: each prints its workload, figures and the limit it is held against')
+    .addHelpText('after', examples);
+  const threads = () =>
+    new Option('--threads <n>', 'threads of ONNX Runtime')
+      .argParser(integerFrom(1))
+      .default(availableParallelism());
+
+  bench
+    .command('step')
+    .description("training steps, against ONNX Runtime's own rate of the model's matrix products")
+    .option(
+      '--model <dir>',
+      'checkpoint folder, or one with config.json alone: random weights (default: emotune-llama-4m)',
+    )
+    .addOption(new Option('--method <method>', 'what is trained').choices(['full', 'lora']).default('full'))
+    .option('--batch <n>', 'rows', integerFrom(1), 16)
+    .option('--sequence <n>', 'tokens of a row', integerFrom(2), 64)
+    .option('--answers <n>', 'labelled tokens of a row (default: all but the first)', integerFrom(1))
+    .option('--steps <n>', 'steps that are counted', integerFrom(1), 20)
+    .addOption(threads())
+    .action(async ({ model, answers, ...options }: StepOptions, command) => {
+      const session = sessionOf(io, command);
+      const { shippedModel } = await import('../bench/model-folder.js');
+      const { benchStep } = await import('../bench/step.js');
+      const { stepText } = await import('../format/bench.js');
+      const figures = await benchStep({
+        ...options,
+        folder: model === undefined ? shippedModel : session.path(model),
+        answers: answers ?? options.sequence - 1,
+        signal: session.signal,
+      });
+      await session.answer(figures, () => stepText(figures));
+    });
+
+  bench
+    .command('score')
+    .description('answers by likelihood, against one forward pass over each prompt')
+    .option('--model <dir>', 'checkpoint folder (default: emotune-llama-4m)')
+    .option('--questions <n>', 'questions of each task', integerFrom(1), 64)
+    .addOption(threads())
+    .action(async ({ model, ...options }: ModelOptions & { questions: number }, command) => {
+      const session = sessionOf(io, command);
+      const { shippedModel } = await import('../bench/model-folder.js');
+      const { benchScore } = await import('../bench/score.js');
+      const { scoreText } = await import('../format/bench.js');
+      const folder = model === undefined ? shippedModel : session.path(model);
+      const figures = await benchScore({ ...options, folder, signal: session.signal });
+      await session.answer(figures, () => scoreText(figures));
+    });
+
+  bench
+    .command('lexicon')
+    .description('lexicon cues, against finding the words of the same texts')
+    .option('--texts <n>', 'texts', integerFrom(1), 2000)
+    .action(async ({ texts }: { texts: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchLexicon } = await import('../bench/lexicon.js');
+      const { lexiconText } = await import('../format/bench.js');
+      const figures = await benchLexicon(texts, session.signal);
+      await session.answer(figures, () => lexiconText(figures));
+    });
+
+  bench
+    .command('search')
+    .description('suggestions of the search algorithms, and their searches against known optima')
+    .option('--trials <n>', 'trials of each search', integerFrom(1), 100)
+    .option('--seeds <n>', 'searches for each optimum', integerFrom(1), 20)
+    .action(async (options: { trials: number; seeds: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchSearch } = await import('../bench/search.js');
+      const { searchText } = await import('../format/bench.js');
+      const figures = await benchSearch({ ...options, signal: session.signal });
+      await session.answer(figures, () => searchText(figures));
+    });
+
+  bench
+    .command('bus')
+    .description('events between services, against bare round trips to PostgreSQL')
+    .option('--events <n>', 'events of each repetition', integerFrom(1), 1000)
+    .action(async ({ events }: { events: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchBus } = await import('../bench/bus.js');
+      const { busText } = await import('../format/bench.js');
+      const figures = await benchBus({ events, signal: session.signal });
+      await session.answer(figures, () => busText(figures));
+    });
+};

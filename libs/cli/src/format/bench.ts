@@ -1,0 +1,104 @@
+/** Benchmarks for people: the workload, then each figure beside the limit it is held against. */
+import type { BusFigures } from '../bench/bus.js';
+import type { LexiconFigures } from '../bench/lexicon.js';
+import type { ScoreFigures } from '../bench/score.js';
+import type { SearchFigures } from '../bench/search.js';
+import { lora, type StepFigures, uncountedSteps } from '../bench/step.js';
+import { count, facts, figure, nothing, table } from './text.js';
+
+const sections = (...parts: readonly string[]) => parts.join('\n\n');
+
+/** One figure beside its limit. */
+function held(what: string, value: number, limit: number, meaning: string): string[] {
+  return [what, figure(value), figure(limit), ratio(value, limit), meaning];
+}
+
+const ratio = (value: number, limit: number) => figure(Number((value / limit).toPrecision(3)));
+const alone = (what: string, value: number) => [what, figure(value), nothing, nothing, ''];
+const heldHead = ['figure', 'value', 'limit', 'ratio', 'the limit is'];
+
+export function stepText(f: StepFigures): string {
+  const method = f.method === 'full' ? 'full' : `lora, rank ${lora.rank} on every linear layer`;
+  return sections(
+    facts([
+      ['model', `${f.model}, ${count(f.parameters)} weights`],
+      ['method', method],
+      ['batch', `${f.batch} rows of ${f.sequence} tokens, ${f.answers} of each labelled`],
+      ['threads', String(f.threads)],
+      ['steps', `${f.steps}, after ${uncountedSteps} that are not counted; the median counts`],
+    ]),
+    table(heldHead, [
+      held('GFLOP/s', f.gflops, f.gemmGflops, "ONNX Runtime's own rate of the model's matrix products"),
+      alone('tokens/s', f.tokensPerSecond),
+      alone('peak memory, MiB', f.peakMemoryMiB),
+    ]),
+  );
+}
+
+export function scoreText(f: ScoreFigures): string {
+  return sections(
+    facts([
+      ['model', f.model],
+      ['questions', `${f.questions} of each task, asked together`],
+      ['threads', String(f.threads)],
+      ['limit', 'one forward pass over the prompt of each question, as many together'],
+    ]),
+    table(
+      ['task', 'answers', 'prompt tokens', 'questions/s', 'limit', 'ratio'],
+      f.tasks.map((task) => [
+        task.task,
+        count(task.candidates),
+        figure(task.promptTokens),
+        figure(task.questionsPerSecond),
+        figure(task.passesPerSecond),
+        ratio(task.questionsPerSecond, task.passesPerSecond),
+      ]),
+    ),
+  );
+}
+
+export function lexiconText(f: LexiconFigures): string {
+  return sections(
+    facts([
+      ['texts', `${count(f.texts)}, ${count(f.bytes)} bytes in all`],
+      ['cues', `${count(f.cues)} found`],
+    ]),
+    table(heldHead, [
+      held('MB/s', f.megabytesPerSecond, f.wordsMegabytesPerSecond, 'finding the words of the same texts'),
+      alone('texts/s', f.textsPerSecond),
+    ]),
+  );
+}
+
+export function searchText(f: SearchFigures): string {
+  return sections(
+    facts([
+      ['suggestions', 'a mixed space of 8 parameters, 2 of them conditional'],
+      ['optima', `${f.trials} trials; medians over ${f.seeds} seeds`],
+    ]),
+    table(
+      ['algorithm', 'trials known', 'ms a suggestion'],
+      f.suggestions.map((s) => [s.algorithm, count(s.trials), figure(s.millisecondsPerSuggestion)]),
+    ),
+    table(
+      ['function', 'algorithm', 'best value', 'limit (minimum)', 'regret'],
+      f.optima.map((o) => [o.function, o.algorithm, figure(o.best), figure(o.minimum), figure(o.regret)]),
+    ),
+  );
+}
+
+export function busText(f: BusFigures): string {
+  return sections(
+    facts([
+      ['events', `${count(f.events)}, each in a transaction of its own, under ${f.keys} keys`],
+      ['path', 'outbox, bus in memory, inbox; embedded PostgreSQL, durable'],
+      ['rate', `${f.writers} writers at the same time`],
+      ['latency', 'one event at a time, from the start of its transaction to its effect'],
+    ]),
+    table(heldHead, [
+      held('events/s', f.eventsPerSecond, f.roundTripsPerSecond, '"select 1" round trips/s'),
+      held('p50 latency, ms', f.p50Ms, f.roundTripP50Ms, 'one round trip'),
+      held('p99 latency, ms', f.p99Ms, f.roundTripP99Ms, 'one round trip'),
+    ]),
+  );
+}
