@@ -1,7 +1,7 @@
 /** The search algorithms: what a suggestion costs, and how near the optimum of known functions they come. */
 import { parseSearchSpace, suggest, type TrialRecord } from '@emotune/search';
 import { branin, hartmann6, pointOf, type TestFunction } from './test-functions.js';
-import { median, secondsOf } from './timing.js';
+import { median, pause, secondsOf } from './timing.js';
 
 const algorithms = ['tpe', 'random'] as const;
 type Algorithm = (typeof algorithms)[number];
@@ -70,7 +70,7 @@ async function suggestionSeconds(name: Algorithm, trials: number, signal: AbortS
   const known = history(trials);
   const seconds: number[] = [];
   for (let i = 0; i <= suggestions; i++) {
-    signal.throwIfAborted();
+    await pause(signal);
     const context = { seed: 1, trialNumber: trials + i };
     seconds.push(await secondsOf(() => suggest({ name }, mixedSpace, known, context)));
   }
@@ -100,10 +100,11 @@ export async function benchSearch({ trials, seeds, signal }: SearchWorkload): Pr
   const optima: OptimumFigures[] = [];
   for (const f of [branin, hartmann6])
     for (const algorithm of algorithms) {
-      const found = Array.from({ length: seeds }, (_, seed) => {
-        signal.throwIfAborted();
-        return lowest(algorithm, f, trials, seed);
-      });
+      const found: number[] = [];
+      while (found.length < seeds) {
+        await pause(signal);
+        found.push(lowest(algorithm, f, trials, found.length));
+      }
       const best = median(found);
       optima.push({ function: f.name, minimum: f.minimum, algorithm, best, regret: best - f.minimum });
     }
