@@ -6,7 +6,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FailedPrecondition, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
@@ -50,11 +50,24 @@ export const baseModels = ['opt', 'bloom', 'llama'].map((architecture) => ({
 
 const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
 
+/** Makes a folder and those above it. Node's own way never ends where the system makes none at all, as below /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  const make = () =>
+    mkdir(folder).catch((error) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  await make().catch(async (error) => {
+    if (error.code !== 'ENOENT' || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder));
+    await make();
+  });
+}
+
 async function writableFolder(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);
   const probe = join(folder, `.probe-${process.pid}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await writeFile(probe, '');
     await rm(probe);
   } catch (cause) {
