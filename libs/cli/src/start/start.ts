@@ -157,12 +157,16 @@ class Job {
     return name;
   }
 
-  private async search(plan: StartPlan): Promise<tuning.Experiment> {
+  private async search(
+    plan: StartPlan,
+    features: featurization.FeatureSet,
+  ): Promise<{ experiment: tuning.Experiment; untuned: string }> {
     const { progress, signal } = this.options;
     const name = await this.experiment(plan);
     let latest = await this.experiments.call('getExperiment', { name });
     const before = performance.now();
     let searched: number | undefined;
+    let untuned: string | undefined;
     for await (const { experiment, trials } of this.experiments.stream(
       'watchExperiment',
       { name },
@@ -170,8 +174,10 @@ class Job {
     )) {
       latest = experiment ?? latest;
       for (const trial of trials) showTrial(trial, progress);
-      if (latest.state === EXPERIMENT_STATE_FINALIZING || experimentEnded(latest.state))
+      if (latest.state === EXPERIMENT_STATE_FINALIZING || latest.state === EXPERIMENT_STATE_SUCCEEDED) {
         searched ??= (performance.now() - before) / 1000;
+        untuned ??= await this.askUntuned(await this.architecture(latest), features);
+      }
       const of = plan.experiment.limits?.maxTrials ?? 0;
       const done = latest.trialsSucceeded + latest.trialsFailed;
       progress.update(latest.reason || 'search', done, of, 'trials');
@@ -180,9 +186,15 @@ class Job {
     const whole = (performance.now() - before) / 1000;
     this.seconds.push({ phase: 'search', seconds: searched ?? whole });
     this.seconds.push({ phase: 'final training and its evaluation', seconds: whole - (searched ?? whole) });
-    if (latest.state !== EXPERIMENT_STATE_SUCCEEDED)
+    if (latest.state !== EXPERIMENT_STATE_SUCCEEDED || untuned === undefined)
       throw new Internal(`experiment ${name} ended without a model: ${latest.reason}`);
-    return latest;
+    return { experiment: latest, untuned };
+  }
+
+  /** Of the best trial. */
+  private async architecture({ name, bestTrial }: tuning.Experiment): Promise<string> {
+    const trials = await this.trials(name);
+    return trials.find(({ number }) => number === bestTrial)?.parameters['architecture']?.text ?? '';
   }
 
   private trials(experiment: string): Promise<tuning.Trial[]> {
@@ -199,15 +211,16 @@ class Job {
     return found;
   }
 
-  private async untuned(model: tuning.Model, features: string): Promise<evaluation.Evaluation> {
-    const { baseModel, baseVersion } = model.lineage!;
-    const base = `${baseModel}@${baseVersion}`;
+  /** Asks for the evaluation of the untuned winner: before the tuned one, whose report then shows both. */
+  private async askUntuned(architecture: string, features: featurization.FeatureSet): Promise<string> {
+    const base = baseModels.find((choice) => choice.architecture === architecture) ?? baseModels[0];
+    const { name, version } = await this.models.call('getModel', { name: base.model });
     const { id } = await this.evaluations.call('evaluate', {
-      model: base,
-      dataset: { features, split: 'test' },
-      requestId: `untuned ${base} ${model.lineage!.featuresVersion}`,
+      model: `${name}@${version}`,
+      dataset: { features: features.name, split: 'test' },
+      requestId: `untuned ${name}@${version} ${features.version}`,
     });
-    return this.evaluation(id);
+    return id;
   }
 
   private async tuned(model: string): Promise<evaluation.Evaluation> {
@@ -236,13 +249,10 @@ class Job {
   async run(objectsDir: string): Promise<StartResult> {
     const { plan, dataset } = await this.timed('data', () => this.data());
     const features = await this.timed('features', () => this.featureSet(plan));
-    const experiment = await this.search(plan);
+    const { experiment, untuned: untunedId } = await this.search(plan, features);
     const trials = await this.trials(experiment.name);
     const model = await this.models.call('getModel', { name: experiment.modelVersion });
-    // First the untuned base: the report of the tuned model shows both.
-    const untuned = await this.timed('evaluation of the untuned base', () =>
-      this.untuned(model, features.name),
-    );
+    const untuned = await this.evaluation(untunedId);
     const tuned = await this.tuned(experiment.modelVersion);
     const directory = await this.export(model, join(objectsDir, tuned.prefix, 'report.html'));
     const { analyses } = await this.timed('analyses', () =>
