@@ -2,12 +2,9 @@
  * The whole chain through the embedded platform as users start it, killed without warning in the middle of the search:
  * a second start goes on, loses no finished trial and runs none twice.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
 import {
   common,
@@ -17,38 +14,21 @@ import {
   type inference,
   tuning,
 } from '@emotune/proto';
-import { Channel } from '@emotune/service';
+import type { Channel } from '@emotune/service';
 import { afterAll, expect, it } from 'vitest';
+import { emotune, type Served, serve } from './platform-process.js';
 
-/** As users run it: compiled. */
-const program = fileURLToPath(new URL('../../libs/cli/dist/main.js', import.meta.url));
 const dataDir = mkdtempSync(join(tmpdir(), 'emotune-e2e-'));
-let platform: { child: ChildProcess; channel: Channel } | undefined;
-
-function emotune(args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [program, '--json', '--data-dir', dataDir, ...args], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
-  });
-}
+let platform: Served | undefined;
 
 async function up(): Promise<Channel> {
-  const child = emotune(['up', '--port', '0']);
-  for await (const line of createInterface({ input: child.stdout! })) {
-    platform = { child, channel: Channel.connect(JSON.parse(line).address) };
-    return platform.channel;
-  }
-  throw new Error('the platform ended before it served');
+  platform = await serve(dataDir);
+  return platform.channel;
 }
 
 async function end(signal: NodeJS.Signals): Promise<void> {
-  if (!platform) return;
-  const { child, channel } = platform;
+  await platform?.end(signal);
   platform = undefined;
-  channel.close();
-  const closed = new Promise((resolve) => child.once('exit', resolve));
-  child.kill(signal);
-  await closed;
 }
 
 afterAll(async () => {
@@ -58,10 +38,7 @@ afterAll(async () => {
 
 /** The command's answer. */
 async function answer(...args: string[]): Promise<unknown> {
-  const child = emotune(args);
-  let text = '';
-  for await (const chunk of child.stdout!) text += chunk;
-  return JSON.parse(text);
+  return JSON.parse((await emotune(['--json', '--data-dir', dataDir, ...args])).stdout);
 }
 
 const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;

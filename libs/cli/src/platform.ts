@@ -31,6 +31,8 @@ export interface PlatformOptions {
   /** May corpora be fetched? Default true. */
   readonly download?: boolean;
   readonly log: Log;
+  /** Lets other commands find it through the data folder; for platforms that stay. */
+  readonly announce: boolean;
 }
 
 export interface Platform {
@@ -94,7 +96,7 @@ function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
 }
 
-/** @throws FailedPrecondition when the folder cannot be written or another platform serves it; Unavailable when the port is taken. */
+/** @throws ClusterInUse when another process serves the folder; FailedPrecondition when it cannot be written; Unavailable when the port is taken. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const dataDir = await writableFolder(options.dataDir);
   const { log } = options;
@@ -145,11 +147,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
     for (const { model } of baseModels)
       await models.call('importModel', { name: model, directory: join(modelsFolder, model) });
-    const record = join(dataDir, recordFile);
-    const text: PlatformRecord = { address: host.address, pid: process.pid };
-    await writeFile(`${record}.tmp`, JSON.stringify(text));
-    await rename(`${record}.tmp`, record);
-    started.push({ close: () => rm(record, { force: true }) });
+    if (options.announce) {
+      const record = join(dataDir, recordFile);
+      const text: PlatformRecord = { address: host.address, pid: process.pid };
+      await writeFile(`${record}.tmp`, JSON.stringify(text));
+      await rename(`${record}.tmp`, record);
+      started.push({ close: () => rm(record, { force: true }) });
+    }
     return { address: host.address, channel: host.channel, objectsDir: join(dataDir, 'objects'), close };
   } catch (error) {
     await close();

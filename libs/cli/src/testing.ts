@@ -56,11 +56,12 @@ function dataset(name: string): data.Dataset {
       state: BUILD_STATE_BUILDING,
       progress: { phase: 'writing', done: 50, total: 100, unit: 'rows' },
     } as unknown as data.Dataset;
-  if (name === 'fails')
+  if (name === 'fails' || name === 'fails-now')
     return {
       ...base,
       state: BUILD_STATE_FAILED,
       failure: 'no source could be had',
+      retryable: name === 'fails-now',
     } as unknown as data.Dataset;
   return { ...base, version: '0123456789ab', state: BUILD_STATE_READY, manifest } as unknown as data.Dataset;
 }

@@ -8,6 +8,7 @@ import { FailedPrecondition, Unavailable } from '@emotune/base';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Database } from './database.js';
 import { startEmbeddedPostgres } from './embedded.js';
+import { ClusterInUse } from './postmaster.js';
 
 let root: string;
 const loader = import.meta.resolve('../../../scripts/source-loader.mjs');
@@ -57,7 +58,7 @@ describe('startEmbeddedPostgres', () => {
     await start(template);
     const second = startEmbeddedPostgres({ dir: template });
     await expect(second).rejects.toThrow(`in use by process ${process.pid}`);
-    await expect(second).rejects.toThrow(FailedPrecondition);
+    await expect(second).rejects.toThrow(ClusterInUse);
   });
 
   it('ends the server that a killed process left behind', async () => {

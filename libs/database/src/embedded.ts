@@ -18,7 +18,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
 import { type Binaries, findBinaries } from './binaries.js';
-import { ownerMark, readPostmaster, stopOrphan } from './postmaster.js';
+import { ClusterInUse, ownerMark, readPostmaster, stopOrphan } from './postmaster.js';
 import { folderName, runProgram, type ServerUser, serverUser, startProgram } from './programs.js';
 
 export interface EmbeddedPostgresOptions {
@@ -61,7 +61,7 @@ function startFailure(dir: string, cause: Error): Error {
     return new ResourceExhausted(`No space is left for the database in ${dir}; free some`, { cause });
   }
   if (/lock file ".*" already exists/.test(message)) {
-    return new FailedPrecondition(
+    return new ClusterInUse(
       `The database in ${dir} is in use by another process; stop that first, or choose another data folder`,
       { cause },
     );
@@ -181,8 +181,8 @@ async function startServer(
 /**
  * Starts the server on the cluster in `dir`, which is made when missing. It ends with this process; one that a killed
  * process left behind on this cluster is ended first.
- * @throws FailedPrecondition when the folder cannot be written, is in use, damaged or of another PostgreSQL version, or
- * when this platform's package is missing; Unavailable when the port is taken; ResourceExhausted when the disk is full.
+ * @throws ClusterInUse; FailedPrecondition when the folder cannot be written, is damaged or of another PostgreSQL version,
+ * or when this platform's package is missing; Unavailable when the port is taken; ResourceExhausted when the disk is full.
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { durable = true } = options;

@@ -1,2 +1,3 @@
 export { Database, type Sql } from './database.js';
 export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded.js';
+export { ClusterInUse } from './postmaster.js';

@@ -7,6 +7,9 @@ import { FailedPrecondition, Unavailable } from '@emotune/base';
 
 const stopSeconds = 60;
 
+/** Another process serves this cluster, or has not left it yet. */
+export class ClusterInUse extends FailedPrecondition {}
+
 export interface Postmaster {
   readonly pid: number;
   /** starting, ready, stopping, standby */
@@ -59,7 +62,7 @@ function inspect(pid: number, data: string): Inspected | undefined {
 
 /**
  * Ends the server that a killed process left behind on this cluster, so that a new one can start. Ends no other process.
- * @throws FailedPrecondition while the server's owner lives.
+ * @throws ClusterInUse while the server's owner lives.
  */
 export async function stopOrphan(data: string): Promise<void> {
   const postmaster = readPostmaster(data);
@@ -76,7 +79,7 @@ export async function stopOrphan(data: string): Promise<void> {
     return;
   }
   if (server.command.split(/[ =]/).includes(ownerMark(server.parent))) {
-    throw new FailedPrecondition(
+    throw new ClusterInUse(
       `The database in ${data} is in use by process ${server.parent}; stop that first, or choose another data folder`,
     );
   }

@@ -1,6 +1,6 @@
 /** Nest's gRPC server with health, reflection and only the services that have a controller. */
 import { Unavailable } from '@emotune/base';
-import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { Server as GrpcServer, logVerbosity, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { type ArgumentsHost, Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { ServerGrpc } from '@nestjs/microservices';
@@ -9,6 +9,9 @@ import { type Observable, throwError } from 'rxjs';
 import { declarations, packageDefinition, packages } from './contract.js';
 import type { Log } from './log.js';
 import { statusOf } from './status.js';
+
+// Errors reach whoever called; grpc-js would also write them to stderr.
+setLogVerbosity(logVerbosity.NONE);
 
 const maxMessageBytes = 16 * 1024 * 1024;
 

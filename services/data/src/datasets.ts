@@ -7,6 +7,7 @@ import {
   FailedPrecondition,
   InvalidArgument,
   NotFound,
+  ResourceExhausted,
   show,
   Unavailable,
 } from '@emotune/base';
@@ -45,6 +46,7 @@ export const dataMigrations: readonly string[] = [
     created_at timestamptz not null default now(),
     ready_at timestamptz
   )`,
+  'alter table datasets add retryable boolean not null default false',
 ];
 
 export interface DataContext extends ServiceContext {
@@ -61,6 +63,7 @@ interface Row {
   readonly version: string;
   readonly prefix: string;
   readonly manifest: data.Manifest | null;
+  readonly retryable: boolean;
   readonly created_at: Date;
   readonly ready_at: Date | null;
 }
@@ -82,12 +85,16 @@ function messageOf(row: Row): data.Dataset {
     prefix: row.prefix,
     createTime: timestamp(row.created_at),
     readyTime: timestamp(row.ready_at),
+    retryable: row.retryable,
   };
 }
 
-/** A failure that the same spec would meet again, in words for the user. */
-function lasting(error: unknown): string {
-  const known = [InvalidArgument, NotFound, FailedPrecondition, Unavailable];
+/** Failures of the moment. */
+const passing = [Unavailable, ResourceExhausted];
+
+/** A failure in words for the user. */
+function reasonOf(error: unknown): string {
+  const known = [InvalidArgument, NotFound, FailedPrecondition, ...passing];
   if (known.some((type) => error instanceof type)) return (error as Error).message;
   return `internal error: ${(error as Error).message}`;
 }
@@ -140,10 +147,10 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
               BuildState.BUILD_STATE_PENDING,
             ]);
           else if (row.state === BuildState.BUILD_STATE_FAILED)
-            await sql.query("update datasets set state = $2, failure = '' where name = $1", [
-              plan.name,
-              BuildState.BUILD_STATE_PENDING,
-            ]);
+            await sql.query(
+              "update datasets set state = $2, failure = '', retryable = false where name = $1",
+              [plan.name, BuildState.BUILD_STATE_PENDING],
+            );
           return plan.name;
         },
       );
@@ -268,13 +275,15 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
       if (signal.aborted) return false;
       await reported;
       log.warn('a dataset failed', { dataset: name, error });
-      const reason = lasting(error);
+      const reason = reasonOf(error);
+      const retryable = passing.some((type) => error instanceof type);
+      // Nobody refers to what was written of it.
+      await objects.delete(`datasets/${name}/`);
       await database.transaction(async (sql) => {
-        await sql.query('update datasets set state = $2, failure = $3, progress = null where name = $1', [
-          name,
-          BuildState.BUILD_STATE_FAILED,
-          reason,
-        ]);
+        await sql.query(
+          'update datasets set state = $2, failure = $3, retryable = $4, progress = null where name = $1',
+          [name, BuildState.BUILD_STATE_FAILED, reason, retryable],
+        );
         await emit(sql, topics.datasetFailed, name, { name, reason });
       });
     }

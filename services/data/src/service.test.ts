@@ -169,6 +169,7 @@ it('fails a dataset whose corpus cannot be had, saying what to do, and builds it
   const failed = await built('far');
   expect(failed.state).toBe(common.BuildState.BUILD_STATE_FAILED);
   expect(failed.failure).toContain('emobank: not found');
+  expect(failed.retryable).toBe(true);
   await expect(async () => {
     for await (const _ of datasets.stream('previewDataset', { name: 'far' }));
   }).rejects.toBeInstanceOf(FailedPrecondition);

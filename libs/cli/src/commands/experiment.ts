@@ -108,7 +108,7 @@ export const addExperimentCommands: AddCommands = (program, io) => {
         options.file,
         'emotune.tuning.v1.ExperimentSpec',
       );
-      await withPlatform(session, async (channel, embedded) => {
+      const submitted = async (channel: Channel, embedded: boolean) => {
         const accepted = await submit(() =>
           experimentsOf(channel).call(
             'createExperiment',
@@ -122,7 +122,8 @@ export const addExperimentCommands: AddCommands = (program, io) => {
             `experiment ${accepted.name} runs while a platform does: "emotune experiment watch ${accepted.name}" or "emotune up"`,
           );
         return answer(session, accepted);
-      });
+      };
+      await withPlatform(session, submitted, options.watch);
     });
 
   experiment
@@ -152,7 +153,10 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .command('watch')
     .description('show the trials of an experiment until it ends')
     .argument('<name>')
-    .action(asks(io, ({ session, channel }, name: string) => watch(session, channel, name)));
+    .action((name: string, _options, command) => {
+      const session = sessionOf(io, command);
+      return withPlatform(session, (channel) => watch(session, channel, name), true);
+    });
 
   experiment
     .command('trials')

@@ -1,5 +1,5 @@
 /** From a YAML file to what a service made of it. */
-import { InvalidArgument, systemClock } from '@emotune/base';
+import { AlreadyExists, InvalidArgument, NotFound, systemClock, Unavailable } from '@emotune/base';
 import { common } from '@emotune/proto';
 import type { Session } from '../session.js';
 import { specOf } from '../spec-file.js';
@@ -15,6 +15,8 @@ export async function submit<T>(send: () => Promise<T>): Promise<T> {
   try {
     return await send();
   } catch (error) {
+    for (const named of [NotFound, AlreadyExists])
+      if (error instanceof named) throw new named(error.message.replace(/^spec\./, ''), { cause: error });
     if (!(error instanceof InvalidArgument)) throw error;
     throw new InvalidArgument(
       error.violations.map(({ field, description }) => ({
@@ -30,6 +32,8 @@ interface Built {
   readonly name: string;
   readonly state: common.BuildState;
   readonly failure: string;
+  /** The same request may succeed later. */
+  readonly retryable?: boolean;
   readonly progress: common.Progress | undefined;
 }
 
@@ -38,7 +42,7 @@ export class BuildFailed extends Error {}
 
 const pollMs = 250;
 
-/** Looks until it is ready. @throws BuildFailed */
+/** Looks until it is ready. @throws BuildFailed; Unavailable when the failure is of the moment. */
 export async function untilBuilt<T extends Built>(
   session: Session,
   what: string,
@@ -50,7 +54,9 @@ export async function untilBuilt<T extends Built>(
       const found = await look();
       if (found.state === common.BuildState.BUILD_STATE_READY) return found;
       if (found.state === common.BuildState.BUILD_STATE_FAILED)
-        throw new BuildFailed(`${what} ${found.name} failed: ${found.failure}`);
+        throw new (found.retryable ? Unavailable : BuildFailed)(
+          `${what} ${found.name} failed: ${found.failure}`,
+        );
       const { phase, done, total, unit } = found.progress ?? { phase: '', done: 0, total: 0, unit: '' };
       progress.update(`${what} ${found.name}: ${phase || 'waiting'}`, done, total, unit);
       await systemClock.sleep(pollMs, signal);

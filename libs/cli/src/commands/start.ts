@@ -1,9 +1,7 @@
 import { once } from 'node:events';
-import { appendFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Internal } from '@emotune/base';
-import { jsonLog } from '@emotune/service';
+import { FailedPrecondition, Internal } from '@emotune/base';
 import { Option } from 'commander';
+import { logInto, openPlatform } from '../session.js';
 import type { Budget } from '../start/plan.js';
 import { start } from '../start/start.js';
 import { summaryJson, summaryText } from '../start/summary.js';
@@ -32,16 +30,18 @@ export const addStartCommand: AddCommands = (program, io) => {
     .option('--keep', 'go on serving when it is done')
     .action(async ({ corpora, budget, seed, keep }: StartFlags, command) => {
       const session = sessionOf(io, command);
-      const { startPlatform } = await import('../platform.js');
       const given = corpora !== 'auto' && corpora !== 'demo';
-      const logFile = join(session.dataDir, 'platform.log');
       session.note(`starting the platform over ${session.dataDir}`);
-      const platform = await startPlatform({
-        dataDir: session.dataDir,
-        corporaDir: given ? session.path(corpora) : io.env['EMOTUNE_CORPORA'] || undefined,
-        download: !given,
-        log: jsonLog((line) => appendFileSync(logFile, line)),
+      const { log, logFile } = logInto(session.dataDir);
+      const platform = await openPlatform(session, {
+        ...(given ? { corporaDir: session.path(corpora), download: false } : {}),
+        log,
+        announce: true,
       });
+      if (typeof platform === 'string')
+        throw new FailedPrecondition(
+          `${session.dataDir} is served already, on ${platform}: stop that first, or choose another --data-dir`,
+        );
       try {
         const result = await start(platform.channel, platform.objectsDir, {
           corpora: given ? 'given' : corpora,

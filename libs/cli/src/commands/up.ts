@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { FailedPrecondition } from '@emotune/base';
 import { jsonLog } from '@emotune/service';
-import { runningPlatform } from '../running-platform.js';
+import { openPlatform } from '../session.js';
 import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 export const addUpCommand: AddCommands = (program, io) => {
@@ -12,16 +12,10 @@ export const addUpCommand: AddCommands = (program, io) => {
     .addHelpText('after', '\nExample:\n  emotune up --data-dir /srv/emotune')
     .action(async ({ port }: { port: number }, command) => {
       const session = sessionOf(io, command);
-      const running = await runningPlatform(session.dataDir);
-      if (running !== undefined)
-        throw new FailedPrecondition(`${session.dataDir} is served already, on ${running}`);
-      const { startPlatform } = await import('../platform.js');
-      const platform = await startPlatform({
-        dataDir: session.dataDir,
-        port,
-        corporaDir: io.env['EMOTUNE_CORPORA'] || undefined,
-        log: jsonLog((line) => io.stderr.write(line)),
-      });
+      const log = jsonLog((line) => io.stderr.write(line));
+      const platform = await openPlatform(session, { port, log, announce: true });
+      if (typeof platform === 'string')
+        throw new FailedPrecondition(`${session.dataDir} is served already, on ${platform}`);
       try {
         const { address } = platform;
         await session.answer(

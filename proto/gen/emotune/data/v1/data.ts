@@ -97,7 +97,11 @@ export interface Dataset {
   /** Where the files lie in the object store. */
   prefix: string;
   createTime: Timestamp | undefined;
-  readyTime: Timestamp | undefined;
+  readyTime:
+    | Timestamp
+    | undefined;
+  /** It failed for want of something that may come back (a source out of reach, a full disk): the same request may succeed. */
+  retryable: boolean;
 }
 
 /** What a dataset version holds. Stored beside the files as manifest.json. */
@@ -676,6 +680,7 @@ function createBaseDataset(): Dataset {
     prefix: "",
     createTime: undefined,
     readyTime: undefined,
+    retryable: false,
   };
 }
 
@@ -710,6 +715,9 @@ export const Dataset: MessageFns<Dataset> = {
     }
     if (message.readyTime !== undefined) {
       Timestamp.encode(message.readyTime, writer.uint32(82).fork()).join();
+    }
+    if (message.retryable !== false) {
+      writer.uint32(88).bool(message.retryable);
     }
     return writer;
   },
@@ -805,6 +813,14 @@ export const Dataset: MessageFns<Dataset> = {
             }
 
             message.readyTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.retryable = reader.bool();
             continue;
           }
         }
