@@ -4,14 +4,20 @@ import type { Task } from './tasks.js';
 /** The part of a row that a constant is learnt from. */
 export interface TrainRow {
   readonly task: Task;
+  /** Emotion regression: whose intensity. */
+  readonly emotion: string | null;
+  /** Regression: the declared scale. */
+  readonly scaleLow: number | null;
+  readonly scaleHigh: number | null;
+  /** Regression: 0..1. */
   readonly value: number | null;
   readonly labels: readonly string[];
   readonly labelSet: readonly string[];
   readonly multiLabel: boolean;
 }
 
-/** A question, as far as a constant may know it: its task and label set. */
-export type ConstantQuestion = Pick<TrainRow, 'task' | 'labelSet' | 'multiLabel'>;
+/** A question, as far as a constant may know it: everything but the text. */
+export type ConstantQuestion = Omit<TrainRow, 'value' | 'labels'>;
 
 export interface BaselineAnswer {
   /** Regression: on 0..1. */
@@ -25,8 +31,14 @@ interface Sums {
   readonly labels: Map<string, number>;
 }
 
-function keyOf({ task, labelSet, multiLabel }: ConstantQuestion): string {
-  return JSON.stringify([task, multiLabel, [...labelSet].sort()]);
+/** From the question itself to all of its task. */
+function keysOf(question: ConstantQuestion): string[] {
+  const { task, emotion, scaleLow, scaleHigh, labelSet, multiLabel } = question;
+  const keys =
+    labelSet.length > 0
+      ? [[task, multiLabel, [...labelSet].sort()]]
+      : [[task, emotion, scaleLow, scaleHigh], [task, emotion], [task]];
+  return keys.map((key) => JSON.stringify(key));
 }
 
 /** The most frequent label, first in the alphabet among equals; of multi-label rows all that at least half of them have. */
@@ -36,23 +48,28 @@ function majority({ n, labels }: Sums, multiLabel: boolean): string[] {
   return multiLabel && frequent.length > 0 ? frequent.sort() : ranked.slice(0, 1).map(([label]) => label);
 }
 
-/** The best constant of each task (regression: the mean) and label set (classification: the majority), from train rows. */
+/**
+ * The best answer to each question without its text, from train rows. Regression: the mean of the same emotion on the same
+ * scale (of the same emotion, or the task, where no row asked just that). Classification: the majority of the same label set.
+ */
 export class ConstantBaseline {
   private readonly groups = new Map<string, Sums>();
 
   add(row: TrainRow): void {
-    const key = keyOf(row);
-    const sums = this.groups.get(key) ?? { n: 0, value: 0, labels: new Map() };
-    this.groups.set(key, sums);
-    sums.n++;
-    sums.value += row.value ?? 0;
-    for (const label of row.labels) sums.labels.set(label, (sums.labels.get(label) ?? 0) + 1);
+    for (const key of keysOf(row)) {
+      const sums = this.groups.get(key) ?? { n: 0, value: 0, labels: new Map() };
+      this.groups.set(key, sums);
+      sums.n++;
+      sums.value += row.value ?? 0;
+      for (const label of row.labels) sums.labels.set(label, (sums.labels.get(label) ?? 0) + 1);
+    }
   }
 
   /** Undefined where no train row asked the like. */
   answer(question: ConstantQuestion): BaselineAnswer | undefined {
-    const sums = this.groups.get(keyOf(question));
-    if (!sums) return undefined;
+    const key = keysOf(question).find((candidate) => this.groups.has(candidate));
+    if (key === undefined) return undefined;
+    const sums = this.groups.get(key) as Sums;
     return question.labelSet.length === 0
       ? { value: sums.value / sums.n, labels: [] }
       : { value: null, labels: majority(sums, question.multiLabel) };

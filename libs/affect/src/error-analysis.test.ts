@@ -5,6 +5,9 @@ import { confusionOf, hardest, labelCalibration, numberCalibration, slicesOf } f
 describe('the constant', () => {
   const row = (labels: string[], more: Partial<TrainRow> = {}): TrainRow => ({
     task: 'emotion-classification',
+    emotion: null,
+    scaleLow: null,
+    scaleHigh: null,
     value: null,
     labels,
     labelSet: ['anger', 'fear', 'joy'],
@@ -25,6 +28,21 @@ describe('the constant', () => {
     });
     expect(constant.answer(row([], { task: 'emotion-regression', labelSet: [] }))).toBeUndefined();
     expect(constant.answer(row([], { labelSet: ['x', 'y'] }))).toBeUndefined();
+  });
+
+  it('knows all of a question but its text', () => {
+    const asked = (emotion: string, scaleHigh: number, value: number | null = null) =>
+      row([], { task: 'emotion-regression', labelSet: [], emotion, scaleLow: 0, scaleHigh, value });
+    const constant = new ConstantBaseline();
+    for (const value of [0.2, 0.4]) constant.add(asked('joy', 1, value));
+    constant.add(asked('joy', 10, 0.9));
+    constant.add(asked('fear', 1, 0.5));
+    const answer = (emotion: string, scaleHigh: number) => constant.answer(asked(emotion, scaleHigh))?.value;
+    expect(answer('joy', 1)).toBeCloseTo(0.3);
+    expect(answer('joy', 10)).toBeCloseTo(0.9);
+    // No row asked on that scale, or of that emotion.
+    expect(answer('joy', 5)).toBeCloseTo(0.5);
+    expect(answer('pride', 1)).toBeCloseTo(0.5);
   });
 
   it('of several labels is all that half of the rows have, or else the most frequent', () => {

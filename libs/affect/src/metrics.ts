@@ -29,6 +29,8 @@ export interface NumberOutcome {
   readonly answer: number;
   /** −log p(gold answer), nats. */
   readonly nll?: number | undefined;
+  /** What the constant answers, 0..1. */
+  readonly constant?: number | undefined;
 }
 
 /** Gold and answer of one classification example. */
@@ -84,7 +86,7 @@ function rank(
   }
 }
 
-/** Variances below this share of the mean square are rounding. */
+/** Variances below this share of the mean square are rounding, and so are differences of means on 0..1 below it. */
 const rounding = 1e-12;
 
 function ones(n: number): Uint8Array {
@@ -108,14 +110,15 @@ function defined(entries: Record<string, number | undefined>): Metrics {
 }
 
 /**
- * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, nll, and with the answer that
- * a constant would give skill = 1 − mse / mse of the constant.
+ * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, nll, and where every row has the
+ * constant's answer skill = 1 − mse / mse of the constant.
  */
-export function regressionMeasure(outcomes: readonly NumberOutcome[], constant?: number): Measure {
+export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
   const n = outcomes.length;
   const x = Float64Array.from(outcomes, (o) => o.answer);
   const y = Float64Array.from(outcomes, (o) => o.gold);
   const nll = Float64Array.from(outcomes, (o) => o.nll ?? Number.NaN);
+  const constant = Float64Array.from(outcomes, (o) => o.constant ?? Number.NaN);
   const tiedX = tied(x);
   const tiedY = tied(y);
   const rankX = new Float64Array(n);
@@ -142,7 +145,7 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[], constant?:
         sxy += wi * dx * dy;
         absolute += wi * Math.abs(error);
         squared += wi * error * error;
-        if (constant !== undefined) constantSquared += wi * (constant - y[i]) ** 2;
+        constantSquared += wi * (constant[i] - y[i]) ** 2;
       }
       if (W === 0) return {};
       const variance = (s: number, ss: number) => {
@@ -152,7 +155,8 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[], constant?:
       const vx = variance(sx, sxx);
       const vy = variance(sy, syy);
       const covariance = vx > 0 && vy > 0 ? sxy / W - (sx / W) * (sy / W) : 0;
-      const difference = x0 + sx / W - (y0 + sy / W);
+      const bias = x0 + sx / W - (y0 + sy / W);
+      const difference = Math.abs(bias) > rounding ? bias : 0;
       rank(tiedX, w, rankX);
       rank(tiedY, w, rankY);
       const middle = (W + 1) / 2;
@@ -171,7 +175,7 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[], constant?:
         ccc: (2 * covariance) / (vx + vy + difference ** 2),
         rmse: Math.sqrt(squared / W),
         mae: absolute / W,
-        skill: constant === undefined ? undefined : 1 - squared / constantSquared,
+        skill: 1 - squared / constantSquared,
         nll: meanNll(nll, w),
       });
     },

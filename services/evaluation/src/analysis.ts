@@ -65,6 +65,11 @@ function numberOutcome({ goldValue, value, nll }: Prediction): NumberOutcome {
   return { gold: goldValue ?? 0.5, answer: value ?? 0.5, nll: nll ?? undefined };
 }
 
+/** The same with what the constant answers to each question. */
+function besideConstant(constant: ConstantBaseline): (prediction: Prediction) => NumberOutcome {
+  return (p) => ({ ...numberOutcome(p), constant: constant.answer(p)?.value ?? undefined });
+}
+
 function labelOutcome({ goldLabels, labels, confidence, nll }: Prediction): LabelOutcome {
   return {
     gold: goldLabels,
@@ -96,9 +101,9 @@ function losses(predictions: readonly Prediction[]): number[] {
 }
 
 /** The metrics of predictions of one task. */
-function measureOf(task: Task, predictions: readonly Prediction[], constant?: number): Measure {
+function measureOf(task: Task, predictions: readonly Prediction[], constant?: ConstantBaseline): Measure {
   return isRegression(task)
-    ? regressionMeasure(predictions.map(numberOutcome), constant)
+    ? regressionMeasure(predictions.map(constant ? besideConstant(constant) : numberOutcome))
     : classificationMeasure(predictions.map(labelOutcome));
 }
 
@@ -126,13 +131,12 @@ export function analyseTask(
   const byConstant = answeredBy(predictions, (p) => constant.answer(p));
   const vaderOf = new Map(predictions.map((p, i) => [p, views[i].vader]));
   const byVader = answeredBy(predictions, (p) => vaderAnswer(p, vaderOf.get(p)!));
-  const constantValue = byConstant?.[0]?.value ?? undefined;
-  const measure = measureOf(task, predictions, constantValue);
+  const measure = measureOf(task, predictions, constant);
   const outcomes = predictions.map(labelOutcome);
   const regression = isRegression(task);
   const test = byConstant && pairedBootstrap(losses(predictions), losses(byConstant), rng.child('constant'));
   const metricsOf = (answered: readonly Prediction[] | undefined) =>
-    answered ? present(measureOf(task, answered, constantValue).of()) : {};
+    answered ? present(measureOf(task, answered, constant).of()) : {};
   const result: evaluation.TaskResult = {
     task: taskMessage(task),
     n: predictions.length,
@@ -166,7 +170,7 @@ export function analyseTask(
       task: taskMessage(task),
       slice,
       n: rows.length,
-      metrics: present(measureOf(task, rows, constantValue).of()),
+      metrics: present(measureOf(task, rows, constant).of()),
     }));
 
   const errors = losses(predictions);

@@ -286,6 +286,7 @@ function describeResources(): void {
     prefix: 'datasets/letters/d1',
     createTime: undefined,
     readyTime: undefined,
+    retryable: false,
   });
   for (const number of [0, 1]) {
     trials.push({

@@ -180,7 +180,8 @@ async function datasetSource(
     version: dataset.version,
     read: async () => {
       const constant = new ConstantBaseline();
-      for (const example of await rowsOf('train')) constant.add(example);
+      for (const { scale, ...example } of await rowsOf('train'))
+        constant.add({ ...example, scaleLow: scale?.low ?? null, scaleHigh: scale?.high ?? null });
       return { examples: await rowsOf(target.split), constant };
     },
   };
