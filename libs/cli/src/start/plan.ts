@@ -37,11 +37,11 @@ const sizes: Record<Budget, Size> = {
   },
   full: {
     sourceRows: 0,
-    rows: { train: 8000, validation: 300, test: 1000 },
-    trials: 8,
-    tokens: 100_000,
-    finalScale: 16,
-    validationExamples: 200,
+    rows: { train: 8000, validation: 300, test: 1200 },
+    trials: 6,
+    tokens: 60_000,
+    finalScale: 24,
+    validationExamples: 160,
   },
 };
 
