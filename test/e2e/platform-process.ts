@@ -1,6 +1,6 @@
 /** The command as users run it: compiled, in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -77,22 +77,24 @@ export async function serve(dataDir: string): Promise<Served> {
 }
 
 /** Looks until it holds. */
-export async function until(what: string, holds: () => unknown, seconds = 60): Promise<void> {
+export async function until(what: string, holds: () => unknown, seconds = 120): Promise<void> {
   for (const deadline = Date.now() + seconds * 1000; !(await holds()); await systemClock.sleep(20))
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
 }
 
 /** The PostgreSQL server and the trainers that the platform of a data folder has started, by process id. */
 export function childrenOf(dataDir: string): number[] {
-  const read = (...path: string[]) => readFileSync(join(dataDir, ...path), 'utf8');
-  const jobs = readdirSync(join(dataDir, 'jobs')).filter((name) => name.endsWith('.job.json'));
+  const jobs = join(dataDir, 'jobs');
+  // What ends meanwhile takes its file along.
+  const read = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+  const records = (existsSync(jobs) ? readdirSync(jobs) : []).filter((name) => name.endsWith('.job.json'));
   return [
-    Number(read('postgres', 'data', 'postmaster.pid').split('\n')[0]),
-    ...jobs.flatMap((name) => {
-      const { phase, pid } = JSON.parse(read('jobs', name)) as { phase: string; pid?: number };
-      return phase === 'running' && pid !== undefined ? [pid] : [];
+    Number(read(join(dataDir, 'postgres', 'data', 'postmaster.pid')).split('\n')[0]),
+    ...records.map((name) => {
+      const { phase, pid } = JSON.parse(read(join(jobs, name)) || '{}') as { phase?: string; pid?: number };
+      return phase === 'running' && pid !== undefined ? pid : 0;
     }),
-  ];
+  ].filter((pid) => pid > 0);
 }
 
 export function lives(pid: number): boolean {

@@ -69,6 +69,7 @@ const dataset = (name: string): data.Dataset => ({
   prefix: '',
   createTime: undefined,
   readyTime: undefined,
+  retryable: false,
 });
 
 @Controller()

@@ -43,6 +43,7 @@ export const addStartCommand: AddCommands = (program, io) => {
           `${session.dataDir} is served already, on ${platform}: stop that first, or choose another --data-dir`,
         );
       try {
+        session.signal.throwIfAborted();
         const result = await start(platform.channel, platform.objectsDir, {
           corpora: given ? 'given' : corpora,
           budget,

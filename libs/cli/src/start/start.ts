@@ -77,6 +77,12 @@ class Job {
     }
   }
 
+  /** What was asked for a first time waits to be built. */
+  private tellKept(what: string, state: common.BuildState): void {
+    if (state !== BuildState.BUILD_STATE_PENDING)
+      this.options.progress.line(`going on with the ${what} of an earlier run`);
+  }
+
   /** Waits until what is built in the background is ready or has failed. */
   private async built<T extends Built>(what: string, look: () => Promise<T>): Promise<T> {
     const { progress, signal } = this.options;
@@ -104,7 +110,8 @@ class Job {
 
   private async dataset(plan: StartPlan): Promise<data.Dataset> {
     const { name } = plan.dataset;
-    await this.datasets.call('createDataset', { spec: plan.dataset });
+    const { state } = await this.datasets.call('createDataset', { spec: plan.dataset });
+    this.tellKept('data', state);
     return this.built('data', () => this.datasets.call('getDataset', { name }));
   }
 
@@ -130,7 +137,8 @@ class Job {
 
   private async featureSet(plan: StartPlan): Promise<featurization.FeatureSet> {
     const { name } = plan.features;
-    await this.features.call('createFeatureSet', { spec: plan.features });
+    const { state } = await this.features.call('createFeatureSet', { spec: plan.features });
+    this.tellKept('features', state);
     const found = await this.built('features', () => this.features.call('getFeatureSet', { name }));
     if (found.state !== BuildState.BUILD_STATE_READY) throw new Internal(found.failure);
     return found;
