@@ -12,6 +12,7 @@ export {
   Unimplemented,
   type Violation,
 } from './errors.js';
+export { makeFolder } from './folder.js';
 export { canonicalJson, sha256 } from './hash.js';
 export { Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';

@@ -3,12 +3,12 @@
  * object store, an in-process bus and trainers as child processes. Everything it knows lies in one data folder, so a
  * later start, also after a kill, goes on where this one ended.
  */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FailedPrecondition, systemClock } from '@emotune/base';
+import { FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
@@ -51,19 +51,6 @@ export const baseModels = ['opt', 'bloom', 'llama'].map((architecture) => ({
 }));
 
 const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
-
-/** Makes a folder and those above it. Node's own way never ends where the system makes none at all, as below /proc. */
-async function makeFolder(folder: string): Promise<void> {
-  const make = () =>
-    mkdir(folder).catch((error) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-  await make().catch(async (error) => {
-    if (error.code !== 'ENOENT' || dirname(folder) === folder) throw error;
-    await makeFolder(dirname(folder));
-    await make();
-  });
-}
 
 async function writableFolder(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);

@@ -61,6 +61,20 @@ describe('startEmbeddedPostgres', () => {
     await expect(second).rejects.toThrow(ClusterInUse);
   });
 
+  it('is started by one process at a time; what one that was killed left behind counts for nothing', async () => {
+    const lock = join(template, 'starting');
+    onTestFinished(() => rm(lock, { force: true }));
+    await writeFile(lock, String(process.pid));
+    await expect(startEmbeddedPostgres({ dir: template })).rejects.toThrow(
+      'being started by another process',
+    );
+    const ended = spawn(process.execPath, ['--version'], { stdio: 'ignore' });
+    await once(ended, 'exit');
+    await writeFile(lock, String(ended.pid));
+    await start(template);
+    await expect(stat(lock)).rejects.toThrow('ENOENT');
+  });
+
   it('ends the server that a killed process left behind', async () => {
     const script = `
       import { startEmbeddedPostgres } from ${JSON.stringify(import.meta.resolve('./embedded.ts'))};

@@ -20,6 +20,7 @@ import { FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/bas
 import { type Binaries, findBinaries } from './binaries.js';
 import { ClusterInUse, ownerMark, readPostmaster, stopOrphan } from './postmaster.js';
 import { folderName, runProgram, type ServerUser, serverUser, startProgram } from './programs.js';
+import { lockStart } from './start-lock.js';
 
 export interface EmbeddedPostgresOptions {
   /** Holds the cluster (data/, with its password) and server.log; made when missing. */
@@ -188,13 +189,28 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const { durable = true } = options;
   const as = serverUser();
   let dir = resolve(options.dir);
+  let unlock: () => void;
   try {
     mkdirSync(dir, { recursive: true });
     dir = realpathSync(dir);
     if (as.uid !== undefined) chownSync(dir, as.uid, as.gid!);
+    unlock = lockStart(dir);
   } catch (cause) {
-    throw startFailure(dir, cause as Error);
+    throw cause instanceof ClusterInUse ? cause : startFailure(dir, cause as Error);
   }
+  try {
+    return await startIn(dir, as, durable, options.port);
+  } finally {
+    unlock();
+  }
+}
+
+async function startIn(
+  dir: string,
+  as: ServerUser,
+  durable: boolean,
+  askedPort: number | undefined,
+): Promise<EmbeddedPostgres> {
   const data = join(dir, 'data');
   const binaries = await findBinaries(as);
   await stopOrphan(data);
@@ -214,7 +230,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   let port = 0;
   let server: ChildProcess | undefined;
   for (let attempt = 1; server === undefined; attempt++) {
-    port = await freePort(options.port ?? 0);
+    port = await freePort(askedPort ?? 0);
     server = await startServer(dir, port, binaries, as, durable).catch((cause) => {
       // Another program took the free port in between.
       if (/could not bind/.test(cause.message) && attempt < portAttempts) return undefined;

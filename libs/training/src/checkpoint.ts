@@ -2,9 +2,9 @@
  * Training checkpoints: one folder per step with the tensors, the run's state and the hashes of both. A folder is
  * whole or absent; one that is damaged or belongs to another run is passed over, by name, for the one before it.
  */
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, sha256 } from '@emotune/base';
+import { canonicalJson, makeFolder, sha256 } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { SafetensorsFile, writeSafetensors } from '@emotune/models';
 import { z } from 'zod';
@@ -56,7 +56,7 @@ export async function saveCheckpoint(
   const final = join(dir, folderName(run.step));
   const temporary = `${final}.${process.pid}.tmp`;
   await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
+  await makeFolder(temporary);
   await writeSafetensors(
     join(temporary, tensorFile),
     tensors as ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,

@@ -1,6 +1,7 @@
 /** Checkpoints of a trial in the object store, so that its next attempt goes on from them on any machine. */
-import { cp, mkdir } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { makeFolder } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 
 /** Newest ones kept. */
@@ -14,7 +15,7 @@ export class CheckpointStore {
 
   /** Copies what is stored into a local folder, which is made. */
   async restore(folder: string): Promise<void> {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     if ((await this.objects.list(`${this.prefix}/`)).length === 0) return;
     await cp(await this.objects.folder(this.prefix), folder, { recursive: true });
   }

@@ -1,7 +1,7 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
-import { access, copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { access, copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AlreadyExists } from '@emotune/base';
+import { AlreadyExists, makeFolder } from '@emotune/base';
 import { loadModel, type Method, type Model, saveAdapter, saveModel } from '@emotune/models';
 import { type TrainHooks, type TrainResult, train } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
@@ -71,7 +71,7 @@ export async function saveTuned(
   await assertNew(folder);
   const temporary = `${folder}.part`;
   await rm(temporary, { recursive: true, force: true });
-  await mkdir(dirname(folder), { recursive: true });
+  await makeFolder(dirname(folder));
   try {
     if (method.name === 'full') await saveModel(temporary, { config: base.config, tensors });
     else await saveAdapter(temporary, { lora: method, tensors }, base.config, baseName);

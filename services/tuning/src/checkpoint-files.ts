@@ -9,6 +9,7 @@ import {
   Aborted,
   FailedPrecondition,
   InvalidArgument,
+  makeFolder,
   NotFound,
   ResourceExhausted,
   show,
@@ -123,7 +124,16 @@ export async function writeFolder(
   const temporary = `${target}.${process.pid}.tmp`;
   try {
     await rm(temporary, { recursive: true, force: true });
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target)).catch((cause) => {
+      if (!['ENOENT', 'ENOTDIR'].includes(cause.code)) throw cause;
+      throw InvalidArgument.at(
+        'directory',
+        `expected a place for a folder, got ${directory} (${cause.code})`,
+        {
+          cause,
+        },
+      );
+    });
     await write(temporary);
     await rename(temporary, target);
   } catch (error) {
