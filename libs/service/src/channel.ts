@@ -123,6 +123,8 @@ export class Channel {
     async function* read(call: ReadableCall, signal: AbortSignal | undefined): AsyncGenerator<never> {
       const cancel = () => call.cancel();
       signal?.addEventListener('abort', cancel, { once: true });
+      // One that has aborted before tells nobody.
+      if (signal?.aborted) cancel();
       try {
         for await (const reply of call) yield reply as never;
         if (signal?.aborted) throw signal.reason;

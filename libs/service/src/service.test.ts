@@ -220,6 +220,14 @@ describe('calls', () => {
     const reason = new Error('enough');
     abort.abort(reason);
     await expect(call).rejects.toBe(reason);
+    // Also one that had aborted before.
+    await expect(datasets().call('createDataset', request, { signal: abort.signal })).rejects.toBe(reason);
+    const stream = datasets().stream(
+      'previewDataset',
+      { name: 'long', rows: 1_000 },
+      { signal: abort.signal },
+    );
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toBe(reason);
   });
 
   it('streams are pulled no faster than they are read, and stop when the reader leaves', async () => {
