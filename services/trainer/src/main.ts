@@ -50,5 +50,5 @@ try {
   ({ exitCode } = failureOf(error));
 }
 await rm(work, { recursive: true, force: true });
-// A run that lost its trial is still training.
+// The channels to the platform would keep the process.
 process.exit(exitCode);

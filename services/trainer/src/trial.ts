@@ -68,9 +68,13 @@ export class Trial {
     }
     const leaseMs = assignment.leaseSeconds * 1000;
     const unreachable = new AbortController();
+    let owned = true;
     let lose: (error: Error) => void = () => {};
     const lost = new Promise<never>((_, reject) => {
-      lose = reject;
+      lose = (error) => {
+        owned = false;
+        reject(error);
+      };
     });
     lost.catch(() => {});
     const heartbeats = new Heartbeats({
@@ -82,7 +86,7 @@ export class Trial {
         ),
       leaseSeconds: assignment.leaseSeconds,
       clock: this.options.clock,
-      onLost: lose,
+      onLost: (error) => lose(error),
       onUnreachable: (error) => unreachable.abort(new Unavailable(error.message, { cause: error })),
     });
     const checkpoints = new CheckpointStore(this.options.objects, `${assignment.outputPrefix}/checkpoints`);
@@ -90,7 +94,7 @@ export class Trial {
     let report: Draft<tuning.FinishTrialRequest> | undefined;
     let exitCode = 0;
     const signal = AbortSignal.any([this.options.signal, unreachable.signal]);
-    const work = this.work(assignment, heartbeats, checkpoints, signal).then(
+    const work = this.work(assignment, heartbeats, checkpoints, signal, () => owned).then(
       (result) => {
         report = result;
       },
@@ -108,8 +112,9 @@ export class Trial {
       await checkpoints.clear();
       return exitCode;
     } catch (error) {
-      // What is still training ends with the process.
       log.error('the trial is lost', { error });
+      // Training ends after its step: a process that exits in the middle of one is aborted by the runtime.
+      await work;
       return error instanceof Unreachable ? exitCode || interrupted : 1;
     }
   }
@@ -119,6 +124,7 @@ export class Trial {
     heartbeats: Heartbeats,
     checkpoints: CheckpointStore,
     signal: AbortSignal,
+    owned: () => boolean,
   ): Promise<Draft<tuning.FinishTrialRequest>> {
     const { objects, threads, work, log } = this.options;
     const settings = settingsOf(assignment, threads);
@@ -136,8 +142,11 @@ export class Trial {
       {
         checkpoints: local,
         signal,
-        onMeasurement: (measurement) => heartbeats.observe(measurement),
-        onCheckpoint: async (folder) => heartbeats.checkpointed(await checkpoints.store(folder)),
+        onMeasurement: (measurement) => (owned() ? heartbeats.observe(measurement) : 'stop'),
+        onCheckpoint: async (folder) => {
+          // The checkpoints are another attempt's now.
+          if (owned()) heartbeats.checkpointed(await checkpoints.store(folder));
+        },
         onNotice: (text) => log.warn(text),
       },
     );
