@@ -28,7 +28,7 @@ function present(values: Record<string, unknown>, among: readonly string[]): Rec
 }
 
 /**
- * `threads`: those of this trainer where the assignment leaves them open.
+ * `threads`: of this trainer, as its environment says: the final training has more than search trials.
  * @throws InvalidArgument naming every parameter or setting that training does not accept.
  */
 export function settingsOf(
@@ -46,7 +46,8 @@ export function settingsOf(
     replay: training?.replay || undefined,
     validationExamples: training?.validationExamples || undefined,
     checkpointSeconds: training?.checkpointSeconds || undefined,
-    threads: training?.threads || threads,
+    patience: training?.patience || undefined,
+    threads,
     tokens: totalTokens,
     seed,
   };

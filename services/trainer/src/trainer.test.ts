@@ -89,7 +89,7 @@ class TrialServer {
 function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
   return {
     ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 256, validationExamples: 40, replay: 0 },
-    ...{ threads: 0, checkpointSeconds: 0 },
+    ...{ threads: 0, checkpointSeconds: 0, patience: 0 },
     ...more,
   };
 }

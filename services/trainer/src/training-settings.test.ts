@@ -63,7 +63,7 @@ describe('settingsOf', () => {
     parameters,
     training: {
       ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0, replay: 0 },
-      ...{ threads: 0, checkpointSeconds: 0 },
+      ...{ threads: 0, checkpointSeconds: 0, patience: 0 },
       ...training,
     },
     seed: 5,
@@ -84,8 +84,11 @@ describe('settingsOf', () => {
       ...{ learningRate: 0.01, method: 'lora', replay: 0, batchTokens: 512 },
       ...{ seed: 5, tokens: 20_000, threads: 3 },
     });
-    expect(settingsOf(assignment({}, { replay: 0.5, threads: 1, validationExamples: 9 }), 3)).toMatchObject({
-      ...{ method: 'full', replay: 0.5, threads: 1, validationExamples: 9, batchTokens: 2048 },
+    // The process was given its threads: those of the spec are a search trial's.
+    expect(
+      settingsOf(assignment({}, { replay: 0.5, threads: 1, validationExamples: 9, patience: 2 }), 3),
+    ).toMatchObject({
+      ...{ method: 'full', replay: 0.5, threads: 3, validationExamples: 9, batchTokens: 2048, patience: 2 },
     });
   });
 

@@ -22,6 +22,8 @@ export const trainingSettings = z.strictObject({
   tokens: z.number().int().min(1).default(100_000),
   /** Validation rows on which the objective is measured. */
   validationExamples: z.number().int().min(1).default(400),
+  /** Validations without improvement after which training stops; 0 never stops. */
+  patience: z.number().int().min(0).default(0),
   checkpointSeconds: z.number().positive().default(30),
   seed: z.number().int().default(1),
   threads: z.number().int().min(1).default(1),
@@ -66,6 +68,7 @@ export function trainSpecOf(
     stages,
     batchTokens: settings.batchTokens,
     validation: {
+      patience: settings.patience,
       everyTokens: Math.max(Math.ceil(tokens / 8), trainedPerValidated * tokensOf(rows.validation)),
     },
     seed: settings.seed,

@@ -40,6 +40,7 @@ it('fills in every default, and a filled spec gives the same plan', () => {
       trialTokens: 100_000,
       finalScale: 1,
       batchTokens: 2048,
+      patience: 0,
       checkpointSeconds: 30,
     },
   });

@@ -65,6 +65,7 @@ const training = z.object({
   validationExamples: countOr(400, 1_000_000).prefault(0),
   replay: z.number().min(0).max(1).prefault(0),
   threads: count.max(1024).prefault(0),
+  patience: count.max(1000).prefault(0),
   checkpointSeconds: z
     .number()
     .min(0)

@@ -369,6 +369,8 @@ export interface TrainingSpec {
   threads: number;
   /** Seconds between checkpoints; 0 means 30. */
   checkpointSeconds: number;
+  /** Validations without improvement after which a search trial stops early; 0 never stops. */
+  patience: number;
 }
 
 export interface Experiment {
@@ -1455,6 +1457,7 @@ function createBaseTrainingSpec(): TrainingSpec {
     replay: 0,
     threads: 0,
     checkpointSeconds: 0,
+    patience: 0,
   };
 }
 
@@ -1483,6 +1486,9 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
     }
     if (message.checkpointSeconds !== 0) {
       writer.uint32(65).double(message.checkpointSeconds);
+    }
+    if (message.patience !== 0) {
+      writer.uint32(72).int32(message.patience);
     }
     return writer;
   },
@@ -1562,6 +1568,14 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
             }
 
             message.checkpointSeconds = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.patience = reader.int32();
             continue;
           }
         }
