@@ -21,7 +21,7 @@ export {
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
-export { labelSets } from './labels.js';
+export { labelSets, labelViolations } from './labels.js';
 export { type Cue, type Explanation, explain, vaderCompound } from './lexicons.js';
 export {
   classificationMeasure,
@@ -49,4 +49,4 @@ export {
   renderPrompt,
 } from './questions.js';
 export { decimalsOf, scaleViolations } from './scales.js';
-export { type Example, type Scale, type Split, type Task, tasks } from './tasks.js';
+export { type Example, isRegression, type Scale, type Split, splits, type Task, tasks } from './tasks.js';

@@ -1,3 +1,5 @@
+import { show, type Violation } from '@emotune/base';
+
 /** The label sets of the sources, in canonical order. */
 export const labelSets = {
   sentiment2: ['negative', 'positive'],
@@ -8,3 +10,25 @@ export const labelSets = {
   plutchik: ['anger', 'anticipation', 'disgust', 'fear', 'joy', 'neutral', 'sadness', 'surprise', 'trust'],
   red5: ['anger', 'fear', 'joy', 'neutral', 'sadness'],
 } as const satisfies Record<string, readonly string[]>;
+
+/** What is wrong with the labels that a file declares; `field` names the list. */
+export function labelViolations(labels: readonly string[], field: string): Violation[] {
+  const violations: Violation[] = [];
+  const expect = (holds: boolean, at: string, description: string) => {
+    if (!holds) violations.push({ field: at, description });
+  };
+  expect(
+    labels.length >= 2,
+    field,
+    `expected every label that may occur (two at least), got ${show(labels)}`,
+  );
+  labels.forEach((label, i) => {
+    expect(
+      label.trim() === label && label !== '' && !/[|,\n]/.test(label),
+      `${field}[${i}]`,
+      `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
+    );
+    expect(labels.indexOf(label) === i, `${field}[${i}]`, `expected each label once, got ${show(label)}`);
+  });
+  return violations;
+}

@@ -6,7 +6,7 @@ import { InvalidArgument, show } from '@emotune/base';
 import { labelSets } from './labels.js';
 import { explain } from './lexicons.js';
 import { decimalsOf, gridOf } from './scales.js';
-import type { Example, Scale, Task } from './tasks.js';
+import { type Example, isRegression, type Scale, type Task } from './tasks.js';
 
 /** One question about one text. */
 export interface Question {
@@ -179,10 +179,6 @@ export function candidatesOf(q: Question): readonly Candidate[] {
   ].map((set) => ({ answer: set.join(', '), value: null, labels: set }));
 }
 
-function regression(task: Task): boolean {
-  return task === 'sentiment-regression' || task === 'emotion-regression';
-}
-
 export interface AskOptions {
   /** Put the text's lexicon cues into the prompt. */
   readonly cues: boolean;
@@ -195,7 +191,7 @@ export interface AskOptions {
 
 /** The question whose gold answer an example holds. */
 export function questionOf(example: Example, options: AskOptions): Question {
-  const scale = regression(example.task) ? (options.scale ?? example.scale) : null;
+  const scale = isRegression(example.task) ? (options.scale ?? example.scale) : null;
   return {
     task: example.task,
     text: example.text,
@@ -228,7 +224,7 @@ export function defaultQuestion(
   options: { scale?: Scale; labels?: readonly string[]; emotion?: string; cues: string },
 ): Question {
   const sentiment = task === 'sentiment-classification' || task === 'sentiment-regression';
-  const scale = regression(task)
+  const scale = isRegression(task)
     ? (options.scale ?? (sentiment ? usual.sentimentScale : usual.emotionScale))
     : null;
   return {

@@ -9,7 +9,13 @@ export const tasks = [
 ] as const;
 
 export type Task = (typeof tasks)[number];
-export type Split = 'train' | 'validation' | 'test';
+export const splits = ['train', 'validation', 'test'] as const;
+export type Split = (typeof splits)[number];
+
+/** Whether the answer is a number, not labels. */
+export function isRegression(task: Task): boolean {
+  return task === 'sentiment-regression' || task === 'emotion-regression';
+}
 
 /** A declared numeric range; low < high. */
 export interface Scale {

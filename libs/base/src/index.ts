@@ -12,7 +12,8 @@ export {
   Unimplemented,
   type Violation,
 } from './errors.js';
-export { makeFolder } from './folder.js';
+export { makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256 } from './hash.js';
+export { isAlive } from './process.js';
 export { Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { isAlive } from '@emotune/base';
 import { z } from 'zod';
 
 export const recordFile = 'platform.json';
@@ -15,17 +16,6 @@ function recordOf(text: string): PlatformRecord | undefined {
     return platformRecord.parse(JSON.parse(text));
   } catch {
     return undefined;
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    // Signal 0 only asks whether the process is there.
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // It is there, and another user's.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
@@ -54,6 +44,6 @@ export async function runningPlatform(dataDir: string): Promise<string | undefin
   const text = await readFile(join(dataDir, recordFile), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const record = recordOf(text);
-  if (record === undefined || !lives(record.pid)) return undefined;
+  if (record === undefined || !isAlive(record.pid)) return undefined;
   return (await listens(record.address)) ? record.address : undefined;
 }

@@ -1,25 +1,17 @@
 /** One process at a time makes and starts a server on a folder: two that do so at once would write into each other's files. */
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isAlive } from '@emotune/base';
 import { ClusterInUse } from './postmaster.js';
 
 /** No start takes longer: what is older was left behind, whoever has its process id now. */
 const longestMs = 180_000;
 
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** The process that holds the lock; undefined when nobody does. */
 function holderOf(path: string): number | undefined {
   try {
     const pid = Number(readFileSync(path, 'utf8'));
-    return Date.now() - statSync(path).mtimeMs < longestMs && lives(pid) ? pid : undefined;
+    return Date.now() - statSync(path).mtimeMs < longestMs && isAlive(pid) ? pid : undefined;
   } catch {
     return undefined;
   }

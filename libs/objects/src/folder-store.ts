@@ -1,10 +1,10 @@
 /** An object store in a folder of this machine: one file for each object. */
 import { randomUUID } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, syncToDisk } from '@emotune/base';
 import { checkedFolder, checkedKey } from './key.js';
 import type { ObjectInfo, ObjectStore } from './store.js';
 
@@ -48,15 +48,6 @@ export function storeError(error: unknown, path: string): unknown {
 /** The object is not there: nothing by that name, a folder, or a file where a folder would be. */
 function isAbsent(error: unknown): boolean {
   return ['ENOENT', 'EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function entries(folder: string): Promise<Dirent[]> {
@@ -118,9 +109,9 @@ export class FolderStore implements ObjectStore {
     try {
       await mkdir(dirname(path), { recursive: true });
       await write(temporary);
-      await sync(temporary);
+      await syncToDisk(temporary);
       await rename(temporary, path);
-      await sync(dirname(path));
+      await syncToDisk(dirname(path));
     } catch (error) {
       await rm(temporary, { force: true });
       throw storeError(error, path);

@@ -2,9 +2,9 @@
  * Training checkpoints: one folder per step with the tensors, the run's state and the hashes of both. A folder is
  * whole or absent; one that is damaged or belongs to another run is passed over, by name, for the one before it.
  */
-import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, makeFolder, sha256 } from '@emotune/base';
+import { canonicalJson, makeFolder, sha256, syncToDisk } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { SafetensorsFile, writeSafetensors } from '@emotune/models';
 import { z } from 'zod';
@@ -38,15 +38,6 @@ function folderName(step: number): string {
   return `step-${String(step).padStart(9, '0')}`;
 }
 
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 /** Writes a checkpoint below `dir` and removes all but the newest. */
 export async function saveCheckpoint(
   dir: string,
@@ -63,10 +54,10 @@ export async function saveCheckpoint(
   );
   const files = { [tensorFile]: sha256(await readFile(join(temporary, tensorFile))) };
   await writeFile(join(temporary, 'manifest.json'), canonicalJson({ state: run, files }));
-  await sync(join(temporary, 'manifest.json'));
+  await syncToDisk(join(temporary, 'manifest.json'));
   await rm(final, { recursive: true, force: true });
   await rename(temporary, final);
-  await sync(dir);
+  await syncToDisk(dir);
   const all = (await readdir(dir)).filter((name) => /^step-\d+$/.test(name)).sort();
   for (const old of all.slice(0, -kept)) await rm(join(dir, old), { recursive: true, force: true });
   return final;

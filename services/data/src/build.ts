@@ -1,7 +1,7 @@
 /** Builds one dataset version: sources in, Parquet and manifest out. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { type Example, type Split, tasks } from '@emotune/affect';
+import { type Example, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
@@ -23,8 +23,6 @@ export interface BuiltDataset {
   readonly prefix: string;
   readonly manifest: data.Manifest;
 }
-
-const splits: readonly Split[] = ['train', 'validation', 'test'];
 
 interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url' | 'sha256'> {
   readonly examples: Example[];

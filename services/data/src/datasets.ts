@@ -1,6 +1,6 @@
 /** Datasets as rows: accepted, built in the background, ready or failed for good. */
 
-import type { Split } from '@emotune/affect';
+import { type Split, splits } from '@emotune/affect';
 import {
   AlreadyExists,
   canonicalJson,
@@ -189,7 +189,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
   /** Examples of one split in stored order. @throws InvalidArgument, NotFound, FailedPrecondition. */
   async *preview(request: data.PreviewDatasetRequest): AsyncGenerator<data.Example> {
     const split = (request.split || 'train') as Split;
-    if (!['train', 'validation', 'test'].includes(split))
+    if (!splits.includes(split))
       throw InvalidArgument.at('split', `expected train, validation or test, got ${show(split)}`);
     if (request.rows < 0) throw InvalidArgument.at('rows', `expected 0 or more, got ${request.rows}`);
     const { prefix } = await this.ready(request.name);

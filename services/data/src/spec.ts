@@ -1,5 +1,5 @@
 /** What a dataset spec asks for, checked whole: every violation is named before anything is built. */
-import { type Split, type Task, tasks } from '@emotune/affect';
+import { isRegression, labelViolations, type Split, splits, type Task, tasks } from '@emotune/affect';
 import { fieldPath, InvalidArgument, nearest, show, type Violation } from '@emotune/base';
 import { common, type data } from '@emotune/proto';
 import type { UserFile } from '@emotune/records';
@@ -26,7 +26,6 @@ export interface DatasetPlan {
 }
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
-const splits: readonly Split[] = ['train', 'validation', 'test'];
 const defaultShares = { validation: 0.1, test: 0.1 };
 const mostSources = 100;
 
@@ -72,7 +71,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
   );
   check.expect(namePattern.test(file.name), [...path, 'name'], nameRule(file.name));
   check.expect(task !== undefined, [...path, 'task'], `expected one of ${tasks.join(', ')}, got nothing`);
-  const regression = task?.endsWith('regression') ?? false;
+  const regression = task !== undefined && isRegression(task);
   const scale = file.scale ?? null;
   if (
     regression &&
@@ -84,25 +83,8 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
       `expected low < high, got ${scale!.low}..${scale!.high}`,
     );
   }
-  if (task !== undefined && !regression) {
-    check.expect(
-      file.labels.length >= 2,
-      [...path, 'labels'],
-      `expected every label that may occur (two at least), got ${show(file.labels)}`,
-    );
-    file.labels.forEach((label, i) => {
-      check.expect(
-        label.trim() === label && label !== '' && !/[|,\n]/.test(label),
-        [...path, 'labels', i],
-        `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
-      );
-      check.expect(
-        file.labels.indexOf(label) === i,
-        [...path, 'labels', i],
-        `expected each label once, got ${show(label)}`,
-      );
-    });
-  }
+  if (task !== undefined && !regression)
+    check.violations.push(...labelViolations(file.labels, fieldPath([...path, 'labels'])));
   return {
     path: file.path,
     name: file.name,

@@ -6,6 +6,7 @@ import {
   classificationMeasure,
   confusionOf,
   hardest,
+  isRegression,
   type LabelOutcome,
   labelCalibration,
   labelError,
@@ -48,10 +49,6 @@ export interface TaskAnalysis {
 }
 
 const hardestShown = 10;
-
-function isRegression(task: Task): boolean {
-  return task === 'sentiment-regression' || task === 'emotion-regression';
-}
 
 /** The answer is on the asked scale or label set. */
 export function isValid({ task, value, labels, labelSet, multiLabel }: Prediction): boolean {

@@ -3,9 +3,12 @@ import { basename, extname, isAbsolute } from 'node:path';
 import {
   ConstantBaseline,
   type Example,
+  isRegression,
+  labelViolations,
   type Scale,
   type Split,
   scaleViolations,
+  splits,
   type Task,
   tasks,
 } from '@emotune/affect';
@@ -43,12 +46,6 @@ export interface Source {
   read(): Promise<Material>;
 }
 
-const splits: readonly string[] = ['train', 'validation', 'test'];
-
-function isRegression(task: Task | undefined): boolean {
-  return task === 'sentiment-regression' || task === 'emotion-regression';
-}
-
 function fileViolations(file: evaluation.FileTarget): Violation[] {
   const violations: Violation[] = [];
   const expect = (holds: boolean, field: string, description: string) => {
@@ -57,28 +54,10 @@ function fileViolations(file: evaluation.FileTarget): Violation[] {
   const task = taskOf(file.task);
   expect(isAbsolute(file.path), 'path', `expected an absolute path, got ${show(file.path)}`);
   expect(task !== undefined, 'task', `expected one of ${tasks.join(', ')}, got nothing`);
-  if (isRegression(task)) {
+  if (task !== undefined && isRegression(task)) {
     if (file.scale) violations.push(...scaleViolations(file.scale, 'file.scale'));
     else expect(false, 'scale', 'expected the range of the labels, got nothing');
-  } else if (task !== undefined) {
-    expect(
-      file.labels.length >= 2,
-      'labels',
-      `expected every label that may occur (two at least), got ${show(file.labels)}`,
-    );
-    file.labels.forEach((label, i) => {
-      expect(
-        label.trim() === label && label !== '' && !/[|,\n]/.test(label),
-        `labels[${i}]`,
-        `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
-      );
-      expect(
-        file.labels.indexOf(label) === i,
-        `labels[${i}]`,
-        `expected each label once, got ${show(label)}`,
-      );
-    });
-  }
+  } else if (task !== undefined) violations.push(...labelViolations(file.labels, 'file.labels'));
   return violations;
 }
 
@@ -99,7 +78,7 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
   }
   const { features, dataset: name, split: asked } = dataset!;
   const violations: Violation[] = [];
-  const split = asked === '' ? 'test' : asked;
+  const split = (asked === '' ? 'test' : asked) as Split;
   if (!splits.includes(split))
     violations.push({
       field: 'dataset.split',
@@ -108,9 +87,7 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
   if (features === '' && name === '')
     violations.push({ field: 'dataset', description: 'expected "features" or "dataset", got neither' });
   if (violations.length > 0) throw new InvalidArgument(violations);
-  return features === ''
-    ? { kind: 'dataset', dataset: name, split: split as Split }
-    : { kind: 'features', features, split: split as Split };
+  return features === '' ? { kind: 'dataset', dataset: name, split } : { kind: 'features', features, split };
 }
 
 /** @throws FailedPrecondition */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { answerTokens, questionTokens, type Split, tasks } from '@emotune/affect';
+import { answerTokens, questionTokens, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, FailedPrecondition, InvalidArgument, NotFound, sha256 } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, featurization } from '@emotune/proto';
@@ -39,7 +39,6 @@ interface ShardFile {
   readonly bytes: number;
 }
 
-const splits: readonly Split[] = ['train', 'validation', 'test'];
 const shardRows = 4000;
 /** The process serves calls, too: it gets a turn after this time. */
 const turnMs = 20;

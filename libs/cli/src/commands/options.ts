@@ -1,5 +1,5 @@
 /** Options that several commands share, and how their values are read. */
-import { tasks } from '@emotune/affect';
+import { splits, tasks } from '@emotune/affect';
 import type { Channel } from '@emotune/service';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
@@ -66,7 +66,7 @@ export const labelsOption = (description: string) =>
   new Option('--labels <a,b,c>', description).argParser(labels);
 
 export const splitOption = (description: string) =>
-  new Option('--split <split>', description).choices(['train', 'validation', 'test']);
+  new Option('--split <split>', description).choices(splits);
 
 export const fileOption = (what: string) =>
   new Option('-f, --file <yaml>', `the ${what} as YAML`).makeOptionMandatory();
