@@ -84,6 +84,23 @@ export class Answerer {
     return new Answerer(tokenizer, await Scorer.create(model, { threads }), maxTokens, maxPositions);
   }
 
+  /**
+   * A model as it is stored: a checkpoint, or an adapter beside its base's. `folderOf` gives the files below a prefix.
+   * @throws as `open`.
+   */
+  static async openStored(
+    { prefix, basePrefix }: { readonly prefix: string; readonly basePrefix: string },
+    folderOf: (prefix: string) => Promise<string>,
+    threads: number,
+  ): Promise<Answerer> {
+    const folder = await folderOf(prefix);
+    return Answerer.open(
+      basePrefix === ''
+        ? { folder, threads }
+        : { folder: await folderOf(basePrefix), adapter: folder, threads },
+    );
+  }
+
   private choicesOf(q: Question): Choices {
     const key = JSON.stringify([q.scale, q.decimals, q.labelSet, q.multiLabel]);
     const known = this.choices.get(key);

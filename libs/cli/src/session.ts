@@ -138,19 +138,4 @@ export async function withPlatform(
   }
 }
 
-/** Every row of a paged list. */
-export async function everyPage<Reply extends { nextPageToken: string }, Row>(
-  fetch: (pageToken: string) => Promise<Reply>,
-  rowsOf: (reply: Reply) => readonly Row[],
-): Promise<Row[]> {
-  const rows: Row[] = [];
-  let pageToken = '';
-  do {
-    const reply = await fetch(pageToken);
-    rows.push(...rowsOf(reply));
-    pageToken = reply.nextPageToken;
-  } while (pageToken !== '');
-  return rows;
-}
-
 export const newRequestId = randomUUID;

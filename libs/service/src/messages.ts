@@ -17,3 +17,6 @@ export function timestamp(date: Date | null | undefined): Timestamp | undefined 
   const seconds = Math.floor(ms / 1000);
   return { seconds, nanos: (ms - 1000 * seconds) * 1_000_000 };
 }
+
+/** Names of datasets, feature sets and experiments: 1 to 40 lower-case letters, digits and dashes. */
+export const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;

@@ -28,3 +28,18 @@ export function paged<Row>(
   const more = rows.length > limit;
   return { shown, nextPageToken: more ? Buffer.from(keyOf(shown[limit - 1])).toString('base64url') : '' };
 }
+
+/** Every row of a paged list, asked page by page. */
+export async function everyPage<Reply extends { nextPageToken: string }, Row>(
+  fetch: (pageToken: string) => Promise<Reply>,
+  rowsOf: (reply: Reply) => readonly Row[],
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  let pageToken = '';
+  do {
+    const reply = await fetch(pageToken);
+    rows.push(...rowsOf(reply));
+    pageToken = reply.nextPageToken;
+  } while (pageToken !== '');
+  return rows;
+}

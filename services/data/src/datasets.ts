@@ -16,7 +16,9 @@ import { emit, eventTables, topics } from '@emotune/events';
 import { common, type data } from '@emotune/proto';
 import { decodeExamples, readUserFile } from '@emotune/records';
 import {
+  failureText,
   once,
+  ProgressRecorder,
   paged,
   pageOf,
   requestTable,
@@ -91,13 +93,6 @@ function messageOf(row: Row): data.Dataset {
 
 /** Failures of the moment. */
 const passing = [Unavailable, ResourceExhausted];
-
-/** A failure in words for the user. */
-function reasonOf(error: unknown): string {
-  const known = [InvalidArgument, NotFound, FailedPrecondition, ...passing];
-  if (known.some((type) => error instanceof type)) return (error as Error).message;
-  return `internal error: ${(error as Error).message}`;
-}
 
 export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly builder: Worker;
@@ -243,26 +238,25 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** Builds the oldest dataset that waits, or goes on with one that a restart interrupted. */
   private async buildNext(signal: AbortSignal): Promise<boolean> {
-    const { database, objects, outbox, log } = this.context;
+    const { database, objects, outbox, clock, log } = this.context;
     const [row] = await database.query<Row>(
       'update datasets set state = $1 where name = (select name from datasets where state in ($1, $2) order by created_at, name limit 1) returning *',
       [BuildState.BUILD_STATE_BUILDING, BuildState.BUILD_STATE_PENDING],
     );
     if (!row) return false;
     const { name } = row;
-    let reported = Promise.resolve<unknown>(undefined);
+    const recorder = new ProgressRecorder(
+      (progress) => database.query('update datasets set progress = $2 where name = $1', [name, progress]),
+      { clock, log },
+    );
     try {
       const built = await buildDataset(planOf(row.spec), {
         objects,
         locate: this.context.locate,
         signal,
-        onProgress: (progress) => {
-          reported = database
-            .query('update datasets set progress = $2 where name = $1', [name, JSON.stringify(progress)])
-            .catch((error) => log.warn('progress was not stored', { error }));
-        },
+        onProgress: (progress) => void recorder.report(progress),
       });
-      await reported;
+      await recorder.settled();
       await database.transaction(async (sql) => {
         await sql.query(
           'update datasets set state = $2, version = $3, prefix = $4, manifest = $5, progress = null, ready_at = now() where name = $1',
@@ -273,9 +267,9 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     } catch (error) {
       // Shutting down: the next start finds it as BUILDING.
       if (signal.aborted) return false;
-      await reported;
+      await recorder.settled();
       log.warn('a dataset failed', { dataset: name, error });
-      const reason = reasonOf(error);
+      const reason = failureText(error);
       const retryable = passing.some((type) => error instanceof type);
       // Nobody refers to what was written of it.
       await objects.delete(`datasets/${name}/`);

@@ -3,7 +3,7 @@ import { isRegression, labelViolations, type Split, splits, type Task, tasks } f
 import { fieldPath, InvalidArgument, nearest, show, type Violation } from '@emotune/base';
 import { common, type data } from '@emotune/proto';
 import type { UserFile } from '@emotune/records';
-import { taskOf } from '@emotune/service';
+import { namePattern, taskOf } from '@emotune/service';
 import type { Shares } from './assemble.js';
 import { type Corpus, corpora } from './corpora.js';
 
@@ -25,7 +25,6 @@ export interface DatasetPlan {
   readonly tasks: readonly Task[];
 }
 
-const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 const defaultShares = { validation: 0.1, test: 0.1 };
 const mostSources = 100;
 

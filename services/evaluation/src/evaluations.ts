@@ -3,19 +3,24 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { explain, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
-import {
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  ResourceExhausted,
-  show,
-  Unavailable,
-} from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, NotFound, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, topics } from '@emotune/events';
-import { common, type evaluation, type featurization, tuning } from '@emotune/proto';
+import { common, type evaluation, tuning } from '@emotune/proto';
 import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
-import { once, paged, pageOf, requestTable, type ServiceContext, timestamp, Worker } from '@emotune/service';
+import {
+  everyPage,
+  failureText,
+  learntWithCues,
+  once,
+  ProgressRecorder,
+  paged,
+  pageOf,
+  requestTable,
+  type ServiceContext,
+  timestamp,
+  Worker,
+} from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { analyseTask, compare } from './analysis.js';
 import { predict } from './asking.js';
@@ -76,7 +81,6 @@ const lookMs = 2_000;
 /** A watcher looks for news this often. */
 const watchMs = 200;
 /** Progress is stored at most this often. */
-const progressMs = 500;
 const trialsPage = 200;
 const seed = 0;
 
@@ -102,13 +106,6 @@ function messageOf(row: Row): evaluation.Evaluation {
 
 function ended({ state }: Row): boolean {
   return state === BuildState.BUILD_STATE_READY || state === BuildState.BUILD_STATE_FAILED;
-}
-
-/** A failure that the same evaluation would meet again, in words for the user. */
-function lasting(error: unknown): string {
-  const known = [InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted];
-  if (known.some((type) => error instanceof type)) return (error as Error).message;
-  return `internal error: ${(error as Error).message}`;
 }
 
 export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -270,7 +267,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       if (signal.aborted) return false;
       if (error instanceof Unavailable) throw error;
       log.warn('an evaluation failed', { evaluation: row.id, error });
-      await this.end(row, { state: BuildState.BUILD_STATE_FAILED, failure: lasting(error) });
+      await this.end(row, { state: BuildState.BUILD_STATE_FAILED, failure: failureText(error) });
     }
     outbox.wake();
     return true;
@@ -292,30 +289,13 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     });
   }
 
-  /** Stores progress as it comes, but not more often than a reader would notice. */
-  private progress(id: string): (progress: common.Progress) => Promise<void> {
-    const { database, clock } = this.context;
-    let phase = '';
-    let at = Number.NEGATIVE_INFINITY;
-    let stored = Promise.resolve();
-    return (progress) => {
-      if (progress.phase !== phase || clock.now() - at >= progressMs) {
-        phase = progress.phase;
-        at = clock.now();
-        stored = stored.then(async () => {
-          await database.query('update evaluations set progress = $2 where id = $1', [
-            id,
-            JSON.stringify(progress),
-          ]);
-        });
-      }
-      return stored;
-    };
-  }
-
   private async work(row: Row, signal: AbortSignal): Promise<void> {
-    const { database, objects, clock } = this.context;
-    const report = this.progress(row.id);
+    const { database, objects, clock, log } = this.context;
+    const recorder = new ProgressRecorder(
+      (progress) => database.query('update evaluations set progress = $2 where id = $1', [row.id, progress]),
+      { clock, log },
+    );
+    const report = (progress: common.Progress) => recorder.report(progress);
     await report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
     const model = await this.model(`${row.model}@${row.version}`, signal);
     const target = row.target ?? ownTarget(model);
@@ -393,13 +373,8 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   ): Promise<Prediction[]> {
     const { objects, threads } = this.context;
     await report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
-    const cues = await this.wereCuesGiven(model, signal);
-    const folder = await objects.folder(model.prefix);
-    const answerer = await Answerer.open(
-      model.basePrefix === ''
-        ? { folder, threads }
-        : { folder: await objects.folder(model.basePrefix), adapter: folder, threads },
-    );
+    const cues = await learntWithCues(this.context.channel, model, { signal });
+    const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
     let reported = Promise.resolve();
     try {
       return await predict(answerer, examples, {
@@ -407,27 +382,12 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         signal,
         onProgress: (done) => {
           reported = report({ phase: 'answering', done, total: examples.length, unit: 'rows' });
-          // A failure is met where the last report is awaited.
-          reported.catch(() => {});
         },
       });
     } finally {
       await answerer.close();
       await reported;
     }
-  }
-
-  /** Whether the model learnt with lexicon cues in its prompts; a base model is asked with them. */
-  private async wereCuesGiven({ lineage }: tuning.Model, signal: AbortSignal): Promise<boolean> {
-    if (!lineage || lineage.features === '') return true;
-    const set = await this.context.channel
-      .client<featurization.FeatureServiceClient>('FeatureService')
-      .call('getFeatureSet', { name: lineage.features }, { signal })
-      .catch((error) => {
-        if (error instanceof NotFound) return undefined;
-        throw error;
-      });
-    return !(set?.spec?.withoutCues ?? false);
   }
 
   /** The newest evaluation of the model's untuned base on the same rows. */
@@ -449,15 +409,11 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   private async trials(experiment: string, signal: AbortSignal): Promise<tuning.Trial[]> {
     if (experiment === '') return [];
     const client = this.context.channel.client<tuning.ExperimentServiceClient>('ExperimentService');
-    const trials: tuning.Trial[] = [];
     try {
-      for (let pageToken = ''; ; ) {
-        const request = { experiment, pageSize: trialsPage, pageToken };
-        const page = await client.call('listTrials', request, { signal });
-        trials.push(...page.trials);
-        pageToken = page.nextPageToken;
-        if (pageToken === '') return trials;
-      }
+      return await everyPage(
+        (pageToken) => client.call('listTrials', { experiment, pageSize: trialsPage, pageToken }, { signal }),
+        (page) => page.trials,
+      );
     } catch (error) {
       if (error instanceof NotFound) return [];
       throw error;

@@ -7,7 +7,6 @@ import {
   InvalidArgument,
   NotFound,
   nearest,
-  ResourceExhausted,
   show,
   Unavailable,
   type Violation,
@@ -17,7 +16,9 @@ import { consume, emit, eventTables, topics } from '@emotune/events';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
   type Client,
+  failureText,
   once,
+  ProgressRecorder,
   paged,
   pageOf,
   requestTable,
@@ -66,8 +67,6 @@ const { BUILD_STATE_PENDING, BUILD_STATE_BUILDING, BUILD_STATE_READY, BUILD_STAT
   common.BuildState;
 /** Where nothing wakes the builder, it asks for the datasets that it waits for this often. */
 const lookMs = 5_000;
-/** Progress is stored at most this often. */
-const progressMs = 250;
 const longestText = 100_000;
 
 function messageOf(row: Row): featurization.FeatureSet {
@@ -84,13 +83,6 @@ function messageOf(row: Row): featurization.FeatureSet {
     readyTime: timestamp(row.ready_at),
     prefix: row.prefix,
   };
-}
-
-/** Why a feature set failed, in words for the user. */
-function reasonOf(error: unknown): string {
-  const known = [InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted];
-  if (known.some((type) => error instanceof type)) return (error as Error).message;
-  return `internal error: ${(error as Error).message}`;
 }
 
 export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -248,27 +240,17 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       BUILD_STATE_BUILDING,
       dataset.version,
     ]);
-    let reported: Promise<unknown> = Promise.resolve();
-    let phase = '';
-    let next = 0;
+    const recorder = new ProgressRecorder(
+      (progress) => database.query('update feature_sets set progress = $2 where name = $1', [name, progress]),
+      { clock, log },
+    );
     const built = await buildFeatures(plan, {
       objects,
       dataset,
       tokenizers: await this.tokenizersOf(plan, signal),
       signal,
-      onProgress: (progress) => {
-        if (progress.phase === phase && clock.now() < next) return;
-        [phase, next] = [progress.phase, clock.now() + progressMs];
-        reported = reported
-          .then(() =>
-            database.query('update feature_sets set progress = $2 where name = $1', [
-              name,
-              JSON.stringify(progress),
-            ]),
-          )
-          .catch((error) => log.warn('progress was not stored', { error }));
-      },
-    }).finally(() => reported);
+      onProgress: (progress) => void recorder.report(progress),
+    }).finally(() => recorder.settled());
     await this.finish(name, built);
   }
 
@@ -284,7 +266,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   private async fail(name: string, error: unknown): Promise<void> {
-    const reason = reasonOf(error);
+    const reason = failureText(error);
     this.context.log.warn('a feature set failed', { features: name, error });
     await this.context.database.transaction(async (sql) => {
       await sql.query('update feature_sets set state = $2, failure = $3, progress = null where name = $1', [

@@ -2,6 +2,7 @@
 import type { Split } from '@emotune/affect';
 import { fieldPath, InvalidArgument, show, type Violation } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
+import { namePattern } from '@emotune/service';
 
 export interface FeaturePlan {
   readonly name: string;
@@ -18,7 +19,6 @@ export interface FeaturePlan {
   readonly limits: Readonly<Record<Split, number>>;
 }
 
-const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 const usualTokens = 160;
 const fewestTokens = 32;
 const mostTokens = 4096;

@@ -1,8 +1,8 @@
 /** Models in memory: the last used few stay, and one that must go goes when nobody asks it any more. */
 import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
-import type { featurization, tuning } from '@emotune/proto';
-import type { ServiceContext } from '@emotune/service';
+import type { tuning } from '@emotune/proto';
+import { learntWithCues, type ServiceContext } from '@emotune/service';
 
 export interface InferenceContext extends ServiceContext {
   /** Of each loaded model, at least 1. */
@@ -79,16 +79,11 @@ export class LoadedModels {
   }
 
   private async load(model: tuning.Model): Promise<LoadedModel> {
-    const { objects, threads, log } = this.context;
-    const { name, version, prefix, basePrefix } = model;
-    const cues = await this.learntWithCues(model);
+    const { objects, threads, log, channel } = this.context;
+    const { name, version } = model;
+    const cues = await learntWithCues(channel, model);
     try {
-      const folder = await objects.folder(prefix);
-      const answerer = await Answerer.open(
-        basePrefix === ''
-          ? { folder, threads }
-          : { folder: await objects.folder(basePrefix), adapter: folder, threads },
-      );
+      const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
       log.info('a model was loaded', { model: `${name}@${version}` });
       return { answerer, cues };
     } catch (cause) {
@@ -98,18 +93,5 @@ export class LoadedModels {
         { cause },
       );
     }
-  }
-
-  /** A base model, and one whose feature set is gone, is asked with cues. */
-  private async learntWithCues({ lineage }: tuning.Model): Promise<boolean> {
-    if (!lineage || lineage.features === '') return true;
-    const set = await this.context.channel
-      .client<featurization.FeatureServiceClient>('FeatureService')
-      .call('getFeatureSet', { name: lineage.features })
-      .catch((error) => {
-        if (error instanceof NotFound) return undefined;
-        throw error;
-      });
-    return !(set?.spec?.withoutCues ?? false);
   }
 }

@@ -8,6 +8,7 @@ import {
   type SearchAlgorithm,
   type SearchSpace,
 } from '@emotune/search';
+import { namePattern } from '@emotune/service';
 import { z } from 'zod';
 import { tunables, unacceptable } from './tunables.js';
 import { plainValue, valueMessage } from './values.js';
@@ -22,7 +23,6 @@ export interface Plan {
 }
 
 const nameRule = 'lower-case letters, digits and dashes, at most 40';
-const namePattern = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 export const modelNameRule = 'lower-case letters, digits, dots and dashes, at most 60';
 export const modelNamePattern = /^[a-z0-9]([a-z0-9.-]{0,58}[a-z0-9])?$/;
 

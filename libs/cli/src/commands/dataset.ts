@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
-import type { Channel, Client, Draft } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
 import { datasetJson, datasetsText, datasetText, examplesText } from '../format/dataset.js';
 import { messageJson } from '../message-json.js';
-import { everyPage, newRequestId, type Session, withPlatform } from '../session.js';
+import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
 import { readSpec, submit, untilBuilt } from './specs.js';
 

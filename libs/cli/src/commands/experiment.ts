@@ -1,6 +1,6 @@
 import { systemClock } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import type { Channel, Client, Draft } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
 import { InvalidArgumentError } from 'commander';
 import {
   ExperimentWatch,
@@ -10,7 +10,7 @@ import {
   winnerText,
 } from '../format/experiment.js';
 import { messageJson } from '../message-json.js';
-import { everyPage, newRequestId, type Session, withPlatform } from '../session.js';
+import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, sessionOf } from './options.js';
 import { readSpec, submit } from './specs.js';
 

@@ -1,8 +1,8 @@
 import type { featurization } from '@emotune/proto';
-import type { Channel, Client, Draft } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
 import { cueJson, explanationText, featureSetsText, featureSetText } from '../format/features.js';
 import { messageJson } from '../message-json.js';
-import { everyPage, newRequestId, type Session, withPlatform } from '../session.js';
+import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, sessionOf } from './options.js';
 import { readSpec, submit, untilBuilt } from './specs.js';
 

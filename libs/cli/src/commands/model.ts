@@ -1,9 +1,9 @@
 import type { tuning } from '@emotune/proto';
-import type { Channel, Client } from '@emotune/service';
+import { type Channel, type Client, everyPage } from '@emotune/service';
 import { Option } from 'commander';
 import { modelsText, modelText } from '../format/model.js';
 import { messageJson } from '../message-json.js';
-import { everyPage, type Session } from '../session.js';
+import { type Session } from '../session.js';
 import { type AddCommands, asks } from './options.js';
 
 const examples = `

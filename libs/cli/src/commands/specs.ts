@@ -40,7 +40,27 @@ interface Built {
 /** What is built in the background will never be ready. */
 export class BuildFailed extends Error {}
 
+const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
 const pollMs = 250;
+
+/** Looks until what is built in the background is ready or has failed. `nameOf` says what is waited for. */
+export async function untilEnded<T extends Omit<Built, 'name' | 'retryable'>>(
+  { progress, signal }: Pick<Session, 'progress' | 'signal'>,
+  nameOf: (found: T) => string,
+  look: () => Promise<T>,
+): Promise<T> {
+  try {
+    for (;;) {
+      const found = await look();
+      if (found.state === BUILD_STATE_READY || found.state === BUILD_STATE_FAILED) return found;
+      const { phase, done, total, unit } = found.progress ?? { phase: '', done: 0, total: 0, unit: '' };
+      progress.update(`${nameOf(found)}: ${phase || 'waiting'}`, done, total, unit);
+      await systemClock.sleep(pollMs, signal);
+    }
+  } finally {
+    progress.end();
+  }
+}
 
 /** Looks until it is ready. @throws BuildFailed; Unavailable when the failure is of the moment. */
 export async function untilBuilt<T extends Built>(
@@ -48,20 +68,7 @@ export async function untilBuilt<T extends Built>(
   what: string,
   look: () => Promise<T>,
 ): Promise<T> {
-  const { progress, signal } = session;
-  try {
-    for (;;) {
-      const found = await look();
-      if (found.state === common.BuildState.BUILD_STATE_READY) return found;
-      if (found.state === common.BuildState.BUILD_STATE_FAILED)
-        throw new (found.retryable ? Unavailable : BuildFailed)(
-          `${what} ${found.name} failed: ${found.failure}`,
-        );
-      const { phase, done, total, unit } = found.progress ?? { phase: '', done: 0, total: 0, unit: '' };
-      progress.update(`${what} ${found.name}: ${phase || 'waiting'}`, done, total, unit);
-      await systemClock.sleep(pollMs, signal);
-    }
-  } finally {
-    progress.end();
-  }
+  const found = await untilEnded(session, ({ name }) => `${what} ${name}`, look);
+  if (found.state === BUILD_STATE_READY) return found;
+  throw new (found.retryable ? Unavailable : BuildFailed)(`${what} ${found.name} failed: ${found.failure}`);
 }

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { Internal, systemClock, Unavailable } from '@emotune/base';
+import { Internal, Unavailable } from '@emotune/base';
 import {
   common,
   type data,
@@ -11,11 +11,11 @@ import {
   type inference,
   tuning,
 } from '@emotune/proto';
-import type { Channel, Client } from '@emotune/service';
+import { type Channel, type Client, everyPage } from '@emotune/service';
+import { untilEnded } from '../commands/specs.js';
 import { experimentEnded } from '../format/experiment.js';
 import { baseModels } from '../platform.js';
 import type { Progress } from '../progress.js';
-import { everyPage } from '../session.js';
 import { type Budget, type StartPlan, startPlan } from './plan.js';
 import type { StartResult } from './summary.js';
 
@@ -31,7 +31,6 @@ export interface StartOptions {
 
 const { BuildState } = common;
 const { EXPERIMENT_STATE_FINALIZING, EXPERIMENT_STATE_SUCCEEDED } = tuning.ExperimentState;
-const pollMs = 250;
 
 /** Shown at the end; written for this. */
 const sentences = [
@@ -40,12 +39,6 @@ const sentences = [
   'The delivery was late and the box arrived torn.',
   'Walking home alone last night, I heard footsteps behind me.',
 ];
-
-interface Built {
-  readonly state: common.BuildState;
-  readonly failure: string;
-  readonly progress: common.Progress | undefined;
-}
 
 class Job {
   private readonly datasets: Client<data.DatasetServiceClient>;
@@ -83,26 +76,6 @@ class Job {
       this.options.progress.line(`going on with the ${what} of an earlier run`);
   }
 
-  /** Waits until what is built in the background is ready or has failed. */
-  private async built<T extends Built>(what: string, look: () => Promise<T>): Promise<T> {
-    const { progress, signal } = this.options;
-    for (;;) {
-      const found = await look();
-      if (found.state === BuildState.BUILD_STATE_READY || found.state === BuildState.BUILD_STATE_FAILED) {
-        progress.end();
-        return found;
-      }
-      const { phase, done, total, unit } = found.progress ?? {
-        phase: 'waiting',
-        done: 0,
-        total: 0,
-        unit: '',
-      };
-      progress.update(`${what}: ${phase}`, done, total, unit);
-      await systemClock.sleep(pollMs, signal);
-    }
-  }
-
   private plan(real: boolean): StartPlan {
     const { budget, seed } = this.options;
     return startPlan({ real, budget, seed, baseModels, processors: availableParallelism() });
@@ -112,7 +85,11 @@ class Job {
     const { name } = plan.dataset;
     const { state } = await this.datasets.call('createDataset', { spec: plan.dataset });
     this.tellKept('data', state);
-    return this.built('data', () => this.datasets.call('getDataset', { name }));
+    return untilEnded(
+      this.options,
+      () => 'data',
+      () => this.datasets.call('getDataset', { name }),
+    );
   }
 
   /** Real corpora, or demonstration data where they cannot be had. */
@@ -139,7 +116,11 @@ class Job {
     const { name } = plan.features;
     const { state } = await this.features.call('createFeatureSet', { spec: plan.features });
     this.tellKept('features', state);
-    const found = await this.built('features', () => this.features.call('getFeatureSet', { name }));
+    const found = await untilEnded(
+      this.options,
+      () => 'features',
+      () => this.features.call('getFeatureSet', { name }),
+    );
     if (found.state !== BuildState.BUILD_STATE_READY) throw new Internal(found.failure);
     return found;
   }
@@ -214,7 +195,11 @@ class Job {
   }
 
   private async evaluation(id: string): Promise<evaluation.Evaluation> {
-    const found = await this.built('evaluation', () => this.evaluations.call('getEvaluation', { id }));
+    const found = await untilEnded(
+      this.options,
+      () => 'evaluation',
+      () => this.evaluations.call('getEvaluation', { id }),
+    );
     if (found.state !== BuildState.BUILD_STATE_READY) throw new Internal(found.failure);
     return found;
   }
