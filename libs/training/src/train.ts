@@ -4,18 +4,13 @@
  */
 import { canonicalJson, InvalidArgument, sha256, systemClock } from '@emotune/base';
 import { Executor, float32, type HostTensor, type Session } from '@emotune/engine';
-import {
-  initialLora,
-  lossGraph,
-  type Model,
-  trainableParameters,
-  trainGraph,
-  updateGraph,
-} from '@emotune/models';
+import { initialLora, lossGraph, type Model, trainableParameters, updateGraph } from '@emotune/models';
 import { type Batch, batchRows, epochBatches, feedsOf, planShapes, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { Diverged, Interrupted } from './failures.js';
+import { gradientPass } from './gradient-pass.js';
 import { rateAt } from './schedule.js';
+import { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
 
 /** What was measured after a step (or, with an objective, at a validation). */
@@ -64,11 +59,8 @@ export interface TrainResult {
   readonly stopped: 'patience' | 'directive' | null;
 }
 
-/** Times the loss of a uniform guess: no model that can still learn is so wrong. */
-const hopelessLoss = 10;
-
 class Run {
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions: Sessions;
   private readonly names: readonly string[];
   private update!: Session;
 
@@ -77,6 +69,7 @@ class Run {
     private readonly model: Model,
     private readonly spec: TrainSpec,
   ) {
+    this.sessions = new Sessions(executor);
     this.names = trainableParameters(model.config, spec.method).map(({ name }) => name);
   }
 
@@ -98,64 +91,31 @@ class Run {
     );
   }
 
-  private async session(kind: 'train' | 'loss', shape: Batch): Promise<Session> {
-    const key = `${kind} ${shape.batch}×${shape.sequence}×${shape.answers}`;
-    let session = this.sessions.get(key);
-    if (!session) {
-      const build = kind === 'train' ? trainGraph : lossGraph;
-      session = await this.executor.load(build(this.model.config, this.spec.method, shape));
-      this.sessions.set(key, session);
-    }
-    return session;
-  }
-
-  /** Inputs that are not fed come from the slots of the same name. */
-  private slots({ model }: Session, feeds: object): Record<string, string> {
-    return Object.fromEntries(
-      Object.keys(model.inputs)
-        .filter((name) => !(name in feeds))
-        .map((name) => [name, name]),
-    );
-  }
-
   /** One optimizer step. @throws Diverged */
   async step(
     batch: Batch,
     step: number,
     rate: number,
   ): Promise<{ loss: number; norm: number; tokens: number }> {
-    const { feeds, tokens } = feedsOf(batch);
-    const session = await this.session('train', batch);
-    const gradients = this.names.map((name) => `grad.${name}`);
-    const { loss } = await this.executor.run(session, {
-      feeds,
-      from: this.slots(session, feeds),
-      to: Object.fromEntries(gradients.map((name) => [name, name])),
-      fetch: ['loss'],
-    });
-    const value = loss.data[0] as number;
-    if (!Number.isFinite(value)) throw new Diverged(step, 'loss');
-    if (value > hopelessLoss * Math.log(this.model.config.vocabSize))
-      throw new Diverged(step, 'loss', `${value.toPrecision(3)} nats a token`);
+    const { loss, tokens } = await gradientPass(this.sessions, this.model.config, this.spec, batch, step);
     const { beta1, beta2 } = this.spec.optimizer;
     const scalars = {
       rate: float32([], [rate]),
       correction1: float32([], [1 - beta1 ** step]),
       correction2: float32([], [1 - beta2 ** step]),
     };
-    const { norm } = await this.executor.run(this.update, {
+    const { norm } = await this.sessions.run(this.update, {
       feeds: scalars,
-      from: this.slots(this.update, scalars),
       to: Object.fromEntries(this.state().map((name) => [`next.${name}`, name])),
       fetch: ['norm'],
     });
     const gradientNorm = norm.data[0] as number;
-    if (!Number.isFinite(gradientNorm)) throw new Diverged(step, await this.firstBadGradient(gradients));
-    return { loss: value, norm: gradientNorm, tokens };
+    if (!Number.isFinite(gradientNorm)) throw new Diverged(step, await this.firstBadGradient());
+    return { loss, norm: gradientNorm, tokens };
   }
 
-  private async firstBadGradient(names: readonly string[]): Promise<string> {
-    for (const name of names) {
+  private async firstBadGradient(): Promise<string> {
+    for (const name of this.names.map((trained) => `grad.${trained}`)) {
       if (!((await this.executor.get(name)).data as Float32Array).every(Number.isFinite)) return name;
     }
     return 'the norm of the gradient';
@@ -169,12 +129,10 @@ class Run {
     for (const batch of batches) {
       const { feeds, rowOfAnswer } = feedsOf(batch);
       const { answer_weight: _, ...asked } = feeds;
-      const session = await this.session('loss', batch);
-      const { nll } = await this.executor.run(session, {
-        feeds: asked,
-        from: this.slots(session, asked),
-        fetch: ['nll'],
-      });
+      const session = await this.sessions.of(`loss ${batch.batch}×${batch.sequence}×${batch.answers}`, () =>
+        lossGraph(this.model.config, this.spec.method, batch),
+      );
+      const { nll } = await this.sessions.run(session, { feeds: asked, fetch: ['nll'] });
       for (const { task } of batch.rows) {
         const total = totals.get(task) ?? { nll: 0, rows: 0 };
         totals.set(task, { ...total, rows: total.rows + 1 });

@@ -1,0 +1,29 @@
+/** The compiled graphs of a run, each made when it is first needed. */
+import type { Executor, HostTensor, RunIO, Session } from '@emotune/engine';
+import type { Value } from '@emotune/graph';
+
+export class Sessions {
+  private readonly sessions = new Map<string, Session>();
+
+  constructor(private readonly executor: Executor) {}
+
+  /** The graph of this key, compiled once. */
+  async of(key: string, build: () => Readonly<Record<string, Value>>): Promise<Session> {
+    let session = this.sessions.get(key);
+    if (!session) {
+      session = await this.executor.load(build());
+      this.sessions.set(key, session);
+    }
+    return session;
+  }
+
+  /** Runs a graph; inputs that are not fed come from the slots of the same name. */
+  run(session: Session, { feeds, to, fetch }: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
+    const from = Object.fromEntries(
+      Object.keys(session.model.inputs)
+        .filter((name) => !(name in feeds))
+        .map((name) => [name, name]),
+    );
+    return this.executor.run(session, { feeds, from, ...(to ? { to } : {}), fetch });
+  }
+}
