@@ -14,4 +14,4 @@ export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
 export { SafetensorsFile, writeSafetensors } from './safetensors.js';
 export { type ScoreRequest, Scorer } from './scorer.js';
-export { type AdamW, lossGraph, trainGraph, updateGraph } from './train-graph.js';
+export { type AdamW, accumulateGraph, lossGraph, trainGraph, updateGraph } from './train-graph.js';

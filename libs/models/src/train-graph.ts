@@ -50,6 +50,16 @@ export function lossGraph(config: ModelConfig, method: Method, shape: StepShape)
   return { nll: b.reshape(nll, [shape.answers]) };
 }
 
+/** `next.<name>` = `grad.<name>` + `part.<name>` for every trained weight: one more micro-batch of a step. */
+export function accumulateGraph(parameters: readonly Parameter[]): Record<string, Value> {
+  return Object.fromEntries(
+    parameters.map(({ name, shape }) => [
+      `next.${name}`,
+      b.add(b.input(`grad.${name}`, 'float32', shape), b.input(`part.${name}`, 'float32', shape)),
+    ]),
+  );
+}
+
 export interface AdamW {
   readonly beta1: number;
   readonly beta2: number;

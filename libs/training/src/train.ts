@@ -97,7 +97,9 @@ class Run {
     step: number,
     rate: number,
   ): Promise<{ loss: number; norm: number; tokens: number }> {
-    const { loss, tokens } = await gradientPass(this.sessions, this.model.config, this.spec, batch, step);
+    const { loss, tokens } = await gradientPass(this.sessions, this.model.config, this.spec, batch, {
+      ...{ step, micro: 0, share: 1, accumulate: false },
+    });
     const { beta1, beta2 } = this.spec.optimizer;
     const scalars = {
       rate: float32([], [rate]),
