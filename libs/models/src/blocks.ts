@@ -69,6 +69,11 @@ export function attention(q: Value, k: Value, v: Value, mask: Value, bias?: Valu
   return b.reshape(mixed, [batch * sequence, heads * width]);
 }
 
+/** Rows [n, …] of x [N, …], or x itself where none are asked for. */
+export function rowsOf(x: Value, rows: Value | undefined): Value {
+  return rows ? b.gather(x, rows) : x;
+}
+
 /** Rows of a table at [B, T] indices: [N, width]. */
 export function embed(table: Value, indices: Value): Value {
   return b.gather(table, b.reshape(indices, [indices.shape[0] * indices.shape[1]]));

@@ -1,6 +1,6 @@
 /** BLOOM (Le Scao et al. 2022): ALiBi (Press et al. 2022), normalised embeddings, query, key and value interleaved by head. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, geluTanh, layerNorm, type ModelInputs, type Weights } from './blocks.js';
+import { attention, embed, geluTanh, layerNorm, type ModelInputs, rowsOf, type Weights } from './blocks.js';
 import type { BloomConfig } from './config.js';
 
 const biased = { bias: true };
@@ -14,8 +14,13 @@ function alibiSlopes(heads: number): Float32Array {
   );
 }
 
-/** The last hidden states [N, H]. */
-export function bloom(config: BloomConfig, weights: Weights, { ids, positions, mask }: ModelInputs): Value {
+/** The last hidden states [N, H], or [n, H] of the flat positions `rows` [n] alone. */
+export function bloom(
+  config: BloomConfig,
+  weights: Weights,
+  { ids, positions, mask }: ModelInputs,
+  rows?: Value,
+): Value {
   const [B, T] = ids.shape;
   const { heads, hiddenSize: H, normEpsilon } = config;
   // slope · position of the key; what depends on the query alone cancels in the softmax.
@@ -29,8 +34,9 @@ export function bloom(config: BloomConfig, weights: Weights, { ids, positions, m
     const fused = weights.linear(h, `${at}.self_attention.query_key_value`, biased);
     const parts = b.transpose(b.reshape(fused, [B, T, heads, 3, H / heads]), [3, 0, 2, 1, 4]);
     const part = (n: number) => b.reshape(b.slice(parts, 0, n, n + 1), [B, heads, T, H / heads]);
-    const mixed = attention(part(0), part(1), part(2), mask, alibi);
-    x = b.add(x, weights.linear(mixed, `${at}.self_attention.dense`, biased));
+    const asked = i === config.layers - 1 ? rows : undefined;
+    const mixed = rowsOf(attention(part(0), part(1), part(2), mask, alibi), asked);
+    x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attention.dense`, biased));
     const m = layerNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
     const up = geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));
     x = b.add(x, weights.linear(up, `${at}.mlp.dense_4h_to_h`, biased));

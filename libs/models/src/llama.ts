@@ -1,6 +1,6 @@
 /** LLaMA (Touvron et al. 2023): RMSNorm, rotary positions on half-split heads, SwiGLU, grouped keys and values. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, type ModelInputs, rmsNorm, splitHeads, type Weights } from './blocks.js';
+import { attention, embed, type ModelInputs, rmsNorm, rowsOf, splitHeads, type Weights } from './blocks.js';
 import type { LlamaConfig } from './config.js';
 
 /** θ_i of each pair of channels [D/2], after scaling. `sequence` matters to dynamic scaling only. */
@@ -50,8 +50,13 @@ function repeatHeads(x: Value, heads: number): Value {
   return b.reshape(grouped, [batch, heads, sequence, width]);
 }
 
-/** The last hidden states [N, H]. */
-export function llama(config: LlamaConfig, weights: Weights, { ids, positions, mask }: ModelInputs): Value {
+/** The last hidden states [N, H], or [n, H] of the flat positions `rows` [n] alone. */
+export function llama(
+  config: LlamaConfig,
+  weights: Weights,
+  { ids, positions, mask }: ModelInputs,
+  rows?: Value,
+): Value {
   const [B, T] = ids.shape;
   const { heads, kvHeads, normEpsilon } = config;
   const bias = { bias: config.attentionBias };
@@ -67,7 +72,9 @@ export function llama(config: LlamaConfig, weights: Weights, { ids, positions, m
     const q = rotate(project('q_proj', heads), cos, sin);
     const k = repeatHeads(rotate(project('k_proj', kvHeads), cos, sin), heads);
     const v = repeatHeads(project('v_proj', kvHeads), heads);
-    x = b.add(x, weights.linear(attention(q, k, v, mask), `${at}.self_attn.o_proj`, bias));
+    const asked = i === config.layers - 1 ? rows : undefined;
+    const mixed = rowsOf(attention(q, k, v, mask), asked);
+    x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attn.o_proj`, bias));
     const m = rmsNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
     const mlp = (input: Value, name: string) =>
       weights.linear(input, `${at}.mlp.${name}`, { bias: config.mlpBias });

@@ -54,10 +54,18 @@ export function trainableParameters(config: ModelConfig, method: Method): Parame
   ]);
 }
 
-/** Last hidden states [N, E] in the width of the embedding table. */
-export function hiddenStates(config: ModelConfig, weights: Weights, inputs: ModelInputs): Value {
-  if (config.family === 'llama') return llama(config, weights, inputs);
-  return config.family === 'opt' ? opt(config, weights, inputs) : bloom(config, weights, inputs);
+/**
+ * Last hidden states [N, E] in the width of the embedding table. With `rows` [n] int64, flat positions b·T + t, those of
+ * these positions alone, [n, E]: what follows the attention of the last layer is then computed for no other.
+ */
+export function hiddenStates(
+  config: ModelConfig,
+  weights: Weights,
+  inputs: ModelInputs,
+  rows?: Value,
+): Value {
+  if (config.family === 'llama') return llama(config, weights, inputs, rows);
+  return config.family === 'opt' ? opt(config, weights, inputs, rows) : bloom(config, weights, inputs, rows);
 }
 
 const embeddings = {

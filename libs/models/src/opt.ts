@@ -1,14 +1,22 @@
 /** OPT (Zhang et al. 2022): learned positions (offset 2), ReLU; opt-350m normalises after and projects its embeddings. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, layerNorm, type ModelInputs, splitHeads, type Weights } from './blocks.js';
+import { attention, embed, layerNorm, type ModelInputs, rowsOf, splitHeads, type Weights } from './blocks.js';
 import type { OptConfig } from './config.js';
 import { optPositionOffset } from './parameters.js';
 
 const epsilon = 1e-5;
 const biased = { bias: true };
 
-/** The last hidden states [N, E], E being the width of the embedding table. */
-export function opt(config: OptConfig, weights: Weights, { ids, positions, mask }: ModelInputs): Value {
+/**
+ * The last hidden states [N, E], E being the width of the embedding table, or [n, E] of the flat positions `rows` [n]
+ * alone.
+ */
+export function opt(
+  config: OptConfig,
+  weights: Weights,
+  { ids, positions, mask }: ModelInputs,
+  rows?: Value,
+): Value {
   const [B, T] = ids.shape;
   const projected = config.embeddingSize !== config.hiddenSize;
   const tokens = embed(weights.get('model.decoder.embed_tokens.weight'), ids);
@@ -17,20 +25,22 @@ export function opt(config: OptConfig, weights: Weights, { ids, positions, mask 
     projected ? weights.linear(tokens, 'model.decoder.project_in', { bias: false }) : tokens,
     embed(weights.get('model.decoder.embed_positions.weight'), shifted),
   );
-  /** x + f(x), normalised before or after. */
-  const residual = (norm: string, f: (h: Value) => Value) => {
+  /** x + f(x), normalised before or after, at the rows that f answers. */
+  const residual = (norm: string, f: (h: Value) => Value, asked?: Value) => {
     x = config.normBefore
-      ? b.add(x, f(layerNorm(weights, x, norm, epsilon)))
-      : layerNorm(weights, b.add(x, f(x)), norm, epsilon);
+      ? b.add(rowsOf(x, asked), f(layerNorm(weights, x, norm, epsilon)))
+      : layerNorm(weights, b.add(rowsOf(x, asked), f(x)), norm, epsilon);
   };
   for (let i = 0; i < config.layers; i++) {
     const at = `model.decoder.layers.${i}`;
-    residual(`${at}.self_attn_layer_norm`, (h) => {
+    const asked = i === config.layers - 1 ? rows : undefined;
+    const attend = (h: Value) => {
       const project = (name: string) =>
         splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, config.heads);
       const mixed = attention(project('q_proj'), project('k_proj'), project('v_proj'), mask);
-      return weights.linear(mixed, `${at}.self_attn.out_proj`, biased);
-    });
+      return weights.linear(rowsOf(mixed, asked), `${at}.self_attn.out_proj`, biased);
+    };
+    residual(`${at}.self_attn_layer_norm`, attend, asked);
     residual(`${at}.final_layer_norm`, (h) =>
       weights.linear(b.relu(weights.linear(h, `${at}.fc1`, biased)), `${at}.fc2`, biased),
     );

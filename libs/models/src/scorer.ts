@@ -76,10 +76,8 @@ function scoreGraph(
   { batch, sequence, asked, edges }: ScoreShape,
 ): Record<string, Value> {
   const weights = new GraphWeights(config, method);
-  const hidden = b.gather(
-    hiddenStates(config, weights, modelInputs(batch, sequence)),
-    b.input('asked_index', 'int64', [asked]),
-  );
+  const rows = b.input('asked_index', 'int64', [asked]);
+  const hidden = hiddenStates(config, weights, modelInputs(batch, sequence), rows);
   const table = b.reshape(b.logSoftmax(logitsOf(config, weights, hidden)), [asked * config.vocabSize]);
   return { scores: b.gather(table, b.input('edge', 'int64', [edges])) };
 }
