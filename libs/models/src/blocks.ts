@@ -12,6 +12,8 @@ export interface ModelInputs {
   readonly positions: Value;
   /** [B, 1, T, T] bool: may query (third axis) attend to key (fourth)? */
   readonly mask: Value;
+  /** What training does to the token embeddings [N, E] as they are looked up, before anything else. */
+  readonly atEmbeddings?: (tokens: Value) => Value;
 }
 
 /** Where a family's builder gets its weights: plain ones by name, linear layers with what is adapted in them. */
@@ -75,6 +77,6 @@ export function rowsOf(x: Value, rows: Value | undefined): Value {
 }
 
 /** Rows of a table at [B, T] indices: [N, width]. */
-export function embed(table: Value, indices: Value): Value {
-  return b.gather(table, b.reshape(indices, [indices.shape[0] * indices.shape[1]]));
+export function embed(table: Value, indices: Value, then: (rows: Value) => Value = (rows) => rows): Value {
+  return then(b.gather(table, b.reshape(indices, [indices.shape[0] * indices.shape[1]])));
 }

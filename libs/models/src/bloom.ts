@@ -18,7 +18,7 @@ function alibiSlopes(heads: number): Float32Array {
 export function bloom(
   config: BloomConfig,
   weights: Weights,
-  { ids, positions, mask }: ModelInputs,
+  { ids, positions, mask, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
@@ -27,7 +27,12 @@ export function bloom(
   const slopes = b.constant(alibiSlopes(heads), [1, heads, 1, 1]);
   const alibi = b.mul(slopes, b.toFloat(b.reshape(positions, [B, 1, 1, T])));
   const table = weights.get('transformer.word_embeddings.weight');
-  let x = layerNorm(weights, embed(table, ids), 'transformer.word_embeddings_layernorm', normEpsilon);
+  let x = layerNorm(
+    weights,
+    embed(table, ids, atEmbeddings),
+    'transformer.word_embeddings_layernorm',
+    normEpsilon,
+  );
   for (let i = 0; i < config.layers; i++) {
     const at = `transformer.h.${i}`;
     const h = layerNorm(weights, x, `${at}.input_layernorm`, normEpsilon);

@@ -54,7 +54,7 @@ function repeatHeads(x: Value, heads: number): Value {
 export function llama(
   config: LlamaConfig,
   weights: Weights,
-  { ids, positions, mask }: ModelInputs,
+  { ids, positions, mask, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
@@ -63,7 +63,7 @@ export function llama(
   const frequencies = b.constant(rotaryFrequencies(config, T), [config.headDim / 2]);
   const angles = b.mul(b.toFloat(b.reshape(positions, [B, 1, T, 1])), frequencies);
   const [cos, sin] = [b.cos(angles), b.sin(angles)];
-  let x = embed(weights.get('model.embed_tokens.weight'), ids);
+  let x = embed(weights.get('model.embed_tokens.weight'), ids, atEmbeddings);
   for (let i = 0; i < config.layers; i++) {
     const at = `model.layers.${i}`;
     const h = rmsNorm(weights, x, `${at}.input_layernorm`, normEpsilon);

@@ -14,12 +14,12 @@ const biased = { bias: true };
 export function opt(
   config: OptConfig,
   weights: Weights,
-  { ids, positions, mask }: ModelInputs,
+  { ids, positions, mask, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
   const projected = config.embeddingSize !== config.hiddenSize;
-  const tokens = embed(weights.get('model.decoder.embed_tokens.weight'), ids);
+  const tokens = embed(weights.get('model.decoder.embed_tokens.weight'), ids, atEmbeddings);
   const shifted = b.add(positions, b.constant(BigInt64Array.of(BigInt(optPositionOffset)), [1]));
   let x = b.add(
     projected ? weights.linear(tokens, 'model.decoder.project_in', { bias: false }) : tokens,
