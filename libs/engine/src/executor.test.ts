@@ -93,6 +93,16 @@ describe('an executor', () => {
     await expect(executor.get('weights')).rejects.toThrow('expected a slot that was filled, got "weights"');
   });
 
+  it('takes the buffer of a tensor that is moved, and copies what is part of a larger one', async () => {
+    const whole = float32([3], Float32Array.of(1, 2, 3));
+    const part = float32([2], (whole.data as Float32Array).subarray(1));
+    await executor.put('part', part, { move: true });
+    await executor.put('whole', whole, { move: true });
+    expect(whole.data.length).toBe(0);
+    expect((await executor.get('part')).data).toEqual(Float32Array.of(2, 3));
+    expect((await executor.get('whole')).data).toEqual(Float32Array.of(1, 2, 3));
+  });
+
   it('names every input that is missing, unknown or misshapen', async () => {
     const session = await executor.load({
       y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),

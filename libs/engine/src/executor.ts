@@ -1,5 +1,5 @@
 /** Runs graphs on ONNX Runtime in a thread of their own. */
-import { Worker } from 'node:worker_threads';
+import { type Transferable, Worker } from 'node:worker_threads';
 import { FailedPrecondition, Internal, InvalidArgument, ResourceExhausted } from '@emotune/base';
 import { type OnnxModel, sameShape, toOnnx, type Value } from '@emotune/graph';
 import type { HostTensor } from './tensor.js';
@@ -18,9 +18,16 @@ interface Waiting {
 
 const outOfMemory = /bad_alloc|Failed to allocate memory|out of memory|AllocateRaw/i;
 
+/** The buffer of a tensor that has one to itself. */
+function ownBuffer({ data }: HostTensor): ArrayBuffer[] {
+  return data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength
+    ? [data.buffer]
+    : [];
+}
+
 /**
- * One worker thread with its sessions and slots. Calls are answered in order. Tensors given to `put` and `feeds` are
- * copied, so the caller keeps them.
+ * One worker thread with its sessions and slots. Calls are answered in order. Tensors given to `feeds`, and to `put`
+ * unless it moves them, are copied, so the caller keeps them.
  */
 export class Executor {
   private readonly waiting = new Map<number, Waiting>();
@@ -56,14 +63,14 @@ export class Executor {
     return new Executor(worker);
   }
 
-  private call(request: Request): Promise<unknown> {
+  private call(request: Request, moved: readonly Transferable[] = []): Promise<unknown> {
     if (this.ended) return Promise.reject(this.ended);
     const id = this.nextId++;
     // Only a thread with work to do keeps the process alive.
     this.worker.ref();
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, request });
+      this.worker.postMessage({ id, request }, moved);
     }).finally(() => {
       if (this.waiting.size === 0) this.worker.unref();
     });
@@ -80,9 +87,12 @@ export class Executor {
     await this.call({ kind: 'release', session: session.id });
   }
 
-  /** Fills a slot. */
-  async put(slot: string, tensor: HostTensor): Promise<void> {
-    await this.call({ kind: 'put', slot, tensor });
+  /**
+   * Fills a slot. With `move` the tensor's buffer goes to the executor instead of a copy of it, and the caller's array
+   * is empty afterwards; an array that is part of a larger buffer is copied all the same.
+   */
+  async put(slot: string, tensor: HostTensor, { move = false } = {}): Promise<void> {
+    await this.call({ kind: 'put', slot, tensor }, move ? ownBuffer(tensor) : []);
   }
 
   /** A copy of what is in a slot. */

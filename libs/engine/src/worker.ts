@@ -60,7 +60,8 @@ async function handle(request: Request): Promise<unknown> {
         executionMode: 'sequential',
         // Our node order is chosen for memory, and weights are used in both orientations: no rewriting, no packing.
         graphOptimizationLevel: 'basic',
-        enableMemPattern: true,
+        // A planned block of all activations would lie beside what the arena kept from the first, unplanned run.
+        enableMemPattern: false,
         logSeverityLevel: 3,
         extra: {
           optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
