@@ -42,6 +42,21 @@ export const pick = (x: Value, indices: Value): Value => make('Pick', [x, indice
 export const unpick = (x: Value, indices: Value, columns: number): Value =>
   make('Unpick', [x, indices], { columns });
 
+export const silu = (x: Value): Value => make('Silu', [x]);
+export const geluTanh = (x: Value): Value => make('GeluTanh', [x]);
+export const rmsNorm = (x: Value, gamma: Value, epsilon: number): Value =>
+  make('RmsNorm', [x, gamma], { epsilon });
+export const layerNorm = (x: Value, gamma: Value, beta: Value, epsilon: number): Value =>
+  make('LayerNorm', [x, gamma, beta], { epsilon });
+export const rotary = (x: Value, cos: Value, sin: Value, options: { inverse?: boolean } = {}): Value =>
+  make('Rotary', [x, cos, sin], { inverse: options.inverse ?? false });
+
+/** What the kernel of a value saved for its gradient. */
+export function saved(value: Value, name: string): Value {
+  const shape = rowOf(value.op).saved![name].infer(value.inputs, value.attributes);
+  return { op: 'Saved', inputs: [value], attributes: { name }, ...shape };
+}
+
 export function concat(parts: readonly Value[], axis: number): Value {
   return parts.length === 1 ? parts[0] : make('Concat', parts, { axis });
 }
@@ -49,11 +64,12 @@ export function concat(parts: readonly Value[], axis: number): Value {
 export function matmul(
   x: Value,
   y: Value,
-  options: { transposeX?: boolean; transposeY?: boolean } = {},
+  options: { transposeX?: boolean; transposeY?: boolean; scale?: number } = {},
 ): Value {
   return make('MatMul', [x, y], {
     transposeX: options.transposeX ?? false,
     transposeY: options.transposeY ?? false,
+    scale: options.scale ?? 1,
   });
 }
 

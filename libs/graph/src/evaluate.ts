@@ -1,7 +1,7 @@
 /** The reference: runs a graph in float64 on plain arrays, slowly and obviously. The oracle of every executor. */
 import { InvalidArgument } from '@emotune/base';
 import { type Shape, sizeOf, topological, type Value } from './ir.js';
-import { type Reference, rowOf } from './ops.js';
+import { type Reference, rowOf, savedOf } from './ops.js';
 
 /** @throws InvalidArgument naming an input that is missing or has the wrong number of elements. */
 export function evaluate(
@@ -24,6 +24,10 @@ export function evaluate(
         shape: value.shape,
         data: Float64Array.from(value.data as ArrayLike<number | bigint>, Number),
       });
+    } else if (value.op === 'Saved') {
+      const { of, row } = savedOf(value);
+      const inputs = of.inputs.map((x) => results.get(x)!);
+      results.set(value, { shape: value.shape, data: row.evaluate(inputs, of) });
     } else {
       const inputs = value.inputs.map((x) => results.get(x)!);
       results.set(value, { shape: value.shape, data: rowOf(value.op).evaluate(inputs, value) });

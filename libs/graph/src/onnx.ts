@@ -6,9 +6,8 @@
  * first keeps the fewest activations alive.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import { Internal } from '@emotune/base';
-import { type Attributes, type DType, type Shape, topological, type Value } from './ir.js';
-import { rowOf } from './ops.js';
+import { type DType, type Shape, topological, type Value } from './ir.js';
+import { type OnnxConstant, type OnnxNode, rowOf, savedOf } from './ops.js';
 
 const dtypeCode: Record<DType, number> = { float32: 1, int64: 7, bool: 9 };
 const opset = 18;
@@ -36,12 +35,13 @@ function valueInfo(name: string, dtype: DType, shape: Shape): Uint8Array {
   return new BinaryWriter().uint32(10).string(name).uint32(18).bytes(type).finish();
 }
 
-function attribute(name: string, value: Attributes[string]): Uint8Array {
+function attribute(name: string, value: NonNullable<OnnxNode['attributes']>[string]): Uint8Array {
   const w = new BinaryWriter().uint32(10).string(name);
+  if (typeof value === 'object' && 'float' in value)
+    return w.uint32(21).float(value.float).uint32(160).int32(1).finish();
   if (typeof value === 'number') return w.uint32(24).int64(value).uint32(160).int32(2).finish();
   if (typeof value === 'string')
     return w.uint32(34).bytes(new TextEncoder().encode(value)).uint32(160).int32(3).finish();
-  if (typeof value === 'boolean') throw new Internal(`internal: boolean attribute ${name}`);
   for (const item of value) w.uint32(64).int64(item);
   return w.uint32(160).int32(7).finish();
 }
@@ -62,10 +62,19 @@ export function toOnnx(outputs: Readonly<Record<string, Value>>): OnnxModel {
   const inputInfos: Uint8Array[] = [];
   let counter = 0;
 
-  const integers = (ints: readonly number[]): string => {
-    const name = `i${ints.join('_')}`;
-    if (!initializers.has(name)) {
-      initializers.set(name, tensor(name, 'int64', [ints.length], bytesOf(BigInt64Array.from(ints, BigInt))));
+  const constants = new Map<string, string>();
+  const constantName = (constant: OnnxConstant): string => {
+    const key = JSON.stringify(constant);
+    let name = constants.get(key);
+    if (name === undefined) {
+      name = `c${constants.size}`;
+      constants.set(key, name);
+      initializers.set(
+        name,
+        'ints' in constant
+          ? tensor(name, 'int64', [constant.ints.length], bytesOf(BigInt64Array.from(constant.ints, BigInt)))
+          : tensor(name, 'float32', [], bytesOf(Float32Array.of(constant.float))),
+      );
     }
     return name;
   };
@@ -83,17 +92,23 @@ export function toOnnx(outputs: Readonly<Record<string, Value>>): OnnxModel {
       initializers.set(prefix, tensor(prefix, value.dtype, value.shape, bytesOf(value.data!)));
       return;
     }
+    if (value.op === 'Saved') {
+      const { name, of } = savedOf(value);
+      names.set(value, `${names.get(of)}_${name}`);
+      return;
+    }
     for (const node of rowOf(value.op).lower(value)) {
       const w = new BinaryWriter();
       const local = (name: string) =>
-        name === '$y'
-          ? prefix
+        name === '' || name === '$y'
+          ? name && prefix
           : name.startsWith('$')
             ? names.get(value.inputs[Number(name.slice(1))])!
             : `${prefix}_${name}`;
       for (const item of node.inputs)
-        w.uint32(10).string(typeof item === 'string' ? local(item) : integers(item.ints));
-      w.uint32(18).string(local(node.output)).uint32(34).string(node.op);
+        w.uint32(10).string(typeof item === 'string' ? local(item) : constantName(item));
+      for (const output of [node.output, ...(node.moreOutputs ?? [])]) w.uint32(18).string(local(output));
+      w.uint32(34).string(node.op);
       for (const [name, item] of Object.entries(node.attributes ?? {}))
         w.uint32(42).bytes(attribute(name, item));
       if (node.domain) w.uint32(58).string(node.domain);

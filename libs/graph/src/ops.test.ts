@@ -45,6 +45,12 @@ const positive = (u: number) => 0.5 + 2 * u;
 // Away from the kink, where a central difference means nothing.
 const awayFromZero = (u: number) => (u < 0.5 ? -2 + 3 * u : 0.5 + 3 * (u - 0.5));
 
+const angles = (f: (angle: number) => number) =>
+  b.constant(
+    Float32Array.from({ length: 8 }, (_, i) => f(0.7 * i)),
+    [4, 2],
+  );
+
 /** Every op of the table, on shapes that include 0, 1 and broadcasting. `none` marks ops without a gradient. */
 const cases: Record<OpName, readonly Case[] | 'none'> = {
   Add: binary(b.add),
@@ -82,7 +88,10 @@ const cases: Record<OpName, readonly Case[] | 'none'> = {
         [x(2), y()],
         [x(2, 1), y(1, 3)],
         [x(1), y(2)],
-      ].map((shapes) => ({ shapes, build: ([p, q]) => b.matmul(p, q, { transposeX, transposeY }) }));
+      ].map((shapes) => ({
+        shapes,
+        build: ([p, q]) => b.matmul(p, q, { transposeX, transposeY, scale: 0.5 }),
+      }));
     }),
   ),
   Reshape: [{ shapes: [[2, 6]], build: ([x]) => b.reshape(x, [3, 1, 4]) }],
@@ -111,6 +120,22 @@ const cases: Record<OpName, readonly Case[] | 'none'> = {
   Pick: [{ shapes: [[3, 4]], build: ([x]) => b.pick(x, b.integers([3, 0, 3])) }],
   Unpick: [{ shapes: [[3, 1]], build: ([x]) => b.unpick(x, b.integers([3, 0, 3]), 4) }],
   Softmax: unary(b.softmax).filter((c) => c.shapes[0].length > 0),
+  Silu: unary(b.silu),
+  GeluTanh: unary(b.geluTanh),
+  RmsNorm: [
+    { shapes: [[2, 3, 4], [4]], build: ([x, g]) => b.rmsNorm(x, g, 1e-5) },
+    { shapes: [[3, 1], [1]], build: ([x, g]) => b.rmsNorm(x, g, 0.1) },
+    { shapes: [[0, 4], [4]], build: ([x, g]) => b.rmsNorm(x, g, 1e-5) },
+  ],
+  LayerNorm: [
+    { shapes: [[2, 3, 4], [4], [4]], build: ([x, g, h]) => b.layerNorm(x, g, h, 1e-5) },
+    { shapes: [[2, 1], [1], [1]], build: ([x, g, h]) => b.layerNorm(x, g, h, 0.1) },
+    { shapes: [[0, 4], [4], [4]], build: ([x, g, h]) => b.layerNorm(x, g, h, 1e-5) },
+  ],
+  Rotary: [false, true].map((inverse) => ({
+    shapes: [[2, 3, 2, 4]],
+    build: ([x]) => b.rotary(x, angles(Math.cos), angles(Math.sin), { inverse }),
+  })),
   LogSoftmax: unary(b.logSoftmax).filter((c) => c.shapes[0].length > 0),
 };
 

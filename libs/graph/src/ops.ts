@@ -8,12 +8,13 @@
  */
 import { InvalidArgument } from '@emotune/base';
 import type * as Build from './build.js';
+import { fusedOps } from './fused-ops.js';
 import type { Attributes, DType, Shape, Value } from './ir.js';
 import { sizeOf } from './ir.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
 
 /** The functions of build.ts; handed in, since they in turn need this table. */
-type Builder = typeof Build;
+export type Builder = typeof Build;
 
 /** Elements of a value during reference evaluation. Integers and booleans are exact in float64. */
 export interface Reference {
@@ -22,11 +23,16 @@ export interface Reference {
 }
 
 /** One ONNX node. `$0`, `$1`, … stand for the inputs, `$y` for the output, other names are local to the node list. */
-interface OnnxNode {
+export interface OnnxNode {
   readonly op: string;
-  readonly inputs: readonly (string | { ints: readonly number[] })[];
+  /** `''` leaves an optional input out. `ints` and `floats` are constants of one axis, or of none where not a list. */
+  readonly inputs: readonly (string | OnnxConstant)[];
   readonly output: string;
-  readonly attributes?: Attributes;
+  /** Further outputs: a name that the row's `saved` has can be read by its gradient, '' leaves one out. */
+  readonly moreOutputs?: readonly string[];
+  readonly attributes?: Readonly<
+    Record<string, number | readonly number[] | string | { readonly float: number }>
+  >;
   /** `com.microsoft` for ONNX Runtime's own ops. */
   readonly domain?: string;
 }
@@ -38,18 +44,22 @@ export interface OpRow {
   /** Gradients of the inputs, built with `b`; undefined where there is none, absent for ops without gradient. */
   vjp?(b: Builder, value: Value, dy: Value): readonly (Value | undefined)[];
   lower(value: Value): readonly OnnxNode[];
+  /** What the op's kernel computes besides its output and its gradient can use, by the name in `moreOutputs`. */
+  readonly saved?: Readonly<Record<string, Pick<OpRow, 'infer'> & Pick<OpRow, 'evaluate'>>>;
 }
 
-function expectRank(op: string, value: Value, rank: number): void {
+export type OnnxConstant = { readonly ints: readonly number[] } | { readonly float: number };
+
+export function expectRank(op: string, value: Value, rank: number): void {
   if (value.shape.length !== rank)
     throw InvalidArgument.at(op, `expected rank ${rank}, got [${value.shape}]`);
 }
 
-function numbers(attributes: Attributes, name: string): readonly number[] {
+export function numbers(attributes: Attributes, name: string): readonly number[] {
   return attributes[name] as readonly number[];
 }
 
-function simple(op: string, attributes?: Attributes): OpRow['lower'] {
+function simple(op: string, attributes?: NonNullable<OnnxNode['attributes']>): OpRow['lower'] {
   return (value) => [
     { op, inputs: value.inputs.map((_, i) => `$${i}`), output: '$y', ...(attributes ? { attributes } : {}) },
   ];
@@ -125,7 +135,7 @@ function reduction(
 }
 
 /** Rows of length n along the last axis. */
-function eachRow(shape: Shape, visit: (begin: number, n: number) => void): void {
+export function eachRow(shape: Shape, visit: (begin: number, n: number) => void): void {
   const n = shape[shape.length - 1];
   const rows = n === 0 ? 0 : sizeOf(shape) / n;
   for (let r = 0; r < rows; r++) visit(r * n, n);
@@ -135,9 +145,82 @@ function swapLast(shape: Shape): Shape {
   return [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]];
 }
 
-const lastAxis: Attributes = { axis: -1 };
+const lastAxis = { axis: -1 };
+
+/** scale · x · y over the last two axes, each read transposed where `transposeX`, `transposeY` say so; leading axes broadcast. */
+const matmul = {
+  infer: ([x, y], attributes) => {
+    if (x.shape.length < 2 || y.shape.length < 2) {
+      throw InvalidArgument.at('MatMul', `expected rank ≥ 2, got [${x.shape}] and [${y.shape}]`);
+    }
+    const sx = attributes['transposeX'] ? swapLast(x.shape) : x.shape;
+    const sy = attributes['transposeY'] ? swapLast(y.shape) : y.shape;
+    if (sx[sx.length - 1] !== sy[sy.length - 2]) {
+      throw InvalidArgument.at('MatMul', `expected equal inner dimensions, got [${sx}] and [${sy}]`);
+    }
+    const batch = broadcastShapes('MatMul', sx.slice(0, -2), sy.slice(0, -2));
+    return { dtype: x.dtype, shape: [...batch, sx[sx.length - 2], sy[sy.length - 1]] };
+  },
+  evaluate: ([x, y], value) => {
+    const tx = value.attributes['transposeX'] === true;
+    const ty = value.attributes['transposeY'] === true;
+    const scale = value.attributes['scale'] as number;
+    const [m, n] = value.shape.slice(-2);
+    const k = tx ? x.shape[x.shape.length - 2] : x.shape[x.shape.length - 1];
+    const batch = value.shape.slice(0, -2);
+    const [xr, xc] = tx ? [1, m] : [k, 1];
+    const [yr, yc] = ty ? [1, k] : [n, 1];
+    const out = new Float64Array(sizeOf(value.shape));
+    const yAt = new Array<number>(sizeOf(batch));
+    forEachIndex(batch, broadcastStrides(y.shape.slice(0, -2), batch), (flat, at) => {
+      yAt[flat] = at * k * n;
+    });
+    forEachIndex(batch, broadcastStrides(x.shape.slice(0, -2), batch), (flat, at) => {
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let p = 0; p < k; p++)
+            sum += x.data[at * m * k + i * xr + p * xc] * y.data[yAt[flat] + p * yr + j * yc];
+          out[flat * m * n + i * n + j] = scale * sum;
+        }
+      }
+    });
+    return out;
+  },
+  // With X, Y the matrices as multiplied: dX = dy·Yᵀ, dY = Xᵀ·dy; a transposed input gets the transposed gradient.
+  vjp: (b, { inputs: [x, y], attributes }, dy) => {
+    const tx = attributes['transposeX'] === true;
+    const ty = attributes['transposeY'] === true;
+    const scale = attributes['scale'] as number;
+    return [
+      tx
+        ? b.matmul(y, dy, { transposeX: ty, transposeY: true, scale })
+        : b.matmul(dy, y, { transposeY: !ty, scale }),
+      ty
+        ? b.matmul(dy, x, { transposeX: true, transposeY: tx, scale })
+        : b.matmul(x, dy, { transposeX: !tx, scale }),
+    ];
+  },
+  lower: ({ attributes }) =>
+    attributes['transposeX'] || attributes['transposeY'] || attributes['scale'] !== 1
+      ? [
+          {
+            op: 'FusedMatMul',
+            domain: 'com.microsoft',
+            inputs: ['$0', '$1'],
+            output: '$y',
+            attributes: {
+              transA: attributes['transposeX'] ? 1 : 0,
+              transB: attributes['transposeY'] ? 1 : 0,
+              alpha: { float: attributes['scale'] as number },
+            },
+          },
+        ]
+      : [{ op: 'MatMul', inputs: ['$0', '$1'], output: '$y' }],
+} satisfies OpRow;
 
 export const ops = {
+  ...fusedOps,
   Add: binary('Add', (x, y) => x + y, { vjp: (_b, _, dy) => [dy, dy] }),
   Sub: binary('Sub', (x, y) => x - y, { vjp: (b, _, dy) => [dy, b.neg(dy)] }),
   Mul: binary('Mul', (x, y) => x * y, {
@@ -218,70 +301,7 @@ export const ops = {
   /** Largest element over `axes`, which stay as 1. No gradient: it only shifts exponents. */
   ReduceMax: reduction('ReduceMax', Number.NEGATIVE_INFINITY, Math.max),
 
-  /** x · y over the last two axes, each read transposed where `transposeX`, `transposeY` say so; leading axes broadcast. */
-  MatMul: {
-    infer: ([x, y], attributes) => {
-      if (x.shape.length < 2 || y.shape.length < 2) {
-        throw InvalidArgument.at('MatMul', `expected rank ≥ 2, got [${x.shape}] and [${y.shape}]`);
-      }
-      const sx = attributes['transposeX'] ? swapLast(x.shape) : x.shape;
-      const sy = attributes['transposeY'] ? swapLast(y.shape) : y.shape;
-      if (sx[sx.length - 1] !== sy[sy.length - 2]) {
-        throw InvalidArgument.at('MatMul', `expected equal inner dimensions, got [${sx}] and [${sy}]`);
-      }
-      const batch = broadcastShapes('MatMul', sx.slice(0, -2), sy.slice(0, -2));
-      return { dtype: x.dtype, shape: [...batch, sx[sx.length - 2], sy[sy.length - 1]] };
-    },
-    evaluate: ([x, y], value) => {
-      const tx = value.attributes['transposeX'] === true;
-      const ty = value.attributes['transposeY'] === true;
-      const [m, n] = value.shape.slice(-2);
-      const k = tx ? x.shape[x.shape.length - 2] : x.shape[x.shape.length - 1];
-      const batch = value.shape.slice(0, -2);
-      const [xr, xc] = tx ? [1, m] : [k, 1];
-      const [yr, yc] = ty ? [1, k] : [n, 1];
-      const out = new Float64Array(sizeOf(value.shape));
-      const yAt = new Array<number>(sizeOf(batch));
-      forEachIndex(batch, broadcastStrides(y.shape.slice(0, -2), batch), (flat, at) => {
-        yAt[flat] = at * k * n;
-      });
-      forEachIndex(batch, broadcastStrides(x.shape.slice(0, -2), batch), (flat, at) => {
-        for (let i = 0; i < m; i++) {
-          for (let j = 0; j < n; j++) {
-            let sum = 0;
-            for (let p = 0; p < k; p++)
-              sum += x.data[at * m * k + i * xr + p * xc] * y.data[yAt[flat] + p * yr + j * yc];
-            out[flat * m * n + i * n + j] = sum;
-          }
-        }
-      });
-      return out;
-    },
-    // With X, Y the matrices as multiplied: dX = dy·Yᵀ, dY = Xᵀ·dy; a transposed input gets the transposed gradient.
-    vjp: (b, { inputs: [x, y], attributes }, dy) => {
-      const tx = attributes['transposeX'] === true;
-      const ty = attributes['transposeY'] === true;
-      return [
-        tx ? b.matmul(y, dy, { transposeX: ty, transposeY: true }) : b.matmul(dy, y, { transposeY: !ty }),
-        ty ? b.matmul(dy, x, { transposeX: true, transposeY: tx }) : b.matmul(x, dy, { transposeX: !tx }),
-      ];
-    },
-    lower: ({ attributes }) =>
-      attributes['transposeX'] || attributes['transposeY']
-        ? [
-            {
-              op: 'FusedMatMul',
-              domain: 'com.microsoft',
-              inputs: ['$0', '$1'],
-              output: '$y',
-              attributes: {
-                transA: attributes['transposeX'] ? 1 : 0,
-                transB: attributes['transposeY'] ? 1 : 0,
-              },
-            },
-          ]
-        : [{ op: 'MatMul', inputs: ['$0', '$1'], output: '$y' }],
-  },
+  MatMul: matmul,
 
   Reshape: {
     infer: ([x], attributes) => {
@@ -473,7 +493,7 @@ export const ops = {
         op: 'Concat',
         inputs: value.inputs.map((_, i) => `$${i}`),
         output: '$y',
-        attributes: { axis: value.attributes['axis'] },
+        attributes: { axis: value.attributes['axis'] as number },
       },
     ],
   },
@@ -596,6 +616,13 @@ export const ops = {
 } satisfies Record<string, OpRow>;
 
 export type OpName = keyof typeof ops;
+
+/** What a value's kernel saved for its gradient: see `OpRow.saved`. Has no gradient itself. */
+export function savedOf(value: Value): { name: string; of: Value; row: NonNullable<OpRow['saved']>[string] } {
+  const [of] = value.inputs;
+  const name = value.attributes['name'] as string;
+  return { name, of, row: rowOf(of.op).saved![name] };
+}
 
 /** The row of an op that is not a leaf. */
 export function rowOf(op: string): OpRow {

@@ -31,27 +31,8 @@ export function modelInputs(batch: number, sequence: number): ModelInputs {
   };
 }
 
-/** y = (x − μ)/√(σ² + ε) ⊙ γ + β over the last axis. */
 export function layerNorm(weights: Weights, x: Value, name: string, epsilon: number): Value {
-  const centred = b.sub(x, b.mean(x, [-1]));
-  const variance = b.mean(b.mul(centred, centred), [-1]);
-  const normal = b.div(centred, b.sqrt(b.add(variance, b.scalar(epsilon))));
-  return b.add(b.mul(normal, weights.get(`${name}.weight`)), weights.get(`${name}.bias`));
-}
-
-/** y = x/√(mean(x²) + ε) ⊙ γ over the last axis. */
-export function rmsNorm(weights: Weights, x: Value, name: string, epsilon: number): Value {
-  const normal = b.div(x, b.sqrt(b.add(b.mean(b.mul(x, x), [-1]), b.scalar(epsilon))));
-  return b.mul(normal, weights.get(`${name}.weight`));
-}
-
-/** GELU by tanh, as BLOOM has it: ½x(1 + tanh(√(2/π)·x(1 + 0.044715x²))). */
-export function geluTanh(x: Value): Value {
-  const inner = b.mul(
-    b.mul(x, b.scalar(0.79788456)),
-    b.add(b.scalar(1), b.mul(b.scalar(0.044715), b.mul(x, x))),
-  );
-  return b.mul(b.mul(x, b.scalar(0.5)), b.add(b.scalar(1), b.tanh(inner)));
+  return b.layerNorm(x, weights.get(`${name}.weight`), weights.get(`${name}.bias`), epsilon);
 }
 
 /** [N, A·D] → [B, A, T, D]. */
@@ -59,16 +40,28 @@ export function splitHeads(x: Value, batch: number, sequence: number, heads: num
   return b.transpose(b.reshape(x, [batch, sequence, heads, x.shape[1] / heads]), [0, 2, 1, 3]);
 }
 
-/** Softmax(q·kᵀ/√D + bias, where mask) · v: three [B, A, T, D] → [N, A·D]. `bias` broadcasts to [B, A, T, T]. */
-export function attention(q: Value, k: Value, v: Value, mask: Value, bias?: Value): Value {
+/**
+ * What attention adds to its scores: 0 where the query may attend to the key, else so little that float32's exp gives
+ * exactly 0, and enough that a row without any key stays finite. Softmax then has no gradient there either.
+ */
+export function maskBias(mask: Value): Value {
+  return b.where(mask, b.scalar(0), b.scalar(-1e9));
+}
+
+/**
+ * Softmax(q·kᵀ/√D + bias) · v: q [B, A, T, D]; k and v [B, K, T, D], each head of which serves A/K queries in a row →
+ * [N, A·D]. `bias` broadcasts to [B, A, T, T].
+ */
+export function attention(q: Value, k: Value, v: Value, bias: Value): Value {
   const [batch, heads, sequence, width] = q.shape;
-  // Scaling q costs T·D products, scaling the scores T·T.
-  const scores = b.matmul(b.mul(q, b.scalar(1 / Math.sqrt(width))), k, { transposeY: true });
-  const biased = bias ? b.add(scores, bias) : scores;
-  // Low enough that float32's exp gives exactly 0, high enough that a row without any key stays finite.
-  const probabilities = b.softmax(b.where(mask, biased, b.scalar(-1e9)));
-  const mixed = b.transpose(b.matmul(probabilities, v), [0, 2, 1, 3]);
-  return b.reshape(mixed, [batch * sequence, heads * width]);
+  const kv = k.shape[1];
+  // The queries of a group lie one below the other, so no key is repeated.
+  const grouped = b.reshape(q, [batch, kv, (heads / kv) * sequence, width]);
+  const scores = b.matmul(grouped, k, { transposeY: true, scale: 1 / Math.sqrt(width) });
+  const probabilities = b.softmax(b.add(b.reshape(scores, [batch, heads, sequence, sequence]), bias));
+  const mixed = b.matmul(b.reshape(probabilities, [batch, kv, (heads / kv) * sequence, sequence]), v);
+  const merged = b.transpose(b.reshape(mixed, [batch, heads, sequence, width]), [0, 2, 1, 3]);
+  return b.reshape(merged, [batch * sequence, heads * width]);
 }
 
 /** Rows [n, …] of x [N, …], or x itself where none are asked for. */

@@ -1,6 +1,6 @@
 /** BLOOM (Le Scao et al. 2022): ALiBi (Press et al. 2022), normalised embeddings, query, key and value interleaved by head. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, geluTanh, layerNorm, type ModelInputs, rowsOf, type Weights } from './blocks.js';
+import { attention, embed, layerNorm, type ModelInputs, maskBias, rowsOf, type Weights } from './blocks.js';
 import type { BloomConfig } from './config.js';
 
 const biased = { bias: true };
@@ -26,6 +26,7 @@ export function bloom(
   // slope · position of the key; what depends on the query alone cancels in the softmax.
   const slopes = b.constant(alibiSlopes(heads), [1, heads, 1, 1]);
   const alibi = b.mul(slopes, b.toFloat(b.reshape(positions, [B, 1, 1, T])));
+  const bias = b.add(alibi, maskBias(mask));
   const table = weights.get('transformer.word_embeddings.weight');
   let x = layerNorm(
     weights,
@@ -40,10 +41,10 @@ export function bloom(
     const parts = b.transpose(b.reshape(fused, [B, T, heads, 3, H / heads]), [3, 0, 2, 1, 4]);
     const part = (n: number) => b.reshape(b.slice(parts, 0, n, n + 1), [B, heads, T, H / heads]);
     const asked = i === config.layers - 1 ? rows : undefined;
-    const mixed = rowsOf(attention(part(0), part(1), part(2), mask, alibi), asked);
+    const mixed = rowsOf(attention(part(0), part(1), part(2), bias), asked);
     x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attention.dense`, biased));
     const m = layerNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
-    const up = geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));
+    const up = b.geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));
     x = b.add(x, weights.linear(up, `${at}.mlp.dense_4h_to_h`, biased));
   }
   return layerNorm(weights, x, 'transformer.ln_f', normEpsilon);

@@ -1,6 +1,6 @@
 /** LLaMA (Touvron et al. 2023): RMSNorm, rotary positions on half-split heads, SwiGLU, grouped keys and values. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, type ModelInputs, rmsNorm, rowsOf, splitHeads, type Weights } from './blocks.js';
+import { attention, embed, type ModelInputs, maskBias, rowsOf, splitHeads, type Weights } from './blocks.js';
 import type { LlamaConfig } from './config.js';
 
 /** θ_i of each pair of channels [D/2], after scaling. `sequence` matters to dynamic scaling only. */
@@ -28,28 +28,6 @@ function rotaryFrequencies(config: LlamaConfig, sequence: number): Float32Array 
   });
 }
 
-/** Rotates [B, A, T, D] by cos, sin [B, 1, T, D/2]: (x₁, x₂) → (x₁cos − x₂sin, x₂cos + x₁sin). */
-function rotate(x: Value, cos: Value, sin: Value): Value {
-  const half = x.shape[3] / 2;
-  const x1 = b.slice(x, 3, 0, half);
-  const x2 = b.slice(x, 3, half, 2 * half);
-  return b.concat([b.sub(b.mul(x1, cos), b.mul(x2, sin)), b.add(b.mul(x2, cos), b.mul(x1, sin))], 3);
-}
-
-/** [B, K, T, D] → [B, A, T, D], each head repeated for its group of queries. */
-function repeatHeads(x: Value, heads: number): Value {
-  const [batch, kv, sequence, width] = x.shape;
-  if (kv === heads) return x;
-  const grouped = b.expand(b.reshape(x, [batch, kv, 1, sequence, width]), [
-    batch,
-    kv,
-    heads / kv,
-    sequence,
-    width,
-  ]);
-  return b.reshape(grouped, [batch, heads, sequence, width]);
-}
-
 /** The last hidden states [N, H], or [n, H] of the flat positions `rows` [n] alone. */
 export function llama(
   config: LlamaConfig,
@@ -59,27 +37,29 @@ export function llama(
 ): Value {
   const [B, T] = ids.shape;
   const { heads, kvHeads, normEpsilon } = config;
-  const bias = { bias: config.attentionBias };
+  const biased = { bias: config.attentionBias };
+  const bias = maskBias(mask);
   const frequencies = b.constant(rotaryFrequencies(config, T), [config.headDim / 2]);
-  const angles = b.mul(b.toFloat(b.reshape(positions, [B, 1, T, 1])), frequencies);
+  const angles = b.mul(b.toFloat(b.reshape(positions, [B * T, 1])), frequencies);
   const [cos, sin] = [b.cos(angles), b.sin(angles)];
+  const norm = (name: string) => b.rmsNorm(x, weights.get(`${name}.weight`), normEpsilon);
   let x = embed(weights.get('model.embed_tokens.weight'), ids, atEmbeddings);
   for (let i = 0; i < config.layers; i++) {
     const at = `model.layers.${i}`;
-    const h = rmsNorm(weights, x, `${at}.input_layernorm`, normEpsilon);
+    const h = norm(`${at}.input_layernorm`);
     const project = (name: string, n: number) =>
-      splitHeads(weights.linear(h, `${at}.self_attn.${name}`, bias), B, T, n);
-    const q = rotate(project('q_proj', heads), cos, sin);
-    const k = repeatHeads(rotate(project('k_proj', kvHeads), cos, sin), heads);
-    const v = repeatHeads(project('v_proj', kvHeads), heads);
+      splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, n);
+    const q = b.rotary(project('q_proj', heads), cos, sin);
+    const k = b.rotary(project('k_proj', kvHeads), cos, sin);
+    const v = project('v_proj', kvHeads);
     const asked = i === config.layers - 1 ? rows : undefined;
-    const mixed = rowsOf(attention(q, k, v, mask), asked);
-    x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attn.o_proj`, bias));
-    const m = rmsNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
+    const mixed = rowsOf(attention(q, k, v, bias), asked);
+    x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attn.o_proj`, biased));
+    const m = norm(`${at}.post_attention_layernorm`);
     const mlp = (input: Value, name: string) =>
       weights.linear(input, `${at}.mlp.${name}`, { bias: config.mlpBias });
     const gate = mlp(m, 'gate_proj');
-    x = b.add(x, mlp(b.mul(b.mul(gate, b.sigmoid(gate)), mlp(m, 'up_proj')), 'down_proj'));
+    x = b.add(x, mlp(b.mul(b.silu(gate), mlp(m, 'up_proj')), 'down_proj'));
   }
-  return rmsNorm(weights, x, 'model.norm', normEpsilon);
+  return norm('model.norm');
 }

@@ -1,6 +1,15 @@
 /** OPT (Zhang et al. 2022): learned positions (offset 2), ReLU; opt-350m normalises after and projects its embeddings. */
 import { build as b, type Value } from '@emotune/graph';
-import { attention, embed, layerNorm, type ModelInputs, rowsOf, splitHeads, type Weights } from './blocks.js';
+import {
+  attention,
+  embed,
+  layerNorm,
+  type ModelInputs,
+  maskBias,
+  rowsOf,
+  splitHeads,
+  type Weights,
+} from './blocks.js';
 import type { OptConfig } from './config.js';
 import { optPositionOffset } from './parameters.js';
 
@@ -21,6 +30,7 @@ export function opt(
   const projected = config.embeddingSize !== config.hiddenSize;
   const tokens = embed(weights.get('model.decoder.embed_tokens.weight'), ids, atEmbeddings);
   const shifted = b.add(positions, b.constant(BigInt64Array.of(BigInt(optPositionOffset)), [1]));
+  const bias = maskBias(mask);
   let x = b.add(
     projected ? weights.linear(tokens, 'model.decoder.project_in', { bias: false }) : tokens,
     embed(weights.get('model.decoder.embed_positions.weight'), shifted),
@@ -37,7 +47,7 @@ export function opt(
     const attend = (h: Value) => {
       const project = (name: string) =>
         splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, config.heads);
-      const mixed = attention(project('q_proj'), project('k_proj'), project('v_proj'), mask);
+      const mixed = attention(project('q_proj'), project('k_proj'), project('v_proj'), bias);
       return weights.linear(rowsOf(mixed, asked), `${at}.self_attn.out_proj`, biased);
     };
     residual(`${at}.self_attn_layer_norm`, attend, asked);
