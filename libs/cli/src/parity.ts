@@ -5,17 +5,20 @@
  */
 import { access, readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { InvalidArgument } from '@emotune/base';
+import { InvalidArgument, NotFound } from '@emotune/base';
 import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
 import { sizeOf } from '@emotune/graph';
 import {
+  frozenTensors,
   GraphWeights,
   hiddenStates,
   loadAdapter,
   loadModel,
   logitsOf,
   type Method,
+  type Model,
   type ModelConfig,
+  mergeAdapter,
   modelInputs,
   SafetensorsFile,
   trainableParameters,
@@ -25,7 +28,7 @@ import {
 import { z } from 'zod';
 
 /** Logits absolute where attended; loss absolute; each gradient relative to its largest entry. As the fixtures' README names them. */
-export const tolerance = { logits: 1e-4, loss: 1e-5, gradient: 1e-3, adamw: 1e-4 };
+export const tolerance = { logits: 1e-4, loss: 1e-5, gradient: 1e-3, adamw: 1e-4, merged: 1e-5 };
 
 export interface CaseResult {
   readonly name: string;
@@ -56,6 +59,30 @@ interface Folder {
   readonly tensors: ReadonlyMap<string, HostTensor>;
   /** Name of a gradient in the fixture → our parameter. */
   readonly parameterOf: (name: string) => string;
+  /** The base with the adapter merged into it. */
+  readonly merged?: Model;
+}
+
+/** A parameter's name in PEFT's memory → in our graphs. */
+function trainedName(name: string): string {
+  return name
+    .replace(/^base_model\.model\./, '')
+    .replace(/\.modules_to_save\.default\./, '.')
+    .replace(/\.default(?=\.|$)/, '')
+    .replace('.base_layer.', '.')
+    .replace(/\.lora_magnitude_vector\.weight$/, '.lora_magnitude_vector');
+}
+
+/** The base model's folder: where the adapter says, or beside the adapter under that name or the part before `__`. */
+async function baseFolder(dir: string): Promise<string> {
+  const named = JSON.parse(await readFile(join(dir, 'adapter_config.json'), 'utf8')).base_model_name_or_path;
+  const beside = dirname(resolve(dir));
+  const folders = [
+    ...(typeof named === 'string' ? [resolve(dir, named), join(beside, basename(named))] : []),
+    join(beside, basename(resolve(dir)).split('__')[0]),
+  ];
+  for (const folder of folders) if (await exists(join(folder, 'config.json'))) return folder;
+  throw new NotFound(`expected the base model's config.json in one of ${folders.join(', ')}`);
 }
 
 async function load(dir: string): Promise<Folder> {
@@ -63,17 +90,37 @@ async function load(dir: string): Promise<Folder> {
     const { config, tensors } = await loadModel(dir);
     return { config, method: { name: 'full' }, tensors, parameterOf: (name) => name };
   }
-  const { base_model_name_or_path: base } = JSON.parse(
-    await readFile(join(dir, 'adapter_config.json'), 'utf8'),
-  );
-  const model = await loadModel(resolve(dir, base));
-  const { lora, tensors } = await loadAdapter(dir, model.config);
+  const model = await loadModel(await baseFolder(dir));
+  const adapter = await loadAdapter(dir, model.config);
+  const method: Method = { name: 'lora', ...adapter.lora };
   return {
     config: model.config,
-    method: { name: 'lora', ...lora },
-    tensors: new Map([...model.tensors, ...tensors]),
-    parameterOf: (name) => name.replace(/^base_model\.model\./, '').replace('.default.', '.'),
+    method,
+    tensors: new Map([...frozenTensors(model, method), ...adapter.tensors]),
+    parameterOf: trainedName,
+    merged: mergeAdapter(model, adapter),
   };
+}
+
+/** Largest deviation of the merged weights from those that PEFT wrote, where it did. */
+async function mergedDeviation({ merged }: Folder, dir: string): Promise<number | undefined> {
+  const path = join(dir, 'merged.safetensors');
+  if (merged === undefined || !(await exists(path))) return undefined;
+  const file = await SafetensorsFile.open(path);
+  let worst = 0;
+  try {
+    for (const name of file.entries.keys()) {
+      // A tied head may be stored beside the table that it repeats.
+      if (name === 'lm_head.weight' && merged.config.tieEmbeddings) continue;
+      const ours = merged.tensors.get(name)?.data as Float32Array | undefined;
+      const { data } = await file.float32(name);
+      if (ours?.length !== data.length) return Number.POSITIVE_INFINITY;
+      for (let i = 0; i < data.length; i++) worst = Math.max(worst, Math.abs(data[i] - ours[i]));
+    }
+  } finally {
+    await file.close();
+  }
+  return worst;
 }
 
 /** Positions that Hugging Face gives when none are passed: LLaMA counts every token, the others only attended ones. */
@@ -112,7 +159,9 @@ async function adamwDeviation(
   feeds: Readonly<Record<string, HostTensor>>,
   dir: string,
 ): Promise<number | undefined> {
-  const meta = JSON.parse(await readFile(join(dir, 'meta.json'), 'utf8'));
+  const path = join(dir, 'meta.json');
+  if (!(await exists(path))) return undefined;
+  const meta = JSON.parse(await readFile(path, 'utf8'));
   const parsed = adamwSteps.safeParse(method.name === 'full' ? meta.full_adamw_right : meta.adamw_right);
   if (!parsed.success) return undefined;
   const { lr, betas, eps, weight_decay: weightDecay, clip, losses } = parsed.data;
@@ -195,7 +244,7 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
     const n = answers.length;
     const weights = new GraphWeights(config, method);
     const logitsSession = await executor.load({
-      logits: logitsOf(config, weights, hiddenStates(config, weights, modelInputs(B, T))),
+      logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(B, T))),
     });
     const stepSession = await executor.load(
       trainGraph(config, method, { batch: B, sequence: T, answers: n }),
@@ -260,7 +309,7 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
       worst <= tolerance.logits &&
       loss <= tolerance.loss &&
       gradients.length > 0 &&
-      gradients[0].relative <= tolerance.gradient &&
+      gradients.every(({ relative }) => relative <= tolerance.gradient) &&
       (adamw ?? 0) <= tolerance.adamw;
     return { name, logits: worst, loss, gradients, ...(adamw === undefined ? {} : { adamw }), ok };
   } finally {
@@ -274,34 +323,53 @@ export interface FolderReport {
   readonly dir: string;
   readonly ok: boolean;
   readonly cases: readonly CaseResult[];
+  /** Largest deviation of the merged weights, where the fixture has them. */
+  readonly merged?: number;
   /** Why the folder could not be compared; empty when it was. */
   readonly failure: string;
+  /** Why there is nothing to compare in it; empty when there is. */
+  readonly skipped: string;
+}
+
+/** A folder without a model and without cases is no fixture of this kind. */
+async function holdsModel(dir: string): Promise<boolean> {
+  const names = await readdir(dir);
+  return names.some((name) => /^(adapter_)?config\.json$|^case-.*\.safetensors$/.test(name));
 }
 
 export async function parityReport(dir: string): Promise<FolderReport> {
+  const nothing = { dir, ok: true, cases: [], failure: '', skipped: '' };
   try {
-    const cases = await runParity(dir);
-    return { dir, ok: cases.every((result) => result.ok), cases, failure: '' };
+    if (!(await holdsModel(dir)))
+      return { ...nothing, skipped: 'no config.json, adapter_config.json or case-*.safetensors' };
+    return { ...nothing, ...(await runParity(dir)) };
   } catch (error) {
-    return { dir, ok: false, cases: [], failure: (error as Error).message };
+    return { ...nothing, ok: false, failure: (error as Error).message };
   }
 }
 
 export const parityHead = `  ${'case'.padEnd(42)} ${['logits', 'loss', 'gradient', 'relative', 'adamw'].map((h) => h.padStart(8)).join(' ')}`;
 
 /** One line for each case. */
-export function parityLines({ dir, cases, failure }: FolderReport): string[] {
-  if (failure !== '') return [`✗ ${basename(dir).padEnd(42)} ${failure}`];
-  return cases.map(({ name, logits, loss, gradients, adamw, ok }) => {
+export function parityLines({ dir, cases, merged, failure, skipped }: FolderReport): string[] {
+  const folder = basename(dir).padEnd(42);
+  if (failure !== '') return [`✗ ${folder} ${failure}`];
+  if (skipped !== '') return [`– ${folder} skipped: ${skipped}`];
+  const lines = cases.map(({ name, logits, loss, gradients, adamw, ok }) => {
     const label = `${basename(dir)}/${name.replace('case-', '')}`.padEnd(42);
-    const absolute = Math.max(...gradients.map((g) => g.absolute));
+    const absolute = Math.max(0, ...gradients.map((g) => g.absolute));
     const [worst] = gradients;
-    return `${ok ? '✓' : '✗'} ${label} ${number(logits)} ${number(loss)} ${number(absolute)} ${number(worst.relative)} ${adamw === undefined ? ''.padStart(8) : number(adamw)} ${worst.name}`;
+    return `${ok ? '✓' : '✗'} ${label} ${number(logits)} ${number(loss)} ${number(absolute)} ${number(worst?.relative ?? 0)} ${adamw === undefined ? ''.padStart(8) : number(adamw)} ${worst?.name ?? 'no gradients'}`;
   });
+  if (merged === undefined) return lines;
+  const label = `${basename(dir)}/merged`.padEnd(42);
+  return [...lines, `${merged <= tolerance.merged ? '✓' : '✗'} ${label} ${number(merged)} (weights)`];
 }
 
 /** Runs every case of a folder. @throws InvalidArgument naming what the folder needs that is not supported. */
-export async function runParity(dir: string): Promise<CaseResult[]> {
+export async function runParity(
+  dir: string,
+): Promise<Pick<FolderReport, 'ok' | 'cases'> & { merged?: number }> {
   const folder = await load(dir);
   const executor = Executor.create();
   try {
@@ -310,7 +378,9 @@ export async function runParity(dir: string): Promise<CaseResult[]> {
     if (cases.length === 0) throw InvalidArgument.at(dir, 'expected case-*.safetensors, got none');
     const results: CaseResult[] = [];
     for (const name of cases) results.push(await runCase(executor, folder, join(dir, name)));
-    return results;
+    const merged = await mergedDeviation(folder, dir);
+    const ok = results.every((result) => result.ok) && (merged ?? 0) <= tolerance.merged;
+    return { ok, cases: results, ...(merged === undefined ? {} : { merged }) };
   } finally {
     await executor.close();
   }

@@ -24,7 +24,8 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
     throw InvalidArgument.at('gradients', `expected a scalar loss, got [${loss.shape}]`);
   const order = topological([loss]);
   const needed = new Set<Value>(wrt);
-  for (const value of order) if (value.inputs.some((x) => needed.has(x))) needed.add(value);
+  for (const value of order)
+    if (value.op !== 'Detach' && value.inputs.some((x) => needed.has(x))) needed.add(value);
   const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
   for (const value of [...order].reverse()) {
     const dy = gradient.get(value);

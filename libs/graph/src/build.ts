@@ -15,6 +15,7 @@ export const mul = (x: Value, y: Value): Value => make('Mul', [x, y]);
 export const div = (x: Value, y: Value): Value => make('Div', [x, y]);
 export const less = (x: Value, y: Value): Value => make('Less', [x, y]);
 export const neg = (x: Value): Value => make('Neg', [x]);
+export const detach = (x: Value): Value => make('Detach', [x]);
 export const exp = (x: Value): Value => make('Exp', [x]);
 export const log = (x: Value): Value => make('Log', [x]);
 export const sqrt = (x: Value): Value => make('Sqrt', [x]);

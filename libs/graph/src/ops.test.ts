@@ -60,6 +60,7 @@ const cases: Record<OpName, readonly Case[] | 'none'> = {
   Less: 'none',
   ReduceMax: 'none',
   ToFloat: 'none',
+  Detach: 'none',
   Neg: unary(b.neg),
   Exp: unary(b.exp),
   Log: unary(b.log, positive),
@@ -184,6 +185,14 @@ describe('every op has the gradient that central differences give', () => {
       });
     });
   }
+});
+
+it('what is detached counts as a constant: d(x·[x²])/dx = [x²]', () => {
+  const x = b.input('x', 'float32', [3]);
+  const square = b.detach(b.mul(x, x));
+  const loss = b.reshape(b.reduceSum(b.mul(x, square), [0]), []);
+  const [dx] = evaluate(gradients(loss, [x]), { x: Float64Array.of(-2, 0, 3) });
+  expect([...dx.data]).toEqual([4, 0, 9]);
 });
 
 describe('a mistake is named where it is made', () => {

@@ -236,6 +236,8 @@ export const ops = {
     (x) => -x,
     (b, _, dy) => b.neg(dy),
   ),
+  /** x, but a constant to `gradients`. */
+  Detach: unary('Identity', (x) => x),
   Exp: unary('Exp', Math.exp, (b, y, dy) => b.mul(dy, y)),
   Log: unary('Log', Math.log, (b, _, dy, x) => b.div(dy, x)),
   // ∂√x = 1/(2√x)

@@ -1,13 +1,18 @@
 export { type ModelInputs, modelInputs } from './blocks.js';
 export { loadModel, type Model, saveModel } from './checkpoint.js';
 export { type Family, type ModelConfig, parseConfig } from './config.js';
-export { initialLora, type Lora } from './lora.js';
+export { initialLora, type Lora, type LoraModule, loraModules } from './lora.js';
 export {
+  type BranchMask,
+  type Full,
+  frozenTensors,
   GraphWeights,
   hiddenStates,
   initialTensors,
+  initialTrainable,
   logitsOf,
   type Method,
+  rateScaleOf,
   trainableParameters,
 } from './model.js';
 export { modelParameters, type Parameter } from './parameters.js';

@@ -1,17 +1,38 @@
-/** Low-rank adaptation (Hu et al. 2022): W + s·B·A with A [r, in], B [out, r]; names and defaults as PEFT has them. */
-import { InvalidArgument, nearest, Rng } from '@emotune/base';
+/** Low-rank adaptation (Hu et al. 2022): W + s·B·A with A [r, in], B [out, r]; names, patterns and defaults as PEFT has them. */
+import { InvalidArgument, nearest, Rng, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import type { ModelConfig } from './config.js';
-import { modelParameters } from './parameters.js';
+import { modelParameters, type Parameter } from './parameters.js';
 
 export interface Lora {
   /** r, at least 1. */
   readonly rank: number;
   readonly alpha: number;
-  /** Last part of the module paths to adapt (`q_proj`); empty or absent means every linear layer of the blocks. */
-  readonly targets?: readonly string[] | undefined;
+  /**
+   * Ends of the paths of the linear layers to adapt (`q_proj`, `mlp.down_proj`); empty or absent means every linear
+   * layer of the blocks. A string is `all-linear`, all but the head, or a regular expression for the whole path.
+   */
+  readonly targets?: string | readonly string[] | undefined;
+  /** Layers that are left out, written as in `targets`. */
+  readonly exclude?: string | readonly string[] | undefined;
+  /** Numbers of the blocks to adapt, from 0 at the bottom; absent means all. */
+  readonly layersToTransform?: readonly number[] | undefined;
+  /** Other ranks, by a regular expression for the end of a path; the first that matches counts. */
+  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
+  /** Other alphas, likewise. */
+  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
   /** s = α/√r (Kalajdzievski 2023) instead of α/r. */
   readonly rankStabilised?: boolean | undefined;
+  /** The direction of each row of W is adapted by A and B, its length by a weight of its own (Liu et al. 2024). */
+  readonly dora?: boolean | undefined;
+  /** Biases that are trained too: of every layer and norm, or of the adapted layers only. */
+  readonly bias?: 'none' | 'all' | 'lora_only' | undefined;
+  /** Ends of the paths of modules that are trained and stored whole (`lm_head`, `embed_tokens`, `norm`). */
+  readonly modulesToSave?: readonly string[] | undefined;
+  /** A tied head follows the trained embedding table, where it otherwise becomes a weight of its own. */
+  readonly ensureWeightTying?: boolean | undefined;
+  /** LoRA+ (Hayou et al. 2024): how many times faster B learns than everything else, λ. */
+  readonly loraPlusRatio?: number | undefined;
 }
 
 export interface LoraModule {
@@ -19,50 +40,266 @@ export interface LoraModule {
   readonly module: string;
   readonly into: number;
   readonly out: number;
+  readonly rank: number;
+  /** s of W + s·B·A. */
+  readonly scaling: number;
 }
 
-export function loraScaling({ alpha, rank, rankStabilised }: Lora): number {
-  return rankStabilised ? alpha / Math.sqrt(rank) : alpha / rank;
+const embeddings = {
+  llama: 'model.embed_tokens',
+  opt: 'model.decoder.embed_tokens',
+  bloom: 'transformer.word_embeddings',
+} as const;
+
+/** Path of the token table. */
+export function embeddingModule(config: ModelConfig): string {
+  return embeddings[config.family];
 }
 
-const layerPath = /\.(layers|h)\.\d+\./;
+const blockPath = /\.(?:layers|h)\.(\d+)\./;
+const embeddingPath = /\.(embed_tokens|embed_positions|word_embeddings)$/;
+
+/** Number of the block that a path lies in; undefined outside of the blocks. */
+export function blockOf(path: string): number | undefined {
+  const match = blockPath.exec(path);
+  return match ? Number(match[1]) : undefined;
+}
+
+/** `a.b.c.weight` → a, a.b, a.b.c: the modules that hold a parameter. */
+function modulesOf(parameter: string): string[] {
+  const parts = parameter.split('.');
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('.'));
+}
+
+/** A regular expression with PEFT's anchors around it. @throws InvalidArgument */
+function regex(source: string, field: string, anchored: (source: string) => string): RegExp {
+  try {
+    return new RegExp(anchored(source), 'u');
+  } catch (cause) {
+    throw InvalidArgument.at(field, `expected a regular expression, got "${source}"`, { cause });
+  }
+}
+
+const whole = (source: string) => `^(?:${source})$`;
+const atEnd = (source: string) => `^(.*\\.)?(${source})$`;
+const within = (source: string) => `^(|.*\\.)${source}($|\\..*)`;
+
+/** Does the path of a module answer to `targets` or `exclude`? */
+function chosen(choice: string | readonly string[], field: string): (module: string) => boolean {
+  if (choice === 'all-linear') return (module) => module !== 'lm_head' && !embeddingPath.test(module);
+  if (typeof choice === 'string') {
+    const pattern = regex(choice, field, whole);
+    return (module) => pattern.test(module);
+  }
+  return (module) => choice.some((end) => module === end || module.endsWith(`.${end}`));
+}
+
+interface Linear {
+  readonly module: string;
+  readonly into: number;
+  readonly out: number;
+}
+
+/** Every linear layer, also a tied head. */
+function linears(config: ModelConfig): Linear[] {
+  const all = modelParameters(config)
+    .filter(({ name, shape }) => shape.length === 2 && name.endsWith('.weight'))
+    .map(({ name, shape }) => ({ module: name.slice(0, -'.weight'.length), out: shape[0], into: shape[1] }));
+  const table = all.find(({ module }) => module === embeddingModule(config))!;
+  return [
+    ...all.filter(({ module }) => !embeddingPath.test(module)),
+    ...(config.tieEmbeddings ? [{ ...table, module: 'lm_head' }] : []),
+  ];
+}
+
+function tables(config: ModelConfig): string[] {
+  return modelParameters(config)
+    .map(({ name }) => name.replace(/\.weight$/, ''))
+    .filter((module) => embeddingPath.test(module));
+}
+
+const lastPart = (module: string) => module.slice(module.lastIndexOf('.') + 1);
+
+/** Last parts of the paths of the layers that are adapted by default. */
+export function blockLinearNames(config: ModelConfig): string[] {
+  return [
+    ...new Set(linears(config).flatMap(({ module }) => (blockPath.test(module) ? [lastPart(module)] : []))),
+  ];
+}
+
+function unknownNames(
+  field: string,
+  given: readonly string[],
+  known: readonly string[],
+  what: string,
+): Violation[] {
+  return given.map((name) => {
+    const near = nearest(name, known);
+    return {
+      field,
+      description: `expected ${what} (${known.join(', ')}), got "${name}"${near ? `, did you mean "${near}"?` : ''}`,
+    };
+  });
+}
+
+/** What of the settings names nothing in a model, by field. PEFT passes over it; a training run refuses it. */
+export interface Unmatched {
+  readonly targets: readonly string[];
+  readonly modulesToSave: readonly string[];
+  readonly rankPattern: readonly string[];
+  readonly alphaPattern: readonly string[];
+}
+
+export function unmatched(config: ModelConfig, lora: Lora): Unmatched {
+  const { targets = [], modulesToSave = [], rankPattern = {}, alphaPattern = {} } = lora;
+  const all = [...linears(config).map(({ module }) => module), ...tables(config)];
+  const adapted = select(config, lora).map(({ module }) => module);
+  const held = headOf(config).flatMap(({ name }) => modulesOf(name));
+  const unused = (patterns: Readonly<Record<string, number>>, field: string) =>
+    Object.keys(patterns).filter((source) => {
+      const pattern = regex(source, field, atEnd);
+      return !adapted.some((module) => pattern.test(module));
+    });
+  return {
+    targets: typeof targets === 'string' ? [] : targets.filter((end) => !all.some(chosen([end], 'targets'))),
+    modulesToSave: modulesToSave.filter((end) => !held.some((module) => module.endsWith(end))),
+    rankPattern: unused(rankPattern, 'rankPattern'),
+    alphaPattern: unused(alphaPattern, 'alphaPattern'),
+  };
+}
+
+/** Every weight, with a weight of its own for the head. */
+function headOf(config: ModelConfig): Parameter[] {
+  return modelParameters({ ...config, tieEmbeddings: false });
+}
+
+/** The layers that the settings choose; PEFT adapts none inside of a module that is trained whole. */
+function select(config: ModelConfig, lora: Lora): Linear[] {
+  const { targets = [], exclude = [], modulesToSave = [], layersToTransform } = lora;
+  const usual = targets.length === 0;
+  const wanted = usual ? (module: string) => blockPath.test(module) : chosen(targets, 'targets');
+  const unwanted = chosen(exclude, 'exclude');
+  const saved = modulesToSave.map((source) => regex(source, 'modulesToSave', within));
+  return linears(config).filter(({ module }) => {
+    const block = blockOf(module);
+    return (
+      wanted(module) &&
+      !unwanted(module) &&
+      !saved.some((pattern) => pattern.test(module)) &&
+      (layersToTransform === undefined || (block !== undefined && layersToTransform.includes(block)))
+    );
+  });
+}
 
 /**
- * The linear layers that are adapted, bottom first.
- * @throws InvalidArgument naming a target that the family does not have.
+ * The linear layers that are adapted, bottom first, each with its rank and scaling.
+ * @throws InvalidArgument naming what the family does not have, and modules that would be adapted and trained whole.
  */
-export function loraModules(config: ModelConfig, { targets = [] }: Lora): LoraModule[] {
-  const linears = modelParameters(config)
-    .filter(({ name, shape }) => shape.length === 2 && layerPath.test(name))
-    .map(({ name, shape }) => ({ module: name.replace(/\.weight$/, ''), out: shape[0], into: shape[1] }));
-  const names = [...new Set(linears.map(({ module }) => module.slice(module.lastIndexOf('.') + 1)))];
-  const unknown = targets.filter((target) => !names.includes(target));
-  if (unknown.length > 0) {
+export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
+  const { targets = [], layersToTransform = [], rankPattern = {}, alphaPattern = {} } = lora;
+  const embedding = tables(config).filter(chosen(targets, 'targets'));
+  const missing = unmatched(config, lora);
+  const patterns = (['rankPattern', 'alphaPattern'] as const).flatMap((field) =>
+    missing[field].map((source) => ({
+      field: `${field}["${source}"]`,
+      description: 'expected a regular expression for the end of an adapted path, got one that matches none',
+    })),
+  );
+  const violations: Violation[] = [
+    ...embedding.map((module) => ({
+      field: 'targets',
+      description: `expected linear layers, got the table ${module}; to train it whole, list it under modules to save`,
+    })),
+    ...unknownNames('targets', missing.targets, blockLinearNames(config), `modules of ${config.family}`),
+    ...unknownNames(
+      'modulesToSave',
+      missing.modulesToSave,
+      [...new Set(headOf(config).map(({ name }) => lastPart(modulesOf(name).at(-1)!)))],
+      `modules of ${config.family}`,
+    ),
+    ...layersToTransform
+      .filter((block) => !Number.isInteger(block) || block < 0 || block >= config.layers)
+      .map((block) => ({
+        field: 'layersToTransform',
+        description: `expected blocks from 0 to ${config.layers - 1}, got ${block}`,
+      })),
+    ...(typeof targets === 'string' && layersToTransform.length > 0
+      ? [{ field: 'layersToTransform', description: 'expected none beside a regular expression of targets' }]
+      : []),
+    ...patterns,
+  ];
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  const modules = select(config, lora);
+  if (modules.length === 0) throw InvalidArgument.at('targets', 'expected a linear layer to adapt, got none');
+  const ranks = patternValue(rankPattern, 'rankPattern', lora.rank);
+  const alphas = patternValue(alphaPattern, 'alphaPattern', lora.alpha);
+  return modules.map((linear) => {
+    const rank = ranks(linear.module);
+    const alpha = alphas(linear.module);
+    return { ...linear, rank, scaling: lora.rankStabilised ? alpha / Math.sqrt(rank) : alpha / rank };
+  });
+}
+
+function patternValue(
+  patterns: Readonly<Record<string, number>>,
+  field: string,
+  usual: number,
+): (module: string) => number {
+  const compiled = Object.entries(patterns).map(([source, value]) => ({
+    pattern: regex(source, field, atEnd),
+    value,
+  }));
+  return (module) => compiled.find(({ pattern }) => pattern.test(module))?.value ?? usual;
+}
+
+/**
+ * Weights that are trained whole beside the adapters, bottom first: modules to save, and biases.
+ * @throws InvalidArgument naming a layer that would be adapted as well.
+ */
+export function wholeParameters(config: ModelConfig, lora: Lora): Parameter[] {
+  const { modulesToSave = [], bias = 'none', ensureWeightTying = false } = lora;
+  const modules = new Set(loraModules(config, lora).map(({ module }) => module));
+  const tied = config.tieEmbeddings && ensureWeightTying;
+  const saved = (name: string) => modulesOf(name).some((m) => modulesToSave.some((end) => m.endsWith(end)));
+  const table = `${embeddingModule(config)}.weight`;
+  const chosenWhole = headOf(config).filter(({ name }) => {
+    if (tied && name === 'lm_head.weight') return false;
+    if (saved(name) || (tied && name === table && saved('lm_head.weight'))) return true;
+    if (!name.endsWith('.bias') || bias === 'none') return false;
+    return bias === 'all' || modules.has(name.slice(0, -'.bias'.length));
+  });
+  const twice = chosenWhole
+    .map(({ name }) => name)
+    .filter((name) => name.endsWith('.weight') && modules.has(name.slice(0, -'.weight'.length)));
+  if (twice.length > 0) {
     throw new InvalidArgument(
-      unknown.map((target) => {
-        const near = nearest(target, names);
-        return {
-          field: 'targets',
-          description: `expected modules of ${config.family} (${names.join(', ')}), got "${target}"${near ? `, did you mean "${near}"?` : ''}`,
-        };
-      }),
+      twice.map((name) => ({
+        field: 'modulesToSave',
+        description: `expected modules without adapted layers, got ${name}, which is adapted too; give a longer path`,
+      })),
     );
   }
-  return targets.length === 0
-    ? linears
-    : linears.filter(({ module }) => targets.some((t) => module.endsWith(`.${t}`)));
+  return chosenWhole;
+}
+
+/** Does a tied head become a weight of its own, because the table or the head is trained alone? */
+export function untiesHead(config: ModelConfig, lora: Lora): boolean {
+  if (!config.tieEmbeddings) return false;
+  if (loraModules(config, lora).some(({ module }) => module === 'lm_head')) return true;
+  const ends = new Set(['lm_head.weight', `${embeddingModule(config)}.weight`]);
+  return lora.ensureWeightTying !== true && wholeParameters(config, lora).some(({ name }) => ends.has(name));
 }
 
 /** A uniform on ±1/√in (Kaiming with a = √5, as PEFT), B zeros: the adapted model starts as the base. */
 export function initialLora(config: ModelConfig, lora: Lora, seed: number): Map<string, HostTensor> {
   return new Map(
-    loraModules(config, lora).flatMap(({ module, into, out }): [string, HostTensor][] => {
+    loraModules(config, lora).flatMap(({ module, into, out, rank }): [string, HostTensor][] => {
       const rng = Rng.of(seed, 'lora', module);
       const bound = 1 / Math.sqrt(into);
-      const a = Float32Array.from({ length: lora.rank * into }, () => bound * (2 * rng.uniform() - 1));
+      const a = Float32Array.from({ length: rank * into }, () => bound * (2 * rng.uniform() - 1));
       return [
-        [`${module}.lora_A.weight`, float32([lora.rank, into], a)],
-        [`${module}.lora_B.weight`, float32([out, lora.rank], new Float32Array(out * lora.rank))],
+        [`${module}.lora_A.weight`, float32([rank, into], a)],
+        [`${module}.lora_B.weight`, float32([out, rank], new Float32Array(out * rank))],
       ];
     }),
   );

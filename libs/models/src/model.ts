@@ -1,32 +1,69 @@
 /** One door to the three families: hidden states, logits, and which weights a method trains. */
-import { Rng } from '@emotune/base';
+import { InvalidArgument, Rng, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
 import type { ModelInputs, Weights } from './blocks.js';
 import { bloom } from './bloom.js';
+import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
 import { llama } from './llama.js';
-import { type Lora, loraModules, loraScaling } from './lora.js';
+import {
+  blockOf,
+  embeddingModule,
+  initialLora,
+  type Lora,
+  type LoraModule,
+  loraModules,
+  untiesHead,
+  wholeParameters,
+} from './lora.js';
+import type { LoraForm } from './lora-form.js';
+import { loraForm } from './lora-forms.js';
 import { opt } from './opt.js';
 import { modelParameters, type Parameter } from './parameters.js';
 
-/** What is trained: every weight, or a low-rank update of some linear layers. */
-export type Method = { readonly name: 'full' } | ({ readonly name: 'lora' } & Lora);
+/** Full fine-tuning, of every weight where neither field is given. */
+export interface Full {
+  readonly name: 'full';
+  /** Blocks that are trained, counted from the top; nothing outside of the blocks is then. */
+  readonly trainableLayers?: number | undefined;
+  /** Ends of the paths of modules that are trained beside these blocks (`lm_head`, `embed_tokens`, `model.norm`). */
+  readonly extraModules?: readonly string[] | undefined;
+}
 
-/** Weights as graph inputs named after their parameters, linear layers with their low-rank update. */
+/** What is trained: weights themselves, or a low-rank update of some linear layers. */
+export type Method = Full | ({ readonly name: 'lora' } & Lora);
+
+/** Over what the mask of an adapter's branch varies: token and feature as in dropout, or feature alone as in mixout. */
+export type BranchMask = 'none' | 'token' | 'feature';
+
+/**
+ * Weights as graph inputs named after their parameters, linear layers with what adapts them. With `branchMask`, each
+ * adapted layer has an input `mask.<module>`, [N, in] by token or [1, in] by feature, that is multiplied into what its
+ * low-rank branch sees: entries 0 or 1/(1 − p).
+ */
 export class GraphWeights implements Weights {
   readonly values = new Map<string, Value>();
-  private readonly adapted: ReadonlyMap<string, { scaling: number }>;
+  private readonly adapted: ReadonlyMap<string, LoraModule>;
+  private readonly form: LoraForm | undefined;
+  private readonly head: string;
 
-  constructor(config: ModelConfig, method: Method) {
-    for (const { name, shape } of [...modelParameters(config), ...trainableParameters(config, method)]) {
-      if (!this.values.has(name)) this.values.set(name, b.input(name, 'float32', shape));
-    }
-    this.adapted = new Map(
-      method.name === 'lora'
-        ? loraModules(config, method).map(({ module }) => [module, { scaling: loraScaling(method) }])
-        : [],
-    );
+  constructor(
+    config: ModelConfig,
+    method: Method,
+    private readonly options: { readonly branchMask?: BranchMask } = {},
+  ) {
+    const modules = method.name === 'lora' ? loraModules(config, method) : [];
+    this.form = method.name === 'lora' ? loraForm(method) : undefined;
+    this.adapted = new Map(modules.map((module) => [module.module, module]));
+    const tied = config.tieEmbeddings && !(method.name === 'lora' && untiesHead(config, method));
+    this.head = tied ? embeddingModule(config) : 'lm_head';
+    for (const { name, shape } of [
+      ...modelParameters({ ...config, tieEmbeddings: tied }),
+      ...trainableParameters(config, method),
+      ...modules.flatMap((module) => this.form!.constants(module)),
+    ])
+      this.values.set(name, this.values.get(name) ?? b.input(name, 'float32', shape));
   }
 
   get(name: string): Value {
@@ -34,24 +71,141 @@ export class GraphWeights implements Weights {
   }
 
   linear(x: Value, module: string, { bias }: { bias: boolean }): Value {
-    const y = b.matmul(x, this.get(`${module}.weight`), { transposeY: true });
-    const plain = bias ? b.add(y, this.get(`${module}.bias`)) : y;
-    const lora = this.adapted.get(module);
-    if (!lora) return plain;
-    // s·B·A·x, narrow first.
-    const down = b.matmul(x, this.get(`${module}.lora_A.weight`), { transposeY: true });
-    const up = b.matmul(down, this.get(`${module}.lora_B.weight`), { transposeY: true });
-    return b.add(plain, b.mul(up, b.scalar(lora.scaling)));
+    const site = this.adapted.get(module);
+    const y = site
+      ? this.form!.apply(x, {
+          ...site,
+          base: (input) => this.base(input, module),
+          tensor: (name) => this.get(`${module}.${name}`),
+          mask: this.siteMask(x, module),
+        })
+      : this.base(x, module);
+    return bias ? b.add(y, this.get(`${module}.bias`)) : y;
+  }
+
+  /** x·Wᵀ of the layer's own weight. */
+  private base(x: Value, module: string): Value {
+    const at = module === 'lm_head' ? this.head : module;
+    return b.matmul(x, this.get(`${at}.weight`), { transposeY: true });
+  }
+
+  private siteMask(x: Value, module: string): Value | undefined {
+    const { branchMask = 'none' } = this.options;
+    if (branchMask === 'none') return undefined;
+    const name = `mask.${module}`;
+    const mask = b.input(name, 'float32', [branchMask === 'token' ? x.shape[0] : 1, x.shape[1]]);
+    this.values.set(name, mask);
+    return mask;
   }
 }
 
-/** Names and shapes of what the method trains, bottom layer first. */
+/**
+ * Names and shapes of what the method trains, bottom layer first.
+ * @throws InvalidArgument naming what the family does not have, and when nothing would be trained.
+ */
 export function trainableParameters(config: ModelConfig, method: Method): Parameter[] {
-  if (method.name === 'full') return modelParameters(config);
-  return loraModules(config, method).flatMap(({ module, into, out }) => [
-    { name: `${module}.lora_A.weight`, shape: [method.rank, into] },
-    { name: `${module}.lora_B.weight`, shape: [out, method.rank] },
-  ]);
+  if (method.name === 'full') return unfrozen(config, method);
+  const form = loraForm(method);
+  const modules = new Map(loraModules(config, method).map((module) => [module.module, module]));
+  const whole = new Set(wholeParameters(config, method).map(({ name }) => name));
+  return modelParameters({ ...config, tieEmbeddings: false }).flatMap((parameter) => {
+    const site = modules.get(parameter.name.replace(/\.weight$/, ''));
+    return [
+      ...(whole.has(parameter.name) ? [parameter] : []),
+      ...(site
+        ? [
+            { name: `${site.module}.lora_A.weight`, shape: [site.rank, site.into] },
+            { name: `${site.module}.lora_B.weight`, shape: [site.out, site.rank] },
+            ...form.parameters(site),
+          ]
+        : []),
+    ];
+  });
+}
+
+function unfrozen(config: ModelConfig, { trainableLayers, extraModules = [] }: Full): Parameter[] {
+  const all = modelParameters(config);
+  if (trainableLayers === undefined && extraModules.length === 0) return all;
+  const violations: Violation[] = [];
+  const top = trainableLayers ?? 0;
+  if (!Number.isInteger(top) || top < 0 || top > config.layers) {
+    violations.push({
+      field: 'trainableLayers',
+      description: `expected a whole number from 0 to ${config.layers}, got ${top}`,
+    });
+  }
+  const within = (name: string, end: string) => `.${name}`.includes(`.${end}.`);
+  for (const end of extraModules) {
+    if (!all.some(({ name }) => within(name, end)))
+      violations.push({
+        field: 'extraModules',
+        description: `expected modules of ${config.family}, got "${end}"${config.tieEmbeddings && end === 'lm_head' ? `; the head of this model is ${embeddingModule(config)}` : ''}`,
+      });
+  }
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  const chosen = all.filter(({ name }) => {
+    const block = blockOf(name);
+    return (
+      (block !== undefined && block >= config.layers - top) || extraModules.some((end) => within(name, end))
+    );
+  });
+  if (chosen.length === 0)
+    throw InvalidArgument.at('trainableLayers', 'expected at least 1, or extraModules, got nothing to train');
+  return chosen;
+}
+
+/** Values at the start of all that the method trains. `seed` draws A. */
+export function initialTrainable(model: Model, method: Method, seed: number): Map<string, HostTensor> {
+  const { config, tensors } = model;
+  const adapters =
+    method.name === 'lora'
+      ? new Map([...initialLora(config, method, seed), ...ofModules(model, method, 'initial')])
+      : undefined;
+  return new Map(
+    trainableParameters(config, method).map(({ name }) => [
+      name,
+      adapters?.get(name) ?? tensors.get(name) ?? ownHead(model),
+    ]),
+  );
+}
+
+/** What graphs of the method read and do not train: the other weights, and constants that follow from them. */
+export function frozenTensors(model: Model, method: Method): Map<string, HostTensor> {
+  const { config, tensors } = model;
+  const trained = new Set(trainableParameters(config, method).map(({ name }) => name));
+  const all = new Map(tensors);
+  if (method.name === 'lora') {
+    for (const [name, tensor] of ofModules(model, method, 'constant')) all.set(name, tensor);
+    if (untiesHead(config, method)) all.set('lm_head.weight', ownHead(model));
+  }
+  return new Map([...all].filter(([name]) => !trained.has(name)));
+}
+
+/** What a tied head starts from when it becomes a weight of its own: a copy of the token table. */
+function ownHead({ config, tensors }: Model): HostTensor {
+  const { shape, data } = tensors.get(`${embeddingModule(config)}.weight`)!;
+  return float32(shape, Float32Array.from(data as Float32Array));
+}
+
+/** What the form of adaptation makes of the weight of each adapted layer. */
+function ofModules(
+  { config, tensors }: Model,
+  lora: Lora,
+  what: 'initial' | 'constant',
+): Map<string, HostTensor> {
+  const form = loraForm(lora);
+  return new Map(
+    loraModules(config, lora).flatMap((module) => {
+      const at =
+        module.module === 'lm_head' && config.tieEmbeddings ? embeddingModule(config) : module.module;
+      return [...form[what](module, tensors.get(`${at}.weight`)!.data as Float32Array)];
+    }),
+  );
+}
+
+/** LoRA+ (Hayou et al. 2024, §4): the factor of the learning rate of a trained weight. */
+export function rateScaleOf(method: Method, name: string): number {
+  return method.name === 'lora' && name.endsWith('.lora_B.weight') ? (method.loraPlusRatio ?? 1) : 1;
 }
 
 /**
@@ -68,16 +222,9 @@ export function hiddenStates(
   return config.family === 'opt' ? opt(config, weights, inputs, rows) : bloom(config, weights, inputs, rows);
 }
 
-const embeddings = {
-  llama: 'model.embed_tokens.weight',
-  opt: 'model.decoder.embed_tokens.weight',
-  bloom: 'transformer.word_embeddings.weight',
-} as const;
-
 /** Logits [n, V] of hidden states [n, E]. */
-export function logitsOf(config: ModelConfig, weights: Weights, hidden: Value): Value {
-  const head = config.tieEmbeddings ? embeddings[config.family] : 'lm_head.weight';
-  return b.matmul(hidden, weights.get(head), { transposeY: true });
+export function logitsOf(weights: Weights, hidden: Value): Value {
+  return weights.linear(hidden, 'lm_head', { bias: false });
 }
 
 /**

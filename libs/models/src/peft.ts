@@ -1,108 +1,264 @@
-/** LoRA adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
+/** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
+import { runInNewContext } from 'node:vm';
+import { InvalidArgument, NotFound, parse, show, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
+import { z } from 'zod';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { type Lora, loraModules, loraScaling } from './lora.js';
+import {
+  blockLinearNames,
+  embeddingModule,
+  type Lora,
+  type LoraModule,
+  loraModules,
+  unmatched,
+  untiesHead,
+} from './lora.js';
+import { loraForm } from './lora-forms.js';
 import { trainableParameters } from './model.js';
+import { modelParameters } from './parameters.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
 const prefix = 'base_model.model.';
 
 export interface Adapter {
   readonly lora: Lora;
-  /** `<module>.lora_A.weight` and `<module>.lora_B.weight`. */
+  /** All that `trainableParameters` names: `<module>.lora_A.weight` and so on, modules to save under their own names. */
   readonly tensors: Map<string, HostTensor>;
 }
 
-/** Settings that we do not compute, each with the values that mean "off". */
-const unsupported: Record<string, readonly unknown[]> = {
-  use_dora: [false],
-  bias: ['none'],
-  fan_in_fan_out: [false],
-  modules_to_save: [null],
-  rank_pattern: ['{}'],
-  alpha_pattern: ['{}'],
-  layers_to_transform: [null],
-  lora_bias: [false],
-  trainable_token_indices: [null],
-  target_parameters: [null],
-  layer_replication: [null],
-};
+const names = z.array(z.string().min(1));
+const rank = z.number().int().min(1).max(65_536);
+const alpha = z.number().positive();
+const choice = z.union([z.string().min(1), names]);
+const block = z.number().int().min(0);
+
+/** The fields that are computed as PEFT computes them. */
+const computed = z.object({
+  peft_type: z.literal('LORA', 'expected LORA'),
+  r: rank,
+  lora_alpha: alpha.default(8),
+  target_modules: z.union([z.string().min(1), names], 'expected a list of module names or a pattern'),
+  exclude_modules: choice.nullish(),
+  layers_to_transform: z.union([block, z.array(block)]).nullish(),
+  layers_pattern: choice.nullish(),
+  rank_pattern: z.record(z.string(), rank).nullish(),
+  alpha_pattern: z.record(z.string(), alpha).nullish(),
+  use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
+  bias: z.enum(['none', 'all', 'lora_only'], 'expected none, all or lora_only').nullish(),
+  modules_to_save: names.nullish(),
+  ensure_weight_tying: z.boolean().nullish(),
+  /** Of training. */
+  lora_dropout: z.number().min(0).lt(1).nullish(),
+  /** How A and B began, where the base weights stayed as they are. */
+  init_lora_weights: z
+    .union(
+      [z.boolean(), z.enum(['gaussian', 'orthogonal', 'eva', 'mica'])],
+      'expected a start that keeps the base weights (true, false, gaussian, orthogonal, eva or mica)',
+    )
+    .nullish(),
+  task_type: z.literal('CAUSAL_LM', 'expected CAUSAL_LM').nullish(),
+});
+
+/** Fields that change nothing, whatever they hold. */
+const inert = new Set([
+  ...[
+    'base_model_name_or_path',
+    'revision',
+    'inference_mode',
+    'peft_version',
+    'auto_mapping',
+    'runtime_config',
+  ],
+  // Each belongs to a setting that is refused.
+  ...['megatron_core', 'qalora_group_size', 'eva_config', 'loftq_config'],
+]);
+
+/** null, false, {} and []: how PEFT writes that something is off. */
+function isOff(value: unknown): boolean {
+  if (value === null || value === undefined || value === false) return true;
+  return typeof value === 'object' && Object.keys(value).length === 0;
+}
+
+const patternMilliseconds = 1000;
+
+/**
+ * A pattern of a file that somebody else wrote can take for ever on a name: it is tried on all of them first.
+ * @throws InvalidArgument
+ */
+function tryPattern(source: string, field: string, modules: readonly string[]): void {
+  const anchored = `^(?:.*\\.)?(?:${source})(?:$|\\..*)`;
+  try {
+    runInNewContext(
+      'for (const module of modules) new RegExp(anchored, "u").test(module)',
+      { modules, anchored },
+      { timeout: patternMilliseconds },
+    );
+  } catch (cause) {
+    throw InvalidArgument.at(
+      field,
+      `expected a regular expression that is quick to match, got ${show(source)}`,
+      {
+        cause,
+      },
+    );
+  }
+}
 
 /** @throws InvalidArgument naming every setting that is not supported. */
-function parseAdapterConfig(json: Record<string, unknown>): Lora {
-  const violations: Violation[] = Object.entries(unsupported).flatMap(([field, off]) => {
-    const value = json[field] ?? off[0];
-    const plain = typeof value === 'object' && value !== null ? JSON.stringify(value) : value;
-    return off.includes(plain)
+function parseAdapterConfig(json: Record<string, unknown>, config: ModelConfig): Lora {
+  const refused = Object.entries(json).flatMap(([field, value]): Violation[] =>
+    Object.hasOwn(computed.shape, field) || inert.has(field) || isOff(value)
       ? []
-      : [
-          {
-            field,
-            description: `expected ${show(off[0])} (anything else is not supported yet), got ${show(value)}`,
-          },
-        ];
-  });
-  if (json['peft_type'] !== 'LORA')
-    violations.push({ field: 'peft_type', description: `expected LORA, got ${show(json['peft_type'])}` });
-  const rank = json['r'];
-  if (!Number.isInteger(rank) || (rank as number) < 1)
-    violations.push({ field: 'r', description: `expected an integer ≥ 1, got ${show(rank)}` });
-  const targets = json['target_modules'];
-  if (!Array.isArray(targets))
-    violations.push({
-      field: 'target_modules',
-      description: `expected a list of module names, got ${show(targets)}`,
-    });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+      : [{ field, description: `expected it off (anything else is not supported), got ${show(value)}` }],
+  );
+  const violations = [...refused];
+  let parsed: z.output<typeof computed> | undefined;
+  try {
+    parsed = parse(computed, json);
+  } catch (error) {
+    if (!(error instanceof InvalidArgument)) throw error;
+    violations.push(...error.violations);
+  }
+  if (violations.length > 0 || parsed === undefined) throw new InvalidArgument(violations);
+  const modules = modelParameters({ ...config, tieEmbeddings: false }).map(({ name }) =>
+    name.replace(/\.(weight|bias)$/, ''),
+  );
+  const sources = {
+    target_modules: parsed.target_modules,
+    exclude_modules: parsed.exclude_modules,
+    modules_to_save: parsed.modules_to_save,
+    rank_pattern: Object.keys(parsed.rank_pattern ?? {}),
+    alpha_pattern: Object.keys(parsed.alpha_pattern ?? {}),
+  };
+  for (const [field, given] of Object.entries(sources)) {
+    const isPattern = typeof given === 'string' || !field.endsWith('_modules');
+    for (const source of isPattern ? [given ?? []].flat() : []) tryPattern(source, field, modules);
+  }
+  return loraOf(parsed, config);
+}
+
+/** PEFT passes over names and patterns that the model does not have, unless none is left; so does this. */
+function loraOf(parsed: z.output<typeof computed>, config: ModelConfig): Lora {
+  const { target_modules: targets, layers_pattern: pattern, layers_to_transform: layers } = parsed;
+  const list = config.family === 'bloom' ? 'h' : 'layers';
+  if (pattern && pattern.length > 0 && ![pattern].flat().includes(list))
+    throw InvalidArgument.at('layers_pattern', `expected ${list}, got ${show(pattern)}`);
+  const { exclude_modules: exclude, use_rslora: rslora, use_dora: dora, bias } = parsed;
+  const given: Lora = {
+    rank: parsed.r,
+    alpha: parsed.lora_alpha,
+    targets,
+    rankStabilised: rslora === true,
+    ...(exclude && exclude.length > 0 ? { exclude } : {}),
+    ...(layers === null || layers === undefined || [layers].flat().length === 0
+      ? {}
+      : { layersToTransform: [layers].flat() }),
+    ...(dora ? { dora } : {}),
+    ...(bias && bias !== 'none' ? { bias } : {}),
+    ...(parsed.ensure_weight_tying ? { ensureWeightTying: true } : {}),
+  };
+  const patterns = {
+    ...given,
+    rankPattern: parsed.rank_pattern ?? {},
+    alphaPattern: parsed.alpha_pattern ?? {},
+    modulesToSave: parsed.modules_to_save ?? [],
+  };
+  const without = unmatched(config, patterns);
+  const kept = (patterns: Readonly<Record<string, number>>, unused: readonly string[]) =>
+    Object.fromEntries(Object.entries(patterns).filter(([source]) => !unused.includes(source)));
+  const rankPattern = kept(patterns.rankPattern, without.rankPattern);
+  const alphaPattern = kept(patterns.alphaPattern, without.alphaPattern);
+  const modulesToSave = patterns.modulesToSave.filter((end) => !without.modulesToSave.includes(end));
+  const known =
+    typeof targets === 'string' ? targets : targets.filter((end) => !without.targets.includes(end));
   return {
-    rank: rank as number,
-    alpha: Number(json['lora_alpha'] ?? 8),
-    targets: targets as string[],
-    rankStabilised: json['use_rslora'] === true,
+    ...given,
+    targets: known.length === 0 ? targets : known,
+    ...(Object.keys(rankPattern).length > 0 ? { rankPattern } : {}),
+    ...(Object.keys(alphaPattern).length > 0 ? { alphaPattern } : {}),
+    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
 }
 
-/** @throws NotFound; InvalidArgument naming every tensor that does not fit the base model. */
+const stemOf = (name: string) => name.slice(0, name.lastIndexOf('.'));
+
+/** A stored name as ours; PEFT holds the bias of an adapted layer one module deeper. */
+function parameterName(stored: string): string {
+  const name = stored.startsWith(prefix) ? stored.slice(prefix.length) : stored;
+  return name.replace(/\.base_layer\.bias$/, '.bias').replace(/(\.lora_magnitude_vector)\.weight$/, '$1');
+}
+
+/** @throws NotFound; InvalidArgument naming every tensor that does not fit the base model or is not finite. */
 export async function loadAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
-  const text = await readFile(join(dir, 'adapter_config.json'), 'utf8').catch((cause) => {
-    throw new NotFound(`expected an adapter's ${join(dir, 'adapter_config.json')} (${cause.code})`, {
-      cause,
-    });
+  const path = join(dir, 'adapter_config.json');
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new NotFound(`expected an adapter's ${path} (${cause.code})`, { cause });
   });
-  const lora = parseAdapterConfig(JSON.parse(text));
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw InvalidArgument.at(path, 'expected JSON', { cause });
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw InvalidArgument.at(path, `expected an object, got ${show(json)}`);
+  const lora = parseAdapterConfig(json as Record<string, unknown>, config);
   const wanted = new Map(
     trainableParameters(config, { name: 'lora', ...lora }).map(({ name, shape }) => [name, shape]),
   );
+  // A head that follows the table is stored beside it.
+  const copied = headFollows(config, lora) ? 'lm_head.weight' : undefined;
+  if (copied !== undefined) wanted.set(copied, wanted.get(`${embeddingModule(config)}.weight`)!);
   const file = await SafetensorsFile.open(join(dir, 'adapter_model.safetensors'));
   const tensors = new Map<string, HostTensor>();
   const violations: Violation[] = [];
   try {
     for (const [stored, { shape }] of file.entries) {
-      const name = stored.startsWith(prefix) ? stored.slice(prefix.length) : stored;
+      const name = parameterName(stored);
       const want = wanted.get(name);
       if (want === undefined)
         violations.push({ field: stored, description: 'expected no such tensor for this base model' });
       else if (!sameShape(shape, want))
         violations.push({ field: stored, description: `expected [${want}], got [${shape}]` });
-      else tensors.set(name, float32(shape, (await file.float32(stored)).data));
+      else {
+        const { data } = await file.float32(stored);
+        const bad = data.findIndex((v) => !Number.isFinite(v));
+        if (bad >= 0)
+          violations.push({
+            field: stored,
+            description: `expected finite numbers, got ${data[bad]} at element ${bad}`,
+          });
+        tensors.set(name, float32(shape, data));
+      }
     }
   } finally {
     await file.close();
   }
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name))
+    if (!tensors.has(name) && name !== copied && !violations.some((v) => parameterName(v.field) === name))
       violations.push({
         field: `${prefix}${name}`,
         description: `expected a tensor of [${shape}], got nothing`,
       });
   }
   if (violations.length > 0) throw new InvalidArgument(violations);
+  if (copied !== undefined) tensors.delete(copied);
   return { lora, tensors };
+}
+
+/** Is the token table trained, and a tied head with it? */
+function headFollows(config: ModelConfig, lora: Lora): boolean {
+  const table = `${embeddingModule(config)}.weight`;
+  return (
+    config.tieEmbeddings &&
+    lora.ensureWeightTying === true &&
+    trainableParameters(config, { name: 'lora', ...lora }).some(({ name }) => name === table)
+  );
 }
 
 /** Writes an adapter that PEFT loads. */
@@ -113,9 +269,8 @@ export async function saveAdapter(
   baseModel: string,
 ): Promise<void> {
   await mkdir(dir, { recursive: true });
-  const targets = new Set(
-    loraModules(config, lora).map(({ module }) => module.slice(module.lastIndexOf('.') + 1)),
-  );
+  const modules = new Set(loraModules(config, lora).map(({ module }) => module));
+  const { targets = [], modulesToSave = [], exclude = [], layersToTransform } = lora;
   const json = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
@@ -124,42 +279,71 @@ export async function saveAdapter(
     lora_alpha: lora.alpha,
     lora_dropout: 0,
     use_rslora: lora.rankStabilised ?? false,
-    use_dora: false,
-    target_modules: [...targets].sort(),
-    bias: 'none',
+    use_dora: lora.dora ?? false,
+    target_modules:
+      typeof targets === 'string'
+        ? targets
+        : [...(targets.length === 0 ? blockLinearNames(config) : targets)].sort(),
+    bias: lora.bias ?? 'none',
     fan_in_fan_out: false,
     inference_mode: true,
-    rank_pattern: {},
-    alpha_pattern: {},
-    modules_to_save: null,
+    rank_pattern: lora.rankPattern ?? {},
+    alpha_pattern: lora.alphaPattern ?? {},
+    modules_to_save: modulesToSave.length > 0 ? modulesToSave : null,
+    ...(exclude.length > 0 ? { exclude_modules: exclude } : {}),
+    ...(layersToTransform === undefined ? {} : { layers_to_transform: layersToTransform }),
+    ...(lora.ensureWeightTying ? { ensure_weight_tying: true } : {}),
   };
-  await writeSafetensors(
-    join(dir, 'adapter_model.safetensors'),
-    new Map(
-      [...tensors].map(([name, t]) => [`${prefix}${name}`, { shape: t.shape, data: t.data as Float32Array }]),
-    ),
+  const stored = new Map(
+    [...tensors].map(([name, t]) => [
+      `${prefix}${name.endsWith('.bias') && modules.has(stemOf(name)) ? `${stemOf(name)}.base_layer.bias` : name}`,
+      { shape: t.shape, data: t.data as Float32Array },
+    ]),
   );
+  if (headFollows(config, lora))
+    stored.set(`${prefix}lm_head.weight`, stored.get(`${prefix}${embeddingModule(config)}.weight`)!);
+  await writeSafetensors(join(dir, 'adapter_model.safetensors'), stored);
   await writeFile(join(dir, 'adapter_config.json'), `${JSON.stringify(json, null, 2)}\n`);
 }
 
-/** The base model with the adapter's update added to its weights: W + s·B·A. */
-export function mergeAdapter({ config, tensors }: Model, adapter: Adapter): Model {
-  const merged = new Map(tensors);
-  const s = loraScaling(adapter.lora);
-  for (const { module, into, out } of loraModules(config, adapter.lora)) {
-    const a = adapter.tensors.get(`${module}.lora_A.weight`)!.data as Float32Array;
-    const bData = adapter.tensors.get(`${module}.lora_B.weight`)!.data as Float32Array;
-    const base = tensors.get(`${module}.weight`)!;
-    const data = Float32Array.from(base.data as Float32Array);
-    const { rank } = adapter.lora;
-    for (let o = 0; o < out; o++) {
-      for (let i = 0; i < into; i++) {
-        let sum = 0;
-        for (let r = 0; r < rank; r++) sum += bData[o * rank + r] * a[r * into + i];
-        data[o * into + i] += s * sum;
-      }
+/** W + s·B·A. */
+function updated(
+  { into, out, rank, scaling }: LoraModule,
+  weight: Float32Array,
+  tensor: (name: string) => Float32Array,
+): Float32Array {
+  const [a, up] = [tensor('lora_A.weight'), tensor('lora_B.weight')];
+  const data = Float32Array.from(weight);
+  const row = new Float64Array(into);
+  for (let o = 0; o < out; o++) {
+    row.fill(0);
+    for (let r = 0; r < rank; r++) {
+      const factor = up[o * rank + r];
+      for (let i = 0; i < into; i++) row[i] += factor * a[r * into + i];
     }
-    merged.set(`${module}.weight`, float32(base.shape, data));
+    for (let i = 0; i < into; i++) data[o * into + i] += scaling * row[i];
   }
-  return { config, tensors: merged };
+  return data;
+}
+
+/**
+ * The model that answers as the base with the adapter: adapted weights in place of the base's, modules to save too. A
+ * tied head that the adapter trains alone becomes a weight of its own, and the config says so.
+ */
+export function mergeAdapter({ config, tensors }: Model, { lora, tensors: trained }: Adapter): Model {
+  const untied = untiesHead(config, lora);
+  const merged = new Map(tensors);
+  const table = `${embeddingModule(config)}.weight`;
+  if (untied) merged.set('lm_head.weight', tensors.get(table)!);
+  for (const name of tensors.keys()) merged.set(name, trained.get(name) ?? merged.get(name)!);
+  if (trained.has('lm_head.weight')) merged.set('lm_head.weight', trained.get('lm_head.weight')!);
+  const form = loraForm(lora);
+  for (const module of loraModules(config, lora)) {
+    const name = `${module.module}.weight`;
+    const { shape, data } = merged.get(name)!;
+    const tensor = (suffix: string) => trained.get(`${module.module}.${suffix}`)!.data as Float32Array;
+    const weight = updated(module, data as Float32Array, tensor);
+    merged.set(name, float32(shape, form.merge(module, weight, tensor)));
+  }
+  return { config: untied ? { ...config, tieEmbeddings: false } : config, tensors: merged };
 }

@@ -9,7 +9,7 @@ import { build as b, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { GraphWeights, hiddenStates, logitsOf, type Method } from './model.js';
+import { frozenTensors, GraphWeights, hiddenStates, logitsOf, type Method } from './model.js';
 import type { Adapter } from './peft.js';
 
 export interface ScoreRequest {
@@ -78,7 +78,7 @@ function scoreGraph(
   const weights = new GraphWeights(config, method);
   const rows = b.input('asked_index', 'int64', [asked]);
   const hidden = hiddenStates(config, weights, modelInputs(batch, sequence), rows);
-  const table = b.reshape(b.logSoftmax(logitsOf(config, weights, hidden)), [asked * config.vocabSize]);
+  const table = b.reshape(b.logSoftmax(logitsOf(weights, hidden)), [asked * config.vocabSize]);
   return { scores: b.gather(table, b.input('edge', 'int64', [edges])) };
 }
 
@@ -218,8 +218,8 @@ export class Scorer {
 
   static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
     const { adapter, threads = 1 } = options;
-    const tensors = [...model.tensors, ...(adapter?.tensors ?? [])];
     const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
+    const tensors = adapter ? [...frozenTensors(model, method), ...adapter.tensors] : [...model.tensors];
     const bytes = tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     const lanes = bytes > smallModelBytes ? 1 : threads;
     const executors = Array.from({ length: lanes }, () => Executor.create({ threads: threads / lanes }));

@@ -20,7 +20,7 @@ function answerLogProbabilities(
 ): Value {
   const hidden = hiddenStates(config, weights, modelInputs(batch, sequence));
   const rows = b.gather(hidden, b.input('answer_index', 'int64', [answers]));
-  return b.pick(b.logSoftmax(logitsOf(config, weights, rows)), b.input('answer_target', 'int64', [answers]));
+  return b.pick(b.logSoftmax(logitsOf(weights, rows)), b.input('answer_target', 'int64', [answers]));
 }
 
 /**

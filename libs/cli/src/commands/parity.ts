@@ -11,7 +11,7 @@ export const addParityCommand: AddCommands = (program, io) => {
     .action(async (dirs: string[], _options, command) => {
       const session = sessionOf(io, command);
       const { parityHead, parityLines, parityReport, tolerance } = await import('../parity.js');
-      const { logits, loss, gradient, adamw } = tolerance;
+      const { logits, loss, gradient, adamw, merged } = tolerance;
       const reports = [];
       if (!session.json) await session.write(parityHead);
       for (const dir of dirs) {
@@ -23,10 +23,12 @@ export const addParityCommand: AddCommands = (program, io) => {
       await session.answer(
         { tolerance, folders: reports },
         () =>
-          `tolerance: logits ${logits}, loss ${loss}, gradient ${gradient} relative, adamw losses ${adamw}`,
+          `tolerance: logits ${logits}, loss ${loss}, gradient ${gradient} relative, adamw losses ${adamw}, merged weights ${merged}`,
       );
       const failed = reports.filter((report) => !report.ok).length;
       if (failed > 0)
         throw new ParityFailed(`${failed} of ${reports.length} folders are not within the tolerance`);
+      if (reports.every((report) => report.skipped !== ''))
+        throw new ParityFailed('expected a folder with a model, got none');
     });
 };
