@@ -4,14 +4,31 @@
  */
 import { build as b, type Value } from '@emotune/graph';
 
+/** Keys (after rotation) and values of one layer: each [B, K, T, D], K heads of keys and values. */
+export interface KeyValues {
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** What attention goes on from, and what it leaves for the tokens after these. */
+export interface Cache {
+  /** Of each layer, for P tokens before these: [B, K, P, D], or [1, K, P, D] where all rows share them; empty where P = 0. */
+  readonly past: readonly KeyValues[];
+  /** [B, P] int64, which ALiBi needs. */
+  readonly pastPositions?: Value;
+  /** Of these T tokens; the builder adds each layer's. */
+  readonly present: KeyValues[];
+}
+
 /** What every model graph is fed: see docs/decisions/0004. */
 export interface ModelInputs {
   /** [B, T] int64. */
   readonly ids: Value;
   /** [B, T] int64, ≥ 0. */
   readonly positions: Value;
-  /** [B, 1, T, T] bool: may query (third axis) attend to key (fourth)? */
+  /** [B, 1, T, P + T] bool: may query (third axis) attend to key (fourth)? P is 0 without a cache. */
   readonly mask: Value;
+  readonly cache?: Cache;
   /** What training does to the token embeddings [N, E] as they are looked up, before anything else. */
   readonly atEmbeddings?: (tokens: Value) => Value;
 }
@@ -49,17 +66,37 @@ export function maskBias(mask: Value): Value {
 }
 
 /**
- * Softmax(q·kᵀ/√D + bias) · v: q [B, A, T, D]; k and v [B, K, T, D], each head of which serves A/K queries in a row →
- * [N, A·D]. `bias` broadcasts to [B, A, T, T].
+ * Softmax(q·kᵀ/√D + bias) · v of a layer, over its past and own keys: q [B, A, T, D]; k and v [B, K, T, D], each head of
+ * which serves A/K queries in a row → [N, A·D]. `bias` broadcasts to [B, A, T, P + T].
  */
-export function attention(q: Value, k: Value, v: Value, bias: Value): Value {
+export function attention(
+  cache: Cache | undefined,
+  layer: number,
+  q: Value,
+  k: Value,
+  v: Value,
+  bias: Value,
+): Value {
   const [batch, heads, sequence, width] = q.shape;
   const kv = k.shape[1];
   // The queries of a group lie one below the other, so no key is repeated.
   const grouped = b.reshape(q, [batch, kv, (heads / kv) * sequence, width]);
-  const scores = b.matmul(grouped, k, { transposeY: true, scale: 1 / Math.sqrt(width) });
-  const probabilities = b.softmax(b.add(b.reshape(scores, [batch, heads, sequence, sequence]), bias));
-  const mixed = b.matmul(b.reshape(probabilities, [batch, kv, (heads / kv) * sequence, sequence]), v);
+  const scoresOf = (keys: Value) =>
+    b.matmul(grouped, keys, { transposeY: true, scale: 1 / Math.sqrt(width) });
+  cache?.present.push({ key: k, value: v });
+  const past = cache?.past[layer];
+  // What is put together are scores: cached keys and values are never copied.
+  const scores = past ? b.concat([scoresOf(past.key), scoresOf(k)], 3) : scoresOf(k);
+  const keys = scores.shape[3];
+  const byHead = b.softmax(b.add(b.reshape(scores, [batch, heads, sequence, keys]), bias));
+  const probabilities = b.reshape(byHead, [batch, kv, (heads / kv) * sequence, keys]);
+  const before = keys - sequence;
+  const mixed = past
+    ? b.add(
+        b.matmul(b.slice(probabilities, 3, 0, before), past.value),
+        b.matmul(b.slice(probabilities, 3, before, keys), v),
+      )
+    : b.matmul(probabilities, v);
   const merged = b.transpose(b.reshape(mixed, [batch, heads, sequence, width]), [0, 2, 1, 3]);
   return b.reshape(merged, [batch * sequence, heads * width]);
 }

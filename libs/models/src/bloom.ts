@@ -18,14 +18,15 @@ function alibiSlopes(heads: number): Float32Array {
 export function bloom(
   config: BloomConfig,
   weights: Weights,
-  { ids, positions, mask, atEmbeddings }: ModelInputs,
+  { ids, positions, mask, cache, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
   const { heads, hiddenSize: H, normEpsilon } = config;
   // slope · position of the key; what depends on the query alone cancels in the softmax.
   const slopes = b.constant(alibiSlopes(heads), [1, heads, 1, 1]);
-  const alibi = b.mul(slopes, b.toFloat(b.reshape(positions, [B, 1, 1, T])));
+  const keyPositions = cache?.pastPositions ? b.concat([cache.pastPositions, positions], 1) : positions;
+  const alibi = b.mul(slopes, b.toFloat(b.reshape(keyPositions, [B, 1, 1, keyPositions.shape[1]])));
   const bias = b.add(alibi, maskBias(mask));
   const table = weights.get('transformer.word_embeddings.weight');
   let x = layerNorm(
@@ -41,7 +42,7 @@ export function bloom(
     const parts = b.transpose(b.reshape(fused, [B, T, heads, 3, H / heads]), [3, 0, 2, 1, 4]);
     const part = (n: number) => b.reshape(b.slice(parts, 0, n, n + 1), [B, heads, T, H / heads]);
     const asked = i === config.layers - 1 ? rows : undefined;
-    const mixed = rowsOf(attention(part(0), part(1), part(2), bias), asked);
+    const mixed = rowsOf(attention(cache, i, part(0), part(1), part(2), bias), asked);
     x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attention.dense`, biased));
     const m = layerNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
     const up = b.geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));

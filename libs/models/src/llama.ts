@@ -3,16 +3,29 @@ import { build as b, type Value } from '@emotune/graph';
 import { attention, embed, type ModelInputs, maskBias, rowsOf, splitHeads, type Weights } from './blocks.js';
 import type { LlamaConfig } from './config.js';
 
-/** θ_i of each pair of channels [D/2], after scaling. `sequence` matters to dynamic scaling only. */
-function rotaryFrequencies(config: LlamaConfig, sequence: number): Float32Array {
-  const { headDim, ropeScaling: scaling, maxPositions } = config;
-  let theta = config.ropeTheta;
-  if (scaling?.type === 'dynamic' && sequence > maxPositions) {
-    const stretch = (scaling.factor * sequence) / maxPositions - (scaling.factor - 1);
-    theta *= stretch ** (headDim / (headDim - 2));
+/**
+ * θ_i of each pair of channels after scaling: [D/2], or [B, 1, D/2] with dynamic scaling, which stretches by how far
+ * each row has come.
+ */
+function rotaryFrequencies(config: LlamaConfig, positions: Value): Value {
+  const { headDim, ropeTheta, ropeScaling: scaling, maxPositions } = config;
+  if (scaling?.type === 'dynamic') {
+    // (θ·stretch^(D/(D − 2)))^(−2i/D) with stretch = max(1, factor·length/longest − (factor − 1)).
+    const length = b.add(b.reduceMax(b.toFloat(positions), [1]), b.scalar(1));
+    const wanted = b.sub(
+      b.mul(length, b.scalar(scaling.factor / maxPositions)),
+      b.scalar(scaling.factor - 1),
+    );
+    const stretch = b.where(b.less(wanted, b.scalar(1)), b.scalar(1), wanted);
+    const logTheta = b.add(
+      b.mul(b.log(stretch), b.scalar(headDim / (headDim - 2))),
+      b.scalar(Math.log(ropeTheta)),
+    );
+    const powers = Float32Array.from({ length: headDim / 2 }, (_, i) => (-2 * i) / headDim);
+    return b.exp(b.mul(b.reshape(logTheta, [positions.shape[0], 1, 1]), b.constant(powers, [headDim / 2])));
   }
-  return Float32Array.from({ length: headDim / 2 }, (_, i) => {
-    const frequency = theta ** ((-2 * i) / headDim);
+  const frequencies = Float32Array.from({ length: headDim / 2 }, (_, i) => {
+    const frequency = ropeTheta ** ((-2 * i) / headDim);
     if (scaling?.type === 'linear') return frequency / scaling.factor;
     if (scaling?.type !== 'llama3') return frequency;
     // Long waves are stretched, short ones kept, those between interpolated.
@@ -26,22 +39,23 @@ function rotaryFrequencies(config: LlamaConfig, sequence: number): Float32Array 
       (scaling.highFrequencyFactor - scaling.lowFrequencyFactor);
     return ((1 - smooth) * frequency) / scaling.factor + smooth * frequency;
   });
+  return b.constant(frequencies, [headDim / 2]);
 }
 
 /** The last hidden states [N, H], or [n, H] of the flat positions `rows` [n] alone. */
 export function llama(
   config: LlamaConfig,
   weights: Weights,
-  { ids, positions, mask, atEmbeddings }: ModelInputs,
+  { ids, positions, mask, cache, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
   const { heads, kvHeads, normEpsilon } = config;
   const biased = { bias: config.attentionBias };
   const bias = maskBias(mask);
-  const frequencies = b.constant(rotaryFrequencies(config, T), [config.headDim / 2]);
-  const angles = b.mul(b.toFloat(b.reshape(positions, [B * T, 1])), frequencies);
-  const [cos, sin] = [b.cos(angles), b.sin(angles)];
+  const angles = b.mul(b.toFloat(b.reshape(positions, [B, T, 1])), rotaryFrequencies(config, positions));
+  const byRow = b.reshape(angles, [B * T, config.headDim / 2]);
+  const [cos, sin] = [b.cos(byRow), b.sin(byRow)];
   const norm = (name: string) => b.rmsNorm(x, weights.get(`${name}.weight`), normEpsilon);
   let x = embed(weights.get('model.embed_tokens.weight'), ids, atEmbeddings);
   for (let i = 0; i < config.layers; i++) {
@@ -53,7 +67,7 @@ export function llama(
     const k = b.rotary(project('k_proj', kvHeads), cos, sin);
     const v = project('v_proj', kvHeads);
     const asked = i === config.layers - 1 ? rows : undefined;
-    const mixed = rowsOf(attention(q, k, v, bias), asked);
+    const mixed = rowsOf(attention(cache, i, q, k, v, bias), asked);
     x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attn.o_proj`, biased));
     const m = norm(`${at}.post_attention_layernorm`);
     const mlp = (input: Value, name: string) =>

@@ -23,7 +23,7 @@ const biased = { bias: true };
 export function opt(
   config: OptConfig,
   weights: Weights,
-  { ids, positions, mask, atEmbeddings }: ModelInputs,
+  { ids, positions, mask, cache, atEmbeddings }: ModelInputs,
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
@@ -47,7 +47,7 @@ export function opt(
     const attend = (h: Value) => {
       const project = (name: string) =>
         splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, config.heads);
-      const mixed = attention(project('q_proj'), project('k_proj'), project('v_proj'), bias);
+      const mixed = attention(cache, i, project('q_proj'), project('k_proj'), project('v_proj'), bias);
       return weights.linear(rowsOf(mixed, asked), `${at}.self_attn.out_proj`, biased);
     };
     residual(`${at}.self_attn_layer_norm`, attend, asked);
