@@ -3,6 +3,7 @@ import { Internal, InvalidArgument } from '@emotune/base';
 import * as b from './build.js';
 import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
 import { rowOf } from './ops.js';
+import { Recomputation, type Recompute } from './recompute.js';
 
 /** Sums a gradient back to the shape that was broadcast. */
 function unbroadcast(dy: Value, shape: Shape): Value {
@@ -16,16 +17,22 @@ function unbroadcast(dy: Value, shape: Shape): Value {
 }
 
 /**
- * ∂loss/∂x for each x of `wrt`, in order. An x that the loss does not depend on gets zeros.
+ * ∂loss/∂x for each x of `wrt`, in order. An x that the loss does not depend on gets zeros. `recompute`: which values of
+ * the forward pass are computed again instead of being kept.
  * @throws InvalidArgument when the loss is not a scalar.
  */
-export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
+export function gradients(
+  loss: Value,
+  wrt: readonly Value[],
+  { recompute = 'none' }: { readonly recompute?: Recompute | undefined } = {},
+): Value[] {
   if (sizeOf(loss.shape) !== 1)
     throw InvalidArgument.at('gradients', `expected a scalar loss, got [${loss.shape}]`);
   const order = topological([loss]);
   const needed = new Set<Value>(wrt);
   for (const value of order)
     if (value.op !== 'Detach' && value.inputs.some((x) => needed.has(x))) needed.add(value);
+  const recomputation = new Recomputation(order, recompute);
   const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
   for (const value of [...order].reverse()) {
     const dy = gradient.get(value);
@@ -33,7 +40,7 @@ export function gradients(loss: Value, wrt: readonly Value[]): Value[] {
     const { vjp } = rowOf(value.op);
     if (!vjp)
       throw new Internal(`internal: ${value.op} lies between the loss and a variable but has no gradient`);
-    vjp(b, value, dy).forEach((dx, i) => {
+    vjp(b, recomputation.read(value, dy), dy).forEach((dx, i) => {
       const x = value.inputs[i];
       if (dx === undefined || !needed.has(x)) return;
       const part = unbroadcast(dx, x.shape);

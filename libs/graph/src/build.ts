@@ -15,6 +15,9 @@ export const mul = (x: Value, y: Value): Value => make('Mul', [x, y]);
 export const div = (x: Value, y: Value): Value => make('Div', [x, y]);
 export const less = (x: Value, y: Value): Value => make('Less', [x, y]);
 export const neg = (x: Value): Value => make('Neg', [x]);
+/** x, at which a block of layers begins that can be computed again instead of being kept. */
+export const boundary = (x: Value): Value => ({ ...x, boundary: true });
+export const after = (x: Value, earlier: Value): Value => make('After', [x, earlier]);
 export const detach = (x: Value): Value => make('Detach', [x]);
 export const exp = (x: Value): Value => make('Exp', [x]);
 export const log = (x: Value): Value => make('Log', [x]);

@@ -4,3 +4,5 @@ export { evaluate } from './evaluate.js';
 export { type DType, type Shape, sameShape, sizeOf, type Value } from './ir.js';
 export { type OnnxModel, toOnnx } from './onnx.js';
 export { type OpName, ops } from './ops.js';
+export { type Recompute, recomputes } from './recompute.js';
+export { bytesOf, executionOrder, listed, liveness } from './schedule.js';

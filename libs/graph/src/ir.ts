@@ -18,6 +18,8 @@ export interface Value {
   readonly shape: Shape;
   /** Inputs: the name to feed. Constants: unset. */
   readonly name?: string;
+  /** A block of layers begins here: see `recompute.ts`. */
+  readonly boundary?: true;
   /** Constants: the elements, row-major. */
   readonly data?: Float32Array | BigInt64Array | Uint8Array;
 }

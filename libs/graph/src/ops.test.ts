@@ -61,6 +61,16 @@ const cases: Record<OpName, readonly Case[] | 'none'> = {
   ReduceMax: 'none',
   ToFloat: 'none',
   Detach: 'none',
+  After: (
+    [
+      [[2, 3], [4]],
+      [[1], []],
+      [
+        [0, 2],
+        [3, 1],
+      ],
+    ] as [Shape, Shape][]
+  ).map((shapes) => ({ shapes, build: ([x, earlier]) => b.after(x, earlier), differentiate: [0] })),
   Neg: unary(b.neg),
   Exp: unary(b.exp),
   Log: unary(b.log, positive),

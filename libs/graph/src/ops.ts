@@ -238,6 +238,29 @@ export const ops = {
   ),
   /** x, but a constant to `gradients`. */
   Detach: unary('Identity', (x) => x),
+
+  /** x, computed only once `earlier` is: nothing of it is joined to x. One copy of x. */
+  After: {
+    infer: ([x, earlier]) => {
+      if (x.dtype !== earlier.dtype)
+        throw InvalidArgument.at('After', `expected one type, got ${x.dtype} and ${earlier.dtype}`);
+      if (x.shape.length === 0) throw InvalidArgument.at('After', 'expected rank ≥ 1, got a scalar');
+      return { dtype: x.dtype, shape: x.shape };
+    },
+    evaluate: ([x]) => x.data,
+    vjp: (_b, _, dy) => [dy, undefined],
+    lower: ({ shape, inputs: [, earlier] }) => [
+      { op: 'Reshape', inputs: ['$1', { ints: [sizeOf(earlier.shape)] }], output: 'flat' },
+      { op: 'Slice', inputs: ['flat', { ints: [0] }, { ints: [0] }], output: 'none' },
+      {
+        op: 'Reshape',
+        inputs: ['none', { ints: [0, ...shape.slice(1)] }],
+        output: 'nothing',
+        attributes: { allowzero: 1 },
+      },
+      { op: 'Concat', inputs: ['$0', 'nothing'], output: '$y', attributes: { axis: 0 } },
+    ],
+  },
   Exp: unary('Exp', Math.exp, (b, y, dy) => b.mul(dy, y)),
   Log: unary('Log', Math.log, (b, _, dy, x) => b.div(dy, x)),
   // ∂√x = 1/(2√x)

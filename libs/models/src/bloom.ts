@@ -36,6 +36,7 @@ export function bloom(
     normEpsilon,
   );
   for (let i = 0; i < config.layers; i++) {
+    x = b.boundary(x);
     const at = `transformer.h.${i}`;
     const h = layerNorm(weights, x, `${at}.input_layernorm`, normEpsilon);
     const fused = weights.linear(h, `${at}.self_attention.query_key_value`, biased);

@@ -59,6 +59,7 @@ export function llama(
   const norm = (name: string) => b.rmsNorm(x, weights.get(`${name}.weight`), normEpsilon);
   let x = embed(weights.get('model.embed_tokens.weight'), ids, atEmbeddings);
   for (let i = 0; i < config.layers; i++) {
+    x = b.boundary(x);
     const at = `model.layers.${i}`;
     const h = norm(`${at}.input_layernorm`);
     const project = (name: string, n: number) =>

@@ -42,6 +42,7 @@ export function opt(
       : layerNorm(weights, b.add(rowsOf(x, asked), f(x)), norm, epsilon);
   };
   for (let i = 0; i < config.layers; i++) {
+    x = b.boundary(x);
     const at = `model.decoder.layers.${i}`;
     const asked = i === config.layers - 1 ? rows : undefined;
     const attend = (h: Value) => {
