@@ -1,92 +1,67 @@
-import { Rng } from '@emotune/base';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { batchRows, epochBatches, planShapes, type Row } from './batches.js';
+import { epochBatches, type Row } from './batches.js';
+import { planPacking } from './packing.js';
 import { trainSpec } from './spec.js';
 
-function row(id: number, length: number, answers = 3): Row {
-  return {
-    id: `r${id}`,
-    task: 'a',
-    tokens: new Int32Array(length),
-    answerStart: Math.max(1, length - answers),
-  };
+function row(task: string, i: number, length = 32): Row {
+  return { id: `${task}${i}`, task, tokens: new Int32Array(length), answerStart: length - 3 };
 }
-
-const rng = Rng.of('lengths');
-const feature = Array.from({ length: 2000 }, (_, i) =>
-  row(i, Math.max(45, Math.min(200, Math.round(90 + 20 * rng.normal())))),
+const rows = ['a', 'b', 'c'].flatMap((task, t) =>
+  Array.from({ length: [100, 10, 40][t] }, (_, i) => row(task, i)),
 );
-
-describe('planShapes', () => {
-  it('holds every row, whatever the lengths', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: 1, max: 700 }), { minLength: 1, maxLength: 60 }),
-        fc.integer({ min: 1, max: 10_000_000 }),
-        fc.integer({ min: 16, max: 4096 }),
-        (lengths, tokens, batchTokens) => {
-          const rows = lengths.map((length, i) => row(i, length));
-          const shapes = planShapes(rows, batchTokens, tokens);
-          expect(shapes.lengths.length).toBeLessThanOrEqual(8);
-          expect([...shapes.lengths].sort((a, b) => a - b)).toEqual(shapes.lengths);
-          const batches = batchRows(rows, shapes);
-          expect(batches.flatMap((batch) => batch.rows)).toEqual(rows);
-          for (const { rows: held, batch, sequence, answers } of batches) {
-            expect(held.length).toBeLessThanOrEqual(batch);
-            expect(batch === 1 || batch * sequence <= batchTokens).toBe(true);
-            for (const { tokens } of held) expect(tokens.length).toBeLessThanOrEqual(sequence);
-            const labelled = held.reduce((n, r) => n + r.tokens.length - r.answerStart, 0);
-            expect(labelled).toBeLessThanOrEqual(answers);
-          }
-        },
-      ),
-    );
-  });
-
-  it('spends few graphs on a short run and little padding on a long one', () => {
-    const short = planShapes(feature, 2048, 10_000);
-    const long = planShapes(feature, 2048, 10_000_000);
-    expect(short.lengths.length).toBeLessThanOrEqual(3);
-    expect(long.lengths).toHaveLength(8);
-    const sorted = [...feature].sort((p, q) => p.tokens.length - q.tokens.length);
-    const padded = batchRows(sorted, long).reduce((n, { batch, sequence }) => n + batch * sequence, 0);
-    const tokens = feature.reduce((n, { tokens }) => n + tokens.length, 0);
-    expect(padded / tokens).toBeLessThan(1.12);
-    const graphs = new Set(batchRows(sorted, long).map((b) => `${b.batch}×${b.sequence}×${b.answers}`));
-    expect(graphs.size).toBe(8);
-  });
-
-  it('leaves rows of one length unpadded', () => {
-    const rows = Array.from({ length: 10 }, (_, i) => row(i, 128, 127));
-    expect(batchRows(rows, planShapes(rows, 1024, 1280))[0]).toMatchObject({
-      batch: 8,
-      sequence: 128,
-      answers: 1024,
-    });
-  });
-});
-
-it('replays each earlier subtask by its share of the stage, each row at most once', () => {
-  const rows = ['a', 'b', 'c'].flatMap((task, t) =>
-    Array.from({ length: [100, 10, 40][t] }, (_, i) => ({ ...row(i, 32), id: `${task}${i}`, task })),
-  );
+const epoch = (
+  stages: object[],
+  all: readonly Row[],
+  place: { stage: number; epoch: number; stageTokens?: number },
+) => {
   const spec = trainSpec.parse({
-    method: { name: 'full' },
-    optimizer: { learningRate: 1e-3 },
-    stages: ['a', 'b', 'c'].map((task) => ({ tasks: [task], tokens: 1000, replay: 0.5 })),
-    batchTokens: 256,
-    seed: 1,
+    ...{ method: { name: 'full' }, optimizer: { learningRate: 1e-3 }, batchTokens: 256, seed: 1 },
+    stages,
   });
-  const counts = (stage: number, epoch: number) => {
-    const ids = epochBatches(rows, spec, planShapes(rows, 256, 1000), stage, epoch).flatMap((batch) =>
-      batch.rows.map(({ id }) => id),
-    );
-    expect(new Set(ids).size).toBe(ids.length);
-    return ['a', 'b', 'c'].map((task) => ids.filter((id) => id.startsWith(task)).length);
-  };
-  expect(counts(0, 0)).toEqual([100, 0, 0]);
-  expect(counts(1, 0)).toEqual([5, 10, 0]);
-  // Half of 40 rows each, and b has no more than 10.
-  expect(counts(2, 0)).toEqual([20, 10, 40]);
+  const packing = planPacking(all, { batchTokens: 256, packing: true, width: 64, maxSequence: 512 });
+  return epochBatches(all, spec, packing, { stageTokens: 0, ...place }).flatMap((batch) => batch.rows);
+};
+const countsOf = (some: readonly Row[]) =>
+  ['a', 'b', 'c'].map((task) => some.filter((each) => each.task === task).length);
+
+describe('epochBatches', () => {
+  it('replays each earlier subtask by its share of the stage, each row at most once', () => {
+    const stages = ['a', 'b', 'c'].map((task) => ({ tasks: [task], tokens: 1000, replay: 0.5 }));
+    const counts = (stage: number, n: number) => {
+      const drawn = epoch(stages, rows, { stage, epoch: n });
+      expect(new Set(drawn.map(({ id }) => id)).size).toBe(drawn.length);
+      return countsOf(drawn);
+    };
+    expect(counts(0, 0)).toEqual([100, 0, 0]);
+    expect(counts(1, 0)).toEqual([5, 10, 0]);
+    // Half of 40 rows each, and b has no more than 10.
+    expect(counts(2, 0)).toEqual([20, 10, 40]);
+  });
+
+  it('mixes the subtasks of a stage by temperature, small ones from the beginning again', () => {
+    const stage = { tasks: ['a', 'b', 'c'], tokens: 10_000 };
+    expect(countsOf(epoch([stage], rows, { stage: 0, epoch: 0 }))).toEqual([100, 10, 40]);
+    expect(countsOf(epoch([{ ...stage, mixingTemperature: 1e9 }], rows, { stage: 0, epoch: 0 }))).toEqual([
+      50, 50, 50,
+    ]);
+  });
+
+  it('draws easy rows first where competence is asked for, more of them as the stage goes on', () => {
+    const lengths = Array.from({ length: 400 }, (_, i) => row('a', i, 8 + (i % 100)));
+    const stages = [{ tasks: ['a'], tokens: 100_000, competence: { start: 0.1 } }];
+    const longest = (stageTokens: number) => {
+      const drawn = epoch(stages, lengths, { stage: 0, epoch: 3, stageTokens });
+      return Math.max(...drawn.map(({ tokens }) => tokens.length));
+    };
+    // A tenth of the rows at first; √(0.25·0.99 + 0.01) = 0.507 of them after a quarter.
+    expect(longest(0)).toBe(17);
+    expect(longest(25_000)).toBeLessThanOrEqual(58);
+    expect(longest(25_000)).toBeGreaterThan(50);
+    expect(longest(100_000)).toBeGreaterThan(90);
+  });
+
+  it('is refused a temperature where nothing is mixed', () => {
+    const lone = [{ tasks: ['a'], tokens: 1, mixingTemperature: 2 }];
+    expect(() => epoch(lone, rows, { stage: 0, epoch: 0 })).toThrow('expected 1 in a stage of one task');
+  });
 });

@@ -1,9 +1,12 @@
 /**
- * Which rows come when, and how they lie in a batch. Pure: the same rows, spec and cursor give the same batches, so a
+ * Which rows come when, and their batches as tensors. Pure: the same rows, spec and cursor give the same batches, so a
  * run resumes by its cursor alone.
  */
 import { Rng } from '@emotune/base';
 import { bool, float32, type HostTensor } from '@emotune/engine';
+import { competence, difficultyRanks, mixingQuotas } from './curriculum.js';
+import { type CandidateTree, type NumberAnswer, parentsOf } from './number-answers.js';
+import { answersOf, type Packing, packRows } from './packing.js';
 import type { TrainSpec } from './spec.js';
 
 /** One example. */
@@ -14,122 +17,75 @@ export interface Row {
   readonly tokens: Int32Array;
   /** The loss is over tokens from this index on (token 0 is never predicted). */
   readonly answerStart: number;
+  /** How far apart its raters were, where that is known. */
+  readonly spread?: number | null;
+  /** What an answer that is a number means, for losses that compare numbers. */
+  readonly number?: NumberAnswer;
+  /** Candidates that lie behind the answer (`withCandidates`). */
+  readonly tree?: CandidateTree;
 }
 
-/** Sequence lengths of graphs are multiples of this. */
-const granule = 8;
-/** Each graph keeps the memory of its activations, so there are not many. */
-const maxLengths = 8;
-/** Rows are sorted by length within windows of this many batches. */
-const windowBatches = 16;
-
-export interface Batch {
-  readonly rows: readonly Row[];
-  /** Static shape of its graph: B × T with n answers, padding included. */
+/** The static shape of a batch: `batch` lines of `sequence` tokens with `answers` labelled tokens in all. */
+export interface BatchShape {
   readonly batch: number;
   readonly sequence: number;
   readonly answers: number;
 }
 
-/** Which graphs serve the rows of a run. */
-export interface Shapes {
-  /** Padded tokens of one batch. */
-  readonly batchTokens: number;
-  /** Sequence lengths, ascending; the last one holds the longest row. */
-  readonly lengths: readonly number[];
-  /** Mean over the rows. */
-  readonly answersPerRow: number;
+export interface Batch extends BatchShape {
+  readonly rows: readonly Row[];
+  /** For each row the place of its first token, line · sequence + offset. */
+  readonly starts: readonly number[];
 }
 
-function answersOf(row: Row): number {
-  return row.tokens.length - Math.max(1, row.answerStart);
+/** A stage's competence grows this often at least. */
+const competenceSteps = 32;
+
+function tokensOf(rows: readonly Row[]): number {
+  return rows.reduce((n, row) => n + row.tokens.length, 0);
 }
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0);
+/** As many rows as asked, in the given order, from the beginning again where there are not so many. */
+function take(rows: readonly Row[], count: number): Row[] {
+  return Array.from({ length: rows.length > 0 ? count : 0 }, (_, i) => rows[i % rows.length]);
 }
 
-/** A row's length, rounded up to what a graph can have. */
-export function paddedLength(length: number): number {
-  return Math.ceil(length / granule) * granule;
+/** Where an epoch stands within its stage. */
+export interface EpochPlace {
+  readonly stage: number;
+  readonly epoch: number;
+  /** Of the stage's tokens, those trained on before the epoch. */
+  readonly stageTokens: number;
 }
 
 /**
- * The sequence lengths with which a run over `tokens` tokens of such rows takes the least time: fewer lengths mean
- * more padding, and each one costs a graph, whose compilation and first two runs take about as long as a batch.
+ * The batches of one epoch of one stage: its own rows, each once, or mixed by temperature, and a draw of each earlier
+ * subtask's rows for replay. With a competence curriculum an epoch is a draw of the rows that are easy enough at its
+ * beginning, and short, so that the next one is soon.
  */
-export function planShapes(rows: readonly Row[], batchTokens: number, tokens: number): Shapes {
-  const counts = new Map<number, number>();
-  for (const row of rows) {
-    const length = paddedLength(row.tokens.length);
-    counts.set(length, (counts.get(length) ?? 0) + 1);
-  }
-  const candidates = [...counts.keys()].sort((a, b) => a - b);
-  const epochs = tokens / Math.max(1, sum(rows.map((row) => row.tokens.length)));
-  const uses = candidates.map((length) => epochs * counts.get(length)!);
-  // best[k][j]: the least cost of the first j candidates with k lengths, the last being candidate j − 1.
-  const best = [[0, ...candidates.map(() => Number.POSITIVE_INFINITY)]];
-  const from: number[][] = [[]];
-  for (let k = 1; k <= Math.min(maxLengths, candidates.length); k++) {
-    best.push([Number.POSITIVE_INFINITY]);
-    from.push([-1]);
-    for (let j = 1; j <= candidates.length; j++) {
-      let [least, origin, used] = [Number.POSITIVE_INFINITY, -1, 0];
-      for (let i = j - 1; i >= 0; i--) {
-        used += uses[i];
-        const cost = best[k - 1][i] + used * candidates[j - 1] + batchTokens;
-        if (cost < least) [least, origin] = [cost, i];
-      }
-      best[k].push(least);
-      from[k].push(origin);
-    }
-  }
-  const lengths: number[] = [];
-  const costs = best.map((row) => row[candidates.length]);
-  for (let k = costs.indexOf(Math.min(...costs)), j = candidates.length; k > 0; j = from[k--][j])
-    lengths.unshift(candidates[j - 1]);
-  return { batchTokens, lengths, answersPerRow: sum(rows.map(answersOf)) / Math.max(1, rows.length) };
-}
-
-function powerOfTwo(n: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, n)));
-}
-
-/** Rows of like length together, each batch at most `batchTokens` padded tokens (one row at least), in the given order. */
-export function batchRows(rows: readonly Row[], { batchTokens, lengths, answersPerRow }: Shapes): Batch[] {
-  const graphLength = (length: number) => lengths.find((longest) => longest >= length)!;
-  const batches: Batch[] = [];
-  let open: Row[] = [];
-  let longest = 0;
-  const close = () => {
-    if (open.length === 0) return;
-    const sequence = graphLength(longest);
-    const batch = Math.max(1, Math.floor(batchTokens / sequence));
-    const answers = Math.max(powerOfTwo(batch * answersPerRow), powerOfTwo(sum(open.map(answersOf))));
-    batches.push({ rows: open, batch, sequence, answers });
-    [open, longest] = [[], 0];
-  };
-  for (const row of rows) {
-    const next = Math.max(longest, row.tokens.length);
-    if (open.length > 0 && (open.length + 1) * graphLength(next) > batchTokens) close();
-    open.push(row);
-    longest = Math.max(longest, row.tokens.length);
-  }
-  close();
-  return batches;
-}
-
-/** The batches of one epoch of one stage: its own rows, and a draw of each earlier subtask's rows for replay. */
 export function epochBatches(
   rows: readonly Row[],
   spec: TrainSpec,
-  shapes: Shapes,
-  stage: number,
-  epoch: number,
+  packing: Packing,
+  { stage, epoch, stageTokens }: EpochPlace,
 ): Batch[] {
-  const { tasks, replay } = spec.stages[stage];
+  const { tasks, replay, mixingTemperature, competence: staged, tokens } = spec.stages[stage];
   const rng = Rng.of(spec.seed, 'stage', stage, 'epoch', epoch);
-  const own = rows.filter((row) => tasks.includes(row.task));
+  const shuffled = (task: string, some: readonly Row[]) => rng.child('task', task).shuffle(some);
+  const inStage = rows.filter((row) => tasks.includes(row.task));
+  let allowed = inStage;
+  if (staged) {
+    const ranks = difficultyRanks(inStage, staged.difficulty);
+    const reached = competence(stageTokens / tokens, staged.start);
+    const easy = inStage.filter((_, i) => ranks[i] <= reached);
+    allowed = easy.length > 0 ? easy : [inStage[ranks.indexOf(Math.min(...ranks))]];
+  }
+  const groups = tasks.map((task) => allowed.filter((row) => row.task === task));
+  const quotas = mixingQuotas(
+    groups.map((group) => group.length),
+    mixingTemperature,
+  );
+  const own = groups.flatMap((group, i) => take(shuffled(tasks[i], group), quotas[i]));
   const before = new Set(spec.stages.slice(0, stage).flatMap((earlier) => earlier.tasks));
   const replayed = [...before]
     .filter((task) => !tasks.includes(task))
@@ -140,16 +96,11 @@ export function epochBatches(
         .slice(0, Math.round(own.length * replay)),
     );
   const mixed = rng.shuffle([...own, ...replayed]);
-  const length = mixed.reduce((n, row) => n + row.tokens.length, 0) / Math.max(1, mixed.length);
-  const window = Math.max(1, Math.round((windowBatches * spec.batchTokens) / Math.max(1, length)));
-  const batches: Batch[] = [];
-  for (let i = 0; i < mixed.length; i += window) {
-    const sorted = mixed
-      .slice(i, i + window)
-      .sort((p, q) => p.tokens.length - q.tokens.length || (p.id < q.id ? -1 : 1));
-    batches.push(...rng.child('window', i).shuffle(batchRows(sorted, shapes)));
-  }
-  return batches;
+  const step = spec.batchTokens * spec.gradientAccumulation;
+  const most = staged ? Math.max(step, tokens / competenceSteps) : Number.POSITIVE_INFINITY;
+  let [count, drawn] = [0, 0];
+  while (count < mixed.length && drawn < most) drawn += mixed[count++].tokens.length;
+  return rng.child('batches').shuffle(packRows(mixed.slice(0, count), packing));
 }
 
 export interface Feeds {
@@ -160,8 +111,11 @@ export interface Feeds {
   readonly tokens: number;
 }
 
-/** The batch as tensors. Rows are padded on the right; padding attends to itself alone, so nothing is undefined. */
-export function feedsOf({ rows, batch, sequence, answers }: Batch): Feeds {
+/**
+ * The batch as tensors. A token attends to those of its own row that it follows and to itself, and its position is their
+ * number; padding attends to itself alone, so nothing is undefined.
+ */
+export function feedsOf({ rows, starts, batch, sequence, answers }: Batch): Feeds {
   const ids = new BigInt64Array(batch * sequence);
   const positions = new BigInt64Array(batch * sequence);
   const mask = new Uint8Array(batch * sequence * sequence);
@@ -169,27 +123,29 @@ export function feedsOf({ rows, batch, sequence, answers }: Batch): Feeds {
   const target = new BigInt64Array(answers);
   const weight = new Float32Array(answers);
   const rowOfAnswer: number[] = [];
-  let tokens = 0;
-  for (let b = 0; b < batch; b++) {
-    const row = rows[b];
-    const length = row?.tokens.length ?? 0;
-    tokens += length;
-    for (let t = 0; t < sequence; t++) {
-      const at = b * sequence + t;
-      if (t >= length) {
-        mask[at * sequence + t] = 1;
-        continue;
-      }
+  for (let at = 0; at < batch * sequence; at++) mask[at * sequence + (at % sequence)] = 1;
+  rows.forEach((row, r) => {
+    const start = starts[r];
+    const first = start % sequence;
+    const parents = parentsOf(row);
+    const answerEnd = Math.max(1, row.answerStart) + answersOf(row);
+    for (let t = 0; t < row.tokens.length; t++) {
+      const at = start + t;
+      const parent = parents[t];
       ids[at] = BigInt(row.tokens[t]);
-      positions[at] = BigInt(t);
-      mask.fill(1, at * sequence, at * sequence + t + 1);
-      if (t >= Math.max(1, row.answerStart)) {
-        const n = rowOfAnswer.push(b) - 1;
+      if (parent >= 0) {
+        positions[at] = positions[start + parent] + 1n;
+        const above = (start + parent) * sequence + first;
+        mask.copyWithin(at * sequence + first, above, above + parent + 1);
+      }
+      mask[at * sequence + first + t] = 1;
+      if (t >= Math.max(1, row.answerStart) && t < answerEnd) {
+        const n = rowOfAnswer.push(r) - 1;
         index[n] = BigInt(at - 1);
         target[n] = ids[at];
       }
     }
-  }
+  });
   weight.fill(1 / Math.max(1, rowOfAnswer.length), 0, rowOfAnswer.length);
   return {
     feeds: {
@@ -201,6 +157,6 @@ export function feedsOf({ rows, batch, sequence, answers }: Batch): Feeds {
       answer_weight: float32([answers], weight),
     },
     rowOfAnswer: Int32Array.from(rowOfAnswer),
-    tokens,
+    tokens: tokensOf(rows),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * Training checkpoints: one folder per step with the tensors, the run's state and the hashes of both. A folder is
  * whole or absent; one that is damaged or belongs to another run is passed over, by name, for the one before it.
+ * Random draws are named by seed and step, so there is no generator to keep.
  */
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,29 +21,45 @@ const state = z.strictObject({
     epoch: z.number().int(),
     index: z.number().int(),
     stageTokens: z.number(),
+    /** Of those, the ones before the epoch. */
+    epochTokens: z.number(),
   }),
+  /** What the last step measured, where its validation did not come to its end. */
+  pending: z
+    .strictObject({ trainLoss: z.number(), learningRate: z.number(), gradientNorm: z.number() })
+    .nullable(),
   sinceValidation: z.number(),
   best: z.strictObject({ objective: z.number(), tokens: z.number(), step: z.number().int() }).nullable(),
   misses: z.number().int(),
+  /** Objectives of each task at the end of each stage so far. */
+  stageObjectives: z.array(z.record(z.string(), z.number())),
+  stopped: z.enum(['patience', 'directive']).nullable(),
 });
 
 /** Where a run stands. */
 export type RunState = z.output<typeof state>;
 
-const manifest = z.strictObject({ state, files: z.record(z.string(), z.string()) });
+const manifest = z.strictObject({
+  state,
+  /** SHA-256 of each file beside the manifest. */
+  files: z.record(z.string(), z.string()),
+  /** SHA-256 of the state. */
+  hash: z.string(),
+});
+const manifestFile = 'manifest.json';
 const tensorFile = 'tensors.safetensors';
-/** Newest checkpoints kept. */
-const kept = 2;
+const stepFolder = /^step-\d+$/;
 
 function folderName(step: number): string {
   return `step-${String(step).padStart(9, '0')}`;
 }
 
-/** Writes a checkpoint below `dir` and removes all but the newest. */
+/** Writes a checkpoint below `dir` and removes all but the `kept` newest. Its folder. */
 export async function saveCheckpoint(
   dir: string,
   run: RunState,
   tensors: ReadonlyMap<string, HostTensor>,
+  kept: number,
 ): Promise<string> {
   const final = join(dir, folderName(run.step));
   const temporary = `${final}.${process.pid}.tmp`;
@@ -53,12 +70,14 @@ export async function saveCheckpoint(
     tensors as ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
   );
   const files = { [tensorFile]: sha256(await readFile(join(temporary, tensorFile))) };
-  await writeFile(join(temporary, 'manifest.json'), canonicalJson({ state: run, files }));
-  await syncToDisk(join(temporary, 'manifest.json'));
+  const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson(run)) });
+  await writeFile(join(temporary, manifestFile), content);
+  for (const path of [tensorFile, manifestFile]) await syncToDisk(join(temporary, path));
+  await syncToDisk(temporary);
   await rm(final, { recursive: true, force: true });
   await rename(temporary, final);
   await syncToDisk(dir);
-  const all = (await readdir(dir)).filter((name) => /^step-\d+$/.test(name)).sort();
+  const all = (await readdir(dir)).filter((name) => stepFolder.test(name)).sort();
   for (const old of all.slice(0, -kept)) await rm(join(dir, old), { recursive: true, force: true });
   return final;
 }
@@ -73,15 +92,18 @@ export async function loadCheckpoint(
   onRefused: (folder: string, reason: string) => void,
 ): Promise<{ state: RunState; tensors: Map<string, HostTensor> } | undefined> {
   const folders = (await readdir(dir).catch(() => []))
-    .filter((name) => /^step-\d+$/.test(name))
+    .filter((name) => stepFolder.test(name))
     .sort()
     .reverse();
   for (const name of folders) {
     const folder = join(dir, name);
     try {
-      const { state: found, files } = manifest.parse(
-        JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')),
-      );
+      const {
+        state: found,
+        files,
+        hash,
+      } = manifest.parse(JSON.parse(await readFile(join(folder, manifestFile), 'utf8')));
+      if (sha256(canonicalJson(found)) !== hash) throw new Error(`${manifestFile} is damaged`);
       if (found.run !== run) throw new Error('it belongs to a run with another spec, model or data');
       if (sha256(await readFile(join(folder, tensorFile))) !== files[tensorFile])
         throw new Error(`${tensorFile} is damaged`);
@@ -99,7 +121,9 @@ export async function loadCheckpoint(
     } catch (error) {
       onRefused(
         folder,
-        error instanceof z.ZodError ? 'its manifest is not one of ours' : (error as Error).message,
+        error instanceof z.ZodError || error instanceof SyntaxError
+          ? `${manifestFile} is not one of ours`
+          : (error as Error).message,
       );
     }
   }

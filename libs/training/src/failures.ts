@@ -1,12 +1,15 @@
 /** How a run can end other than well, and the exit code of the process for each. */
 import { InvalidArgument, ResourceExhausted } from '@emotune/base';
 
-/** The loss or a weight's gradient is no longer finite, or the loss is beyond all hope. */
+/** What is wrong with a tensor that holds NaN or infinity. */
+export const notFinite = 'not finite';
+
+/** The loss, a weight or its gradient is no longer finite, or the loss is beyond all hope. */
 export class Diverged extends Error {
   constructor(
     readonly step: number,
     readonly tensor: string,
-    what = 'not finite',
+    readonly what = notFinite,
   ) {
     super(`training diverged at step ${step}: ${tensor} is ${what}; lower the learning rate`);
     this.name = 'Diverged';

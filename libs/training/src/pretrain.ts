@@ -5,7 +5,8 @@
 import { InvalidArgument } from '@emotune/base';
 import { type Family, initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
 import { z } from 'zod';
-import { paddedLength, type Row } from './batches.js';
+import type { Row } from './batches.js';
+import { paddedLength } from './packing.js';
 import { trainSpec } from './spec.js';
 import { type Directive, type TrainHooks, type TrainResult, train } from './train.js';
 
@@ -146,6 +147,7 @@ export async function pretrain(
     }),
     {
       ...hooks,
+      takeWeights: true,
       onMeasurement: ({ objective, step, tokens, totalTokens, seconds, trainLoss, learningRate }) =>
         hooks.onProgress?.({
           ...{ step, tokens, totalTokens, seconds, trainLoss, learningRate },

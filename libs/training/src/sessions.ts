@@ -17,12 +17,16 @@ export class Sessions {
     return session;
   }
 
-  /** Runs a graph; inputs that are not fed come from the slots of the same name. */
-  run(session: Session, { feeds, to, fetch }: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
+  /** Runs a graph; inputs that are not fed come from the slots of the same name, or those that `slots` names for them. */
+  run(
+    session: Session,
+    { feeds, to, fetch }: Omit<RunIO, 'from'>,
+    slots?: ReadonlyMap<string, string>,
+  ): Promise<Record<string, HostTensor>> {
     const from = Object.fromEntries(
       Object.keys(session.model.inputs)
         .filter((name) => !(name in feeds))
-        .map((name) => [name, name]),
+        .map((name) => [name, slots?.get(name) ?? name]),
     );
     return this.executor.run(session, { feeds, from, ...(to ? { to } : {}), fetch });
   }

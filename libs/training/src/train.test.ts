@@ -170,7 +170,7 @@ describe('train', () => {
     (model.tensors.get('model.norm.weight')!.data as Float32Array)[3] = Number.NaN;
     const failed = await train(model, data, spec()).catch((error) => error);
     expect(failed).toBeInstanceOf(Diverged);
-    expect(failed).toMatchObject({ step: 1, tensor: 'loss' });
+    expect(failed).toMatchObject({ step: 1, tensor: 'model.norm.weight' });
     expect(exitCodeOf(failed)).toBe(44);
   });
 

@@ -22,7 +22,7 @@ describe('trainSpecOf', () => {
       train,
       validation: [],
     });
-    expect(stages).toEqual([
+    expect(stages).toMatchObject([
       { tasks: ['sentiment-classification'], tokens: 1000, replay: 0.2 },
       { tasks: ['emotion-regression'], tokens: 9000, replay: 0.2 },
     ]);

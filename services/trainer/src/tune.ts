@@ -2,7 +2,7 @@
 import { access, copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, makeFolder } from '@emotune/base';
-import { loadModel, type Method, type Model, saveAdapter, saveModel } from '@emotune/models';
+import { loadModel, type Method, type ModelConfig, saveAdapter, saveModel } from '@emotune/models';
 import { type TrainHooks, type TrainResult, train } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type TrainingSettings, trainSpecOf } from './training-settings.js';
@@ -19,7 +19,7 @@ export interface Tuning {
 }
 
 export interface Tuned extends TrainResult {
-  readonly base: Model;
+  readonly config: ModelConfig;
   readonly method: Method;
 }
 
@@ -36,7 +36,11 @@ export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
   };
   checkRows([...rows.train, ...rows.validation], base.config);
   const spec = trainSpecOf(settings, rows);
-  return { base, method: spec.method, ...(await train(base, rows, spec, hooks)) };
+  return {
+    config: base.config,
+    method: spec.method,
+    ...(await train(base, rows, spec, { ...hooks, takeWeights: true })),
+  };
 }
 
 /** What belongs to a checkpoint beside its weights and its config. */
@@ -65,7 +69,7 @@ async function assertNew(folder: string): Promise<void> {
  */
 export async function saveTuned(
   folder: string,
-  { base, method, tensors }: Tuned,
+  { config, method, tensors }: Tuned,
   { baseModel, baseName }: { baseModel: string; baseName: string },
 ): Promise<void> {
   await assertNew(folder);
@@ -73,8 +77,8 @@ export async function saveTuned(
   await rm(temporary, { recursive: true, force: true });
   await makeFolder(dirname(folder));
   try {
-    if (method.name === 'full') await saveModel(temporary, { config: base.config, tensors });
-    else await saveAdapter(temporary, { lora: method, tensors }, base.config, baseName);
+    if (method.name === 'full') await saveModel(temporary, { config, tensors });
+    else await saveAdapter(temporary, { lora: method, tensors }, config, baseName);
     for (const name of companions) {
       if (await exists(join(baseModel, name))) await copyFile(join(baseModel, name), join(temporary, name));
     }
@@ -111,6 +115,6 @@ export async function trainOnce({
   const request = { baseModel, features, trainSplits: ['train'], validationSplit, settings };
   const tuned = await tune(request, hooks);
   await saveTuned(out, tuned, { baseModel, baseName: baseModel });
-  const { best, step, tokens, tokensPerSecond, stopped } = tuned;
-  return { best, step, tokens, tokensPerSecond, stopped };
+  const { best, step, tokens, tokensPerSecond, stopped, forgetting } = tuned;
+  return { best, step, tokens, tokensPerSecond, stopped, forgetting };
 }

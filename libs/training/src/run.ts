@@ -1,0 +1,175 @@
+/** What a run holds in its executor: weights, gradients, the optimizer's state; and what is done with them. */
+import { Executor, type HostTensor } from '@emotune/engine';
+import {
+  frozenTensors,
+  initialTrainable,
+  lossGraph,
+  type Model,
+  mixedParameters,
+  rateScaleOf,
+  trainableParameters,
+} from '@emotune/models';
+import { type Batch, feedsOf } from './batches.js';
+import { Diverged, notFinite } from './failures.js';
+import { gradientPass } from './gradient-pass.js';
+import { Update } from './optimizers/update.js';
+import { answersOf } from './packing.js';
+import { Sessions } from './sessions.js';
+import type { TrainSpec } from './spec.js';
+
+function allFinite(tensor: HostTensor): boolean {
+  return !(tensor.data instanceof Float32Array) || tensor.data.every(Number.isFinite);
+}
+
+export interface StepResult {
+  /** Mean over the step's answer tokens, nats. */
+  readonly loss: number;
+  /** Of the gradient before clipping. */
+  readonly norm: number;
+  /** Padding not counted. */
+  readonly tokens: number;
+}
+
+export interface Validated {
+  /** Mean over rows of the negative log-likelihood of the whole answer, nats. */
+  readonly objective: number;
+  /** The same over the rows of each task. */
+  readonly objectives: Readonly<Record<string, number>>;
+}
+
+export class Run {
+  private readonly executor: Executor;
+  private readonly sessions: Sessions;
+  private readonly names: readonly string[];
+  private readonly update: Update;
+  /** All that graphs read, frozen first. */
+  private weights: readonly string[] = [];
+
+  constructor(
+    private readonly model: Model,
+    private readonly spec: TrainSpec,
+  ) {
+    this.executor = Executor.create({ threads: spec.threads });
+    this.sessions = new Sessions(this.executor);
+    const trained = trainableParameters(model.config, spec.method);
+    this.names = trained.map(({ name }) => name);
+    this.update = new Update(this.sessions, trained, spec, (name) => rateScaleOf(spec.method, name));
+  }
+
+  /** Weights and the optimizer's state into slots, fresh or those of a checkpoint. */
+  async begin(resumed: ReadonlyMap<string, HostTensor> | undefined, takeWeights: boolean): Promise<void> {
+    const { model, spec, executor } = this;
+    const trained = initialTrainable(model, spec.method, spec.seed);
+    const frozen = frozenTensors(model, spec.method);
+    if (spec.regularisation.mixout)
+      for (const name of mixedParameters(model.config, spec.method))
+        await executor.put(`pretrained.${name}`, model.tensors.get(name)!);
+    this.weights = [...frozen.keys(), ...trained.keys()];
+    for (const [name, tensor] of [...frozen, ...trained])
+      await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights });
+    await this.update.begin(executor, resumed);
+  }
+
+  /**
+   * One optimizer step over micro-batches, each weighted by its answer tokens: the gradient is that of one large batch.
+   * Undefined, with the weights as they were, when `signal` aborted before the last micro-batch began.
+   * @throws Diverged
+   */
+  async step(
+    micros: readonly Batch[],
+    { step, rate, signal }: { step: number; rate: number; signal?: AbortSignal | undefined },
+  ): Promise<StepResult | undefined> {
+    const answers = micros.map(({ rows }) => rows.reduce((n, row) => n + answersOf(row), 0));
+    const all = Math.max(
+      1,
+      answers.reduce((a, b) => a + b, 0),
+    );
+    let [loss, tokens] = [0, 0];
+    for (const [micro, batch] of micros.entries()) {
+      if (signal?.aborted) return undefined;
+      const share = answers[micro] / all;
+      const place = { step, micro, share, accumulate: micro > 0 };
+      const passed = await gradientPass(this.sessions, this.model.config, this.spec, batch, place).catch(
+        async (error) => {
+          throw error instanceof Diverged ? await this.located(error) : error;
+        },
+      );
+      loss += share * passed.loss;
+      tokens += passed.tokens;
+    }
+    const norm = await this.update.norm();
+    if (!Number.isFinite(norm))
+      throw new Diverged(step, (await this.firstBad('grad.')) ?? 'the norm of the gradient');
+    await this.update.apply({ update: step, rate, norm, scale: 1 });
+    return { loss, norm, tokens };
+  }
+
+  /** The first of these slots that is not finite. */
+  private async firstBad(prefix: string, names = this.names): Promise<string | undefined> {
+    for (const name of names) if (!allFinite(await this.executor.get(prefix + name))) return prefix + name;
+    return undefined;
+  }
+
+  /** A loss that is no number because a weight is none is that weight's fault. */
+  private async located(error: Diverged): Promise<Diverged> {
+    if (error.what !== notFinite) return error;
+    const bad = await this.firstBad('', this.weights);
+    return new Diverged(error.step, bad ?? error.tensor);
+  }
+
+  /** Of the weights that are kept. Undefined when `signal` aborted before the last batch. @throws Diverged */
+  async validate(
+    batches: readonly Batch[],
+    { step, signal }: { step: number; signal?: AbortSignal | undefined },
+  ): Promise<Validated | undefined> {
+    const totals = new Map<string, { nll: number; rows: number }>();
+    const kept = new Map(this.names.map((name) => [name, this.keptSlot(name)]));
+    for (const batch of batches) {
+      if (signal?.aborted) return undefined;
+      const { feeds, rowOfAnswer } = feedsOf(batch);
+      const { answer_weight: _, ...asked } = feeds;
+      const session = await this.sessions.of(`loss ${batch.batch}×${batch.sequence}×${batch.answers}`, () =>
+        lossGraph(this.model.config, this.spec.method, batch),
+      );
+      const { nll } = await this.sessions.run(session, { feeds: asked, fetch: ['nll'] }, kept);
+      for (const { task } of batch.rows) {
+        const total = totals.get(task) ?? { nll: 0, rows: 0 };
+        totals.set(task, { ...total, rows: total.rows + 1 });
+      }
+      rowOfAnswer.forEach((row, n) => {
+        totals.get(batch.rows[row].task)!.nll += nll.data[n] as number;
+      });
+    }
+    const all = [...totals.values()];
+    const objective = all.reduce((n, { nll }) => n + nll, 0) / all.reduce((n, { rows }) => n + rows, 0);
+    if (!Number.isFinite(objective)) throw await this.located(new Diverged(step, 'the validation objective'));
+    return {
+      objective,
+      objectives: Object.fromEntries([...totals].map(([task, { nll, rows }]) => [task, nll / rows])),
+    };
+  }
+
+  /** Where the weight lies that is validated and kept: its moving average, where there is one. */
+  private keptSlot(name: string): string {
+    return this.spec.ema === undefined ? name : `ema.${name}`;
+  }
+
+  /** The trained tensors as they would be kept now. */
+  async keptTensors(): Promise<Map<string, HostTensor>> {
+    const tensors = new Map<string, HostTensor>();
+    for (const name of this.names) tensors.set(name, await this.executor.get(this.keptSlot(name)));
+    return tensors;
+  }
+
+  /** Everything that a checkpoint needs. */
+  async everything(): Promise<Map<string, HostTensor>> {
+    const tensors = new Map<string, HostTensor>();
+    for (const name of [...this.names, ...this.update.slots().map((slot) => slot.name)])
+      tensors.set(name, await this.executor.get(name));
+    return tensors;
+  }
+
+  close(): Promise<void> {
+    return this.executor.close();
+  }
+}
