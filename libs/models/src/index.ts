@@ -3,7 +3,6 @@ export { loadModel, type Model, saveModel } from './checkpoint.js';
 export { type Family, type ModelConfig, parseConfig } from './config.js';
 export { initialLora, type Lora, type LoraModule, loraModules } from './lora.js';
 export {
-  type BranchMask,
   type Full,
   frozenTensors,
   GraphWeights,
@@ -17,6 +16,19 @@ export {
 } from './model.js';
 export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
+export { type Masking, mixedParameters } from './perturbed-weights.js';
 export { SafetensorsFile, writeSafetensors } from './safetensors.js';
 export { type ScoreRequest, Scorer } from './scorer.js';
-export { type AdamW, accumulateGraph, lossGraph, trainGraph, updateGraph } from './train-graph.js';
+export {
+  type AdamW,
+  accumulateGraph,
+  ascentGraph,
+  type GridShape,
+  lossGraph,
+  type NumberShape,
+  referenceGraph,
+  type StepOptions,
+  type StepShape,
+  trainGraph,
+  updateGraph,
+} from './train-graph.js';

@@ -34,25 +34,14 @@ export interface Full {
 /** What is trained: weights themselves, or a low-rank update of some linear layers. */
 export type Method = Full | ({ readonly name: 'lora' } & Lora);
 
-/** Over what the mask of an adapter's branch varies: token and feature as in dropout, or feature alone as in mixout. */
-export type BranchMask = 'none' | 'token' | 'feature';
-
-/**
- * Weights as graph inputs named after their parameters, linear layers with what adapts them. With `branchMask`, each
- * adapted layer has an input `mask.<module>`, [N, in] by token or [1, in] by feature, that is multiplied into what its
- * low-rank branch sees: entries 0 or 1/(1 − p).
- */
+/** Weights as graph inputs named after their parameters, linear layers with what adapts them. */
 export class GraphWeights implements Weights {
   readonly values = new Map<string, Value>();
   private readonly adapted: ReadonlyMap<string, LoraModule>;
   private readonly form: LoraForm | undefined;
   private readonly head: string;
 
-  constructor(
-    config: ModelConfig,
-    method: Method,
-    private readonly options: { readonly branchMask?: BranchMask } = {},
-  ) {
+  constructor(config: ModelConfig, method: Method) {
     const modules = method.name === 'lora' ? loraModules(config, method) : [];
     this.form = method.name === 'lora' ? loraForm(method) : undefined;
     this.adapted = new Map(modules.map((module) => [module.module, module]));
@@ -77,7 +66,7 @@ export class GraphWeights implements Weights {
           ...site,
           base: (input) => this.base(input, module),
           tensor: (name) => this.get(`${module}.${name}`),
-          mask: this.siteMask(x, module),
+          mask: this.branchMask(x, module),
         })
       : this.base(x, module);
     return bias ? b.add(y, this.get(`${module}.bias`)) : y;
@@ -89,13 +78,9 @@ export class GraphWeights implements Weights {
     return b.matmul(x, this.get(`${at}.weight`), { transposeY: true });
   }
 
-  private siteMask(x: Value, module: string): Value | undefined {
-    const { branchMask = 'none' } = this.options;
-    if (branchMask === 'none') return undefined;
-    const name = `mask.${module}`;
-    const mask = b.input(name, 'float32', [branchMask === 'token' ? x.shape[0] : 1, x.shape[1]]);
-    this.values.set(name, mask);
-    return mask;
+  /** Multiplied into what an adapted layer's branch sees, [N, in] or [1, in]; nothing unless a subclass has a mask. */
+  protected branchMask(_x: Value, _module: string): Value | undefined {
+    return undefined;
   }
 }
 

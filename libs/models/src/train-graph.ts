@@ -1,55 +1,228 @@
-/** The graphs of a training step: loss with gradients, and the optimizer's update. */
-import { build as b, gradients, type Value } from '@emotune/graph';
+/** The graphs of a training step: loss with gradients, what adversarial and consistency methods need, and the optimizer's update. */
+import { build as b, gradients, type Recompute, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { ModelConfig } from './config.js';
-import { GraphWeights, hiddenStates, logitsOf, type Method, trainableParameters } from './model.js';
+import {
+  answerScores,
+  expectedError,
+  logSoftmaxOver,
+  negativeLogLikelihood,
+  symmetricKl,
+  tokenScores,
+  weighted,
+} from './losses.js';
+import { type GraphWeights, hiddenStates, logitsOf, type Method, trainableParameters } from './model.js';
 import type { Parameter } from './parameters.js';
+import { dropout, type Masking, PerturbedWeights } from './perturbed-weights.js';
 
-interface StepShape {
+export interface StepShape {
   readonly batch: number;
   readonly sequence: number;
   /** Labelled tokens, padding included. */
   readonly answers: number;
 }
 
-/** Logits only where an answer is asked: `answer_index` [n] are flat positions b·T + t whose next token is labelled. */
-function answerLogProbabilities(
-  config: ModelConfig,
-  weights: GraphWeights,
-  { batch, sequence, answers }: StepShape,
-): Value {
-  const hidden = hiddenStates(config, weights, modelInputs(batch, sequence));
-  const rows = b.gather(hidden, b.input('answer_index', 'int64', [answers]));
-  return b.pick(b.logSoftmax(logitsOf(weights, rows)), b.input('answer_target', 'int64', [answers]));
+/** Sizes of the inputs by which answers are compared as numbers, padding included. */
+export interface NumberShape {
+  /** Digits (or rows) that are compared. */
+  readonly items: number;
+  /** Choices of each. */
+  readonly choices: number;
+}
+
+export interface GridShape extends NumberShape {
+  /** Edges of a path. */
+  readonly depth: number;
+  /** Hidden states that are asked. */
+  readonly asked: number;
+  readonly edges: number;
+}
+
+/** What a step has beyond the answers' likelihood. Each adds the inputs that are named with it. */
+export interface StepOptions extends Masking {
+  /** ε of uniform label smoothing. */
+  readonly labelSmoothing?: number;
+  /**
+   * Number Token Loss (Zausinger et al. 2025): Σ w·ℓ with ℓ = (Σ p·error)² where `squared`, else Σ p·error, p over the
+   * choices alone. `digit_choice` [items·choices], flat indices answer·V + token; `digit_present` (bool), `digit_error`
+   * [items, choices]; `digit_weight` [items].
+   */
+  readonly digits?: (NumberShape & { readonly squared: boolean }) | undefined;
+  /**
+   * Whole answers by likelihood, p over the candidates: `asked_index` [asked], flat positions; `edge` [edges], flat indices
+   * asked·V + token; `path` [items·choices·depth], indices of edges, or `edges` for none; `candidate_present` (bool),
+   * `candidate_value` [items, choices]; `number_weight` [items]. RAFT (Lukasik et al. 2025): Σ w·(Σ p·value)², values being
+   * those of candidates less the right one. `distribution`: −Σ w·Σ value·log p, values being the target's probabilities.
+   */
+  readonly grid?: (GridShape & { readonly distribution: boolean }) | undefined;
+  /** `delta` [N, E], added to the token embeddings. */
+  readonly delta?: boolean;
+  /**
+   * Mixup of embeddings: `mix_index` [N], each token's partner (itself where it has none), `mix_share` [N, 1], the share of
+   * its own; `mix_target` [n] and `mix_weight` [n], the partner's answer at the same place.
+   */
+  readonly mixup?: boolean;
+  /**
+   * Σ w·(KL(p‖q) + KL(q‖p)) between each answer token's distribution and that of another run: `reference` [n, V], its
+   * log-probabilities, `consistency_weight` [n].
+   */
+  readonly consistency?: boolean;
+  /** Default none; the unit is a decoder layer. */
+  readonly recompute?: Recompute | undefined;
+}
+
+interface Step {
+  readonly weights: GraphWeights;
+  readonly delta: Value | undefined;
+  /** Σ w·nll and the like. */
+  readonly loss: Value;
+  /** The loss and the consistency with another run. */
+  readonly objective: Value;
+  /** [n]. */
+  readonly nll: Value;
+  /** [n, V]. */
+  readonly logProbabilities: Value;
+}
+
+function step(config: ModelConfig, method: Method, shape: StepShape, options: StepOptions): Step {
+  const { batch, sequence, answers } = shape;
+  const weights = new PerturbedWeights(config, method, options);
+  const { embeddingDropout = 0, grid } = options;
+  let delta: Value | undefined;
+  const atEmbeddings = (tokens: Value): Value => {
+    const [count] = tokens.shape;
+    let x = tokens;
+    if (options.mixup) {
+      const own = b.input('mix_share', 'float32', [count, 1]);
+      const partner = b.gather(x, b.input('mix_index', 'int64', [count]));
+      x = b.add(b.mul(x, own), b.mul(partner, b.sub(b.scalar(1), own)));
+    }
+    if (options.delta) {
+      delta = b.input('delta', 'float32', x.shape);
+      x = b.add(x, delta);
+    }
+    return embeddingDropout > 0 ? dropout(x, 'mask.embeddings', embeddingDropout) : x;
+  };
+  // Logits only where an answer is asked: flat positions b·T + t whose next token is labelled.
+  const asked = [
+    b.input('answer_index', 'int64', [answers]),
+    ...(grid ? [b.input('asked_index', 'int64', [grid.asked])] : []),
+  ];
+  const hidden = hiddenStates(
+    config,
+    weights,
+    { ...modelInputs(batch, sequence), atEmbeddings },
+    b.concat(asked, 0),
+  );
+  const answered = grid ? b.slice(hidden, 0, 0, answers) : hidden;
+  const logProbabilities = b.logSoftmax(logitsOf(weights, answered));
+  const target = b.input('answer_target', 'int64', [answers]);
+  const weight = b.input('answer_weight', 'float32', [answers]);
+  const nll = negativeLogLikelihood(logProbabilities, target, options.labelSmoothing);
+  const terms = [weighted(nll, weight)];
+  if (options.mixup) {
+    const other = negativeLogLikelihood(
+      logProbabilities,
+      b.input('mix_target', 'int64', [answers]),
+      options.labelSmoothing,
+    );
+    terms.push(weighted(other, b.input('mix_weight', 'float32', [answers])));
+  }
+  if (options.digits) {
+    const { items, choices, squared } = options.digits;
+    const choice = b.input('digit_choice', 'int64', [items * choices]);
+    const scores = tokenScores(logProbabilities, choice, [items, choices]);
+    const p = logSoftmaxOver(scores, b.input('digit_present', 'bool', [items, choices]));
+    const error = expectedError(p, b.input('digit_error', 'float32', [items, choices]));
+    terms.push(weighted(squared ? b.mul(error, error) : error, b.input('digit_weight', 'float32', [items])));
+  }
+  if (grid) terms.push(gridLoss(weights, b.slice(hidden, 0, answers, answers + grid.asked), grid));
+  const loss = terms.reduce((sum, term) => b.add(sum, term));
+  return {
+    weights,
+    delta,
+    loss,
+    objective: options.consistency
+      ? b.add(
+          loss,
+          weighted(
+            symmetricKl(logProbabilities, b.input('reference', 'float32', logProbabilities.shape)),
+            b.input('consistency_weight', 'float32', [answers]),
+          ),
+        )
+      : loss,
+    nll,
+    logProbabilities,
+  };
+}
+
+function gridLoss(weights: GraphWeights, hidden: Value, grid: NonNullable<StepOptions['grid']>): Value {
+  const { items, choices, depth, edges, distribution } = grid;
+  const scores = answerScores(
+    b.logSoftmax(logitsOf(weights, hidden)),
+    b.input('edge', 'int64', [edges]),
+    b.input('path', 'int64', [items * choices * depth]),
+    [items, choices, depth],
+  );
+  const p = logSoftmaxOver(scores, b.input('candidate_present', 'bool', [items, choices]));
+  const value = b.input('candidate_value', 'float32', [items, choices]);
+  const weight = b.input('number_weight', 'float32', [items]);
+  if (distribution) return weighted(b.reduceSum(b.neg(b.mul(p, value)), [-1]), weight);
+  const error = expectedError(p, value);
+  return weighted(b.mul(error, error), weight);
 }
 
 /**
- * `nll` [n], the negative log-likelihood of each answer token in nats; `loss` = Σ w·nll with `answer_weight` [n]
- * (0 on padding; weights that sum to 1 make it a mean); `grad.<name>` for every trainable weight.
+ * `loss` = Σ w·nll with `answer_weight` [n] (0 on padding; weights that sum to 1 make it a mean) and what the options add;
+ * `nll` [n], the negative log-likelihood of each answer token in nats, smoothed where that is asked; `grad.<name>` for every
+ * trained weight, of the loss and the consistency with another run. With `delta`, `grad.delta` [N, E]; with `consistency`,
+ * `log_probabilities` [n, V].
  */
-export function trainGraph(config: ModelConfig, method: Method, shape: StepShape): Record<string, Value> {
-  const weights = new GraphWeights(config, method);
-  const nll = b.neg(answerLogProbabilities(config, weights, shape));
-  const weight = b.reshape(b.input('answer_weight', 'float32', [shape.answers]), [shape.answers, 1]);
-  const loss = b.reshape(b.reduceSum(b.mul(nll, weight), [0, 1]), []);
-  const trainable = trainableParameters(config, method);
-  const grads = gradients(
-    loss,
-    trainable.map(({ name }) => weights.get(name)),
-  );
+export function trainGraph(
+  config: ModelConfig,
+  method: Method,
+  shape: StepShape,
+  options: StepOptions = {},
+): Record<string, Value> {
+  const { weights, delta, loss, objective, nll, logProbabilities } = step(config, method, shape, options);
+  const trained = trainableParameters(config, method);
+  const wrt = trained.map(({ name }) => weights.values.get(name)!);
+  const grads = gradients(objective, delta ? [...wrt, delta] : wrt, options);
   return {
     loss,
-    nll: b.reshape(nll, [shape.answers]),
-    ...Object.fromEntries(trainable.map(({ name }, i) => [`grad.${name}`, grads[i]])),
+    nll,
+    ...Object.fromEntries(trained.map(({ name }, i) => [`grad.${name}`, grads[i]])),
+    ...(delta ? { 'grad.delta': grads[wrt.length] } : {}),
+    ...(options.consistency ? { log_probabilities: logProbabilities } : {}),
   };
+}
+
+/** `grad.delta` [N, E] alone, of the loss and the consistency with another run: an ascent step of an adversarial method. */
+export function ascentGraph(
+  config: ModelConfig,
+  method: Method,
+  shape: StepShape,
+  options: StepOptions,
+): Record<string, Value> {
+  const { delta, objective } = step(config, method, shape, { ...options, delta: true });
+  return { 'grad.delta': gradients(objective, [delta!], options)[0] };
+}
+
+/** `log_probabilities` [n, V] alone, of what another run is to be consistent with. */
+export function referenceGraph(
+  config: ModelConfig,
+  method: Method,
+  shape: StepShape,
+  options: StepOptions,
+): Record<string, Value> {
+  const { grid: _, digits: __, consistency: ___, ...asked } = options;
+  return { log_probabilities: step(config, method, shape, asked).logProbabilities };
 }
 
 /** `nll` [n] alone, for validation. */
 export function lossGraph(config: ModelConfig, method: Method, shape: StepShape): Record<string, Value> {
-  const nll = b.neg(answerLogProbabilities(config, new GraphWeights(config, method), shape));
-  return { nll: b.reshape(nll, [shape.answers]) };
+  return { nll: step(config, method, shape, {}).nll };
 }
-
 /** `next.<name>` = `grad.<name>` + `part.<name>` for every trained weight: one more micro-batch of a step. */
 export function accumulateGraph(parameters: readonly Parameter[]): Record<string, Value> {
   return Object.fromEntries(
