@@ -9,7 +9,7 @@ import { InvalidArgument, NotFound } from '@emotune/base';
 import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
 import { sizeOf } from '@emotune/graph';
 import {
-  frozenTensors,
+  adaptedTensors,
   GraphWeights,
   hiddenStates,
   loadAdapter,
@@ -92,11 +92,10 @@ async function load(dir: string): Promise<Folder> {
   }
   const model = await loadModel(await baseFolder(dir));
   const adapter = await loadAdapter(dir, model.config);
-  const method: Method = { name: 'lora', ...adapter.lora };
   return {
     config: model.config,
-    method,
-    tensors: new Map([...frozenTensors(model, method), ...adapter.tensors]),
+    method: { name: 'lora', ...adapter.lora },
+    tensors: adaptedTensors(model, adapter),
     parameterOf: trainedName,
     merged: mergeAdapter(model, adapter),
   };

@@ -15,7 +15,7 @@ export {
   trainableParameters,
 } from './model.js';
 export { modelParameters, type Parameter } from './parameters.js';
-export { type Adapter, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
+export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
 export { type Masking, mixedParameters } from './perturbed-weights.js';
 export { SafetensorsFile, writeSafetensors } from './safetensors.js';
 export { type ScoreRequest, Scorer } from './scorer.js';

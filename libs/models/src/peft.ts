@@ -18,7 +18,7 @@ import {
   untiesHead,
 } from './lora.js';
 import { loraForm } from './lora-forms.js';
-import { trainableParameters } from './model.js';
+import { frozenTensors, trainableParameters } from './model.js';
 import { modelParameters } from './parameters.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
@@ -26,7 +26,10 @@ const prefix = 'base_model.model.';
 
 export interface Adapter {
   readonly lora: Lora;
-  /** All that `trainableParameters` names: `<module>.lora_A.weight` and so on, modules to save under their own names. */
+  /**
+   * All that `trainableParameters` names: `<module>.lora_A.weight` and so on, modules to save under their own names; and
+   * the table and head that the adapter was trained on, where its file holds them.
+   */
   readonly tensors: Map<string, HostTensor>;
 }
 
@@ -185,12 +188,17 @@ function loraOf(parsed: z.output<typeof computed>, config: ModelConfig): Lora {
   };
 }
 
-const stemOf = (name: string) => name.slice(0, name.lastIndexOf('.'));
-
 /** A stored name as ours; PEFT holds the bias of an adapted layer one module deeper. */
 function parameterName(stored: string): string {
   const name = stored.startsWith(prefix) ? stored.slice(prefix.length) : stored;
-  return name.replace(/\.base_layer\.bias$/, '.bias').replace(/(\.lora_magnitude_vector)\.weight$/, '$1');
+  return name
+    .replace(/\.base_layer\.(weight|bias)$/, '.$1')
+    .replace(/(\.lora_magnitude_vector)\.weight$/, '$1');
+}
+
+function storedName(name: string, adapted: ReadonlySet<string>): string {
+  const module = name.slice(0, name.lastIndexOf('.'));
+  return `${prefix}${adapted.has(module) ? name.replace(/\.(weight|bias)$/, '.base_layer.$1') : name}`;
 }
 
 /** @throws NotFound; InvalidArgument naming every tensor that does not fit the base model or is not finite. */
@@ -211,16 +219,19 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
   const wanted = new Map(
     trainableParameters(config, { name: 'lora', ...lora }).map(({ name, shape }) => [name, shape]),
   );
-  // A head that follows the table is stored beside it.
-  const copied = headFollows(config, lora) ? 'lm_head.weight' : undefined;
-  if (copied !== undefined) wanted.set(copied, wanted.get(`${embeddingModule(config)}.weight`)!);
+  // PEFT stores the table and the head too where either is adapted, and a head that follows the table.
+  const optional = new Map(
+    modelParameters({ ...config, tieEmbeddings: false })
+      .filter(({ name }) => name === 'lm_head.weight' || name === `${embeddingModule(config)}.weight`)
+      .map(({ name, shape }) => [name, shape]),
+  );
   const file = await SafetensorsFile.open(join(dir, 'adapter_model.safetensors'));
   const tensors = new Map<string, HostTensor>();
   const violations: Violation[] = [];
   try {
     for (const [stored, { shape }] of file.entries) {
       const name = parameterName(stored);
-      const want = wanted.get(name);
+      const want = wanted.get(name) ?? optional.get(name);
       if (want === undefined)
         violations.push({ field: stored, description: 'expected no such tensor for this base model' });
       else if (!sameShape(shape, want))
@@ -240,14 +251,14 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
     await file.close();
   }
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && name !== copied && !violations.some((v) => parameterName(v.field) === name))
+    if (!tensors.has(name) && !violations.some((v) => parameterName(v.field) === name))
       violations.push({
         field: `${prefix}${name}`,
         description: `expected a tensor of [${shape}], got nothing`,
       });
   }
   if (violations.length > 0) throw new InvalidArgument(violations);
-  if (copied !== undefined) tensors.delete(copied);
+  if (config.tieEmbeddings && !untiesHead(config, lora)) tensors.delete('lm_head.weight');
   return { lora, tensors };
 }
 
@@ -296,7 +307,7 @@ export async function saveAdapter(
   };
   const stored = new Map(
     [...tensors].map(([name, t]) => [
-      `${prefix}${name.endsWith('.bias') && modules.has(stemOf(name)) ? `${stemOf(name)}.base_layer.bias` : name}`,
+      storedName(name, modules),
       { shape: t.shape, data: t.data as Float32Array },
     ]),
   );
@@ -304,6 +315,19 @@ export async function saveAdapter(
     stored.set(`${prefix}lm_head.weight`, stored.get(`${prefix}${embeddingModule(config)}.weight`)!);
   await writeSafetensors(join(dir, 'adapter_model.safetensors'), stored);
   await writeFile(join(dir, 'adapter_config.json'), `${JSON.stringify(json, null, 2)}\n`);
+}
+
+/** What graphs of the adapted model read. */
+export function adaptedTensors(model: Model, { lora, tensors }: Adapter): Map<string, HostTensor> {
+  const { config } = model;
+  const method = { name: 'lora' as const, ...lora };
+  const trained = new Set(trainableParameters(config, method).map(({ name }) => name));
+  // The table and head that an adapter brings without having trained them are its base's.
+  const base = [...tensors].filter(([name]) => !trained.has(name));
+  return new Map([
+    ...frozenTensors({ config, tensors: new Map([...model.tensors, ...base]) }, method),
+    ...tensors,
+  ]);
 }
 
 /** W + s·B·A. */

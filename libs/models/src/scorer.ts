@@ -9,8 +9,8 @@ import { build as b, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { frozenTensors, GraphWeights, hiddenStates, logitsOf, type Method } from './model.js';
-import type { Adapter } from './peft.js';
+import { GraphWeights, hiddenStates, logitsOf, type Method } from './model.js';
+import { type Adapter, adaptedTensors } from './peft.js';
 
 export interface ScoreRequest {
   /** At least one token. */
@@ -219,7 +219,7 @@ export class Scorer {
   static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
     const { adapter, threads = 1 } = options;
     const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
-    const tensors = adapter ? [...frozenTensors(model, method), ...adapter.tensors] : [...model.tensors];
+    const tensors = [...(adapter ? adaptedTensors(model, adapter) : model.tensors)];
     const bytes = tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     const lanes = bytes > smallModelBytes ? 1 : threads;
     const executors = Array.from({ length: lanes }, () => Executor.create({ threads: threads / lanes }));
