@@ -103,6 +103,22 @@ describe('an executor', () => {
     expect((await executor.get('whole')).data).toEqual(Float32Array.of(1, 2, 3));
   });
 
+  it('writes outputs over part of a slot, and refuses what does not fit', async () => {
+    const session = await executor.load({ y: b.neg(b.input('x', 'float32', [2, 1, 2])) });
+    await executor.put('cache', float32([2, 3, 2], new Float32Array(12)));
+    const run = (at: number, axis = 1) =>
+      executor.run(session, {
+        feeds: { x: float32([2, 1, 2], [1, 2, 3, 4]) },
+        into: { y: { slot: 'cache', axis, at } },
+        fetch: [],
+      });
+    await run(2);
+    await run(0);
+    expect([...(await executor.get('cache')).data]).toEqual([-1, -2, 0, 0, -1, -2, -3, -4, 0, 0, -3, -4]);
+    for (const wrong of [run(3), run(-1), run(0, 2)])
+      await expect(wrong).rejects.toThrow('expected slot "cache", float32 [2,3,2], to hold float32 [2,1,2]');
+  });
+
   it('names every input that is missing, unknown or misshapen', async () => {
     const session = await executor.load({
       y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),

@@ -105,7 +105,8 @@ export class Executor {
   }
 
   /**
-   * Runs a session once: inputs from `feeds` and from slots, outputs to slots and, for `fetch`, to the caller.
+   * Runs a session once: inputs from `feeds` and from slots, outputs to slots, into parts of slots and, for `fetch`, to
+   * the caller.
    * @throws InvalidArgument naming an input that is missing, unknown or of the wrong shape; ResourceExhausted.
    */
   async run(session: Session, io: RunIO): Promise<Record<string, HostTensor>> {
@@ -124,7 +125,7 @@ export class Executor {
           field: name,
           description: `expected one of the graph's inputs: ${Object.keys(inputs).join(', ')}`,
         })),
-      ...[...io.fetch, ...Object.keys(io.to ?? {})]
+      ...[...io.fetch, ...Object.keys(io.to ?? {}), ...Object.keys(io.into ?? {})]
         .filter((name) => !(name in outputs))
         .map((name) => ({
           field: name,

@@ -8,12 +8,20 @@ import { parentPort, type Transferable, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { HostTensor } from './tensor.js';
 
+export interface SlotPart {
+  readonly slot: string;
+  readonly axis: number;
+  readonly at: number;
+}
+
 export interface RunIO {
   readonly feeds: Readonly<Record<string, HostTensor>>;
   /** Graph input → slot to read it from. */
   readonly from?: Readonly<Record<string, string>>;
   /** Graph output → slot to leave it in. */
   readonly to?: Readonly<Record<string, string>>;
+  /** Graph output → part of a filled slot to write it over: indices `at`, `at` + 1, … of an axis. */
+  readonly into?: Readonly<Record<string, SlotPart>>;
   /** Graph outputs to return. */
   readonly fetch: readonly string[];
 }
@@ -48,6 +56,23 @@ function slot(name: string): ort.Tensor {
   const tensor = slots.get(name);
   if (!tensor) throw new Error(`expected a slot that was filled, got "${name}"`);
   return tensor;
+}
+
+/** Writes `source` over part of what is in the slot. */
+function write({ slot: name, axis, at }: SlotPart, source: ort.Tensor): void {
+  const target = slot(name);
+  const fits = (d: number, i: number) =>
+    i === axis ? at >= 0 && at + source.dims[i] <= d : d === source.dims[i];
+  if (target.type !== source.type || target.dims.length !== source.dims.length || !target.dims.every(fits)) {
+    throw new Error(
+      `expected slot "${name}", ${target.type} [${target.dims}], to hold ${source.type} [${source.dims}] from ${at} on of axis ${axis}`,
+    );
+  }
+  const inner = source.dims.slice(axis + 1).reduce((a, d) => a * d, 1);
+  const block = source.dims[axis] * inner;
+  const [to, from] = [target.data as Float32Array, source.data as Float32Array];
+  for (let begin = 0, put = at * inner; begin < from.length; begin += block, put += target.dims[axis] * inner)
+    to.set(from.subarray(begin, begin + block), put);
 }
 
 async function handle(request: Request): Promise<unknown> {
@@ -86,14 +111,16 @@ async function handle(request: Request): Promise<unknown> {
       slots.delete(request.slot);
       return undefined;
     case 'run': {
-      const { feeds, from = {}, to = {}, fetch } = request.io;
+      const { feeds, from = {}, to = {}, into = {}, fetch } = request.io;
       const inputs: Record<string, ort.Tensor> = {};
       for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor);
       for (const [name, source] of Object.entries(from)) inputs[name] = slot(source);
       const session = sessions.get(request.session);
       if (!session) throw new Error(`expected a loaded session, got ${request.session}`);
-      const outputs = await session.run(inputs, [...new Set([...fetch, ...Object.keys(to)])]);
+      const wanted = new Set([...fetch, ...Object.keys(to), ...Object.keys(into)]);
+      const outputs = await session.run(inputs, [...wanted]);
       for (const [name, target] of Object.entries(to)) slots.set(target, outputs[name]);
+      for (const [name, part] of Object.entries(into)) write(part, outputs[name]);
       return Object.fromEntries(fetch.map((name) => [name, toHost(outputs[name])]));
     }
   }

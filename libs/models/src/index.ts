@@ -1,6 +1,12 @@
 export { type ModelInputs, modelInputs } from './blocks.js';
 export { loadModel, type Model, saveModel } from './checkpoint.js';
 export { type Family, type ModelConfig, parseConfig } from './config.js';
+export {
+  type GenerateOptions,
+  type Generation,
+  Generator,
+  type Sampling,
+} from './generator.js';
 export { initialLora, type Lora, type LoraModule, loraModules } from './lora.js';
 export {
   type Full,
