@@ -9,7 +9,6 @@ export {
 } from './generator.js';
 export { initialLora, type Lora, type LoraModule, loraModules } from './lora.js';
 export {
-  type Full,
   frozenTensors,
   GraphWeights,
   hiddenStates,
@@ -17,6 +16,7 @@ export {
   initialTrainable,
   logitsOf,
   type Method,
+  methodSettings,
   rateScaleOf,
   trainableParameters,
 } from './model.js';

@@ -1,39 +1,49 @@
 /** Low-rank adaptation (Hu et al. 2022): W + s·B·A with A [r, in], B [out, r]; names, patterns and defaults as PEFT has them. */
 import { InvalidArgument, nearest, Rng, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
+import { z } from 'zod';
 import type { ModelConfig } from './config.js';
+import { dora } from './lora-dora.js';
+import type { LoraForm } from './lora-form.js';
+import { plainLora } from './lora-plain.js';
 import { modelParameters, type Parameter } from './parameters.js';
 
-export interface Lora {
-  /** r, at least 1. */
-  readonly rank: number;
-  readonly alpha: number;
+const names = z.array(z.string().min(1)).readonly();
+const rank = z.number().int().min(1).max(65_536);
+const patterns = <T extends z.ZodType>(value: T) => z.record(z.string().min(1), value).readonly();
+
+export const loraSettings = z.strictObject({
+  /** r. */
+  rank,
+  alpha: z.number().positive(),
   /**
    * Ends of the paths of the linear layers to adapt (`q_proj`, `mlp.down_proj`); empty or absent means every linear
    * layer of the blocks. A string is `all-linear`, all but the head, or a regular expression for the whole path.
    */
-  readonly targets?: string | readonly string[] | undefined;
+  targets: z.union([z.string().min(1), names]).optional(),
   /** Layers that are left out, written as in `targets`. */
-  readonly exclude?: string | readonly string[] | undefined;
+  exclude: z.union([z.string().min(1), names]).optional(),
   /** Numbers of the blocks to adapt, from 0 at the bottom; absent means all. */
-  readonly layersToTransform?: readonly number[] | undefined;
+  layersToTransform: z.array(z.number().int().min(0)).readonly().optional(),
   /** Other ranks, by a regular expression for the end of a path; the first that matches counts. */
-  readonly rankPattern?: Readonly<Record<string, number>> | undefined;
+  rankPattern: patterns(rank).optional(),
   /** Other alphas, likewise. */
-  readonly alphaPattern?: Readonly<Record<string, number>> | undefined;
+  alphaPattern: patterns(z.number().positive()).optional(),
   /** s = α/√r (Kalajdzievski 2023) instead of α/r. */
-  readonly rankStabilised?: boolean | undefined;
+  rankStabilised: z.boolean().optional(),
   /** The direction of each row of W is adapted by A and B, its length by a weight of its own (Liu et al. 2024). */
-  readonly dora?: boolean | undefined;
+  dora: z.boolean().optional(),
   /** Biases that are trained too: of every layer and norm, or of the adapted layers only. */
-  readonly bias?: 'none' | 'all' | 'lora_only' | undefined;
+  bias: z.enum(['none', 'all', 'lora_only']).optional(),
   /** Ends of the paths of modules that are trained and stored whole (`lm_head`, `embed_tokens`, `norm`). */
-  readonly modulesToSave?: readonly string[] | undefined;
-  /** A tied head follows the trained embedding table, where it otherwise becomes a weight of its own. */
-  readonly ensureWeightTying?: boolean | undefined;
+  modulesToSave: names.optional(),
+  /** A tied head follows the trained token table, where it otherwise becomes a weight of its own. */
+  ensureWeightTying: z.boolean().optional(),
   /** LoRA+ (Hayou et al. 2024): how many times faster B learns than everything else, λ. */
-  readonly loraPlusRatio?: number | undefined;
-}
+  loraPlusRatio: z.number().positive().optional(),
+});
+
+export type Lora = z.output<typeof loraSettings>;
 
 export interface LoraModule {
   /** Path without `.weight`. */
@@ -43,6 +53,11 @@ export interface LoraModule {
   readonly rank: number;
   /** s of W + s·B·A. */
   readonly scaling: number;
+}
+
+/** The forms of low-rank adaptation: the next one is a file beside `lora-dora.ts` and a setting. */
+export function loraForm(lora: Lora): LoraForm {
+  return lora.dora ? dora : plainLora;
 }
 
 const embeddings = {
@@ -197,6 +212,7 @@ function select(config: ModelConfig, lora: Lora): Linear[] {
  */
 export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
   const { targets = [], layersToTransform = [], rankPattern = {}, alphaPattern = {} } = lora;
+  const tying = lora.ensureWeightTying === true && !config.tieEmbeddings;
   const embedding = tables(config).filter(chosen(targets, 'targets'));
   const missing = unmatched(config, lora);
   const patterns = (['rankPattern', 'alphaPattern'] as const).flatMap((field) =>
@@ -225,6 +241,9 @@ export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
       })),
     ...(typeof targets === 'string' && layersToTransform.length > 0
       ? [{ field: 'layersToTransform', description: 'expected none beside a regular expression of targets' }]
+      : []),
+    ...(tying
+      ? [{ field: 'ensureWeightTying', description: 'expected false: the head of this model is not tied' }]
       : []),
     ...patterns,
   ];

@@ -2,6 +2,7 @@
 import { InvalidArgument, Rng, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
+import { z } from 'zod';
 import type { ModelInputs, Weights } from './blocks.js';
 import { bloom } from './bloom.js';
 import type { Model } from './checkpoint.js';
@@ -13,26 +14,30 @@ import {
   initialLora,
   type Lora,
   type LoraModule,
+  loraForm,
   loraModules,
+  loraSettings,
   untiesHead,
   wholeParameters,
 } from './lora.js';
 import type { LoraForm } from './lora-form.js';
-import { loraForm } from './lora-forms.js';
 import { opt } from './opt.js';
 import { modelParameters, type Parameter } from './parameters.js';
 
-/** Full fine-tuning, of every weight where neither field is given. */
-export interface Full {
-  readonly name: 'full';
-  /** Blocks that are trained, counted from the top; nothing outside of the blocks is then. */
-  readonly trainableLayers?: number | undefined;
-  /** Ends of the paths of modules that are trained beside these blocks (`lm_head`, `embed_tokens`, `model.norm`). */
-  readonly extraModules?: readonly string[] | undefined;
-}
+/** What is trained: weights themselves (all where neither field is given), or a low-rank update of some linear layers. */
+export const methodSettings = z.discriminatedUnion('name', [
+  z.strictObject({
+    name: z.literal('full'),
+    /** Blocks that are trained, counted from the top; nothing outside of the blocks is then. */
+    trainableLayers: z.number().int().min(0).optional(),
+    /** Ends of the paths of modules that are trained beside these blocks (`lm_head`, `embed_tokens`, `model.norm`). */
+    extraModules: z.array(z.string().min(1)).readonly().optional(),
+  }),
+  loraSettings.extend({ name: z.literal('lora') }),
+]);
 
-/** What is trained: weights themselves, or a low-rank update of some linear layers. */
-export type Method = Full | ({ readonly name: 'lora' } & Lora);
+export type Method = z.output<typeof methodSettings>;
+type Full = Extract<Method, { name: 'full' }>;
 
 /** Weights as graph inputs named after their parameters, linear layers with what adapts them. */
 export class GraphWeights implements Weights {
@@ -113,12 +118,11 @@ function unfrozen(config: ModelConfig, { trainableLayers, extraModules = [] }: F
   if (trainableLayers === undefined && extraModules.length === 0) return all;
   const violations: Violation[] = [];
   const top = trainableLayers ?? 0;
-  if (!Number.isInteger(top) || top < 0 || top > config.layers) {
+  if (top > config.layers)
     violations.push({
       field: 'trainableLayers',
-      description: `expected a whole number from 0 to ${config.layers}, got ${top}`,
+      description: `expected at most ${config.layers}, got ${top}`,
     });
-  }
   const within = (name: string, end: string) => `.${name}`.includes(`.${end}.`);
   for (const end of extraModules) {
     if (!all.some(({ name }) => within(name, end)))

@@ -13,11 +13,11 @@ import {
   embeddingModule,
   type Lora,
   type LoraModule,
+  loraForm,
   loraModules,
   unmatched,
   untiesHead,
 } from './lora.js';
-import { loraForm } from './lora-forms.js';
 import { frozenTensors, trainableParameters } from './model.js';
 import { modelParameters } from './parameters.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
@@ -163,7 +163,7 @@ function loraOf(parsed: z.output<typeof computed>, config: ModelConfig): Lora {
       : { layersToTransform: [layers].flat() }),
     ...(dora ? { dora } : {}),
     ...(bias && bias !== 'none' ? { bias } : {}),
-    ...(parsed.ensure_weight_tying ? { ensureWeightTying: true } : {}),
+    ...(parsed.ensure_weight_tying && config.tieEmbeddings ? { ensureWeightTying: true } : {}),
   };
   const patterns = {
     ...given,

@@ -1,4 +1,5 @@
 /** What one training run is: everything that decides its result, besides the base model and the rows. */
+import { methodSettings } from '@emotune/models';
 import { z } from 'zod';
 import { lossSettings, methodViolations, regularisationSettings } from './regularisers/settings.js';
 
@@ -77,17 +78,7 @@ const schedule = z
   });
 
 const settings = z.strictObject({
-  method: z.discriminatedUnion('name', [
-    z.strictObject({ name: z.literal('full') }),
-    z.strictObject({
-      name: z.literal('lora'),
-      rank: z.number().int().min(1).max(1024),
-      alpha: z.number().positive(),
-      /** Last parts of module paths; empty adapts every linear layer of the blocks. */
-      targets: z.array(z.string()).default([]),
-      rankStabilised: z.boolean().default(false),
-    }),
-  ]),
+  method: methodSettings,
   loss: lossSettings.prefault({}),
   regularisation: regularisationSettings.prefault({}),
   optimizer,
