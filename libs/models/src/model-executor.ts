@@ -3,8 +3,8 @@ import { Executor, type HostTensor, type RunIO, type Session } from '@emotune/en
 import type { Value } from '@emotune/graph';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { frozenTensors, GraphWeights, type Method } from './model.js';
-import type { Adapter } from './peft.js';
+import { GraphWeights, type Method } from './model.js';
+import { type Adapter, adaptedTensors } from './peft.js';
 
 /** Compiled graphs that are kept, the last used ones. */
 const keptSessions = 64;
@@ -17,13 +17,9 @@ export interface Loaded {
 }
 
 export function withAdapter(model: Model, adapter?: Adapter): Loaded {
-  if (!adapter) return { config: model.config, method: { name: 'full' }, tensors: model.tensors };
-  const method: Method = { name: 'lora', ...adapter.lora };
-  return {
-    config: model.config,
-    method,
-    tensors: new Map([...frozenTensors(model, method), ...adapter.tensors]),
-  };
+  const { config, tensors } = model;
+  if (!adapter) return { config, method: { name: 'full' }, tensors };
+  return { config, method: { name: 'lora', ...adapter.lora }, tensors: adaptedTensors(model, adapter) };
 }
 
 export class ModelExecutor {
@@ -73,10 +69,6 @@ export class ModelExecutor {
   /** Fills a slot; the tensor's array moves there. */
   put(slot: string, tensor: HostTensor): Promise<void> {
     return this.executor.put(slot, tensor, { move: true });
-  }
-
-  drop(slot: string): Promise<void> {
-    return this.executor.drop(slot);
   }
 
   close(): Promise<void> {

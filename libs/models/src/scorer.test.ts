@@ -88,6 +88,21 @@ it.each(configs)(
         scores.forEach((score, c) => {
           expect(Math.abs(score - got[i % 3][c])).toBeLessThan(2e-5);
         });
+      // An instruction of 35 tokens before each, whose keys and values all of a call share.
+      const instruction = draw(35);
+      const instructed = many.map(({ prompt, candidates }) => ({
+        prompt: Int32Array.of(...instruction, ...prompt),
+        candidates,
+      }));
+      const together = await scorer.score(instructed);
+      expect(await scorer.score(instructed)).toEqual(together);
+      for (const [i, request] of instructed.slice(0, 3).entries()) {
+        const [alone] = await scorer.score([request]);
+        alone.forEach((score, c) => {
+          expect(Math.abs(score - together[i][c])).toBeLessThan(2e-5);
+          expect(Math.abs(score - got[i][c])).toBeGreaterThan(1e-4);
+        });
+      }
       expect(new Set(got.flatMap((g) => [...g])).size).toBeGreaterThan(12);
       await expect(scorer.score([{ prompt: new Int32Array(), candidates: [] }])).rejects.toThrow(
         'requests[0].prompt: expected tokens, got none',

@@ -1,16 +1,20 @@
 /**
  * Log-likelihoods of candidate answers, without sampling: the prompt and the trie of all its candidates lie in one row,
  * each trie node attending to the prompt and its ancestors, so one forward pass scores every candidate of a batch of
- * prompts. (Tree attention as in speculative decoding: Miao et al. 2024, SpecInfer, section 4.)
+ * prompts. (Tree attention as in speculative decoding: Miao et al. 2024, SpecInfer, section 4.) Where many prompts of a
+ * call begin alike, keys and values of that beginning are computed once and attended to by all.
  */
 import { InvalidArgument } from '@emotune/base';
-import { bool, Executor, int64, type Session } from '@emotune/engine';
+import { bool, int64 } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { GraphWeights, hiddenStates, logitsOf, type Method } from './model.js';
-import { type Adapter, adaptedTensors } from './peft.js';
+import { cacheNames, pastInputs, presentOutputs } from './kv-cache.js';
+import { type GraphWeights, hiddenStates, logitsOf } from './model.js';
+import { ModelExecutor, roundUp, withAdapter } from './model-executor.js';
+import type { Adapter } from './peft.js';
+import { prefixGroups } from './shared-prefix.js';
 
 export interface ScoreRequest {
   /** At least one token. */
@@ -21,6 +25,8 @@ export interface ScoreRequest {
 
 /** A prompt with its trie, laid out as one row. */
 interface Layout {
+  /** Tokens of the prompt, which come first. */
+  readonly prompt: number;
   readonly tokens: number[];
   readonly positions: number[];
   /** Index in the row of what each token follows; −1 at the start. */
@@ -58,10 +64,12 @@ function layout({ prompt, candidates }: ScoreRequest): Layout {
       return edge;
     });
   });
-  return { tokens, positions, parents, edges, paths };
+  return { prompt: prompt.length, tokens, positions, parents, edges, paths };
 }
 
 interface ScoreShape {
+  /** Tokens before, which all rows share. */
+  readonly prefix: number;
   readonly batch: number;
   readonly sequence: number;
   /** Distinct rows that are asked, and questions, padding included. */
@@ -72,72 +80,88 @@ interface ScoreShape {
 /** `scores` [edges]: log-probability of the token `edge` picks in the flat [asked, V] table, at hidden rows `asked_index`. */
 function scoreGraph(
   config: ModelConfig,
-  method: Method,
-  { batch, sequence, asked, edges }: ScoreShape,
+  weights: GraphWeights,
+  { prefix, batch, sequence, asked, edges }: ScoreShape,
 ): Record<string, Value> {
-  const weights = new GraphWeights(config, method);
   const rows = b.input('asked_index', 'int64', [asked]);
-  const hidden = hiddenStates(config, weights, modelInputs(batch, sequence), rows);
+  const places = BigInt64Array.from({ length: batch * prefix }, (_, i) => BigInt(i % prefix));
+  const shared = {
+    mask: b.input('mask', 'bool', [batch, 1, sequence, prefix + sequence]),
+    cache: {
+      past: pastInputs(config, 1, prefix),
+      pastPositions: b.constant(places, [batch, prefix]),
+      present: [],
+    },
+  };
+  const inputs = { ...modelInputs(batch, sequence), ...(prefix > 0 ? shared : {}) };
+  const hidden = hiddenStates(config, weights, inputs, rows);
   const table = b.reshape(b.logSoftmax(logitsOf(weights, hidden)), [asked * config.vocabSize]);
   return { scores: b.gather(table, b.input('edge', 'int64', [edges])) };
 }
 
-/** n rounded up to three significant bits: few graphs serve all sizes, and less than a quarter is padding. */
-function roundUp(n: number): number {
-  const step = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, n))) - 3);
-  return Math.max(1, Math.ceil(n / step) * step);
+/** Keys and values of one row of `length` tokens. */
+function prefixGraph(config: ModelConfig, weights: GraphWeights, length: number): Record<string, Value> {
+  const cache = { past: [], present: [] };
+  hiddenStates(config, weights, { ...modelInputs(1, length), cache });
+  return presentOutputs(config, cache.present);
 }
 
 const granule = 16;
 /** Padded tokens of one forward pass: activations stay in the cache (4,096 took 1.6 times the processor time). */
 const batchTokens = 512;
-/** Compiled graphs that are kept, the last used ones. */
-const keptSessions = 64;
+/** Tokens that a shared prefix must save: what half a forward pass has. */
+const worthwhile = batchTokens / 2;
 
-function paddedLength({ tokens }: Layout): number {
-  return Math.ceil(tokens.length / granule) * granule;
+const paddedLength = ({ tokens }: Layout, prefix: number) =>
+  Math.ceil((tokens.length - prefix) / granule) * granule;
+
+interface Batch {
+  readonly members: readonly number[];
+  /** Tokens at the start that all have in common and do not compute themselves. */
+  readonly prefix: number;
 }
 
-/** Which layouts go through the model together: by the graph they need, at most `batchTokens` with padding, one at least. */
-function batchesOf(layouts: readonly Layout[]): number[][] {
-  const order = [...layouts.keys()].sort(
+/**
+ * Which of the layouts `some` go through the model together: by the graph they need, at most `batchTokens` with padding,
+ * one at least.
+ */
+function batchesOf(layouts: readonly Layout[], some: readonly number[], prefix: number): Batch[] {
+  const order = [...some].sort(
     (p, q) =>
       // Questions with as many edges most often share their candidates, and so a graph.
       layouts[p].edges.length - layouts[q].edges.length ||
       layouts[p].tokens.length - layouts[q].tokens.length,
   );
-  const batches: number[][] = [];
+  const batches: Batch[] = [];
   let open: number[] = [];
   let longest = 0;
   for (const i of order) {
-    longest = Math.max(longest, paddedLength(layouts[i]));
+    longest = Math.max(longest, paddedLength(layouts[i], prefix));
     if (open.length > 0 && (open.length + 1) * longest > batchTokens) {
-      batches.push(open);
-      [open, longest] = [[], paddedLength(layouts[i])];
+      batches.push({ members: open, prefix });
+      [open, longest] = [[], paddedLength(layouts[i], prefix)];
     }
     open.push(i);
   }
-  return open.length > 0 ? [...batches, open] : batches;
+  return open.length > 0 ? [...batches, { members: open, prefix }] : batches;
 }
 
-/** One executor with the model's weights and the graphs it compiled. */
+/** One executor, and the prefix whose keys and values lie there. */
 class Lane {
-  /** By shape, the last used one last. */
-  private readonly sessions = new Map<string, Session>();
+  private prefix = '';
 
-  constructor(
-    private readonly executor: Executor,
-    private readonly config: ModelConfig,
-    private readonly method: Method,
-  ) {}
+  constructor(private readonly executor: ModelExecutor) {}
 
-  /** Log-probabilities of every edge of every row. */
-  async forward(rows: readonly Layout[]): Promise<Float32Array[]> {
-    const sequence = rows.reduce((top, row) => Math.max(top, paddedLength(row)), granule);
+  /** Log-probabilities of every edge of every row, whose first `prefix` tokens are the same. */
+  async forward(rows: readonly Layout[], prefix: number): Promise<Float32Array[]> {
+    const { config } = this.executor;
+    await this.share(rows[0].tokens.slice(0, prefix));
+    const sequence = rows.reduce((top, row) => Math.max(top, paddedLength(row, prefix)), granule);
     const batch = Math.min(roundUp(rows.length), Math.max(rows.length, Math.floor(batchTokens / sequence)));
+    const keys = prefix + sequence;
     const ids = new Array<number>(batch * sequence).fill(0);
     const positions = new Array<number>(batch * sequence).fill(0);
-    const mask = new Uint8Array(batch * sequence * sequence);
+    const mask = new Uint8Array(batch * sequence * keys);
     const asked: number[] = [];
     const edge: number[] = [];
     for (let r = 0; r < batch; r++) {
@@ -145,21 +169,24 @@ class Lane {
       for (let t = 0; t < sequence; t++) {
         const at = r * sequence + t;
         // Padding attends to itself, so that nothing is undefined.
-        mask[at * sequence + t] = 1;
-        if (row === undefined || t >= row.tokens.length) continue;
-        ids[at] = row.tokens[t];
-        positions[at] = row.positions[t];
-        for (let a = row.parents[t]; a >= 0; a = row.parents[a]) mask[at * sequence + a] = 1;
+        mask[at * keys + prefix + t] = 1;
+        const own = prefix + t;
+        if (row === undefined || own >= row.tokens.length) continue;
+        ids[at] = row.tokens[own];
+        positions[at] = row.positions[own];
+        for (let a = row.parents[own]; a >= 0; a = row.parents[a]) mask[at * keys + a] = 1;
       }
       const place = new Map<number, number>();
       for (const { row: at, token } of row?.edges ?? []) {
-        const n = place.get(at) ?? asked.push(r * sequence + at) - 1;
+        const n = place.get(at) ?? asked.push(r * sequence + at - prefix) - 1;
         place.set(at, n);
-        edge.push(n * this.config.vocabSize + token);
+        edge.push(n * config.vocabSize + token);
       }
     }
-    const shape = { batch, sequence, asked: roundUp(asked.length), edges: roundUp(edge.length) };
-    const session = await this.session(shape);
+    const shape = { prefix, batch, sequence, asked: roundUp(asked.length), edges: roundUp(edge.length) };
+    const session = await this.executor.session(JSON.stringify(shape), (weights) =>
+      scoreGraph(config, weights, shape),
+    );
     const pad = (values: readonly number[], n: number) => [
       ...values,
       ...new Array<number>(n - values.length).fill(0),
@@ -167,16 +194,11 @@ class Lane {
     const feeds = {
       input_ids: int64([batch, sequence], ids),
       positions: int64([batch, sequence], positions),
-      mask: bool([batch, 1, sequence, sequence], mask),
+      mask: bool([batch, 1, sequence, keys], mask),
       asked_index: int64([shape.asked], pad(asked, shape.asked)),
       edge: int64([shape.edges], pad(edge, shape.edges)),
     };
-    const from = Object.fromEntries(
-      Object.keys(session.model.inputs)
-        .filter((name) => !(name in feeds))
-        .map((name) => [name, name]),
-    );
-    const { scores } = await this.executor.run(session, { feeds, from, fetch: ['scores'] });
+    const { scores } = await this.executor.run(session, { feeds, fetch: ['scores'] });
     let end = 0;
     return rows.map(({ edges }) => {
       const begin = end;
@@ -185,18 +207,27 @@ class Lane {
     });
   }
 
-  private async session(shape: ScoreShape): Promise<Session> {
-    const key = JSON.stringify(shape);
-    const session =
-      this.sessions.get(key) ?? (await this.executor.load(scoreGraph(this.config, this.method, shape)));
-    this.sessions.delete(key);
-    this.sessions.set(key, session);
-    if (this.sessions.size > keptSessions) {
-      const [oldest, unused] = this.sessions.entries().next().value!;
-      this.sessions.delete(oldest);
-      await this.executor.release(unused);
-    }
-    return session;
+  /** Has keys and values of these tokens computed where they are not those that lie there. */
+  private async share(tokens: readonly number[]): Promise<void> {
+    const name = tokens.join(' ');
+    if (tokens.length === 0 || name === this.prefix) return;
+    const { config } = this.executor;
+    const n = tokens.length;
+    const session = await this.executor.session(`prefix ${n}`, (weights) => prefixGraph(config, weights, n));
+    this.prefix = '';
+    await this.executor.run(session, {
+      feeds: {
+        input_ids: int64([1, n], tokens),
+        positions: int64([1, n], tokens.keys()),
+        mask: bool(
+          [1, 1, n, n],
+          Uint8Array.from({ length: n * n }, (_, i) => (i % n <= Math.floor(i / n) ? 1 : 0)),
+        ),
+      },
+      to: Object.fromEntries(cacheNames(config).map(({ past, present }) => [present, past])),
+      fetch: [],
+    });
+    this.prefix = name;
   }
 
   async close(): Promise<void> {
@@ -218,20 +249,17 @@ export class Scorer {
 
   static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
     const { adapter, threads = 1 } = options;
-    const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
-    const tensors = [...(adapter ? adaptedTensors(model, adapter) : model.tensors)];
-    const bytes = tensors.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
-    const lanes = bytes > smallModelBytes ? 1 : threads;
-    const executors = Array.from({ length: lanes }, () => Executor.create({ threads: threads / lanes }));
-    for (const executor of executors) for (const [name, tensor] of tensors) await executor.put(name, tensor);
-    return new Scorer(
-      executors.map((executor) => new Lane(executor, model.config, method)),
-      model.config,
-    );
+    const loaded = withAdapter(model, adapter);
+    const bytes = [...loaded.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+    const count = bytes > smallModelBytes ? 1 : threads;
+    const lanes: Lane[] = [];
+    while (lanes.length < count) lanes.push(new Lane(await ModelExecutor.create(loaded, threads / count)));
+    return new Scorer(lanes, model.config);
   }
 
   /**
-   * For each request, log p(candidate | prompt) of each candidate in nats.
+   * For each request, log p(candidate | prompt) of each candidate in nats. The same call gives the same bits; what else
+   * is in a call changes the order in which float32 numbers are added, and a score by about 1e-6 a token.
    * @throws InvalidArgument when a prompt or candidate is empty or a row is longer than the model allows.
    */
   async score(requests: readonly ScoreRequest[]): Promise<Float64Array[]> {
@@ -259,12 +287,19 @@ export class Scorer {
 
   private async scoreAll(layouts: readonly Layout[]): Promise<Float64Array[]> {
     const results = new Array<Float64Array>(layouts.length);
-    const batches = batchesOf(layouts).values();
+    const prompts = layouts.map(({ tokens, prompt }) => Int32Array.from(tokens.slice(0, prompt)));
+    const cost = { granule, copies: this.lanes.length, worthwhile };
+    const batches = prefixGroups(prompts, cost)
+      .flatMap(({ members, length }) => batchesOf(layouts, members, length))
+      .values();
     // Each lane takes the next batch when it is done with one.
     const ends = await Promise.allSettled(
       this.lanes.map(async (lane) => {
-        for (const members of batches) {
-          const scores = await lane.forward(members.map((i) => layouts[i]));
+        for (const { members, prefix } of batches) {
+          const scores = await lane.forward(
+            members.map((i) => layouts[i]),
+            prefix,
+          );
           members.forEach((i, n) => {
             results[i] = Float64Array.from(layouts[i].paths, (path) =>
               path.reduce((sum, edge) => sum + scores[n][edge], 0),
