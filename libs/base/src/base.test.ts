@@ -72,6 +72,16 @@ describe('parse', () => {
     limits: z.strictObject({ maxTrials: z.number().int().min(1) }),
   });
 
+  it('knows the fields of every variant where there are several', () => {
+    const variants = z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('a').default('a'), length: z.number().optional() }),
+      z.strictObject({ kind: z.literal('b'), width: z.number().optional() }),
+    ]);
+    expect(() =>
+      parse(z.strictObject({ inner: variants.prefault({}) }), { inner: { kind: 'b', widht: 1 } }),
+    ).toThrow('inner.widht: unknown field, did you mean "width"?');
+  });
+
   it('reports every violation with its path, and the nearest name of an unknown field', () => {
     const input = { name: 3, limits: { maxTrails: 5, maxTrials: 0 } };
     const error = (() => {

@@ -47,22 +47,25 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
+interface Node {
+  readonly shape?: Record<PropertyKey, Node>;
+  readonly def?: { innerType?: Node; in?: Node; element?: Node; options?: readonly Node[] };
+}
+
+/** The schemas that a value at this place could be read by, without what wraps them. */
+function alternatives(schema: Node | undefined): Node[] {
+  if (schema === undefined) return [];
+  const { innerType, in: input, options } = schema.def ?? {};
+  if (options) return options.flatMap(alternatives);
+  return innerType || input ? alternatives(innerType ?? input) : [schema];
+}
+
 function shapeKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let current: unknown = schema;
-  const unwrap = (s: unknown): unknown => {
-    let inner = s as { def?: { innerType?: unknown; in?: unknown } } | undefined;
-    while (inner?.def?.innerType ?? inner?.def?.in)
-      inner = (inner.def?.innerType ?? inner.def?.in) as typeof inner;
-    return inner;
-  };
-  for (const key of path) {
-    const s = unwrap(current) as
-      | { shape?: Record<PropertyKey, unknown>; def?: { element?: unknown } }
-      | undefined;
-    current = s?.shape?.[key] ?? s?.def?.element;
-  }
-  const s = unwrap(current) as { shape?: Record<string, unknown> } | undefined;
-  return s?.shape ? Object.keys(s.shape) : [];
+  const found = path.reduce(
+    (nodes, key) => nodes.flatMap((node) => alternatives(node.shape?.[key] ?? node.def?.element)),
+    alternatives(schema as unknown as Node),
+  );
+  return [...new Set(found.flatMap((node) => Object.keys(node.shape ?? {})))];
 }
 
 /**

@@ -43,7 +43,7 @@ const manifest = z.strictObject({
   state,
   /** SHA-256 of each file beside the manifest. */
   files: z.record(z.string(), z.string()),
-  /** SHA-256 of the state. */
+  /** SHA-256 of the two. */
   hash: z.string(),
 });
 const manifestFile = 'manifest.json';
@@ -70,7 +70,7 @@ export async function saveCheckpoint(
     tensors as ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
   );
   const files = { [tensorFile]: sha256(await readFile(join(temporary, tensorFile))) };
-  const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson(run)) });
+  const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson({ state: run, files })) });
   await writeFile(join(temporary, manifestFile), content);
   for (const path of [tensorFile, manifestFile]) await syncToDisk(join(temporary, path));
   await syncToDisk(temporary);
@@ -103,7 +103,8 @@ export async function loadCheckpoint(
         files,
         hash,
       } = manifest.parse(JSON.parse(await readFile(join(folder, manifestFile), 'utf8')));
-      if (sha256(canonicalJson(found)) !== hash) throw new Error(`${manifestFile} is damaged`);
+      if (sha256(canonicalJson({ state: found, files })) !== hash)
+        throw new Error(`${manifestFile} is damaged`);
       if (found.run !== run) throw new Error('it belongs to a run with another spec, model or data');
       if (sha256(await readFile(join(folder, tensorFile))) !== files[tensorFile])
         throw new Error(`${tensorFile} is damaged`);

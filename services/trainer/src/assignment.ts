@@ -1,18 +1,7 @@
 /** What the tuning service asks for, as settings of a training run: a tuned parameter comes before a fixed setting. */
 import { parse } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
-import { z } from 'zod';
 import { type TrainingSettings, trainingSettings } from './training-settings.js';
-
-const { method, learningRate, weightDecay, warmupRatio, batchTokens, replay, loraRank, loraAlpha } =
-  trainingSettings.shape;
-const tuned = z
-  .strictObject({
-    ...{ method, learningRate, weightDecay, warmupRatio, batchTokens, replay, loraRank, loraAlpha },
-    /** Chooses the base model, which the assignment names. */
-    architecture: z.string(),
-  })
-  .partial();
 
 function parameterValue({
   number,
@@ -22,9 +11,24 @@ function parameterValue({
   return number ?? text ?? flag ?? undefined;
 }
 
-/** The parameters that are there; zod's defaults must not hide the fixed settings. */
-function present(values: Record<string, unknown>, among: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => among.includes(name)));
+/** A tuned method of which the name is this is left out. */
+const absent = 'none';
+
+/** `loss.labelSmoothing` = 0.1 → { loss: { labelSmoothing: 0.1 } }. A name that is none leaves its object out. */
+function nested(parameters: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const root: Record<string, unknown> = {};
+  for (const [path, value] of Object.entries(parameters)) {
+    if (path.endsWith('.name') && value === absent) continue;
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let at = root;
+    for (const key of keys) {
+      at[key] ??= {};
+      at = at[key] as Record<string, unknown>;
+    }
+    at[last] = value;
+  }
+  return root;
 }
 
 /**
@@ -35,10 +39,10 @@ export function settingsOf(
   { parameters, training, seed, totalTokens }: tuning.Assignment,
   threads: number,
 ): TrainingSettings {
-  const given = Object.fromEntries(
+  // The architecture chooses the base model, which the assignment names.
+  const { architecture: _, ...tuned } = Object.fromEntries(
     Object.entries(parameters).map(([name, value]) => [name, parameterValue(value)]),
   );
-  const { architecture: _, ...searched } = present(parse(tuned, given, ['parameters']), Object.keys(given));
   // In the message, 0 and "" mean "not said".
   const fixed = {
     method: training?.method || undefined,
@@ -47,9 +51,7 @@ export function settingsOf(
     validationExamples: training?.validationExamples || undefined,
     checkpointSeconds: training?.checkpointSeconds || undefined,
     patience: training?.patience || undefined,
-    threads,
-    tokens: totalTokens,
-    seed,
   };
-  return parse(trainingSettings, { ...fixed, ...searched }, ['training']);
+  const own = { threads, tokens: totalTokens, seed };
+  return parse(trainingSettings, { ...fixed, ...nested(tuned), ...own }, ['parameters']);
 }

@@ -38,6 +38,52 @@ describe('trainSpecOf', () => {
     expect(lora.optimizer.learningRate).toBe(0.003);
   });
 
+  it('takes each optimizer with its own settings, and none of another', () => {
+    const rows4 = { train: rows('sentiment-regression', 4), validation: [] };
+    const of = (more: object) => trainSpecOf(settings(more), rows4);
+    expect(of({ optimizer: 'lion', beta2: 0.98 }).optimizer).toEqual({
+      ...{ name: 'lion', beta1: 0.9, beta2: 0.98, learningRate: 2e-4, weightDecay: 0.01, clipNorm: 1 },
+    });
+    expect(of({ optimizer: 'adafactor', scaleParameter: true }).optimizer).toMatchObject({
+      ...{ name: 'adafactor', scaleParameter: true, decayRate: -0.8, learningRate: 1e-3 },
+    });
+    expect(of({ gradientAccumulation: 4, ema: 0.99, packing: false })).toMatchObject({
+      ...{ gradientAccumulation: 4, ema: 0.99, packing: false },
+    });
+  });
+
+  it('mixes the subtasks in one stage, easy rows first', () => {
+    const train = [...rows('emotion-regression', 40), ...rows('sentiment-classification', 10)];
+    const mixed = { curriculum: 'mixed', mixingTemperature: 3, competence: 'spread', competenceStart: 0.1 };
+    expect(trainSpecOf(settings(mixed), { train, validation: [] }).stages).toEqual([
+      {
+        ...{ tasks: ['sentiment-classification', 'emotion-regression'], tokens: 10_000, replay: 0 },
+        ...{ mixingTemperature: 3, competence: { difficulty: 'spread', start: 0.1 } },
+      },
+    ]);
+  });
+
+  it.each([
+    [
+      { beta1: 0.8, optimizer: 'adafactor' },
+      'beta1: expected none with optimizer: adafactor; it is of adamw and lion',
+    ],
+    [{ epsilon: 1e-6, optimizer: 'lion' }, 'epsilon: expected none with optimizer: lion; it is of adamw'],
+    [{ lora: {} }, 'lora: expected none with method: full'],
+    [{ curriculum: 'mixed', replay: 0.1 }, 'replay: expected 0 with curriculum: mixed'],
+    [{ mixingTemperature: 2 }, 'mixingTemperature: expected curriculum: mixed beside it'],
+    [{ curriculum: 'mixed', mixingTemperature: 2 }, 'mixingTemperature: expected 1 in a stage of one task'],
+    [{ competenceStart: 0.1 }, 'competenceStart: expected competence: length or spread beside it'],
+    [{ schedule: 'constant', finalRatio: 0.5 }, 'finalRatio: expected none with constant'],
+    [{ schedule: 'inverse_sqrt', warmupRatio: 0 }, 'warmupRatio: expected more than 0 with inverse_sqrt'],
+    [{ regularisation: { dropout: { lora: 0.1 } } }, 'regularisation.dropout.lora: expected 0 with full'],
+  ])('%j is refused in the words in which it was told', (more, message) => {
+    const refused = () =>
+      trainSpecOf(settings(more), { train: rows('sentiment-regression', 4), validation: [] });
+    expect(refused).toThrow(InvalidArgument);
+    expect(refused).toThrow(message);
+  });
+
   it('validates eight times, or less often where validation would take long', () => {
     const train = rows('sentiment-regression', 4);
     const every = (count: number) =>
@@ -89,6 +135,23 @@ describe('settingsOf', () => {
       settingsOf(assignment({}, { replay: 0.5, threads: 1, validationExamples: 9, patience: 2 }), 3),
     ).toMatchObject({
       ...{ method: 'full', replay: 0.5, threads: 3, validationExamples: 9, batchTokens: 2048, patience: 2 },
+    });
+  });
+
+  it('reaches settings within settings by a dot, and leaves out a method that is none', () => {
+    const parameters = {
+      'loss.labelSmoothing': { number: 0.1 },
+      'regularisation.mixout.rate': { number: 0.3 },
+      'regularisation.perturbation.name': { text: 'none' },
+    };
+    const { loss, regularisation } = settingsOf(assignment(parameters), 1);
+    expect(loss.labelSmoothing).toBe(0.1);
+    expect(regularisation).toMatchObject({ mixout: { rate: 0.3 } });
+    expect(regularisation.perturbation).toBeUndefined();
+    const name = { 'regularisation.perturbation.name': { text: 'neftune' } };
+    expect(settingsOf(assignment(name), 1).regularisation.perturbation).toEqual({
+      name: 'neftune',
+      alpha: 5,
     });
   });
 

@@ -13,6 +13,13 @@ const number = (expects: string, holds: (value: number) => boolean): Tunable => 
   accepts: (value) => typeof value === 'number' && holds(value),
 });
 
+const oneOf = (...names: string[]): Tunable => ({
+  expects: `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]}`,
+  accepts: (value) => names.some((name) => name === value),
+});
+const rate = number('numbers from 0 to less than 1', (v) => v >= 0 && v < 1);
+
+/** By the words of the trainer's settings; a dot leads to a setting within another one. */
 export const tunables: Readonly<Record<string, Tunable>> = {
   learningRate: number('numbers above 0', (v) => v > 0),
   weightDecay: number('numbers of at least 0', (v) => v >= 0),
@@ -21,7 +28,28 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   replay: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
   loraRank: number('whole numbers from 1 to 1024', (v) => Number.isInteger(v) && v >= 1 && v <= 1024),
   loraAlpha: number('numbers above 0', (v) => v > 0),
-  method: { expects: 'full or lora', accepts: (v) => v === 'full' || v === 'lora' },
+  method: oneOf('full', 'lora'),
+  optimizer: oneOf('adamw', 'adafactor', 'lion'),
+  beta1: rate,
+  beta2: rate,
+  clipNorm: number('numbers above 0', (v) => v > 0),
+  ema: number('numbers above 0 and below 1', (v) => v > 0 && v < 1),
+  schedule: oneOf('constant', 'inverse_sqrt', 'linear', 'cosine', 'warmup_stable_decay'),
+  finalRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
+  gradientAccumulation: number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1),
+  curriculum: oneOf('staged', 'mixed'),
+  mixingTemperature: number('numbers of at least 1', (v) => v >= 1),
+  competence: oneOf('none', 'length', 'spread'),
+  'lora.loraPlusRatio': number('numbers above 0', (v) => v > 0),
+  'loss.labelSmoothing': rate,
+  'loss.regression.name': oneOf('answer', 'raft', 'ordinal'),
+  'regularisation.mixout.rate': rate,
+  'regularisation.dropout.embedding': rate,
+  'regularisation.dropout.hidden': rate,
+  'regularisation.dropout.lora': rate,
+  'regularisation.perturbation.name': oneOf(
+    ...['none', 'neftune', 'mixup', 'fgm', 'pgd', 'freelb', 'smart', 'r3f', 'rdrop'],
+  ),
   architecture: { expects: 'names of architectures', accepts: (v) => typeof v === 'string' },
 };
 
