@@ -76,10 +76,13 @@ export class Executor {
     });
   }
 
-  /** Compiles the graph with these outputs. */
-  async load(outputs: Readonly<Record<string, Value>>): Promise<Session> {
+  /**
+   * Compiles the graph with these outputs. With `arena` the session keeps the memory of its runs for the next one, which
+   * is then faster; without, what it needed is free for others in between.
+   */
+  async load(outputs: Readonly<Record<string, Value>>, { arena = true } = {}): Promise<Session> {
     const model = toOnnx(outputs);
-    const id = (await this.call({ kind: 'load', model: model.bytes })) as number;
+    const id = (await this.call({ kind: 'load', model: model.bytes, arena })) as number;
     return { id, model: { inputs: model.inputs, outputs: model.outputs } };
   }
 

@@ -27,7 +27,7 @@ export interface RunIO {
 }
 
 export type Request =
-  | { readonly kind: 'load'; readonly model: Uint8Array }
+  | { readonly kind: 'load'; readonly model: Uint8Array; readonly arena: boolean }
   | { readonly kind: 'release'; readonly session: number }
   | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
   | { readonly kind: 'get'; readonly slot: string }
@@ -50,6 +50,16 @@ function toHost(tensor: ort.Tensor): HostTensor {
     shape: tensor.dims,
     data: tensor.data as HostTensor['data'],
   };
+}
+
+/** Gives memory back now: what waits for the garbage collector is memory that the next run's results need besides. */
+function free(tensor: ort.Tensor | undefined): void {
+  ((tensor?.data as Float32Array | undefined)?.buffer as ArrayBuffer | undefined)?.transfer(0);
+}
+
+function fill(name: string, tensor: ort.Tensor): void {
+  free(slots.get(name));
+  slots.set(name, tensor);
 }
 
 function slot(name: string): ort.Tensor {
@@ -87,6 +97,7 @@ async function handle(request: Request): Promise<unknown> {
         graphOptimizationLevel: 'basic',
         // A planned block of all activations would lie beside what the arena kept from the first, unplanned run.
         enableMemPattern: false,
+        enableCpuMemArena: request.arena,
         logSeverityLevel: 3,
         extra: {
           optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
@@ -101,13 +112,14 @@ async function handle(request: Request): Promise<unknown> {
       sessions.delete(request.session);
       return undefined;
     case 'put':
-      slots.set(request.slot, toOrt(request.tensor));
+      fill(request.slot, toOrt(request.tensor));
       return undefined;
     case 'get': {
       const { dtype, shape, data } = toHost(slot(request.slot));
       return { dtype, shape, data: data.slice() };
     }
     case 'drop':
+      free(slots.get(request.slot));
       slots.delete(request.slot);
       return undefined;
     case 'run': {
@@ -118,9 +130,19 @@ async function handle(request: Request): Promise<unknown> {
       const session = sessions.get(request.session);
       if (!session) throw new Error(`expected a loaded session, got ${request.session}`);
       const wanted = new Set([...fetch, ...Object.keys(to), ...Object.keys(into)]);
+      const read = new Set(Object.values(from));
+      for (const target of Object.values(to)) {
+        // What is written over without being read makes room before the run.
+        if (read.has(target)) continue;
+        free(slots.get(target));
+        slots.delete(target);
+      }
       const outputs = await session.run(inputs, [...wanted]);
-      for (const [name, target] of Object.entries(to)) slots.set(target, outputs[name]);
-      for (const [name, part] of Object.entries(into)) write(part, outputs[name]);
+      for (const [name, target] of Object.entries(to)) fill(target, outputs[name]);
+      for (const [name, part] of Object.entries(into)) {
+        write(part, outputs[name]);
+        if (!fetch.includes(name) && !(name in to)) free(outputs[name]);
+      }
       return Object.fromEntries(fetch.map((name) => [name, toHost(outputs[name])]));
     }
   }

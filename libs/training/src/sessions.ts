@@ -7,11 +7,15 @@ export class Sessions {
 
   constructor(private readonly executor: Executor) {}
 
-  /** The graph of this key, compiled once. */
-  async of(key: string, build: () => Readonly<Record<string, Value>>): Promise<Session> {
+  /** The graph of this key, compiled once. `arena`: as `Executor.load`; worth its memory to the graph that runs most. */
+  async of(
+    key: string,
+    build: () => Readonly<Record<string, Value>>,
+    { arena = false } = {},
+  ): Promise<Session> {
     let session = this.sessions.get(key);
     if (!session) {
-      session = await this.executor.load(build());
+      session = await this.executor.load(build(), { arena });
       this.sessions.set(key, session);
     }
     return session;

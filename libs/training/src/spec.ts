@@ -1,4 +1,6 @@
 /** What one training run is: everything that decides its result, besides the base model and the rows. */
+
+import { recomputes } from '@emotune/graph';
 import { methodSettings } from '@emotune/models';
 import { z } from 'zod';
 import { lossSettings, methodViolations, regularisationSettings } from './regularisers/settings.js';
@@ -130,6 +132,10 @@ const settings = z.strictObject({
       patience: z.number().int().min(0).default(0),
     })
     .prefault({}),
+  /** What of the forward pass is computed again instead of being kept: less memory for a quarter more time, or more. */
+  recompute: z.enum(recomputes).default('none'),
+  /** Resident memory that the run may take, MiB; default: what the machine has for it. */
+  memoryLimitMiB: z.number().int().min(1).optional(),
   seed: z.number().int(),
   threads: z.number().int().min(1).default(1),
   checkpointSeconds: z.number().positive().default(30),

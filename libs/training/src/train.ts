@@ -103,7 +103,8 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
   const hash = (row: Row) => [row.id, row.task, row.answerStart, sha256(bytesOf(row.tokens))];
   return sha256(
     canonicalJson({
-      spec: { ...spec, threads: 0, checkpointSeconds: 0, keepCheckpoints: 0 },
+      // What follows changes no number.
+      spec: { ...spec, threads: 0, checkpointSeconds: 0, keepCheckpoints: 0, memoryLimitMiB: 0, recompute: 0 },
       config: model.config,
       weights: [...model.tensors].map(([name, { data }]) => [name, sha256(bytesOf(data))]),
       rows: rows.map((some) => some.map(hash)),

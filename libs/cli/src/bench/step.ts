@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
-import type { Method } from '@emotune/models';
+import { sizeOf } from '@emotune/graph';
+import { type Method, modelParameters } from '@emotune/models';
 import { type Row, train, trainSpec } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
 import { modelOfShape } from './model-folder.js';
@@ -84,13 +85,14 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
       return undefined;
     },
     signal,
+    takeWeights: true,
   });
   const peak = await peakMemoryMiB();
   const each = ends.slice(1).map((end, i) => end - ends[i]);
   const seconds = median(each.slice(uncountedSteps));
   return {
     model: basename(folder),
-    parameters: [...model.tensors.values()].reduce((sum, { data }) => sum + data.length, 0),
+    parameters: modelParameters(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     method: workload.method,
     batch,
     sequence,
