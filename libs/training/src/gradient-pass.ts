@@ -1,8 +1,23 @@
-/** How a micro-batch becomes a gradient: which graph is run, how often, on what. */
-import { float32, type HostTensor } from '@emotune/engine';
-import { accumulateGraph, type ModelConfig, trainableParameters, trainGraph } from '@emotune/models';
-import { type Batch, feedsOf } from './batches.js';
+/** How a micro-batch becomes a gradient: which graphs are run, how often, on what. */
+import { Rng } from '@emotune/base';
+import { bool, float32, type HostTensor, type Session } from '@emotune/engine';
+import {
+  accumulateGraph,
+  ascentGraph,
+  type ModelConfig,
+  referenceGraph,
+  type StepOptions,
+  trainableParameters,
+  trainGraph,
+} from '@emotune/models';
+import { type Batch, type Feeds, feedsOf } from './batches.js';
 import { Diverged } from './failures.js';
+import { digitFeeds, gridFeeds, ordinalTarget } from './number-answers.js';
+import { answersOf } from './packing.js';
+import type { Pass, RunOptions } from './regularisers/method.js';
+import { perturbationOf } from './regularisers/methods.js';
+import { maskingOf } from './regularisers/settings.js';
+import { Stream } from './regularisers/stream.js';
 import type { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
 
@@ -27,9 +42,193 @@ function scaled({ shape, data }: HostTensor, factor: number): HostTensor {
   );
 }
 
+/** What the losses of the spec add to a batch's feeds and graphs. Weights are means over its answer tokens, as the answers' are. */
+function lossOf(
+  { loss, regularisation, recompute }: TrainSpec,
+  { vocabSize }: ModelConfig,
+  batch: Batch,
+  feeds: Feeds,
+): { options: StepOptions; feeds: Record<string, HostTensor> } {
+  const { numberTokens, regression, labelSmoothing } = loss;
+  const options: StepOptions = { labelSmoothing, recompute, ...maskingOf(regularisation) };
+  const all = { ...feeds.feeds };
+  if (numberTokens) {
+    const signed = numberTokens.distance === 'squared';
+    const digits = digitFeeds(batch, feeds, vocabSize, { signed, weight: numberTokens.weight });
+    return {
+      options: { ...options, digits: { ...digits.shape, squared: signed } },
+      feeds: { ...all, ...digits.feeds },
+    };
+  }
+  if (regression.name === 'answer') return { options, feeds: all };
+  // A row counts as much as its answer tokens did.
+  const weights = batch.rows.map((row) => (regression.weight * answersOf(row)) / feeds.rowOfAnswer.length);
+  const distribution = regression.name === 'ordinal';
+  const grid = gridFeeds(
+    batch,
+    vocabSize,
+    (number) =>
+      regression.name === 'ordinal'
+        ? ordinalTarget(number, regression.deviation)
+        : number.choices.values.map((value) => value - number.value),
+    weights,
+  );
+  if (!grid) return { options, feeds: all };
+  const weight = (all['answer_weight'].data as Float32Array).slice();
+  feeds.rowOfAnswer.forEach((r, n) => {
+    if (batch.rows[r].number) weight[n] *= regression.answerWeight;
+  });
+  return {
+    options: { ...options, grid: { ...grid.shape, distribution } },
+    feeds: { ...all, ...grid.feeds, answer_weight: float32([weight.length], weight) },
+  };
+}
+
+/** The feeds that weigh losses. */
+const weightNames = ['answer_weight', 'mix_weight', 'digit_weight', 'number_weight'];
+
+class MicroPass implements Pass {
+  readonly feeds: Feeds;
+  readonly extent: Pass['extent'];
+  private readonly options: StepOptions;
+  private readonly own: Record<string, HostTensor>;
+  private readonly key: string;
+  /** Width of the token embeddings. */
+  private readonly width: number;
+  private fresh: boolean;
+
+  constructor(
+    private readonly sessions: Sessions,
+    private readonly config: ModelConfig,
+    private readonly spec: TrainSpec,
+    readonly batch: Batch,
+    private readonly place: MicroBatch,
+  ) {
+    this.feeds = feedsOf(batch);
+    const { perturbation } = spec.regularisation;
+    const { options, feeds } = lossOf(spec, config, batch, this.feeds);
+    this.options = { ...options, ...(perturbation ? perturbationOf(perturbation).needs : {}) };
+    this.own = feeds;
+    this.key = JSON.stringify([batch.batch, batch.sequence, batch.answers, this.options]);
+    this.width = config.family === 'opt' ? config.embeddingSize : config.hiddenSize;
+    this.extent = {
+      tokens: batch.batch * batch.sequence,
+      width: this.width,
+      spans: batch.rows.map(({ tokens }, r) => ({ start: batch.starts[r], length: tokens.length })),
+    };
+    this.fresh = !place.accumulate;
+  }
+
+  random(name: string): Rng {
+    const { step, micro } = this.place;
+    return Rng.of(this.spec.seed, name, step, micro);
+  }
+
+  private rateOf(mask: string): number {
+    const { dropout, mixout } = this.spec.regularisation;
+    if (mask.startsWith('mask.mixout.')) return mixout!.rate;
+    if (mask.startsWith('mask.hidden.')) return dropout.hidden;
+    return mask.startsWith('mask.lora.') ? dropout.lora : dropout.embedding;
+  }
+
+  /** Everything that a graph of this micro-batch reads and no slot holds. */
+  private feedsFor(session: Session, { delta, answers = 1, consistency, draw = 0, feeds }: RunOptions) {
+    const { share } = this.place;
+    const fed: Record<string, HostTensor> = { ...this.own, ...feeds };
+    for (const name of weightNames) if (fed[name]) fed[name] = scaled(fed[name], share * answers);
+    const { tokens } = this.extent;
+    fed['delta'] = float32([tokens, this.width], delta ?? new Float32Array(tokens * this.width));
+    const weight = new Float32Array(this.batch.answers);
+    if (consistency)
+      weight.fill(
+        (share * consistency.weight) / this.feeds.rowOfAnswer.length,
+        0,
+        this.feeds.rowOfAnswer.length,
+      );
+    fed['consistency_weight'] = float32([weight.length], weight);
+    const { inputs } = session.model;
+    for (const [name, { shape }] of Object.entries(inputs)) {
+      if (!name.startsWith('mask.')) continue;
+      const stream = Stream.of(this.random('mask').child(name, draw));
+      const kept = new Uint8Array(shape.reduce((n, d) => n * d, 1));
+      fed[name] = bool(shape, stream.kept(kept, this.rateOf(name)));
+    }
+    return Object.fromEntries(Object.entries(fed).filter(([name]) => name in inputs));
+  }
+
+  async learn(
+    options: RunOptions & { remember?: string } = {},
+  ): Promise<{ loss: number; deltaGradient: Float32Array }> {
+    const { sessions, config, spec, place } = this;
+    const session = await sessions.of(
+      `train ${this.key}`,
+      () => trainGraph(config, spec.method, this.batch, this.options),
+      { arena: true },
+    );
+    const trained = trainableParameters(config, spec.method);
+    const target = this.fresh ? 'grad' : 'part';
+    const { remember, answers = 1, consistency } = options;
+    const { loss, 'grad.delta': deltaGradient } = await sessions.run(
+      session,
+      {
+        feeds: this.feedsFor(session, options),
+        to: Object.fromEntries([
+          ...trained.map(({ name }) => [`grad.${name}`, `${target}.${name}`]),
+          ...(remember ? [['log_probabilities', `reference.${remember}`]] : []),
+        ]),
+        fetch: ['loss', ...(this.options.delta ? ['grad.delta'] : [])],
+      },
+      new Map([['reference', `reference.${consistency?.with}`]]),
+    );
+    if (!this.fresh) {
+      const sum = await sessions.of('accumulate', () => accumulateGraph(trained));
+      await sessions.run(sum, {
+        feeds: {},
+        to: Object.fromEntries(trained.map(({ name }) => [`next.${name}`, `grad.${name}`])),
+        fetch: [],
+      });
+    }
+    this.fresh = false;
+    const weight = place.share * answers;
+    const mean = weight > 0 ? (loss.data[0] as number) / weight : 0;
+    if (!Number.isFinite(mean)) throw new Diverged(place.step, 'loss');
+    return { loss: mean, deltaGradient: (deltaGradient?.data as Float32Array) ?? new Float32Array() };
+  }
+
+  async ascend(options: RunOptions): Promise<Float32Array> {
+    const session = await this.sessions.of(`ascent ${this.key}`, () =>
+      ascentGraph(this.config, this.spec.method, this.batch, this.options),
+    );
+    const { 'grad.delta': gradient } = await this.sessions.run(
+      session,
+      { feeds: this.feedsFor(session, options), fetch: ['grad.delta'] },
+      new Map([['reference', `reference.${options.consistency?.with}`]]),
+    );
+    return gradient.data as Float32Array;
+  }
+
+  async remember(name: string, options: RunOptions & { average?: boolean } = {}): Promise<void> {
+    const { sessions, config, spec } = this;
+    const session = await sessions.of(`reference ${this.key}`, () =>
+      referenceGraph(config, spec.method, this.batch, this.options),
+    );
+    const averaged = options.average ? trainableParameters(config, spec.method) : [];
+    await sessions.run(
+      session,
+      {
+        feeds: this.feedsFor(session, options),
+        to: { log_probabilities: `reference.${name}` },
+        fetch: [],
+      },
+      new Map(averaged.map((trained) => [trained.name, `ema.${trained.name}`])),
+    );
+  }
+}
+
 /**
- * `share` times the gradient of the micro-batch's loss, left in (or added to) the slots `grad.<name>`. `loss` is the mean
- * over its answer tokens, nats, without `share`.
+ * `share` times the gradient of the micro-batch's objective, left in (or added to) the slots `grad.<name>`. `loss` is that of
+ * its answers, a mean over their tokens, nats, without `share`. Reads the slots `pretrained.<name>` of mixout and `ema.<name>`
+ * of SMART's proximal term.
  * @throws Diverged
  */
 export async function gradientPass(
@@ -37,30 +236,14 @@ export async function gradientPass(
   config: ModelConfig,
   spec: TrainSpec,
   batch: Batch,
-  { step, share, accumulate }: MicroBatch,
+  place: MicroBatch,
 ): Promise<{ loss: number; tokens: number }> {
-  const { feeds, tokens } = feedsOf(batch);
-  const session = await sessions.of(`train ${batch.batch}×${batch.sequence}×${batch.answers}`, () =>
-    trainGraph(config, spec.method, batch),
-  );
-  const trained = trainableParameters(config, spec.method);
-  const target = accumulate ? 'part' : 'grad';
-  const { loss } = await sessions.run(session, {
-    feeds: { ...feeds, answer_weight: scaled(feeds['answer_weight'], share) },
-    to: Object.fromEntries(trained.map(({ name }) => [`grad.${name}`, `${target}.${name}`])),
-    fetch: ['loss'],
-  });
-  if (accumulate) {
-    const sum = await sessions.of('accumulate', () => accumulateGraph(trained));
-    await sessions.run(sum, {
-      feeds: {},
-      to: Object.fromEntries(trained.map(({ name }) => [`next.${name}`, `grad.${name}`])),
-      fetch: [],
-    });
-  }
-  const value = (loss.data[0] as number) / share;
-  if (!Number.isFinite(value)) throw new Diverged(step, 'loss');
-  if (value > hopelessLoss * Math.log(config.vocabSize))
-    throw new Diverged(step, 'loss', `${value.toPrecision(3)} nats a token`);
-  return { loss: value, tokens };
+  const pass = new MicroPass(sessions, config, spec, batch, place);
+  const { perturbation } = spec.regularisation;
+  const loss = perturbation
+    ? await perturbationOf(perturbation).pass(pass, perturbation)
+    : (await pass.learn()).loss;
+  if (loss > hopelessLoss * Math.log(config.vocabSize))
+    throw new Diverged(place.step, 'loss', `${loss.toPrecision(3)} nats a token`);
+  return { loss, tokens: pass.feeds.tokens };
 }
