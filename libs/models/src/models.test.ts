@@ -232,7 +232,7 @@ if (fixtures === undefined)
 
 it
   .skipIf(fixtures === undefined)
-  .each(['bloom-alibi__lora', 'llama-gqa-untied__rslora', 'opt-prenorm__lora'])(
+  .each(['bloom-alibi__lora', 'llama-gqa-untied__rslora', 'opt-prenorm__lora', 'llama-gqa-untied__dora'])(
   '%s merges to the weights that PEFT 0.21.2 gives',
   async (name) => {
     const model = await loadModel(join(fixtures!, name.split('__')[0]));

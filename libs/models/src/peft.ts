@@ -87,7 +87,7 @@ function isOff(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-const patternMilliseconds = 1000;
+const patternMilliseconds = 250;
 
 /**
  * A pattern of a file that somebody else wrote can take for ever on a name: it is tried on all of them first.
