@@ -23,8 +23,8 @@ import {
   SafetensorsFile,
   trainableParameters,
   trainGraph,
-  updateGraph,
 } from '@emotune/models';
+import { adamW, clipFactor, normGraph, updateGraph } from '@emotune/training';
 import { z } from 'zod';
 
 /** Logits absolute where attended; loss absolute; each gradient relative to its largest entry. As the fixtures' README names them. */
@@ -165,16 +165,9 @@ async function adamwDeviation(
   if (!parsed.success) return undefined;
   const { lr, betas, eps, weight_decay: weightDecay, clip, losses } = parsed.data;
   const trainable = trainableParameters(config, method);
-  const update = await executor.load(
-    updateGraph(trainable, {
-      beta1: betas[0],
-      beta2: betas[1],
-      epsilon: eps,
-      weightDecay,
-      decayVectors: true,
-      clipNorm: clip,
-    }),
-  );
+  const optimizer = adamW({ beta1: betas[0], beta2: betas[1], epsilon: eps });
+  const normed = await executor.load(normGraph(trainable));
+  const update = await executor.load(updateGraph(trainable, optimizer, { weightDecay, decayVectors: true }));
   // Named apart from the weights, which the next case needs as they were.
   const moved = new Map(trainable.map(({ name }) => [name, `moved.${name}`]));
   for (const { name, shape } of trainable) {
@@ -194,18 +187,21 @@ async function adamwDeviation(
       fetch: ['loss'],
     });
     worst = Math.max(worst, Math.abs((loss.data[0] as number) - want));
+    const gradients = names.map((name) => [`grad.${name}`, `grad.${name}`]);
+    const { norm } = await executor.run(normed, {
+      feeds: {},
+      from: Object.fromEntries(gradients),
+      fetch: ['norm'],
+    });
     const scalars = {
-      rate: float32([], [lr]),
-      correction1: float32([], [1 - betas[0] ** (t + 1)]),
-      correction2: float32([], [1 - betas[1] ** (t + 1)]),
+      rate: lr,
+      factor: clipFactor(norm.data[0] as number, clip),
+      ...optimizer.scalars(t + 1),
     };
     const kept = names.flatMap((name) => [`m.${name}`, `v.${name}`]);
     await executor.run(update, {
-      feeds: scalars,
-      from: Object.fromEntries([
-        ...moved,
-        ...[...kept, ...names.map((name) => `grad.${name}`)].map((slot) => [slot, slot]),
-      ]),
+      feeds: Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, float32([], [value])])),
+      from: Object.fromEntries([...moved, ...gradients, ...kept.map((slot) => [slot, slot])]),
       to: Object.fromEntries([
         ...names.map((name) => [`next.${name}`, `moved.${name}`]),
         ...kept.map((slot) => [`next.${slot}`, slot]),
@@ -213,7 +209,7 @@ async function adamwDeviation(
       fetch: [],
     });
   }
-  await executor.release(update);
+  for (const session of [normed, update]) await executor.release(session);
   return worst;
 }
 

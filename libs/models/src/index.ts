@@ -25,8 +25,8 @@ export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } 
 export { type Masking, mixedParameters } from './perturbed-weights.js';
 export { SafetensorsFile, writeSafetensors } from './safetensors.js';
 export { type ScoreRequest, Scorer } from './scorer.js';
+export { ggufCompanions, loadModelChatTemplate, loadTokenizer } from './tokenizer-files.js';
 export {
-  type AdamW,
   accumulateGraph,
   ascentGraph,
   type GridShape,
@@ -36,5 +36,4 @@ export {
   type StepOptions,
   type StepShape,
   trainGraph,
-  updateGraph,
 } from './train-graph.js';

@@ -2,7 +2,7 @@ export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
 export { Diverged, exitCodeOf, Interrupted } from './failures.js';
 export { adamW } from './optimizers/adamw.js';
-export { normGraph, updateGraph } from './optimizers/update-graph.js';
+export { clipFactor, normGraph, updateGraph } from './optimizers/update-graph.js';
 export {
   type PretrainHooks,
   type PretrainProgress,

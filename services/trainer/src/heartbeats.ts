@@ -35,10 +35,14 @@ export function isFinal(error: unknown): boolean {
   );
 }
 
+function valuesOf(kind: string, byTask: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(byTask).map(([task, value]) => [`${kind}/${task}`, value]));
+}
+
 /** What happened between two reports, as one message. Losses are averaged over the steps. */
 function summary(steps: readonly Measurement[], before: Measurement | undefined): Draft<tuning.Measurement> {
   const last = steps[steps.length - 1];
-  const { objective, objectives = {} } = last;
+  const { objective, objectives = {}, forgetting } = last;
   const tokens = last.tokens - (before?.tokens ?? 0);
   const seconds = last.seconds - (before?.seconds ?? 0);
   return {
@@ -50,7 +54,17 @@ function summary(steps: readonly Measurement[], before: Measurement | undefined)
     stage: last.stage,
     learningRate: last.learningRate,
     tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
-    values: Object.fromEntries(Object.entries(objectives).map(([task, nll]) => [`objective/${task}`, nll])),
+    values: {
+      ...valuesOf('objective', objectives),
+      ...(forgetting
+        ? {
+            'forgetting/average': forgetting.average,
+            'forgetting/backward-transfer': forgetting.backwardTransfer,
+            'forgetting/maximum': forgetting.maximum,
+            ...valuesOf('forgetting', forgetting.tasks),
+          }
+        : {}),
+    },
   };
 }
 

@@ -15,7 +15,14 @@ train.yaml, with paths relative to it:
   features: features/train-set    # folder of <split>-<shard>.arrow
   out: tuned                      # folder to write, which must not exist
   method: lora
-  tokens: 200000`;
+  lora: {targets: [q_proj, v_proj], rankStabilised: true}
+  optimizer: lion                 # or adamw, adafactor
+  schedule: warmup_stable_decay
+  gradientAccumulation: 4
+  regularisation: {perturbation: {name: neftune}}
+  tokens: 200000
+
+docs/training.md names every setting.`;
 
 const path = z.string().min(1);
 
@@ -48,9 +55,13 @@ export const addTrainCommand: AddCommands = (program, io) => {
           checkpoints: at(checkpoints),
           signal,
           onNotice: (text) => session.note(text),
-          onMeasurement: ({ tokens, totalTokens, seconds, trainLoss, objective }) => {
+          onMeasurement: ({ tokens, totalTokens, seconds, trainLoss, objective, forgetting }) => {
             if (objective !== undefined)
               progress.line(`${tokens} tokens: validation objective ${figure(objective)}`);
+            if (forgetting)
+              progress.line(
+                `earlier subtasks: backward transfer ${figure(forgetting.backwardTransfer)}, forgotten at most ${figure(forgetting.maximum)}`,
+              );
             progress.update(
               `training at ${Math.round(tokens / seconds)} tokens/s, loss ${figure(trainLoss)}`,
               tokens,
