@@ -2,7 +2,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { type DType, type Shape, sizeOf } from '@emotune/graph';
 
-type TensorData = Float32Array | BigInt64Array | Uint8Array;
+type TensorData = Float32Array | BigInt64Array | Int8Array | Uint8Array;
 
 export interface HostTensor {
   readonly dtype: DType;
@@ -11,7 +11,13 @@ export interface HostTensor {
   readonly data: TensorData;
 }
 
-const arrays = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array } as const;
+const arrays = {
+  float32: Float32Array,
+  int64: BigInt64Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+} as const;
 
 /** @throws InvalidArgument when the elements do not fit the type and shape. */
 function tensor(dtype: DType, shape: Shape, data: TensorData): HostTensor {
@@ -34,4 +40,8 @@ export function int64(shape: Shape, values: Iterable<number>): HostTensor {
 
 export function bool(shape: Shape, values: Uint8Array): HostTensor {
   return tensor('bool', shape, values);
+}
+
+export function int8(shape: Shape, values: Int8Array): HostTensor {
+  return tensor('int8', shape, values);
 }

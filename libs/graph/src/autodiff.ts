@@ -4,6 +4,7 @@ import * as b from './build.js';
 import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
 import { rowOf } from './ops.js';
 import { Recomputation, type Recompute } from './recompute.js';
+import { normalAxis } from './shape.js';
 
 /** Sums a gradient back to the shape that was broadcast. */
 function unbroadcast(dy: Value, shape: Shape): Value {
@@ -14,6 +15,39 @@ function unbroadcast(dy: Value, shape: Shape): Value {
     .filter((i) => i < extra || (shape[i - extra] === 1 && dy.shape[i] !== 1));
   const summed = axes.length > 0 ? b.reduceSum(dy, axes) : dy;
   return sameShape(summed.shape, shape) ? summed : b.reshape(summed, shape);
+}
+
+interface SliceGradient {
+  readonly slice: Value;
+  readonly dy: Value;
+}
+
+/** The gradient of x from those of its slices: side by side with zeros between, or added up where slices overlap. */
+function joined(x: Value, parts: readonly SliceGradient[]): Value {
+  const bounds = ({ slice: { attributes } }: SliceGradient) => ({
+    axis: normalAxis('Slice', attributes['axis'] as number, x.shape.length),
+    start: attributes['start'] as number,
+    end: attributes['end'] as number,
+  });
+  const sorted = [...parts].sort((p, q) => bounds(p).start - bounds(q).start);
+  const { axis } = bounds(sorted[0]);
+  const apart = sorted.every(
+    (part, i) => bounds(part).axis === axis && (i === 0 || bounds(part).start >= bounds(sorted[i - 1]).end),
+  );
+  if (!apart)
+    return parts.map(({ slice, dy }) => rowOf('Slice').vjp!(b, slice, dy)[0]!).reduce((p, q) => b.add(p, q));
+  const pieces: Value[] = [];
+  let at = 0;
+  const zerosUntil = (end: number) => {
+    if (end > at) pieces.push(b.zeros(x.shape.map((d, i) => (i === axis ? end - at : d))));
+  };
+  for (const part of sorted) {
+    zerosUntil(bounds(part).start);
+    pieces.push(part.dy);
+    at = bounds(part).end;
+  }
+  zerosUntil(x.shape[axis]);
+  return b.concat(pieces, axis);
 }
 
 /**
@@ -34,18 +68,28 @@ export function gradients(
     if (value.op !== 'Detach' && value.inputs.some((x) => needed.has(x))) needed.add(value);
   const recomputation = new Recomputation(order, recompute);
   const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
+  const slices = new Map<Value, SliceGradient[]>();
+  const accumulate = (x: Value, dx: Value) => {
+    const sum = gradient.get(x);
+    gradient.set(x, sum === undefined ? dx : b.add(sum, dx));
+  };
   for (const value of [...order].reverse()) {
+    const parts = slices.get(value);
+    if (parts) accumulate(value, joined(value, parts));
     const dy = gradient.get(value);
     if (dy === undefined || value.inputs.length === 0 || !needed.has(value)) continue;
+    if (value.op === 'Slice') {
+      const [x] = value.inputs;
+      slices.set(x, [...(slices.get(x) ?? []), { slice: value, dy }]);
+      continue;
+    }
     const { vjp } = rowOf(value.op);
     if (!vjp)
       throw new Internal(`internal: ${value.op} lies between the loss and a variable but has no gradient`);
     vjp(b, recomputation.read(value, dy), dy).forEach((dx, i) => {
       const x = value.inputs[i];
       if (dx === undefined || !needed.has(x)) return;
-      const part = unbroadcast(dx, x.shape);
-      const sum = gradient.get(x);
-      gradient.set(x, sum === undefined ? part : b.add(sum, part));
+      accumulate(x, unbroadcast(dx, x.shape));
     });
   }
   return wrt.map((x) => gradient.get(x) ?? b.zeros(x.shape));

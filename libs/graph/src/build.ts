@@ -55,6 +55,28 @@ export const layerNorm = (x: Value, gamma: Value, beta: Value, epsilon: number):
 export const rotary = (x: Value, cos: Value, sin: Value, options: { inverse?: boolean } = {}): Value =>
   make('Rotary', [x, cos, sin], { inverse: options.inverse ?? false });
 
+/** An int8 weight by columns [K, M] and the scales of its columns [M]. */
+export type Int8Weight = readonly [weight: Value, scale: Value];
+
+/**
+ * x [N, K] · W by 8-bit products; its gradient is multiplied by `back`, Wᵀ as another int8 weight or in float32.
+ * `quantized` is `quantizeRows(x)`, to be shared between the products of one x.
+ */
+export function int8MatMul(
+  x: Value,
+  [weight, scale]: Int8Weight,
+  back: Int8Weight | readonly [transposed: Value] | readonly [] = [],
+  quantized: Value = quantizeRows(x),
+): Value {
+  return make('Int8MatMul', [x, quantized, saved(quantized, 'scale'), weight, scale, ...back]);
+}
+
+export const quantizeRows = (x: Value): Value => make('QuantizeRows', [x]);
+
+/** x [N, K] · Wᵀ with W [M, K] in float32, whose gradient is computed by 8-bit products. */
+export const matmulInt8Gradient = (x: Value, weight: Value, back: Int8Weight): Value =>
+  make('MatMulInt8Gradient', [x, weight, ...back]);
+
 /** What the kernel of a value saved for its gradient. */
 export function saved(value: Value, name: string): Value {
   const shape = rowOf(value.op).saved![name].infer(value.inputs, value.attributes);

@@ -9,7 +9,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type DType, type Shape, topological, type Value } from './ir.js';
 import { type OnnxConstant, type OnnxNode, rowOf, savedOf } from './ops.js';
 
-const dtypeCode: Record<DType, number> = { float32: 1, int64: 7, bool: 9 };
+const dtypeCode: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9 };
 const opset = 18;
 
 function bytesOf(data: Float32Array | BigInt64Array | Uint8Array): Uint8Array {
@@ -20,6 +20,20 @@ function tensor(name: string, dtype: DType, shape: Shape, raw: Uint8Array): Uint
   const w = new BinaryWriter();
   for (const d of shape) w.uint32(8).int64(d);
   return w.uint32(16).int32(dtypeCode[dtype]).uint32(66).string(name).uint32(74).bytes(raw).finish();
+}
+
+/** A tensor whose elements lie elsewhere: ONNX's external data. */
+function externalTensor(
+  name: string,
+  { dtype, shape }: Value,
+  { location, offset, length }: External,
+): Uint8Array {
+  const w = new BinaryWriter();
+  for (const d of shape) w.uint32(8).int64(d);
+  w.uint32(16).int32(dtypeCode[dtype]).uint32(66).string(name);
+  for (const [key, value] of Object.entries({ location, offset, length }))
+    w.uint32(106).bytes(new BinaryWriter().uint32(10).string(key).uint32(18).string(String(value)).finish());
+  return w.uint32(112).int32(1).finish();
 }
 
 function valueInfo(name: string, dtype: DType, shape: Shape): Uint8Array {
@@ -46,6 +60,21 @@ function attribute(name: string, value: NonNullable<OnnxNode['attributes']>[stri
   return w.uint32(160).int32(7).finish();
 }
 
+function constantTensor(name: string, constant: OnnxConstant): Uint8Array {
+  if ('ints' in constant)
+    return tensor(name, 'int64', [constant.ints.length], bytesOf(BigInt64Array.from(constant.ints, BigInt)));
+  return 'float' in constant
+    ? tensor(name, 'float32', [], bytesOf(Float32Array.of(constant.float)))
+    : tensor(name, 'uint8', [], Uint8Array.of(constant.byte));
+}
+
+/** Where the elements of an input that never changes lie: bytes `offset` to `offset + length` of a named file. */
+export interface External {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 export interface OnnxModel {
   readonly bytes: Uint8Array;
   /** What must be fed. */
@@ -53,8 +82,14 @@ export interface OnnxModel {
   readonly outputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
 }
 
-/** The model whose outputs are the given values, by name. The order of the names is the order of the leaves. */
-export function toOnnx(outputs: Readonly<Record<string, Value>>): OnnxModel {
+/**
+ * The model whose outputs are the given values, by name. The order of the names is the order of the leaves. Inputs that
+ * `externals` names are constants of the model.
+ */
+export function toOnnx(
+  outputs: Readonly<Record<string, Value>>,
+  externals: ReadonlyMap<string, External> = new Map(),
+): OnnxModel {
   const graph = new BinaryWriter();
   const names = new Map<Value, string>();
   const inputs: Record<string, { dtype: DType; shape: Shape }> = {};
@@ -69,12 +104,7 @@ export function toOnnx(outputs: Readonly<Record<string, Value>>): OnnxModel {
     if (name === undefined) {
       name = `c${constants.size}`;
       constants.set(key, name);
-      initializers.set(
-        name,
-        'ints' in constant
-          ? tensor(name, 'int64', [constant.ints.length], bytesOf(BigInt64Array.from(constant.ints, BigInt)))
-          : tensor(name, 'float32', [], bytesOf(Float32Array.of(constant.float))),
-      );
+      initializers.set(name, constantTensor(name, constant));
     }
     return name;
   };
@@ -83,6 +113,11 @@ export function toOnnx(outputs: Readonly<Record<string, Value>>): OnnxModel {
     const prefix = `v${counter++}`;
     if (value.op === 'Input') {
       names.set(value, value.name!);
+      const external = externals.get(value.name!);
+      if (external) {
+        initializers.set(value.name!, externalTensor(value.name!, value, external));
+        return;
+      }
       inputs[value.name!] = { dtype: value.dtype, shape: value.shape };
       inputInfos.push(valueInfo(value.name!, value.dtype, value.shape));
       return;

@@ -51,8 +51,14 @@ const angles = (f: (angle: number) => number) =>
     [4, 2],
   );
 
-/** Every op of the table, on shapes that include 0, 1 and broadcasting. `none` marks ops without a gradient. */
-const cases: Record<OpName, readonly Case[] | 'none'> = {
+/**
+ * Every op of the table, on shapes that include 0, 1 and broadcasting. `none` marks ops without a gradient, `bounded` those
+ * whose gradient is another's up to quantisation: see below.
+ */
+const cases: Record<OpName, readonly Case[] | 'none' | 'bounded'> = {
+  QuantizeRows: 'none',
+  Int8MatMul: 'bounded',
+  MatMulInt8Gradient: 'bounded',
   Add: binary(b.add),
   Sub: binary(b.sub),
   Mul: binary(b.mul),
@@ -152,6 +158,7 @@ const cases: Record<OpName, readonly Case[] | 'none'> = {
 
 describe('every op has the gradient that central differences give', () => {
   for (const [op, list] of Object.entries(cases)) {
+    if (list === 'bounded') continue;
     if (list === 'none') {
       it(`${op} has no gradient and says so`, () => {
         expect('vjp' in ops[op as OpName]).toBe(false);
@@ -217,5 +224,71 @@ describe('a mistake is named where it is made', () => {
     ['gradients', () => gradients(x, [x])],
   ])('%s', (name, make) => {
     expect(make).toThrow(new RegExp(`^${name}: expected`));
+  });
+});
+
+describe('products with 8-bit weights', () => {
+  const [N, K, M] = [3, 5, 4];
+  const rng = Rng.of('int8');
+  const random = (n: number) => Float64Array.from({ length: n }, () => 4 * rng.uniform() - 2);
+  const bytes = (n: number) => Float64Array.from({ length: n }, () => rng.int(255) - 127);
+  const x = b.input('x', 'float32', [N, K]);
+  const int8 = (name: string, rows: number, columns: number) =>
+    [b.input(name, 'int8', [rows, columns]), b.input(`${name}_scale`, 'float32', [columns])] as const;
+  const feeds: Record<string, Float64Array> = {
+    x: random(N * K),
+    dy: random(N * M),
+    w: bytes(K * M),
+    w_scale: random(M).map(Math.abs),
+    back: bytes(M * K),
+    back_scale: random(K).map(Math.abs),
+    exact: random(M * K),
+  };
+  /** max |x|/254 of a row, times the sum of |w| of a column: no rounding of the row is further off. */
+  const bound = (rows: Float64Array, w: Float64Array, width: number, columns: number) =>
+    Float64Array.from({ length: (rows.length / width) * columns }, (_, i) => {
+      const row = rows.subarray(Math.floor(i / columns) * width, (Math.floor(i / columns) + 1) * width);
+      let sum = 0;
+      for (let k = 0; k < width; k++) sum += Math.abs(w[k * columns + (i % columns)]);
+      return (row.reduce((top, v) => Math.max(top, Math.abs(v)), 0) / 254) * sum * (1 + 1e-9);
+    });
+  const product = (rows: Float64Array, w: Float64Array, width: number, columns: number) =>
+    Float64Array.from({ length: (rows.length / width) * columns }, (_, i) => {
+      let sum = 0;
+      for (let k = 0; k < width; k++)
+        sum += rows[Math.floor(i / columns) * width + k] * w[k * columns + (i % columns)];
+      return sum;
+    });
+  const within = (got: Float64Array, want: Float64Array, by: Float64Array) => {
+    expect(got.length).toBe(want.length);
+    got.forEach((v, i) => {
+      expect(Math.abs(v - want[i])).toBeLessThanOrEqual(by[i]);
+    });
+  };
+  const scaled = (w: string) =>
+    feeds[w].map((v, i) => v * feeds[`${w}_scale`][i % feeds[`${w}_scale`].length]);
+  const loss = (y: Value) => b.reshape(b.reduceSum(b.mul(y, b.input('dy', 'float32', [N, M])), [0, 1]), []);
+
+  it('are the products with the weights they stand for, up to the rounding of a row', () => {
+    const [y] = evaluate([b.int8MatMul(x, int8('w', K, M))], feeds);
+    within(y.data, product(feeds['x'], scaled('w'), K, M), bound(feeds['x'], scaled('w'), K, M));
+  });
+
+  it('have the gradient of the weights they are given for it, up to the rounding of a row', () => {
+    const want = product(feeds['dy'], scaled('back'), M, K);
+    const by = bound(feeds['dy'], scaled('back'), M, K);
+    const exact = b.input('exact', 'float32', [M, K]);
+    for (const y of [
+      b.int8MatMul(x, int8('w', K, M), int8('back', M, K)),
+      b.matmulInt8Gradient(x, exact, int8('back', M, K)),
+    ])
+      within(evaluate(gradients(loss(y), [x]), feeds)[0].data, want, by);
+    const [dx] = evaluate(gradients(loss(b.int8MatMul(x, int8('w', K, M), [exact])), [x]), feeds);
+    within(dx.data, product(feeds['dy'], feeds['exact'], M, K), new Float64Array(N * K).fill(1e-12));
+  });
+
+  it('keep rows of zeros', () => {
+    const [y] = evaluate([b.int8MatMul(x, int8('w', K, M))], { ...feeds, x: new Float64Array(N * K) });
+    expect([...y.data]).toEqual(new Array(N * M).fill(0));
   });
 });

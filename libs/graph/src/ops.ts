@@ -9,6 +9,7 @@
 import { InvalidArgument } from '@emotune/base';
 import type * as Build from './build.js';
 import { fusedOps } from './fused-ops.js';
+import { int8Ops } from './int8-ops.js';
 import type { Attributes, DType, Shape, Value } from './ir.js';
 import { sizeOf } from './ir.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
@@ -25,7 +26,7 @@ export interface Reference {
 /** One ONNX node. `$0`, `$1`, … stand for the inputs, `$y` for the output, other names are local to the node list. */
 export interface OnnxNode {
   readonly op: string;
-  /** `''` leaves an optional input out. `ints` and `floats` are constants of one axis, or of none where not a list. */
+  /** `''` leaves an optional input out. */
   readonly inputs: readonly (string | OnnxConstant)[];
   readonly output: string;
   /** Further outputs: a name that the row's `saved` has can be read by its gradient, '' leaves one out. */
@@ -48,7 +49,11 @@ export interface OpRow {
   readonly saved?: Readonly<Record<string, Pick<OpRow, 'infer'> & Pick<OpRow, 'evaluate'>>>;
 }
 
-export type OnnxConstant = { readonly ints: readonly number[] } | { readonly float: number };
+/** Integers of one axis, or one number without an axis. */
+export type OnnxConstant =
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly byte: number };
 
 export function expectRank(op: string, value: Value, rank: number): void {
   if (value.shape.length !== rank)
@@ -221,6 +226,7 @@ const matmul = {
 
 export const ops = {
   ...fusedOps,
+  ...int8Ops,
   Add: binary('Add', (x, y) => x + y, { vjp: (_b, _, dy) => [dy, dy] }),
   Sub: binary('Sub', (x, y) => x - y, { vjp: (b, _, dy) => [dy, b.neg(dy)] }),
   Mul: binary('Mul', (x, y) => x * y, {

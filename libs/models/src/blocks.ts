@@ -38,6 +38,8 @@ export interface Weights {
   get(name: string): Value;
   /** x [N, in] through the layer `module`: [N, out]. */
   linear(x: Value, module: string, options: { bias: boolean }): Value;
+  /** The same through several layers, which may share what they have in common. */
+  linears(x: Value, modules: readonly string[], options: { bias: boolean }): Value[];
 }
 
 export function modelInputs(batch: number, sequence: number): ModelInputs {

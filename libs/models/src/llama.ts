@@ -62,19 +62,21 @@ export function llama(
     x = b.boundary(x);
     const at = `model.layers.${i}`;
     const h = norm(`${at}.input_layernorm`);
-    const project = (name: string, n: number) =>
-      splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, n);
-    const q = b.rotary(project('q_proj', heads), cos, sin);
-    const k = b.rotary(project('k_proj', kvHeads), cos, sin);
-    const v = project('v_proj', kvHeads);
+    const [queries, keys, values] = weights.linears(
+      h,
+      ['q_proj', 'k_proj', 'v_proj'].map((name) => `${at}.self_attn.${name}`),
+      biased,
+    );
+    const q = b.rotary(splitHeads(queries, B, T, heads), cos, sin);
+    const k = b.rotary(splitHeads(keys, B, T, kvHeads), cos, sin);
+    const v = splitHeads(values, B, T, kvHeads);
     const asked = i === config.layers - 1 ? rows : undefined;
     const mixed = rowsOf(attention(cache, i, q, k, v, bias), asked);
     x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attn.o_proj`, biased));
     const m = norm(`${at}.post_attention_layernorm`);
-    const mlp = (input: Value, name: string) =>
-      weights.linear(input, `${at}.mlp.${name}`, { bias: config.mlpBias });
-    const gate = mlp(m, 'gate_proj');
-    x = b.add(x, mlp(b.mul(b.silu(gate), mlp(m, 'up_proj')), 'down_proj'));
+    const mlp = { bias: config.mlpBias };
+    const [gate, up] = weights.linears(m, [`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], mlp);
+    x = b.add(x, weights.linear(b.mul(b.silu(gate), up), `${at}.mlp.down_proj`, mlp));
   }
   return norm('model.norm');
 }

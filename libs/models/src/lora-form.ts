@@ -12,6 +12,8 @@ export interface LoraSite extends LoraModule {
   readonly tensor: (name: string) => Value;
   /** Multiplied into the branch's input alone, [N, in] or [1, in]. */
   readonly mask?: Value | undefined;
+  /** x·Aᵀ [N, r], where it is known already; never beside a mask. */
+  readonly narrow?: Value | undefined;
 }
 
 export interface LoraForm {
@@ -30,7 +32,7 @@ export interface LoraForm {
 }
 
 /** s·B·A·x, narrow first. */
-export function branch(x: Value, { mask, tensor, scaling }: LoraSite): Value {
-  const down = b.matmul(mask ? b.mul(x, mask) : x, tensor('lora_A.weight'), { transposeY: true });
-  return b.mul(b.matmul(down, tensor('lora_B.weight'), { transposeY: true }), b.scalar(scaling));
+export function branch(x: Value, { mask, narrow, tensor, scaling }: LoraSite): Value {
+  const down = narrow ?? b.matmul(mask ? b.mul(x, mask) : x, tensor('lora_A.weight'), { transposeY: true });
+  return b.matmul(down, tensor('lora_B.weight'), { transposeY: true, scale: scaling });
 }

@@ -7,6 +7,7 @@ import type { ModelInputs, Weights } from './blocks.js';
 import { bloom } from './bloom.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
+import { type BaseCompute, baseComputes, FrozenProducts, frozenForms } from './frozen.js';
 import { llama } from './llama.js';
 import {
   blockOf,
@@ -33,7 +34,11 @@ export const methodSettings = z.discriminatedUnion('name', [
     /** Ends of the paths of modules that are trained beside these blocks (`lm_head`, `embed_tokens`, `model.norm`). */
     extraModules: z.array(z.string().min(1)).readonly().optional(),
   }),
-  loraSettings.extend({ name: z.literal('lora') }),
+  loraSettings.extend({
+    name: z.literal('lora'),
+    /** How the frozen linear layers of the blocks are multiplied. */
+    baseCompute: z.enum(baseComputes).optional(),
+  }),
 ]);
 
 export type Method = z.output<typeof methodSettings>;
@@ -45,8 +50,14 @@ export class GraphWeights implements Weights {
   private readonly adapted: ReadonlyMap<string, LoraModule>;
   private readonly form: LoraForm | undefined;
   private readonly head: string;
+  private readonly trained: ReadonlySet<string>;
+  private readonly frozen: FrozenProducts;
+  /** x·Aᵀ by x and module, where several layers share one product. */
+  private readonly narrow = new Map<Value, ReadonlyMap<string, Value>>();
 
   constructor(config: ModelConfig, method: Method) {
+    this.frozen = new FrozenProducts(baseComputeOf(method));
+    this.trained = new Set(trainableParameters(config, method).map(({ name }) => name));
     const modules = method.name === 'lora' ? loraModules(config, method) : [];
     this.form = method.name === 'lora' ? loraForm(method) : undefined;
     this.adapted = new Map(modules.map((module) => [module.module, module]));
@@ -64,6 +75,32 @@ export class GraphWeights implements Weights {
     return this.values.get(name)!;
   }
 
+  linears(x: Value, modules: readonly string[], options: { bias: boolean }): Value[] {
+    this.shareNarrow(x, modules);
+    return modules.map((module) => this.linear(x, module, options));
+  }
+
+  /** One product x·[A₁; A₂; …]ᵀ for the branches that see the same x. */
+  private shareNarrow(x: Value, modules: readonly string[]): void {
+    const sites = modules.flatMap((module) => this.adapted.get(module) ?? []);
+    if (sites.length < 2 || sites.some(({ module }) => this.branchMask(x, module))) return;
+    const rows = b.concat(
+      sites.map(({ module }) => this.get(`${module}.lora_A.weight`)),
+      0,
+    );
+    const all = b.matmul(x, rows, { transposeY: true });
+    let end = 0;
+    this.narrow.set(
+      x,
+      new Map(
+        sites.map(({ module, rank }) => {
+          end += rank;
+          return [module, b.slice(all, 1, end - rank, end)];
+        }),
+      ),
+    );
+  }
+
   linear(x: Value, module: string, { bias }: { bias: boolean }): Value {
     const site = this.adapted.get(module);
     const y = site
@@ -72,6 +109,7 @@ export class GraphWeights implements Weights {
           base: (input) => this.base(input, module),
           tensor: (name) => this.get(`${module}.${name}`),
           mask: this.branchMask(x, module),
+          narrow: this.narrow.get(x)?.get(module),
         })
       : this.base(x, module);
     return bias ? b.add(y, this.get(`${module}.bias`)) : y;
@@ -80,7 +118,10 @@ export class GraphWeights implements Weights {
   /** x·Wᵀ of the layer's own weight. */
   private base(x: Value, module: string): Value {
     const at = module === 'lm_head' ? this.head : module;
-    return b.matmul(x, this.get(`${at}.weight`), { transposeY: true });
+    const weight = this.get(`${at}.weight`);
+    return isReduced(module) && !this.trained.has(`${at}.weight`)
+      ? this.frozen.product(x, module, weight)
+      : b.matmul(x, weight, { transposeY: true });
   }
 
   /** Multiplied into what an adapted layer's branch sees, [N, in] or [1, in]; nothing unless a subclass has a mask. */
@@ -158,7 +199,7 @@ export function initialTrainable(model: Model, method: Method, seed: number): Ma
   );
 }
 
-/** What graphs of the method read and do not train: the other weights, and constants that follow from them. */
+/** What graphs of the method read and do not train: the other weights, as the method holds them, and what follows from them. */
 export function frozenTensors(model: Model, method: Method): Map<string, HostTensor> {
   const { config, tensors } = model;
   const trained = new Set(trainableParameters(config, method).map(({ name }) => name));
@@ -167,7 +208,24 @@ export function frozenTensors(model: Model, method: Method): Map<string, HostTen
     for (const [name, tensor] of ofModules(model, method, 'constant')) all.set(name, tensor);
     if (untiesHead(config, method)) all.set('lm_head.weight', ownHead(model));
   }
-  return new Map([...all].filter(([name]) => !trained.has(name)));
+  return new Map(
+    [...all].flatMap(([name, tensor]): [string, HostTensor][] => {
+      if (trained.has(name)) return [];
+      const module = name.replace(/\.weight$/, '');
+      return tensor.shape.length === 2 && isReduced(module)
+        ? frozenForms(module, tensor, baseComputeOf(method))
+        : [[name, tensor]];
+    }),
+  );
+}
+
+/** Whether `baseCompute` is about this linear layer: one of the blocks. */
+function isReduced(module: string): boolean {
+  return blockOf(module) !== undefined;
+}
+
+function baseComputeOf(method: Method): BaseCompute {
+  return method.name === 'lora' ? (method.baseCompute ?? 'fp32') : 'fp32';
 }
 
 /** What a tied head starts from when it becomes a weight of its own: a copy of the token table. */

@@ -46,9 +46,11 @@ export function opt(
     const at = `model.decoder.layers.${i}`;
     const asked = i === config.layers - 1 ? rows : undefined;
     const attend = (h: Value) => {
-      const project = (name: string) =>
-        splitHeads(weights.linear(h, `${at}.self_attn.${name}`, biased), B, T, config.heads);
-      const mixed = attention(cache, i, project('q_proj'), project('k_proj'), project('v_proj'), bias);
+      const paths = ['q_proj', 'k_proj', 'v_proj'].map((name) => `${at}.self_attn.${name}`);
+      const [q, k, v] = weights
+        .linears(h, paths, biased)
+        .map((heads) => splitHeads(heads, B, T, config.heads));
+      const mixed = attention(cache, i, q, k, v, bias);
       return weights.linear(rowsOf(mixed, asked), `${at}.self_attn.out_proj`, biased);
     };
     residual(`${at}.self_attn_layer_norm`, attend, asked);

@@ -1,0 +1,79 @@
+/**
+ * How the linear layers of a frozen base are held and multiplied: exactly, or with 8-bit weights (one scale for each
+ * output channel) and activations quantised row by row: reference SwitchBack, Wortsman et al. 2023.
+ */
+import { float32, type HostTensor, int8 } from '@emotune/engine';
+import { build as b, type Value } from '@emotune/graph';
+
+/**
+ * `fp32`: exact. `int8`: forward product and gradient of the input in 8 bits; a quantised base in the sense of QLoRA, which
+ * moves the model a little. `int8-backward`: exact forward product, 8 bits for the gradient alone.
+ */
+export const baseComputes = ['fp32', 'int8', 'int8-backward'] as const;
+export type BaseCompute = (typeof baseComputes)[number];
+
+const reach = 127;
+
+/** The columns of a matrix [rows, columns] as int8 and their scales; `transposed` reads it from [columns, rows]. */
+export function quantizeColumns(
+  { shape, data }: HostTensor,
+  transposed: boolean,
+): { weight: HostTensor; scale: HostTensor } {
+  const [rows, columns] = transposed ? [shape[1], shape[0]] : shape;
+  const source = data as Float32Array;
+  const scale = new Float32Array(columns);
+  const weight = new Int8Array(rows * columns);
+  const [byRow, byColumn] = transposed ? [1, rows] : [columns, 1];
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++)
+      scale[c] = Math.max(scale[c], Math.abs(source[r * byRow + c * byColumn]));
+  for (let c = 0; c < columns; c++) scale[c] = scale[c] === 0 ? 1 : scale[c] / reach;
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++)
+      weight[r * columns + c] = Math.round(source[r * byRow + c * byColumn] / scale[c]);
+  return { weight: int8([rows, columns], weight), scale: float32([columns], scale) };
+}
+
+/** What stands for the weight [out, in] of `module` in graphs with this base. */
+export function frozenForms(module: string, weight: HostTensor, base: BaseCompute): [string, HostTensor][] {
+  if (base === 'fp32') return [[`${module}.weight`, weight]];
+  const columns = (name: string, transposed: boolean): [string, HostTensor][] => {
+    const { weight: bytes, scale } = quantizeColumns(weight, transposed);
+    return [
+      [`${module}.${name}`, bytes],
+      [`${module}.${name}_scale`, scale],
+    ];
+  };
+  const forward = base === 'int8' ? columns('int8', true) : ([[`${module}.weight`, weight]] as const);
+  return [...forward, ...columns('int8_back', false)].map(([name, tensor]) => [name, tensor]);
+}
+
+/** x·Wᵀ of the frozen weight W [out, in] of `module`. */
+export class FrozenProducts {
+  /** Of each x that products share. */
+  private readonly quantized = new Map<Value, Value>();
+  private readonly inputs = new Map<string, Value>();
+
+  constructor(private readonly base: BaseCompute) {}
+
+  private input(name: string, dtype: 'float32' | 'int8', shape: readonly number[]): Value {
+    const value = this.inputs.get(name) ?? b.input(name, dtype, shape);
+    this.inputs.set(name, value);
+    return value;
+  }
+
+  product(x: Value, module: string, weight: Value): Value {
+    if (this.base === 'fp32') return b.matmul(x, weight, { transposeY: true });
+    const [out, into] = weight.shape;
+    const int8 = (name: string, rows: number, columns: number) =>
+      [
+        this.input(`${module}.${name}`, 'int8', [rows, columns]),
+        this.input(`${module}.${name}_scale`, 'float32', [columns]),
+      ] as const;
+    const back = int8('int8_back', out, into);
+    if (this.base === 'int8-backward') return b.matmulInt8Gradient(x, weight, back);
+    const quantized = this.quantized.get(x) ?? b.quantizeRows(x);
+    this.quantized.set(x, quantized);
+    return b.int8MatMul(x, int8('int8', into, out), back, quantized);
+  }
+}
