@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, NotFound, parse } from '@emotune/base';
-import { loadModel } from '@emotune/models';
+import { loadAdapter, loadModel, mergeAdapter } from '@emotune/models';
 import { Interrupted } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeTinyInputs } from './testing.js';
@@ -39,6 +39,27 @@ describe('trainOnce', () => {
       'tokenizer.json',
       'tokenizer_config.json',
     ]);
+  });
+
+  it('makes an adapter of another form, with the modules that it trains whole', async () => {
+    const lora = { dora: true, modulesToSave: ['norm', 'lm_head'], rankPattern: { q_proj: 2 } };
+    await trainOnce(options({ method: 'lora', lora }));
+    const base = await loadModel(join(folder, 'base'));
+    const adapter = await loadAdapter(join(folder, 'out'), base.config);
+    expect(adapter.lora).toMatchObject(lora);
+    const [merged, name] = [mergeAdapter(base, adapter), 'model.norm.weight'];
+    expect(merged.tensors.get(name)).toEqual(adapter.tensors.get(name));
+    expect(merged.tensors.get(name)).not.toEqual(base.tensors.get(name));
+  });
+
+  it('leaves frozen blocks and tables as they were in a whole checkpoint', async () => {
+    await trainOnce(options({ full: { trainableLayers: 1 } }));
+    const [base, tuned] = [await loadModel(join(folder, 'base')), await loadModel(join(folder, 'out'))];
+    const top = `model.layers.${base.config.layers - 1}.`;
+    for (const [name, { data }] of base.tensors) {
+      const same = Buffer.from(data.buffer).equals(Buffer.from(tuned.tensors.get(name)!.data.buffer));
+      expect([name, same]).toEqual([name, !name.startsWith(top)]);
+    }
   });
 
   it('interrupted, leaves no result but a checkpoint to go on from', async () => {

@@ -2,7 +2,14 @@
 import { access, copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, makeFolder } from '@emotune/base';
-import { loadModel, type Method, type ModelConfig, saveAdapter, saveModel } from '@emotune/models';
+import {
+  loadModel,
+  type Method,
+  type ModelConfig,
+  modelParameters,
+  saveAdapter,
+  saveModel,
+} from '@emotune/models';
 import { type TrainHooks, type TrainResult, train } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type TrainingSettings, trainSpecOf } from './training-settings.js';
@@ -77,7 +84,8 @@ export async function saveTuned(
   await rm(temporary, { recursive: true, force: true });
   await makeFolder(dirname(folder));
   try {
-    if (method.name === 'full') await saveModel(temporary, { config, tensors });
+    if (method.name === 'full')
+      await saveModel(temporary, { config, tensors: await completed(tensors, config, baseModel) });
     else await saveAdapter(temporary, { lora: method, tensors }, config, baseName);
     for (const name of companions) {
       if (await exists(join(baseModel, name))) await copyFile(join(baseModel, name), join(temporary, name));
@@ -87,6 +95,16 @@ export async function saveTuned(
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The weights that were trained among those of the base that were not. */
+async function completed(
+  trained: TrainResult['tensors'],
+  config: ModelConfig,
+  baseModel: string,
+): Promise<TrainResult['tensors']> {
+  if (trained.size === modelParameters(config).length) return trained;
+  return new Map([...(await loadModel(baseModel)).tensors, ...trained]);
 }
 
 export interface TrainOnceOptions extends TrainHooks {

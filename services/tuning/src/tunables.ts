@@ -17,6 +17,7 @@ const oneOf = (...names: string[]): Tunable => ({
   expects: `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]}`,
   accepts: (value) => names.some((name) => name === value),
 });
+const flag: Tunable = { expects: 'true or false', accepts: (v) => typeof v === 'boolean' };
 const rate = number('numbers from 0 to less than 1', (v) => v >= 0 && v < 1);
 
 /** By the words of the trainer's settings; a dot leads to a setting within another one. */
@@ -40,6 +41,9 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   curriculum: oneOf('staged', 'mixed'),
   mixingTemperature: number('numbers of at least 1', (v) => v >= 1),
   competence: oneOf('none', 'length', 'spread'),
+  'full.trainableLayers': number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1),
+  'lora.dora': flag,
+  'lora.rankStabilised': flag,
   'lora.loraPlusRatio': number('numbers above 0', (v) => v > 0),
   'loss.labelSmoothing': rate,
   'loss.regression.name': oneOf('answer', 'raft', 'ordinal'),
