@@ -2,7 +2,6 @@
  * Asks a model by likelihood: every answer that a question allows is scored, so no answer can fall off its scale or
  * labels, and the spread comes with it. Numbers are expected values over a digit trie (Lukasik et al. 2024, RAFT).
  */
-import { join } from 'node:path';
 import {
   answerTokens,
   type Candidate,
@@ -14,8 +13,8 @@ import {
   renderAnswer,
 } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
-import { loadAdapter, loadModel, mergeAdapter, Scorer } from '@emotune/models';
-import { Tokenizer } from '@emotune/text';
+import { loadAdapter, loadModel, loadTokenizer, mergeAdapter, Scorer } from '@emotune/models';
+import type { Tokenizer } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
 export interface Answer extends Meaning {
@@ -31,7 +30,7 @@ export interface Answer extends Meaning {
 }
 
 export interface AnswererOptions {
-  /** A checkpoint: config.json, weights, tokenizer.json. */
+  /** A checkpoint: config.json, weights, tokenizer.json, or a GGUF file. */
   readonly folder: string;
   /** A PEFT adapter for it. */
   readonly adapter?: string;
@@ -70,7 +69,7 @@ export class Answerer {
    *   do not fit each other.
    */
   static async open({ folder, adapter, threads = 1, maxTokens = 512 }: AnswererOptions): Promise<Answerer> {
-    const tokenizer = await Tokenizer.load(join(folder, 'tokenizer.json'));
+    const tokenizer = await loadTokenizer(folder);
     endOfSequence(tokenizer);
     const base = await loadModel(folder);
     if (tokenizer.vocabSize > base.config.vocabSize) {

@@ -1,10 +1,12 @@
-/** Checkpoint folders as Hugging Face publishes them: config.json, one or several safetensors files, tokenizer.json. */
-import { access, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+/** Checkpoint folders as Hugging Face publishes them (config.json, one or several safetensors files, tokenizer.json), and GGUF. */
+import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AlreadyExists, InvalidArgument, NotFound, type Violation } from '@emotune/base';
+import { AlreadyExists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
+import { z } from 'zod';
 import { type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
+import { openGgufModel, type WeightSource } from './gguf-model.js';
 import { modelParameters } from './parameters.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
@@ -37,15 +39,36 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
+const shardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
+
 async function weightFiles(dir: string): Promise<string[]> {
   const index = join(dir, 'model.safetensors.index.json');
   if (!(await exists(index))) return [join(dir, 'model.safetensors')];
-  const { weight_map: map } = (await readJson(index)) as { weight_map?: Record<string, string> };
-  const names = [...new Set(Object.values(map ?? {}))];
-  const outside = names.filter((name) => name.includes('/') || name.includes('\\') || name.includes('..'));
-  if (names.length === 0 || outside.length > 0)
-    throw InvalidArgument.at(index, `expected file names in weight_map, got ${outside.join(', ') || 'none'}`);
+  const parsed = shardIndex.safeParse(await readJson(index));
+  const names = [...new Set(Object.values(parsed.data?.weight_map ?? {}))];
+  const outside = names.filter((name) => !/^[^/\\]+\.safetensors$/.test(name));
+  if (names.length === 0 || outside.length > 0) {
+    const got = outside.length > 0 ? outside.map(show).join(', ') : 'none';
+    throw InvalidArgument.at(index, `expected names of .safetensors files in weight_map, got ${got}`);
+  }
   return names.map((name) => join(dir, name));
+}
+
+/**
+ * The GGUF file that a path stands for: itself, or the only one of a folder without safetensors; undefined for others.
+ * @throws InvalidArgument when there are several.
+ */
+export async function ggufAt(path: string): Promise<string | undefined> {
+  if (path.endsWith('.gguf') && !(await stat(path).catch(() => undefined))?.isDirectory()) return path;
+  const names = await readdir(path).catch(() => [] as string[]);
+  const found = names.filter((name) => name.endsWith('.gguf'));
+  if (found.length === 0 || names.some((name) => /^model.*\.safetensors$/.test(name))) return undefined;
+  if (found.length > 1)
+    throw InvalidArgument.at(
+      path,
+      `expected one GGUF file, got ${found.sort().join(', ')}; name the file itself, or leave one in the folder`,
+    );
+  return join(path, found[0]);
 }
 
 /** The family's prefix may be missing (checkpoints of the bare body) and is then added. */
@@ -56,54 +79,80 @@ function canonicalName(name: string, known: ReadonlySet<string>): string {
   );
 }
 
-/**
- * Loads config and weights as float32.
- * @throws NotFound; InvalidArgument naming every tensor that is missing, extra, of the wrong shape, or not finite.
- */
-export async function loadModel(dir: string): Promise<Model> {
-  const config = parseConfig(await readJson(join(dir, 'config.json')));
+function firstNotFinite(data: Float32Array): number {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  return -1;
+}
+
+/** The weights of the sources, opened and read one after the other, checked against what the config asks for. */
+async function collect(
+  config: ModelConfig,
+  sources: readonly (() => Promise<WeightSource>)[],
+): Promise<Model> {
   const wanted = new Map(modelParameters(config).map(({ name, shape }) => [name, shape]));
   const known = new Set(wanted.keys());
   const tensors = new Map<string, HostTensor>();
   const violations: Violation[] = [];
-  for (const path of await weightFiles(dir)) {
-    const file = await SafetensorsFile.open(path);
+  const wrong = (field: string, description: string) => violations.push({ field, description });
+  /** A head stored beside the table that it repeats. */
+  let repeated: Float32Array | undefined;
+  for (const open of sources) {
+    const source = await open();
     try {
-      for (const [stored, { shape }] of file.entries) {
+      for (const [stored, { shape }] of source.entries) {
         const name = canonicalName(stored, known);
         const want = wanted.get(name);
         if (want === undefined) {
-          // A tied head may be stored beside the table it repeats; rotary tables of old checkpoints are recomputed.
-          if ((name === 'lm_head.weight' && config.tieEmbeddings) || name.endsWith('rotary_emb.inv_freq'))
-            continue;
-          violations.push({
-            field: stored,
-            description: `expected no such tensor in this ${config.family} model, got [${shape}]`,
-          });
-        } else if (!sameShape(shape, want)) {
-          violations.push({ field: stored, description: `expected [${want}], got [${shape}]` });
-        } else {
-          const { data } = await file.float32(stored);
-          const bad = data.findIndex((v) => !Number.isFinite(v));
-          if (bad >= 0)
-            violations.push({
-              field: stored,
-              description: `expected finite numbers, got ${data[bad]} at element ${bad}`,
-            });
+          if (name === 'lm_head.weight' && config.tieEmbeddings)
+            repeated = (await source.float32(stored)).data;
+          // Rotary tables of old checkpoints are recomputed.
+          else if (!name.endsWith('rotary_emb.inv_freq'))
+            wrong(stored, `expected no such tensor in this ${config.family} model, got [${shape}]`);
+        } else if (tensors.has(name)) wrong(stored, 'expected each tensor once, got it twice');
+        else if (!sameShape(shape, want)) wrong(stored, `expected [${want}], got [${shape}]`);
+        else {
+          const { data } = await source.float32(stored);
+          const bad = firstNotFinite(data);
+          if (bad >= 0) wrong(stored, `expected finite numbers, got ${data[bad]} at element ${bad}`);
           tensors.set(name, float32(shape, data));
         }
       }
     } finally {
-      await file.close();
+      await source.close();
     }
   }
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && !violations.some((v) => canonicalName(v.field, known) === name)) {
-      violations.push({ field: name, description: `expected a tensor of [${shape}], got nothing` });
-    }
+    if (!tensors.has(name) && !violations.some((v) => canonicalName(v.field, known) === name))
+      wrong(name, `expected a tensor of [${shape}], got nothing`);
   }
+  const [embeddings] = wanted.keys();
+  const table = tensors.get(embeddings)?.data;
+  if (repeated && table && !(repeated.length === table.length && repeated.every((v, i) => v === table[i])))
+    wrong(
+      'lm_head.weight',
+      'expected the embedding table, as tie_word_embeddings says, got other values; set tie_word_embeddings to false to keep them',
+    );
   if (violations.length > 0) throw new InvalidArgument(violations);
   return { config, tensors: new Map([...wanted.keys()].map((name) => [name, tensors.get(name)!])) };
+}
+
+/**
+ * Loads config and weights as float32 from a checkpoint folder, a GGUF file, or a folder with one.
+ * @throws NotFound; InvalidArgument naming what is damaged or not supported, and every tensor that is missing, extra, of
+ *   the wrong shape, or not finite.
+ */
+export async function loadModel(path: string): Promise<Model> {
+  const gguf = await ggufAt(path);
+  if (gguf !== undefined) {
+    const { config, weights } = await openGgufModel(gguf);
+    return collect(config, [async () => weights]);
+  }
+  const config = parseConfig(await readJson(join(path, 'config.json')));
+  const files = await weightFiles(path);
+  return collect(
+    config,
+    files.map((file) => () => SafetensorsFile.open(file)),
+  );
 }
 
 /**

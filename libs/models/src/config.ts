@@ -74,6 +74,8 @@ const size = z
   .int()
   .min(1)
   .max(2 ** 31);
+/** More than any published model has; a file's count of layers decides how many names are made. */
+const layers = size.max(10_000);
 const token = z
   .union([z.number().int().min(0), z.array(z.number().int()).transform((ids) => ids[0])])
   .nullish();
@@ -98,7 +100,7 @@ const rope = z.looseObject({
 
 const llama = z.object({
   ...common,
-  num_hidden_layers: size,
+  num_hidden_layers: layers,
   num_attention_heads: size,
   num_key_value_heads: size.optional(),
   head_dim: size.nullish(),
@@ -115,7 +117,7 @@ const llama = z.object({
 
 const opt = z.object({
   ...common,
-  num_hidden_layers: size,
+  num_hidden_layers: layers,
   num_attention_heads: size,
   ffn_dim: size,
   max_position_embeddings: size.default(2048),
@@ -131,8 +133,8 @@ const bloom = z.object({
   ...common,
   hidden_size: size.optional(),
   n_embed: size.optional(),
-  n_layer: size.optional(),
-  num_hidden_layers: size.optional(),
+  n_layer: layers.optional(),
+  num_hidden_layers: layers.optional(),
   n_head: size.optional(),
   num_attention_heads: size.optional(),
   layer_norm_epsilon: z.number().positive().default(1e-5),

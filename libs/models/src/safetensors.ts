@@ -7,6 +7,7 @@ import { basename } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { Shape } from '@emotune/graph';
 import { z } from 'zod';
+import { bfloat16ToFloat32, float16ToFloat32 } from './float16.js';
 
 type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
@@ -99,45 +100,13 @@ function parseHeader(
   return entries;
 }
 
-const half = new Float32Array(65536);
-let halfReady = false;
-
-/** Every float16 as float32, made once. */
-function halfTable(): Float32Array {
-  if (halfReady) return half;
-  for (let bits = 0; bits < 65536; bits++) {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    half[bits] =
-      exponent === 0
-        ? sign * fraction * 2 ** -24
-        : exponent === 31
-          ? fraction
-            ? Number.NaN
-            : sign * Number.POSITIVE_INFINITY
-          : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  }
-  halfReady = true;
-  return half;
-}
-
-function toFloat32(bytes: Uint8Array, dtype: StoredType, what: () => InvalidArgument): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes;
-  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, byteLength / 4);
-  if (dtype === 'F16') {
-    const table = halfTable();
-    return Float32Array.from(new Uint16Array(buffer, byteOffset, byteLength / 2), (bits) => table[bits]);
-  }
-  if (dtype === 'BF16') {
-    const out = new Uint32Array(byteLength / 2);
-    new Uint16Array(buffer, byteOffset, out.length).forEach((bits, i) => {
-      out[i] = bits << 16;
-    });
-    return new Float32Array(out.buffer);
-  }
-  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, byteLength / 8));
-  throw what();
+function toFloat32(bytes: Uint8Array, dtype: StoredType): Float32Array | undefined {
+  if (dtype === 'F32') return new Float32Array(bytes.buffer);
+  if (dtype !== 'F16' && dtype !== 'BF16') return undefined;
+  const data = new Float32Array(bytes.length / 2);
+  if (dtype === 'F16') float16ToFloat32(bytes, data);
+  else bfloat16ToFloat32(bytes, data);
+  return data;
 }
 
 /** An open file: the header is read, tensors are read when asked for. Close it. */
@@ -194,12 +163,11 @@ export class SafetensorsFile {
     return { entry: found, bytes };
   }
 
-  /** A tensor as float32. @throws InvalidArgument when it holds integers. */
+  /** A tensor as float32. @throws InvalidArgument when it is stored as anything but F32, F16 or BF16. */
   async float32(name: string): Promise<{ shape: Shape; data: Float32Array }> {
     const { entry: found, bytes } = await this.bytes(name);
-    const data = toFloat32(bytes, found.dtype, () =>
-      wrong(this.path, name, `expected floating point, got ${found.dtype}`),
-    );
+    const data = toFloat32(bytes, found.dtype);
+    if (!data) throw wrong(this.path, name, `expected F32, F16 or BF16, got ${found.dtype}`);
     return { shape: found.shape, data };
   }
 

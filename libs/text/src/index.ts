@@ -1,3 +1,12 @@
 export { type BpeOptions, trainBpe } from './bpe.js';
+export {
+  type ChatMessage,
+  type ChatTemplate,
+  loadChatTemplate,
+  parseChatTemplate,
+  type RenderChatOptions,
+  renderChat,
+} from './chat.js';
+export { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson } from './gguf-tokenizer.js';
 export { normalizeText } from './normalize.js';
 export { Tokenizer } from './tokenizer.js';

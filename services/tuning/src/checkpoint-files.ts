@@ -1,7 +1,7 @@
 /** Checkpoint folders on their way in and out: which files count, what their content address is, whole or nothing. */
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -21,6 +21,7 @@ const belongs = [
   /^model.*\.safetensors$/,
   /^model\.safetensors\.index\.json$/,
   /^adapter_model\.safetensors$/,
+  /^chat_template\.jinja$/,
   /^(README|LICENSE|NOTICE)(\.[a-z]+)?$/,
 ];
 
@@ -50,7 +51,10 @@ export async function checkpointFiles(folder: string): Promise<string[]> {
       throw new NotFound(`expected a checkpoint folder, got ${folder} (${cause.code})`, { cause });
     throw fileError(cause, folder);
   });
-  return names.filter((name) => belongs.some((pattern) => pattern.test(name))).sort();
+  const weights = names.some((name) => /^model.*\.safetensors$/.test(name));
+  return names
+    .filter((name) => belongs.some((pattern) => pattern.test(name)) || (!weights && name.endsWith('.gguf')))
+    .sort();
 }
 
 /** The content address of these files of a folder. */
@@ -85,6 +89,14 @@ export async function withCopies(
   } finally {
     await rm(copies, { recursive: true, force: true });
   }
+}
+
+/** Writes what a GGUF file holds beside its weights into files of their own; those that are there stay. */
+export async function addCompanions(folder: string, texts: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, text] of Object.entries(texts))
+    await writeFile(join(folder, name), text, { flag: 'wx' }).catch((error) => {
+      if (error.code !== 'EEXIST') throw fileError(error, join(folder, name));
+    });
 }
 
 async function copyInto(target: string, folder: string, names: readonly string[]): Promise<void> {

@@ -16,11 +16,13 @@ import {
   initialLora,
   loadAdapter,
   loadModel,
+  loadTokenizer,
   mergeAdapter,
   SafetensorsFile,
   saveAdapter,
   writeSafetensors,
 } from '@emotune/models';
+import { convertedTensors, ggufBytes } from '@emotune/models/testing';
 import { FolderStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
@@ -121,6 +123,47 @@ describe('import', () => {
       'model.safetensors',
       'tokenizer.json',
     ]);
+  });
+
+  it('keeps a GGUF file with what other parts read from a folder', async () => {
+    const model = await loadModel(join(folder, 'llama'));
+    const tokenizer = await loadTokenizer(join(folder, 'llama'));
+    const { model: bpe } = JSON.parse(readFileSync(join(folder, 'llama', 'tokenizer.json'), 'utf8'));
+    const tokens = Object.keys(bpe.vocab).sort((p, q) => bpe.vocab[p] - bpe.vocab[q]);
+    const dir = join(folder, 'gguf');
+    mkdirSync(dir);
+    const key = (name: string) => `llama.${name}`;
+    writeFileSync(
+      join(dir, 'model.gguf'),
+      ggufBytes({
+        metadata: {
+          'general.architecture': { string: 'llama' },
+          [key('block_count')]: { uint32: 1 },
+          [key('context_length')]: { uint32: 32 },
+          [key('embedding_length')]: { uint32: 8 },
+          [key('feed_forward_length')]: { uint32: 16 },
+          [key('attention.head_count')]: { uint32: 2 },
+          [key('attention.layer_norm_rms_epsilon')]: { float32: 1e-6 },
+          'tokenizer.ggml.model': { string: 'gpt2' },
+          'tokenizer.ggml.pre': { string: 'smollm' },
+          'tokenizer.ggml.tokens': { strings: tokens },
+          'tokenizer.ggml.token_type': { int32s: tokens.map((token) => (/^<\/?s>$/.test(token) ? 3 : 1)) },
+          'tokenizer.ggml.merges': { strings: bpe.merges.map((pair: string[]) => pair.join(' ')) },
+        },
+        tensors: convertedTensors(model),
+      }),
+    );
+    const { prefix } = await add('gguf', dir);
+    const stored = await objects.folder(prefix);
+    expect(readdirSync(stored).sort()).toEqual([
+      'config.json',
+      'model.gguf',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ]);
+    expect((await loadModel(stored)).tensors).toEqual(model.tensors);
+    expect((await loadTokenizer(stored)).encode('a glad cat')).toEqual(tokenizer.encode('a glad cat'));
+    expect(readdirSync(dir)).toEqual(['model.gguf']);
   });
 
   it('names every tensor that is missing, extra or of another shape', async () => {

@@ -12,11 +12,24 @@ import {
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { loadAdapter, loadModel, mergeAdapter, saveModel } from '@emotune/models';
+import {
+  ggufCompanions,
+  loadAdapter,
+  loadModel,
+  loadTokenizer,
+  mergeAdapter,
+  saveModel,
+} from '@emotune/models';
 import { type evaluation, tuning } from '@emotune/proto';
 import { paged, pageOf, type ServiceContext } from '@emotune/service';
-import { Tokenizer } from '@emotune/text';
-import { checkpointFiles, contentVersion, exportFiles, withCopies, writeFolder } from './checkpoint-files.js';
+import {
+  addCompanions,
+  checkpointFiles,
+  contentVersion,
+  exportFiles,
+  withCopies,
+  writeFolder,
+} from './checkpoint-files.js';
 import { modelMessage } from './messages.js';
 import { architectureOf, modelNamePattern, modelNameRule } from './spec.js';
 import type { ExperimentRow, ModelRow, TrialRow } from './store.js';
@@ -119,16 +132,17 @@ export class Models {
       throw new AlreadyExists(`name: ${show(name)} is a tuned model; choose another name`);
     if (!known.some((row) => row.version === version)) {
       const { config, tensors } = await loadModel(directory);
-      const tokenizer = await Tokenizer.load(join(directory, 'tokenizer.json'));
+      const tokenizer = await loadTokenizer(directory);
       if (tokenizer.vocabSize > config.vocabSize)
         throw InvalidArgument.at(
           'tokenizer.json',
           `expected at most vocab_size (${config.vocabSize}) tokens, got ${tokenizer.vocabSize}: it belongs to another model`,
         );
       const prefix = `models/${name}/${version}`;
-      await withCopies(directory, files, version, (folder) =>
-        objects.putFolder(prefix, folder, 'config.json'),
-      );
+      await withCopies(directory, files, version, async (folder) => {
+        await addCompanions(folder, await ggufCompanions(folder));
+        await objects.putFolder(prefix, folder, 'config.json');
+      });
       const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
       await database.query(
         `insert into models (name, version, kind, state, family, parameters, tokenizer, prefix, promoted_at, created_at)
