@@ -313,6 +313,19 @@ describe('the trainer', { timeout: 120_000 }, () => {
     expect(server.finished).toEqual([]);
   });
 
+  it('leaves a checkpoint in the middle of a long step, of which nothing is kept', async () => {
+    // Every epoch is one step, so the first of them is seldom over when the trainer is asked to end.
+    const parameters = { gradientAccumulation: { number: 100_000 }, curriculum: { text: 'mixed' } };
+    await assign({ ...long, parameters, training: trainingSpec({ checkpointSeconds: 3600 }) });
+    const name = await startAttempt(1);
+    await until(name, () => server.heartbeats.length > 0);
+    await runner.stop(name, 10);
+    await expectExit(name, 75);
+    expect(await checkpointKeys()).toHaveLength(2);
+    const steps = server.measurements.map(({ step }) => step);
+    expect((await checkpointKeys())[0]).toContain(`step-${String(Math.max(0, ...steps)).padStart(9, '0')}/`);
+  });
+
   it('leaves a checkpoint when the platform dies', async () => {
     await assign({ ...long, training: trainingSpec({ checkpointSeconds: 3600 }) });
     const name = await startAttempt(1);
@@ -366,12 +379,20 @@ describe('the trainer', { timeout: 120_000 }, () => {
     await expectExit(await startAttempt(1), 44);
     const state = tuning.TrialState.TRIAL_STATE_INFEASIBLE;
     expect(server.finished[0]).toMatchObject({ state });
-    expect(server.finished[0].reason).toMatch(/^Diverged: training diverged at step \d+/);
+    expect(server.finished[0].reason).toMatch(
+      /^Diverged: training diverged at step \d+: ((grad\.)?model\.\S+ is not finite|loss is)/,
+    );
+    rmSync(join(folder, 'inputs'), { recursive: true });
+    await assign({ parameters: { optimizer: { text: 'adafactor' }, beta1: { number: 0.8 } } });
+    await expectExit(await startAttempt(3), 43);
+    expect(server.finished[1].reason).toMatch(
+      /^InvalidConfiguration: beta1: expected none with optimizer: adafactor/,
+    );
     rmSync(join(folder, 'inputs'), { recursive: true });
     await assign({}, { vocabSize: 40 });
     await expectExit(await startAttempt(2), 43);
-    expect(server.finished[1]).toMatchObject({ state });
-    expect(server.finished[1].reason).toMatch(
+    expect(server.finished[2]).toMatchObject({ state });
+    expect(server.finished[2].reason).toMatch(
       /^InvalidConfiguration: features\.train-\d+\.tokens: expected tokens below 40/,
     );
   });

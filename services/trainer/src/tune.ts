@@ -4,14 +4,16 @@ import { dirname, join } from 'node:path';
 import { AlreadyExists, makeFolder } from '@emotune/base';
 import {
   loadModel,
+  loadTokenizer,
   type Method,
   type ModelConfig,
   modelParameters,
   saveAdapter,
   saveModel,
 } from '@emotune/models';
-import { type TrainHooks, type TrainResult, train } from '@emotune/training';
+import { comparesNumbers, type TrainHooks, type TrainResult, train } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
+import { numberRows } from './number-rows.js';
 import { type TrainingSettings, trainSpecOf } from './training-settings.js';
 
 export interface Tuning {
@@ -43,10 +45,13 @@ export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
   };
   checkRows([...rows.train, ...rows.validation], base.config);
   const spec = trainSpecOf(settings, rows);
+  const trainRows = comparesNumbers(spec.loss)
+    ? numberRows(rows.train, await loadTokenizer(request.baseModel))
+    : rows.train;
   return {
     config: base.config,
     method: spec.method,
-    ...(await train(base, rows, spec, { ...hooks, takeWeights: true })),
+    ...(await train(base, { ...rows, train: trainRows }, spec, { ...hooks, takeWeights: true })),
   };
 }
 

@@ -1,0 +1,43 @@
+/** Rows whose answers are numbers, with every number that could have been the answer, for losses that compare numbers. */
+import { answerTokens, candidateTokens, digitTokens, numbersOn } from '@emotune/affect';
+import { InvalidArgument } from '@emotune/base';
+import type { FeatureRow } from '@emotune/records';
+import type { NumberChoices, Row } from '@emotune/training';
+
+type Tokenizer = Parameters<typeof digitTokens>[0];
+
+/**
+ * The rows, those of regression with their scale's numbers as the model's tokenizer has them.
+ * @throws InvalidArgument naming a row whose answer was made with another tokenizer.
+ */
+export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (FeatureRow & Row)[] {
+  const digits = digitTokens(tokenizer);
+  const scales = new Map<string, NumberChoices>();
+  const answers = new Map<string, string>();
+  return rows.map((row) => {
+    const { value, scaleLow: low, scaleHigh: high, decimals, answer, tokens, answerStart } = row;
+    if (value === null || low === null || high === null) return row;
+    const wanted = answers.get(answer) ?? answerTokens(tokenizer, answer).join();
+    answers.set(answer, wanted);
+    if (tokens.subarray(answerStart).join() !== wanted)
+      throw InvalidArgument.at(
+        `features.${row.id}.tokens`,
+        `expected "${answer}" as the model's tokenizer has it: the features were made with another one`,
+      );
+    const key = JSON.stringify([low, high, decimals]);
+    let choices = scales.get(key);
+    if (!choices) {
+      const numbers = numbersOn({ low, high }, decimals);
+      choices = {
+        candidates: candidateTokens(
+          tokenizer,
+          numbers.map((number) => number.answer),
+        ),
+        values: numbers.map((number) => number.value),
+        digits,
+      };
+      scales.set(key, choices);
+    }
+    return { ...row, number: { value, choices } };
+  });
+}
