@@ -3,7 +3,7 @@
  * folder (see CONTRIBUTING, "Parity"). A folder holds a checkpoint or a PEFT adapter beside its base model, and
  * `case-*.safetensors` with inputs and results.
  */
-import { access, readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { InvalidArgument, NotFound } from '@emotune/base';
 import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
@@ -335,6 +335,7 @@ async function holdsModel(dir: string): Promise<boolean> {
 export async function parityReport(dir: string): Promise<FolderReport> {
   const nothing = { dir, ok: true, cases: [], failure: '', skipped: '' };
   try {
+    if (!(await stat(dir)).isDirectory()) return { ...nothing, skipped: 'no folder' };
     if (!(await holdsModel(dir)))
       return { ...nothing, skipped: 'no config.json, adapter_config.json or case-*.safetensors' };
     return { ...nothing, ...(await runParity(dir)) };
