@@ -1,3 +1,3 @@
 export { Executor, type Session } from './executor.js';
-export { bool, float32, type HostTensor, int8, int64 } from './tensor.js';
+export { bool, float16, float32, type HostTensor, int8, int64 } from './tensor.js';
 export type { RunIO, SlotPart } from './worker.js';

@@ -2,17 +2,18 @@
 import { InvalidArgument } from '@emotune/base';
 import { type DType, type Shape, sizeOf } from '@emotune/graph';
 
-type TensorData = Float32Array | BigInt64Array | Int8Array | Uint8Array;
+type TensorData = Float32Array | Uint16Array | BigInt64Array | Int8Array | Uint8Array;
 
 export interface HostTensor {
   readonly dtype: DType;
   readonly shape: Shape;
-  /** Row-major. Booleans are one byte each. */
+  /** Row-major. Booleans are one byte each, float16 are their bits. */
   readonly data: TensorData;
 }
 
 const arrays = {
   float32: Float32Array,
+  float16: Uint16Array,
   int64: BigInt64Array,
   int8: Int8Array,
   uint8: Uint8Array,
@@ -32,6 +33,11 @@ function tensor(dtype: DType, shape: Shape, data: TensorData): HostTensor {
 
 export function float32(shape: Shape, values: ArrayLike<number>): HostTensor {
   return tensor('float32', shape, values instanceof Float32Array ? values : Float32Array.from(values));
+}
+
+/** `bits`: of each number in IEEE 754 binary16. */
+export function float16(shape: Shape, bits: Uint16Array): HostTensor {
+  return tensor('float16', shape, bits);
 }
 
 export function int64(shape: Shape, values: Iterable<number>): HostTensor {

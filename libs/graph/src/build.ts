@@ -55,6 +55,10 @@ export const layerNorm = (x: Value, gamma: Value, beta: Value, epsilon: number):
 export const rotary = (x: Value, cos: Value, sin: Value, options: { inverse?: boolean } = {}): Value =>
   make('Rotary', [x, cos, sin], { inverse: options.inverse ?? false });
 
+/** x [N, K] · W [K, M], or x·Wᵀ of W [M, K], with a weight in float16 that has no gradient. */
+export const halfMatMul = (x: Value, weight: Value, { transposeY }: { transposeY: boolean }): Value =>
+  make('HalfMatMul', [x, weight], { transposeY });
+
 /** An int8 weight by columns [K, M] and the scales of its columns [M]. */
 export type Int8Weight = readonly [weight: Value, scale: Value];
 

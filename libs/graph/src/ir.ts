@@ -5,7 +5,7 @@
  */
 import { InvalidArgument } from '@emotune/base';
 
-export type DType = 'float32' | 'int64' | 'int8' | 'uint8' | 'bool';
+export type DType = 'float32' | 'float16' | 'int64' | 'int8' | 'uint8' | 'bool';
 export type Shape = readonly number[];
 export type Attributes = Readonly<Record<string, number | readonly number[] | boolean | string>>;
 

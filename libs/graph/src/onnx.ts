@@ -9,7 +9,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type DType, type Shape, topological, type Value } from './ir.js';
 import { type OnnxConstant, type OnnxNode, rowOf, savedOf } from './ops.js';
 
-const dtypeCode: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9 };
+const dtypeCode: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10 };
 const opset = 18;
 
 function bytesOf(data: Float32Array | BigInt64Array | Uint8Array): Uint8Array {

@@ -45,6 +45,14 @@ const positive = (u: number) => 0.5 + 2 * u;
 // Away from the kink, where a central difference means nothing.
 const awayFromZero = (u: number) => (u < 0.5 ? -2 + 3 * u : 0.5 + 3 * (u - 0.5));
 
+/** A weight whose numbers float16 has. */
+const half = (shape: Shape): Value => ({
+  ...b.constant(
+    Float32Array.from({ length: sizeOf(shape) }, (_, i) => i - 2.5),
+    shape,
+  ),
+  dtype: 'float16',
+});
 const angles = (f: (angle: number) => number) =>
   b.constant(
     Float32Array.from({ length: 8 }, (_, i) => f(0.7 * i)),
@@ -56,6 +64,16 @@ const angles = (f: (angle: number) => number) =>
  * whose gradient is another's up to quantisation: see below.
  */
 const cases: Record<OpName, readonly Case[] | 'none' | 'bounded'> = {
+  HalfMatMul: [true, false].flatMap((transposeY): Case[] =>
+    [
+      [3, 2, 4],
+      [1, 1, 1],
+      [0, 2, 3],
+    ].map(([N, K, M]) => ({
+      shapes: [[N, K]],
+      build: ([x]) => b.halfMatMul(x, half(transposeY ? [M, K] : [K, M]), { transposeY }),
+    })),
+  ),
   QuantizeRows: 'none',
   Int8MatMul: 'bounded',
   MatMulInt8Gradient: 'bounded',

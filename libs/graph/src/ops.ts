@@ -9,6 +9,7 @@
 import { InvalidArgument } from '@emotune/base';
 import type * as Build from './build.js';
 import { fusedOps } from './fused-ops.js';
+import { halfOps } from './half-ops.js';
 import { int8Ops } from './int8-ops.js';
 import type { Attributes, DType, Shape, Value } from './ir.js';
 import { sizeOf } from './ir.js';
@@ -226,6 +227,7 @@ const matmul = {
 
 export const ops = {
   ...fusedOps,
+  ...halfOps,
   ...int8Ops,
   Add: binary('Add', (x, y) => x + y, { vjp: (_b, _, dy) => [dy, dy] }),
   Sub: binary('Sub', (x, y) => x - y, { vjp: (b, _, dy) => [dy, b.neg(dy)] }),

@@ -5,7 +5,7 @@
  */
 import { type DType, sizeOf, topological, type Value } from './ir.js';
 
-const bytesPerElement: Record<DType, number> = { float32: 4, int64: 8, int8: 1, uint8: 1, bool: 1 };
+const bytesPerElement: Record<DType, number> = { float32: 4, float16: 2, int64: 8, int8: 1, uint8: 1, bool: 1 };
 
 export function bytesOf({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number {
   return sizeOf(shape) * bytesPerElement[dtype];

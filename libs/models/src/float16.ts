@@ -25,3 +25,30 @@ export function bfloat16ToFloat32(from: Uint8Array, to: Float32Array): void {
   const out = new Uint32Array(to.buffer, to.byteOffset, to.length);
   for (let i = 0; i < bits.length; i++) out[i] = bits[i] << 16;
 }
+
+/** Float32 to the nearest float16, ties to even (the platform's conversion). */
+export function toFloat16(data: Float32Array): Uint16Array {
+  const out = new Uint16Array(data.length);
+  const bits = new Uint32Array(1);
+  const value = new Float32Array(bits.buffer);
+  for (let i = 0; i < data.length; i++) {
+    value[0] = data[i];
+    const b = bits[0];
+    const sign = (b >>> 16) & 0x8000;
+    const exponent = (b >>> 23) & 255;
+    const fraction = b & 0x7fffff;
+    if (exponent === 255) out[i] = sign | 0x7c00 | (fraction ? 0x200 : 0);
+    else {
+      // |x| as a multiple of the spacing of float16 at its size; at least 2⁻²⁴.
+      const magnitude = Math.abs(data[i]);
+      const e = Math.max(-14, Math.min(16, exponent - 127));
+      const units = magnitude / 2 ** (e - 10);
+      const floor = Math.floor(units);
+      const rest = units - floor;
+      const rounded = floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
+      const code = e === -14 && rounded < 1024 ? rounded : ((e + 15) << 10) + (rounded - 1024);
+      out[i] = sign | Math.min(0x7c00, code);
+    }
+  }
+  return out;
+}

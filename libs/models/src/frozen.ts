@@ -2,17 +2,21 @@
  * How the linear layers of a frozen base are held and multiplied: exactly, or with 8-bit weights (one scale for each
  * output channel) and activations quantised row by row: reference SwitchBack, Wortsman et al. 2023.
  */
-import { float32, type HostTensor, int8 } from '@emotune/engine';
+import { InvalidArgument } from '@emotune/base';
+import { float16, float32, type HostTensor, int8 } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
+import { toFloat16 } from './float16.js';
 
 /**
- * `fp32`: exact. `int8`: forward product and gradient of the input in 8 bits; a quantised base in the sense of QLoRA, which
+ * `fp32`: exact. `fp16`: weights held in half precision, widened for each product, sums in float32. `int8`: forward product and gradient of the input in 8 bits; a quantised base in the sense of QLoRA, which
  * moves the model a little. `int8-backward`: exact forward product, 8 bits for the gradient alone.
  */
-export const baseComputes = ['fp32', 'int8', 'int8-backward'] as const;
+export const baseComputes = ['fp32', 'fp16', 'int8', 'int8-backward'] as const;
 export type BaseCompute = (typeof baseComputes)[number];
 
 const reach = 127;
+/** Numbers from here on round to infinity in float16. */
+const halfReach = 65520;
 
 /** The columns of a matrix [rows, columns] as int8 and their scales; `transposed` reads it from [columns, rows]. */
 export function quantizeColumns(
@@ -34,9 +38,21 @@ export function quantizeColumns(
   return { weight: int8([rows, columns], weight), scale: float32([columns], scale) };
 }
 
+/** @throws InvalidArgument when float16 does not reach as far as a weight does. */
+function halved(module: string, { shape, data }: HostTensor): HostTensor {
+  const far = (data as Float32Array).find((x) => Math.abs(x) >= halfReach);
+  if (far !== undefined)
+    throw InvalidArgument.at(
+      'baseCompute',
+      `expected fp32: ${module}.weight has ${far}, beyond the ${halfReach} of float16`,
+    );
+  return float16(shape, toFloat16(data as Float32Array));
+}
+
 /** What stands for the weight [out, in] of `module` in graphs with this base. */
 export function frozenForms(module: string, weight: HostTensor, base: BaseCompute): [string, HostTensor][] {
   if (base === 'fp32') return [[`${module}.weight`, weight]];
+  if (base === 'fp16') return [[`${module}.fp16`, halved(module, weight)]];
   const columns = (name: string, transposed: boolean): [string, HostTensor][] => {
     const { weight: bytes, scale } = quantizeColumns(weight, transposed);
     return [
@@ -56,7 +72,7 @@ export class FrozenProducts {
 
   constructor(private readonly base: BaseCompute) {}
 
-  private input(name: string, dtype: 'float32' | 'int8', shape: readonly number[]): Value {
+  private input(name: string, dtype: 'float32' | 'float16' | 'int8', shape: readonly number[]): Value {
     const value = this.inputs.get(name) ?? b.input(name, dtype, shape);
     this.inputs.set(name, value);
     return value;
@@ -65,6 +81,8 @@ export class FrozenProducts {
   product(x: Value, module: string, weight: Value): Value {
     if (this.base === 'fp32') return b.matmul(x, weight, { transposeY: true });
     const [out, into] = weight.shape;
+    if (this.base === 'fp16')
+      return b.halfMatMul(x, this.input(`${module}.fp16`, 'float16', [out, into]), { transposeY: true });
     const int8 = (name: string, rows: number, columns: number) =>
       [
         this.input(`${module}.${name}`, 'int8', [rows, columns]),

@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { Shape } from '@emotune/graph';
 import { z } from 'zod';
-import { bfloat16ToFloat32, float16ToFloat32 } from './float16.js';
+import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
 
 type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
@@ -183,33 +183,6 @@ export class SafetensorsFile {
   }
 }
 
-/** Float32 to the nearest float16, ties to even (the platform's conversion). */
-function toHalf(data: Float32Array): Uint16Array {
-  const out = new Uint16Array(data.length);
-  const bits = new Uint32Array(1);
-  const value = new Float32Array(bits.buffer);
-  for (let i = 0; i < data.length; i++) {
-    value[0] = data[i];
-    const b = bits[0];
-    const sign = (b >>> 16) & 0x8000;
-    const exponent = (b >>> 23) & 255;
-    const fraction = b & 0x7fffff;
-    if (exponent === 255) out[i] = sign | 0x7c00 | (fraction ? 0x200 : 0);
-    else {
-      // |x| as a multiple of the spacing of float16 at its size; at least 2⁻²⁴.
-      const magnitude = Math.abs(data[i]);
-      const e = Math.max(-14, Math.min(16, exponent - 127));
-      const units = magnitude / 2 ** (e - 10);
-      const floor = Math.floor(units);
-      const rest = units - floor;
-      const rounded = floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
-      const code = e === -14 && rounded < 1024 ? rounded : ((e + 15) << 10) + (rounded - 1024);
-      out[i] = sign | Math.min(0x7c00, code);
-    }
-  }
-  return out;
-}
-
 /** Writes float tensors. F16 rounds to nearest. The file appears whole or not at all. */
 export async function writeSafetensors(
   path: string,
@@ -235,7 +208,7 @@ export async function writeSafetensors(
     await handle.write(length);
     await handle.write(padded);
     for (const { data } of tensors.values()) {
-      const stored = options.dtype === 'F16' ? toHalf(data) : data;
+      const stored = options.dtype === 'F16' ? toFloat16(data) : data;
       await handle.write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
     }
     await handle.sync();

@@ -34,6 +34,9 @@ const state = z.strictObject({
   /** Objectives of each task at the end of each stage so far. */
   stageObjectives: z.array(z.record(z.string(), z.number())),
   stopped: z.enum(['patience', 'directive']).nullable(),
+  /** Of the weights: steps less those that were skipped. */
+  updates: z.number().int(),
+  lossScale: z.strictObject({ scale: z.number(), goodSteps: z.number().int() }).nullable(),
 });
 
 /** Where a run stands. */

@@ -60,11 +60,13 @@ const variants = [
     schedule: { name: 'warmup_stable_decay', rewarm: true },
   },
   {
-    method: { name: 'lora', rank: 2, alpha: 4 },
+    method: { name: 'lora', rank: 2, alpha: 4, loraPlusRatio: 4 },
     regularisation: { dropout: { lora: 0.2, embedding: 0.1 }, perturbation: { name: 'neftune' } },
     ...{ gradientAccumulation: 2, packing: false, schedule: { name: 'inverse_sqrt', warmupRatio: 0.1 } },
   },
   { regularisation: { mixout: { rate: 0.3 } } },
+  // So strong a branch that the scaled gradient is not finite at first.
+  { method: { name: 'lora', rank: 2, alpha: 1e18, baseCompute: 'fp16' }, ema: 0.5 },
 ];
 
 it.each(variants)('%j', async (variant) => {
@@ -94,6 +96,23 @@ it.each(variants)('%j', async (variant) => {
     ),
     { numRuns: 6 },
   );
+});
+
+it('skips steps whose scaled gradient is not finite, and halves the scale until it is', async () => {
+  const norms: number[] = [];
+  const half = spec({
+    method: { name: 'lora', rank: 2, alpha: 1e18, baseCompute: 'fp16' },
+    optimizer: { learningRate: 1e-20 },
+  });
+  await run(half, {
+    onMeasurement: ({ gradientNorm }) => {
+      norms.push(gradientNorm);
+      return 'continue';
+    },
+  });
+  const first = norms.findIndex((norm) => norm > 0);
+  expect(first).toBeGreaterThan(1);
+  expect(norms.slice(first).every((norm) => norm > 1e10)).toBe(true);
 });
 
 it('stays ended once it ran out of patience', async () => {

@@ -28,6 +28,8 @@ export interface StepResult {
   readonly norm: number;
   /** Padding not counted. */
   readonly tokens: number;
+  /** Its scaled gradient was not finite: the weights are as they were. */
+  readonly skipped: boolean;
 }
 
 export interface Validated {
@@ -77,7 +79,21 @@ export class Run {
    */
   async step(
     micros: readonly Batch[],
-    { step, rate, signal }: { step: number; rate: number; signal?: AbortSignal | undefined },
+    {
+      step,
+      update,
+      rate,
+      scale,
+      signal,
+    }: {
+      step: number;
+      /** Of the weights, from 1: steps that were skipped do not count. */
+      update: number;
+      rate: number;
+      /** Of the loss; undefined where it is not scaled. */
+      scale: number | undefined;
+      signal?: AbortSignal | undefined;
+    },
   ): Promise<StepResult | undefined> {
     const answers = micros.map(({ rows }) => rows.reduce((n, row) => n + answersOf(row), 0));
     const all = Math.max(
@@ -88,7 +104,7 @@ export class Run {
     for (const [micro, batch] of micros.entries()) {
       if (signal?.aborted) return undefined;
       const share = answers[micro] / all;
-      const place = { step, micro, share, accumulate: micro > 0 };
+      const place = { step, micro, share: share * (scale ?? 1), accumulate: micro > 0 };
       const passed = await gradientPass(this.sessions, this.model.config, this.spec, batch, place).catch(
         async (error) => {
           throw error instanceof Diverged ? await this.located(error) : error;
@@ -98,10 +114,12 @@ export class Run {
       tokens += passed.tokens;
     }
     const norm = await this.update.norm();
-    if (!Number.isFinite(norm))
+    if (!Number.isFinite(norm)) {
+      if (scale !== undefined && scale > 1) return { loss, norm: 0, tokens, skipped: true };
       throw new Diverged(step, (await this.firstBad('grad.')) ?? 'the norm of the gradient');
-    await this.update.apply({ update: step, rate, norm, scale: 1 });
-    return { loss, norm, tokens };
+    }
+    await this.update.apply({ update, rate, norm, scale: scale ?? 1 });
+    return { loss, norm: norm / (scale ?? 1), tokens, skipped: false };
   }
 
   /** The first of these slots that is not finite. */

@@ -101,6 +101,35 @@ describe('train', () => {
     },
   );
 
+  it('trains an adapter of a base in half precision as of the same weights in float32', async () => {
+    const model = () => {
+      const { tensors } = fresh(configs.opt);
+      // Multiples of 2⁻¹⁰ below 1/8: float16 has them all.
+      for (const { data: weights } of tensors.values())
+        (weights as Float32Array).forEach((x, i) => {
+          weights[i] = Math.round(x * 1024) / 1024;
+        });
+      return { config: configs.opt, tensors };
+    };
+    const losses = async (baseCompute: string) => {
+      const seen: number[] = [];
+      const method = { name: 'lora', rank: 4, alpha: 8, baseCompute };
+      await train(model(), data, spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 3000 }] }), {
+        onMeasurement: ({ trainLoss, gradientNorm }) => {
+          seen.push(trainLoss, gradientNorm);
+          return 'continue';
+        },
+      });
+      return seen;
+    };
+    const exact = await losses('fp32');
+    expect(exact.length).toBeGreaterThan(20);
+    // The scale of the loss is a power of two: only what underflows in float32 could differ.
+    (await losses('fp16')).forEach((value, i) => {
+      expect(value).toBeCloseTo(exact[i], 5);
+    });
+  });
+
   it('resumed after any interruption, has the same weights to the bit', async () => {
     const straight = await train(fresh(configs.llama), data, spec());
     let resumes = 0;

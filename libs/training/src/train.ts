@@ -9,6 +9,7 @@ import { epochBatches, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { type Forgetting, forgettingOf } from './curriculum.js';
 import { Diverged, Interrupted } from './failures.js';
+import { initialLossScale, nextLossScale } from './loss-scale.js';
 import { withCandidates } from './number-answers.js';
 import { packRows, planPacking } from './packing.js';
 import { checkMethods } from './regularisers/settings.js';
@@ -27,7 +28,7 @@ export interface Measurement extends Partial<Validated> {
   /** Mean over the step's answer tokens, nats. */
   readonly trainLoss: number;
   readonly learningRate: number;
-  /** The gradient's norm before clipping. */
+  /** The gradient's norm before clipping; 0 where the step was skipped because its scaled gradient was not finite. */
   readonly gradientNorm: number;
   /** At the end of a stage that follows others: what they taught and is left. */
   readonly forgetting?: Forgetting;
@@ -104,7 +105,14 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
   return sha256(
     canonicalJson({
       // What follows changes no number.
-      spec: { ...spec, threads: 0, checkpointSeconds: 0, keepCheckpoints: 0, memoryLimitMiB: 0, recompute: 0 },
+      spec: {
+        ...spec,
+        threads: 0,
+        checkpointSeconds: 0,
+        keepCheckpoints: 0,
+        memoryLimitMiB: 0,
+        recompute: 0,
+      },
       config: model.config,
       weights: [...model.tensors].map(([name, { data }]) => [name, sha256(bytesOf(data))]),
       rows: rows.map((some) => some.map(hash)),
@@ -123,7 +131,13 @@ const beginning = {
   misses: 0,
   stageObjectives: [],
   stopped: null,
+  updates: 0,
 };
+
+/** Whether the loss is scaled: where weights are held in half precision. */
+function holdsHalf({ method }: TrainSpec): boolean {
+  return method.name === 'lora' && method.baseCompute === 'fp16';
+}
 
 /**
  * Trains, or goes on from the newest checkpoint of the same run.
@@ -147,7 +161,11 @@ export async function train(
         hooks.onNotice?.(`${folder} is not used: ${reason}`),
       )
     : undefined;
-  const state: RunState = found?.state ?? { run, ...structuredClone(beginning) };
+  const state: RunState = found?.state ?? {
+    run,
+    ...structuredClone(beginning),
+    lossScale: holdsHalf(spec) ? { ...initialLossScale } : null,
+  };
   const saved = [...(found?.tensors ?? [])].filter(([name]) => name.startsWith(bestPrefix));
   let bestWeights =
     saved.length > 0 ? new Map(saved.map(([name, t]) => [name.slice(bestPrefix.length), t])) : undefined;
@@ -238,12 +256,20 @@ export async function train(
         const learningRate =
           spec.optimizer.learningRate *
           rateOf(spec.schedule, spec.stages, { ...cursor, tokens: state.tokens });
-        const done = await held.step(micros, { step: state.step + 1, rate: learningRate, signal });
+        const done = await held.step(micros, {
+          step: state.step + 1,
+          update: state.updates + 1,
+          rate: learningRate,
+          scale: state.lossScale?.scale,
+          signal,
+        });
         if (!done) return await interrupt();
         const elapsed = performance.now() - started;
         trained += done.tokens;
         trainingMs += elapsed;
         state.step++;
+        if (!done.skipped) state.updates++;
+        if (state.lossScale) state.lossScale = nextLossScale(state.lossScale, !done.skipped);
         state.tokens += done.tokens;
         state.seconds += elapsed / 1000;
         state.sinceValidation += done.tokens;

@@ -1,0 +1,44 @@
+/**
+ * Rows of the op table for products with weights that are held in half precision and never change: each use widens them
+ * anew, so that in float32 they are there for one product only. Part of `ops.ts`.
+ */
+import { InvalidArgument } from '@emotune/base';
+import type { OpRow } from './ops.js';
+
+export const halfOps = {
+  /** x·W with W [K, M] in float16, or x·Wᵀ with W [M, K] where `transposeY`; sums in float32. W has no gradient. */
+  HalfMatMul: {
+    infer: ([x, w], { transposeY }) => {
+      const [K, M] = transposeY ? [w.shape[1], w.shape[0]] : w.shape;
+      if (x.shape.length !== 2 || w.shape.length !== 2 || x.shape[1] !== K || w.dtype !== 'float16')
+        throw InvalidArgument.at(
+          'HalfMatMul',
+          `expected rows [N, ${K}] and a float16 weight, got [${x.shape}] and ${w.dtype} [${w.shape}]`,
+        );
+      return { dtype: 'float32', shape: [x.shape[0], M] };
+    },
+    evaluate: ([x, w], { shape: [N, M], attributes: { transposeY } }) => {
+      const K = x.shape[1];
+      const at = (k: number, m: number) => (transposeY ? m * K + k : k * M + m);
+      return Float64Array.from({ length: N * M }, (_, i) => {
+        let sum = 0;
+        for (let k = 0; k < K; k++) sum += x.data[Math.floor(i / M) * K + k] * w.data[at(k, i % M)];
+        return sum;
+      });
+    },
+    vjp: (b, { inputs: [, w], attributes }, dy) => [
+      b.halfMatMul(dy, w, { transposeY: !attributes['transposeY'] }),
+      undefined,
+    ],
+    lower: ({ attributes: { transposeY } }) => [
+      { op: 'Cast', inputs: ['$1'], output: 'wide', attributes: { to: 1 } },
+      {
+        op: 'FusedMatMul',
+        domain: 'com.microsoft',
+        inputs: ['$0', 'wide'],
+        output: '$y',
+        attributes: { transB: transposeY ? 1 : 0 },
+      },
+    ],
+  },
+} satisfies Record<string, OpRow>;
