@@ -20,8 +20,8 @@ describe.skipIf(root === undefined)('parity with Hugging Face transformers 5.23.
   });
 
   it('passes over a folder that holds no model, and fails where a model lacks its cases', async () => {
-    expect(await parityReport(join(root!, 'peft-movies'))).toMatchObject({ ok: true, cases: [] });
-    expect(await parityReport(join(root!, 'README.md'))).toMatchObject({ skipped: 'no folder' });
-    expect(await parityReport(join(root!, 'nowhere'))).toMatchObject({ ok: false });
+    expect(await parityReport(join(root!, 'peft-movies'), {})).toMatchObject({ ok: true, cases: [] });
+    expect(await parityReport(join(root!, 'README.md'), {})).toMatchObject({ skipped: 'no folder' });
+    expect(await parityReport(join(root!, 'nowhere'), {})).toMatchObject({ ok: false });
   });
 });

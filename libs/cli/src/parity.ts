@@ -26,6 +26,7 @@ import {
 } from '@emotune/models';
 import { adamW, clipFactor, normGraph, updateGraph } from '@emotune/training';
 import { z } from 'zod';
+import { goldenReport } from './parity-golden.js';
 
 /** Logits absolute where attended; loss absolute; each gradient relative to its largest entry. As the fixtures' README names them. */
 export const tolerance = { logits: 1e-4, loss: 1e-5, gradient: 1e-3, adamw: 1e-4, merged: 1e-5 };
@@ -332,10 +333,15 @@ async function holdsModel(dir: string): Promise<boolean> {
   return names.some((name) => /^(adapter_)?config\.json$|^case-.*\.safetensors$/.test(name));
 }
 
-export async function parityReport(dir: string): Promise<FolderReport> {
+export async function parityReport(
+  dir: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<FolderReport> {
   const nothing = { dir, ok: true, cases: [], failure: '', skipped: '' };
   try {
     if (!(await stat(dir)).isDirectory()) return { ...nothing, skipped: 'no folder' };
+    const golden = await goldenReport(dir, env);
+    if (golden !== undefined) return golden;
     if (!(await holdsModel(dir)))
       return { ...nothing, skipped: 'no config.json, adapter_config.json or case-*.safetensors' };
     return { ...nothing, ...(await runParity(dir)) };

@@ -16,7 +16,7 @@ export const addParityCommand: AddCommands = (program, io) => {
       if (!session.json) await session.write(parityHead);
       for (const dir of dirs) {
         session.signal.throwIfAborted();
-        const report = await parityReport(session.path(dir));
+        const report = await parityReport(session.path(dir), io.env);
         reports.push(report);
         if (!session.json) for (const line of parityLines(report)) await session.write(line);
       }
