@@ -36,12 +36,19 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
-export { answerTokens, endOfSequence, questionTokens } from './question-tokens.js';
+export {
+  answerTokens,
+  candidateTokens,
+  digitTokens,
+  endOfSequence,
+  questionTokens,
+} from './question-tokens.js';
 export {
   type Candidate,
   candidatesOf,
   defaultQuestion,
   type Meaning,
+  numbersOn,
   paraphrases,
   type Question,
   questionOf,

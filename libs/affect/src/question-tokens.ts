@@ -23,6 +23,41 @@ export function answerTokens(tokenizer: Tokenizer, answer: string): Int32Array {
   return Int32Array.from([...tokenizer.encode(answer), endOfSequence(tokenizer)]);
 }
 
+function begins(beginning: Int32Array, whole: Int32Array): boolean {
+  return beginning.length < whole.length && beginning.every((token, i) => token === whole[i]);
+}
+
+/**
+ * Tokens by which these answers are told apart: the end of sequence counts where one begins another; elsewhere asking for it
+ * costs a row each.
+ */
+export function candidateTokens(tokenizer: Tokenizer, answers: readonly string[]): Int32Array[] {
+  const ended = answers.map((answer) => answerTokens(tokenizer, answer));
+  const open = ended.map((tokens) => tokens.subarray(0, -1));
+  return open.some((tokens) => open.some((other) => begins(tokens, other))) ? ended : open;
+}
+
+/** Digits that a token may be at most. */
+const longestDigits = 3;
+
+/**
+ * By count of digits, from 1 to 3: the tokens that are so many digits, alone, after a digit or after a point, and their value
+ * with a point after the first. Empty where the tokenizer has none.
+ */
+export function digitTokens(tokenizer: Tokenizer): ReadonlyMap<number, number>[] {
+  return Array.from({ length: longestDigits }, (_, i) => {
+    const tokens = new Map<number, number>();
+    for (let n = 0; n < 10 ** (i + 1); n++) {
+      const digits = String(n).padStart(i + 1, '0');
+      for (const text of [digits, `1${digits}`, `0.${digits}`]) {
+        const last = tokenizer.encode(text).at(-1);
+        if (last !== undefined && tokenizer.decode([last]).trim() === digits) tokens.set(last, n / 10 ** i);
+      }
+    }
+    return tokens;
+  });
+}
+
 /**
  * The prompt's tokens, at most `maxTokens`: the text loses its end where it must, the rest stays whole.
  * @throws InvalidArgument when the prompt without its text is too long.

@@ -1,7 +1,13 @@
 import { Tokenizer, trainBpe } from '@emotune/text';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { answerTokens, endOfSequence, questionTokens } from './question-tokens.js';
+import {
+  answerTokens,
+  candidateTokens,
+  digitTokens,
+  endOfSequence,
+  questionTokens,
+} from './question-tokens.js';
 import {
   candidatesOf,
   defaultQuestion,
@@ -177,6 +183,26 @@ describe('tokens', () => {
     expect(tokenizer.decode(tokens)).toBe('-1.5');
     const without = Tokenizer.parse(trainBpe(['the view'], { ...bpe, specialTokens: ['<pad>'] }));
     expect(() => endOfSequence(without)).toThrow('expected an end of sequence');
+  });
+
+  it('of answers that are told apart end them only where one begins another', () => {
+    const end = tokenizer.idOf('</s>');
+    const ended = (answers: string[]) =>
+      candidateTokens(tokenizer, answers).map((tokens) => tokens.at(-1) === end);
+    expect(ended(['0.1', '0.2'])).toEqual([false, false]);
+    expect(ended(['1', '10'])).toEqual([true, true]);
+  });
+
+  it('of digits are found by what they say, alone, after a digit and after a point', () => {
+    const json = trainBpe(['the view'], bpe) as { added_tokens: object[] };
+    const added = { id: 300, content: '42', single_word: false, lstrip: false, rstrip: false };
+    json.added_tokens.push({ ...added, normalized: false, special: false });
+    const joined = Tokenizer.parse(json);
+    const [ones, twos, threes] = digitTokens(joined);
+    expect([...ones.values()].sort()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (const [token, value] of ones) expect(joined.decode([token])).toBe(String(value));
+    expect([...twos].map(([token, value]) => [joined.decode([token]), value])).toEqual([['42', 4.2]]);
+    expect(threes.size).toBe(0);
   });
 
   it('of a long text lose its end, never the question around it', () => {

@@ -160,16 +160,22 @@ export function renderAnswer(q: Question, gold: Meaning): string {
 /** With more labels their pairs are too many to ask. */
 const mostPairedLabels = 12;
 
-/** Every answer that a model may give: at most 101 numbers, rising; or the labels and, up to 12, their pairs. */
+/** Every number that answers on a scale: at most 101, rising. */
+export function numbersOn(
+  scale: Scale,
+  decimals: number,
+): readonly (Candidate & { readonly value: number })[] {
+  const { low, high } = scale;
+  return gridOf(scale, decimals).map((units) => ({
+    answer: numberText(units, decimals),
+    value: Math.min(1, Math.max(0, (units / 10 ** decimals - low) / (high - low))),
+    labels: [],
+  }));
+}
+
+/** Every answer that a model may give: the numbers of its scale; or the labels and, up to 12, their pairs. */
 export function candidatesOf(q: Question): readonly Candidate[] {
-  if (q.scale !== null) {
-    const { low, high } = q.scale;
-    return gridOf(q.scale, q.decimals).map((units) => ({
-      answer: numberText(units, q.decimals),
-      value: Math.min(1, Math.max(0, (units / 10 ** q.decimals - low) / (high - low))),
-      labels: [],
-    }));
-  }
+  if (q.scale !== null) return numbersOn(q.scale, q.decimals);
   const labels = [...q.labelSet].sort();
   const paired =
     q.multiLabel && labels.length <= mostPairedLabels ? labels.filter((l) => l !== 'neutral') : [];

@@ -132,8 +132,11 @@ class MicroPass implements Pass {
   }
 
   /** Everything that a graph of this micro-batch reads and no slot holds. */
-  private feedsFor(session: Session, { delta, answers = 1, consistency, draw = 0, feeds }: RunOptions) {
-    const { share } = this.place;
+  private feedsFor(
+    session: Session,
+    { delta, answers = 1, consistency, draw = 0, feeds }: RunOptions,
+    share = this.place.share,
+  ): Record<string, HostTensor> {
     const fed: Record<string, HostTensor> = { ...this.own, ...feeds };
     for (const name of weightNames) if (fed[name]) fed[name] = scaled(fed[name], share * answers);
     const { tokens } = this.extent;
@@ -163,7 +166,8 @@ class MicroPass implements Pass {
     const session = await sessions.of(
       `train ${this.key}`,
       () => trainGraph(config, spec.method, this.batch, this.options),
-      { arena: true },
+      // The copies of a full model's gradients would come on top of an arena that holds them.
+      { arena: spec.method.name !== 'full' },
     );
     const trained = trainableParameters(config, spec.method);
     const target = this.fresh ? 'grad' : 'part';
@@ -201,7 +205,7 @@ class MicroPass implements Pass {
     );
     const { 'grad.delta': gradient } = await this.sessions.run(
       session,
-      { feeds: this.feedsFor(session, options), fetch: ['grad.delta'] },
+      { feeds: this.feedsFor(session, options, 1), fetch: ['grad.delta'] },
       new Map([['reference', `reference.${options.consistency?.with}`]]),
     );
     return gradient.data as Float32Array;

@@ -1,6 +1,7 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
 export { Diverged, exitCodeOf, Interrupted } from './failures.js';
+export type { NumberAnswer, NumberChoices } from './number-answers.js';
 export { adamW } from './optimizers/adamw.js';
 export { clipFactor, normGraph, updateGraph } from './optimizers/update-graph.js';
 export {
@@ -14,5 +15,6 @@ export {
   type SpecialTokens,
   smallConfig,
 } from './pretrain.js';
+export { comparesNumbers } from './regularisers/settings.js';
 export { type TrainSpec, trainSpec } from './spec.js';
 export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';

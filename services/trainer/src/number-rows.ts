@@ -2,9 +2,8 @@
 import { answerTokens, candidateTokens, digitTokens, numbersOn } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import type { FeatureRow } from '@emotune/records';
+import type { Tokenizer } from '@emotune/text';
 import type { NumberChoices, Row } from '@emotune/training';
-
-type Tokenizer = Parameters<typeof digitTokens>[0];
 
 /**
  * The rows, those of regression with their scale's numbers as the model's tokenizer has them.

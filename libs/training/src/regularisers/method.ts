@@ -32,7 +32,7 @@ export interface Pass {
     loss: number;
     deltaGradient: Float32Array;
   }>;
-  /** Forward, and backward to the embeddings only. */
+  /** Forward, and backward to the embeddings only: the gradient of the micro-batch's own mean, not of its share. */
   ascend(options: RunOptions): Promise<Float32Array>;
   /** Forward only: the answers' log-probabilities are kept under that name; with `average`, those of the averaged weights. */
   remember(name: string, options?: RunOptions & { readonly average?: boolean }): Promise<void>;

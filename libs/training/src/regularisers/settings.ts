@@ -67,6 +67,11 @@ export const regularisationSettings = z.strictObject({
 export type LossSettings = z.output<typeof lossSettings>;
 export type RegularisationSettings = z.output<typeof regularisationSettings>;
 
+/** Does a loss need to know what answers mean as numbers? */
+export function comparesNumbers({ numberTokens, regression }: LossSettings): boolean {
+  return numberTokens !== undefined || regression.name !== 'answer';
+}
+
 type Checked = Pick<TrainSpec, 'method' | 'loss' | 'regularisation' | 'ema'>;
 
 /** Combinations that make no sense, by field. */
@@ -118,8 +123,7 @@ export function checkMethods(spec: TrainSpec, config: ModelConfig, rows: readonl
       'expected a trained linear layer in the blocks to mix, got none: all are frozen',
     );
   const asks = loss.numberTokens ? 'loss.numberTokens' : 'loss.regression';
-  if (loss.numberTokens === undefined && loss.regression.name === 'answer') return;
-  if (!rows.some(({ number }) => number !== undefined))
+  if (comparesNumbers(loss) && !rows.some(({ number }) => number !== undefined))
     throw InvalidArgument.at(asks, 'expected rows whose answers are numbers, got none');
 }
 

@@ -30,18 +30,21 @@ export const smart: Perturbation<z.output<typeof smartSettings>> = {
   async pass(pass, { weight, steps, stepSize, noise: sigma, maxNorm, proximal }) {
     const stream = Stream.of(pass.random('smart'));
     await pass.remember('clean');
-    const smooth = { answers: 0, consistency: { with: 'clean', weight } };
+    const smoothness = (lambda: number) => ({
+      answers: 0,
+      consistency: { with: 'clean', weight: lambda },
+    });
     let delta = noise(
       pass.extent,
       () => stream.normal(),
       () => sigma,
     );
     for (let k = 0; k < steps; k++)
-      delta = ascendByToken(delta, await pass.ascend({ delta, ...smooth }), pass.extent, {
+      delta = ascendByToken(delta, await pass.ascend({ delta, ...smoothness(1) }), pass.extent, {
         stepSize,
         maxNorm,
       });
-    await pass.learn({ delta, ...smooth, remember: 'adversarial' });
+    await pass.learn({ delta, ...smoothness(weight), remember: 'adversarial' });
     if (proximal > 0) {
       await pass.remember('average', { average: true });
       await pass.learn({ answers: 0, consistency: { with: 'average', weight: proximal } });
