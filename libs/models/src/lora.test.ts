@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Rng, type Violation } from '@emotune/base';
+import { InvalidArgument, Rng, type Violation } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
 import fc from 'fast-check';
@@ -244,6 +244,23 @@ it('an adapted model starts as its base and answers as it does merged', () => {
     }),
     { numRuns: 60 },
   );
+});
+
+it('DoRA on an 8-bit base starts as that base, and stays as near to the exact one', () => {
+  const base = baseOf(llama);
+  const [eight, exact] = (['int8', 'fp32'] as const).map((baseCompute) => (lora: Lora) => {
+    const method: Method = { name: 'lora', ...lora, baseCompute };
+    const frozen = frozenTensors(base, method);
+    const at = (trained: ReadonlyMap<string, HostTensor>) =>
+      logits(llama, method, new Map([...frozen, ...trained]));
+    return { fresh: at(initialTrainable(base, method, 1)), moved: at(adapterOf(base, lora).tensors) };
+  });
+  const dora: Lora = { ...plain, dora: true };
+  expect(largestDifference(eight(dora).fresh, eight(plain).fresh)).toBeLessThan(1e-5);
+  const rounding = largestDifference(eight(plain).fresh, exact(plain).fresh);
+  expect(rounding).toBeGreaterThan(1e-4);
+  // A few times what 8 bits move the base itself: the products of A with W, of which the lengths are made, are rounded too.
+  expect(largestDifference(eight(dora).moved, exact(dora).moved)).toBeLessThan(4 * rounding);
 });
 
 describe('a mask over what the branch sees', () => {
@@ -519,6 +536,37 @@ describe('adapters in PEFT’s files', () => {
   ])('refuse %s', async (text, message) => {
     writeFileSync(join(dir, 'adapter_config.json'), text);
     await expect(loadAdapter(dir, config)).rejects.toThrow(message);
+  });
+
+  it('whose settings are anything at all are read or refused, never worse', async () => {
+    await saveAdapter(dir, adapterOf(base, plain), config, 'base');
+    const good = read();
+    const fields = [
+      ...Object.keys(good),
+      'layers_to_transform',
+      'layers_pattern',
+      'exclude_modules',
+      '__proto__',
+    ];
+    const text = oneOf('', 'q_proj', '.*', '(', 'lm_head', '\\', 'all-linear', 'model');
+    const value = fc.oneof(
+      fc.jsonValue({ maxDepth: 2 }),
+      text,
+      fc.array(text, { maxLength: 3 }),
+      fc.dictionary(text, fc.oneof(fc.integer(), fc.double())),
+    );
+    let accepted = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(oneOf(...fields), value, { maxKeys: 4 }), async (changes) => {
+        write({ ...good, ...changes });
+        await loadAdapter(dir, config).then(
+          () => accepted++,
+          (error) => expect(error).toBeInstanceOf(InvalidArgument),
+        );
+      }),
+      { numRuns: 300 },
+    );
+    expect(accepted).toBeGreaterThan(0);
   });
 
   it('name every tensor that is missing, extra, of another shape or not finite', async () => {
