@@ -16,8 +16,10 @@ export interface Cache {
   readonly past: readonly KeyValues[];
   /** [B, P] int64, which ALiBi needs. */
   readonly pastPositions?: Value;
-  /** Of these T tokens; the builder adds each layer's. */
+  /** Of these T tokens, and of those before where `joined`; the builder adds each layer's. */
   readonly present: KeyValues[];
+  /** Attend to, and leave, past and own keys as one tensor: they are copied, and P may be 0 at a run. */
+  readonly joined?: boolean;
 }
 
 /** What every model graph is fed: see docs/decisions/0004. */
@@ -68,35 +70,39 @@ export function maskBias(mask: Value): Value {
 }
 
 /**
- * Softmax(q·kᵀ/√D + bias) · v of a layer, over its past and own keys: q [B, A, T, D]; k and v [B, K, T, D], each head of
+ * Softmax(q·kᵀ/√D + bias) · v of a layer, over its past and own keys: q [B, A, T, D]; own ones [B, K, T, D], each head of
  * which serves A/K queries in a row → [N, A·D]. `bias` broadcasts to [B, A, T, P + T].
  */
 export function attention(
   cache: Cache | undefined,
   layer: number,
   q: Value,
-  k: Value,
-  v: Value,
+  ownKeys: Value,
+  ownValues: Value,
   bias: Value,
 ): Value {
   const [batch, heads, sequence, width] = q.shape;
+  const before = cache?.past[layer];
+  const join = cache?.joined && before;
+  const k = join ? b.concat([before.key, ownKeys], 2) : ownKeys;
+  const v = join ? b.concat([before.value, ownValues], 2) : ownValues;
   const kv = k.shape[1];
   // The queries of a group lie one below the other, so no key is repeated.
   const grouped = b.reshape(q, [batch, kv, (heads / kv) * sequence, width]);
   const scoresOf = (keys: Value) =>
     b.matmul(grouped, keys, { transposeY: true, scale: 1 / Math.sqrt(width) });
   cache?.present.push({ key: k, value: v });
-  const past = cache?.past[layer];
+  const past = join ? undefined : before;
   // What is put together are scores: cached keys and values are never copied.
   const scores = past ? b.concat([scoresOf(past.key), scoresOf(k)], 3) : scoresOf(k);
   const keys = scores.shape[3];
   const byHead = b.softmax(b.add(b.reshape(scores, [batch, heads, sequence, keys]), bias));
   const probabilities = b.reshape(byHead, [batch, kv, (heads / kv) * sequence, keys]);
-  const before = keys - sequence;
+  const cached = keys - sequence;
   const mixed = past
     ? b.add(
-        b.matmul(b.slice(probabilities, 3, 0, before), past.value),
-        b.matmul(b.slice(probabilities, 3, before, keys), v),
+        b.matmul(b.slice(probabilities, 3, 0, cached), past.value),
+        b.matmul(b.slice(probabilities, 3, cached, keys), v),
       )
     : b.matmul(probabilities, v);
   const merged = b.transpose(b.reshape(mixed, [batch, heads, sequence, width]), [0, 2, 1, 3]);

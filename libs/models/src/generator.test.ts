@@ -48,16 +48,17 @@ async function likeliest({ config, tensors }: Model, prompt: Int32Array, count: 
   try {
     for (const [name, tensor] of tensors) await executor.put(name, tensor);
     const row = [...prompt];
-    for (let step = 0; step < count; step++) {
-      const T = row.length;
-      const weights = new GraphWeights(config, { name: 'full' });
-      const session = await executor.load({
-        logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(1, T))),
-      });
+    const T = prompt.length + count;
+    const weights = new GraphWeights(config, { name: 'full' });
+    const session = await executor.load({
+      logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(1, T))),
+    });
+    while (row.length < T) {
       const { logits } = await executor.run(session, {
         feeds: {
-          input_ids: int64([1, T], row),
-          positions: int64([1, T], row.keys()),
+          // What comes after a token does not reach it.
+          input_ids: int64([1, T], [...row, ...new Array(T - row.length).fill(0)]),
+          positions: int64([1, T], Array(T).keys()),
           mask: bool(
             [1, 1, T, T],
             Uint8Array.from({ length: T * T }, (_, i) => (i % T <= Math.floor(i / T) ? 1 : 0)),
@@ -70,8 +71,9 @@ async function likeliest({ config, tensors }: Model, prompt: Int32Array, count: 
         ),
         fetch: ['logits'],
       });
-      const last = (logits.data as Float32Array).subarray(-config.vocabSize);
-      row.push(last.indexOf(Math.max(...last)));
+      const at = (row.length - 1) * config.vocabSize;
+      const next = (logits.data as Float32Array).subarray(at, at + config.vocabSize);
+      row.push(next.indexOf(Math.max(...next)));
     }
     return row.slice(prompt.length);
   } finally {

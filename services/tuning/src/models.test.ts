@@ -1,14 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  AlreadyExists,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  systemClock,
-  Unimplemented,
-} from '@emotune/base';
+import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
@@ -311,8 +304,22 @@ describe('export', () => {
     expect(readdirSync(join(folder, 'out')).sort()).toEqual(['full', 'merged', 'peft']);
   });
 
+  it('writes one graph for inference, with the adapter merged and its tokenizer beside it', async () => {
+    for (const [name, merged] of [
+      ['moods', 'merged'],
+      ['same', 'full'],
+    ]) {
+      await write(name, 'onnx', out('graph'));
+      expect(readdirSync(out('graph')).sort()).toEqual(['config.json', 'model.onnx', 'tokenizer.json']);
+      const graph = readFileSync(join(out('graph'), 'model.onnx'));
+      const { tensors } = await loadModel(out(merged));
+      for (const { data } of tensors.values())
+        expect(graph.includes(Buffer.from(data.buffer, data.byteOffset, data.byteLength))).toBe(true);
+      rmSync(out('graph'), { recursive: true });
+    }
+  });
+
   it('refuses formats and folders, and leaves nothing behind', async () => {
-    await expect(write('same', 'onnx', out('x'))).rejects.toBeInstanceOf(Unimplemented);
     expect(await violations(write('same', 'gguf', out('x')))).toHaveProperty('format');
     expect(await violations(write('same', 'safetensors', 'relative'))).toHaveProperty('directory');
     expect((await violations(write('same', 'safetensors', out('full'))))['directory']).toContain('empty');

@@ -1,18 +1,11 @@
 /** Base models and model versions: rows, and checkpoint folders in the object store. */
 import { createRequire } from 'node:module';
 import { isAbsolute, join } from 'node:path';
-import {
-  AlreadyExists,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  nearest,
-  show,
-  Unimplemented,
-} from '@emotune/base';
+import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, nearest, show } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import {
+  exportOnnx,
   ggufCompanions,
   loadAdapter,
   loadModel,
@@ -229,7 +222,7 @@ export class Models {
     await emit(sql, topics.modelRegistered, name, { name, version });
   }
 
-  /** @throws InvalidArgument, NotFound, FailedPrecondition, Unimplemented. */
+  /** @throws InvalidArgument, NotFound, FailedPrecondition. */
   async export(request: tuning.ExportModelRequest): Promise<tuning.ExportModelResponse> {
     const { format, directory } = request;
     const row = await this.find(request.name);
@@ -254,7 +247,16 @@ export class Models {
           );
         return { files: await exportFiles(folder, await checkpointFiles(folder), directory) };
       case 'onnx':
-        throw new Unimplemented('export to onnx is not built yet; export as safetensors or peft');
+        return {
+          files: await writeFolder(directory, async (target) => {
+            const base = isAdapter(row) ? await objects.folder(row.base_prefix) : folder;
+            const model = await loadModel(base);
+            const merged = isAdapter(row)
+              ? mergeAdapter(model, await loadAdapter(folder, model.config))
+              : model;
+            await exportOnnx(target, merged, { tokenizer: join(base, 'tokenizer.json') });
+          }),
+        };
       default:
         throw InvalidArgument.at('format', `expected peft, safetensors or onnx, got ${show(format)}`);
     }
