@@ -22,7 +22,7 @@ export function bloom(
   rows?: Value,
 ): Value {
   const [B, T] = ids.shape;
-  const { heads, hiddenSize: H, normEpsilon } = config;
+  const { heads, hiddenSize: H, normEpsilon, residualAfterNorm } = config;
   // slope · position of the key; what depends on the query alone cancels in the softmax.
   const slopes = b.constant(alibiSlopes(heads), [1, heads, 1, 1]);
   const keyPositions = cache?.pastPositions ? b.concat([cache.pastPositions, positions], 1) : positions;
@@ -44,10 +44,13 @@ export function bloom(
     const part = (n: number) => b.reshape(b.slice(parts, 0, n, n + 1), [B, heads, T, H / heads]);
     const asked = i === config.layers - 1 ? rows : undefined;
     const mixed = rowsOf(attention(cache, i, part(0), part(1), part(2), bias), asked);
-    x = b.add(rowsOf(x, asked), weights.linear(mixed, `${at}.self_attention.dense`, biased));
+    x = b.add(
+      rowsOf(residualAfterNorm ? h : x, asked),
+      weights.linear(mixed, `${at}.self_attention.dense`, biased),
+    );
     const m = layerNorm(weights, x, `${at}.post_attention_layernorm`, normEpsilon);
     const up = b.geluTanh(weights.linear(m, `${at}.mlp.dense_h_to_4h`, biased));
-    x = b.add(x, weights.linear(up, `${at}.mlp.dense_4h_to_h`, biased));
+    x = b.add(residualAfterNorm ? m : x, weights.linear(up, `${at}.mlp.dense_4h_to_h`, biased));
   }
   return layerNorm(weights, x, 'transformer.ln_f', normEpsilon);
 }

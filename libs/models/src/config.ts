@@ -2,7 +2,7 @@
  * What a model is: one of three families with its sizes, read from a Hugging Face `config.json`. Every field of the
  * file is either understood, known to change nothing here, or refused by name.
  */
-import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, parse, show, type Violation } from '@emotune/base';
 import { z } from 'zod';
 
 /** How rotary frequencies are stretched beyond the trained length. */
@@ -54,6 +54,8 @@ export interface OptConfig extends Common {
 export interface BloomConfig extends Common {
   readonly family: 'bloom';
   readonly normEpsilon: number;
+  /** Residuals start from the normalised input. */
+  readonly residualAfterNorm: boolean;
 }
 
 export type ModelConfig = LlamaConfig | OptConfig | BloomConfig;
@@ -62,9 +64,9 @@ export type Family = ModelConfig['family'];
 /** Fields that change nothing in what we compute: bookkeeping, initialisation, and dropout, which training here sets itself. */
 const inert = new Set(
   `architectures model_type torch_dtype dtype transformers_version use_cache initializer_range init_std _name_or_path
-  attention_dropout hidden_dropout dropout activation_dropout layerdrop pretraining_tp slow_but_exact prefix unk_token_id
+  attention_dropout hidden_dropout dropout activation_dropout layerdrop pretraining_tp prefix unk_token_id
   seq_length offset_alibi masked_softmax_fusion bias_dropout_fusion skip_bias_add skip_bias_add_qkv attention_softmax_in_fp32
-  n_inner num_attention_heads_old output_attentions return_dict is_llama_config rope_interleaved`
+  num_attention_heads_old output_attentions return_dict is_llama_config`
     .trim()
     .split(/\s+/),
 );
@@ -88,21 +90,38 @@ const common = {
   pad_token_id: token,
 };
 
-const rope = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
+const ropeFields = {
+  rope_type: z.enum(['default', 'linear', 'dynamic', 'llama3']).optional(),
+  type: z.enum(['default', 'linear', 'dynamic', 'llama3']).optional(),
   rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: size.optional(),
-});
+  partial_rotary_factor: z.literal(1).nullish(),
+};
+const rope = z.looseObject(ropeFields);
+
+/** What each type of scaling takes beside `ropeFields`; anything else of it is refused. */
+const ropeScalings = {
+  default: z.strictObject(ropeFields),
+  linear: z.strictObject({ ...ropeFields, factor: z.number().positive() }),
+  dynamic: z.strictObject({ ...ropeFields, factor: z.number().positive() }),
+  llama3: z
+    .strictObject({
+      ...ropeFields,
+      factor: z.number().positive(),
+      low_freq_factor: z.number().positive(),
+      high_freq_factor: z.number().positive(),
+      original_max_position_embeddings: size,
+    })
+    .refine((r) => r.high_freq_factor > r.low_freq_factor, {
+      path: ['high_freq_factor'],
+      message: 'expected more than low_freq_factor',
+    }),
+};
 
 const llama = z.object({
   ...common,
   num_hidden_layers: layers,
   num_attention_heads: size,
-  num_key_value_heads: size.optional(),
+  num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
   intermediate_size: size,
   max_position_embeddings: size.default(2048),
@@ -113,6 +132,7 @@ const llama = z.object({
   rope_theta: z.number().positive().default(10000),
   rope_scaling: rope.nullish(),
   rope_parameters: rope.nullish(),
+  rope_interleaved: z.literal(false).optional(),
 });
 
 const opt = z.object({
@@ -138,28 +158,36 @@ const bloom = z.object({
   n_head: size.optional(),
   num_attention_heads: size.optional(),
   layer_norm_epsilon: z.number().positive().default(1e-5),
-  apply_residual_connection_post_layernorm: z.literal(false).default(false),
+  apply_residual_connection_post_layernorm: z.boolean().default(false),
+  /** With tensor parallelism its products lack their biases, which no model was trained for. */
+  slow_but_exact: z.literal(false).optional(),
+  n_inner: size.nullish(),
 });
 
 const schemas = { llama, opt, bloom } as const;
 
-function scalingOf(raw: z.infer<typeof rope> | null | undefined, maxPositions: number): RopeScaling | null {
-  const type = raw?.rope_type ?? raw?.type ?? 'default';
-  if (!raw || type === 'default') return null;
-  if (type === 'linear' || type === 'dynamic') return { type, factor: raw.factor ?? 1 };
+function scalingOf(
+  field: 'rope_parameters' | 'rope_scaling',
+  { [field]: raw, max_position_embeddings: maxPositions }: z.infer<typeof llama>,
+): RopeScaling | null {
+  if (!raw) return null;
+  const type = raw.rope_type ?? raw.type ?? 'default';
+  // Hugging Face repeats the trained length here, also where the type does not use it.
+  const { original_max_position_embeddings: original, ...rest } = raw;
+  const checked = parse(ropeScalings[type], type !== 'llama3' && original === maxPositions ? rest : raw, [
+    field,
+  ]);
   if (type === 'llama3') {
+    const r = checked as z.infer<typeof ropeScalings.llama3>;
     return {
       type,
-      factor: raw.factor ?? 8,
-      lowFrequencyFactor: raw.low_freq_factor ?? 1,
-      highFrequencyFactor: raw.high_freq_factor ?? 4,
-      originalMaxPositions: raw.original_max_position_embeddings ?? maxPositions,
+      factor: r.factor,
+      lowFrequencyFactor: r.low_freq_factor,
+      highFrequencyFactor: r.high_freq_factor,
+      originalMaxPositions: r.original_max_position_embeddings,
     };
   }
-  throw InvalidArgument.at(
-    'rope_scaling.rope_type',
-    `expected default, linear, dynamic or llama3, got ${show(type)}`,
-  );
+  return type === 'default' ? null : { type, factor: (checked as { factor: number }).factor };
 }
 
 /**
@@ -196,7 +224,12 @@ export function parseConfig(json: unknown): ModelConfig {
     if (family === 'llama') {
       const c = llama.parse(raw);
       const heads = c.num_attention_heads;
-      const scaling = c.rope_parameters ?? c.rope_scaling;
+      if (c.rope_parameters && c.rope_scaling)
+        throw InvalidArgument.at(
+          'rope_scaling',
+          'expected it or rope_parameters, got both; leave one of them',
+        );
+      const field = c.rope_parameters ? 'rope_parameters' : 'rope_scaling';
       return {
         family,
         vocabSize: c.vocab_size,
@@ -208,8 +241,8 @@ export function parseConfig(json: unknown): ModelConfig {
         intermediateSize: c.intermediate_size,
         maxPositions: c.max_position_embeddings,
         normEpsilon: c.rms_norm_eps,
-        ropeTheta: scaling?.rope_theta ?? c.rope_theta,
-        ropeScaling: scalingOf(scaling, c.max_position_embeddings),
+        ropeTheta: c[field]?.rope_theta ?? c.rope_theta,
+        ropeScaling: scalingOf(field, c),
         attentionBias: c.attention_bias,
         mlpBias: c.mlp_bias,
         tieEmbeddings: c.tie_word_embeddings ?? false,
@@ -238,13 +271,17 @@ export function parseConfig(json: unknown): ModelConfig {
       if (found === undefined) throw InvalidArgument.at(name, 'expected an integer, got nothing');
       return found;
     };
+    const hiddenSize = required('hidden_size', c.n_embed, c.hidden_size);
+    if (typeof c.n_inner === 'number' && c.n_inner !== 4 * hiddenSize)
+      throw InvalidArgument.at('n_inner', `expected 4 × hidden_size (${4 * hiddenSize}), got ${c.n_inner}`);
     return {
       family,
       vocabSize: c.vocab_size,
-      hiddenSize: required('hidden_size', c.hidden_size, c.n_embed),
+      hiddenSize,
       layers: required('n_layer', c.n_layer, c.num_hidden_layers),
       heads: required('n_head', c.n_head, c.num_attention_heads),
       normEpsilon: c.layer_norm_epsilon,
+      residualAfterNorm: c.apply_residual_connection_post_layernorm,
       tieEmbeddings: c.tie_word_embeddings ?? true,
       ...tokens(c),
     };
@@ -254,6 +291,8 @@ export function parseConfig(json: unknown): ModelConfig {
 }
 
 function checkSizes(config: ModelConfig): void {
+  if (config.family === 'llama' && config.ropeScaling?.type === 'dynamic' && config.headDim <= 2)
+    throw InvalidArgument.at('head_dim', `expected more than 2 for dynamic scaling, got ${config.headDim}`);
   const width = config.family === 'llama' ? config.headDim : config.hiddenSize / config.heads;
   if (!Number.isInteger(width)) {
     throw InvalidArgument.at(
@@ -339,6 +378,6 @@ export function toHuggingFaceConfig(config: ModelConfig): Record<string, unknown
     n_layer: config.layers,
     n_head: config.heads,
     layer_norm_epsilon: config.normEpsilon,
-    apply_residual_connection_post_layernorm: false,
+    apply_residual_connection_post_layernorm: config.residualAfterNorm,
   };
 }

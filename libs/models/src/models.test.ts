@@ -12,6 +12,8 @@ import { initialTensors } from './model.js';
 import { loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
+const fuzzRuns = 1000;
+
 let dir: string;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'emotune-models-'));
@@ -33,7 +35,13 @@ const files = [
   {
     ...llama,
     tie_word_embeddings: true,
-    rope_scaling: { rope_type: 'llama3', factor: 4, original_max_position_embeddings: 32 },
+    rope_scaling: {
+      rope_type: 'llama3',
+      factor: 4,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 32,
+    },
   },
   {
     model_type: 'opt',
@@ -45,6 +53,7 @@ const files = [
     do_layer_norm_before: false,
   },
   { model_type: 'bloom', ...ids, n_layer: 2, n_head: 3 },
+  { model_type: 'bloom', ...ids, n_layer: 1, n_head: 3, apply_residual_connection_post_layernorm: true },
 ];
 
 describe('config', () => {
@@ -54,18 +63,107 @@ describe('config', () => {
   });
 
   it('refuses what it would have to ignore, by name, all at once', () => {
-    const wrong = { ...llama, hidden_act: 'gelu', sliding_window: 4, rope_scaling: { rope_type: 'yarn' } };
+    const wrong = { ...llama, hidden_act: 'gelu', sliding_window: 4 };
     expect(() => parseConfig(wrong)).toThrow(
       /sliding_window: expected a field that llama models here support.*hidden_act/s,
-    );
-    expect(() => parseConfig({ ...llama, rope_scaling: { rope_type: 'yarn' } })).toThrow(
-      'rope_scaling.rope_type: expected default, linear, dynamic or llama3, got "yarn"',
     );
     expect(() => parseConfig({ model_type: 'gpt2' })).toThrow(
       'model_type: expected llama, opt or bloom, got "gpt2"',
     );
     expect(() => parseConfig({ ...llama, num_key_value_heads: 4 })).toThrow(
       'num_key_value_heads: expected a divisor of the 6 heads, got 4',
+    );
+  });
+});
+
+const opt = files[2];
+const bloom = files[3];
+const scaled = (rope: object) => ({ ...llama, rope_scaling: rope });
+const stretched = {
+  rope_type: 'llama3',
+  factor: 4,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 32,
+};
+
+describe('a config with', () => {
+  it.each([
+    [scaled({ rope_type: 'yarn', factor: 2 }), 'rope_scaling.rope_type'],
+    [scaled({ type: 'longrope' }), 'rope_scaling.type'],
+    [scaled({ rope_type: 'linear' }), 'rope_scaling.factor'],
+    [scaled({ rope_type: 'linear', factor: 2, attention_factor: 1.2 }), 'rope_scaling.attention_factor'],
+    [
+      scaled({ rope_type: 'dynamic', factor: 2, original_max_position_embeddings: 8 }),
+      'rope_scaling.original_max_position_embeddings',
+    ],
+    [
+      { ...scaled({ rope_type: 'dynamic', factor: 2 }), head_dim: 2 },
+      'head_dim: expected more than 2 for dynamic',
+    ],
+    [
+      scaled({ ...stretched, low_freq_factor: 4 }),
+      'rope_scaling.high_freq_factor: expected more than low_freq_factor',
+    ],
+    [scaled({ rope_type: 'llama3', factor: 8 }), 'rope_scaling.low_freq_factor'],
+    [scaled({ rope_type: 'default', partial_rotary_factor: 0.5 }), 'rope_scaling.partial_rotary_factor'],
+    [
+      { ...llama, rope_parameters: { rope_type: 'linear', factor: 2 }, rope_scaling: stretched },
+      'rope_scaling: expected it or rope_parameters, got both',
+    ],
+    [{ ...llama, rope_interleaved: true }, 'rope_interleaved'],
+    [{ ...llama, partial_rotary_factor: 0.5 }, 'partial_rotary_factor'],
+    [{ ...llama, attention_multiplier: 2 }, 'attention_multiplier'],
+    [{ ...llama, quantization_config: { bits: 4 } }, 'quantization_config'],
+    [{ ...llama, num_hidden_layers: 2 ** 31 }, 'num_hidden_layers'],
+    [{ ...llama, vocab_size: 2 ** 53 }, 'vocab_size'],
+    [{ ...llama, hidden_size: -24 }, 'hidden_size'],
+    [{ ...llama, head_dim: 7 }, 'head_dim: expected an even number'],
+    [{ ...opt, activation_function: 'gelu' }, 'activation_function'],
+    [{ ...opt, enable_bias: false }, 'enable_bias'],
+    [{ ...opt, layer_norm_elementwise_affine: false }, 'layer_norm_elementwise_affine'],
+    [{ ...opt, _remove_final_layer_norm: true }, '_remove_final_layer_norm'],
+    [{ ...bloom, slow_but_exact: true }, 'slow_but_exact'],
+    [{ ...bloom, n_inner: 10 }, 'n_inner: expected 4 × hidden_size (96), got 10'],
+    [{ ...bloom, n_head: 5 }, 'hidden_size: expected a multiple of the 5 heads'],
+  ])('%j is refused by name', (json, message) => {
+    expect(() => parseConfig(json)).toThrow(InvalidArgument);
+    expect(() => parseConfig(json)).toThrow(message);
+  });
+
+  it.each([
+    scaled({ rope_type: 'default', rope_theta: 500 }),
+    scaled({ type: 'linear', factor: 2, original_max_position_embeddings: 2048 }),
+    { ...llama, num_key_value_heads: null, rope_interleaved: false, pretraining_tp: 2 },
+    { ...bloom, n_inner: 96, slow_but_exact: false },
+  ])('%j is accepted', (json) => {
+    expect(parseConfig(json).layers).toBe(2);
+  });
+
+  it('anything in it is parsed or refused', () => {
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.constantFrom(0, -1, 1.5, 2 ** 31, 2 ** 53, 1e308, null, true, '2'),
+    );
+    const fields = fc.constantFrom(
+      ...new Set(files.flatMap((file) => Object.keys(file))),
+      'rope_parameters',
+      'n_embed',
+      'head_dim',
+    );
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...files),
+        fc.dictionary(fields, value, { maxKeys: 3 }),
+        (file, changes) => {
+          try {
+            parseConfig({ ...file, ...changes });
+          } catch (error) {
+            expect(error).toBeInstanceOf(InvalidArgument);
+          }
+        },
+      ),
+      { numRuns: fuzzRuns },
     );
   });
 });

@@ -2,6 +2,7 @@
 import { build as b, gradients, type Recompute, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { ModelConfig } from './config.js';
+import { embeddingModule } from './lora.js';
 import {
   answerScores,
   expectedError,
@@ -84,14 +85,27 @@ interface Step {
   readonly logProbabilities: Value;
 }
 
+/**
+ * Looked-up embeddings [N, E] through which the row of the padding token learns nothing, as PyTorch's `padding_idx` has it
+ * in OPT and LLaMA. It matters where the padding token stands for something else too, such as the end of the sequence.
+ */
+function withoutPaddingGradient({ family, padTokenId }: ModelConfig, tokens: Value, ids: Value): Value {
+  if (family === 'bloom' || padTokenId === null) return tokens;
+  const distance = b.sub(b.toFloat(b.reshape(ids, [tokens.shape[0], 1])), b.scalar(padTokenId));
+  return b.where(b.less(b.mul(distance, distance), b.scalar(0.5)), b.detach(tokens), tokens);
+}
+
 function step(config: ModelConfig, method: Method, shape: StepShape, options: StepOptions): Step {
   const { batch, sequence, answers } = shape;
   const weights = new PerturbedWeights(config, method, options);
   const { embeddingDropout = 0, grid } = options;
   let delta: Value | undefined;
+  const inputs = modelInputs(batch, sequence);
+  const table = `${embeddingModule(config)}.weight`;
+  const learnt = trainableParameters(config, method).some(({ name }) => name === table);
   const atEmbeddings = (tokens: Value): Value => {
     const [count] = tokens.shape;
-    let x = tokens;
+    let x = learnt ? withoutPaddingGradient(config, tokens, inputs.ids) : tokens;
     if (options.mixup) {
       const own = b.input('mix_share', 'float32', [count, 1]);
       const partner = b.gather(x, b.input('mix_index', 'int64', [count]));
@@ -108,12 +122,7 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
     b.input('answer_index', 'int64', [answers]),
     ...(grid ? [b.input('asked_index', 'int64', [grid.asked])] : []),
   ];
-  const hidden = hiddenStates(
-    config,
-    weights,
-    { ...modelInputs(batch, sequence), atEmbeddings },
-    b.concat(asked, 0),
-  );
+  const hidden = hiddenStates(config, weights, { ...inputs, atEmbeddings }, b.concat(asked, 0));
   const answered = grid ? b.slice(hidden, 0, 0, answers) : hidden;
   const logProbabilities = b.logSoftmax(logitsOf(weights, answered));
   const target = b.input('answer_target', 'int64', [answers]);
