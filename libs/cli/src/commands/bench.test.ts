@@ -117,6 +117,28 @@ describe('bench step', () => {
   });
 });
 
+it.each(['llama', 'opt', 'bloom'])('bench generate, %s', async (model) => {
+  const workload = ['--model', model, '--batch', '2', '--prompt', '9', '--tokens', '3', '--threads', '1'];
+  const document = await json('generate', ...workload);
+  expect(document).toMatchObject({ model, batch: 2, prompt: 9, tokens: 3, threads: 1 });
+  expect(Object.keys(document)).toEqual(
+    expect.arrayContaining([
+      'examplesPerSecond',
+      'tokensPerSecond',
+      'productExamplesPerSecond',
+      'parameters',
+    ]),
+  );
+  positive(document);
+  const { stdout } = await bench('generate', ...workload);
+  expect(stdout).toMatch(/^batch: +2 prompts of 9 tokens, 3 written after each, greedily$/m);
+  expect(stdout).toMatch(/^examples\/s +[\d.]+ +[\d.]+ +[\d.e-]+ +products with the model's weights alone$/m);
+  expect(await bench('generate', '--model', 'llama', '--prompt', '512')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--prompt: expected at most 496, got 512'),
+  });
+});
+
 it('bench score asks every task', async () => {
   const document = await json('score', '--model', 'trained', '--questions', '2', '--threads', '1');
   expect(document).toMatchObject({ model: 'trained', questions: 2, threads: 1 });
@@ -124,7 +146,11 @@ it('bench score asks every task', async () => {
   positive(document);
   const { stdout } = await bench('score', '--model', 'trained', '--questions', '2', '--threads', '1');
   expect(stdout).toMatch(/^emotion-regression +101 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$/m);
-  expect(await bench('score', '--model', 'llama')).toMatchObject({ code: 3, stdout: '' });
+  const small = ['--questions', '2', '--labels', '5', '--prompt', '9'];
+  const random = await json('score', '--model', 'llama', ...small);
+  expect(random).toMatchObject({ labels: { labels: 5, promptTokens: 9 }, tasks: [] });
+  positive(random);
+  expect(await bench('score', '--model', 'nowhere')).toMatchObject({ code: 3, stdout: '' });
 });
 
 it('bench lexicon', async () => {

@@ -1,11 +1,14 @@
 import { availableParallelism } from 'node:os';
 import { Option } from 'commander';
+import type { GenerateWorkload } from '../bench/generate.js';
+import type { ScoreWorkload } from '../bench/score.js';
 import type { StepWorkload } from '../bench/step.js';
 import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 const examples = `
 Examples:
   emotune bench step --method lora --batch 4 --sequence 128 --answers 8
+  emotune bench generate --batch 1 --tokens 32
   emotune bench score --threads 1
   emotune bench search --json`;
 
@@ -18,6 +21,10 @@ interface StepOptions extends ModelOptions, Pick<StepWorkload, 'method' | 'batch
   readonly answers?: number;
 }
 
+interface GenerateOptions extends ModelOptions, Pick<GenerateWorkload, 'batch' | 'prompt' | 'tokens'> {}
+
+interface ScoreOptions extends ModelOptions, Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels'> {}
+
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
     .command('bench')
@@ -28,13 +35,16 @@ export const addBenchCommands: AddCommands = (program, io) => {
       .argParser(integerFrom(1))
       .default(availableParallelism());
 
+  const modelOption = () =>
+    new Option(
+      '--model <dir>',
+      'checkpoint folder, or one with config.json alone: random weights (default: emotune-llama-4m)',
+    );
+
   bench
     .command('step')
     .description("training steps, against ONNX Runtime's own rate of the model's matrix products")
-    .option(
-      '--model <dir>',
-      'checkpoint folder, or one with config.json alone: random weights (default: emotune-llama-4m)',
-    )
+    .addOption(modelOption())
     .addOption(new Option('--method <method>', 'what is trained').choices(['full', 'lora']).default('full'))
     .option('--batch <n>', 'rows', integerFrom(1), 16)
     .option('--sequence <n>', 'tokens of a row', integerFrom(2), 64)
@@ -56,12 +66,32 @@ export const addBenchCommands: AddCommands = (program, io) => {
     });
 
   bench
+    .command('generate')
+    .description("greedy continuations, against the products with the model's weights alone")
+    .addOption(modelOption())
+    .option('--batch <n>', 'prompts', integerFrom(1), 8)
+    .option('--prompt <n>', 'tokens of each', integerFrom(1), 64)
+    .option('--tokens <n>', 'written after each', integerFrom(1), 16)
+    .addOption(threads())
+    .action(async ({ model, ...options }: GenerateOptions, command) => {
+      const session = sessionOf(io, command);
+      const { shippedModel } = await import('../bench/model-folder.js');
+      const { benchGenerate } = await import('../bench/generate.js');
+      const { generateText } = await import('../format/bench.js');
+      const folder = model === undefined ? shippedModel : session.path(model);
+      const figures = await benchGenerate({ ...options, folder, signal: session.signal });
+      await session.answer(figures, () => generateText(figures));
+    });
+
+  bench
     .command('score')
     .description('answers by likelihood, against one forward pass over each prompt')
-    .option('--model <dir>', 'checkpoint folder (default: emotune-llama-4m)')
-    .option('--questions <n>', 'questions of each task', integerFrom(1), 64)
+    .addOption(modelOption())
+    .option('--questions <n>', 'questions of each task, and random prompts', integerFrom(1), 64)
+    .option('--prompt <n>', 'tokens of a random prompt', integerFrom(1), 64)
+    .option('--labels <n>', 'labels scored after a random prompt', integerFrom(1), 28)
     .addOption(threads())
-    .action(async ({ model, ...options }: ModelOptions & { questions: number }, command) => {
+    .action(async ({ model, ...options }: ScoreOptions, command) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchScore } = await import('../bench/score.js');

@@ -1,5 +1,6 @@
 /** Benchmarks for people: the workload, then each figure beside the limit it is held against. */
 import type { BusFigures } from '../bench/bus.js';
+import type { GenerateFigures } from '../bench/generate.js';
 import type { LexiconFigures } from '../bench/lexicon.js';
 import type { ScoreFigures } from '../bench/score.js';
 import type { SearchFigures } from '../bench/search.js';
@@ -35,6 +36,25 @@ export function stepText(f: StepFigures): string {
   );
 }
 
+export function generateText(f: GenerateFigures): string {
+  return sections(
+    facts([
+      ['model', `${f.model}, ${count(f.parameters)} weights`],
+      ['batch', `${f.batch} prompts of ${f.prompt} tokens, ${f.tokens} written after each, greedily`],
+      ['threads', String(f.threads)],
+    ]),
+    table(heldHead, [
+      held(
+        'examples/s',
+        f.examplesPerSecond,
+        f.productExamplesPerSecond,
+        "products with the model's weights alone",
+      ),
+      alone('tokens/s', f.tokensPerSecond),
+    ]),
+  );
+}
+
 export function scoreText(f: ScoreFigures): string {
   return sections(
     facts([
@@ -45,7 +65,7 @@ export function scoreText(f: ScoreFigures): string {
     ]),
     table(
       ['task', 'answers', 'prompt tokens', 'questions/s', 'limit', 'ratio'],
-      f.tasks.map((task) => [
+      [{ ...f.labels, task: 'random prompts', candidates: f.labels.labels }, ...f.tasks].map((task) => [
         task.task,
         count(task.candidates),
         figure(task.promptTokens),
