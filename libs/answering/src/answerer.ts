@@ -71,7 +71,7 @@ export class Answerer {
   static async open({ folder, adapter, threads = 1, maxTokens = 512 }: AnswererOptions): Promise<Answerer> {
     const tokenizer = await loadTokenizer(folder);
     endOfSequence(tokenizer);
-    const base = await loadModel(folder);
+    const base = await loadModel(folder, { inFiles: true });
     if (tokenizer.vocabSize > base.config.vocabSize) {
       throw InvalidArgument.at(
         'tokenizer.json',

@@ -1,8 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Rng } from '@emotune/base';
 import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Executor } from './executor.js';
-import { float32, type HostTensor, int64 } from './tensor.js';
+import { FileTensor, float32, type HostTensor, int8, int64 } from './tensor.js';
 
 let executor: Executor;
 beforeAll(() => {
@@ -73,6 +76,78 @@ describe('an executor', () => {
       });
     });
     await executor.release(session);
+  });
+
+  it('has the kernels of norms, activations, rotary positions and 8-bit products that the reference describes', async () => {
+    const x = b.input('x', 'float32', [4, 8]);
+    const gamma = b.input('gamma', 'float32', [8]);
+    const beta = b.input('beta', 'float32', [8]);
+    const table = b.input('table', 'float32', [4, 2]);
+    const weight = [b.input('weight', 'int8', [8, 8]), b.input('scale', 'float32', [8])] as const;
+    const rms = b.rmsNorm(x, gamma, 1e-5);
+    const layer = b.layerNorm(b.silu(rms), gamma, beta, 1e-5);
+    const turned = b.rotary(b.reshape(b.geluTanh(layer), [2, 2, 2, 4]), b.cos(table), b.sin(table));
+    // The first is within a rounding step of the exact product, so two executors may differ by one such step.
+    const product = b.int8MatMul(x, weight, weight);
+    const loss = b.reshape(b.reduceSum(b.mul(turned, turned), [0, 1, 2, 3]), []);
+    const [dx, dgamma, dbeta] = gradients(loss, [x, gamma, beta]);
+    const outputs: Record<string, Value> = { rms, layer, turned, dx, dgamma, dbeta, product };
+    const rng = Rng.of('int8');
+    const feeds = {
+      x: random('x', x.shape),
+      gamma: random('gamma', gamma.shape),
+      beta: random('beta', beta.shape),
+      table: random('table', table.shape),
+      weight: int8(
+        [8, 8],
+        Int8Array.from({ length: 64 }, () => rng.int(255) - 127),
+      ),
+      scale: random('scale', [8]),
+    };
+    const session = await executor.load(outputs);
+    const got = await executor.run(session, { feeds, fetch: Object.keys(outputs) });
+    const want = evaluate(
+      Object.values(outputs),
+      Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, Array.from(data, Number)])),
+    );
+    for (const [i, name] of Object.keys(outputs).entries()) {
+      const size = want[i].data.reduce((top, v) => Math.max(top, Math.abs(v)), 0);
+      // Sums of 8 to 32 products in float32: a few units of 2⁻²⁴ each.
+      got[name].data.forEach((v, k) => {
+        expect(Math.abs(Number(v) - want[i].data[k]), name).toBeLessThan(4e-6 * size);
+      });
+    }
+  });
+
+  it('takes constants from where they lie in a file', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'link-'));
+    try {
+      const path = join(folder, 'weights.bin');
+      const values = random('linked', [3, 2]);
+      // An odd offset, as safetensors may have it.
+      await writeFile(
+        path,
+        Buffer.concat([Buffer.alloc(13), Buffer.from(values.data.buffer as ArrayBuffer)]),
+      );
+      const own = Executor.create();
+      await own.hold('w', new FileTensor([3, 2], { path, offset: 13, length: 24 }));
+      const x = b.input('x', 'float32', [2, 3]);
+      const w = b.input('w', 'float32', [3, 2]);
+      const session = await own.load({ y: b.matmul(x, w) });
+      expect(Object.keys(session.model.inputs)).toEqual(['x']);
+      const feeds = { x: random('x', [2, 3]) };
+      const { y } = await own.run(session, { feeds, fetch: ['y'] });
+      const [want] = evaluate([b.matmul(x, w)], {
+        x: Array.from(feeds.x.data, Number),
+        w: Array.from(values.data, Number),
+      });
+      y.data.forEach((v, i) => {
+        expect(Number(v)).toBeCloseTo(want.data[i], 6);
+      });
+      await own.close();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('keeps state in slots from run to run', async () => {

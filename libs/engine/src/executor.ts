@@ -1,8 +1,9 @@
 /** Runs graphs on ONNX Runtime in a thread of their own. */
+import { relative } from 'node:path';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { FailedPrecondition, Internal, InvalidArgument, ResourceExhausted } from '@emotune/base';
-import { type OnnxModel, sameShape, toOnnx, type Value } from '@emotune/graph';
-import type { HostTensor } from './tensor.js';
+import { type External, type OnnxModel, sameShape, toOnnx, type Value } from '@emotune/graph';
+import { FileTensor, type HostTensor } from './tensor.js';
 import type { Reply, Request, RunIO } from './worker.js';
 
 /** A model loaded into an executor. */
@@ -31,6 +32,7 @@ function ownBuffer({ data }: HostTensor): ArrayBuffer[] {
  */
 export class Executor {
   private readonly waiting = new Map<number, Waiting>();
+  private readonly linked = new Map<string, External>();
   private nextId = 0;
   private ended: Error | undefined;
 
@@ -55,10 +57,13 @@ export class Executor {
     worker.on('exit', () => fail(new FailedPrecondition('the executor is closed')));
   }
 
-  /** `threads`: of ONNX Runtime, at least 1. */
-  static create({ threads = 1 }: { threads?: number } = {}): Executor {
+  /**
+   * `threads`: of ONNX Runtime, at least 1. With `spin` they wait for each other's next node without sleeping, which is
+   * faster where the processor is theirs alone and slower where it is not.
+   */
+  static create({ threads = 1, spin = false }: { threads?: number; spin?: boolean } = {}): Executor {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads } });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads, spin } });
     worker.unref();
     return new Executor(worker);
   }
@@ -81,8 +86,9 @@ export class Executor {
    * is then faster; without, what it needed is free for others in between.
    */
   async load(outputs: Readonly<Record<string, Value>>, { arena = true } = {}): Promise<Session> {
-    const model = toOnnx(outputs);
-    const id = (await this.call({ kind: 'load', model: model.bytes, arena })) as number;
+    const model = toOnnx(outputs, this.linked);
+    const external = model.externals.length > 0;
+    const id = (await this.call({ kind: 'load', model: model.bytes, arena, external })) as number;
     return { id, model: { inputs: model.inputs, outputs: model.outputs } };
   }
 
@@ -95,7 +101,19 @@ export class Executor {
    * is empty afterwards; an array that is part of a larger buffer is copied all the same.
    */
   async put(slot: string, tensor: HostTensor, { move = false } = {}): Promise<void> {
-    await this.call({ kind: 'put', slot, tensor }, move ? ownBuffer(tensor) : []);
+    const { dtype, shape, data } = tensor;
+    const read = { dtype, shape, data };
+    await this.call({ kind: 'put', slot, tensor: read }, move ? ownBuffer(read) : []);
+  }
+
+  /**
+   * A tensor that never changes. One that lies in a file becomes a constant of all graphs loaded from now on that have an
+   * input of this name, and is mapped into memory instead of read; any other fills the slot of this name, as `put` does.
+   */
+  async hold(name: string, tensor: HostTensor, options: { move?: boolean } = {}): Promise<void> {
+    if (!(tensor instanceof FileTensor)) return this.put(name, tensor, options);
+    const { path, offset, length } = tensor.range;
+    this.linked.set(name, { location: relative('/', path), offset, length });
   }
 
   /** A copy of what is in a slot. */

@@ -1,3 +1,12 @@
 export { Executor, type Session } from './executor.js';
-export { bool, float16, float32, type HostTensor, int8, int64 } from './tensor.js';
+export {
+  bool,
+  type FileRange,
+  FileTensor,
+  float16,
+  float32,
+  type HostTensor,
+  int8,
+  int64,
+} from './tensor.js';
 export type { RunIO, SlotPart } from './worker.js';

@@ -1,5 +1,6 @@
 /** Tensors on the host: what goes into and comes out of an executor. */
-import { InvalidArgument } from '@emotune/base';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { InvalidArgument, NotFound } from '@emotune/base';
 import { type DType, type Shape, sizeOf } from '@emotune/graph';
 
 type TensorData = Float32Array | Uint16Array | BigInt64Array | Int8Array | Uint8Array;
@@ -9,6 +10,47 @@ export interface HostTensor {
   readonly shape: Shape;
   /** Row-major. Booleans are one byte each, float16 are their bits. */
   readonly data: TensorData;
+}
+
+/** Bytes `offset` to `offset + length` of a file; `path` is absolute. */
+export interface FileRange {
+  readonly path: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A float32 tensor that stays in its file, little-endian and row-major, which must not change meanwhile. */
+export class FileTensor implements HostTensor {
+  readonly dtype = 'float32';
+
+  constructor(
+    readonly shape: Shape,
+    readonly range: FileRange,
+  ) {}
+
+  /** Read anew each time. @throws NotFound when the file is gone or shorter. */
+  get data(): Float32Array {
+    const { path, offset, length } = this.range;
+    const data = new Float32Array(length / 4);
+    try {
+      const file = openSync(path, 'r');
+      try {
+        for (let done = 0; done < length; ) {
+          const count = readSync(file, data, done, length - done, offset + done);
+          if (count === 0) throw new Error('it ended');
+          done += count;
+        }
+      } finally {
+        closeSync(file);
+      }
+    } catch (cause) {
+      throw new NotFound(
+        `expected ${length} bytes at ${offset} of ${path}, as when the model was loaded (${(cause as Error).message})`,
+        { cause },
+      );
+    }
+    return data;
+  }
 }
 
 const arrays = {

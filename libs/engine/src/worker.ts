@@ -27,7 +27,7 @@ export interface RunIO {
 }
 
 export type Request =
-  | { readonly kind: 'load'; readonly model: Uint8Array; readonly arena: boolean }
+  | { readonly kind: 'load'; readonly model: Uint8Array; readonly arena: boolean; readonly external: boolean }
   | { readonly kind: 'release'; readonly session: number }
   | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
   | { readonly kind: 'get'; readonly slot: string }
@@ -101,7 +101,15 @@ async function handle(request: Request): Promise<unknown> {
         logSeverityLevel: 3,
         extra: {
           optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
-          session: { intra_op: { allow_spinning: '0' }, set_denormal_as_zero: '1' },
+          session: {
+            intra_op: { allow_spinning: workerData.spin ? '1' : '0' },
+            force_spinning_stop: '1',
+            set_denormal_as_zero: '1',
+            // What external data is relative to.
+            model_external_initializers_file_folder_path: '/',
+            // A packed copy would be made of what lies in a file, once more for each session.
+            disable_prepacking: request.external ? '1' : '0',
+          },
         },
       } as ort.InferenceSession.SessionOptions);
       sessions.set(nextSession, session);

@@ -11,6 +11,8 @@ import { rowOf, savedOf } from './ops.js';
 
 export interface OnnxModel {
   readonly bytes: Uint8Array;
+  /** Inputs that became constants. */
+  readonly externals: readonly string[];
   /** What must be fed. */
   readonly inputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
   readonly outputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
@@ -88,6 +90,7 @@ export function toOnnx(
   return {
     bytes: Buffer.concat(encodeOnnx({ nodes: graph.nodes, initializers, inputs, outputs: results })),
     inputs: byName(inputs),
+    externals: stored.map(({ name }) => name),
     outputs: byName(results),
   };
 }

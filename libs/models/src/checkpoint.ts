@@ -2,7 +2,7 @@
 import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
-import { float32, type HostTensor } from '@emotune/engine';
+import { FileTensor, float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
 import { z } from 'zod';
 import { type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
@@ -88,6 +88,7 @@ function firstNotFinite(data: Float32Array): number {
 async function collect(
   config: ModelConfig,
   sources: readonly (() => Promise<WeightSource>)[],
+  inFiles: boolean,
 ): Promise<Model> {
   const wanted = new Map(modelParameters(config).map(({ name, shape }) => [name, shape]));
   const known = new Set(wanted.keys());
@@ -114,7 +115,8 @@ async function collect(
           const { data } = await source.float32(stored);
           const bad = firstNotFinite(data);
           if (bad >= 0) wrong(stored, `expected finite numbers, got ${data[bad]} at element ${bad}`);
-          tensors.set(name, float32(shape, data));
+          const range = inFiles ? source.range?.(stored) : undefined;
+          tensors.set(name, range ? new FileTensor(shape, range) : float32(shape, data));
         }
       }
     } finally {
@@ -137,21 +139,23 @@ async function collect(
 }
 
 /**
- * Loads config and weights as float32 from a checkpoint folder, a GGUF file, or a folder with one.
+ * Loads config and weights as float32 from a checkpoint folder, a GGUF file, or a folder with one. With `inFiles` weights
+ * that lie as float32 in safetensors files are checked and left there; the files must stay as they are.
  * @throws NotFound; InvalidArgument naming what is damaged or not supported, and every tensor that is missing, extra, of
  *   the wrong shape, or not finite.
  */
-export async function loadModel(path: string): Promise<Model> {
+export async function loadModel(path: string, { inFiles = false } = {}): Promise<Model> {
   const gguf = await ggufAt(path);
   if (gguf !== undefined) {
     const { config, weights } = await openGgufModel(gguf);
-    return collect(config, [async () => weights]);
+    return collect(config, [async () => weights], inFiles);
   }
   const config = parseConfig(await readJson(join(path, 'config.json')));
   const files = await weightFiles(path);
   return collect(
     config,
     files.map((file) => () => SafetensorsFile.open(file)),
+    inFiles,
   );
 }
 

@@ -4,6 +4,7 @@
  */
 import { basename } from 'node:path';
 import { InvalidArgument, show, type Violation } from '@emotune/base';
+import type { FileRange } from '@emotune/engine';
 import type { Shape } from '@emotune/graph';
 import { type ModelConfig, parseConfig } from './config.js';
 import { GgufFile, type GgufValue } from './gguf.js';
@@ -258,6 +259,8 @@ async function ropeScaling(
 export interface WeightSource {
   readonly entries: ReadonlyMap<string, { readonly shape: Shape }>;
   float32(name: string): Promise<{ data: Float32Array }>;
+  /** Where a tensor lies, if its bytes are float32 as they are. */
+  range?(name: string): FileRange | undefined;
   close(): Promise<void>;
 }
 

@@ -35,7 +35,7 @@ export class ModelExecutor {
   /** Holds a thread; close it. */
   static async create({ config, method, tensors }: Loaded, threads: number): Promise<ModelExecutor> {
     const executor = Executor.create({ threads });
-    for (const [name, tensor] of tensors) await executor.put(name, tensor);
+    for (const [name, tensor] of tensors) await executor.hold(name, tensor);
     return new ModelExecutor(executor, config, method);
   }
 

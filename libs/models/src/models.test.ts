@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { InvalidArgument } from '@emotune/base';
-import { float32 } from '@emotune/engine';
+import { InvalidArgument, NotFound } from '@emotune/base';
+import { FileTensor, float32 } from '@emotune/engine';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadModel, saveModel } from './checkpoint.js';
@@ -287,6 +287,22 @@ describe('checkpoints', () => {
         { field: 'transformer.ln_f.bias', description: 'expected a tensor of [24], got nothing' },
       ],
     });
+  });
+
+  it('leave float32 weights in their files when asked, and miss the files when they are gone', async () => {
+    const config = parseConfig(llama);
+    const tensors = initialTensors(config, 1);
+    await saveModel(join(dir, 'whole'), { config, tensors });
+    await saveModel(join(dir, 'half'), { config, tensors }, { dtype: 'F16' });
+    const { tensors: left } = await loadModel(join(dir, 'whole'), { inFiles: true });
+    for (const [name, tensor] of left) {
+      expect(tensor).toBeInstanceOf(FileTensor);
+      expect(tensor.data).toEqual(tensors.get(name)!.data);
+    }
+    for (const tensor of (await loadModel(join(dir, 'half'), { inFiles: true })).tensors.values())
+      expect(tensor).not.toBeInstanceOf(FileTensor);
+    rmSync(join(dir, 'whole'), { recursive: true });
+    expect(() => [...left.values()][0].data).toThrow(NotFound);
   });
 
   it('are not written with weights that are not finite', async () => {

@@ -3,8 +3,9 @@
  * anything is allocated by them; files are written under a temporary name and renamed when they are whole.
  */
 import { open, rename, rm } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
+import type { FileRange } from '@emotune/engine';
 import type { Shape } from '@emotune/graph';
 import { z } from 'zod';
 import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
@@ -161,6 +162,13 @@ export class SafetensorsFile {
       done += bytesRead;
     }
     return { entry: found, bytes };
+  }
+
+  /** Where a tensor lies, if its bytes are float32 as they are. */
+  range(name: string): FileRange | undefined {
+    const found = this.entries.get(name);
+    if (found?.dtype !== 'F32') return undefined;
+    return { path: resolve(this.path), offset: found.begin, length: found.end - found.begin };
   }
 
   /** A tensor as float32. @throws InvalidArgument when it is stored as anything but F32, F16 or BF16. */

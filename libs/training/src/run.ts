@@ -1,5 +1,5 @@
 /** What a run holds in its executor: weights, gradients, the optimizer's state; and what is done with them. */
-import { Executor, type HostTensor } from '@emotune/engine';
+import { Executor, FileTensor, type HostTensor } from '@emotune/engine';
 import {
   frozenTensors,
   initialTrainable,
@@ -44,14 +44,14 @@ export class Run {
   private readonly sessions: Sessions;
   private readonly names: readonly string[];
   private readonly update: Update;
-  /** All that graphs read, frozen first. */
+  /** What graphs read from slots, frozen first; what lies in files was checked when it was loaded. */
   private weights: readonly string[] = [];
 
   constructor(
     private readonly model: Model,
     private readonly spec: TrainSpec,
   ) {
-    this.executor = Executor.create({ threads: spec.threads });
+    this.executor = Executor.create({ threads: spec.threads, spin: true });
     this.sessions = new Sessions(this.executor);
     const trained = trainableParameters(model.config, spec.method);
     this.names = trained.map(({ name }) => name);
@@ -66,8 +66,10 @@ export class Run {
     if (spec.regularisation.mixout)
       for (const name of mixedParameters(model.config, spec.method))
         await executor.put(`pretrained.${name}`, model.tensors.get(name)!);
-    this.weights = [...frozen.keys(), ...trained.keys()];
-    for (const [name, tensor] of [...frozen, ...trained])
+    const inSlots = [...frozen].filter(([, tensor]) => !(tensor instanceof FileTensor));
+    this.weights = [...inSlots.map(([name]) => name), ...trained.keys()];
+    for (const [name, tensor] of frozen) await executor.hold(name, tensor, { move: takeWeights });
+    for (const [name, tensor] of trained)
       await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights });
     await this.update.begin(executor, resumed);
   }

@@ -35,7 +35,7 @@ export interface Tuned extends TrainResult {
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
 export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
   const { settings, validationSplit } = request;
-  const base = await loadModel(request.baseModel);
+  const base = await loadModel(request.baseModel, { inFiles: true });
   const rows = {
     train: await readRows(request.features, request.trainSplits),
     validation:

@@ -20,7 +20,7 @@ export async function modelOfShape(folder: string): Promise<Model> {
     files.some((name) => /^model\.safetensors(\.index\.json)?$/.test(name)) ||
     !files.includes('config.json')
   )
-    return loadModel(folder);
+    return loadModel(folder, { inFiles: true });
   const path = join(folder, 'config.json');
   let json: unknown;
   try {
