@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { epochBatches, type Row } from './batches.js';
-import { planPacking } from './packing.js';
+import { epochBatches, packingOf, type Row } from './batches.js';
 import { trainSpec } from './spec.js';
 
 function row(task: string, i: number, length = 32): Row {
@@ -18,7 +17,7 @@ const epoch = (
     ...{ method: { name: 'full' }, optimizer: { learningRate: 1e-3 }, batchTokens: 256, seed: 1 },
     stages,
   });
-  const packing = planPacking(all, { batchTokens: 256, packing: true, width: 64, maxSequence: 512 });
+  const packing = packingOf({ train: all, validation: [] }, spec, { width: 64, maxSequence: 512 });
   return epochBatches(all, spec, packing, { stageTokens: 0, ...place }).flatMap((batch) => batch.rows);
 };
 const countsOf = (some: readonly Row[]) =>

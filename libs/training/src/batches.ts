@@ -6,7 +6,7 @@ import { Rng } from '@emotune/base';
 import { bool, float32, type HostTensor } from '@emotune/engine';
 import { competence, difficultyRanks, mixingQuotas } from './curriculum.js';
 import { type CandidateTree, type NumberAnswer, parentsOf } from './number-answers.js';
-import { answersOf, type Packing, packRows } from './packing.js';
+import { answersOf, type Packing, packRows, planPacking } from './packing.js';
 import type { TrainSpec } from './spec.js';
 
 /** One example. */
@@ -58,19 +58,20 @@ export interface EpochPlace {
   readonly stageTokens: number;
 }
 
+/** The stream of random numbers of an epoch. */
+function epochRng({ seed }: TrainSpec, { stage, epoch }: EpochPlace): Rng {
+  return Rng.of(seed, 'stage', stage, 'epoch', epoch);
+}
+
 /**
- * The batches of one epoch of one stage: its own rows, each once, or mixed by temperature, and a draw of each earlier
- * subtask's rows for replay. With a competence curriculum an epoch is a draw of the rows that are easy enough at its
- * beginning, and short, so that the next one is soon.
+ * The rows of one epoch of one stage in random order: its own, each once, or mixed by temperature, and a draw of each
+ * earlier subtask's rows for replay. With a competence curriculum an epoch is a draw of the rows that are easy enough at
+ * its beginning, and short, so that the next one is soon.
  */
-export function epochBatches(
-  rows: readonly Row[],
-  spec: TrainSpec,
-  packing: Packing,
-  { stage, epoch, stageTokens }: EpochPlace,
-): Batch[] {
+function epochRows(rows: readonly Row[], spec: TrainSpec, place: EpochPlace): Row[] {
+  const { stage, stageTokens } = place;
   const { tasks, replay, mixingTemperature, competence: staged, tokens } = spec.stages[stage];
-  const rng = Rng.of(spec.seed, 'stage', stage, 'epoch', epoch);
+  const rng = epochRng(spec, place);
   const shuffled = (task: string, some: readonly Row[]) => rng.child('task', task).shuffle(some);
   const inStage = rows.filter((row) => tasks.includes(row.task));
   let allowed = inStage;
@@ -100,7 +101,37 @@ export function epochBatches(
   const most = staged ? Math.max(step, tokens / competenceSteps) : Number.POSITIVE_INFINITY;
   let [count, drawn] = [0, 0];
   while (count < mixed.length && drawn < most) drawn += mixed[count++].tokens.length;
-  return rng.child('batches').shuffle(packRows(mixed.slice(0, count), packing));
+  return mixed.slice(0, count);
+}
+
+/** The batches of an epoch's rows, in random order. */
+export function epochBatches(
+  rows: readonly Row[],
+  spec: TrainSpec,
+  packing: Packing,
+  place: EpochPlace,
+): Batch[] {
+  const batches = packRows(epochRows(rows, spec, place), packing);
+  return epochRng(spec, place).child('batches').shuffle(batches);
+}
+
+/** The shapes of a run's batches: for what its stages draw, and rows for validation, no longer than `maxSequence`. */
+export function packingOf(
+  rows: { readonly train: readonly Row[]; readonly validation: readonly Row[] },
+  spec: TrainSpec,
+  { width, maxSequence }: Pick<Packing, 'width' | 'maxSequence'>,
+): Packing {
+  const draws = spec.stages.map(({ tokens }, stage) => ({
+    rows: epochRows(rows.train, spec, { stage, epoch: 0, stageTokens: tokens }),
+    tokens,
+  }));
+  const { batchTokens, packing } = spec;
+  return planPacking(draws, [...rows.train, ...rows.validation], {
+    batchTokens,
+    packing,
+    width,
+    maxSequence,
+  });
 }
 
 export interface Feeds {

@@ -5,7 +5,14 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Batch, Row } from './batches.js';
 import { gradientPass } from './gradient-pass.js';
-import { answersOf, type Packing, packRows, paddedLength, planPacking } from './packing.js';
+import {
+  answersOf,
+  type Packing,
+  type PackingOptions,
+  packRows,
+  paddedLength,
+  planPacking as planDraws,
+} from './packing.js';
 import { Sessions } from './sessions.js';
 import { trainSpec } from './spec.js';
 
@@ -17,6 +24,9 @@ function row(id: number, length: number, { answers = 3, task = 'a' } = {}): Row 
     answerStart: Math.max(1, length - answers),
   };
 }
+/** For rows that come as they are. */
+const planPacking = (rows: readonly Row[], given: PackingOptions) =>
+  planDraws([{ rows, tokens: 1 }], [], given);
 const options = { batchTokens: 2048, packing: true, width: 192, maxSequence: Number.POSITIVE_INFINITY };
 const tokensOf = (batches: readonly Batch[]) =>
   batches.reduce((n, { rows }) => n + rows.reduce((m, { tokens }) => m + tokens.length, 0), 0);
@@ -110,6 +120,24 @@ describe('planPacking', () => {
       [1, true],
     ]);
     expect(shapes[0].sequence).toBeLessThan(400);
+  });
+
+  it('weighs draws by what is trained on them', () => {
+    // Two of the long rows fit a line of 256, one a line of 200 that two of the short ones fill.
+    const short = Array.from({ length: 300 }, (_, i) => row(i, 98));
+    const long = Array.from({ length: 300 }, (_, i) => row(1000 + i, 126));
+    const plan = (a: number, b: number) =>
+      planDraws(
+        [
+          { rows: short, tokens: a },
+          { rows: long, tokens: b },
+        ],
+        [],
+        { ...options, width: 4096 },
+      ).shapes.map(({ sequence }) => sequence);
+    expect(plan(1, 0)).toEqual([200]);
+    expect(plan(0, 1)).toEqual([128]);
+    expect(plan(1, 1)[0]).toBeGreaterThan(200);
   });
 
   it('makes no line longer than the model’s positions', () => {

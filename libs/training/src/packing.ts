@@ -33,7 +33,7 @@ const granule = 8;
 const windowBatches = 16;
 /** A second graph holds as much memory again: it has to save this share of the time. */
 const worthSecondShape = 0.2;
-/** Rows of each task from which shapes are planned. */
+/** Rows of each draw from which shapes are planned. */
 const planned = 512;
 
 /** Labelled tokens of a row. */
@@ -157,25 +157,15 @@ export function packRows(rows: readonly Row[], { shapes, packing }: Packing): Ba
   });
 }
 
-/** Evenly spaced ones of each task, at most `planned`. */
-function sampleRows(rows: readonly Row[]): Row[][] {
-  const tasks = new Map<string, Row[]>();
-  for (const row of rows) {
-    const own = tasks.get(row.task);
-    if (own) own.push(row);
-    else tasks.set(row.task, [row]);
-  }
-  return [...tasks.values()].map((own) => {
-    const every = Math.max(1, Math.floor(own.length / planned));
-    return own.filter((_, i) => i % every === 0);
-  });
-}
-
-/** Sequence lengths worth trying for rows up to `longest`. */
+/** Sequence lengths worth trying for rows up to `longest`: close together where few rows fill a line. */
 function lengthsFrom(longest: number, most: number): number[] {
-  const stretches = [1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5, 6, 8, 12, 16];
-  const tried = stretches.map((stretch) => paddedLength(longest * stretch));
-  return [...new Set([paddedLength(longest), ...tried.filter((length) => length <= most)])];
+  const first = paddedLength(longest);
+  const tried = [first];
+  for (let length = first; length < 8 * first; ) {
+    length += paddedLength(length < 2 * first ? 1 : length / 8);
+    tried.push(length);
+  }
+  return tried.filter((length) => length === first || length <= most);
 }
 
 /** Tokens that lines of this length need for the rows, padding included. */
@@ -203,45 +193,65 @@ function answersFor(
   return roundUp(Math.max(1, ...full));
 }
 
+/** Rows as they will come: a stage's draw, in order. */
+export interface Draw {
+  readonly rows: readonly Row[];
+  /** Trained on in all, by which draws are weighed. */
+  readonly tokens: number;
+}
+
 /**
- * The shapes with which such rows take the least time: longer lines are filled better, but attention costs their
- * square; a second shape is for rows that are rare and long.
+ * The shapes with which such draws take the least time: longer lines are filled better, but attention costs their
+ * square; a second shape is for rows that are rare and long. `others`: rows that have to fit, too.
  */
-export function planPacking(rows: readonly Row[], options: PackingOptions): Packing {
+export function planPacking(
+  draws: readonly Draw[],
+  others: readonly Row[],
+  options: PackingOptions,
+): Packing {
   const { batchTokens, packing, width, maxSequence } = options;
-  const samples = sampleRows(rows);
-  const sampled = samples.flat();
-  const longest = rows.reduce((n, row) => Math.max(n, row.tokens.length), 1);
+  const samples = draws.map(({ rows, tokens }) => ({ rows: rows.slice(0, planned), tokens }));
+  const every = [...draws.flatMap(({ rows }) => rows), ...others];
+  const longest = every.reduce((n, row) => Math.max(n, row.tokens.length), 1);
   const most = Math.min(maxSequence, Math.max(batchTokens, longest));
-  const costOf = (some: readonly Row[], sequence: number) =>
-    paddedTokens(some, sequence, packing) * tokenCost(sequence, width);
+  /** Of the rows that `belongs` chooses, in lines of this length. */
+  const costOf = (sequence: number, belongs: (row: Row) => boolean) =>
+    sum(
+      samples.map(({ rows, tokens }) => {
+        const own = rows.filter(belongs);
+        const share = tokens / Math.max(1, sum(rows.map((row) => row.tokens.length)));
+        return share * paddedTokens(own, sequence, packing) * tokenCost(sequence, width);
+      }),
+    );
   /** Lengths for rows up to `top`, of which no line but the longest row's own is longer than the model allows. */
   const lengths = (top: number) =>
     (packing ? lengthsFrom(top, most) : [paddedLength(top)]).map((length) =>
       Math.min(length, Math.max(longest, maxSequence)),
     );
-  const cheapest = (some: readonly Row[]) =>
+  const cheapest = (belongs: (row: Row) => boolean) =>
     lengths(longest)
-      .map((sequence) => ({ sequence, cost: costOf(some, sequence) }))
+      .map((sequence) => ({ sequence, cost: costOf(sequence, belongs) }))
       .reduce((p, q) => (q.cost < p.cost ? q : p));
-  const one = cheapest(sampled);
+  const one = cheapest(() => true);
   let sequences = [one.sequence];
   let least = one.cost * (1 - worthSecondShape);
-  const sorted = sampled.map((row) => row.tokens.length).sort((p, q) => p - q);
-  const tops = [0.5, 0.75, 0.9, 0.95, 0.99].map((quantile) => sorted[Math.floor(quantile * sorted.length)]);
-  for (const short of new Set(tops.flatMap((top) => lengths(top ?? longest)))) {
-    const rest = sampled.filter((row) => row.tokens.length > short);
-    if (rest.length === 0) continue;
-    const long = cheapest(rest);
-    const own = sampled.filter((row) => row.tokens.length <= short);
-    const cost = costOf(own, short) + long.cost;
-    if (cost < least) [least, sequences] = [cost, [short, long.sequence]];
+  const sorted = every.map((row) => row.tokens.length).sort((p, q) => p - q);
+  for (const quantile of [0.5, 0.75, 0.9, 0.95, 0.99]) {
+    const top = sorted[Math.floor(quantile * sorted.length)] ?? longest;
+    for (const stretch of packing ? [1, 1.5, 2] : [1]) {
+      const short = Math.min(paddedLength(top * stretch), maxSequence);
+      if (short >= longest) continue;
+      const own = costOf(short, (row) => row.tokens.length <= short);
+      if (own >= least) continue;
+      const long = cheapest((row) => row.tokens.length > short);
+      if (own + long.cost < least) [least, sequences] = [own + long.cost, [short, long.sequence]];
+    }
   }
-  const longestAnswer = roundUp(rows.reduce((n, row) => Math.max(n, answersOf(row)), 1));
+  const longestAnswer = roundUp(every.reduce((n, row) => Math.max(n, answersOf(row)), 1));
   const shapes = sequences.map((sequence, i) => {
     const batch = Math.max(1, Math.floor(batchTokens / sequence));
     const above = i === 0 ? 0 : sequences[i - 1];
-    const own = samples.map((some) => some.filter((row) => row.tokens.length > above));
+    const own = samples.map(({ rows }) => rows.filter((row) => row.tokens.length > above));
     return {
       batch,
       sequence,

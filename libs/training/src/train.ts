@@ -2,16 +2,16 @@
  * The training loop: which batch comes when, what is measured, kept and written. It decides nothing about numbers:
  * forward, backward and the optimizers are graphs, batches and rates are pure functions beside this file.
  */
-import { canonicalJson, InvalidArgument, sha256, systemClock } from '@emotune/base';
+import { canonicalJson, InvalidArgument, Rng, sha256, systemClock } from '@emotune/base';
 import type { HostTensor } from '@emotune/engine';
 import type { Model, ModelConfig } from '@emotune/models';
-import { epochBatches, type Row } from './batches.js';
+import { epochBatches, packingOf, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { type Forgetting, forgettingOf } from './curriculum.js';
 import { Diverged, Interrupted } from './failures.js';
 import { initialLossScale, nextLossScale } from './loss-scale.js';
 import { withCandidates } from './number-answers.js';
-import { packRows, planPacking } from './packing.js';
+import { packRows } from './packing.js';
 import { checkMethods } from './regularisers/settings.js';
 import { Run, type Validated } from './run.js';
 import { rateOf } from './schedule.js';
@@ -170,13 +170,12 @@ export async function train(
   let bestWeights =
     saved.length > 0 ? new Map(saved.map(([name, t]) => [name.slice(bestPrefix.length), t])) : undefined;
   const totalTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
-  const packing = planPacking([...trainRows, ...rows.validation], {
-    batchTokens: spec.batchTokens,
-    packing: spec.packing,
+  const packing = packingOf({ ...rows, train: trainRows }, spec, {
     width: config.hiddenSize,
     maxSequence: maxPositions,
   });
-  const validation = packRows(rows.validation, packing);
+  // Rows of like length next to each other would leave gaps that they could not fill.
+  const validation = packRows(Rng.of('validation').shuffle(rows.validation), packing);
   const held = new Run(model, spec);
   const { cursor } = state;
   let trained = 0;

@@ -46,6 +46,7 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   'lora.rankStabilised': flag,
   'lora.loraPlusRatio': number('numbers above 0', (v) => v > 0),
   'loss.labelSmoothing': rate,
+  'loss.numberTokens.weight': number('numbers above 0', (v) => v > 0),
   'loss.regression.name': oneOf('answer', 'raft', 'ordinal'),
   'regularisation.mixout.rate': rate,
   'regularisation.dropout.embedding': rate,
