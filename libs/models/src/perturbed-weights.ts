@@ -17,7 +17,7 @@ export interface Masking {
   /** Elements of what LoRA branches see, for each token anew. */
   readonly loraDropout?: number;
   /**
-   * Mixout (Lee, Cho and Kang 2020, section 3): W₀ + M⊙(W − W₀)/(1 − p), M Bernoulli(1 − p) by element or by input feature, for
+   * Mixout (Lee, Cho and Kang 2020): W₀ + M⊙(W − W₀)/(1 − p), M Bernoulli(1 − p) by element or by input feature, for
    * the trained linear layers of the blocks. For LoRA W − W₀ is s·B·A; masked by input feature that is a mask over what the
    * branch sees, by element the product is formed.
    */

@@ -13,7 +13,9 @@ import {
 import { type Batch, type Feeds, feedsOf } from './batches.js';
 import { Diverged } from './failures.js';
 import { digitFeeds, gridFeeds, ordinalTarget } from './number-answers.js';
+import { groupsOf } from './optimizers/update.js';
 import { answersOf } from './packing.js';
+import { keepsArena } from './plan.js';
 import type { Pass, RunOptions } from './regularisers/method.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
@@ -166,8 +168,7 @@ class MicroPass implements Pass {
     const session = await sessions.of(
       `train ${this.key}`,
       () => trainGraph(config, spec.method, this.batch, this.options),
-      // The copies of a full model's gradients would come on top of an arena that holds them.
-      { arena: spec.method.name !== 'full' },
+      { arena: keepsArena(spec.method) },
     );
     const trained = trainableParameters(config, spec.method);
     const target = this.fresh ? 'grad' : 'part';
@@ -185,12 +186,14 @@ class MicroPass implements Pass {
       new Map([['reference', `reference.${consistency?.with}`]]),
     );
     if (!this.fresh) {
-      const sum = await sessions.of('accumulate', () => accumulateGraph(trained));
-      await sessions.run(sum, {
-        feeds: {},
-        to: Object.fromEntries(trained.map(({ name }) => [`next.${name}`, `grad.${name}`])),
-        fetch: [],
-      });
+      for (const [i, group] of groupsOf(trained).entries()) {
+        const sum = await sessions.of(`accumulate ${i}`, () => accumulateGraph(group));
+        await sessions.run(sum, {
+          feeds: {},
+          to: Object.fromEntries(group.map(({ name }) => [`next.${name}`, `grad.${name}`])),
+          fetch: [],
+        });
+      }
     }
     this.fresh = false;
     const weight = place.share * answers;

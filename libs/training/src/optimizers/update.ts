@@ -11,7 +11,7 @@ import { clipFactor, normGraph, optimizerOf, updateGraph } from './update-graph.
 const graphElements = 2 ** 24;
 
 /** Neighbours together, as many as `graphElements` allows. */
-function groupsOf(parameters: readonly Parameter[]): Parameter[][] {
+export function groupsOf(parameters: readonly Parameter[]): Parameter[][] {
   const groups: Parameter[][] = [];
   let elements = Number.POSITIVE_INFINITY;
   for (const parameter of parameters) {

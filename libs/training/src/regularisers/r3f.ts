@@ -1,5 +1,5 @@
 /**
- * R3F (Aghajanyan et al. 2021, section 2.2): L(e) + λ·(KL(p‖q) + KL(q‖p)) between the answers' distributions p at e and q at
+ * R3F (Aghajanyan et al. 2021): L(e) + λ·(KL(p‖q) + KL(q‖p)) between the answers' distributions p at e and q at
  * e + z, z ~ U(−ε, ε) or N(0, ε²). The derivative goes through both sides. Two runs forward and backward, one forward.
  */
 import { z } from 'zod';
