@@ -7,4 +7,4 @@ export { dynamicNodes, type SizeTerm } from './onnx-dynamic.js';
 export { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';
 export { type OpName, ops } from './ops.js';
 export { type Recompute, recomputes } from './recompute.js';
-export { bytesOf, executionOrder, listed, liveness } from './schedule.js';
+export { arenaBytes, bytesOf, executionOrder, listed, liveness } from './schedule.js';

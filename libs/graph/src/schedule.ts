@@ -3,9 +3,17 @@
  * depth first, from the last node that nothing reads to the first, and at each node from its last input to its first;
  * a node runs once all its inputs did. So the order in which nodes are listed decides what is alive together.
  */
+import { Arena, type Chunk } from './arena.js';
 import { type DType, sizeOf, topological, type Value } from './ir.js';
 
-const bytesPerElement: Record<DType, number> = { float32: 4, float16: 2, int64: 8, int8: 1, uint8: 1, bool: 1 };
+const bytesPerElement: Record<DType, number> = {
+  float32: 4,
+  float16: 2,
+  int64: 8,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+};
 
 export function bytesOf({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number {
   return sizeOf(shape) * bytesPerElement[dtype];
@@ -58,35 +66,128 @@ export interface Liveness {
   readonly alive: readonly number[];
 }
 
-/** Memory of values computed in this order. Outputs stay to the end. */
-export function liveness(order: readonly Value[], outputs: readonly Value[]): Liveness {
+/** A stretch of memory, and the steps at which it is taken and given back. */
+interface Buffer {
+  readonly bytes: number;
+  readonly from: number;
+  to: number;
+}
+
+/**
+ * What the runtime allocates for values computed in this order. It plans ahead: a buffer that nothing reads any more is
+ * used again for the next value of the same shape, and is held until then. So each shape needs as many buffers as there
+ * were ever alive of it, also while other shapes are at their own peak. Outputs stay to the end.
+ */
+function buffersOf(order: readonly Value[], outputs: readonly Value[]): Buffer[] {
   const kept = new Set(outputs);
-  /** The value whose memory this one is. */
-  const owners = new Map<Value, Value>();
-  const ownerOf = (value: Value): Value => owners.get(value) ?? value;
-  for (const value of order)
-    if (views.has(value.op) && !kept.has(value)) owners.set(value, ownerOf(value.inputs[0]));
-  const readers = new Map<Value, number>(outputs.map((value) => [value, 1]));
-  for (const value of order) {
-    for (const x of new Set(value.inputs.map(ownerOf))) readers.set(x, (readers.get(x) ?? 0) + 1);
+  const step = new Map(order.map((value, i) => [value, i]));
+  /** How many reads of a place are to come, and the value whose shape it has. */
+  interface Place {
+    readonly first: Value;
+    readonly buffer: Buffer;
+    reads: number;
   }
+  const places = new Map<Value, Place>();
+  const reads = new Map<Value, number>();
+  for (const value of order) for (const x of new Set(value.inputs)) reads.set(x, (reads.get(x) ?? 0) + 1);
+  const buffers: Buffer[] = [];
+  const spare = new Map<string, Place[]>();
+  const shapeOf = ({ dtype, shape }: Value) => `${dtype} ${shape}`;
+  const take = (bytes: number, from: number, to: number): Buffer => {
+    const buffer = { bytes, from, to };
+    buffers.push(buffer);
+    return buffer;
+  };
+  for (const [i, value] of order.entries()) {
+    const inputs = [...new Set(value.inputs)];
+    const joined = (place: Place) => {
+      place.reads += reads.get(value) ?? 0;
+      places.set(value, place);
+    };
+    const shared = views.has(value.op) ? places.get(value.inputs[0]) : undefined;
+    const overwritten = inPlace.has(value.op)
+      ? inputs.map((x) => places.get(x)).find((x) => x?.reads === 1 && shapeOf(x.first) === shapeOf(value))
+      : undefined;
+    if (kept.has(value)) {
+      const place = {
+        first: value,
+        buffer: take(bytesOf(value), i, order.length),
+        reads: Number.POSITIVE_INFINITY,
+      };
+      places.set(value, place);
+    } else if (shared && shared.reads !== Number.POSITIVE_INFINITY) joined(shared);
+    else if (overwritten) joined(overwritten);
+    else if (!views.has(value.op) || shared) {
+      const old = spare.get(shapeOf(value))?.pop();
+      joined({ first: value, buffer: old?.buffer ?? take(bytesOf(value), i, i), reads: 0 });
+    }
+    const scratch = scratchBytes(value);
+    if (scratch > 0) take(scratch, i, i);
+    for (const x of inputs) {
+      const place = places.get(x);
+      if (!place) continue;
+      place.buffer.to = Math.max(place.buffer.to, step.get(value)!);
+      if (--place.reads > 0) continue;
+      const key = shapeOf(place.first);
+      if (!spare.has(key)) spare.set(key, []);
+      spare.get(key)!.push(place);
+    }
+  }
+  return buffers;
+}
+
+/** Calls back in the order of the steps: at each step first what is taken, then what is given back. */
+function replay(
+  buffers: readonly Buffer[],
+  steps: number,
+  memory: { take(buffer: Buffer): void; give(buffer: Buffer): void; done?(): void },
+): void {
+  const ends: Buffer[][] = Array.from({ length: steps + 1 }, () => []);
+  let next = 0;
+  for (let i = 0; i < steps; i++) {
+    for (; next < buffers.length && buffers[next].from === i; next++) {
+      memory.take(buffers[next]);
+      ends[buffers[next].to].push(buffers[next]);
+    }
+    for (const buffer of ends[i]) memory.give(buffer);
+    memory.done?.();
+  }
+  for (const buffer of ends[steps]) memory.give(buffer);
+}
+
+/** Memory of values computed in this order. */
+export function liveness(order: readonly Value[], outputs: readonly Value[]): Liveness {
   let now = 0;
   let peak = 0;
   const alive: number[] = [];
-  for (const value of order) {
-    const read = new Set(value.inputs.map(ownerOf));
-    const last = [...read].filter((x) => !isLeaf(x) && readers.get(x) === 1);
-    const overwritten =
-      inPlace.has(value.op) && !kept.has(value)
-        ? last.find((x) => bytesOf(x) === bytesOf(value) && !kept.has(x))
-        : undefined;
-    if (!owners.has(value) && overwritten === undefined) now += bytesOf(value);
-    peak = Math.max(peak, now + scratchBytes(value));
-    for (const x of read) readers.set(x, readers.get(x)! - 1);
-    for (const x of last) if (x !== overwritten) now -= bytesOf(x);
-    alive.push(now);
-  }
+  replay(buffersOf(order, outputs), order.length, {
+    take: ({ bytes }) => {
+      now += bytes;
+      peak = Math.max(peak, now);
+    },
+    give: ({ bytes }) => {
+      now -= bytes;
+    },
+    done: () => alive.push(now),
+  });
   return { peak, alive };
+}
+
+/**
+ * What the runtime's arena takes from the system for these values, bytes: it does not find room for each in the gaps that
+ * others left. The second run finds the arena as the first left it.
+ */
+export function arenaBytes(order: readonly Value[], outputs: readonly Value[]): number {
+  const arena = new Arena();
+  const buffers = buffersOf(order, outputs);
+  for (let run = 0; run < 2; run++) {
+    const chunks = new Map<Buffer, Chunk>();
+    replay(buffers, order.length, {
+      take: (buffer) => chunks.set(buffer, arena.take(buffer.bytes)),
+      give: (buffer) => arena.give(chunks.get(buffer)!),
+    });
+  }
+  return arena.touched();
 }
 
 /** What a kernel holds besides its inputs and its output. */

@@ -4,6 +4,7 @@ export { Diverged, exitCodeOf, Interrupted } from './failures.js';
 export type { NumberAnswer, NumberChoices } from './number-answers.js';
 export { adamW } from './optimizers/adamw.js';
 export { clipFactor, normGraph, updateGraph } from './optimizers/update-graph.js';
+export { checkMemory, type MemoryPlan, type PlannedRun, planMemory, planText } from './plan.js';
 export {
   type PretrainHooks,
   type PretrainProgress,

@@ -10,8 +10,10 @@ import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { type Forgetting, forgettingOf } from './curriculum.js';
 import { Diverged, Interrupted } from './failures.js';
 import { initialLossScale, nextLossScale } from './loss-scale.js';
+import { machineMemoryMiB } from './machine-memory.js';
 import { withCandidates } from './number-answers.js';
 import { packRows } from './packing.js';
+import { checkMemory, withPlan } from './plan.js';
 import { checkMethods } from './regularisers/settings.js';
 import { Run, type Validated } from './run.js';
 import { rateOf } from './schedule.js';
@@ -176,6 +178,14 @@ export async function train(
   });
   // Rows of like length next to each other would leave gaps that they could not fill.
   const validation = packRows(Rng.of('validation').shuffle(rows.validation), packing);
+  const plan = checkMemory(
+    {
+      ...{ config, spec, shapes: packing.shapes },
+      ...{ validates: validation.length > 0, checkpoints: checkpoints !== undefined },
+      keepsWeights: !hooks.takeWeights,
+    },
+    (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
+  );
   const held = new Run(model, spec);
   const { cursor } = state;
   let trained = 0;
@@ -308,6 +318,8 @@ export async function train(
       stopped: state.stopped,
       forgetting: forgettingOf(state.stageObjectives, spec.stages) ?? null,
     };
+  } catch (error) {
+    throw withPlan(error, plan);
   } finally {
     await held.close();
   }

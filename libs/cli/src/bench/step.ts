@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
-import { sizeOf } from '@emotune/graph';
-import { type Method, modelParameters } from '@emotune/models';
+import { type Recompute, sizeOf } from '@emotune/graph';
+import { type Method, type Model, methodSettings, modelParameters } from '@emotune/models';
 import { type Row, train, trainSpec } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
 import { modelOfShape } from './model-folder.js';
@@ -17,6 +17,7 @@ export interface StepWorkload extends StepShape {
   readonly threads: number;
   /** That are counted. */
   readonly steps: number;
+  readonly recompute: Recompute;
   readonly signal: AbortSignal;
 }
 
@@ -27,9 +28,13 @@ export interface StepFigures extends StepShape {
   readonly method: 'full' | 'lora';
   readonly threads: number;
   readonly steps: number;
+  readonly recompute: Recompute;
   readonly tokensPerSecond: number;
   /** Of the whole process until the last step. */
   readonly peakMemoryMiB: number;
+  /** With recomputation: what it saves of the peak without, and the time that it adds as a share of the time without. */
+  readonly savedMemoryMiB?: number;
+  readonly recomputeTime?: number;
   /** What the model asks for (`stepFlops`), 10⁹ operations per second. */
   readonly gflops: number;
   /** The runtime's own rate of products of these shapes. */
@@ -58,28 +63,26 @@ function randomRows({ batch, sequence, answers }: StepShape, vocabSize: number):
   }));
 }
 
-/** @throws InvalidArgument when the model cannot take such rows, and as `modelOfShape`. */
-export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
-  const { folder, batch, sequence, answers, threads, steps, signal } = workload;
-  if (answers >= sequence)
-    throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
-  const model = await modelOfShape(folder);
-  const { config } = model;
-  if (config.family !== 'bloom' && sequence > config.maxPositions)
-    throw InvalidArgument.at('--sequence', `expected at most ${config.maxPositions}, got ${sequence}`);
-  const method: Method = workload.method === 'full' ? { name: 'full' } : { name: 'lora', ...lora };
+/** One run of the training loop, which takes the model's weights. */
+async function measured(
+  model: Model,
+  workload: StepWorkload,
+  recompute: Recompute,
+): Promise<{ seconds: number; peakMemoryMiB: number }> {
+  const { batch, sequence, threads, steps, signal } = workload;
   const tokens = batch * sequence;
   const spec = trainSpec.parse({
-    method,
+    method: methodOf(workload),
     optimizer: { learningRate: 1e-4, weightDecay: 0.01 },
     stages: [{ tasks: ['random'], tokens: (uncountedSteps + steps) * tokens }],
     // Graphs are made for multiples of 8 tokens.
     batchTokens: batch * 8 * Math.ceil(sequence / 8),
+    recompute,
     seed: 1,
     threads,
   });
   const ends = [0];
-  await train(model, { train: randomRows(workload, config.vocabSize), validation: [] }, spec, {
+  await train(model, { train: randomRows(workload, model.config.vocabSize), validation: [] }, spec, {
     onMeasurement: ({ seconds }) => {
       ends.push(seconds);
       return undefined;
@@ -87,9 +90,27 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
     signal,
     takeWeights: true,
   });
-  const peak = await peakMemoryMiB();
   const each = ends.slice(1).map((end, i) => end - ends[i]);
-  const seconds = median(each.slice(uncountedSteps));
+  return { seconds: median(each.slice(uncountedSteps)), peakMemoryMiB: await peakMemoryMiB() };
+}
+
+function methodOf({ method }: StepWorkload): Method {
+  return methodSettings.parse(method === 'full' ? { name: 'full' } : { name: 'lora', ...lora });
+}
+
+/** @throws InvalidArgument when the model cannot take such rows, and as `modelOfShape`. */
+export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
+  const { folder, batch, sequence, answers, threads, steps, recompute, signal } = workload;
+  if (answers >= sequence)
+    throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
+  const model = await modelOfShape(folder);
+  const { config } = model;
+  if (config.family !== 'bloom' && sequence > config.maxPositions)
+    throw InvalidArgument.at('--sequence', `expected at most ${config.maxPositions}, got ${sequence}`);
+  const { seconds, peakMemoryMiB } = await measured(model, workload, recompute);
+  // Keeping everything needs more memory: the peak that the process has reached by then is its own.
+  const kept =
+    recompute === 'none' ? undefined : await measured(await modelOfShape(folder), workload, 'none');
   return {
     model: basename(folder),
     parameters: modelParameters(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
@@ -99,9 +120,16 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
     answers,
     threads,
     steps,
-    tokensPerSecond: tokens / seconds,
-    peakMemoryMiB: peak,
-    gflops: stepFlops(config, method, workload) / seconds / 1e9,
+    recompute,
+    tokensPerSecond: (batch * sequence) / seconds,
+    peakMemoryMiB,
+    ...(kept
+      ? {
+          savedMemoryMiB: kept.peakMemoryMiB - peakMemoryMiB,
+          recomputeTime: seconds / kept.seconds - 1,
+        }
+      : {}),
+    gflops: stepFlops(config, methodOf(workload), workload) / seconds / 1e9,
     gemmGflops: await gemmGflops(linearProducts(config, workload), threads, signal),
   };
 }

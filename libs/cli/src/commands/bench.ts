@@ -17,7 +17,9 @@ interface ModelOptions {
   readonly threads: number;
 }
 
-interface StepOptions extends ModelOptions, Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps'> {
+interface StepOptions
+  extends ModelOptions,
+    Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps' | 'recompute'> {
   readonly answers?: number;
 }
 
@@ -50,6 +52,14 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .option('--sequence <n>', 'tokens of a row', integerFrom(2), 64)
     .option('--answers <n>', 'labelled tokens of a row (default: all but the first)', integerFrom(1))
     .option('--steps <n>', 'steps that are counted', integerFrom(1), 20)
+    .addOption(
+      new Option(
+        '--recompute <mode>',
+        'what is computed again instead of being kept; also run without, to compare',
+      )
+        .choices(['none', 'blocks', 'full'])
+        .default('none'),
+    )
     .addOption(threads())
     .action(async ({ model, answers, ...options }: StepOptions, command) => {
       const session = sessionOf(io, command);

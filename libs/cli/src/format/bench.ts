@@ -26,12 +26,19 @@ export function stepText(f: StepFigures): string {
       ['method', method],
       ['batch', `${f.batch} rows of ${f.sequence} tokens, ${f.answers} of each labelled`],
       ['threads', String(f.threads)],
+      ['recompute', f.recompute],
       ['steps', `${f.steps}, after ${uncountedSteps} that are not counted; the median counts`],
     ]),
     table(heldHead, [
       held('GFLOP/s', f.gflops, f.gemmGflops, "ONNX Runtime's own rate of the model's matrix products"),
       alone('tokens/s', f.tokensPerSecond),
       alone('peak memory, MiB', f.peakMemoryMiB),
+      ...(f.savedMemoryMiB === undefined || f.recomputeTime === undefined
+        ? []
+        : [
+            alone('saved by recomputing, MiB', f.savedMemoryMiB),
+            alone('time that it adds, ratio', Number(f.recomputeTime.toPrecision(3))),
+          ]),
     ]),
   );
 }

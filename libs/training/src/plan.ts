@@ -1,0 +1,234 @@
+/**
+ * What a training run will hold in memory, before it holds any of it: weights, gradients and the optimizer's state by
+ * their sizes, activations by following the graph in the order in which it is computed (`liveness`), and what the
+ * runtime needs besides, measured once. Pure.
+ */
+import { ResourceExhausted } from '@emotune/base';
+import {
+  arenaBytes,
+  bytesOf,
+  executionOrder,
+  listed,
+  liveness,
+  recomputes,
+  sizeOf,
+  type Value,
+} from '@emotune/graph';
+import {
+  ascentGraph,
+  lossGraph,
+  type Method,
+  type ModelConfig,
+  modelParameters,
+  type StepOptions,
+  trainableParameters,
+  trainGraph,
+} from '@emotune/models';
+import type { BatchShape } from './batches.js';
+import { groupsOf } from './optimizers/update.js';
+import { optimizerOf, updateGraph } from './optimizers/update-graph.js';
+import { perturbationOf } from './regularisers/methods.js';
+import { maskingOf } from './regularisers/settings.js';
+import type { TrainSpec } from './spec.js';
+
+/** What of a run decides its memory. */
+export interface PlannedRun {
+  readonly config: ModelConfig;
+  readonly spec: Pick<
+    TrainSpec,
+    | 'method'
+    | 'optimizer'
+    | 'ema'
+    | 'loss'
+    | 'regularisation'
+    | 'recompute'
+    | 'gradientAccumulation'
+    | 'batchTokens'
+  >;
+  /** Each has a graph of its own, with memory of its own. */
+  readonly shapes: readonly BatchShape[];
+  readonly validates: boolean;
+  readonly checkpoints: boolean;
+  /** The caller keeps the model's weights besides. */
+  readonly keepsWeights: boolean;
+}
+
+/** Bytes. */
+export interface MemoryParts {
+  /** Frozen and trained. */
+  readonly weights: number;
+  /** Moments and the moving average. */
+  readonly optimizer: number;
+  readonly gradients: number;
+  /** What the graphs of training steps keep from run to run. */
+  readonly activations: number;
+  /** At the worst moment: results that are handed over, another graph's values, a copy that is written to disk. */
+  readonly passing: number;
+  /** Programs, compiled graphs, threads. */
+  readonly runtime: number;
+}
+
+export interface MemoryPlan extends MemoryParts {
+  /** Resident, bytes. */
+  readonly peak: number;
+}
+
+/** Node.js with this program, ONNX Runtime and its threads' scratch, bytes; and for each node of a compiled graph. */
+const processBytes = 220 * 2 ** 20;
+const bytesPerNode = 28 * 2 ** 10;
+
+/** Of the system's allocator, where no arena is kept: what lies idle between what is alive. */
+const heapSlack = 1.25;
+
+const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
+const floats = (shapes: readonly { readonly shape: readonly number[] }[]) =>
+  4 * sum(shapes.map(({ shape }) => sizeOf(shape)));
+
+function followed(outputs: Readonly<Record<string, Value>>) {
+  const values = Object.values(outputs);
+  const list = listed(values);
+  const order = executionOrder(list);
+  return { list, nodes: order.length, peak: liveness(order, values).peak, arena: arenaBytes(order, values) };
+}
+
+/**
+ * Whether the graph of training steps keeps its memory between runs: not where the gradients of a full model lie in it,
+ * whose copies in slots would come on top.
+ */
+export function keepsArena(method: Method): boolean {
+  return method.name !== 'full';
+}
+
+export function planMemory(run: PlannedRun): MemoryPlan {
+  const { config, spec, shapes, validates, checkpoints } = run;
+  const { method, regularisation, recompute, loss } = spec;
+  const { perturbation } = regularisation;
+  const options: StepOptions = {
+    labelSmoothing: loss.labelSmoothing,
+    recompute,
+    ...maskingOf(regularisation),
+    ...(perturbation ? perturbationOf(perturbation).needs : {}),
+  };
+  const trained = trainableParameters(config, method);
+  const graphs = shapes.map((shape) => followed(trainGraph(config, method, shape, options)));
+  // Parameters have paths for names, what a batch is fed has words.
+  const held = sum(
+    graphs[0].list
+      .filter(({ op, name = '' }) => op === 'Input' && name.includes('.') && !name.startsWith('mask.'))
+      .map(bytesOf),
+  );
+  const weights = held + (run.keepsWeights ? floats(modelParameters(config)) : 0);
+  const rule = optimizerOf(spec.optimizer);
+  const averaged = spec.ema === undefined ? [] : trained;
+  const optimizer = floats([
+    ...trained.flatMap((parameter) => Object.values(rule.state(parameter)).map((shape) => ({ shape }))),
+    ...averaged,
+  ]);
+  const gradients = floats(trained);
+  const arena = keepsArena(method);
+  const running = arena
+    ? sum(graphs.map((graph) => graph.arena))
+    : heapSlack * Math.max(...graphs.map(({ peak }) => peak));
+  const others = [
+    ...(options.delta
+      ? shapes.map((shape) => followed(ascentGraph(config, method, shape, options)).peak)
+      : []),
+    ...(validates ? shapes.map((shape) => followed(lossGraph(config, method, shape)).peak) : []),
+  ];
+  const groups = groupsOf(trained);
+  // While a graph's outputs are copied to slots, both are there, besides the slots that it reads.
+  const passing = Math.max(
+    // The gradient of one more micro-batch, added group by group.
+    spec.gradientAccumulation > 1 ? gradients + 2 * Math.max(...groups.map(floats)) : 0,
+    ...groups.map((group) => {
+      const graph = updateGraph(group, rule, { weightDecay: 1, ema: spec.ema !== undefined });
+      return Math.max(followed(graph).peak, 2 * sum(Object.values(graph).map(bytesOf)));
+    }),
+    ...others,
+    // Copies on the caller's side: of the trained weights, and of all state for a checkpoint.
+    gradients + (checkpoints ? gradients + optimizer : 0),
+  );
+  const runtime = processBytes + bytesPerNode * sum(graphs.map(({ nodes }) => nodes));
+  // The worst moment is the end of a training graph's run, or a later one when it keeps nothing or all.
+  const later = arena ? running + passing : passing;
+  const worst =
+    later > running ? { activations: arena ? running : 0, passing } : { activations: running, passing: 0 };
+  const parts = { weights, optimizer, gradients, ...worst, runtime };
+  return { ...parts, peak: sum(Object.values(parts)) };
+}
+
+const mib = (bytes: number) => Math.ceil(bytes / 2 ** 20).toLocaleString('en-US');
+
+/** A plan in words: its peak, and its parts, MiB. */
+export function planText({ peak, ...parts }: MemoryPlan): string {
+  const each = Object.entries(parts).map(([part, bytes]) => `${part} ${mib(bytes)}`);
+  return `${mib(peak)} MiB (${each.join(', ')})`;
+}
+
+/** The same run with batches of `lines` lines. */
+function withLines(run: PlannedRun, lines: number): PlannedRun {
+  const shapes = run.shapes.map(({ batch, sequence, answers }) => ({
+    batch: Math.min(batch, lines),
+    sequence,
+    answers: Math.ceil((answers * Math.min(1, lines / batch)) / 8) * 8,
+  }));
+  return { ...run, shapes };
+}
+
+/** What fits of a run that does not: fewer lines of a batch, or else another way to train. */
+function advice(run: PlannedRun, limit: number): string {
+  const fits = (some: PlannedRun) => planMemory(some).peak <= limit;
+  let [most, tooMany] = [0, Math.max(...run.shapes.map(({ batch }) => batch))];
+  while (tooMany - most > 1) {
+    const lines = (most + tooMany) >> 1;
+    if (fits(withLines(run, lines))) most = lines;
+    else tooMany = lines;
+  }
+  if (most > 0) {
+    const tokens = Math.max(...withLines(run, most).shapes.map(({ batch, sequence }) => batch * sequence));
+    return `the largest batchTokens that fits is ${tokens}`;
+  }
+  const { spec } = run;
+  const one = withLines(run, 1);
+  const lora = { name: 'lora', rank: 8, alpha: 16 } as const;
+  const others: [string, Partial<PlannedRun['spec']>][] = [
+    ...recomputes
+      .slice(recomputes.indexOf(spec.recompute) + 1)
+      .map((recompute): [string, Partial<PlannedRun['spec']>] => [`recompute: ${recompute}`, { recompute }]),
+    ...(spec.method.name === 'full'
+      ? ([
+          ['method: lora', { method: lora }],
+          ['method: lora with baseCompute: int8', { method: { ...lora, baseCompute: 'int8' } }],
+        ] as [string, Partial<PlannedRun['spec']>][])
+      : ([
+          ['baseCompute: int8', { method: { ...spec.method, baseCompute: 'int8' } }],
+          [
+            'baseCompute: int8 with recompute: blocks',
+            { method: { ...spec.method, baseCompute: 'int8' }, recompute: 'blocks' },
+          ],
+        ] as [string, Partial<PlannedRun['spec']>][])),
+  ];
+  const needs = others.map(([name, change]) => {
+    const { peak } = planMemory({ ...one, spec: { ...spec, ...change } });
+    return `${name} ${mib(peak)}`;
+  });
+  return `no batchTokens fits; a batch of one line would need, MiB: as it is ${mib(planMemory(one).peak)}, with ${needs.join(', ')}`;
+}
+
+/** @throws ResourceExhausted with the plan and what would fit, where the run needs more than `limit` bytes. */
+export function checkMemory(run: PlannedRun, limit: number): MemoryPlan {
+  const plan = planMemory(run);
+  if (plan.peak <= limit) return plan;
+  throw new ResourceExhausted(
+    `out of memory: the run would need ${planText(plan)}, has ${mib(limit)} MiB; ${advice(run, limit)}`,
+  );
+}
+
+/** What went wrong with a run of this plan: memory that the runtime did not get is told with the plan. */
+export function withPlan(error: unknown, plan: MemoryPlan): unknown {
+  if (!(error instanceof ResourceExhausted) || !error.message.startsWith('out of memory')) return error;
+  return new ResourceExhausted(
+    `${error.message}; planned were ${planText(plan)}: a lower memoryLimitMiB refuses what does not fit before it runs`,
+    { cause: error },
+  );
+}
