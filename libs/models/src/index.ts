@@ -8,7 +8,7 @@ export {
   Generator,
   type Sampling,
 } from './generator.js';
-export { initialLora, type Lora, type LoraModule, loraModules } from './lora.js';
+export { initialLora, type Lora } from './lora.js';
 export {
   frozenTensors,
   GraphWeights,

@@ -158,7 +158,7 @@ function unknownNames(
 }
 
 /** What of the settings names nothing in a model, by field. PEFT passes over it; a training run refuses it. */
-export interface Unmatched {
+interface Unmatched {
   readonly targets: readonly string[];
   readonly modulesToSave: readonly string[];
   readonly rankPattern: readonly string[];
