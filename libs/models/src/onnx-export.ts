@@ -111,6 +111,28 @@ function preamble({ family }: ModelConfig): NamedNode[] {
   return nodes;
 }
 
+/** RMSNorm by the standard's own operators: the fused one is known to ONNX Runtime alone, which makes it of these again. */
+function standard(node: NamedNode): NamedNode[] {
+  const [x, gamma] = node.inputs;
+  const [y] = node.outputs;
+  const epsilon = node.attributes?.['epsilon'];
+  if (node.op !== 'SimplifiedLayerNormalization' || typeof epsilon !== 'object' || !('float' in epsilon))
+    return [node];
+  const step = (op: string, inputs: NamedNode['inputs'], output: string) => ({
+    op,
+    inputs,
+    outputs: [`${y}_${output}`],
+  });
+  return [
+    step('Mul', [x, x], 'square'),
+    step('ReduceMean', [`${y}_square`, { ints: [-1] }], 'mean'),
+    step('Add', [`${y}_mean`, epsilon], 'shifted'),
+    step('Sqrt', [`${y}_shifted`], 'root'),
+    step('Div', [x, `${y}_root`], 'normal'),
+    { op: 'Mul', inputs: [`${y}_normal`, gamma], outputs: [y] },
+  ];
+}
+
 /** Writes `chunks` from the start of the file on, each as a whole. */
 async function writeChunks(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
   let file: FileHandle | undefined;
@@ -150,7 +172,7 @@ export async function exportOnnx(
   const cached = (name: string, length: string) =>
     ({ name, dtype: 'float32', shape: [rows, kvHeads, length, width] }) as const;
   const model = encodeOnnx({
-    nodes: [...preamble(config), ...body.nodes],
+    nodes: [...preamble(config), ...body.nodes.flatMap(standard)],
     initializers: [...initializers, ...body.initializers],
     inputs: [
       { name: 'input_ids', dtype: 'int64', shape: [rows, tokens] },
