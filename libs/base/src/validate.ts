@@ -36,7 +36,13 @@ export function unknownField(name: string, known: readonly string[]): string {
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'number') return String(value);
-  const text = JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v)) ?? String(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v)) ?? String(value);
+  } catch {
+    // Too deep, too long, or in a circle.
+    text = `a ${typeof value}`;
+  }
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }
 

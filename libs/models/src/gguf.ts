@@ -3,10 +3,11 @@
  * ggml/docs/gguf.md). Read by hand, because its bytes have to be checked against the size of the file before anything is
  * allocated by them.
  */
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { Shape } from '@emotune/graph';
+import { readFully } from './file-bytes.js';
 import { type BlockType, blockTypes, otherTypes } from './gguf-blocks.js';
 
 export type GgufNumbers =
@@ -270,23 +271,8 @@ function parseHeader(bytes: Buffer, fileBytes: number, file: string): Header {
   return { metadata, tensors: placeTensors(cursor, tensors, start, fileBytes) };
 }
 
-type Handle = Awaited<ReturnType<typeof open>>;
-
-async function readFully(handle: Handle, into: Uint8Array, position: number, file: string): Promise<void> {
-  let done = 0;
-  while (done < into.length) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, position + done);
-    if (bytesRead === 0)
-      throw InvalidArgument.at(
-        file,
-        'expected more bytes, got the end of the file: it changed while it was read',
-      );
-    done += bytesRead;
-  }
-}
-
 /** Reads as much of the beginning as the header takes. */
-async function readHeader(handle: Handle, fileBytes: number, file: string): Promise<Header> {
+async function readHeader(handle: FileHandle, fileBytes: number, file: string): Promise<Header> {
   for (let length = firstRead; ; length *= 4) {
     const bytes = Buffer.alloc(Math.min(length, fileBytes));
     await readFully(handle, bytes, 0, file);
@@ -306,7 +292,7 @@ export class GgufFile {
   private constructor(
     readonly path: string,
     header: Header,
-    private readonly handle: Handle,
+    private readonly handle: FileHandle,
   ) {
     this.metadata = header.metadata;
     this.tensors = header.tensors;
@@ -343,7 +329,7 @@ export class GgufFile {
     const buffer = new Uint8Array(Math.min(step, end - begin));
     for (let at = 0; at < end - begin; at += step) {
       const piece = buffer.subarray(0, Math.min(step, end - begin - at));
-      await readFully(this.handle, piece, begin + at, basename(this.path));
+      await readFully(this.handle, piece, begin + at, this.path);
       const first = (at / bytes) * elements;
       decode(piece, data.subarray(first, first + (piece.length / bytes) * elements));
     }
@@ -358,8 +344,8 @@ export class GgufFile {
     const [a, b] = [Buffer.alloc(Math.min(chunkBytes, size)), Buffer.alloc(Math.min(chunkBytes, size))];
     for (let at = 0; at < size; at += chunkBytes) {
       const length = Math.min(chunkBytes, size - at);
-      await readFully(this.handle, a.subarray(0, length), p.begin + at, basename(this.path));
-      await readFully(this.handle, b.subarray(0, length), q.begin + at, basename(this.path));
+      await readFully(this.handle, a.subarray(0, length), p.begin + at, this.path);
+      await readFully(this.handle, b.subarray(0, length), q.begin + at, this.path);
       if (a.compare(b, 0, length, 0, length) !== 0) return false;
     }
     return true;

@@ -180,12 +180,17 @@ describe('safetensors', () => {
     const file = await SafetensorsFile.open(path);
     expect(await file.float32('a')).toEqual(tensors.get('a'));
     expect(await file.float32('empty')).toEqual(tensors.get('empty'));
+    const { offset, length } = file.plainFloat32('a')!;
+    const lying = readFileSync(path).subarray(offset, offset + length);
+    expect(lying).toEqual(Buffer.from(tensors.get('a')!.data.buffer));
     await file.close();
     await writeSafetensors(path, tensors, { dtype: 'F16' });
     const half = await SafetensorsFile.open(path);
     // 3e-8 rounds to half the smallest subnormal's neighbour, 2⁻²⁴ = 5.96e-8; −0.1 to −0.0999755859375 (IEEE 754).
     expect([...(await half.float32('a')).data]).toEqual([1, -2.5, 2 ** -24, 65504, 0, -0.0999755859375]);
+    expect(half.plainFloat32('a')).toBeUndefined();
     await half.close();
+    await expect(SafetensorsFile.open(dir)).rejects.toThrow('which is no file');
   });
 
   const raw = (header: unknown, body = 16): Buffer => {
@@ -202,6 +207,11 @@ describe('safetensors', () => {
       'a header beyond the file',
       Buffer.from('ffffffffffffff7f00', 'hex'),
       'expected a header of at most 1 bytes',
+    ],
+    [
+      'JSON of any depth',
+      raw(`{"w":${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
+      'w: expected dtype, shape',
     ],
     ['no JSON', raw('{]'), 'expected a JSON header'],
     ['a list', raw([1]), 'expected a header of tensors'],

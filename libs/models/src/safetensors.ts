@@ -2,12 +2,13 @@
  * safetensors: an 8-byte little-endian header length, a JSON header, the tensors' bytes. Headers are checked before
  * anything is allocated by them; files are written under a temporary name and renamed when they are whole.
  */
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
 import type { Shape } from '@emotune/graph';
 import { z } from 'zod';
+import { readFully } from './file-bytes.js';
 import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
 
 type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
@@ -115,7 +116,7 @@ export class SafetensorsFile {
   private constructor(
     readonly path: string,
     readonly entries: ReadonlyMap<string, TensorEntry>,
-    private readonly handle: Awaited<ReturnType<typeof open>>,
+    private readonly handle: FileHandle,
   ) {}
 
   /** @throws NotFound; InvalidArgument naming what is wrong with the header. */
@@ -126,10 +127,12 @@ export class SafetensorsFile {
       });
     });
     try {
-      const { size } = await handle.stat();
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw new NotFound(`expected a safetensors file, got ${path}, which is no file`);
+      const { size } = stat;
+      if (size < 8) throw wrong(path, '', `expected at least 8 bytes, got ${size}`);
       const head = Buffer.alloc(8);
-      if (size < 8 || (await handle.read(head, 0, 8, 0)).bytesRead < 8)
-        throw wrong(path, '', `expected at least 8 bytes, got ${size}`);
+      await readFully(handle, head, 0, path);
       const length = head.readBigUInt64LE();
       if (length > BigInt(Math.min(largestHeader, size - 8))) {
         throw wrong(
@@ -139,7 +142,7 @@ export class SafetensorsFile {
         );
       }
       const header = Buffer.alloc(Number(length));
-      await handle.read(header, 0, header.length, 8);
+      await readFully(handle, header, 8, path);
       return new SafetensorsFile(
         path,
         parseHeader(header.toString('utf8'), header.length, size, path),
@@ -151,16 +154,16 @@ export class SafetensorsFile {
     }
   }
 
-  private async bytes(name: string): Promise<{ entry: TensorEntry; bytes: Uint8Array }> {
+  private entry(name: string): TensorEntry {
     const found = this.entries.get(name);
     if (!found) throw wrong(this.path, name, 'expected a tensor of that name, got none');
+    return found;
+  }
+
+  private async bytes(name: string): Promise<{ entry: TensorEntry; bytes: Uint8Array }> {
+    const found = this.entry(name);
     const bytes = new Uint8Array(found.end - found.begin);
-    let done = 0;
-    while (done < bytes.length) {
-      const { bytesRead } = await this.handle.read(bytes, done, bytes.length - done, found.begin + done);
-      if (bytesRead === 0) throw wrong(this.path, name, 'expected more bytes, got the end of the file');
-      done += bytesRead;
-    }
+    await readFully(this.handle, bytes, found.begin, this.path);
     return { entry: found, bytes };
   }
 
@@ -177,6 +180,15 @@ export class SafetensorsFile {
     const data = toFloat32(bytes, found.dtype);
     if (!data) throw wrong(this.path, name, `expected F32, F16 or BF16, got ${found.dtype}`);
     return { shape: found.shape, data };
+  }
+
+  /**
+   * Where a tensor's numbers can be used as they lie in the file, in bytes from its beginning: those of F32 (safetensors is
+   * little-endian); undefined for other types.
+   */
+  plainFloat32(name: string): { path: string; offset: number; length: number } | undefined {
+    const { dtype, begin, end } = this.entry(name);
+    return dtype === 'F32' ? { path: this.path, offset: begin, length: end - begin } : undefined;
   }
 
   /** A tensor of I64. */

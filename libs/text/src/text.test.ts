@@ -47,6 +47,51 @@ it.each([[{}], [{ model: { vocab: 3 } }], [null]])('refuses %j as a tokenizer', 
   expect(() => Tokenizer.parse(json)).toThrow(InvalidArgument);
 });
 
+const fuzzRuns = 500;
+
+it('any JSON makes a tokenizer or is refused', () => {
+  const json = trainBpe(texts, options);
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom(null, -1, 2 ** 53, [], {}, 'x', { type: 'Sequence' }),
+  );
+  const part = fc.constantFrom(...Object.keys(json));
+  const inModel = fc.constantFrom(...Object.keys(json['model'] as object));
+  const change = fc.oneof(
+    fc.tuple(part, value).map(([key, v]) => ({ ...json, [key]: v })),
+    fc
+      .tuple(inModel, value)
+      .map(([key, v]) => ({ ...json, model: { ...(json['model'] as object), [key]: v } })),
+    value,
+  );
+  fc.assert(
+    fc.property(change, fc.string({ unit: 'grapheme' }), (changed, text) => {
+      try {
+        const tokenizer = Tokenizer.parse(changed);
+        tokenizer.decode(tokenizer.encode(text));
+      } catch (error) {
+        expect(error).toBeInstanceOf(InvalidArgument);
+      }
+    }),
+    { numRuns: fuzzRuns },
+  );
+});
+
+it.each([
+  [{ vocab: { a: -1 } }, undefined, 'expected ids of tokens from 0 to'],
+  [{ vocab: { a: 2 ** 53 } }, undefined, 'got 9007199254740992'],
+  [{ vocab: { a: 0 } }, [null], 'got nothing'],
+  [{ vocab: { a: 0 } }, 3, 'added_tokens: expected a list, got 3'],
+])('refuses the vocabulary of %j with %j', (model, added, message) => {
+  expect(() => Tokenizer.parse({ model, added_tokens: added })).toThrow(message);
+});
+
+it('refuses JSON of any depth', () => {
+  const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`);
+  expect(() => Tokenizer.parse({ model: { vocab: { a: 0 }, type: deep } })).toThrow(InvalidArgument);
+  expect(() => Tokenizer.parse({ model: { vocab: { a: deep } } })).toThrow(InvalidArgument);
+});
+
 it('normalizeText joins what differs in case, width and punctuation only', () => {
   expect(normalizeText('  Ｇreat —  SO great!! ')).toBe('great so great');
   expect(normalizeText('great 🙂')).not.toBe(normalizeText('great'));
