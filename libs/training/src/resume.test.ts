@@ -75,7 +75,7 @@ it.each(variants)('%j', async (variant) => {
   await fc.assert(
     fc.asyncProperty(
       // After which call of the signal, anew in each attempt: before steps, micro-batches and validation batches.
-      fc.array(fc.integer({ min: 1, max: 25 }), { minLength: 1, maxLength: 5 }),
+      fc.array(fc.integer({ min: 1, max: 25 }), { minLength: 1, maxLength: 4 }),
       async (asks) => {
         rmSync(folder, { recursive: true, force: true });
         for (const limit of asks) {
@@ -94,7 +94,7 @@ it.each(variants)('%j', async (variant) => {
         expectSame(await run(spec(variant), { checkpoints: folder }), straight);
       },
     ),
-    { numRuns: 6 },
+    { numRuns: 3 },
   );
 });
 
@@ -164,7 +164,7 @@ describe('checkpoints', () => {
           for (const [file, bytes] of Object.entries(files)) writeFileSync(join(newest, file), bytes);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 

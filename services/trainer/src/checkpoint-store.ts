@@ -4,9 +4,6 @@ import { basename } from 'node:path';
 import { makeFolder } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 
-/** Newest ones kept. */
-const kept = 2;
-
 export class CheckpointStore {
   constructor(
     private readonly objects: ObjectStore,
@@ -20,8 +17,8 @@ export class CheckpointStore {
     await cp(await this.objects.folder(this.prefix), folder, { recursive: true });
   }
 
-  /** Stores one checkpoint's folder and forgets all but the newest. Its place in the object store. */
-  async store(folder: string): Promise<string> {
+  /** Stores one checkpoint's folder and forgets all but the `kept` newest. Its place in the object store. */
+  async store(folder: string, kept: number): Promise<string> {
     const place = `${this.prefix}/${basename(folder)}`;
     await this.objects.putFolder(place, folder, 'manifest.json');
     const stored = await this.objects.list(`${this.prefix}/`);

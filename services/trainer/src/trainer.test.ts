@@ -235,6 +235,14 @@ describe('the trainer', { timeout: 120_000 }, () => {
       'objective/sentiment-classification',
       'objective/sentiment-regression',
     ]);
+    // Three stages follow others.
+    const told = objectives.filter((measured) => 'forgetting/backward-transfer' in measured.values);
+    expect(told).toHaveLength(3);
+    expect(told[2].values).toMatchObject({
+      'forgetting/average': expect.any(Number),
+      'forgetting/maximum': expect.any(Number),
+      'forgetting/sentiment-classification': expect.any(Number),
+    });
     for (const number of [trainLoss, learningRate, tokensPerSecond]) expect(number).toBeGreaterThan(0);
     expect(server.measurements.map(({ step }) => step)).toEqual(
       [...new Set(server.measurements.map(({ step }) => step))].sort((a, b) => a - b),
@@ -372,6 +380,13 @@ describe('the trainer', { timeout: 120_000 }, () => {
     server.stop();
     await expectExit(name, 75);
     expect(await checkpointKeys()).toHaveLength(2);
+  });
+
+  it('reports a batch that cannot fit into memory, before it takes any', async () => {
+    await assign({ parameters: { batchTokens: { number: 2 ** 28 } } });
+    await expectExit(await startAttempt(1), 42);
+    expect(server.finished[0].state).toBe(tuning.TrialState.TRIAL_STATE_INFEASIBLE);
+    expect(server.finished[0].reason).toMatch(/^OutOfMemory: .*batchTokens/s);
   });
 
   it('reports a divergence, and features that were made for another model', async () => {

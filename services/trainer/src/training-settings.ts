@@ -8,6 +8,7 @@ const share = z.number().min(0).max(1);
 const beta = z.number().min(0).lt(1);
 const { loss, regularisation, gradientAccumulation, packing, ema, keepCheckpoints, checkpointSeconds } =
   trainSpec.shape;
+const { recompute, memoryLimitMiB } = trainSpec.shape;
 const [full, lora] = trainSpec.shape.method.options;
 const schedule = trainSpec.shape.schedule.unwrap().shape;
 
@@ -69,6 +70,10 @@ export const trainingSettings = z.strictObject({
   checkpointSeconds,
   /** Newest ones. */
   keepCheckpoints,
+  /** What of the forward pass is computed again instead of being kept. */
+  recompute,
+  /** Resident memory that the run may take; default: what the machine has. */
+  memoryLimitMiB,
   seed: z.number().int().default(1),
   threads: z.number().int().min(1).default(1),
 });
@@ -198,6 +203,8 @@ export function trainSpecOf(
       tasks.filter((task) => rows.train.some((row) => row.task === task)),
     ),
     batchTokens: settings.batchTokens,
+    recompute: settings.recompute,
+    memoryLimitMiB: settings.memoryLimitMiB,
     packing: settings.packing,
     gradientAccumulation: settings.gradientAccumulation,
     ema: settings.ema,

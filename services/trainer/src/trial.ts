@@ -145,7 +145,7 @@ export class Trial {
         onMeasurement: (measurement) => (owned() ? heartbeats.observe(measurement) : 'stop'),
         onCheckpoint: async (folder) => {
           // The checkpoints are another attempt's now.
-          if (owned()) heartbeats.checkpointed(await checkpoints.store(folder));
+          if (owned()) heartbeats.checkpointed(await checkpoints.store(folder, settings.keepCheckpoints));
         },
         onNotice: (text) => log.warn(text),
       },

@@ -3,7 +3,7 @@
 import type { Shape, Value } from '@emotune/graph';
 import type { Parameter } from '@emotune/models';
 
-export interface UpdateInputs {
+interface UpdateInputs {
   readonly weight: Value;
   /** After clipping. */
   readonly gradient: Value;
