@@ -8,5 +8,6 @@ export {
   type HostTensor,
   int8,
   int64,
+  release,
 } from './tensor.js';
 export type { RunIO, SlotPart } from './worker.js';

@@ -93,3 +93,9 @@ export function bool(shape: Shape, values: Uint8Array): HostTensor {
 export function int8(shape: Shape, values: Int8Array): HostTensor {
   return tensor('int8', shape, values);
 }
+
+/** Gives back the memory of a tensor that nobody reads any more; its array is empty afterwards. */
+export function release({ data }: HostTensor): void {
+  type Movable = ArrayBufferLike & { transfer?(length: number): ArrayBuffer };
+  (data.buffer as Movable).transfer?.(0);
+}

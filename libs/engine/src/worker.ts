@@ -54,7 +54,8 @@ function toHost(tensor: ort.Tensor): HostTensor {
 
 /** Gives memory back now: what waits for the garbage collector is memory that the next run's results need besides. */
 function free(tensor: ort.Tensor | undefined): void {
-  ((tensor?.data as Float32Array | undefined)?.buffer as ArrayBuffer | undefined)?.transfer(0);
+  type Movable = ArrayBuffer & { transfer(length: number): ArrayBuffer };
+  ((tensor?.data as Float32Array | undefined)?.buffer as Movable | undefined)?.transfer(0);
 }
 
 function fill(name: string, tensor: ort.Tensor): void {

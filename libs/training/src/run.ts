@@ -1,5 +1,5 @@
 /** What a run holds in its executor: weights, gradients, the optimizer's state; and what is done with them. */
-import { Executor, FileTensor, type HostTensor } from '@emotune/engine';
+import { Executor, FileTensor, type HostTensor, release } from '@emotune/engine';
 import {
   frozenTensors,
   initialTrainable,
@@ -71,6 +71,9 @@ export class Run {
     for (const [name, tensor] of frozen) await executor.hold(name, tensor, { move: takeWeights });
     for (const [name, tensor] of trained)
       await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights });
+    // What the executor holds in another form is not needed as it was.
+    if (takeWeights)
+      for (const tensor of model.tensors.values()) if (!(tensor instanceof FileTensor)) release(tensor);
     await this.update.begin(executor, resumed);
   }
 
