@@ -168,7 +168,8 @@ class MicroPass implements Pass {
     const session = await sessions.of(
       `train ${this.key}`,
       () => trainGraph(config, spec.method, this.batch, this.options),
-      { arena: keepsArena(spec.method) },
+      // Sizes of tries differ between batches, and each size would keep a batch's memory.
+      { arena: keepsArena(spec.method) && this.options.grid === undefined },
     );
     const trained = trainableParameters(config, spec.method);
     const target = this.fresh ? 'grad' : 'part';

@@ -21,6 +21,10 @@ describe('perturbations', () => {
     expect(list(next)).toEqual([0.3, 0, 0, 0.4, 0, 0, 0, 0.5]);
     // No gradient, no direction.
     expect(ascendBySample(next, new Float32Array(8), extent, 0.5)).toEqual(next);
+    const overflown = Float32Array.of(Number.POSITIVE_INFINITY, 0, 0, 1, 0, 0, Number.NaN, 1);
+    expect(ascendBySample(next, overflown, extent, 0.5)).toEqual(next);
+    const byToken = ascendByToken(next, overflown, extent, { stepSize: 0.05, maxNorm: 1 });
+    expect(list(byToken)).toEqual([0.3, 0, 0, 0.45, 0, 0, 0, 0.5]);
   });
 
   it('are scaled down to the ball of each sample, those within it left alone', () => {

@@ -48,7 +48,7 @@ export function symmetricUniform(stream: Stream): () => number {
   return () => 2 * stream.uniform() - 1;
 }
 
-/** δ + α·g/‖g‖₂, the norm over each sample's tokens; a sample without gradient stays where it is. */
+/** δ + α·g/‖g‖₂, the norm over each sample's tokens; a sample whose gradient is 0 or not finite stays where it is. */
 export function ascendBySample(
   delta: Float32Array,
   gradient: Float32Array,
@@ -60,7 +60,7 @@ export function ascendBySample(
     const g = slice(gradient, span, width);
     const out = slice(next, span, width);
     const norm = euclidean(g);
-    if (norm === 0) continue;
+    if (!(norm > 0 && norm < Number.POSITIVE_INFINITY)) continue;
     for (let i = 0; i < out.length; i++) out[i] += (stepSize * g[i]) / norm;
   }
   return next;
@@ -82,7 +82,10 @@ export function projectBySample(
   return next;
 }
 
-/** δ + η·g/(max|g| + 10⁻⁶), the largest over each token's embedding, then every element clipped to ±maxNorm. */
+/**
+ * δ + η·g/(max|g| + 10⁻⁶), the largest over each token's embedding, then every element clipped to ±maxNorm; a token whose
+ * gradient is not finite stays where it is.
+ */
 export function ascendByToken(
   delta: Float32Array,
   gradient: Float32Array,
@@ -96,6 +99,7 @@ export function ascendByToken(
       const g = slice(gradient, token, width);
       const out = slice(next, token, width);
       const largest = g.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
+      if (!Number.isFinite(largest)) continue;
       for (let i = 0; i < width; i++) {
         const moved = out[i] + (stepSize * g[i]) / (largest + 1e-6);
         out[i] = Math.min(maxNorm, Math.max(-maxNorm, moved));
