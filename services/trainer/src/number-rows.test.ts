@@ -1,8 +1,16 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { answerTokens } from '@emotune/affect';
+import { parse } from '@emotune/base';
+import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { encodeShard } from '@emotune/records';
 import { Tokenizer, trainBpe } from '@emotune/text';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { numberRows } from './number-rows.js';
 import { featureRow } from './testing.js';
+import { trainingSettings } from './training-settings.js';
+import { trainOnce } from './tune.js';
 
 const tokenizer = Tokenizer.parse(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));
 const regression = (id: string, answer: string, more: object = {}) => ({
@@ -35,5 +43,56 @@ describe('numberRows', () => {
     expect(() => numberRows([other], tokenizer)).toThrow(
       'features.a.tokens: expected "0.61" as the model\'s tokenizer has it',
     );
+  });
+});
+
+describe('losses of numbers', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'emotune-numbers-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** The number follows from the prompt's last token. */
+  const rows = Array.from({ length: 60 }, (_, i) => {
+    const answer = (i % 6) / 5;
+    const tokens = [20 + (i % 7), 40 + (i % 6), ...answerTokens(tokenizer, answer.toFixed(2))];
+    const row = featureRow(`r${i}`, 'emotion-regression', tokens, 2);
+    return {
+      ...row,
+      ...{ answer: answer.toFixed(2), value: answer, scaleLow: 0, scaleHigh: 1, decimals: 2 },
+    };
+  });
+
+  it.each([
+    { regression: { name: 'raft', weight: 10, answerWeight: 0.1 } },
+    { regression: { name: 'ordinal', answerWeight: 0.1 } },
+    { numberTokens: { distance: 'squared' } },
+  ])('train from feature shards: %j', async (loss) => {
+    const config = parseConfig({
+      ...{ model_type: 'llama', vocab_size: 300, hidden_size: 16, num_hidden_layers: 1 },
+      ...{ num_attention_heads: 2, intermediate_size: 32, max_position_embeddings: 64 },
+      ...{ tie_word_embeddings: true, bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 },
+    });
+    const json = JSON.stringify(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));
+    const baseModel = join(folder, 'base');
+    await saveModel(
+      baseModel,
+      { config, tensors: initialTensors(config, 7) },
+      { files: { 'tokenizer.json': json } },
+    );
+    const features = join(folder, 'features');
+    mkdirSync(features);
+    writeFileSync(join(features, 'train-00000.arrow'), encodeShard(rows));
+    const losses: number[] = [];
+    await trainOnce({
+      ...{ baseModel, features, out: join(folder, 'out') },
+      settings: parse(trainingSettings, { tokens: 40_000, batchTokens: 512, learningRate: 0.01, loss }),
+      onMeasurement: ({ trainLoss }) => {
+        losses.push(trainLoss);
+        return 'continue';
+      },
+    });
+    expect(losses.at(-1)).toBeLessThan(losses[0] * 0.8);
   });
 });
