@@ -97,5 +97,5 @@ export function int8(shape: Shape, values: Int8Array): HostTensor {
 /** Gives back the memory of a tensor that nobody reads any more; its array is empty afterwards. */
 export function release({ data }: HostTensor): void {
   type Movable = ArrayBufferLike & { transfer?(length: number): ArrayBuffer };
-  (data.buffer as Movable).transfer?.(0);
+  if (data.length > 0) (data.buffer as Movable).transfer?.(0);
 }

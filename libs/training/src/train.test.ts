@@ -130,6 +130,28 @@ describe('train', () => {
     });
   });
 
+  it.each([
+    ['in full', { name: 'full' }],
+    ['as a base', { name: 'lora', rank: 4, alpha: 8 }],
+    ['as a base in 8 bits', { name: 'lora', rank: 4, alpha: 8, baseCompute: 'int8' }],
+  ])('takes the weights of a model that it trains %s, to the same result', async (_, method) => {
+    const short = spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 1000 }] });
+    const kept = fresh(configs.llama);
+    const given = fresh(configs.llama);
+    const { tensors } = await train(kept, data, short);
+    expect((await train(given, data, short, { takeWeights: true })).tensors).toEqual(tensors);
+    for (const { data: left } of kept.tensors.values()) expect(left.length).toBeGreaterThan(0);
+    for (const { data: left } of given.tensors.values()) expect(left.length).toBe(0);
+  });
+
+  it('refuses a run that does not fit its memory, before it begins', async () => {
+    const run = train(fresh(configs.opt), data, spec({ memoryLimitMiB: 1 }));
+    await expect(run).rejects.toThrow(
+      /^out of memory: the run would need .*, has 1 MiB; no batchTokens fits/,
+    );
+    await run.catch((error) => expect(exitCodeOf(error)).toBe(42));
+  });
+
   it('resumed after any interruption, has the same weights to the bit', async () => {
     const straight = await train(fresh(configs.llama), data, spec());
     let resumes = 0;
