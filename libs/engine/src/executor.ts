@@ -12,6 +12,15 @@ export interface Session {
   readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
 }
 
+export interface ExecutorOptions {
+  /** Of ONNX Runtime, at least 1. */
+  readonly threads?: number | undefined;
+  /** Threads wait for each other's next node without sleeping: faster where the processor is theirs alone, else slower. */
+  readonly spin?: boolean | undefined;
+  /** A folder for a file of timings of each session, in Chrome's trace event format: see `endProfiling`. */
+  readonly profile?: string | undefined;
+}
+
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
@@ -57,13 +66,9 @@ export class Executor {
     worker.on('exit', () => fail(new FailedPrecondition('the executor is closed')));
   }
 
-  /**
-   * `threads`: of ONNX Runtime, at least 1. With `spin` they wait for each other's next node without sleeping, which is
-   * faster where the processor is theirs alone and slower where it is not.
-   */
-  static create({ threads = 1, spin = false }: { threads?: number; spin?: boolean } = {}): Executor {
+  static create({ threads = 1, spin = false, profile }: ExecutorOptions = {}): Executor {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads, spin } });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads, spin, profile } });
     worker.unref();
     return new Executor(worker);
   }
@@ -90,6 +95,11 @@ export class Executor {
     const external = model.externals.length > 0;
     const id = (await this.call({ kind: 'load', model: model.bytes, arena, external })) as number;
     return { id, model: { inputs: model.inputs, outputs: model.outputs } };
+  }
+
+  /** Writes what was timed since the executor was made with `profile`. */
+  async endProfiling(): Promise<void> {
+    await this.call({ kind: 'endProfiling' });
   }
 
   async release(session: Session): Promise<void> {

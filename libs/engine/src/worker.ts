@@ -29,6 +29,7 @@ export interface RunIO {
 export type Request =
   | { readonly kind: 'load'; readonly model: Uint8Array; readonly arena: boolean; readonly external: boolean }
   | { readonly kind: 'release'; readonly session: number }
+  | { readonly kind: 'endProfiling' }
   | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
   | { readonly kind: 'get'; readonly slot: string }
   | { readonly kind: 'drop'; readonly slot: string }
@@ -100,6 +101,9 @@ async function handle(request: Request): Promise<unknown> {
         enableMemPattern: false,
         enableCpuMemArena: request.arena,
         logSeverityLevel: 3,
+        ...(workerData.profile
+          ? { enableProfiling: true, profileFilePrefix: `${workerData.profile}/session-${nextSession}` }
+          : {}),
         extra: {
           optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
           session: {
@@ -116,6 +120,9 @@ async function handle(request: Request): Promise<unknown> {
       sessions.set(nextSession, session);
       return nextSession++;
     }
+    case 'endProfiling':
+      for (const session of sessions.values()) session.endProfiling();
+      return undefined;
     case 'release':
       await sessions.get(request.session)?.release();
       sessions.delete(request.session);

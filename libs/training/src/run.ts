@@ -50,8 +50,9 @@ export class Run {
   constructor(
     private readonly model: Model,
     private readonly spec: TrainSpec,
+    private readonly profile?: string,
   ) {
-    this.executor = Executor.create({ threads: spec.threads, spin: true });
+    this.executor = Executor.create({ threads: spec.threads, spin: true, profile });
     this.sessions = new Sessions(this.executor);
     const trained = trainableParameters(model.config, spec.method);
     this.names = trained.map(({ name }) => name);
@@ -192,7 +193,8 @@ export class Run {
     return tensors;
   }
 
-  close(): Promise<void> {
-    return this.executor.close();
+  async close(): Promise<void> {
+    if (this.profile !== undefined) await this.executor.endProfiling();
+    await this.executor.close();
   }
 }

@@ -54,6 +54,8 @@ export interface TrainHooks {
   readonly signal?: AbortSignal;
   /** The model's weights are not needed any more: they move to the executor, and its tensors are empty afterwards. */
   readonly takeWeights?: boolean;
+  /** A folder for timings of every node of the graphs: see the executor's `profile`. */
+  readonly profile?: string;
 }
 
 export interface TrainResult {
@@ -186,7 +188,7 @@ export async function train(
     },
     (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
   );
-  const held = new Run(model, spec);
+  const held = new Run(model, spec, hooks.profile);
   const { cursor } = state;
   let trained = 0;
   let trainingMs = 0;

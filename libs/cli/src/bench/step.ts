@@ -1,12 +1,21 @@
 /** Whole optimizer steps as a trainer does them: batch, forward, backward, clipping, AdamW. */
-import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
 import { type Recompute, sizeOf } from '@emotune/graph';
-import { type Method, type Model, methodSettings, modelParameters } from '@emotune/models';
+import {
+  type BaseCompute,
+  type Method,
+  type Model,
+  type ModelConfig,
+  methodSettings,
+  modelParameters,
+} from '@emotune/models';
 import { type Row, train, trainSpec } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
 import { modelOfShape } from './model-folder.js';
+import { type NodeKind, nodeKinds } from './profile.js';
 import { linearProducts, type StepShape, stepFlops } from './step-flops.js';
 import { median } from './timing.js';
 
@@ -18,6 +27,12 @@ export interface StepWorkload extends StepShape {
   /** That are counted. */
   readonly steps: number;
   readonly recompute: Recompute;
+  /** How LoRA's frozen base is multiplied. */
+  readonly baseCompute: BaseCompute;
+  /** A folder of feature shards whose train rows are used instead of random ones, packed into such batches. */
+  readonly features?: string | undefined;
+  /** Time every node too, in steps of their own. */
+  readonly profile: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -29,6 +44,10 @@ export interface StepFigures extends StepShape {
   readonly threads: number;
   readonly steps: number;
   readonly recompute: Recompute;
+  readonly baseCompute: BaseCompute;
+  /** Rows and their mean length, where they are not random. */
+  readonly rows?: { readonly count: number; readonly meanTokens: number };
+  /** Padding not counted. */
   readonly tokensPerSecond: number;
   /** Of the whole process until the last step. */
   readonly peakMemoryMiB: number;
@@ -39,10 +58,12 @@ export interface StepFigures extends StepShape {
   readonly gflops: number;
   /** The runtime's own rate of products of these shapes. */
   readonly gemmGflops: number;
+  readonly profile?: readonly NodeKind[];
 }
 
 /** Compilation, and runs in which the runtime finds out how much memory it needs. */
 export const uncountedSteps = 3;
+const profiledSteps = 5;
 export const lora = { rank: 8, alpha: 16 };
 
 /** Of the physical memory. */
@@ -63,54 +84,102 @@ function randomRows({ batch, sequence, answers }: StepShape, vocabSize: number):
   }));
 }
 
+async function rowsOf(workload: StepWorkload, config: ModelConfig): Promise<Row[]> {
+  if (workload.features === undefined) return randomRows(workload, config.vocabSize);
+  const { checkRows, readRows } = await import('@emotune/trainer');
+  const rows = await readRows(workload.features, ['train']);
+  checkRows(rows, config);
+  return rows.map((row) => ({ ...row, task: 'bench' }));
+}
+
+interface Measured {
+  readonly tokensPerSecond: number;
+  readonly peakMemoryMiB: number;
+}
+
 /** One run of the training loop, which takes the model's weights. */
 async function measured(
   model: Model,
+  rows: readonly Row[],
   workload: StepWorkload,
-  recompute: Recompute,
-): Promise<{ seconds: number; peakMemoryMiB: number }> {
+  options: { readonly recompute: Recompute; readonly profile?: string },
+): Promise<Measured> {
   const { batch, sequence, threads, steps, signal } = workload;
-  const tokens = batch * sequence;
   const spec = trainSpec.parse({
     method: methodOf(workload),
     optimizer: { learningRate: 1e-4, weightDecay: 0.01 },
-    stages: [{ tasks: ['random'], tokens: (uncountedSteps + steps) * tokens }],
+    stages: [{ tasks: [rows[0].task], tokens: (uncountedSteps + steps) * batch * sequence }],
     // Graphs are made for multiples of 8 tokens.
     batchTokens: batch * 8 * Math.ceil(sequence / 8),
-    recompute,
+    recompute: options.recompute,
     seed: 1,
     threads,
   });
-  const ends = [0];
-  await train(model, { train: randomRows(workload, model.config.vocabSize), validation: [] }, spec, {
-    onMeasurement: ({ seconds }) => {
-      ends.push(seconds);
-      return undefined;
+  const ends = [{ seconds: 0, tokens: 0 }];
+  await train(model, { train: rows, validation: [] }, spec, {
+    onMeasurement: ({ seconds, tokens }) => {
+      ends.push({ seconds, tokens });
+      return ends.length > uncountedSteps + steps ? 'stop' : 'continue';
     },
     signal,
     takeWeights: true,
+    ...(options.profile === undefined ? {} : { profile: options.profile }),
   });
-  const each = ends.slice(1).map((end, i) => end - ends[i]);
-  return { seconds: median(each.slice(uncountedSteps)), peakMemoryMiB: await peakMemoryMiB() };
+  const rates = ends
+    .slice(1)
+    .map((end, i) => (end.tokens - ends[i].tokens) / (end.seconds - ends[i].seconds));
+  return {
+    tokensPerSecond: median(rates.slice(uncountedSteps)),
+    peakMemoryMiB: await peakMemoryMiB(),
+  };
 }
 
-function methodOf({ method }: StepWorkload): Method {
-  return methodSettings.parse(method === 'full' ? { name: 'full' } : { name: 'lora', ...lora });
+async function profiled(model: Model, rows: readonly Row[], workload: StepWorkload): Promise<NodeKind[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'emotune-profile-'));
+  try {
+    await measured(model, rows, { ...workload, steps: profiledSteps }, { ...workload, profile: folder });
+    return await nodeKinds(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function methodOf({ method, baseCompute }: StepWorkload): Method {
+  return methodSettings.parse(method === 'full' ? { name: 'full' } : { name: 'lora', ...lora, baseCompute });
+}
+
+/** Operations that the model asks for, by token of the rows: see `stepFlops`. */
+function flopsPerToken(config: ModelConfig, rows: readonly Row[], workload: StepWorkload): number {
+  const method = methodOf(workload);
+  let [flops, tokens] = [0, 0];
+  for (const row of rows) {
+    const sequence = row.tokens.length;
+    flops += stepFlops(config, method, { batch: 1, sequence, answers: sequence - row.answerStart });
+    tokens += sequence;
+  }
+  return flops / tokens;
 }
 
 /** @throws InvalidArgument when the model cannot take such rows, and as `modelOfShape`. */
 export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
-  const { folder, batch, sequence, answers, threads, steps, recompute, signal } = workload;
+  const { folder, batch, sequence, answers, threads, steps, recompute, baseCompute, signal } = workload;
+  if (workload.method === 'full' && baseCompute !== 'fp32')
+    throw InvalidArgument.at('--base-compute', `expected fp32 with --method full, got ${baseCompute}`);
   if (answers >= sequence)
     throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
   const model = await modelOfShape(folder);
   const { config } = model;
   if (config.family !== 'bloom' && sequence > config.maxPositions)
     throw InvalidArgument.at('--sequence', `expected at most ${config.maxPositions}, got ${sequence}`);
-  const { seconds, peakMemoryMiB } = await measured(model, workload, recompute);
+  const rows = await rowsOf(workload, config);
+  const { tokensPerSecond, peakMemoryMiB } = await measured(model, rows, workload, { recompute });
   // Keeping everything needs more memory: the peak that the process has reached by then is its own.
   const kept =
-    recompute === 'none' ? undefined : await measured(await modelOfShape(folder), workload, 'none');
+    recompute === 'none'
+      ? undefined
+      : await measured(await modelOfShape(folder), rows, workload, { recompute: 'none' });
+  const profile = workload.profile ? await profiled(await modelOfShape(folder), rows, workload) : undefined;
+  const tokens = rows.reduce((sum, row) => sum + row.tokens.length, 0);
   return {
     model: basename(folder),
     parameters: modelParameters(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
@@ -121,15 +190,20 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
     threads,
     steps,
     recompute,
-    tokensPerSecond: (batch * sequence) / seconds,
+    baseCompute,
+    ...(workload.features === undefined
+      ? {}
+      : { rows: { count: rows.length, meanTokens: tokens / rows.length } }),
+    tokensPerSecond,
     peakMemoryMiB,
     ...(kept
       ? {
           savedMemoryMiB: kept.peakMemoryMiB - peakMemoryMiB,
-          recomputeTime: seconds / kept.seconds - 1,
+          recomputeTime: kept.tokensPerSecond / tokensPerSecond - 1,
         }
       : {}),
-    gflops: stepFlops(config, methodOf(workload), workload) / seconds / 1e9,
+    gflops: (flopsPerToken(config, rows, workload) * tokensPerSecond) / 1e9,
     gemmGflops: await gemmGflops(linearProducts(config, workload), threads, signal),
+    ...(profile ? { profile } : {}),
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { encodeShard, type FeatureRow } from '@emotune/records';
 import { trainBpe } from '@emotune/text';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommand } from '../testing.js';
@@ -60,9 +61,65 @@ const positive = (document: unknown) => {
   for (const value of figures(document)) expect(value).toBeLessThan(Number.POSITIVE_INFINITY);
 };
 
+/** Rows of two lengths as a featurization writes them. */
+function featureRow(i: number): FeatureRow {
+  const tokens = Int32Array.from({ length: i % 2 === 0 ? 5 : 11 }, (_, t) => (7 * i + t) % 300);
+  return {
+    id: `row-${i}`,
+    task: 'sentiment-regression',
+    source: 'test',
+    language: 'en',
+    text: '',
+    emotion: null,
+    prompt: '',
+    answer: '',
+    tokens,
+    answerStart: tokens.length - 2,
+    value: 0.5,
+    spread: null,
+    labels: [],
+    labelSet: [],
+    multiLabel: false,
+    scaleLow: 0,
+    scaleHigh: 1,
+    decimals: 1,
+  };
+}
+
 const tiny = ['--batch', '2', '--sequence', '12', '--threads', '1', '--steps', '2'];
 
 describe('bench step', () => {
+  it('shows where the time of an 8-bit base goes', async () => {
+    const args = ['--model', 'llama', '--method', 'lora', '--base-compute', 'int8', ...tiny];
+    const figures = await json('step', ...args, '--profile');
+    const kinds: { op: string; nodes: number; milliseconds: number }[] = figures.profile;
+    // One layer has 7 linear layers; two of them follow the last attention, whose input has a gradient all the same.
+    expect(kinds.find(({ op }) => op === 'MatMulIntegerToFloat')?.nodes).toBeGreaterThanOrEqual(7);
+    expect(kinds.map(({ milliseconds }) => milliseconds)).toEqual(
+      kinds.map(({ milliseconds }) => milliseconds).sort((p, q) => q - p),
+    );
+    const { stdout } = await bench('step', ...args, '--profile');
+    expect(stdout).toMatch(/base: +int8/);
+    expect(stdout).toMatch(/kind of node +nodes +ms a batch +share/);
+  });
+
+  it('packs rows of feature shards, and counts their tokens alone', async () => {
+    mkdirSync(join(folder, 'features'));
+    writeFileSync(
+      join(folder, 'features', 'train-00000.arrow'),
+      encodeShard(Array.from({ length: 24 }, (_, i) => featureRow(i))),
+    );
+    const figures = await json('step', '--model', 'llama', '--features', 'features', ...tiny);
+    expect(figures.rows).toEqual({ count: 24, meanTokens: 8 });
+    positive(figures);
+  });
+
+  it('refuses an 8-bit base where the weights are trained', async () => {
+    const { code, stderr } = await bench('step', '--model', 'llama', '--base-compute', 'int8', ...tiny);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--base-compute: expected fp32 with --method full, got int8');
+  });
+
   it.each([
     ['llama', 'full'],
     ['opt', 'lora'],

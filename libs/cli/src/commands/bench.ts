@@ -7,7 +7,7 @@ import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 const examples = `
 Examples:
-  emotune bench step --method lora --batch 4 --sequence 128 --answers 8
+  emotune bench step --method lora --base-compute int8 --batch 4 --sequence 128 --answers 8 --profile
   emotune bench generate --batch 1 --tokens 32
   emotune bench score --threads 1
   emotune bench search --json`;
@@ -19,8 +19,10 @@ interface ModelOptions {
 
 interface StepOptions
   extends ModelOptions,
-    Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps' | 'recompute'> {
+    Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps' | 'recompute' | 'baseCompute'> {
   readonly answers?: number;
+  readonly features?: string;
+  readonly profile?: boolean;
 }
 
 interface GenerateOptions extends ModelOptions, Pick<GenerateWorkload, 'batch' | 'prompt' | 'tokens'> {}
@@ -60,8 +62,18 @@ export const addBenchCommands: AddCommands = (program, io) => {
         .choices(['none', 'blocks', 'full'])
         .default('none'),
     )
+    .addOption(
+      new Option('--base-compute <mode>', "how LoRA's frozen base is multiplied")
+        .choices(['fp32', 'fp16', 'int8', 'int8-backward'])
+        .default('fp32'),
+    )
+    .option(
+      '--features <dir>',
+      'train rows of feature shards, packed into batches of so many tokens, instead of random rows',
+    )
+    .option('--profile', 'show where the time goes by kind of node')
     .addOption(threads())
-    .action(async ({ model, answers, ...options }: StepOptions, command) => {
+    .action(async ({ model, answers, features, profile = false, ...options }: StepOptions, command) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchStep } = await import('../bench/step.js');
@@ -70,6 +82,8 @@ export const addBenchCommands: AddCommands = (program, io) => {
         ...options,
         folder: model === undefined ? shippedModel : session.path(model),
         answers: answers ?? options.sequence - 1,
+        features: features === undefined ? undefined : session.path(features),
+        profile,
         signal: session.signal,
       });
       await session.answer(figures, () => stepText(figures));

@@ -2,10 +2,11 @@
 import type { BusFigures } from '../bench/bus.js';
 import type { GenerateFigures } from '../bench/generate.js';
 import type { LexiconFigures } from '../bench/lexicon.js';
+import type { NodeKind } from '../bench/profile.js';
 import type { ScoreFigures } from '../bench/score.js';
 import type { SearchFigures } from '../bench/search.js';
 import { lora, type StepFigures, uncountedSteps } from '../bench/step.js';
-import { count, facts, figure, nothing, table } from './text.js';
+import { count, facts, figure, nothing, percent, table } from './text.js';
 
 const sections = (...parts: readonly string[]) => parts.join('\n\n');
 
@@ -24,9 +25,15 @@ export function stepText(f: StepFigures): string {
     facts([
       ['model', `${f.model}, ${count(f.parameters)} weights`],
       ['method', method],
-      ['batch', `${f.batch} rows of ${f.sequence} tokens, ${f.answers} of each labelled`],
+      [
+        'batch',
+        f.rows
+          ? `${f.batch * f.sequence} tokens, packed from ${count(f.rows.count)} rows of ${figure(f.rows.meanTokens)} tokens`
+          : `${f.batch} rows of ${f.sequence} tokens, ${f.answers} of each labelled`,
+      ],
       ['threads', String(f.threads)],
       ['recompute', f.recompute],
+      ['base', f.baseCompute],
       ['steps', `${f.steps}, after ${uncountedSteps} that are not counted; the median counts`],
     ]),
     table(heldHead, [
@@ -40,6 +47,25 @@ export function stepText(f: StepFigures): string {
             alone('time that it adds, ratio', Number(f.recomputeTime.toPrecision(3))),
           ]),
     ]),
+    ...(f.profile ? [profileText(f.profile)] : []),
+  );
+}
+
+/** Kinds of node that take so much of the time, at least. */
+const shownShare = 0.005;
+
+function profileText(kinds: readonly NodeKind[]): string {
+  const all = kinds.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  return table(
+    ['kind of node', 'nodes', 'ms a batch', 'share'],
+    kinds
+      .filter(({ milliseconds }) => milliseconds >= shownShare * all)
+      .map(({ op, nodes, milliseconds }) => [
+        op,
+        count(nodes),
+        figure(milliseconds),
+        percent(milliseconds / all),
+      ]),
   );
 }
 

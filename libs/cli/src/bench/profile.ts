@@ -1,0 +1,51 @@
+/** Where the time of a training step goes, by the kind of its graph's nodes. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { median } from './timing.js';
+
+export interface NodeKind {
+  /** Of ONNX. */
+  readonly op: string;
+  /** So many in the graph. */
+  readonly nodes: number;
+  /** Of one step: the sum over nodes of their medians. */
+  readonly milliseconds: number;
+}
+
+interface TraceEvent {
+  readonly cat: string;
+  readonly name: string;
+  /** Microseconds. */
+  readonly dur: number;
+  readonly args?: { readonly op_name?: string };
+}
+
+/** Of the session that took most of the time, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
+export async function nodeKinds(folder: string): Promise<NodeKind[]> {
+  const sessions = await Promise.all(
+    (await readdir(folder)).map(
+      async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as TraceEvent[],
+    ),
+  );
+  const timed = sessions.map((events) =>
+    events.filter(({ cat, name }) => cat === 'Node' && name.endsWith('_kernel_time')),
+  );
+  const total = (events: readonly TraceEvent[]) => events.reduce((sum, { dur }) => sum + dur, 0);
+  const [longest = []] = timed.sort((p, q) => total(q) - total(p));
+  const nodes = new Map<string, { op: string; microseconds: number[] }>();
+  for (const { name, dur, args } of longest) {
+    const node = nodes.get(name) ?? { op: args?.op_name ?? name, microseconds: [] };
+    node.microseconds.push(dur);
+    nodes.set(name, node);
+  }
+  const kinds = new Map<string, NodeKind>();
+  for (const { op, microseconds } of nodes.values()) {
+    const kind = kinds.get(op) ?? { op, nodes: 0, milliseconds: 0 };
+    kinds.set(op, {
+      op,
+      nodes: kind.nodes + 1,
+      milliseconds: kind.milliseconds + median(microseconds) / 1000,
+    });
+  }
+  return [...kinds.values()].sort((p, q) => q.milliseconds - p.milliseconds);
+}
