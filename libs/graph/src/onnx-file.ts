@@ -28,7 +28,7 @@ export interface Initializer {
 }
 
 /** An input or output. Named dimensions are known at a run. */
-export interface OnnxSignature {
+interface OnnxSignature {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly (number | string)[];

@@ -90,7 +90,7 @@ export function draw(logits: Float32Array, { temperature, topP = 1 }: Sampling, 
 }
 
 /** Longest row of tokens that the model can take. */
-export function longestOf(config: ModelConfig): number {
+function longestOf(config: ModelConfig): number {
   const unbounded =
     config.family === 'bloom' || (config.family === 'llama' && config.ropeScaling?.type === 'dynamic');
   return unbounded ? Number.POSITIVE_INFINITY : config.maxPositions;
