@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { InvalidArgument } from '@emotune/base';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeExamples } from './examples.js';
 import { readUserFile, type UserFile } from './user-file.js';
@@ -108,5 +110,51 @@ describe('readUserFile', () => {
     );
     truncateSync(file.path, 10 * 1024 ** 3);
     await expect(readUserFile(file, 'file.path')).rejects.toThrow('expected at most 2 GiB, got 10.0 GiB');
+  });
+});
+
+const fuzzRuns = 500;
+
+describe('a user file of any content', () => {
+  const readOrRefuse = async (name: string, content: string | Uint8Array) => {
+    try {
+      await readUserFile(regression(name, content), 'file.path');
+    } catch (error) {
+      expect(error).toBeInstanceOf(InvalidArgument);
+    }
+  };
+  const good = encodeExamples(
+    ['fine', 'bad'].map((text, i) => ({
+      ...{ id: `${i}`, source: 's', originalId: `${i}`, licence: '', language: 'en' },
+      ...{ task: 'sentiment-regression' as const, text, emotion: null, value: i, spread: null },
+      ...{ labels: [], labelSet: [], multiLabel: false, scale: null, split: null },
+    })),
+  );
+
+  it('is read or refused: text', async () => {
+    const line = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.constant('{"text":"fine","label":2}'),
+      fc.constant('text,label'),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom('f.csv', 'f.tsv', 'f.jsonl'), fc.array(line), async (name, lines) => {
+        await readOrRefuse(name, lines.join('\n'));
+      }),
+      { numRuns: fuzzRuns },
+    );
+  });
+
+  it('is read or refused: bytes', async () => {
+    const edit = fc.tuple(fc.nat(good.length - 1), fc.nat(255));
+    await fc.assert(
+      fc.asyncProperty(fc.array(edit, { maxLength: 5 }), fc.nat(good.length), async (edits, keep) => {
+        const bytes = good.slice(0, keep < good.length / 2 ? keep : good.length);
+        for (const [at, value] of edits) if (at < bytes.length) bytes[at] = value;
+        await readOrRefuse('f.parquet', bytes);
+      }),
+      { numRuns: fuzzRuns },
+    );
   });
 });

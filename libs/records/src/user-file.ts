@@ -2,7 +2,7 @@
 import { extname } from 'node:path';
 import type { Example, Scale, Split, Task } from '@emotune/affect';
 import { InvalidArgument, show, type Violation } from '@emotune/base';
-import { parquetReadObjects } from 'hyparquet';
+import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { csvRows, decode, lines, readBytes } from './text-files.js';
 
 export interface UserFile {
@@ -29,6 +29,49 @@ const reported = 20;
 
 type Row = Record<string, unknown>;
 
+/** Texts with ids take more than this, however well they are packed. */
+const mostRowsPerByte = 8;
+
+/**
+ * The rows, with the values of these columns. Each column of each row group is read alone: the
+ * library reads them side by side, and of several that fail it tells the first, which leaves the others to end the process.
+ */
+async function parquetRows(file: ArrayBuffer, wanted: readonly string[]): Promise<Row[]> {
+  const metadata = parquetMetadata(file);
+  const columns = parquetSchema(metadata).children;
+  const names = columns.map(({ element }) => element.name);
+  const counts = metadata.row_groups.map((group) => Number(group.num_rows));
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const most = file.byteLength * mostRowsPerByte;
+  if (counts.some((count) => count < 0) || total > most)
+    throw new Error(`expected at most ${most} rows in ${file.byteLength} bytes, got ${total}`);
+  const rows = Array.from({ length: total }, (): Row => ({}));
+  // The first row tells which columns there are.
+  if (total > 0) for (const name of names) rows[0][name] = null;
+  for (const { element, children } of columns) {
+    const { name } = element;
+    if (!wanted.includes(name)) continue;
+    if (children.length > 0)
+      throw new Error(`expected a plain column "${name}", got one with columns of its own`);
+    let start = 0;
+    for (const count of counts) {
+      const end = start + count;
+      const values = await parquetReadObjects({
+        file,
+        metadata,
+        columns: [name],
+        rowStart: start,
+        rowEnd: end,
+      });
+      if (values.length !== end - start)
+        throw new Error(`expected ${end - start} rows of "${name}", got ${values.length}`);
+      for (const [i, value] of values.entries()) rows[start + i][name] = value[name];
+      start = end;
+    }
+  }
+  return rows;
+}
+
 async function rowsOf(file: UserFile, field: string): Promise<Row[]> {
   const extension = extname(file.path).toLowerCase();
   if (!formats.includes(extension)) {
@@ -38,18 +81,20 @@ async function rowsOf(file: UserFile, field: string): Promise<Row[]> {
   try {
     if (extension === '.parquet') {
       const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
-      return await parquetReadObjects({ file: buffer });
+      return await parquetRows(buffer, Object.values(file.columns));
     }
     const text = decode(bytes, file.path, field);
     if (extension === '.jsonl') {
       return lines(text).map((line, i) => {
+        let row: unknown;
         try {
-          return JSON.parse(line) as Row;
-        } catch (cause) {
-          throw InvalidArgument.at(`${field}, line ${i + 1}`, `expected one JSON object, got ${show(line)}`, {
-            cause,
-          });
+          row = JSON.parse(line);
+        } catch {
+          row = undefined;
         }
+        if (typeof row !== 'object' || row === null || Array.isArray(row))
+          throw InvalidArgument.at(`${field}, line ${i + 1}`, `expected one JSON object, got ${show(line)}`);
+        return row as Row;
       });
     }
     return csvRows(text, extension === '.tsv' ? '\t' : ',');
