@@ -67,7 +67,7 @@ function shortest(value: GgufValue): GgufValue {
 }
 
 /** Llama 3 stretches its frequencies; the file holds the divisor of each instead of the rule's parameters. */
-export function llama3Scaling(
+function llama3Scaling(
   factors: Float32Array,
   { theta, headDim, original }: { theta: number; headDim: number; original: number },
 ): Record<string, unknown> | undefined {

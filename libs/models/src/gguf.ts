@@ -10,7 +10,7 @@ import type { Shape } from '@emotune/graph';
 import { readFully } from './file-bytes.js';
 import { type BlockType, blockTypes, otherTypes } from './gguf-blocks.js';
 
-export type GgufNumbers =
+type GgufNumbers =
   | Uint8Array
   | Int8Array
   | Uint16Array
