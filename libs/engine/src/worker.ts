@@ -27,7 +27,13 @@ export interface RunIO {
 }
 
 export type Request =
-  | { readonly kind: 'load'; readonly model: Uint8Array; readonly arena: boolean; readonly external: boolean }
+  | {
+      readonly kind: 'load';
+      readonly model: Uint8Array;
+      readonly arena: boolean;
+      readonly constants: readonly string[];
+      readonly mapped: boolean;
+    }
   | { readonly kind: 'release'; readonly session: number }
   | { readonly kind: 'endProfiling' }
   | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
@@ -51,6 +57,11 @@ function toHost(tensor: ort.Tensor): HostTensor {
     shape: tensor.dims,
     data: tensor.data as HostTensor['data'],
   };
+}
+
+function bytesOf({ data }: ort.Tensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = data as Int8Array;
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Gives memory back now: what waits for the garbage collector is memory that the next run's results need besides. */
@@ -92,6 +103,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'load': {
       const session = await ort.InferenceSession.create(request.model, {
         executionProviders: ['cpu'],
+        externalData: request.constants.map((name) => ({ path: name, data: bytesOf(slot(name)) })),
         intraOpNumThreads: workerData.threads,
         interOpNumThreads: 1,
         executionMode: 'sequential',
@@ -113,7 +125,7 @@ async function handle(request: Request): Promise<unknown> {
             // What external data is relative to.
             model_external_initializers_file_folder_path: '/',
             // A packed copy would be made of what lies in a file, once more for each session.
-            disable_prepacking: request.external ? '1' : '0',
+            disable_prepacking: request.mapped ? '1' : '0',
           },
         },
       } as ort.InferenceSession.SessionOptions);

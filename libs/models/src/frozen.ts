@@ -49,8 +49,13 @@ function halved(module: string, { shape, data }: HostTensor): HostTensor {
   return float16(shape, toFloat16(data as Float32Array));
 }
 
-/** What stands for the weight [out, in] of `module` in graphs with this base. */
-export function frozenForms(module: string, weight: HostTensor, base: BaseCompute): [string, HostTensor][] {
+/** What stands for the weight [out, in] of `module` in graphs with this base, and for their gradients. */
+export function frozenForms(
+  module: string,
+  weight: HostTensor,
+  base: BaseCompute,
+  differentiable: boolean,
+): [string, HostTensor][] {
   if (base === 'fp32') return [[`${module}.weight`, weight]];
   if (base === 'fp16') return [[`${module}.fp16`, halved(module, weight)]];
   const columns = (name: string, transposed: boolean): [string, HostTensor][] => {
@@ -61,7 +66,8 @@ export function frozenForms(module: string, weight: HostTensor, base: BaseComput
     ];
   };
   const forward = base === 'int8' ? columns('int8', true) : ([[`${module}.weight`, weight]] as const);
-  return [...forward, ...columns('int8_back', false)].map(([name, tensor]) => [name, tensor]);
+  const back = differentiable ? columns('int8_back', false) : [];
+  return [...forward, ...back].map(([name, tensor]) => [name, tensor]);
 }
 
 /** x·Wᵀ of the frozen weight W [out, in] of `module`. */
@@ -70,7 +76,11 @@ export class FrozenProducts {
   private readonly quantized = new Map<Value, Value>();
   private readonly inputs = new Map<string, Value>();
 
-  constructor(private readonly base: BaseCompute) {}
+  /** `differentiable`: the products have gradients, and inputs for them. */
+  constructor(
+    private readonly base: BaseCompute,
+    private readonly differentiable: boolean,
+  ) {}
 
   private input(name: string, dtype: 'float32' | 'float16' | 'int8', shape: readonly number[]): Value {
     const value = this.inputs.get(name) ?? b.input(name, dtype, shape);
@@ -88,8 +98,8 @@ export class FrozenProducts {
         this.input(`${module}.${name}`, 'int8', [rows, columns]),
         this.input(`${module}.${name}_scale`, 'float32', [columns]),
       ] as const;
-    const back = int8('int8_back', out, into);
-    if (this.base === 'int8-backward') return b.matmulInt8Gradient(x, weight, back);
+    if (this.base === 'int8-backward') return b.matmulInt8Gradient(x, weight, int8('int8_back', out, into));
+    const back = this.differentiable ? int8('int8_back', out, into) : ([] as const);
     const quantized = this.quantized.get(x) ?? b.quantizeRows(x);
     this.quantized.set(x, quantized);
     return b.int8MatMul(x, int8('int8', into, out), back, quantized);

@@ -6,8 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modelInputs } from './blocks.js';
 import { loadModel, type Model } from './checkpoint.js';
 import { parseConfig } from './config.js';
+import type { BaseCompute } from './frozen.js';
 import { draw, Generator } from './generator.js';
-import { GraphWeights, hiddenStates, initialTensors, logitsOf } from './model.js';
+import { GraphWeights, hiddenStates, initialTensors, logitsOf, reducedTensors } from './model.js';
 import { SafetensorsFile } from './safetensors.js';
 
 const ids = { vocab_size: 20, hidden_size: 24, eos_token_id: 3 };
@@ -43,13 +44,19 @@ const models = [
 });
 
 /** The likeliest next tokens, each by a pass over the whole row. */
-async function likeliest({ config, tensors }: Model, prompt: Int32Array, count: number): Promise<number[]> {
+async function likeliest(
+  { config, ...model }: Model,
+  prompt: Int32Array,
+  count: number,
+  base: BaseCompute = 'fp32',
+): Promise<number[]> {
   const executor = Executor.create();
+  const tensors = reducedTensors(config, model.tensors, base);
   try {
     for (const [name, tensor] of tensors) await executor.put(name, tensor);
     const row = [...prompt];
     const T = prompt.length + count;
-    const weights = new GraphWeights(config, { name: 'full' });
+    const weights = new GraphWeights(config, { name: 'full' }, base);
     const session = await executor.load({
       logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(1, T))),
     });
@@ -97,6 +104,17 @@ describe.each(models.map((model) => [model.config.family, model] as const))('%s'
       expect(finish).toBe('length');
     }
     expect(new Set(written.flatMap(({ tokens }) => [...tokens])).size).toBeGreaterThan(3);
+  });
+
+  it('writes the same with weights of 8 bits as whole passes with them', async () => {
+    const reduced = await Generator.create(model, { baseCompute: 'int8' });
+    try {
+      const written = await reduced.generate(prompts, { maxNewTokens: 6, stopTokens: [] });
+      for (const [i, { tokens }] of written.entries())
+        expect([...tokens]).toEqual(await likeliest(model, prompts[i], 6, 'int8'));
+    } finally {
+      await reduced.close();
+    }
   });
 
   it('makes room as it goes, and starts anew with the next call', async () => {

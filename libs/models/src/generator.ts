@@ -9,9 +9,8 @@ import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
 import { cacheNames, cacheShape, pastInputs, presentOutputs } from './kv-cache.js';
-import { hiddenStates, logitsOf } from './model.js';
-import { ModelExecutor, roundUp, withAdapter } from './model-executor.js';
-import type { Adapter } from './peft.js';
+import { type GraphWeights, hiddenStates, logitsOf } from './model.js';
+import { type LoadOptions, loaded, ModelExecutor, roundUp } from './model-executor.js';
 
 export interface Sampling {
   /** Above 0; logits are divided by it. */
@@ -128,12 +127,8 @@ export class Generator {
 
   private constructor(private readonly executor: ModelExecutor) {}
 
-  static async create(
-    model: Model,
-    options: { adapter?: Adapter; threads?: number } = {},
-  ): Promise<Generator> {
-    const { adapter, threads = 1 } = options;
-    return new Generator(await ModelExecutor.create(withAdapter(model, adapter), threads));
+  static async create(model: Model, options: LoadOptions & { threads?: number } = {}): Promise<Generator> {
+    return new Generator(await ModelExecutor.create(loaded(model, options), options.threads ?? 1));
   }
 
   /**
@@ -253,7 +248,7 @@ export class Generator {
     const column = longest + step;
     if (column >= this.cache.capacity) await this.grow(roomFor(2 * column));
     const { batch, capacity } = this.cache;
-    const session = await this.executor.session(`decode ${batch} ${capacity}`, (weights) => {
+    const build = (weights: GraphWeights) => {
       const { config } = this.executor;
       const cache = {
         past: pastInputs(config, batch, capacity),
@@ -263,7 +258,8 @@ export class Generator {
       const mask = b.input('mask', 'bool', [batch, 1, 1, capacity + 1]);
       const hidden = hiddenStates(config, weights, { ...modelInputs(batch, 1), mask, cache });
       return { logits: logitsOf(weights, hidden), ...presentOutputs(config, cache.present) };
-    });
+    };
+    const session = await this.executor.session(`decode ${batch} ${capacity}`, build, { pack: true });
     const mask = new Uint8Array(batch * (capacity + 1));
     const pastPositions = new Array<number>(batch * capacity).fill(0);
     for (let row = 0; row < batch; row++) {

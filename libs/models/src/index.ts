@@ -21,6 +21,7 @@ export {
   rateScaleOf,
   trainableParameters,
 } from './model.js';
+export type { InferenceCompute } from './model-executor.js';
 export { exportOnnx } from './onnx-export.js';
 export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';

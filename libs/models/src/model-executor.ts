@@ -3,53 +3,76 @@ import { Executor, type HostTensor, type RunIO, type Session } from '@emotune/en
 import type { Value } from '@emotune/graph';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { GraphWeights, type Method } from './model.js';
+import type { BaseCompute } from './frozen.js';
+import { GraphWeights, type Method, reducedTensors } from './model.js';
 import { type Adapter, adaptedTensors } from './peft.js';
 
-/** Compiled graphs that are kept, the last used ones. */
+/** Compiled graphs that are kept, the last used ones; those with a packed copy of the weights are fewer. */
 const keptSessions = 64;
+const keptPacked = 2;
 
 /** Weights that a model is run with, by slot, and how graphs read them. */
 export interface Loaded {
   readonly config: ModelConfig;
   readonly method: Method;
   readonly tensors: ReadonlyMap<string, HostTensor>;
+  readonly baseCompute: BaseCompute;
 }
 
-export function withAdapter(model: Model, adapter?: Adapter): Loaded {
-  const { config, tensors } = model;
-  if (!adapter) return { config, method: { name: 'full' }, tensors };
-  return { config, method: { name: 'lora', ...adapter.lora }, tensors: adaptedTensors(model, adapter) };
+export interface LoadOptions {
+  readonly adapter?: Adapter | undefined;
+  /** How the linear layers of the blocks are multiplied; `int8` moves answers a little and is faster. Default `fp32`. */
+  readonly baseCompute?: InferenceCompute | undefined;
+}
+
+/** Without gradients `int8-backward` is nothing of its own. */
+export type InferenceCompute = Exclude<BaseCompute, 'int8-backward'>;
+
+export function loaded(model: Model, { adapter, baseCompute = 'fp32' }: LoadOptions): Loaded {
+  const { config } = model;
+  const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
+  const tensors = adapter ? adaptedTensors(model, adapter) : model.tensors;
+  return { config, method, tensors: reducedTensors(config, tensors, baseCompute), baseCompute };
 }
 
 export class ModelExecutor {
   /** By key, the last used one last. */
-  private readonly sessions = new Map<string, Session>();
+  private readonly sessions = new Map<string, Session & { readonly packed: boolean }>();
 
   private constructor(
     private readonly executor: Executor,
     readonly config: ModelConfig,
     private readonly method: Method,
+    private readonly baseCompute: BaseCompute,
   ) {}
 
   /** Holds a thread; close it. */
-  static async create({ config, method, tensors }: Loaded, threads: number): Promise<ModelExecutor> {
+  static async create(model: Loaded, threads: number): Promise<ModelExecutor> {
+    const { config, method, tensors, baseCompute } = model;
     const executor = Executor.create({ threads });
     for (const [name, tensor] of tensors) await executor.hold(name, tensor);
-    return new ModelExecutor(executor, config, method);
+    return new ModelExecutor(executor, config, method, baseCompute);
   }
 
-  /** The graph of this key, compiled when it is not among the last used. */
+  /** The graph of this key, compiled when it is not among the last used. `pack`: see the executor. */
   async session(
     key: string,
     build: (weights: GraphWeights) => Readonly<Record<string, Value>>,
+    options: { readonly pack?: boolean } = {},
   ): Promise<Session> {
-    const session =
-      this.sessions.get(key) ?? (await this.executor.load(build(new GraphWeights(this.config, this.method))));
+    const { pack: packed = false } = options;
+    const session = this.sessions.get(key) ?? {
+      ...(await this.executor.load(
+        build(new GraphWeights(this.config, this.method, this.baseCompute)),
+        options,
+      )),
+      packed,
+    };
     this.sessions.delete(key);
     this.sessions.set(key, session);
-    if (this.sessions.size > keptSessions) {
-      const [oldest, unused] = this.sessions.entries().next().value!;
+    const alike = [...this.sessions].filter(([, kept]) => kept.packed === packed);
+    if (alike.length > (packed ? keptPacked : keptSessions)) {
+      const [oldest, unused] = alike[0];
       this.sessions.delete(oldest);
       await this.executor.release(unused);
     }

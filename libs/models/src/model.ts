@@ -55,9 +55,12 @@ export class GraphWeights implements Weights {
   /** x·Aᵀ by x and module, where several layers share one product. */
   private readonly narrow = new Map<Value, ReadonlyMap<string, Value>>();
 
-  constructor(config: ModelConfig, method: Method) {
-    this.frozen = new FrozenProducts(baseComputeOf(method));
-    this.trained = new Set(trainableParameters(config, method).map(({ name }) => name));
+  /** `inference`: for graphs without gradients, how the linear layers of the blocks are multiplied, whatever the method says. */
+  constructor(config: ModelConfig, method: Method, inference?: BaseCompute) {
+    this.frozen = new FrozenProducts(inference ?? baseComputeOf(method), inference === undefined);
+    this.trained = new Set(
+      inference === undefined ? trainableParameters(config, method).map(({ name }) => name) : [],
+    );
     const modules = method.name === 'lora' ? loraModules(config, method) : [];
     this.form = method.name === 'lora' ? loraForm(method) : undefined;
     this.adapted = new Map(modules.map((module) => [module.module, module]));
@@ -213,9 +216,27 @@ export function frozenTensors(model: Model, method: Method): Map<string, HostTen
       if (trained.has(name)) return [];
       const module = name.replace(/\.weight$/, '');
       return tensor.shape.length === 2 && isReduced(module)
-        ? frozenForms(module, tensor, baseComputeOf(method))
+        ? frozenForms(module, tensor, baseComputeOf(method), true)
         : [[name, tensor]];
     }),
+  );
+}
+
+/** Tensors that a model is run with, the linear layers of its blocks held as `base` has them for graphs without gradients. */
+export function reducedTensors(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, HostTensor>,
+  base: BaseCompute,
+): Map<string, HostTensor> {
+  const linear = new Set(
+    modelParameters(config)
+      .filter(({ name, shape }) => shape.length === 2 && isReduced(name))
+      .map(({ name }) => name),
+  );
+  return new Map(
+    [...tensors].flatMap(([name, tensor]): [string, HostTensor][] =>
+      linear.has(name) ? frozenForms(name.replace(/\.weight$/, ''), tensor, base, false) : [[name, tensor]],
+    ),
   );
 }
 

@@ -27,6 +27,32 @@ const configs = [
   { model_type: 'bloom', ...ids, n_layer: 2, n_head: 3 },
 ].map(parseConfig);
 
+it.each(configs)('$family scores nearly the same with weights of 8 bits', async (config) => {
+  const model = { config, tensors: initialTensors(config, 5) };
+  for (const { shape, data } of model.tensors.values())
+    if (shape.length === 2)
+      (data as Float32Array).forEach((v, i, all) => {
+        all[i] = 8 * v;
+      });
+  const requests = [7, 20].map((length) => ({
+    prompt: Int32Array.from({ length }, (_, i) => (3 * i + length) % 20),
+    candidates: Array.from({ length: 20 }, (_, token) => Int32Array.of(token)),
+  }));
+  const [exact, reduced] = [await Scorer.create(model), await Scorer.create(model, { baseCompute: 'int8' })];
+  try {
+    const [want, got] = [await exact.score(requests), await reduced.score(requests)];
+    const spread = Math.max(...want[0]) - Math.min(...want[0]);
+    for (const [r, scores] of got.entries())
+      for (const [c, score] of scores.entries()) {
+        // A weight and an activation are rounded by at most 1/254 of their row's or column's largest each.
+        expect(Math.abs(score - want[r][c])).toBeLessThan(0.05 * spread);
+      }
+    expect(got).not.toEqual(want);
+  } finally {
+    await Promise.all([exact.close(), reduced.close()]);
+  }
+});
+
 it.each(configs)(
   '$family scores a trie of candidates as one plain forward pass for each does',
   async (config) => {

@@ -6,14 +6,13 @@
  */
 import { InvalidArgument } from '@emotune/base';
 import { bool, int64 } from '@emotune/engine';
-import { build as b, type Value } from '@emotune/graph';
+import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
 import { cacheNames, pastInputs, presentOutputs } from './kv-cache.js';
 import { type GraphWeights, hiddenStates, logitsOf } from './model.js';
-import { ModelExecutor, roundUp, withAdapter } from './model-executor.js';
-import type { Adapter } from './peft.js';
+import { type LoadOptions, loaded, ModelExecutor, roundUp } from './model-executor.js';
 import { prefixGroups } from './shared-prefix.js';
 
 export interface ScoreRequest {
@@ -247,13 +246,13 @@ export class Scorer {
     private readonly config: ModelConfig,
   ) {}
 
-  static async create(model: Model, options: { adapter?: Adapter; threads?: number } = {}): Promise<Scorer> {
-    const { adapter, threads = 1 } = options;
-    const loaded = withAdapter(model, adapter);
-    const bytes = [...loaded.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+  static async create(model: Model, options: LoadOptions & { threads?: number } = {}): Promise<Scorer> {
+    const { threads = 1 } = options;
+    const ready = loaded(model, options);
+    const bytes = [...ready.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const count = bytes > smallModelBytes ? 1 : threads;
     const lanes: Lane[] = [];
-    while (lanes.length < count) lanes.push(new Lane(await ModelExecutor.create(loaded, threads / count)));
+    while (lanes.length < count) lanes.push(new Lane(await ModelExecutor.create(ready, threads / count)));
     return new Scorer(lanes, model.config);
   }
 

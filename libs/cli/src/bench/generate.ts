@@ -2,8 +2,8 @@
 import { basename } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
 import { Executor, float32 } from '@emotune/engine';
-import { build as b, type Value } from '@emotune/graph';
-import { Generator, type Model } from '@emotune/models';
+import { build as b, sizeOf, type Value } from '@emotune/graph';
+import { Generator, type InferenceCompute, type Model } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
 import { medianSeconds } from './timing.js';
 
@@ -16,6 +16,7 @@ export interface GenerateWorkload {
   readonly prompt: number;
   /** Written after each. */
   readonly tokens: number;
+  readonly baseCompute: InferenceCompute;
   readonly threads: number;
   readonly signal: AbortSignal;
 }
@@ -26,6 +27,7 @@ export interface GenerateFigures {
   readonly batch: number;
   readonly prompt: number;
   readonly tokens: number;
+  readonly baseCompute: InferenceCompute;
   readonly threads: number;
   readonly examplesPerSecond: number;
   readonly tokensPerSecond: number;
@@ -81,7 +83,7 @@ async function secondsOfProducts(
 
 /** @throws InvalidArgument when the model has no room for so many tokens; as `modelOfShape`. */
 export async function benchGenerate(workload: GenerateWorkload): Promise<GenerateFigures> {
-  const { folder, batch, prompt, tokens, threads, signal } = workload;
+  const { folder, batch, prompt, tokens, baseCompute, threads, signal } = workload;
   const model = await modelOfShape(folder);
   const { config } = model;
   if (config.family !== 'bloom' && prompt + tokens > config.maxPositions)
@@ -90,7 +92,7 @@ export async function benchGenerate(workload: GenerateWorkload): Promise<Generat
   const prompts = Array.from({ length: batch }, () =>
     Int32Array.from({ length: prompt }, () => rng.int(config.vocabSize)),
   );
-  const generator = await Generator.create(model, { threads });
+  const generator = await Generator.create(model, { threads, baseCompute });
   let seconds: number;
   try {
     const write = () => generator.generate(prompts, { maxNewTokens: tokens, stopTokens: [], signal });
@@ -104,10 +106,11 @@ export async function benchGenerate(workload: GenerateWorkload): Promise<Generat
   ] as const;
   return {
     model: basename(folder),
-    parameters: [...model.tensors.values()].reduce((sum, { data }) => sum + data.length, 0),
+    parameters: [...model.tensors.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     batch,
     prompt,
     tokens,
+    baseCompute,
     threads,
     examplesPerSecond: batch / seconds,
     tokensPerSecond: (batch * tokens) / seconds,

@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import { candidatesOf, defaultQuestion, explain, questionTokens, type Task, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
 import { Rng } from '@emotune/base';
-import { type ScoreRequest, Scorer } from '@emotune/models';
+import { type InferenceCompute, type ScoreRequest, Scorer } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
 import { syntheticTexts } from './texts.js';
 import { median, medianSeconds } from './timing.js';
@@ -21,6 +21,7 @@ export interface ScoreWorkload {
   readonly prompt: number;
   /** Scored after each random prompt: one to three tokens and one that ends them. */
   readonly labels: number;
+  readonly baseCompute: InferenceCompute;
   readonly threads: number;
   readonly signal: AbortSignal;
 }
@@ -47,6 +48,7 @@ interface LabelFigures {
 export interface ScoreFigures {
   readonly model: string;
   readonly questions: number;
+  readonly baseCompute: InferenceCompute;
   readonly threads: number;
   readonly labels: LabelFigures;
   /** None without a tokenizer. */
@@ -68,9 +70,9 @@ const passOver = (prompts: readonly Int32Array[]): ScoreRequest[] =>
 
 /** @throws as `modelOfShape` and `Answerer.open`. */
 export async function benchScore(workload: ScoreWorkload): Promise<ScoreFigures> {
-  const { folder, questions: count, threads, signal } = workload;
+  const { folder, questions: count, baseCompute, threads, signal } = workload;
   const model = await modelOfShape(folder);
-  const scorer = await Scorer.create(model, { threads });
+  const scorer = await Scorer.create(model, { threads, baseCompute });
   try {
     const requests = randomRequests(workload, model.config.vocabSize);
     const passes = passOver(requests.map(({ prompt }) => prompt));
@@ -81,7 +83,7 @@ export async function benchScore(workload: ScoreWorkload): Promise<ScoreFigures>
       passesPerSecond: count / (await medianSeconds(() => scorer.score(passes), signal)),
     };
     const tasks = (await hasTokenizer(folder)) ? await taskFigures(workload, scorer) : [];
-    return { model: basename(folder), questions: count, threads, labels, tasks };
+    return { model: basename(folder), questions: count, baseCompute, threads, labels, tasks };
   } finally {
     await scorer.close();
   }

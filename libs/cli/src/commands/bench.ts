@@ -25,9 +25,13 @@ interface StepOptions
   readonly profile?: boolean;
 }
 
-interface GenerateOptions extends ModelOptions, Pick<GenerateWorkload, 'batch' | 'prompt' | 'tokens'> {}
+interface GenerateOptions
+  extends ModelOptions,
+    Pick<GenerateWorkload, 'batch' | 'prompt' | 'tokens' | 'baseCompute'> {}
 
-interface ScoreOptions extends ModelOptions, Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels'> {}
+interface ScoreOptions
+  extends ModelOptions,
+    Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
 
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
@@ -44,6 +48,11 @@ export const addBenchCommands: AddCommands = (program, io) => {
       '--model <dir>',
       'checkpoint folder, or one with config.json alone: random weights (default: emotune-llama-4m)',
     );
+
+  const inferenceOption = () =>
+    new Option('--base-compute <mode>', 'how the linear layers of the blocks are multiplied')
+      .choices(['fp32', 'fp16', 'int8'])
+      .default('fp32');
 
   bench
     .command('step')
@@ -96,6 +105,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .option('--batch <n>', 'prompts', integerFrom(1), 8)
     .option('--prompt <n>', 'tokens of each', integerFrom(1), 64)
     .option('--tokens <n>', 'written after each', integerFrom(1), 16)
+    .addOption(inferenceOption())
     .addOption(threads())
     .action(async ({ model, ...options }: GenerateOptions, command) => {
       const session = sessionOf(io, command);
@@ -114,6 +124,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .option('--questions <n>', 'questions of each task, and random prompts', integerFrom(1), 64)
     .option('--prompt <n>', 'tokens of a random prompt', integerFrom(1), 64)
     .option('--labels <n>', 'labels scored after a random prompt', integerFrom(1), 28)
+    .addOption(inferenceOption())
     .addOption(threads())
     .action(async ({ model, ...options }: ScoreOptions, command) => {
       const session = sessionOf(io, command);

@@ -74,6 +74,7 @@ export function generateText(f: GenerateFigures): string {
     facts([
       ['model', `${f.model}, ${count(f.parameters)} weights`],
       ['batch', `${f.batch} prompts of ${f.prompt} tokens, ${f.tokens} written after each, greedily`],
+      ['base', f.baseCompute],
       ['threads', String(f.threads)],
     ]),
     table(heldHead, [
@@ -93,6 +94,7 @@ export function scoreText(f: ScoreFigures): string {
     facts([
       ['model', f.model],
       ['questions', `${f.questions} of each task, asked together`],
+      ['base', f.baseCompute],
       ['threads', String(f.threads)],
       ['limit', 'one forward pass over the prompt of each question, as many together'],
     ]),
