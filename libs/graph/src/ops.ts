@@ -16,7 +16,7 @@ import { sizeOf } from './ir.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
 
 /** The functions of build.ts; handed in, since they in turn need this table. */
-export type Builder = typeof Build;
+type Builder = typeof Build;
 
 /** Elements of a value during reference evaluation. Integers and booleans are exact in float64. */
 export interface Reference {
@@ -56,12 +56,12 @@ export type OnnxConstant =
   | { readonly float: number }
   | { readonly byte: number };
 
-export function expectRank(op: string, value: Value, rank: number): void {
+function expectRank(op: string, value: Value, rank: number): void {
   if (value.shape.length !== rank)
     throw InvalidArgument.at(op, `expected rank ${rank}, got [${value.shape}]`);
 }
 
-export function numbers(attributes: Attributes, name: string): readonly number[] {
+function numbers(attributes: Attributes, name: string): readonly number[] {
   return attributes[name] as readonly number[];
 }
 
@@ -141,7 +141,7 @@ function reduction(
 }
 
 /** Rows of length n along the last axis. */
-export function eachRow(shape: Shape, visit: (begin: number, n: number) => void): void {
+function eachRow(shape: Shape, visit: (begin: number, n: number) => void): void {
   const n = shape[shape.length - 1];
   const rows = n === 0 ? 0 : sizeOf(shape) / n;
   for (let r = 0; r < rows; r++) visit(r * n, n);

@@ -19,7 +19,7 @@ const reach = 127;
 const halfReach = 65520;
 
 /** The columns of a matrix [rows, columns] as int8 and their scales; `transposed` reads it from [columns, rows]. */
-export function quantizeColumns(
+function quantizeColumns(
   { shape, data }: HostTensor,
   transposed: boolean,
 ): { weight: HostTensor; scale: HostTensor } {

@@ -54,7 +54,7 @@ export interface PlannedRun {
 }
 
 /** Bytes. */
-export interface MemoryParts {
+interface MemoryParts {
   /** Frozen and trained. */
   readonly weights: number;
   /** Moments and the moving average. */

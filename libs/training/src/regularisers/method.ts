@@ -39,7 +39,7 @@ export interface Pass {
 }
 
 /** Which inputs the graphs of a method have. */
-export interface Needs {
+interface Needs {
   readonly delta?: boolean;
   readonly consistency?: boolean;
   readonly mixup?: boolean;

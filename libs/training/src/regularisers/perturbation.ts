@@ -5,7 +5,7 @@
 import type { Stream } from './stream.js';
 
 /** Tokens `start` ≤ t < `start + length` of a batch, flat. */
-export interface Span {
+interface Span {
   readonly start: number;
   readonly length: number;
 }

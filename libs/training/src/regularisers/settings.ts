@@ -64,7 +64,7 @@ export const regularisationSettings = z.strictObject({
     .optional(),
 });
 
-export type LossSettings = z.output<typeof lossSettings>;
+type LossSettings = z.output<typeof lossSettings>;
 export type RegularisationSettings = z.output<typeof regularisationSettings>;
 
 /** Does a loss need to know what answers mean as numbers? */
