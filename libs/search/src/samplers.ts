@@ -13,6 +13,9 @@ const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
 
 const defaultSampler = 'tpe';
 
+/** Of every sampler. */
+export const samplerNames: readonly string[] = [...samplers.keys()];
+
 /** A sampler by name with its settings. */
 export interface SearchAlgorithm {
   readonly name: string;
@@ -31,9 +34,9 @@ export function parseSearchAlgorithm(
   const name = input.name || defaultSampler;
   const sampler = samplers.get(name);
   if (!sampler) {
-    const names = [...samplers.keys()];
-    const near = nearest(name, names);
-    const hint = near === undefined ? `, expected one of ${names.join(', ')}` : `, did you mean "${near}"?`;
+    const near = nearest(name, samplerNames);
+    const hint =
+      near === undefined ? `, expected one of ${samplerNames.join(', ')}` : `, did you mean "${near}"?`;
     throw InvalidArgument.at(fieldPath([...path, 'name']), `no sampler is called "${name}"${hint}`);
   }
   return { name, settings: parse(sampler.settings, input.settings ?? {}, [...path, 'settings']) };
