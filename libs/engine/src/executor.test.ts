@@ -5,7 +5,7 @@ import { Rng } from '@emotune/base';
 import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Executor } from './executor.js';
-import { FileTensor, float32, type HostTensor, int8, int64 } from './tensor.js';
+import { FileTensor, float32, type HostTensor, int8, int64, uint8 } from './tensor.js';
 
 let executor: Executor;
 beforeAll(() => {
@@ -117,6 +117,43 @@ describe('an executor', () => {
         expect(Math.abs(Number(v) - want[i].data[k]), name).toBeLessThan(4e-6 * size);
       });
     }
+  });
+
+  it.each([
+    [3, 64, 6],
+    [3, 40, 5],
+    [1, 7, 1],
+    [0, 2, 3],
+  ])('has the kernels of 4-bit products that the reference describes: %i × %i × %i', async (N, K, M) => {
+    const x = b.input('x', 'float32', [N, K]);
+    const bytes = b.input('bytes', 'uint8', [Math.ceil(M / 2), K]);
+    const scale = b.input('scale', 'float32', [M, Math.ceil(K / 32)]);
+    const y = b.int4MatMul(x, [bytes, scale]);
+    const outputs = { y, dx: gradients(b.reshape(b.reduceSum(b.mul(y, y), [0, 1]), []), [x])[0] };
+    const rng = Rng.of('int4', N, K, M);
+    const feeds = {
+      x: random('x', x.shape),
+      bytes: uint8(
+        bytes.shape,
+        Uint8Array.from({ length: sizeOf(bytes.shape) }, () => rng.int(256)),
+      ),
+      scale: random('scale', scale.shape),
+    };
+    const session = await executor.load(outputs);
+    const got = await executor.run(session, { feeds, fetch: ['y', 'dx'] });
+    const want = evaluate(
+      [outputs.y, outputs.dx],
+      Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, Array.from(data, Number)])),
+    );
+    for (const [i, name] of ['y', 'dx'].entries()) {
+      expect(got[name].shape).toEqual(want[i].shape);
+      const size = want[i].data.reduce((top, v) => Math.max(top, Math.abs(v)), 0);
+      // Sums of up to 64 products in float32: a few units of 2⁻²⁴ each.
+      got[name].data.forEach((v, k) => {
+        expect(Math.abs(Number(v) - want[i].data[k]), name).toBeLessThan(4e-6 * size);
+      });
+    }
+    await executor.release(session);
   });
 
   it('takes constants from where they lie in a file', async () => {

@@ -9,5 +9,6 @@ export {
   int8,
   int64,
   release,
+  uint8,
 } from './tensor.js';
 export type { RunIO, SlotPart } from './worker.js';

@@ -90,6 +90,10 @@ export function bool(shape: Shape, values: Uint8Array): HostTensor {
   return tensor('bool', shape, values);
 }
 
+export function uint8(shape: Shape, values: Uint8Array): HostTensor {
+  return tensor('uint8', shape, values);
+}
+
 export function int8(shape: Shape, values: Int8Array): HostTensor {
   return tensor('int8', shape, values);
 }

@@ -57,7 +57,18 @@ export const rotary = (x: Value, cos: Value, sin: Value, options: { inverse?: bo
 
 /** x [N, K] · W [K, M], or x·Wᵀ of W [M, K], with a weight in float16 that has no gradient. */
 export const halfMatMul = (x: Value, weight: Value, { transposeY }: { transposeY: boolean }): Value =>
-  make('HalfMatMul', [x, weight], { transposeY });
+  make('HalfMatMul', [x, after(weight, x), weight], { transposeY });
+
+/** A 4-bit weight: bytes [⌈M/2⌉, K] and scales [M, ⌈K/32⌉], see `int4-ops.ts`. */
+export type Int4Weight = readonly [bytes: Value, scale: Value];
+
+/** The weight [M, K] in float32, made only once `earlier` is there: else the runtime would make all of them first. */
+export const dequantize4 = ([bytes, scale]: Int4Weight, earlier: Value): Value =>
+  make('Dequantize4', [after(bytes, earlier), scale]);
+
+/** x [N, K] · Wᵀ of a 4-bit weight that has no gradient. */
+export const int4MatMul = (x: Value, weight: Int4Weight): Value =>
+  make('Int4MatMul', [x, dequantize4(weight, x), ...weight]);
 
 /** An int8 weight by columns [K, M] and the scales of its columns [M]. */
 export type Int8Weight = readonly [weight: Value, scale: Value];

@@ -6,7 +6,10 @@ import { InvalidArgument } from '@emotune/base';
 import type { OpRow } from './ops.js';
 
 export const halfOps = {
-  /** x·W with W [K, M] in float16, or x·Wᵀ with W [M, K] where `transposeY`; sums in float32. W has no gradient. */
+  /**
+   * x·W with W [K, M] in float16, or x·Wᵀ with W [M, K] where `transposeY`; sums in float32. Inputs x, W once x is there, and W
+   * itself, of which the gradient is made. W has no gradient.
+   */
   HalfMatMul: {
     infer: ([x, w], { transposeY }) => {
       const [K, M] = transposeY ? [w.shape[1], w.shape[0]] : w.shape;
@@ -26,8 +29,9 @@ export const halfOps = {
         return sum;
       });
     },
-    vjp: (b, { inputs: [, w], attributes }, dy) => [
+    vjp: (b, { inputs: [, , w], attributes }, dy) => [
       b.halfMatMul(dy, w, { transposeY: !attributes['transposeY'] }),
+      undefined,
       undefined,
     ],
     lower: ({ attributes: { transposeY } }) => [

@@ -1,6 +1,7 @@
 export { gradients } from './autodiff.js';
 export * as build from './build.js';
 export { evaluate } from './evaluate.js';
+export { int4Block, int4Zero } from './int4-ops.js';
 export { type DType, type Shape, sameShape, sizeOf, type Value } from './ir.js';
 export { type OnnxModel, toOnnx } from './onnx.js';
 export { dynamicNodes, type SizeTerm } from './onnx-dynamic.js';

@@ -6,6 +6,15 @@
 import { InvalidArgument } from '@emotune/base';
 
 export type DType = 'float32' | 'float16' | 'int64' | 'int8' | 'uint8' | 'bool';
+/** What onnx.proto calls each type of elements. */
+export const dtypeCode: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+};
 export type Shape = readonly number[];
 export type Attributes = Readonly<Record<string, number | readonly number[] | boolean | string>>;
 

@@ -1,13 +1,14 @@
-/** ONNX models (opset 18, IR version 9) on the wire, as onnx.proto has them. */
+/** ONNX models (opset 18 and IR version 9, or what a node needs) on the wire, as onnx.proto has them. */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
-import type { DType, Shape } from './ir.js';
+import { type DType, dtypeCode, type Shape } from './ir.js';
 import type { OnnxConstant, OnnxNode } from './ops.js';
 
-const dtypeCode: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10 };
-const opset = 18;
+const usualOpset = 18;
+/** The version of onnx.proto that came with an opset. */
+const irVersionOf = (opset: number) => (opset < 21 ? 9 : 10);
 
 /** A node whose names are those of the whole graph. */
-export interface NamedNode extends Pick<OnnxNode, 'op' | 'inputs' | 'attributes' | 'domain'> {
+export interface NamedNode extends Pick<OnnxNode, 'op' | 'inputs' | 'attributes' | 'domain' | 'since'> {
   readonly outputs: readonly string[];
 }
 
@@ -130,6 +131,7 @@ export function encodeOnnx({ nodes, initializers, inputs, outputs }: OnnxGraph):
     ...inputs.flatMap((input) => field(11, [signature(input)])),
     ...outputs.flatMap((output) => field(12, [signature(output)])),
   ];
+  const opset = Math.max(usualOpset, ...new Set(nodes.map(({ since = 0 }) => since)));
   const operators = new BinaryWriter();
   for (const [domain, version] of [
     ['', opset],
@@ -140,7 +142,7 @@ export function encodeOnnx({ nodes, initializers, inputs, outputs }: OnnxGraph):
       .bytes(new BinaryWriter().uint32(10).string(domain).uint32(16).int64(version).finish());
   }
   return [
-    new BinaryWriter().uint32(8).int64(9).uint32(18).string('emotune').finish(),
+    new BinaryWriter().uint32(8).int64(irVersionOf(opset)).uint32(18).string('emotune').finish(),
     ...field(7, graph),
     operators.finish(),
   ];

@@ -53,6 +53,20 @@ const half = (shape: Shape): Value => ({
   ),
   dtype: 'float16',
 });
+/** A 4-bit weight [M, K], with some scales below 0. */
+const fourBits = (M: number, K: number): readonly [Value, Value] => [
+  {
+    ...b.constant(
+      Uint8Array.from({ length: Math.ceil(M / 2) * K }, (_, i) => 37 * i + 11),
+      [Math.ceil(M / 2), K],
+    ),
+    dtype: 'uint8',
+  },
+  b.constant(
+    Float32Array.from({ length: M * Math.ceil(K / 32) }, (_, i) => Math.cos(i) / 4),
+    [M, Math.ceil(K / 32)],
+  ),
+];
 const angles = (f: (angle: number) => number) =>
   b.constant(
     Float32Array.from({ length: 8 }, (_, i) => f(0.7 * i)),
@@ -74,6 +88,13 @@ const cases: Record<OpName, readonly Case[] | 'none' | 'bounded'> = {
       build: ([x]) => b.halfMatMul(x, half(transposeY ? [M, K] : [K, M]), { transposeY }),
     })),
   ),
+  Dequantize4: 'none',
+  Int4MatMul: [
+    [3, 4, 2],
+    [2, 33, 3],
+    [1, 1, 1],
+    [0, 2, 3],
+  ].map(([N, K, M]) => ({ shapes: [[N, K]], build: ([x]) => b.int4MatMul(x, fourBits(M, K)) })),
   QuantizeRows: 'none',
   Int8MatMul: 'bounded',
   MatMulInt8Gradient: 'bounded',

@@ -10,9 +10,10 @@ import { InvalidArgument } from '@emotune/base';
 import type * as Build from './build.js';
 import { fusedOps } from './fused-ops.js';
 import { halfOps } from './half-ops.js';
+import { int4Ops } from './int4-ops.js';
 import { int8Ops } from './int8-ops.js';
 import type { Attributes, DType, Shape, Value } from './ir.js';
-import { sizeOf } from './ir.js';
+import { dtypeCode, sizeOf } from './ir.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
 
 /** The functions of build.ts; handed in, since they in turn need this table. */
@@ -37,6 +38,8 @@ export interface OnnxNode {
   >;
   /** `com.microsoft` for ONNX Runtime's own ops. */
   readonly domain?: string;
+  /** The version of the standard's operators that this node needs, where a model's usual one is older. */
+  readonly since?: number;
 }
 
 export interface OpRow {
@@ -228,6 +231,7 @@ const matmul = {
 export const ops = {
   ...fusedOps,
   ...halfOps,
+  ...int4Ops,
   ...int8Ops,
   Add: binary('Add', (x, y) => x + y, { vjp: (_b, _, dy) => [dy, dy] }),
   Sub: binary('Sub', (x, y) => x - y, { vjp: (b, _, dy) => [dy, b.neg(dy)] }),
@@ -249,23 +253,24 @@ export const ops = {
 
   /** x, computed only once `earlier` is: nothing of it is joined to x. One copy of x. */
   After: {
-    infer: ([x, earlier]) => {
-      if (x.dtype !== earlier.dtype)
-        throw InvalidArgument.at('After', `expected one type, got ${x.dtype} and ${earlier.dtype}`);
+    infer: ([x]) => {
       if (x.shape.length === 0) throw InvalidArgument.at('After', 'expected rank ≥ 1, got a scalar');
       return { dtype: x.dtype, shape: x.shape };
     },
     evaluate: ([x]) => x.data,
     vjp: (_b, _, dy) => [dy, undefined],
-    lower: ({ shape, inputs: [, earlier] }) => [
+    lower: ({ dtype, shape, inputs: [, earlier] }) => [
       { op: 'Reshape', inputs: ['$1', { ints: [sizeOf(earlier.shape)] }], output: 'flat' },
       { op: 'Slice', inputs: ['flat', { ints: [0] }, { ints: [0] }], output: 'none' },
       {
         op: 'Reshape',
         inputs: ['none', { ints: [0, ...shape.slice(1)] }],
-        output: 'nothing',
+        output: dtype === earlier.dtype ? 'nothing' : 'shaped',
         attributes: { allowzero: 1 },
       },
+      ...(dtype === earlier.dtype
+        ? []
+        : [{ op: 'Cast', inputs: ['shaped'], output: 'nothing', attributes: { to: dtypeCode[dtype] } }]),
       { op: 'Concat', inputs: ['$0', 'nothing'], output: '$y', attributes: { axis: 0 } },
     ],
   },

@@ -192,5 +192,16 @@ export function arenaBytes(order: readonly Value[], outputs: readonly Value[]): 
 
 /** What a kernel holds besides its inputs and its output. */
 function scratchBytes(value: Value): number {
-  return value.op === 'Where' ? 2 * bytesOf(value) : 0;
+  switch (value.op) {
+    case 'Where':
+      return 2 * bytesOf(value);
+    // The weight in float32.
+    case 'HalfMatMul':
+      return 4 * sizeOf(value.inputs[1].shape);
+    // Halves of bytes, and the bytes that they become.
+    case 'Dequantize4':
+      return 2 * sizeOf(value.shape);
+    default:
+      return 0;
+  }
 }

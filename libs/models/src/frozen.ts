@@ -1,17 +1,21 @@
 /**
- * How the linear layers of a frozen base are held and multiplied: exactly, or with 8-bit weights (one scale for each
- * output channel) and activations quantised row by row: reference SwitchBack, Wortsman et al. 2023.
+ * How the linear layers of a frozen base are held and multiplied: exactly, in half precision, with 8-bit weights (one scale
+ * for each output channel) and activations quantised row by row (SwitchBack: Wortsman et al. 2023), or with weights in
+ * 4-bit blocks (QLoRA: Dettmers et al. 2023).
  */
 import { InvalidArgument } from '@emotune/base';
 import { float16, float32, type HostTensor, int8 } from '@emotune/engine';
-import { build as b, type Value } from '@emotune/graph';
+import { build as b, type DType, int4Block, type Value } from '@emotune/graph';
 import { toFloat16 } from './float16.js';
+import { quantizeBlocks, throughBlocks } from './int4-blocks.js';
 
 /**
- * `fp32`: exact. `fp16`: weights held in half precision, widened for each product, sums in float32. `int8`: forward product and gradient of the input in 8 bits; a quantised base in the sense of QLoRA, which
- * moves the model a little. `int8-backward`: exact forward product, 8 bits for the gradient alone.
+ * `fp32`: exact. `fp16`: weights held in half precision, widened for each product, sums in float32. `int8`: forward
+ * product and gradient of the input in 8 bits; a quantised base in the sense of QLoRA, which moves the model a little.
+ * `int8-backward`: exact forward product, 8 bits for the gradient alone. `int4`: weights held in 4-bit blocks, widened for
+ * each product; a quantised base too, whose gradient is exact.
  */
-export const baseComputes = ['fp32', 'fp16', 'int8', 'int8-backward'] as const;
+export const baseComputes = ['fp32', 'fp16', 'int8', 'int8-backward', 'int4'] as const;
 export type BaseCompute = (typeof baseComputes)[number];
 
 const reach = 127;
@@ -58,6 +62,13 @@ export function frozenForms(
 ): [string, HostTensor][] {
   if (base === 'fp32') return [[`${module}.weight`, weight]];
   if (base === 'fp16') return [[`${module}.fp16`, halved(module, weight)]];
+  if (base === 'int4') {
+    const { weight: bytes, scale } = quantizeBlocks(weight);
+    return [
+      [`${module}.int4`, bytes],
+      [`${module}.int4_scale`, scale],
+    ];
+  }
   const columns = (name: string, transposed: boolean): [string, HostTensor][] => {
     const { weight: bytes, scale } = quantizeColumns(weight, transposed);
     return [
@@ -68,6 +79,11 @@ export function frozenForms(
   const forward = base === 'int8' ? columns('int8', true) : ([[`${module}.weight`, weight]] as const);
   const back = differentiable ? columns('int8_back', false) : [];
   return [...forward, ...back].map(([name, tensor]) => [name, tensor]);
+}
+
+/** The weight that the base takes for one where products are exact but for how it is held. */
+export function heldWeight(weight: HostTensor, base: BaseCompute): HostTensor {
+  return base === 'int4' ? throughBlocks(weight) : weight;
 }
 
 /** x·Wᵀ of the frozen weight W [out, in] of `module`. */
@@ -82,7 +98,7 @@ export class FrozenProducts {
     private readonly differentiable: boolean,
   ) {}
 
-  private input(name: string, dtype: 'float32' | 'float16' | 'int8', shape: readonly number[]): Value {
+  private input(name: string, dtype: DType, shape: readonly number[]): Value {
     const value = this.inputs.get(name) ?? b.input(name, dtype, shape);
     this.inputs.set(name, value);
     return value;
@@ -93,6 +109,11 @@ export class FrozenProducts {
     const [out, into] = weight.shape;
     if (this.base === 'fp16')
       return b.halfMatMul(x, this.input(`${module}.fp16`, 'float16', [out, into]), { transposeY: true });
+    if (this.base === 'int4')
+      return b.int4MatMul(x, [
+        this.input(`${module}.int4`, 'uint8', [Math.ceil(out / 2), into]),
+        this.input(`${module}.int4_scale`, 'float32', [out, Math.ceil(into / int4Block)]),
+      ]);
     const int8 = (name: string, rows: number, columns: number) =>
       [
         this.input(`${module}.${name}`, 'int8', [rows, columns]),

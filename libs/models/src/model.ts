@@ -7,13 +7,12 @@ import type { ModelInputs, Weights } from './blocks.js';
 import { bloom } from './bloom.js';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
-import { type BaseCompute, baseComputes, FrozenProducts, frozenForms } from './frozen.js';
+import { type BaseCompute, baseComputes, FrozenProducts, frozenForms, heldWeight } from './frozen.js';
 import { llama } from './llama.js';
 import {
   blockOf,
   embeddingModule,
   initialLora,
-  type Lora,
   type LoraModule,
   loraForm,
   loraModules,
@@ -258,15 +257,17 @@ function ownHead({ config, tensors }: Model): HostTensor {
 /** What the form of adaptation makes of the weight of each adapted layer. */
 function ofModules(
   { config, tensors }: Model,
-  lora: Lora,
+  method: Extract<Method, { name: 'lora' }>,
   what: 'initial' | 'constant',
 ): Map<string, HostTensor> {
-  const form = loraForm(lora);
+  const form = loraForm(method);
   return new Map(
-    loraModules(config, lora).flatMap((module) => {
+    loraModules(config, method).flatMap((module) => {
       const at =
         module.module === 'lm_head' && config.tieEmbeddings ? embeddingModule(config) : module.module;
-      return [...form[what](module, tensors.get(`${at}.weight`)!.data as Float32Array)];
+      const weight = tensors.get(`${at}.weight`)!;
+      const held = isReduced(module.module) ? heldWeight(weight, baseComputeOf(method)) : weight;
+      return [...form[what](module, held.data as Float32Array)];
     }),
   );
 }

@@ -57,6 +57,9 @@ describe('the memory plan', () => {
     );
     const int8 = { method: { name: 'lora', rank: 4, alpha: 8, baseCompute: 'int8' } };
     expect(of(int8).weights).toBeLessThan(of().weights);
+    // 20 bytes for each 32 weights instead of 32 bytes and one for their transpose.
+    const int4 = { method: { ...int8.method, baseCompute: 'int4' } };
+    expect(of(int4).weights).toBeLessThan(of(int8).weights);
   });
 
   it('refuses what does not fit with exit code 42, and names the largest batch that does', () => {
@@ -75,7 +78,7 @@ describe('the memory plan', () => {
   it('says what would help where no batch fits', () => {
     const { message } = refusal(run({ method: { name: 'full' } }), 1);
     expect(message).toMatch(
-      /no batchTokens fits; a batch of one line would need, MiB: as it is \d+, with recompute: blocks \d+, recompute: full \d+, method: lora \d+, method: lora with baseCompute: int8 \d+$/,
+      /no batchTokens fits; a batch of one line would need, MiB: as it is \d+, with recompute: blocks \d+, recompute: full \d+, method: lora \d+, method: lora with baseCompute: int4 \d+$/,
     );
   });
 

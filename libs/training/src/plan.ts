@@ -198,13 +198,13 @@ function advice(run: PlannedRun, limit: number): string {
     ...(spec.method.name === 'full'
       ? ([
           ['method: lora', { method: lora }],
-          ['method: lora with baseCompute: int8', { method: { ...lora, baseCompute: 'int8' } }],
+          ['method: lora with baseCompute: int4', { method: { ...lora, baseCompute: 'int4' } }],
         ] as [string, Partial<PlannedRun['spec']>][])
       : ([
-          ['baseCompute: int8', { method: { ...spec.method, baseCompute: 'int8' } }],
+          ['baseCompute: int4', { method: { ...spec.method, baseCompute: 'int4' } }],
           [
-            'baseCompute: int8 with recompute: blocks',
-            { method: { ...spec.method, baseCompute: 'int8' }, recompute: 'blocks' },
+            'baseCompute: int4 with recompute: blocks',
+            { method: { ...spec.method, baseCompute: 'int4' }, recompute: 'blocks' },
           ],
         ] as [string, Partial<PlannedRun['spec']>][])),
   ];

@@ -65,6 +65,7 @@ const variants = [
     ...{ gradientAccumulation: 2, packing: false, schedule: { name: 'inverse_sqrt', warmupRatio: 0.1 } },
   },
   { regularisation: { mixout: { rate: 0.3 } } },
+  { method: { name: 'lora', rank: 2, alpha: 4, dora: true, baseCompute: 'int4' }, recompute: 'blocks' },
   // So strong a branch that the scaled gradient is not finite at first.
   { method: { name: 'lora', rank: 2, alpha: 1e18, baseCompute: 'fp16' }, ema: 0.5 },
 ];

@@ -101,34 +101,38 @@ describe('train', () => {
     },
   );
 
-  it('trains an adapter of a base in half precision as of the same weights in float32', async () => {
-    const model = () => {
-      const { tensors } = fresh(configs.opt);
-      // Multiples of 2⁻¹⁰ below 1/8: float16 has them all.
-      for (const { data: weights } of tensors.values())
-        (weights as Float32Array).forEach((x, i) => {
-          weights[i] = Math.round(x * 1024) / 1024;
+  it.each(['fp16', 'int4'])(
+    'trains an adapter of a base in %s as of the same weights in float32',
+    async (held) => {
+      const model = () => {
+        const { tensors } = fresh(configs.opt);
+        // Multiples k·2⁻⁷, −8 ≤ k ≤ 7, and −8 somewhere in each block of 4-bit weights; float16 has them all too.
+        for (const { data: weights, shape } of tensors.values())
+          if (shape.length === 2)
+            (weights as Float32Array).forEach((x, i) => {
+              weights[i] = i % 16 === 3 ? -8 / 128 : Math.max(-8, Math.min(7, Math.round(x * 128))) / 128;
+            });
+        return { config: configs.opt, tensors };
+      };
+      const losses = async (baseCompute: string) => {
+        const seen: number[] = [];
+        const method = { name: 'lora', rank: 4, alpha: 8, baseCompute };
+        await train(model(), data, spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 3000 }] }), {
+          onMeasurement: ({ trainLoss, gradientNorm }) => {
+            seen.push(trainLoss, gradientNorm);
+            return 'continue';
+          },
         });
-      return { config: configs.opt, tensors };
-    };
-    const losses = async (baseCompute: string) => {
-      const seen: number[] = [];
-      const method = { name: 'lora', rank: 4, alpha: 8, baseCompute };
-      await train(model(), data, spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 3000 }] }), {
-        onMeasurement: ({ trainLoss, gradientNorm }) => {
-          seen.push(trainLoss, gradientNorm);
-          return 'continue';
-        },
+        return seen;
+      };
+      const exact = await losses('fp32');
+      expect(exact.length).toBeGreaterThan(20);
+      // The scale of the loss with float16 is a power of two: only what underflows in float32 could differ.
+      (await losses(held)).forEach((value, i) => {
+        expect(value).toBeCloseTo(exact[i], 5);
       });
-      return seen;
-    };
-    const exact = await losses('fp32');
-    expect(exact.length).toBeGreaterThan(20);
-    // The scale of the loss is a power of two: only what underflows in float32 could differ.
-    (await losses('fp16')).forEach((value, i) => {
-      expect(value).toBeCloseTo(exact[i], 5);
-    });
-  });
+    },
+  );
 
   it.each([
     ['in full', { name: 'full' }],

@@ -73,7 +73,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     )
     .addOption(
       new Option('--base-compute <mode>', "how LoRA's frozen base is multiplied")
-        .choices(['fp32', 'fp16', 'int8', 'int8-backward'])
+        .choices(['fp32', 'fp16', 'int8', 'int8-backward', 'int4'])
         .default('fp32'),
     )
     .option(
