@@ -60,6 +60,16 @@ describe('train', () => {
     expect(JSON.parse(stdout)).toEqual({
       out: join(folder, 'tuned'),
       objective: expect.any(Number),
+      forgetting: {
+        average: expect.any(Number),
+        backwardTransfer: expect.any(Number),
+        maximum: expect.any(Number),
+        tasks: {
+          'emotion-classification': expect.any(Number),
+          'sentiment-classification': expect.any(Number),
+          'sentiment-regression': expect.any(Number),
+        },
+      },
       step: expect.any(Number),
       tokens: expect.any(Number),
       tokensPerSecond: expect.any(Number),
