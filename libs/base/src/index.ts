@@ -15,5 +15,5 @@ export {
 export { makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256 } from './hash.js';
 export { isAlive } from './process.js';
-export { Rng } from './rng.js';
+export { philox4x32, Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';

@@ -2,12 +2,16 @@
 import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
 import type { TrialRecord } from './history.js';
 import type { Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import { grid } from './samplers/grid.js';
 import { random } from './samplers/random.js';
+import { sobol } from './samplers/sobol.js';
 import { tpe } from './samplers/tpe.js';
 import type { Assignment, Parameter, SearchSpace } from './space.js';
 
 const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['random', random],
+  ['grid', grid],
+  ['sobol', sobol],
   ['tpe', tpe],
 ]);
 
