@@ -20,7 +20,7 @@ interface TraceEvent {
   readonly args?: { readonly op_name?: string };
 }
 
-/** Of the session that took most of the time, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
+/** Of the largest graph, which is the step's, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
 export async function nodeKinds(folder: string): Promise<NodeKind[]> {
   const sessions = await Promise.all(
     (await readdir(folder)).map(
@@ -30,10 +30,10 @@ export async function nodeKinds(folder: string): Promise<NodeKind[]> {
   const timed = sessions.map((events) =>
     events.filter(({ cat, name }) => cat === 'Node' && name.endsWith('_kernel_time')),
   );
-  const total = (events: readonly TraceEvent[]) => events.reduce((sum, { dur }) => sum + dur, 0);
-  const [longest = []] = timed.sort((p, q) => total(q) - total(p));
+  const size = (events: readonly TraceEvent[]) => new Set(events.map(({ name }) => name)).size;
+  const [largest = []] = timed.sort((p, q) => size(q) - size(p));
   const nodes = new Map<string, { op: string; microseconds: number[] }>();
-  for (const { name, dur, args } of longest) {
+  for (const { name, dur, args } of largest) {
     const node = nodes.get(name) ?? { op: args?.op_name ?? name, microseconds: [] };
     node.microseconds.push(dur);
     nodes.set(name, node);
