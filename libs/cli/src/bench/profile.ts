@@ -1,6 +1,7 @@
 /** Where the time of a training step goes, by the kind of its graph's nodes. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Internal } from '@emotune/base';
 import { median } from './timing.js';
 
 export interface NodeKind {
@@ -20,20 +21,14 @@ interface TraceEvent {
   readonly args?: { readonly op_name?: string };
 }
 
-/** Of the largest graph, which is the step's, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
+/** Of the graph that was loaded first, which is a step's, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
 export async function nodeKinds(folder: string): Promise<NodeKind[]> {
-  const sessions = await Promise.all(
-    (await readdir(folder)).map(
-      async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as TraceEvent[],
-    ),
-  );
-  const timed = sessions.map((events) =>
-    events.filter(({ cat, name }) => cat === 'Node' && name.endsWith('_kernel_time')),
-  );
-  const size = (events: readonly TraceEvent[]) => new Set(events.map(({ name }) => name)).size;
-  const [largest = []] = timed.sort((p, q) => size(q) - size(p));
+  const first = (await readdir(folder)).find((name) => name.startsWith('session-0_'));
+  if (first === undefined) throw new Internal(`internal: no timings of a graph in ${folder}`);
+  const events: TraceEvent[] = JSON.parse(await readFile(join(folder, first), 'utf8'));
   const nodes = new Map<string, { op: string; microseconds: number[] }>();
-  for (const { name, dur, args } of largest) {
+  for (const { cat, name, dur, args } of events) {
+    if (cat !== 'Node' || !name.endsWith('_kernel_time')) continue;
     const node = nodes.get(name) ?? { op: args?.op_name ?? name, microseconds: [] };
     node.microseconds.push(dur);
     nodes.set(name, node);
