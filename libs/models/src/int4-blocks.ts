@@ -29,7 +29,8 @@ export function quantizeBlocks({ shape: [out, into], data }: HostTensor): {
         const x = source[row * into + i];
         if (Math.abs(x) > Math.abs(far)) far = x;
       }
-      const scale = Math.fround(far / -int4Zero);
+      // No negative zero.
+      const scale = Math.fround(far / -int4Zero) || 0;
       scales[row * blocks + block] = scale;
       for (let i = begin; i < end; i++) {
         const steps = scale === 0 ? 0 : Math.round(source[row * into + i] / scale);
