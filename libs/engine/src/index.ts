@@ -8,7 +8,6 @@ export {
   type HostTensor,
   int8,
   int64,
-  reading,
   release,
   uint8,
 } from './tensor.js';

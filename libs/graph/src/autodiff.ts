@@ -3,7 +3,7 @@ import { Internal, InvalidArgument } from '@emotune/base';
 import * as b from './build.js';
 import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
 import { rowOf } from './ops.js';
-import { type Recompute, vjpOf } from './recompute.js';
+import { Recomputation, type Recompute } from './recompute.js';
 import { normalAxis } from './shape.js';
 
 /** Sums a gradient back to the shape that was broadcast. */
@@ -66,7 +66,7 @@ export function gradients(
   const needed = new Set<Value>(wrt);
   for (const value of order)
     if (value.op !== 'Detach' && value.inputs.some((x) => needed.has(x))) needed.add(value);
-  const vjp = vjpOf(order, recompute, () => gradients(loss, wrt));
+  const recomputation = new Recomputation(order, recompute);
   const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
   const slices = new Map<Value, SliceGradient[]>();
   const accumulate = (x: Value, dx: Value) => {
@@ -83,9 +83,10 @@ export function gradients(
       slices.set(x, [...(slices.get(x) ?? []), { slice: value, dy }]);
       continue;
     }
-    if (!rowOf(value.op).vjp)
+    const { vjp } = rowOf(value.op);
+    if (!vjp)
       throw new Internal(`internal: ${value.op} lies between the loss and a variable but has no gradient`);
-    vjp(value, dy).forEach((dx, i) => {
+    vjp(b, recomputation.read(value, dy), dy).forEach((dx, i) => {
       const x = value.inputs[i];
       if (dx === undefined || !needed.has(x)) return;
       accumulate(x, unbroadcast(dx, x.shape));

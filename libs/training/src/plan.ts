@@ -74,7 +74,7 @@ export interface MemoryPlan extends MemoryParts {
 }
 
 /** Node.js with this program, ONNX Runtime and its threads' scratch, bytes; and for each node of a compiled graph. */
-const processBytes = 190 * 2 ** 20;
+const processBytes = 220 * 2 ** 20;
 const bytesPerNode = 28 * 2 ** 10;
 
 /** Of the system's allocator, where no arena is kept: what lies idle between what is alive. */

@@ -3,7 +3,7 @@
  * forward, backward and the optimizers are graphs, batches and rates are pure functions beside this file.
  */
 import { canonicalJson, InvalidArgument, Rng, sha256, systemClock } from '@emotune/base';
-import { type HostTensor, reading } from '@emotune/engine';
+import type { HostTensor } from '@emotune/engine';
 import type { Model, ModelConfig } from '@emotune/models';
 import { epochBatches, packingOf, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
@@ -118,10 +118,7 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
         recompute: 0,
       },
       config: model.config,
-      weights: [...model.tensors].map(([name, tensor]) => [
-        name,
-        reading(tensor, ({ data }) => sha256(bytesOf(data))),
-      ]),
+      weights: [...model.tensors].map(([name, { data }]) => [name, sha256(bytesOf(data))]),
       rows: rows.map((some) => some.map(hash)),
     }),
   );

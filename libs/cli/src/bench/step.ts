@@ -6,7 +6,6 @@ import { InvalidArgument, Rng } from '@emotune/base';
 import { type Recompute, sizeOf } from '@emotune/graph';
 import {
   type BaseCompute,
-  loadModel,
   type Method,
   type Model,
   type ModelConfig,
@@ -15,7 +14,7 @@ import {
 } from '@emotune/models';
 import { type Row, train, trainSpec } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
-import { withCheckpoint } from './model-folder.js';
+import { modelOfShape } from './model-folder.js';
 import { type NodeKind, nodeKinds } from './profile.js';
 import { linearProducts, type StepShape, stepFlops } from './step-flops.js';
 import { median } from './timing.js';
@@ -161,18 +160,14 @@ function flopsPerToken(config: ModelConfig, rows: readonly Row[], workload: Step
   return flops / tokens;
 }
 
-/** @throws InvalidArgument when the model cannot take such rows, and as `withCheckpoint`. */
-export function benchStep(workload: StepWorkload): Promise<StepFigures> {
-  return withCheckpoint(workload.folder, (folder) => stepFigures({ ...workload, folder }));
-}
-
-async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
+/** @throws InvalidArgument when the model cannot take such rows, and as `modelOfShape`. */
+export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
   const { folder, batch, sequence, answers, threads, steps, recompute, baseCompute, signal } = workload;
   if (workload.method === 'full' && baseCompute !== 'fp32')
     throw InvalidArgument.at('--base-compute', `expected fp32 with --method full, got ${baseCompute}`);
   if (answers >= sequence)
     throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
-  const model = await loadModel(folder, { inFiles: true });
+  const model = await modelOfShape(folder);
   const { config } = model;
   if (config.family !== 'bloom' && sequence > config.maxPositions)
     throw InvalidArgument.at('--sequence', `expected at most ${config.maxPositions}, got ${sequence}`);
@@ -182,10 +177,8 @@ async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
   const kept =
     recompute === 'none'
       ? undefined
-      : await measured(await loadModel(folder, { inFiles: true }), rows, workload, { recompute: 'none' });
-  const profile = workload.profile
-    ? await profiled(await loadModel(folder, { inFiles: true }), rows, workload)
-    : undefined;
+      : await measured(await modelOfShape(folder), rows, workload, { recompute: 'none' });
+  const profile = workload.profile ? await profiled(await modelOfShape(folder), rows, workload) : undefined;
   const tokens = rows.reduce((sum, row) => sum + row.tokens.length, 0);
   return {
     model: basename(folder),

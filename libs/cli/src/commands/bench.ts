@@ -68,8 +68,8 @@ export const addBenchCommands: AddCommands = (program, io) => {
         '--recompute <mode>',
         'what is computed again instead of being kept; also run without, to compare',
       )
-        .choices(['none', 'selective', 'blocks', 'full'])
-        .default('selective'),
+        .choices(['none', 'blocks', 'full'])
+        .default('none'),
     )
     .addOption(
       new Option('--base-compute <mode>', "how LoRA's frozen base is multiplied")
