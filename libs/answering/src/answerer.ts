@@ -6,6 +6,7 @@ import {
   answerTokens,
   type Candidate,
   candidatesOf,
+  candidateTokens,
   endOfSequence,
   type Meaning,
   type Question,
@@ -48,10 +49,6 @@ interface Choices {
 
 /** Kinds of question whose choices are kept. */
 const keptChoices = 256;
-
-function begins(beginning: Int32Array, whole: Int32Array): boolean {
-  return beginning.length < whole.length && beginning.every((token, i) => token === whole[i]);
-}
 
 /** A loaded model. Holds a thread and memory; close it. */
 export class Answerer {
@@ -105,11 +102,8 @@ export class Answerer {
     const known = this.choices.get(key);
     if (known) return known;
     const candidates = candidatesOf(q);
-    const ended = candidates.map(({ answer }) => answerTokens(this.tokenizer, answer));
-    const open = ended.map((tokens) => tokens.subarray(0, -1));
-    // The end of sequence tells answers apart only where one begins another; elsewhere asking for it costs a row each.
-    const alike = open.some((tokens) => open.some((other) => begins(tokens, other)));
-    const choices = { candidates, tokens: alike ? ended : open };
+    const answers = candidates.map(({ answer }) => answer);
+    const choices = { candidates, tokens: candidateTokens(this.tokenizer, answers) };
     if (this.choices.size >= keptChoices) this.choices.clear();
     this.choices.set(key, choices);
     return choices;

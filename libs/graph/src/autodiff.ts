@@ -36,18 +36,8 @@ function joined(x: Value, parts: readonly SliceGradient[]): Value {
   );
   if (!apart)
     return parts.map(({ slice, dy }) => rowOf('Slice').vjp!(b, slice, dy)[0]!).reduce((p, q) => b.add(p, q));
-  const pieces: Value[] = [];
-  let at = 0;
-  const zerosUntil = (end: number) => {
-    if (end > at) pieces.push(b.zeros(x.shape.map((d, i) => (i === axis ? end - at : d))));
-  };
-  for (const part of sorted) {
-    zerosUntil(bounds(part).start);
-    pieces.push(part.dy);
-    at = bounds(part).end;
-  }
-  zerosUntil(x.shape[axis]);
-  return b.concat(pieces, axis);
+  const pieces = sorted.map((part) => ({ start: bounds(part).start, part: part.dy }));
+  return b.amongZeros(pieces, x.shape, axis);
 }
 
 /**

@@ -98,6 +98,26 @@ export function saved(value: Value, name: string): Value {
   return { op: 'Saved', inputs: [value], attributes: { name }, ...shape };
 }
 
+/** Parts beside each other along an axis of `shape`, each from its start on, ascending and apart; zeros elsewhere. */
+export function amongZeros(
+  parts: readonly { readonly start: number; readonly part: Value }[],
+  shape: Shape,
+  axis: number,
+): Value {
+  const pieces: Value[] = [];
+  let at = 0;
+  const zerosUntil = (end: number) => {
+    if (end > at) pieces.push(zeros(shape.map((d, i) => (i === axis ? end - at : d))));
+  };
+  for (const { start, part } of parts) {
+    zerosUntil(start);
+    pieces.push(part);
+    at = start + part.shape[axis];
+  }
+  zerosUntil(shape[axis]);
+  return concat(pieces, axis);
+}
+
 export function concat(parts: readonly Value[], axis: number): Value {
   return parts.length === 1 ? parts[0] : make('Concat', parts, { axis });
 }

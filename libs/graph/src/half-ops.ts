@@ -3,6 +3,7 @@
  * anew, so that in float32 they are there for one product only. Part of `ops.ts`.
  */
 import { InvalidArgument } from '@emotune/base';
+import { matmul } from './matmul.js';
 import type { OpRow } from './ops.js';
 
 export const halfOps = {
@@ -20,15 +21,11 @@ export const halfOps = {
         );
       return { dtype: 'float32', shape: [x.shape[0], M] };
     },
-    evaluate: ([x, w], { shape: [N, M], attributes: { transposeY } }) => {
-      const K = x.shape[1];
-      const at = (k: number, m: number) => (transposeY ? m * K + k : k * M + m);
-      return Float64Array.from({ length: N * M }, (_, i) => {
-        let sum = 0;
-        for (let k = 0; k < K; k++) sum += x.data[Math.floor(i / M) * K + k] * w.data[at(k, i % M)];
-        return sum;
-      });
-    },
+    evaluate: ([x, w], { attributes: { transposeY }, ...value }) =>
+      matmul.evaluate([x, w], {
+        ...value,
+        attributes: { transposeX: false, transposeY: transposeY ?? false, scale: 1 },
+      }),
     vjp: (b, { inputs: [, , w], attributes }, dy) => [
       b.halfMatMul(dy, w, { transposeY: !attributes['transposeY'] }),
       undefined,

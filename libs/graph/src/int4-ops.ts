@@ -9,6 +9,7 @@
  * from their usual order.
  */
 import { InvalidArgument } from '@emotune/base';
+import { timesTransposed } from './matmul.js';
 import type { OpRow } from './ops.js';
 
 /** Elements of a row that share a scale. */
@@ -77,28 +78,12 @@ export const int4Ops = {
         throw InvalidArgument.at('Int4MatMul', `expected rows [N, ${w.shape[1]}], got [${x.shape}]`);
       return { dtype: 'float32', shape: [x.shape[0], w.shape[0]] };
     },
-    evaluate: ([x, w], { shape: [N, M] }) => {
-      const K = x.shape[1];
-      return Float64Array.from({ length: N * M }, (_, i) => {
-        let sum = 0;
-        for (let k = 0; k < K; k++) sum += x.data[Math.floor(i / M) * K + k] * w.data[(i % M) * K + k];
-        return sum;
-      });
-    },
     vjp: (b, { inputs: [, , bytes, scale] }, dy) => [
       b.matmul(dy, b.dequantize4([bytes, scale], dy)),
       undefined,
       undefined,
       undefined,
     ],
-    lower: () => [
-      {
-        op: 'FusedMatMul',
-        domain: 'com.microsoft',
-        inputs: ['$0', '$1'],
-        output: '$y',
-        attributes: { transB: 1 },
-      },
-    ],
+    ...timesTransposed,
   },
 } satisfies Record<string, OpRow>;

@@ -5,6 +5,7 @@
  */
 import { InvalidArgument } from '@emotune/base';
 import type { Shape, Value } from './ir.js';
+import { timesTransposed } from './matmul.js';
 import type { OpRow, Reference } from './ops.js';
 
 /** What stands for 0 in the unsigned bytes of a row, and how far its largest element is from it. */
@@ -109,28 +110,12 @@ export const int8Ops = {
       expectShape('MatMulInt8Gradient', 'scales of columns', scale, [K]);
       return { dtype: 'float32', shape: [x.shape[0], M] };
     },
-    evaluate: ([x, w], { shape: [N, M] }) => {
-      const K = w.shape[1];
-      return Float64Array.from({ length: N * M }, (_, i) => {
-        let sum = 0;
-        for (let k = 0; k < K; k++) sum += x.data[Math.floor(i / M) * K + k] * w.data[(i % M) * K + k];
-        return sum;
-      });
-    },
     vjp: (b, { inputs: [, , back, scale] }, dy) => [
       b.int8MatMul(dy, [back, scale]),
       undefined,
       undefined,
       undefined,
     ],
-    lower: () => [
-      {
-        op: 'FusedMatMul',
-        domain: 'com.microsoft',
-        inputs: ['$0', '$1'],
-        output: '$y',
-        attributes: { transB: 1 },
-      },
-    ],
+    ...timesTransposed,
   },
 } satisfies Record<string, OpRow>;

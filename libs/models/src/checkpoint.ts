@@ -115,7 +115,7 @@ async function collect(
           const { data } = await source.float32(stored);
           const bad = firstNotFinite(data);
           if (bad >= 0) wrong(stored, `expected finite numbers, got ${data[bad]} at element ${bad}`);
-          const range = inFiles ? source.range?.(stored) : undefined;
+          const range = inFiles ? source.plainFloat32?.(stored) : undefined;
           tensors.set(name, range ? new FileTensor(shape, range) : float32(shape, data));
         }
       }

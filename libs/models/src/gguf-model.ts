@@ -260,7 +260,7 @@ export interface WeightSource {
   readonly entries: ReadonlyMap<string, { readonly shape: Shape }>;
   float32(name: string): Promise<{ data: Float32Array }>;
   /** Where a tensor lies, if its bytes are float32 as they are. */
-  range?(name: string): FileRange | undefined;
+  plainFloat32?(name: string): FileRange | undefined;
   close(): Promise<void>;
 }
 

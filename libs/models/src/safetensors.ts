@@ -167,13 +167,6 @@ export class SafetensorsFile {
     return { entry: found, bytes };
   }
 
-  /** Where a tensor lies, if its bytes are float32 as they are. */
-  range(name: string): FileRange | undefined {
-    const found = this.entries.get(name);
-    if (found?.dtype !== 'F32') return undefined;
-    return { path: resolve(this.path), offset: found.begin, length: found.end - found.begin };
-  }
-
   /** A tensor as float32. @throws InvalidArgument when it is stored as anything but F32, F16 or BF16. */
   async float32(name: string): Promise<{ shape: Shape; data: Float32Array }> {
     const { entry: found, bytes } = await this.bytes(name);
@@ -186,9 +179,9 @@ export class SafetensorsFile {
    * Where a tensor's numbers can be used as they lie in the file, in bytes from its beginning: those of F32 (safetensors is
    * little-endian); undefined for other types.
    */
-  plainFloat32(name: string): { path: string; offset: number; length: number } | undefined {
+  plainFloat32(name: string): FileRange | undefined {
     const { dtype, begin, end } = this.entry(name);
-    return dtype === 'F32' ? { path: this.path, offset: begin, length: end - begin } : undefined;
+    return dtype === 'F32' ? { path: resolve(this.path), offset: begin, length: end - begin } : undefined;
   }
 
   /** A tensor of I64. */

@@ -4,6 +4,7 @@
  * any order give the same file.
  */
 import { InvalidArgument } from '@emotune/base';
+import { addedToken, bpeModel } from './tokenizer-json.js';
 
 export interface BpeOptions {
   /** Entries in all: special tokens, 256 bytes, merges. */
@@ -163,15 +164,7 @@ export function trainBpe(
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens.map((content, id) => addedToken(id, content, true)),
     normalizer: null,
     pre_tokenizer: {
       type: 'Sequence',
@@ -179,17 +172,9 @@ export function trainBpe(
     },
     post_processor: null,
     decoder: byteLevel,
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
+    model: bpeModel({
       vocab: Object.fromEntries(vocabulary.map((token, id) => [token, id])),
       merges,
-    },
+    }),
   };
 }

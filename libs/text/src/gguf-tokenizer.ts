@@ -4,6 +4,7 @@
  * piece ("llama"), whose merges are the splits of each piece into two others, best score first.
  */
 import { InvalidArgument, show } from '@emotune/base';
+import { addedToken, bpeModel } from './tokenizer-json.js';
 
 export type GgufMetadata = ReadonlyMap<string, unknown>;
 
@@ -131,17 +132,7 @@ function vocabularyOf(fields: Fields, tokens: readonly string[]): Map<string, nu
 function addedTokens(tokens: readonly string[], types: ArrayLike<number>): Json[] {
   return tokens.flatMap((content, id) =>
     types[id] === kinds.control || types[id] === kinds.unknown || types[id] === kinds.userDefined
-      ? [
-          {
-            id,
-            content,
-            single_word: false,
-            lstrip: false,
-            rstrip: false,
-            normalized: false,
-            special: types[id] !== kinds.userDefined,
-          },
-        ]
+      ? [addedToken(id, content, types[id] !== kinds.userDefined)]
       : [],
   );
 }
@@ -239,18 +230,11 @@ function byteLevelJson(fields: Fields): Json {
     pre_tokenizer: preTokenizer,
     post_processor: bosProcessor(fields, tokens, addBos ?? false),
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: ignoreMerges ?? false,
+    model: bpeModel({
       vocab: Object.fromEntries(vocabulary),
       merges: parseMerges(fields, vocabulary),
-    },
+      ignoreMerges,
+    }),
   };
 }
 
@@ -293,18 +277,11 @@ function sentencePieceJson(fields: Fields): Json {
         ...(prefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
       ],
     },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: unknown,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: true,
-      byte_fallback: true,
-      ignore_merges: false,
+    model: bpeModel({
       vocab: Object.fromEntries(vocabulary),
       merges: scoredMerges(fields, tokens, types, vocabulary),
-    },
+      unknown,
+    }),
   };
 }
 
