@@ -8,7 +8,7 @@ import { loadModel, type Model } from './checkpoint.js';
 import { parseConfig } from './config.js';
 import type { BaseCompute } from './frozen.js';
 import { draw, Generator } from './generator.js';
-import { GraphWeights, hiddenStates, initialTensors, logitsOf, reducedTensors } from './model.js';
+import { GraphWeights, heldTensors, hiddenStates, initialTensors, logitsOf } from './model.js';
 import { SafetensorsFile } from './safetensors.js';
 
 const ids = { vocab_size: 20, hidden_size: 24, eos_token_id: 3 };
@@ -51,7 +51,7 @@ async function likeliest(
   base: BaseCompute = 'fp32',
 ): Promise<number[]> {
   const executor = Executor.create();
-  const tensors = reducedTensors(config, model.tensors, base);
+  const tensors = heldTensors(config, model.tensors, base, { differentiable: false });
   try {
     for (const [name, tensor] of tensors) await executor.put(name, tensor);
     const row = [...prompt];

@@ -4,7 +4,7 @@ import type { Value } from '@emotune/graph';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
 import type { BaseCompute } from './frozen.js';
-import { GraphWeights, type Method, reducedTensors } from './model.js';
+import { GraphWeights, heldTensors, type Method } from './model.js';
 import { type Adapter, adaptedTensors } from './peft.js';
 
 /** Compiled graphs that are kept, the last used ones; those with a packed copy of the weights are fewer. */
@@ -32,7 +32,12 @@ export function loaded(model: Model, { adapter, baseCompute = 'fp32' }: LoadOpti
   const { config } = model;
   const method: Method = adapter ? { name: 'lora', ...adapter.lora } : { name: 'full' };
   const tensors = adapter ? adaptedTensors(model, adapter) : model.tensors;
-  return { config, method, tensors: reducedTensors(config, tensors, baseCompute), baseCompute };
+  return {
+    config,
+    method,
+    tensors: heldTensors(config, tensors, baseCompute, { differentiable: false }),
+    baseCompute,
+  };
 }
 
 export class ModelExecutor {

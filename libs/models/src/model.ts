@@ -210,22 +210,16 @@ export function frozenTensors(model: Model, method: Method): Map<string, HostTen
     for (const [name, tensor] of ofModules(model, method, 'constant')) all.set(name, tensor);
     if (untiesHead(config, method)) all.set('lm_head.weight', ownHead(model));
   }
-  return new Map(
-    [...all].flatMap(([name, tensor]): [string, HostTensor][] => {
-      if (trained.has(name)) return [];
-      const module = name.replace(/\.weight$/, '');
-      return tensor.shape.length === 2 && isReduced(module)
-        ? frozenForms(module, tensor, baseComputeOf(method), true)
-        : [[name, tensor]];
-    }),
-  );
+  const frozen = new Map([...all].filter(([name]) => !trained.has(name)));
+  return heldTensors(config, frozen, baseComputeOf(method), { differentiable: true });
 }
 
-/** Tensors that a model is run with, the linear layers of its blocks held as `base` has them for graphs without gradients. */
-export function reducedTensors(
+/** These tensors with the linear layers of the blocks as `base` holds them, for graphs with gradients or without. */
+export function heldTensors(
   config: ModelConfig,
   tensors: ReadonlyMap<string, HostTensor>,
   base: BaseCompute,
+  { differentiable }: { readonly differentiable: boolean },
 ): Map<string, HostTensor> {
   const linear = new Set(
     modelParameters(config)
@@ -234,7 +228,9 @@ export function reducedTensors(
   );
   return new Map(
     [...tensors].flatMap(([name, tensor]): [string, HostTensor][] =>
-      linear.has(name) ? frozenForms(name.replace(/\.weight$/, ''), tensor, base, false) : [[name, tensor]],
+      linear.has(name)
+        ? frozenForms(name.replace(/\.weight$/, ''), tensor, base, differentiable)
+        : [[name, tensor]],
     ),
   );
 }

@@ -141,17 +141,17 @@ class MicroPass implements Pass {
   ): Record<string, HostTensor> {
     const fed: Record<string, HostTensor> = { ...this.own, ...feeds };
     for (const name of weightNames) if (fed[name]) fed[name] = scaled(fed[name], share * answers);
-    const { tokens } = this.extent;
-    fed['delta'] = float32([tokens, this.width], delta ?? new Float32Array(tokens * this.width));
-    const weight = new Float32Array(this.batch.answers);
-    if (consistency)
-      weight.fill(
-        (share * consistency.weight) / this.feeds.rowOfAnswer.length,
-        0,
-        this.feeds.rowOfAnswer.length,
-      );
-    fed['consistency_weight'] = float32([weight.length], weight);
     const { inputs } = session.model;
+    if ('delta' in inputs) {
+      const { tokens } = this.extent;
+      fed['delta'] = float32([tokens, this.width], delta ?? new Float32Array(tokens * this.width));
+    }
+    if ('consistency_weight' in inputs) {
+      const weight = new Float32Array(this.batch.answers);
+      const asked = this.feeds.rowOfAnswer.length;
+      if (consistency) weight.fill((share * consistency.weight) / asked, 0, asked);
+      fed['consistency_weight'] = float32([weight.length], weight);
+    }
     for (const [name, { shape }] of Object.entries(inputs)) {
       if (!name.startsWith('mask.')) continue;
       const stream = Stream.of(this.random('mask').child(name, draw));
