@@ -14,7 +14,7 @@ import {
   renderAnswer,
 } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
-import { loadAdapter, loadModel, loadTokenizer, mergeAdapter, Scorer } from '@emotune/models';
+import { loadAdapter, loadModel, loadTokenizer, longestRow, mergeAdapter, Scorer } from '@emotune/models';
 import type { Tokenizer } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
@@ -76,7 +76,7 @@ export class Answerer {
       );
     }
     const model = adapter === undefined ? base : mergeAdapter(base, await loadAdapter(adapter, base.config));
-    const maxPositions = base.config.family === 'bloom' ? Number.POSITIVE_INFINITY : base.config.maxPositions;
+    const maxPositions = longestRow(base.config);
     return new Answerer(tokenizer, await Scorer.create(model, { threads }), maxTokens, maxPositions);
   }
 

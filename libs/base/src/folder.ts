@@ -1,4 +1,4 @@
-import { mkdir, open } from 'node:fs/promises';
+import { access, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** Makes a folder and those above it. Node's own way never ends where the system makes none at all, as below /proc. */
@@ -12,6 +12,14 @@ export async function makeFolder(folder: string): Promise<void> {
     await makeFolder(dirname(folder));
     await make();
   });
+}
+
+/** Whether there is something at this path that this process can see. */
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Waits until a file's content, or the names in a folder, would outlive a loss of power. */

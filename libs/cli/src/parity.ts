@@ -3,9 +3,9 @@
  * folder (see CONTRIBUTING, "Parity"). A folder holds a checkpoint or a PEFT adapter beside its base model, and
  * `case-*.safetensors` with inputs and results.
  */
-import { access, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { InvalidArgument, NotFound } from '@emotune/base';
+import { exists, InvalidArgument, NotFound } from '@emotune/base';
 import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
 import { sizeOf } from '@emotune/graph';
 import {
@@ -45,13 +45,6 @@ export interface CaseResult {
   /** Largest deviation of the losses over five AdamW steps, where the fixture has them. */
   readonly adamw?: number;
   readonly ok: boolean;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 interface Folder {

@@ -1,7 +1,7 @@
 /** Checkpoint folders as Hugging Face publishes them (config.json, one or several safetensors files, tokenizer.json), and GGUF. */
-import { access, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AlreadyExists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
+import { AlreadyExists, exists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
 import { FileTensor, float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
 import { z } from 'zod';
@@ -30,13 +30,6 @@ async function readJson(path: string): Promise<unknown> {
   } catch (cause) {
     throw InvalidArgument.at(path, 'expected JSON', { cause });
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 const shardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });

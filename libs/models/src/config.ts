@@ -381,3 +381,8 @@ export function toHuggingFaceConfig(config: ModelConfig): Record<string, unknown
     apply_residual_connection_post_layernorm: config.residualAfterNorm,
   };
 }
+
+/** The most tokens that a row may have: ALiBi (BLOOM) sets no end. */
+export function longestRow(config: ModelConfig): number {
+  return config.family === 'bloom' ? Number.POSITIVE_INFINITY : config.maxPositions;
+}

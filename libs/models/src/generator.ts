@@ -7,7 +7,7 @@ import { bool, float32, int64, type SlotPart } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
-import type { ModelConfig } from './config.js';
+import { longestRow, type ModelConfig } from './config.js';
 import { cacheNames, cacheShape, pastInputs, presentOutputs } from './kv-cache.js';
 import { type GraphWeights, hiddenStates, logitsOf } from './model.js';
 import { type LoadOptions, loaded, ModelExecutor, roundUp } from './model-executor.js';
@@ -90,9 +90,8 @@ export function draw(logits: Float32Array, { temperature, topP = 1 }: Sampling, 
 
 /** Longest row of tokens that the model can take. */
 function longestOf(config: ModelConfig): number {
-  const unbounded =
-    config.family === 'bloom' || (config.family === 'llama' && config.ropeScaling?.type === 'dynamic');
-  return unbounded ? Number.POSITIVE_INFINITY : config.maxPositions;
+  const stretched = config.family === 'llama' && config.ropeScaling?.type === 'dynamic';
+  return stretched ? Number.POSITIVE_INFINITY : longestRow(config);
 }
 
 function check(config: ModelConfig, prompts: readonly Int32Array[], options: GenerateOptions): void {

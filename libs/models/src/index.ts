@@ -1,6 +1,6 @@
 export { type ModelInputs, modelInputs } from './blocks.js';
 export { loadModel, type Model, saveModel } from './checkpoint.js';
-export { type Family, type ModelConfig, parseConfig } from './config.js';
+export { type Family, longestRow, type ModelConfig, parseConfig } from './config.js';
 export { type BaseCompute, baseComputes } from './frozen.js';
 export {
   type GenerateOptions,

@@ -9,7 +9,7 @@ import { bool, int64 } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
-import type { ModelConfig } from './config.js';
+import { longestRow, type ModelConfig } from './config.js';
 import { cacheNames, pastInputs, presentOutputs } from './kv-cache.js';
 import { type GraphWeights, hiddenStates, logitsOf } from './model.js';
 import { type LoadOptions, loaded, ModelExecutor, roundUp } from './model-executor.js';
@@ -270,10 +270,10 @@ export class Scorer {
         throw InvalidArgument.at(`requests[${i}].candidates[${empty}]`, 'expected tokens, got none');
       const laid = layout(request);
       const last = laid.positions.reduce((top, p) => Math.max(top, p), 0);
-      if (this.config.family !== 'bloom' && last >= this.config.maxPositions) {
+      if (last >= longestRow(this.config)) {
         throw InvalidArgument.at(
           `requests[${i}]`,
-          `expected at most ${this.config.maxPositions} tokens, got ${last + 1}`,
+          `expected at most ${longestRow(this.config)} tokens, got ${last + 1}`,
         );
       }
       return laid;

@@ -1,6 +1,6 @@
 /** The tokenizer of a model, wherever the model keeps it: files of its folder, or inside its GGUF file. */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from '@emotune/base';
 import {
   type ChatTemplate,
   type GgufMetadata,
@@ -19,14 +19,7 @@ import { openGgufModel } from './gguf-model.js';
 async function ggufInsteadOf(path: string, ...names: readonly string[]): Promise<string | undefined> {
   const gguf = await ggufAt(path);
   if (gguf === undefined || gguf === path) return gguf;
-  const there = await Promise.all(
-    names.map((name) =>
-      access(join(path, name)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
+  const there = await Promise.all(names.map((name) => exists(join(path, name))));
   return there.includes(true) ? undefined : gguf;
 }
 

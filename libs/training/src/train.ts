@@ -4,7 +4,7 @@
  */
 import { canonicalJson, InvalidArgument, Rng, sha256, systemClock } from '@emotune/base';
 import type { HostTensor } from '@emotune/engine';
-import type { Model, ModelConfig } from '@emotune/models';
+import { longestRow, type Model } from '@emotune/models';
 import { epochBatches, packingOf, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
 import { type Forgetting, forgettingOf } from './curriculum.js';
@@ -94,11 +94,6 @@ function checkRows(rows: readonly Row[], spec: TrainSpec, maxPositions: number):
   });
 }
 
-/** The most tokens that a row may have. */
-function maxPositionsOf(config: ModelConfig): number {
-  return config.family === 'bloom' ? Number.POSITIVE_INFINITY : config.maxPositions;
-}
-
 function bytesOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
@@ -155,7 +150,7 @@ export async function train(
 ): Promise<TrainResult> {
   const { config } = model;
   const { signal, checkpoints } = hooks;
-  const maxPositions = maxPositionsOf(config);
+  const maxPositions = longestRow(config);
   checkRows(rows.train, spec, maxPositions);
   checkMethods(spec, config, rows.train);
   const trainRows = spec.loss.regression.name === 'answer' ? rows.train : withCandidates(rows.train);

@@ -2,13 +2,12 @@
  * Finds a corpus's files: in the folder that the user names, then in the cache, then by download. A download
  * resumes where it stopped, is checked against the published hash, and becomes visible only when it is whole.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { access, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { FailedPrecondition, Unavailable } from '@emotune/base';
+import { exists, FailedPrecondition, sha256OfFile, Unavailable } from '@emotune/base';
 import type { Corpus, CorpusFile } from './corpora.js';
 
 /** A host that does not answer within this time is taken as unreachable. */
@@ -24,19 +23,6 @@ export interface LocateOptions {
   readonly download: boolean;
   readonly onProgress?: (file: string, doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal | undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
-  return hash.digest('hex');
 }
 
 /**
@@ -89,7 +75,7 @@ export async function download(file: CorpusFile, target: string, options: Locate
   } finally {
     clearTimeout(timer);
   }
-  const got = await hashOf(part);
+  const got = await sha256OfFile(part);
   if (got !== file.sha256) {
     await rm(part, { force: true });
     throw new FailedPrecondition(
@@ -137,7 +123,7 @@ export async function locate(corpus: Corpus, options: LocateOptions): Promise<st
   }
   const paths = corpus.files.map((file) => join(folder, file.path));
   for (const [i, file] of corpus.files.entries()) {
-    const got = await hashOf(paths[i]);
+    const got = await sha256OfFile(paths[i]);
     if (got !== file.sha256) {
       throw new FailedPrecondition(
         `${paths[i]}: expected SHA-256 ${file.sha256}, got ${got}: not the published file; remove it to have it fetched again`,

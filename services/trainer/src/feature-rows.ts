@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
 import { InvalidArgument, NotFound, Rng, type Violation } from '@emotune/base';
-import type { ModelConfig } from '@emotune/models';
+import { longestRow, type ModelConfig } from '@emotune/models';
 import { decodeShard, type FeatureRow } from '@emotune/records';
 
 /** Violations reported at most. */
@@ -47,7 +47,7 @@ export function validationRows(rows: readonly FeatureRow[], count: number): Feat
 
 /** @throws InvalidArgument naming rows that the model cannot read. */
 export function checkRows(rows: readonly FeatureRow[], config: ModelConfig): void {
-  const longest = config.family === 'bloom' ? Number.POSITIVE_INFINITY : config.maxPositions;
+  const longest = longestRow(config);
   const violations: Violation[] = [];
   for (const { id, tokens, answerStart } of rows) {
     const outside = tokens.find((token) => token < 0 || token >= config.vocabSize);

@@ -1,7 +1,7 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
-import { access, copyFile, rename, rm } from 'node:fs/promises';
+import { copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AlreadyExists, makeFolder } from '@emotune/base';
+import { AlreadyExists, exists, makeFolder } from '@emotune/base';
 import {
   loadModel,
   loadTokenizer,
@@ -62,13 +62,6 @@ const companions = [
   'special_tokens_map.json',
   'generation_config.json',
 ];
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
 
 async function assertNew(folder: string): Promise<void> {
   if (await exists(folder)) throw new AlreadyExists(`expected no folder yet, got ${folder}`);

@@ -1,10 +1,9 @@
 /** Checkpoint folders on their way in and out: which files count, what their content address is, whole or nothing. */
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import {
   Aborted,
   FailedPrecondition,
@@ -12,6 +11,7 @@ import {
   makeFolder,
   NotFound,
   ResourceExhausted,
+  sha256OfFile,
   show,
 } from '@emotune/base';
 
@@ -61,11 +61,10 @@ export async function checkpointFiles(folder: string): Promise<string[]> {
 export async function contentVersion(folder: string, names: readonly string[]): Promise<string> {
   const all = createHash('sha256');
   for (const name of names) {
-    const one = createHash('sha256');
-    await pipeline(createReadStream(join(folder, name)), one).catch((error) => {
+    const one = await sha256OfFile(join(folder, name)).catch((error) => {
       throw fileError(error, join(folder, name));
     });
-    all.update(`${name}\0${one.digest('hex')}\n`);
+    all.update(`${name}\0${one}\n`);
   }
   return all.digest('hex').slice(0, versionLength);
 }

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
 import { Executor, float32 } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
-import { Generator, type InferenceCompute, type Model } from '@emotune/models';
+import { Generator, type InferenceCompute, longestRow, type Model } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
 import { medianSeconds } from './timing.js';
 
@@ -86,8 +86,8 @@ export async function benchGenerate(workload: GenerateWorkload): Promise<Generat
   const { folder, batch, prompt, tokens, baseCompute, threads, signal } = workload;
   const model = await modelOfShape(folder);
   const { config } = model;
-  if (config.family !== 'bloom' && prompt + tokens > config.maxPositions)
-    throw InvalidArgument.at('--prompt', `expected at most ${config.maxPositions - tokens}, got ${prompt}`);
+  if (prompt + tokens > longestRow(config))
+    throw InvalidArgument.at('--prompt', `expected at most ${longestRow(config) - tokens}, got ${prompt}`);
   const rng = Rng.of(1, 'bench generate');
   const prompts = Array.from({ length: batch }, () =>
     Int32Array.from({ length: prompt }, () => rng.int(config.vocabSize)),

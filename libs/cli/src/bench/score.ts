@@ -2,11 +2,10 @@
  * Answers by likelihood, against one forward pass over each prompt: labels after random prompts, and questions of each
  * task where the model has a tokenizer.
  */
-import { access } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { candidatesOf, defaultQuestion, explain, questionTokens, type Task, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
-import { Rng } from '@emotune/base';
+import { exists, Rng } from '@emotune/base';
 import { type InferenceCompute, type ScoreRequest, Scorer } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
 import { syntheticTexts } from './texts.js';
@@ -82,18 +81,11 @@ export async function benchScore(workload: ScoreWorkload): Promise<ScoreFigures>
       questionsPerSecond: count / (await medianSeconds(() => scorer.score(requests), signal)),
       passesPerSecond: count / (await medianSeconds(() => scorer.score(passes), signal)),
     };
-    const tasks = (await hasTokenizer(folder)) ? await taskFigures(workload, scorer) : [];
+    const tasks = (await exists(join(folder, 'tokenizer.json'))) ? await taskFigures(workload, scorer) : [];
     return { model: basename(folder), questions: count, baseCompute, threads, labels, tasks };
   } finally {
     await scorer.close();
   }
-}
-
-function hasTokenizer(folder: string): Promise<boolean> {
-  return access(join(folder, 'tokenizer.json')).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function taskFigures(

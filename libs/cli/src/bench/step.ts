@@ -6,6 +6,7 @@ import { InvalidArgument, Rng } from '@emotune/base';
 import { type Recompute, sizeOf } from '@emotune/graph';
 import {
   type BaseCompute,
+  longestRow,
   type Method,
   type Model,
   type ModelConfig,
@@ -169,8 +170,8 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
     throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
   const model = await modelOfShape(folder);
   const { config } = model;
-  if (config.family !== 'bloom' && sequence > config.maxPositions)
-    throw InvalidArgument.at('--sequence', `expected at most ${config.maxPositions}, got ${sequence}`);
+  if (sequence > longestRow(config))
+    throw InvalidArgument.at('--sequence', `expected at most ${longestRow(config)}, got ${sequence}`);
   const rows = await rowsOf(workload, config);
   const { tokensPerSecond, peakMemoryMiB } = await measured(model, rows, workload, { recompute });
   // Keeping everything needs more memory: the peak that the process has reached by then is its own.
