@@ -16,6 +16,10 @@ export interface TrialRecord {
   readonly parameters: Assignment;
   /** Minimised; a metric that is to grow is negated where it enters. Absent until measured; 0 is a value. */
   readonly objective?: number;
+  /** Of a trial with several objectives, all minimised, in place of `objective`. */
+  readonly objectives?: readonly number[];
+  /** Measures that have to be 0 or less for the trial to count as good; NaN counts as violated. */
+  readonly constraints?: readonly number[];
   /** Optimizer steps done. Ranks stopped trials: those that came further come first. */
   readonly step?: number;
 }
@@ -42,21 +46,35 @@ export function lessonOf(record: TrialRecord): Lesson {
     case 'failed':
       return reasons[reasonWord(record.reason ?? '')]?.blames === 'machine' ? 'nothing' : 'infeasible';
     default:
-      if (record.objective === undefined) return 'nothing';
-      return Number.isFinite(record.objective) ? 'measured' : 'infeasible';
+      if (objectivesOf(record).length === 0) return 'nothing';
+      return objectivesOf(record).every(Number.isFinite) ? 'measured' : 'infeasible';
   }
 }
 
+/** All objectives of a trial; empty until measured. */
+export function objectivesOf({ objective, objectives }: TrialRecord): readonly number[] {
+  return objectives ?? (objective === undefined ? [] : [objective]);
+}
+
+/** By how much a trial violates its constraints, in all; 0 where it keeps to them. */
+export function violationOf({ constraints }: TrialRecord): number {
+  return (constraints ?? []).reduce((sum, c) => sum + (Number.isNaN(c) ? Infinity : Math.max(0, c)), 0);
+}
+
 /**
- * Order of two measured trials, best first: whole trials by objective, then stopped ones by how far they came and
- * by objective; ties by number.
+ * Order of two measured trials, best first: those that keep to their constraints before others, these by how much
+ * they violate them; then whole trials by objective, then stopped ones by how far they came and
+ * by the first objective; ties by number.
  */
 export function compareMeasured(a: TrialRecord, b: TrialRecord): number {
+  const violated = violationOf(a);
+  const violatedB = violationOf(b);
+  if (violated !== violatedB) return violated < violatedB ? -1 : 1;
   const stopped = Number(a.state === 'stopped') - Number(b.state === 'stopped');
   if (stopped !== 0) return stopped;
   if (a.state === 'stopped') {
     const further = (b.step ?? 0) - (a.step ?? 0);
     if (further !== 0) return further;
   }
-  return (a.objective as number) - (b.objective as number) || a.number - b.number;
+  return objectivesOf(a)[0] - objectivesOf(b)[0] || a.number - b.number;
 }

@@ -8,7 +8,7 @@
  */
 import type { Rng } from '@emotune/base';
 import { Axis } from './axis.js';
-import { logMass, logPdf, truncatedQuantile } from './normal.js';
+import { logMass, truncatedQuantile } from './normal.js';
 import type { CategoricalParameter, Parameter, ParameterValue } from './space.js';
 
 interface KernelSettings {
@@ -83,21 +83,29 @@ function bandwidths(column: Float64Array, low: number, high: number): Float64Arr
   const sorted = column.slice().sort();
   // Equal observations take the ranks of their run in order of age.
   const taken = new Int32Array(n);
-  return column.map((mu) => {
+  const sigma = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    const mu = column[i];
     const first = lowerBound(sorted, mu);
     const rank = first + taken[first]++;
     const left = rank > 0 ? mu - sorted[rank - 1] : n > 1 ? 0 : mu - low;
     const right = rank < n - 1 ? sorted[rank + 1] - mu : n > 1 ? 0 : high - mu;
-    return Math.min(width, Math.max(least, left, right));
-  });
+    sigma[i] = Math.min(width, Math.max(least, left, right));
+  }
+  return sigma;
 }
 
+/** Beyond so many σ from both ends a kernel's mass inside is 1 to the last bit. */
+const farSigmas = 8.5;
+const logSqrt2Pi = 0.5 * Math.log(2 * Math.PI);
+
 class NumericKernels implements Kernels {
-  /** Middle, bandwidth and log of the mass inside the range. Kernels that agree in the first two share a class. */
-  private readonly mu: number[] = [];
-  private readonly sigma: number[] = [];
-  private readonly logInside: number[] = [];
-  private readonly classOf: Int32Array;
+  /** Middle, bandwidth and log of the mass inside the range [C]. On a grid, kernels that agree share a class. */
+  private readonly mu: Float64Array;
+  private readonly sigma: Float64Array;
+  private readonly logInside: Float64Array;
+  /** [K]; undefined where every kernel is a class of its own. */
+  private readonly classOf: Int32Array | undefined;
   private readonly scratch: Float64Array;
 
   constructor(
@@ -106,49 +114,71 @@ class NumericKernels implements Kernels {
     sigma: Float64Array,
   ) {
     const n = column.length;
-    this.classOf = new Int32Array(n + 1);
-    // On a grid most kernels agree, which makes their masses cheap; elsewhere few do.
-    const known = new Map<string, number>();
-    for (let k = 0; k < n; k++) {
-      if (!axis.discrete) this.classOf[k] = this.add(column[k], sigma[k]);
-      else {
-        const key = `${column[k]} ${sigma[k]}`;
-        let c = known.get(key);
-        if (c === undefined) {
-          c = this.add(column[k], sigma[k]);
-          known.set(key, c);
+    const classOf = axis.discrete ? new Int32Array(n + 1) : undefined;
+    const members: number[] = [];
+    if (classOf) {
+      const known = new Map<number, Map<number, number>>();
+      for (let k = 0; k < n; k++) {
+        let alike = known.get(column[k]);
+        if (!alike) {
+          alike = new Map();
+          known.set(column[k], alike);
         }
-        this.classOf[k] = c;
+        let c = alike.get(sigma[k]);
+        if (c === undefined) {
+          c = members.push(k) - 1;
+          alike.set(sigma[k], c);
+        }
+        classOf[k] = c;
       }
+      classOf[n] = members.length;
     }
-    this.classOf[n] = this.add((axis.low + axis.high) / 2, axis.width);
-    this.scratch = new Float64Array(this.mu.length);
-  }
-
-  private add(mu: number, sigma: number): number {
-    const { low, high } = this.axis;
-    this.logInside.push(logMass((low - mu) / sigma, (high - mu) / sigma));
-    this.sigma.push(sigma);
-    return this.mu.push(mu) - 1;
+    const classes = (classOf ? members.length : n) + 1;
+    const { low, high } = axis;
+    const mu = new Float64Array(classes);
+    const width = new Float64Array(classes);
+    const logInside = new Float64Array(classes);
+    for (let c = 0; c < classes; c++) {
+      const last = c === classes - 1;
+      const k = classOf ? members[c] : c;
+      mu[c] = last ? (low + high) / 2 : column[k];
+      width[c] = last ? axis.width : sigma[k];
+      const from = (low - mu[c]) / width[c];
+      const to = (high - mu[c]) / width[c];
+      logInside[c] = from < -farSigmas && to > farSigmas ? 0 : logMass(from, to);
+    }
+    this.classOf = classOf;
+    this.mu = mu;
+    this.sigma = width;
+    this.logInside = logInside;
+    // Of continuous kernels: what their log density has beside −z²/2.
+    this.scratch = classOf
+      ? new Float64Array(classes)
+      : width.map((w, c) => -Math.log(w) - logSqrt2Pi - logInside[c]);
   }
 
   sample(k: number, rng: Rng): number {
     const { low, high } = this.axis;
-    const mu = this.mu[this.classOf[k]];
-    const sigma = this.sigma[this.classOf[k]];
+    const c = this.classOf ? this.classOf[k] : k;
+    const mu = this.mu[c];
+    const sigma = this.sigma[c];
     const z = truncatedQuantile(rng.uniform(), (low - mu) / sigma, (high - mu) / sigma);
     return this.axis.valueAt(Math.min(high, Math.max(low, mu + z * sigma)));
   }
 
   addLogDensity(value: ParameterValue, sums: Float64Array): void {
     const { axis, mu, sigma, logInside, classOf, scratch } = this;
-    const at = axis.place(value as number);
+    if (!classOf) {
+      const at = axis.place(value as number);
+      for (let k = 0; k < sums.length; k++) {
+        const z = (at - mu[k]) / sigma[k];
+        sums[k] += scratch[k] - 0.5 * z * z;
+      }
+      return;
+    }
     const [from, to] = axis.stretch(value as number);
     for (let c = 0; c < scratch.length; c++)
-      scratch[c] =
-        (axis.discrete
-          ? logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c])
-          : logPdf((at - mu[c]) / sigma[c]) - Math.log(sigma[c])) - logInside[c];
+      scratch[c] = logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c]) - logInside[c];
     for (let k = 0; k < sums.length; k++) sums[k] += scratch[classOf[k]];
   }
 }
@@ -178,11 +208,12 @@ class CategoricalKernels implements Kernels {
   }
 
   addLogDensity(value: ParameterValue, sums: Float64Array): void {
-    const i = this.index.get(value);
-    const n = this.column.length;
+    const { column } = this;
+    const i = this.index.get(value) as number;
+    const n = column.length;
     const hit = Math.log(this.hit);
     const miss = Math.log(this.miss);
-    for (let k = 0; k < n; k++) sums[k] += this.column[k] === i ? hit : miss;
+    for (let k = 0; k < n; k++) sums[k] += column[k] === i ? hit : miss;
     sums[n] -= Math.log(this.parameter.values.length);
   }
 }
@@ -201,6 +232,7 @@ export class ParzenEstimator {
   /** Normalised [K], as logarithms and as running sums. */
   private readonly logWeights: Float64Array;
   private readonly cumulative: Float64Array;
+  private readonly sums: Float64Array;
 
   /**
    * @param encodings One per parameter [D].
@@ -221,6 +253,7 @@ export class ParzenEstimator {
       return total;
     });
     this.logWeights = weights.map((w) => Math.log(w / total));
+    this.sums = new Float64Array(n + 1);
     this.kernels = encodings.map((encoding, d) => encoding.kernels(columns[d], encodings.length, settings));
   }
 
@@ -236,7 +269,8 @@ export class ParzenEstimator {
 
   /** Log density of the mixture at `point` [D]. */
   logDensity(point: readonly ParameterValue[]): number {
-    const sums = this.logWeights.slice();
+    const { sums } = this;
+    sums.set(this.logWeights);
     this.kernels.forEach((kernels, d) => {
       kernels.addLogDensity(point[d], sums);
     });
@@ -244,7 +278,11 @@ export class ParzenEstimator {
     for (let k = 0; k < sums.length; k++) if (sums[k] > largest) largest = sums[k];
     if (largest === -Infinity) return -Infinity;
     let total = 0;
-    for (let k = 0; k < sums.length; k++) total += Math.exp(sums[k] - largest);
+    // What is e⁻⁴⁰ of the largest or less adds nothing to the digits, be there millions.
+    for (let k = 0; k < sums.length; k++) {
+      const below = sums[k] - largest;
+      if (below > -40) total += Math.exp(below);
+    }
     return largest + Math.log(total);
   }
 }

@@ -2,7 +2,10 @@
 import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
 import type { TrialRecord } from './history.js';
 import type { Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import { cmaEs } from './samplers/cma-es.js';
+import { gp } from './samplers/gp.js';
 import { grid } from './samplers/grid.js';
+import { nsga2 } from './samplers/nsga2.js';
 import { random } from './samplers/random.js';
 import { sobol } from './samplers/sobol.js';
 import { tpe } from './samplers/tpe.js';
@@ -13,6 +16,9 @@ const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['grid', grid],
   ['sobol', sobol],
   ['tpe', tpe],
+  ['gp', gp],
+  ['cma-es', cmaEs],
+  ['nsga2', nsga2],
 ]);
 
 const defaultSampler = 'tpe';

@@ -1,21 +1,27 @@
 /** The search algorithms: what a suggestion costs, and how near the optimum of known functions they come. */
-import { parseSearchSpace, suggest, type TrialRecord } from '@emotune/search';
-import { branin, hartmann6, pointOf, type TestFunction } from './test-functions.js';
-import { median, pause, secondsOf } from './timing.js';
-
-const algorithms = ['tpe', 'random'] as const;
-type Algorithm = (typeof algorithms)[number];
+import { InvalidArgument, show } from '@emotune/base';
+import { suggest, type TrialRecord } from '@emotune/search';
+import { llm7, type Problem, type ProblemFamily, problemFamilies } from './test-functions.js';
+import { median, pause, quantile, secondsOf } from './timing.js';
 
 export interface SearchWorkload {
   /** Of each search for an optimum. */
   readonly trials: number;
   /** Searches for each optimum. */
   readonly seeds: number;
+  /** Each `NAME` or `NAME:SETTING=VALUE:…`. */
+  readonly algorithms: readonly string[];
+  /** Names of the functions, or the first letters of them; none for all. */
+  readonly functions: readonly string[];
+  /** Trials that are suggested before any of them is told. */
+  readonly parallel: number;
+  /** Lengths of the histories that suggestions are timed on. */
+  readonly histories: readonly number[];
   readonly signal: AbortSignal;
 }
 
 interface SuggestionFigures {
-  readonly algorithm: Algorithm;
+  readonly algorithm: string;
   /** In the history. */
   readonly trials: number;
   /** Median. */
@@ -24,89 +30,153 @@ interface SuggestionFigures {
 
 interface OptimumFigures {
   readonly function: string;
-  readonly minimum: number;
-  readonly algorithm: Algorithm;
-  /** Median over the seeds of the lowest value found. */
-  readonly best: number;
-  /** Median of how far that is above the minimum. */
+  readonly algorithm: string;
+  /** Medians over the seeds of how far the best value is above the minimum, after a quarter, half and all trials. */
+  readonly regretAtQuarter: number;
+  readonly regretAtHalf: number;
   readonly regret: number;
+  /** Upper quartile, after all trials. */
+  readonly regretUpperQuartile: number;
+  /** Lowest median regret of Optuna's variants after as many trials; absent where it was not measured. */
+  readonly optuna?: number;
+  /** Searches that ended with a wrong category, by parameter. */
+  readonly wrong: Readonly<Record<string, number>>;
 }
 
 export interface SearchFigures {
   readonly trials: number;
   readonly seeds: number;
+  readonly parallel: number;
   readonly suggestions: readonly SuggestionFigures[];
   readonly optima: readonly OptimumFigures[];
 }
 
-const suggestions = 20;
-/** Trials that a suggestion is made from. */
-const histories = [50, 200, 1000];
+/** Timed ones, after as many that are not. */
+const suggestions = 15;
 
-const adapted = { parameter: 'method', values: ['lora'] };
+function algorithmOf(text: string): { readonly name: string; readonly settings: Record<string, number> } {
+  const [name, ...settings] = text.split(':');
+  return {
+    name,
+    settings: Object.fromEntries(
+      settings.map((entry) => entry.split('=')).map(([key, value]) => [key, Number(value)]),
+    ),
+  };
+}
 
-/** As of a fine-tuning experiment. */
-const mixedSpace = parseSearchSpace([
-  { name: 'architecture', categorical: { values: ['opt', 'bloom', 'llama'] } },
-  { name: 'method', categorical: { values: ['full', 'lora'] } },
-  { name: 'rank', integer: { min: 1, max: 64, log: true }, condition: adapted },
-  { name: 'alpha', double: { min: 0.5, max: 4, step: 0.5 }, condition: adapted },
-  { name: 'learningRate', double: { min: 1e-5, max: 1e-2, log: true } },
-  { name: 'weightDecay', double: { min: 0, max: 0.1 } },
-  { name: 'warmupRatio', double: { min: 0, max: 0.2, step: 0.02 } },
-  { name: 'batchTokens', categorical: { values: [1024, 2048, 4096] } },
-]);
-
-function history(count: number): TrialRecord[] {
+function history(problem: Problem, count: number): TrialRecord[] {
   return Array.from({ length: count }, (_, number) => {
-    const parameters = suggest({ name: 'random' }, mixedSpace, [], { seed: 1, trialNumber: number });
-    const objective =
-      (Math.log10(parameters['learningRate'] as number) + 3) ** 2 + (parameters['method'] === 'full' ? 1 : 0);
-    return { number, state: 'succeeded', parameters, objective };
+    const parameters = suggest({ name: 'random' }, problem.space, [], { seed: 1, trialNumber: number });
+    return { number, state: 'succeeded', parameters, objective: problem.valueOf(parameters) };
   });
 }
 
-async function suggestionSeconds(name: Algorithm, trials: number, signal: AbortSignal): Promise<number> {
-  const known = history(trials);
+async function suggestionSeconds(text: string, known: readonly TrialRecord[], signal: AbortSignal) {
+  const { space } = llm7.of(0);
+  const algorithm = algorithmOf(text);
   const seconds: number[] = [];
-  for (let i = 0; i <= suggestions; i++) {
+  for (let i = 0; i < 2 * suggestions; i++) {
     await pause(signal);
-    const context = { seed: 1, trialNumber: trials + i };
-    seconds.push(await secondsOf(() => suggest({ name }, mixedSpace, known, context)));
+    const context = { seed: 1, trialNumber: known.length + i };
+    seconds.push(await secondsOf(() => suggest(algorithm, space, known, context)));
   }
-  return median(seconds.slice(1));
+  return median(seconds.slice(suggestions));
 }
 
-/** The lowest value that a search finds. */
-function lowest(name: Algorithm, f: TestFunction, trials: number, seed: number): number {
-  const space = parseSearchSpace(f.domain.map((range, i) => ({ name: `x${i + 1}`, double: range })));
+/** Trials of one search, in order. */
+function search(text: string, problem: Problem, trials: number, parallel: number, seed: number) {
+  const algorithm = algorithmOf(text);
   const known: TrialRecord[] = [];
-  for (let number = 0; number < trials; number++) {
-    const parameters = suggest({ name }, space, known, { seed, trialNumber: number });
-    known.push({ number, state: 'succeeded', parameters, objective: f.valueOf(pointOf(f, parameters)) });
+  while (known.length < trials) {
+    const from = known.length;
+    while (known.length < Math.min(trials, from + parallel)) {
+      const number = known.length;
+      const parameters = suggest(algorithm, problem.space, known, { seed, trialNumber: number });
+      known.push({ number, state: 'running', parameters });
+    }
+    for (let i = from; i < known.length; i++) {
+      const { number, parameters } = known[i];
+      known[i] = { number, parameters, state: 'succeeded', objective: problem.valueOf(parameters) };
+    }
   }
-  return known.reduce((best, { objective }) => Math.min(best, objective as number), Number.POSITIVE_INFINITY);
+  return known;
 }
 
-export async function benchSearch({ trials, seeds, signal }: SearchWorkload): Promise<SearchFigures> {
+function bestOf(known: readonly TrialRecord[]): TrialRecord {
+  return known.reduce((best, record) =>
+    (record.objective as number) < (best.objective as number) ? record : best,
+  );
+}
+
+/** @throws InvalidArgument naming each beginning that no function has. */
+function familiesOf(beginnings: readonly string[]): readonly ProblemFamily[] {
+  const begins = ({ name }: ProblemFamily, beginning: string) =>
+    name.toLowerCase().startsWith(beginning.toLowerCase());
+  const violations = beginnings.flatMap((beginning, i) =>
+    problemFamilies.some((family) => begins(family, beginning))
+      ? []
+      : [
+          {
+            field: `functions[${i}]`,
+            description: `expected the beginning of one of ${problemFamilies.map(({ name }) => `"${name}"`).join(', ')}, got ${show(beginning)}`,
+          },
+        ],
+  );
+  if (violations.length > 0) throw new InvalidArgument(violations);
+  return beginnings.length === 0
+    ? problemFamilies
+    : problemFamilies.filter((family) => beginnings.some((beginning) => begins(family, beginning)));
+}
+
+/** Lowest of Optuna's median regrets after so many trials, one at a time. */
+function optunaAfter({ optuna }: ProblemFamily, trials: number): number | undefined {
+  const i = [50, 100, 200].indexOf(trials);
+  const known = Object.values(optuna ?? {}).flatMap((regrets) => (i < 0 ? [] : [regrets[i]]));
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+export async function benchSearch(workload: SearchWorkload): Promise<SearchFigures> {
+  const { trials, seeds, algorithms, parallel, signal } = workload;
+  const wanted = familiesOf(workload.functions);
   const costs: SuggestionFigures[] = [];
-  for (const count of histories)
+  for (const count of workload.histories) {
+    const known = history(llm7.of(0), count);
     for (const algorithm of algorithms)
       costs.push({
         algorithm,
         trials: count,
-        millisecondsPerSuggestion: 1000 * (await suggestionSeconds(algorithm, count, signal)),
+        millisecondsPerSuggestion: 1000 * (await suggestionSeconds(algorithm, known, signal)),
       });
+  }
   const optima: OptimumFigures[] = [];
-  for (const f of [branin, hartmann6])
+  for (const family of wanted)
     for (const algorithm of algorithms) {
-      const found: number[] = [];
-      while (found.length < seeds) {
+      const regrets: number[][] = [[], [], []];
+      const wrong: Record<string, number> = {};
+      for (let seed = 0; seed < seeds; seed++) {
         await pause(signal);
-        found.push(lowest(algorithm, f, trials, found.length));
+        const problem = family.of(seed);
+        const known = search(algorithm, problem, trials, parallel, seed);
+        [4, 2, 1].forEach((part, i) => {
+          const best = bestOf(known.slice(0, Math.ceil(trials / part)));
+          regrets[i].push((best.objective as number) - problem.minimum);
+        });
+        const { parameters } = bestOf(known);
+        for (const [key, value] of Object.entries(problem.categories ?? {}))
+          wrong[key] = (wrong[key] ?? 0) + (parameters[key] === value ? 0 : 1);
       }
-      const best = median(found);
-      optima.push({ function: f.name, minimum: f.minimum, algorithm, best, regret: best - f.minimum });
+      const [quarter, half, all] = regrets;
+      const optuna = optunaAfter(family, trials);
+      optima.push({
+        function: family.name,
+        algorithm,
+        regretAtQuarter: median(quarter),
+        regretAtHalf: median(half),
+        regret: median(all),
+        regretUpperQuartile: quantile(all, 0.75),
+        ...(optuna === undefined ? {} : { optuna }),
+        wrong,
+      });
     }
-  return { trials, seeds, suggestions: costs, optima };
+  return { trials, seeds, parallel, suggestions: costs, optima };
 }

@@ -227,30 +227,43 @@ it('bench lexicon', async () => {
 });
 
 it('bench search', async () => {
-  const document = await json('search', '--trials', '20', '--seeds', '3');
-  const { suggestions, optima } = document;
+  const asked = [
+    '--trials',
+    '20',
+    '--seeds',
+    '3',
+    '--algorithms',
+    'tpe',
+    'sobol',
+    '--functions',
+    'hart',
+    'llm7',
+  ];
+  const { suggestions, optima } = await json('search', ...asked, '--histories', '20', '50');
   expect(suggestions.map((s: { algorithm: string; trials: number }) => [s.trials, s.algorithm])).toEqual(
-    [50, 200, 1000].flatMap((trials) => [
+    [20, 50].flatMap((trials) => [
       [trials, 'tpe'],
-      [trials, 'random'],
+      [trials, 'sobol'],
     ]),
   );
   positive(suggestions);
   expect(optima.map((o: { function: string; algorithm: string }) => [o.function, o.algorithm])).toEqual(
-    ['Branin', 'Hartmann-6'].flatMap((name) => [
+    ['Hartmann 6', 'llm7'].flatMap((name) => [
       [name, 'tpe'],
-      [name, 'random'],
+      [name, 'sobol'],
     ]),
   );
-  for (const { best, minimum, regret } of optima) {
+  for (const { regretAtQuarter, regretAtHalf, regret, regretUpperQuartile } of optima) {
     expect(regret).toBeGreaterThan(0);
-    expect(best - minimum).toBeCloseTo(regret, 9);
+    expect(regretAtQuarter).toBeGreaterThanOrEqual(regretAtHalf);
+    expect(regretAtHalf).toBeGreaterThanOrEqual(regret);
+    expect(regretUpperQuartile).toBeGreaterThanOrEqual(regret);
   }
+  expect(Object.keys(optima[2].wrong)).toEqual(['architecture', 'batchSize']);
   // The same searches.
-  expect((await json('search', '--trials', '20', '--seeds', '3')).optima).toEqual(optima);
-  expect((await bench('search', '--trials', '5', '--seeds', '1')).stdout).toMatch(
-    /^Hartmann-6 +random +-?[\d.]+ +-3\.322 +[\d.]+$/m,
-  );
+  expect((await json('search', ...asked)).optima).toEqual(optima);
+  const { stdout } = await bench('search', ...asked, '--parallel', '10');
+  expect(stdout).toMatch(/^Hartmann 6 +sobol( +[\d.]+){4} +– +–$/m);
 });
 
 it('bench bus', async () => {

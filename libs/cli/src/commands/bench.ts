@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
 import type { ScoreWorkload } from '../bench/score.js';
+import type { SearchWorkload } from '../bench/search.js';
 import type { StepWorkload } from '../bench/step.js';
 import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
@@ -32,6 +33,8 @@ interface GenerateOptions
 interface ScoreOptions
   extends ModelOptions,
     Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
+
+type SearchOptions = Omit<SearchWorkload, 'signal'>;
 
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
@@ -151,9 +154,20 @@ export const addBenchCommands: AddCommands = (program, io) => {
   bench
     .command('search')
     .description('suggestions of the search algorithms, and their searches against known optima')
-    .option('--trials <n>', 'trials of each search', integerFrom(1), 100)
-    .option('--seeds <n>', 'searches for each optimum', integerFrom(1), 20)
-    .action(async (options: { trials: number; seeds: number }, command) => {
+    .option('--trials <n>', 'trials of each search', integerFrom(1), 200)
+    .option('--seeds <n>', 'searches for each optimum', integerFrom(1), 50)
+    .option('--parallel <n>', 'trials suggested at a time', integerFrom(1), 1)
+    .addOption(new Option('--algorithms <name...>', 'search algorithms').default(['tpe', 'random']))
+    .addOption(
+      new Option('--functions <name...>', 'functions by the beginning of their names').default([], 'all'),
+    )
+    .option(
+      '--histories <n...>',
+      'lengths of histories to time suggestions on',
+      (text: string, before: number[]) => [...before, integerFrom(1)(text)],
+      [],
+    )
+    .action(async (options: SearchOptions, command) => {
       const session = sessionOf(io, command);
       const { benchSearch } = await import('../bench/search.js');
       const { searchText } = await import('../format/bench.js');

@@ -128,16 +128,38 @@ export function lexiconText(f: LexiconFigures): string {
 export function searchText(f: SearchFigures): string {
   return sections(
     facts([
-      ['suggestions', 'a mixed space of 8 parameters, 2 of them conditional'],
-      ['optima', `${f.trials} trials; medians over ${f.seeds} seeds`],
+      ['suggestions', 'a mixed space of 7 parameters'],
+      [
+        'searches',
+        `${f.trials} trials, ${f.parallel} at a time; medians of the regret over ${f.seeds} seeds`,
+      ],
     ]),
     table(
       ['algorithm', 'trials known', 'ms a suggestion'],
       f.suggestions.map((s) => [s.algorithm, count(s.trials), figure(s.millisecondsPerSuggestion)]),
     ),
     table(
-      ['function', 'algorithm', 'best value', 'limit (minimum)', 'regret'],
-      f.optima.map((o) => [o.function, o.algorithm, figure(o.best), figure(o.minimum), figure(o.regret)]),
+      [
+        'function',
+        'algorithm',
+        'after 1/4',
+        'after 1/2',
+        'after all',
+        'upper quartile',
+        'limit (best Optuna)',
+        'ratio',
+        'wrong categories',
+      ],
+      f.optima.map((o) => [
+        o.function,
+        o.algorithm,
+        ...[o.regretAtQuarter, o.regretAtHalf, o.regret, o.regretUpperQuartile].map(figure),
+        figure(o.optuna),
+        o.optuna === undefined ? nothing : ratio(o.regret, o.optuna),
+        Object.entries(o.wrong)
+          .map(([name, seeds]) => `${name} ${seeds}`)
+          .join(', '),
+      ]),
     ),
   );
 }

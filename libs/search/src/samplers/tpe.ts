@@ -6,13 +6,17 @@
  *   points and a good numeric region is never tried with another category;
  * - infeasible trials: they belong to g whatever their number, and are never good;
  * - conditional spaces: parameters that exist under the same condition are sampled together, parents first, and
- *   each such group ranks the trials that have it among themselves.
+ *   each such group ranks the trials that have it among themselves;
+ * - numeric spaces: every other trial samples each parameter by itself, which puts good coordinates of different
+ *   trials together.
  *
- * Running trials belong to g ("constant liar"), so that parallel trials keep apart.
+ * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
+ * the good ones are the first fronts. Running trials belong to g ("constant liar"), so that parallel trials keep apart.
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { z } from 'zod';
-import { compareMeasured, lessonOf, type TrialRecord } from '../history.js';
+import { bestMeasured } from '../fronts.js';
+import { compareMeasured, lessonOf, objectivesOf, type TrialRecord } from '../history.js';
 import { type Encoding, encodingOf, ParzenEstimator } from '../parzen.js';
 import type { Sampler } from '../sampler.js';
 import {
@@ -36,6 +40,8 @@ const settings = z.strictObject({
   priorWeight: z.number().gt(0).default(1),
   /** Factor of the floor under the bandwidth; without it 0.1 where categories and numbers are sampled together, else 0. */
   bandwidthFloor: z.number().min(0).max(1).optional(),
+  /** Share of trials that sample every parameter by itself; without it 0.5 where all are numbers, else 0. */
+  independentShare: z.number().min(0).max(1).optional(),
 });
 
 type TpeSettings = z.output<typeof settings>;
@@ -68,21 +74,48 @@ function best(measured: readonly TrialRecord[], count: number): Set<TrialRecord>
   return new Set(leaders);
 }
 
-/** A record's values as numbers [D], or undefined where it lacks one or has one that the space does not allow. */
-function encode(record: TrialRecord, encodings: readonly Encoding[]): number[] | undefined {
-  const point: number[] = [];
-  for (const { parameter, encode } of encodings) {
-    if (!Object.hasOwn(record.parameters, parameter.name)) return undefined;
-    const x = encode(record.parameters[parameter.name]);
-    if (Number.isNaN(x)) return undefined;
-    point.push(x);
+/** Observations of a group of parameters: those records that have them all, with values that the space allows. */
+class Observations {
+  readonly records: TrialRecord[] = [];
+  /** [D][n] */
+  readonly columns: readonly Float64Array[];
+
+  constructor(encodings: readonly Encoding[], history: readonly TrialRecord[]) {
+    const columns = encodings.map(() => new Float64Array(history.length));
+    for (const record of history) {
+      const { parameters } = record;
+      const row = this.records.length;
+      let d = 0;
+      for (; d < encodings.length; d++) {
+        const { parameter, encode } = encodings[d];
+        if (!Object.hasOwn(parameters, parameter.name)) break;
+        const x = encode(parameters[parameter.name]);
+        if (Number.isNaN(x)) break;
+        columns[d][row] = x;
+      }
+      if (d === encodings.length) this.records.push(record);
+    }
+    this.columns = columns.map((column) => column.subarray(0, this.records.length));
   }
-  return point;
+
+  /** Columns of the records that `good` holds, and of all others. */
+  split(good: ReadonlySet<TrialRecord>): { below: Float64Array[]; above: Float64Array[] } {
+    const below: number[] = [];
+    const above: number[] = [];
+    this.records.forEach((record, row) => {
+      (good.has(record) ? below : above).push(row);
+    });
+    const take = (rows: readonly number[]) =>
+      this.columns.map((column) => Float64Array.from(rows, (row) => column[row]));
+    return { below: take(below), above: take(above) };
+  }
 }
 
-/** Points [n][D] as columns [D][n]. */
-function columnsOf(points: readonly (readonly number[])[], dimensions: number): Float64Array[] {
-  return Array.from({ length: dimensions }, (_, d) => Float64Array.from(points, (point) => point[d]));
+/** Good trials of several objectives come by front and have no limit in number, so that the front is kept whole. */
+function goodOf(measured: readonly TrialRecord[], { goodShare, maxGood }: TpeSettings): Set<TrialRecord> {
+  const count = Math.ceil(goodShare * measured.length);
+  const several = measured.some((record) => objectivesOf(record).length > 1);
+  return several ? new Set(bestMeasured(measured, count)) : best(measured, Math.min(count, maxGood));
 }
 
 /** Values for a group of parameters that all have a choice [D], from trials that may teach something. */
@@ -92,15 +125,9 @@ function suggestGroup(
   rng: Rng,
   settings: TpeSettings,
 ): ParameterValue[] {
-  const points = new Map<TrialRecord, number[]>();
-  for (const record of history) {
-    const point = encode(record, encodings);
-    if (point) points.set(record, point);
-  }
-  const measured = [...points.keys()].filter((record) => lessonOf(record) === 'measured');
-  const good = best(measured, Math.min(Math.ceil(settings.goodShare * measured.length), settings.maxGood));
-  const [below, above]: [number[][], number[][]] = [[], []];
-  for (const [record, point] of points) (good.has(record) ? below : above).push(point);
+  const observations = new Observations(encodings, history);
+  const measured = observations.records.filter((record) => lessonOf(record) === 'measured');
+  const { below, above } = observations.split(goodOf(measured, settings));
 
   const mixed =
     encodings.some((e) => e.parameter.kind === 'categorical') &&
@@ -109,8 +136,8 @@ function suggestGroup(
     priorWeight: settings.priorWeight,
     bandwidthFloor: settings.bandwidthFloor ?? (mixed ? 0.1 : 0),
   };
-  const l = new ParzenEstimator(encodings, columnsOf(below, encodings.length), kernels);
-  const g = new ParzenEstimator(encodings, columnsOf(above, encodings.length), kernels);
+  const l = new ParzenEstimator(encodings, below, kernels);
+  const g = new ParzenEstimator(encodings, above, kernels);
   let chosen: ParameterValue[] = [];
   let highest = -Infinity;
   for (let i = 0; i < settings.candidates; i++) {
@@ -131,8 +158,13 @@ function suggest(
   const finished = lessons.filter((record) => record.state !== 'running').length;
   if (finished < settings.startUpTrials) return random.suggest(space, history, context, {});
 
+  const chance = Rng.of(context.seed, 'tpe', context.trialNumber).uniform();
   const groupOf = new Map<Parameter, Parameter[]>();
-  for (const group of groupsOf(space)) for (const parameter of group) groupOf.set(parameter, group);
+  for (const group of groupsOf(space)) {
+    const numeric = group.every(({ kind }) => kind !== 'categorical');
+    const alone = chance < (settings.independentShare ?? (numeric ? 0.5 : 0));
+    for (const parameter of group) groupOf.set(parameter, alone ? [parameter] : group);
+  }
   const values = new Map<Parameter, ParameterValue>();
   return assign(space, (parameter) => {
     const only = onlyValue(parameter);
