@@ -266,6 +266,32 @@ it('bench search', async () => {
   expect(stdout).toMatch(/^Hartmann 6 +sobol( +[\d.]+){4} +– +–$/m);
 });
 
+it('bench prune', async () => {
+  const workload = ['--trials', '12', '--seeds', '2'];
+  const { rows } = await json('prune', ...workload);
+  const of = (curves: string, algorithm: string) =>
+    rows.filter((row: Record<string, unknown>) => row['curves'] === curves && row['algorithm'] === algorithm);
+  for (const curves of ['slow at small learning rates', 'early order is the last'])
+    for (const algorithm of ['random', 'tpe']) {
+      const [none, patient] = of(curves, algorithm);
+      expect(none).toMatchObject({ pruner: 'none', budget: 1, trials: 12 });
+      expect(none.limit).toBeCloseTo(1.02 * none.regret, 12);
+      expect(patient).toMatchObject({ pruner: 'default', trials: 12 });
+      expect(patient.budget).toBeLessThan(1);
+      expect(of(curves, algorithm)).toHaveLength(10);
+    }
+  // The same searches.
+  expect((await json('prune', ...workload)).rows).toEqual(rows);
+  const equal = await json('prune', '--equal-budget', '--trials', '3', '--seeds', '1');
+  for (const { budget, trials } of equal.rows) {
+    expect(budget).toBeGreaterThanOrEqual(1);
+    expect(trials).toBeGreaterThanOrEqual(3);
+  }
+  expect((await bench('prune', ...workload)).stdout).toMatch(
+    /^slow at small learning rates +random +none +[\d.]+ +[\d.]+ +0\.98 +100 % +12$/m,
+  );
+});
+
 it('bench bus', async () => {
   const document = await json('bus', '--events', '12');
   expect(document).toMatchObject({ events: 12, writers: 4, keys: 16 });

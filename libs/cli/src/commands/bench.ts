@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
+import type { PruneWorkload } from '../bench/prune.js';
 import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
 import type { StepWorkload } from '../bench/step.js';
@@ -35,6 +36,8 @@ interface ScoreOptions
     Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
 
 type SearchOptions = Omit<SearchWorkload, 'signal'>;
+
+type PruneOptions = Omit<PruneWorkload, 'signal' | 'equalBudget'> & { readonly equalBudget?: boolean };
 
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
@@ -173,6 +176,20 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const { searchText } = await import('../format/bench.js');
       const figures = await benchSearch({ ...options, signal: session.signal });
       await session.answer(figures, () => searchText(figures));
+    });
+
+  bench
+    .command('prune')
+    .description('searches that stop trials early, against the same searches with whole trials')
+    .option('--trials <n>', 'trials of each search', integerFrom(1), 100)
+    .option('--seeds <n>', 'searches with each pruner', integerFrom(1), 10)
+    .option('--equal-budget', 'start trials until they have done the steps of as many whole ones')
+    .action(async ({ equalBudget = false, ...options }: PruneOptions, command) => {
+      const session = sessionOf(io, command);
+      const { benchPrune } = await import('../bench/prune.js');
+      const { pruneText } = await import('../format/bench.js');
+      const figures = await benchPrune({ ...options, equalBudget, signal: session.signal });
+      await session.answer(figures, () => pruneText(figures));
     });
 
   bench

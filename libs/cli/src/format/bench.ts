@@ -3,6 +3,7 @@ import type { BusFigures } from '../bench/bus.js';
 import type { GenerateFigures } from '../bench/generate.js';
 import type { LexiconFigures } from '../bench/lexicon.js';
 import type { NodeKind } from '../bench/profile.js';
+import type { PruneFigures } from '../bench/prune.js';
 import type { ScoreFigures } from '../bench/score.js';
 import type { SearchFigures } from '../bench/search.js';
 import { lora, type StepFigures, uncountedSteps } from '../bench/step.js';
@@ -159,6 +160,30 @@ export function searchText(f: SearchFigures): string {
         Object.entries(o.wrong)
           .map(([name, seeds]) => `${name} ${seeds}`)
           .join(', '),
+      ]),
+    ),
+  );
+}
+
+export function pruneText(f: PruneFigures): string {
+  const whole = `${f.trials} trials of ${f.stepsPerTrial} steps`;
+  return sections(
+    facts([
+      ['searches', f.equalBudget ? `as many steps as ${whole}` : `${whole}, where none is stopped`],
+      ['figures', `medians over ${f.seeds} seeds`],
+      ['limit', `regret of whole trials and ${percent(f.allowance)} of it`],
+    ]),
+    table(
+      ['curves', 'algorithm', 'pruner', 'regret', 'limit', 'ratio', 'budget', 'trials'],
+      f.rows.map((row) => [
+        row.curves,
+        row.algorithm,
+        row.pruner,
+        figure(row.regret),
+        figure(row.limit),
+        ratio(row.regret, row.limit),
+        percent(row.budget),
+        figure(row.trials),
       ]),
     ),
   );

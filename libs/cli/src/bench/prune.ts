@@ -1,0 +1,175 @@
+/**
+ * Pruners on learning curves of known ends: what they save, and what they lose by it. Two families over the same
+ * objective: where small learning rates learn slowly, the early order of the trials is against the last one; where all
+ * learn at one rate, it is the last one.
+ */
+import { Rng } from '@emotune/base';
+import {
+  type Assignment,
+  compareMeasured,
+  type EarlyStopping,
+  hyperbandBracket,
+  judge,
+  parseEarlyStopping,
+  suggest,
+  type TrialCurve,
+  type TrialRecord,
+} from '@emotune/search';
+import { llm7 } from './test-functions.js';
+import { median, pause } from './timing.js';
+
+const algorithms = ['random', 'tpe'] as const;
+
+export interface PruneWorkload {
+  /** Of each search. */
+  readonly trials: number;
+  /** Searches with each pruner. */
+  readonly seeds: number;
+  /** Start trials until they have done as many steps as so many whole ones would. */
+  readonly equalBudget: boolean;
+  readonly signal: AbortSignal;
+}
+
+interface PruneRow {
+  readonly curves: string;
+  readonly algorithm: (typeof algorithms)[number];
+  readonly pruner: string;
+  /** Median over the seeds of how far the objective of the best trial is above the optimum. */
+  readonly regret: number;
+  /** The same where nothing is stopped, and what a pruner may lose of it. */
+  readonly limit: number;
+  /** Median share of the steps of as many whole trials. */
+  readonly budget: number;
+  /** Median of how many were started. */
+  readonly trials: number;
+}
+
+export interface PruneFigures {
+  readonly trials: number;
+  readonly seeds: number;
+  readonly equalBudget: boolean;
+  readonly stepsPerTrial: number;
+  /** Share of the regret that a pruner may lose. */
+  readonly allowance: number;
+  readonly rows: readonly PruneRow[];
+}
+
+const { space, valueOf: regretOf } = llm7.of(0);
+const stepsPerTrial = 27;
+const noise = 0.01;
+const allowance = 0.02;
+
+/** Objective without noise after so many steps. */
+const families: readonly { name: string; at(values: Assignment, step: number): number }[] = [
+  {
+    name: 'slow at small learning rates',
+    at(values, step) {
+      const slow = 4 * 10 ** (-0.25 * (Math.log10(values['learningRate'] as number) + 4));
+      return 0.3 + regretOf(values) + Math.exp(-step / Math.min(15, Math.max(1, slow)));
+    },
+  },
+  {
+    name: 'early order is the last',
+    at: (values, step) => 0.3 + regretOf(values) + (1 + regretOf(values)) * Math.exp(-step / 3),
+  },
+];
+
+const all = { warmUp: 0, strata: [] };
+
+/** Steps count as examples. */
+const pruners: readonly { label: string; name: string; settings?: object }[] = [
+  { label: 'none', name: 'none' },
+  { label: 'default', name: '' },
+  { label: 'median', name: 'median', settings: all },
+  { label: 'median, warm-up 3', name: 'median', settings: { ...all, warmUp: 3 } },
+  { label: 'median, patience 3', name: 'median', settings: { ...all, patience: 3 } },
+  { label: 'median, stratified', name: 'median', settings: { warmUp: 3 } },
+  { label: 'ASHA, factor 4', name: 'asha', settings: { ...all, minExamples: 1 } },
+  { label: 'ASHA, factor 3', name: 'asha', settings: { ...all, minExamples: 1, reductionFactor: 3 } },
+  {
+    label: 'ASHA, factor 3, stratified',
+    name: 'asha',
+    settings: { warmUp: 0, minExamples: 1, reductionFactor: 3 },
+  },
+  {
+    label: 'Hyperband 1..27',
+    name: 'hyperband',
+    settings: { ...all, minExamples: 1, maxExamples: stepsPerTrial },
+  },
+];
+
+/** Trials of one Hyperband bracket do not inform the suggestions of another. */
+function sameBracket(spec: EarlyStopping, number: number): (trial: { number: number }) => boolean {
+  if (spec.name !== 'hyperband') return () => true;
+  const settings = spec.settings as Parameters<typeof hyperbandBracket>[1];
+  const bracket = hyperbandBracket(number, settings);
+  return (trial) => hyperbandBracket(trial.number, settings) === bracket;
+}
+
+function search(
+  family: (typeof families)[number],
+  algorithm: string,
+  spec: EarlyStopping,
+  seed: number,
+  { trials, equalBudget }: PruneWorkload,
+): { regret: number; steps: number; trials: number } {
+  const records: TrialRecord[] = [];
+  const curves: TrialCurve[] = [];
+  let steps = 0;
+  const goesOn = () => (equalBudget ? steps < trials * stepsPerTrial : records.length < trials);
+  while (goesOn()) {
+    const number = records.length;
+    const known = records.filter(sameBracket(spec, number));
+    const parameters = suggest({ name: algorithm }, space, known, { seed, trialNumber: number });
+    const rng = Rng.of(seed, 'noise', number);
+    const points: { examples: number; values: number[] }[] = [];
+    let state: 'succeeded' | 'stopped' = 'succeeded';
+    for (let step = 1; step <= stepsPerTrial; step++) {
+      points.push({ examples: step, values: [family.at(parameters, step) + noise * rng.normal()] });
+      if (step === stepsPerTrial) break;
+      const { decision } = judge({ number, state: 'running', parameters, points }, curves, spec);
+      if (decision === 'stop') state = 'stopped';
+      if (decision !== 'continue') break;
+    }
+    steps += points.length;
+    curves.push({ number, state, parameters, points });
+    records.push({
+      number,
+      state,
+      parameters,
+      objective: points[points.length - 1].values[0],
+      step: points.length,
+    });
+  }
+  const [best] = [...records].sort(compareMeasured);
+  return { regret: regretOf(best.parameters), steps, trials: records.length };
+}
+
+export async function benchPrune(workload: PruneWorkload): Promise<PruneFigures> {
+  const { trials, seeds, equalBudget, signal } = workload;
+  const rows: PruneRow[] = [];
+  for (const family of families)
+    for (const algorithm of algorithms) {
+      let limit = Number.POSITIVE_INFINITY;
+      for (const { label, name, settings } of pruners) {
+        const spec = parseEarlyStopping({ name, settings });
+        const found: ReturnType<typeof search>[] = [];
+        while (found.length < seeds) {
+          await pause(signal);
+          found.push(search(family, algorithm, spec, found.length, workload));
+        }
+        const regret = median(found.map((run) => run.regret));
+        if (name === 'none') limit = (1 + allowance) * regret;
+        rows.push({
+          curves: family.name,
+          algorithm,
+          pruner: label,
+          regret,
+          limit,
+          budget: median(found.map((run) => run.steps)) / (trials * stepsPerTrial),
+          trials: median(found.map((run) => run.trials)),
+        });
+      }
+    }
+  return { trials, seeds, equalBudget, stepsPerTrial, allowance, rows };
+}
