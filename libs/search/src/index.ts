@@ -1,4 +1,13 @@
 export { compareMeasured, lessonOf, type TrialRecord } from './history.js';
+export { type DependencePoint, ParameterEffects, type ParameterImportance } from './importance.js';
+export {
+  bestAgainstRunnerUp,
+  hypervolume,
+  optimizationHistory,
+  parallelCoordinates,
+  paretoSet,
+  slices,
+} from './insight.js';
 export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';

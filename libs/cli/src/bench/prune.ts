@@ -1,15 +1,16 @@
 /**
- * Pruners on learning curves of known ends: what they save, and what they lose by it. Two families over the same
- * objective: where small learning rates learn slowly, the early order of the trials is against the last one; where all
- * learn at one rate, it is the last one.
+ * Pruners on learning curves of known ends: what they save, and what they lose by it. Families over the same objective:
+ * where small learning rates learn slowly, the early order of the trials is against the last one; where all learn at one
+ * rate, it is the last one, also with two objectives that ask for other learning rates.
  */
 import { Rng } from '@emotune/base';
 import {
   type Assignment,
-  compareMeasured,
   type EarlyStopping,
   hyperbandBracket,
+  hypervolume,
   judge,
+  paretoSet,
   parseEarlyStopping,
   suggest,
   type TrialCurve,
@@ -34,7 +35,10 @@ interface PruneRow {
   readonly curves: string;
   readonly algorithm: (typeof algorithms)[number];
   readonly pruner: string;
-  /** Median over the seeds of how far the objective of the best trial is above the optimum. */
+  /**
+   * Median over the seeds of how far the best whole trial is above the optimum; of several objectives, of what their
+   * front leaves undominated of the unit square.
+   */
   readonly regret: number;
   /** The same where nothing is stopped, and what a pruner may lose of it. */
   readonly limit: number;
@@ -59,18 +63,33 @@ const stepsPerTrial = 27;
 const noise = 0.01;
 const allowance = 0.02;
 
-/** Objective without noise after so many steps. */
-const families: readonly { name: string; at(values: Assignment, step: number): number }[] = [
+interface Family {
+  readonly name: string;
+  /** Where the objectives end, above their optima of 0. */
+  ends(values: Assignment): readonly number[];
+  /** How far above that an objective is after so many steps. */
+  ahead(values: Assignment, step: number, end: number): number;
+}
+
+const early = (_: Assignment, step: number, end: number) => (1 + end) * Math.exp(-step / 3);
+
+const families: readonly Family[] = [
   {
     name: 'slow at small learning rates',
-    at(values, step) {
+    ends: (values) => [regretOf(values)],
+    ahead(values, step) {
       const slow = 4 * 10 ** (-0.25 * (Math.log10(values['learningRate'] as number) + 4));
-      return 0.3 + regretOf(values) + Math.exp(-step / Math.min(15, Math.max(1, slow)));
+      return Math.exp(-step / Math.min(15, Math.max(1, slow)));
     },
   },
+  { name: 'early order is the last', ends: (values) => [regretOf(values)], ahead: early },
   {
-    name: 'early order is the last',
-    at: (values, step) => 0.3 + regretOf(values) + (1 + regretOf(values)) * Math.exp(-step / 3),
+    name: 'the same, two objectives',
+    ends(values) {
+      const faster = { ...values, learningRate: (values['learningRate'] as number) / 10 };
+      return [regretOf(values), regretOf(faster)];
+    },
+    ahead: early,
   },
 ];
 
@@ -107,7 +126,7 @@ function sameBracket(spec: EarlyStopping, number: number): (trial: { number: num
 }
 
 function search(
-  family: (typeof families)[number],
+  family: Family,
   algorithm: string,
   spec: EarlyStopping,
   seed: number,
@@ -122,10 +141,14 @@ function search(
     const known = records.filter(sameBracket(spec, number));
     const parameters = suggest({ name: algorithm }, space, known, { seed, trialNumber: number });
     const rng = Rng.of(seed, 'noise', number);
+    const ends = family.ends(parameters);
     const points: { examples: number; values: number[] }[] = [];
     let state: 'succeeded' | 'stopped' = 'succeeded';
     for (let step = 1; step <= stepsPerTrial; step++) {
-      points.push({ examples: step, values: [family.at(parameters, step) + noise * rng.normal()] });
+      const values = ends.map(
+        (end) => 0.3 + end + family.ahead(parameters, step, end) + noise * rng.normal(),
+      );
+      points.push({ examples: step, values });
       if (step === stepsPerTrial) break;
       const { decision } = judge({ number, state: 'running', parameters, points }, curves, spec);
       if (decision === 'stop') state = 'stopped';
@@ -137,12 +160,24 @@ function search(
       number,
       state,
       parameters,
-      objective: points[points.length - 1].values[0],
+      objectives: points[points.length - 1].values,
       step: points.length,
     });
   }
-  const [best] = [...records].sort(compareMeasured);
-  return { regret: regretOf(best.parameters), steps, trials: records.length };
+  const whole = records.filter(({ state }) => state === 'succeeded');
+  const best = paretoSet(whole.map(({ objectives = [] }) => objectives)).map((i) =>
+    family.ends(whole[i].parameters),
+  );
+  return {
+    regret:
+      1 -
+      hypervolume(
+        best,
+        best[0].map(() => 1),
+      ),
+    steps,
+    trials: records.length,
+  };
 }
 
 export async function benchPrune(workload: PruneWorkload): Promise<PruneFigures> {

@@ -271,7 +271,11 @@ it('bench prune', async () => {
   const { rows } = await json('prune', ...workload);
   const of = (curves: string, algorithm: string) =>
     rows.filter((row: Record<string, unknown>) => row['curves'] === curves && row['algorithm'] === algorithm);
-  for (const curves of ['slow at small learning rates', 'early order is the last'])
+  for (const curves of [
+    'slow at small learning rates',
+    'early order is the last',
+    'the same, two objectives',
+  ])
     for (const algorithm of ['random', 'tpe']) {
       const [none, patient] = of(curves, algorithm);
       expect(none).toMatchObject({ pruner: 'none', budget: 1, trials: 12 });
