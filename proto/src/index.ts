@@ -19,6 +19,7 @@ export const serviceFiles = [
   'emotune/data/v1/data.proto',
   'emotune/featurization/v1/featurization.proto',
   'emotune/tuning/v1/experiment.proto',
+  'emotune/tuning/v1/insight.proto',
   'emotune/tuning/v1/trial.proto',
   'emotune/tuning/v1/model.proto',
   'emotune/evaluation/v1/evaluation.proto',

@@ -1,3 +1,4 @@
+export { type Evidence, evidenceFor } from './evidence.js';
 export { compareMeasured, lessonOf, type TrialRecord } from './history.js';
 export { type DependencePoint, ParameterEffects, type ParameterImportance } from './importance.js';
 export {

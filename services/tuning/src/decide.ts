@@ -247,7 +247,7 @@ function recordOf(trial: Trial): TrialRecord | undefined {
   };
 }
 
-function recordsOf(trials: readonly Trial[]): TrialRecord[] {
+export function recordsOf(trials: readonly Trial[]): TrialRecord[] {
   return trials.flatMap((trial) => recordOf(trial) ?? []);
 }
 

@@ -2,6 +2,8 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { ExperimentController } from './experiment.controller.js';
 import { Experiments } from './experiments.js';
+import { InsightController } from './insight.controller.js';
+import { Insights } from './insight.js';
 import { ModelController } from './model.controller.js';
 import { Models } from './models.js';
 import { Reconciler } from './reconciler.js';
@@ -17,11 +19,12 @@ export function tuningModule(context: TuningContext): DynamicModule {
   const reconciler = new Reconciler(context, models);
   return {
     module: TuningServiceModule,
-    controllers: [ExperimentController, TrialController, ModelController],
+    controllers: [ExperimentController, TrialController, ModelController, InsightController],
     providers: [
       { provide: Reconciler, useValue: reconciler },
       { provide: Models, useValue: models },
       { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
+      { provide: Insights, useValue: new Insights(context) },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],
   };

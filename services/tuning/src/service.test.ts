@@ -638,3 +638,75 @@ it('a silent trainer loses its trial to another attempt', async () => {
     platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_SUCCEEDED }, { token }),
   ).rejects.toBeInstanceOf(Aborted);
 });
+
+it('tells what an experiment taught, and why each trial came to be and ended', async () => {
+  const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+  runner.train = async (context) => {
+    const { parameters, kind, totalTokens } = context.assignment;
+    const rate = parameters['learningRate']?.number ?? 1e-3;
+    if (kind === TrialKind.TRIAL_KIND_SEARCH && rate > 5e-3) {
+      await context.finish({ state: TrialState.TRIAL_STATE_INFEASIBLE, reason: 'Diverged: NaN at step 3' });
+      return 44;
+    }
+    const objective = 1 + (Math.log10(rate) + 3) ** 2;
+    const values = { 'objective/joy': objective, 'objective/anger': objective + 1, other: 7 };
+    await context.heartbeat({ step: 1, tokens: totalTokens / 4, objective, values });
+    return usualTrainer(context);
+  };
+  const learningRate = {
+    ...{ name: 'learningRate', condition: undefined, default: { number: 1e-2 } },
+    double: { min: 1e-5, max: 1e-2, log: true, step: 0 },
+  };
+  await submit({
+    name: 'taught',
+    parameters: [learningRate],
+    limits: { maxTrials: 14, parallelTrials: 2 },
+    training: { trialTokens: 1000 },
+  });
+  await reached('taught', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  const trials = await trialsOf('taught');
+  const searched = trials.filter(({ kind }) => kind === TrialKind.TRIAL_KIND_SEARCH);
+  const measured = searched.filter(({ objective }) => objective !== undefined);
+  const best = measured.reduce((a, b) => (a.objective! <= b.objective! ? a : b));
+
+  const found = await insights.call('getInsight', { experiment: 'taught' });
+  expect(found).toMatchObject({ importanceMissing: '', interactions: [] });
+  expect(found.importance).toMatchObject([{ parameter: 'learningRate', trials: measured.length }]);
+  expect(found.importance[0].fanova).toBeCloseTo(1, 6);
+  expect(found.dependence[0]).toMatchObject({ parameter: 'learningRate', log: true });
+  expect(found.history.at(-1)?.best).toBe(best.objective);
+  expect(found.slices[0].points.map(({ trial }) => trial)).toEqual(measured.map(({ number }) => number));
+  expect(found.parallelCoordinates?.lines.at(-1)?.trial).toBe(best.number);
+  expect(found.front?.objectives).toEqual(['anger', 'joy']);
+  expect(found.front?.points.filter(({ optimal }) => optimal)).toMatchObject([{ trial: best.number }]);
+  expect(found.front?.hypervolume).toBeGreaterThan(0);
+  expect(found.best).toMatchObject({ best: best.number, shared: 2, p: 0.25 });
+
+  const explain = (number: number) => insights.call('explainTrial', { experiment: 'taught', number });
+  const { SuggestionSource } = tuning;
+  const first = await explain(0);
+  expect(first.suggestion).toMatchObject({
+    source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
+    measured: 0,
+  });
+  expect(first.end).toMatchObject({
+    reason: 'Diverged: NaN at step 3',
+    measured: measured.length,
+    attempts: [{ attempt: 1, outcome: 'infeasible', reason: 'Diverged: NaN at step 3' }],
+  });
+  const late = await explain(13);
+  expect(late.suggestion).toMatchObject({
+    source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
+    reason: expect.stringMatching(/^tpe: from trials known then \(.* measured.*, the best being trial/),
+    reproduced: true,
+  });
+  expect(late.end?.rank).toBeGreaterThanOrEqual(1);
+  expect(late.end?.behind).toBeGreaterThanOrEqual(0);
+  const final = await explain(14);
+  expect(final.suggestion).toMatchObject({
+    source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
+    reason: expect.stringContaining(`trial, ${best.number},`),
+  });
+  await expect(explain(15)).rejects.toThrow(NotFound);
+  await expect(insights.call('getInsight', { experiment: 'nowhere' })).rejects.toThrow(NotFound);
+});

@@ -1,0 +1,17 @@
+import { tuning } from '@emotune/proto';
+import { Controller, Inject } from '@nestjs/common';
+import { Insights } from './insight.js';
+
+@Controller()
+@tuning.InsightServiceControllerMethods()
+export class InsightController implements tuning.InsightServiceController {
+  constructor(@Inject(Insights) private readonly insights: Insights) {}
+
+  getInsight({ experiment }: tuning.GetInsightRequest): Promise<tuning.Insight> {
+    return this.insights.of(experiment);
+  }
+
+  explainTrial({ experiment, number }: tuning.ExplainTrialRequest): Promise<tuning.TrialExplanation> {
+    return this.insights.explain(experiment, number);
+  }
+}

@@ -1,0 +1,101 @@
+import { tuning } from '@emotune/proto';
+import { suggest } from '@emotune/search';
+import { describe, expect, it } from 'vitest';
+import { frontOf, knownAt, suggestionOf } from './insight.js';
+import { planOf } from './spec.js';
+import type { TrialRow } from './store.js';
+import { experimentSpec } from './testing.js';
+
+const { SuggestionSource } = tuning;
+const plan = planOf(experimentSpec());
+
+function row(number: number, changes: Partial<TrialRow> = {}): TrialRow {
+  return {
+    ...{ experiment: 'run', number, kind: 'search', state: 'succeeded', reason: '', enqueued: false },
+    ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
+    ...{ tokens: 8, total_tokens: 8, best_tokens: 8, tokens_per_second: 1, model_prefix: '' },
+    ...{ created_at: new Date(1000 * number), started_at: null, ended_at: new Date(1000 * number + 1000) },
+    ...{ revision: 0, attempts: 1 },
+    ...changes,
+  };
+}
+
+describe('a suggestion', () => {
+  it('is explained by what had ended when it was made', () => {
+    const rows = [
+      row(0, { ended_at: new Date(2500) }),
+      row(1, { state: 'infeasible', objective: null, reason: 'OutOfMemory: 3 GiB' }),
+      row(2, { state: 'cancelled', objective: null }),
+      row(3, { created_at: new Date(2500) }),
+      row(4),
+    ];
+    expect(knownAt(rows[2], rows).map(({ state }) => state)).toEqual(['running', 'infeasible']);
+    // What ended at the same moment was known.
+    expect(knownAt(rows[3], rows).map(({ number, state }) => [number, state])).toEqual([
+      [0, 'succeeded'],
+      [1, 'infeasible'],
+      [2, 'running'],
+    ]);
+    expect(suggestionOf(plan, rows[3], rows)).toMatchObject({
+      ...{ source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reproduced: false },
+      ...{ measured: 1, infeasible: 1, running: 1, bestTrial: 0 },
+      reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
+      evidence: [{ parameter: 'learningRate', bestValue: { number: rows[0].parameters['learningRate'] } }],
+    });
+  });
+
+  it('is made again from the record', () => {
+    const before = Array.from({ length: 20 }, (_, number) => row(number));
+    const created = new Date(50_000);
+    const known = knownAt(row(20, { created_at: created }), before);
+    const parameters = suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: 20 });
+    const made = row(20, { created_at: created, parameters });
+    const found = suggestionOf(plan, made, [...before, made]);
+    expect(found).toMatchObject({ reproduced: true, measured: 20, bestTrial: 19 });
+    expect(found.evidence[0].logRatio).toBeGreaterThan(0);
+    expect(found.reason).toMatch(
+      /^tpe: from trials known then \(20 measured\), the best being trial 19 with -9; strongest for learningRate: good trials lie [\d.]+ times as dense/,
+    );
+  });
+
+  it('of a person, of the defaults and of the winner is said to be so', () => {
+    const rows = [row(0, { enqueued: true }), row(1), row(2, { kind: 'final' })];
+    const given = suggestionOf(plan, rows[0], rows);
+    expect(given.source).toBe(SuggestionSource.SUGGESTION_SOURCE_ENQUEUED);
+    expect(given.reproduced).toBeUndefined();
+    expect(suggestionOf(plan, rows[2], rows)).toMatchObject({
+      source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
+      reason: 'the parameters of the best trial, 1, trained on train + validation',
+    });
+    const [learningRate] = experimentSpec().parameters;
+    const withDefault = planOf(
+      experimentSpec({ parameters: [{ ...learningRate, default: { number: 1e-3 } }] }),
+    );
+    const first = row(1, { parameters: { learningRate: 1e-3 } });
+    expect(suggestionOf(withDefault, first, [rows[0], first])).toMatchObject({
+      source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
+    });
+  });
+});
+
+it('fronts are over the subtasks that every trial was measured on', () => {
+  const scores = [
+    { number: 0, scores: { joy: 1, anger: 4, fear: 1 } },
+    { number: 2, scores: { joy: 2, anger: 2 } },
+    { number: 5, scores: { joy: 3, anger: 3 } },
+  ];
+  const front = frontOf(scores);
+  expect(front).toMatchObject({
+    objectives: ['anger', 'joy'],
+    points: [
+      { trial: 0, values: [4, 1], optimal: true },
+      { trial: 2, values: [2, 2], optimal: true },
+      { trial: 5, values: [3, 3], optimal: false },
+    ],
+  });
+  expect(front?.reference[0]).toBeCloseTo(4.4, 12);
+  // Of 4.4 × 3.3 beyond each: (4.4 − 4)(3.3 − 1) + (4 − 2)(3.3 − 2).
+  expect(front?.hypervolume).toBeCloseTo(0.4 * 2.3 + 2 * 1.3, 10);
+  expect(frontOf([])).toBeUndefined();
+  expect(frontOf([{ number: 0, scores: {} }])).toBeUndefined();
+});

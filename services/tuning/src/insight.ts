@@ -1,0 +1,290 @@
+/** What the trials of an experiment teach, and why each came to be and ended. */
+import { canonicalJson, FailedPrecondition } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import {
+  bestAgainstRunnerUp,
+  compareMeasured,
+  evidenceFor,
+  hypervolume,
+  lessonOf,
+  optimizationHistory,
+  ParameterEffects,
+  parallelCoordinates,
+  paretoSet,
+  slices,
+  suggest,
+  suggestDefaults,
+  type TrialRecord,
+} from '@emotune/search';
+import type { TuningContext } from './context.js';
+import { recordsOf } from './decide.js';
+import { measuredTrials } from './messages.js';
+import { type Plan, planOf } from './spec.js';
+import { isOpen } from './state.js';
+import { type AttemptRow, experimentRow, type TrialRow, trialOf, trialRow, trialRows } from './store.js';
+import { valueMessage } from './values.js';
+
+const { SuggestionSource } = tuning;
+
+/** Interactions are looked for between so many parameters, and shown from this share on. */
+const mostInteracting = 6;
+const leastInteraction = 0.01;
+/** Beyond the worst value, where a front's volume ends. */
+const referenceFactor = 1.1;
+/** What trials report of each subtask. */
+const subtaskPrefix = 'objective/';
+
+const short = (value: number) => String(Number(value.toPrecision(4)));
+
+function importanceParts(
+  { space }: Plan,
+  records: readonly TrialRecord[],
+): Pick<tuning.Insight, 'importance' | 'importanceMissing' | 'interactions' | 'dependence'> {
+  const effects = new ParameterEffects(space, records);
+  try {
+    const importance = effects.importance();
+    const names = importance.map(({ parameter }) => parameter);
+    const interactions: tuning.ParameterInteraction[] = [];
+    names.slice(0, mostInteracting).forEach((first, i) => {
+      for (const second of names.slice(i + 1, mostInteracting)) {
+        const fanova = interaction(effects, first, second);
+        if (fanova >= leastInteraction) interactions.push({ first, second, fanova });
+      }
+    });
+    const dependence = names.map((name) => {
+      const parameter = space.byName.get(name)!;
+      return {
+        parameter: name,
+        log: parameter.kind !== 'categorical' && parameter.log,
+        points: effects.dependence(name).map(({ value, mean, deviation }) => ({
+          value: valueMessage(value),
+          mean,
+          standardDeviation: deviation,
+        })),
+      };
+    });
+    interactions.sort((a, b) => b.fanova - a.fanova);
+    return { importance, importanceMissing: '', interactions, dependence };
+  } catch (error) {
+    if (!(error instanceof FailedPrecondition)) throw error;
+    return { importance: [], importanceMissing: error.message, interactions: [], dependence: [] };
+  }
+}
+
+/** 0 where too few trials have both parameters. */
+function interaction(effects: ParameterEffects, first: string, second: string): number {
+  try {
+    return effects.interaction(first, second);
+  } catch (error) {
+    if (error instanceof FailedPrecondition) return 0;
+    throw error;
+  }
+}
+
+/** A trial's objective of each subtask, at its best measurement. */
+export interface SubtaskScores {
+  readonly number: number;
+  readonly scores: Readonly<Record<string, number>>;
+}
+
+/** Over the subtasks that all trials have; undefined where none has any. */
+export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | undefined {
+  const [first] = trials;
+  if (!first) return undefined;
+  const objectives = Object.keys(first.scores)
+    .filter((name) => trials.every(({ scores }) => Number.isFinite(scores[name])))
+    .sort();
+  if (objectives.length === 0) return undefined;
+  const points = trials.map(({ scores }) => objectives.map((name) => scores[name]));
+  const optimal = new Set(paretoSet(points));
+  const worst = objectives.map((_, m) => points.reduce((most, point) => Math.max(most, point[m]), -Infinity));
+  const reference = worst.map((value) => Math.max(value * referenceFactor, value / referenceFactor));
+  return {
+    objectives,
+    points: points.map((values, i) => ({ trial: trials[i].number, values, optimal: optimal.has(i) })),
+    hypervolume: hypervolume(points, reference),
+    reference,
+  };
+}
+
+export class Insights {
+  constructor(private readonly context: TuningContext) {}
+
+  /** The best measurement of each trial, of the attempt that has it. */
+  private async subtaskScores(experiment: string, records: readonly TrialRecord[]): Promise<SubtaskScores[]> {
+    const rows = await this.context.database.query<{ trial: number; further: Record<string, number> }>(
+      `select distinct on (trial) trial, further from measurements
+       where experiment = $1 and trial = any($2) and objective is not null and objective < 'Infinity'::float8
+       order by trial, objective, step`,
+      [experiment, records.map(({ number }) => number)],
+    );
+    return rows.map(({ trial, further }) => ({
+      number: trial,
+      scores: Object.fromEntries(
+        Object.entries(further)
+          .filter(([name]) => name.startsWith(subtaskPrefix))
+          .map(([name, value]) => [name.slice(subtaskPrefix.length), value]),
+      ),
+    }));
+  }
+
+  async of(name: string): Promise<tuning.Insight> {
+    const { database } = this.context;
+    const row = await experimentRow(database, name);
+    const plan = planOf(row.spec);
+    const rows = await trialRows(database, [name]);
+    const records = recordsOf(rows.map((trial) => trialOf(trial)).filter(({ kind }) => kind === 'search'));
+    const measured = records.filter((record) => lessonOf(record) === 'measured');
+    const scores = await this.subtaskScores(name, measured);
+    const { axes, lines } = parallelCoordinates(plan.space, records);
+    return {
+      experiment: name,
+      ...importanceParts(plan, records),
+      history: optimizationHistory(records).map(({ number, objective, best }) => ({
+        ...{ trial: number, objective, best },
+      })),
+      slices: slices(plan.space, records).map(({ parameter, log, points }) => ({
+        ...{ parameter, log },
+        points: points.map(({ number, value, objective }) => ({
+          ...{ trial: number, value: valueMessage(value), objective },
+        })),
+      })),
+      parallelCoordinates: {
+        axes: [...axes],
+        lines: lines.map(({ number, objective, places }) => ({
+          ...{ trial: number, objective },
+          places: places.map((place) => ({ place: place ?? undefined })),
+        })),
+      },
+      front: frontOf(scores),
+      best: bestAgainstRunnerUp(scores),
+    };
+  }
+
+  async explain(experiment: string, number: number): Promise<tuning.TrialExplanation> {
+    const { database } = this.context;
+    const { spec } = await experimentRow(database, experiment);
+    const row = await trialRow(database, experiment, number);
+    const rows = await trialRows(database, [experiment]);
+    const attempts = await database.query<AttemptRow>(
+      'select trial, number, lease_until, outcome, reason, created_at, ended_at from attempts where experiment = $1 and trial = $2 order by number',
+      [experiment, number],
+    );
+    const [trial] = await measuredTrials(database, [row], 'last');
+    return {
+      trial,
+      suggestion: suggestionOf(planOf(spec), row, rows),
+      end: endOf(row, rows, attempts),
+    };
+  }
+}
+
+/** What the sampler saw when a trial was created: those that had not ended by then were running. */
+export function knownAt(row: TrialRow, rows: readonly TrialRow[]): TrialRecord[] {
+  return rows
+    .filter(({ number, kind }) => kind === 'search' && number < row.number)
+    .flatMap((other): TrialRecord[] => {
+      const ended = other.ended_at !== null && other.ended_at <= row.created_at;
+      if (ended) return recordsOf([trialOf(other)]);
+      return [{ number: other.number, state: 'running', parameters: other.parameters }];
+    });
+}
+
+/** @param rows All trials of the experiment. */
+export function suggestionOf(
+  plan: Plan,
+  row: TrialRow,
+  rows: readonly TrialRow[],
+): tuning.SuggestionExplanation {
+  const records = knownAt(row, rows);
+  const count = (lesson: ReturnType<typeof lessonOf>) =>
+    records.filter((record) => lessonOf(record) === lesson).length;
+  const [best] = records.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+  const common = {
+    measured: count('measured'),
+    infeasible: count('infeasible'),
+    running: count('running'),
+    bestTrial: best?.number,
+    evidence: evidenceFor(plan.space, records, row.parameters).map(({ parameter, value, logRatio }) => ({
+      parameter,
+      value: valueMessage(value),
+      bestValue:
+        best && Object.hasOwn(best.parameters, parameter)
+          ? valueMessage(best.parameters[parameter])
+          : undefined,
+      logRatio,
+    })),
+  };
+  const same = (values: unknown) => canonicalJson(values) === canonicalJson(row.parameters);
+  if (row.kind === 'final')
+    return {
+      ...common,
+      source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
+      reason: `the parameters of the best trial, ${best?.number}, trained on train + validation`,
+    };
+  if (row.enqueued)
+    return {
+      ...common,
+      source: SuggestionSource.SUGGESTION_SOURCE_ENQUEUED,
+      reason: 'enqueued, so run before any that the sampler suggests',
+    };
+  const context = { seed: plan.spec.seed, trialNumber: row.number };
+  const first = rows.every(({ number, enqueued }) => number >= row.number || enqueued);
+  const defaults = first ? suggestDefaults(plan.space, context) : undefined;
+  if (defaults && same(defaults))
+    return {
+      ...common,
+      source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
+      reason: 'the declared defaults come first',
+    };
+  return {
+    ...common,
+    source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
+    reason: samplerReason(plan, common, best),
+    reproduced: same(suggest(plan.algorithm, plan.space, records, context)),
+  };
+}
+
+function samplerReason(
+  { algorithm }: Plan,
+  { measured, infeasible, running, evidence }: Omit<tuning.SuggestionExplanation, 'source' | 'reason'>,
+  best: TrialRecord | undefined,
+): string {
+  const startUp = algorithm.settings['startUpTrials'] ?? 0;
+  if (measured + infeasible < startUp)
+    return `${algorithm.name}: ${startUp} trials are drawn at random first, and ${measured + infeasible} had ended`;
+  if (!best) return `${algorithm.name}: nothing was measured yet`;
+  const known = [
+    `${measured} measured`,
+    ...(infeasible > 0 ? [`${infeasible} infeasible`] : []),
+    ...(running > 0 ? [`${running} running`] : []),
+  ].join(', ');
+  const strongest = evidence
+    .filter(({ logRatio }) => logRatio !== undefined && logRatio > 0)
+    .sort((a, b) => b.logRatio! - a.logRatio!)[0];
+  const leaning = strongest
+    ? `; strongest for ${strongest.parameter}: good trials lie ${short(Math.exp(strongest.logRatio!))} times as dense there as others`
+    : '';
+  return `${algorithm.name}: from trials known then (${known}), the best being trial ${best.number} with ${short(best.objective!)}${leaning}`;
+}
+
+function endOf(
+  row: TrialRow,
+  rows: readonly TrialRow[],
+  attempts: readonly AttemptRow[],
+): tuning.EndExplanation {
+  const measured = recordsOf(rows.map((other) => trialOf(other)).filter(({ kind }) => kind === 'search'))
+    .filter((record) => lessonOf(record) === 'measured')
+    .sort(compareMeasured);
+  const rank = measured.findIndex(({ number }) => number === row.number);
+  const open = isOpen(row);
+  return {
+    reason: row.reason || (open ? `it is ${row.state}` : `it ended: ${row.state}`),
+    rank: rank < 0 ? undefined : rank + 1,
+    measured: measured.length,
+    behind: rank < 0 ? undefined : measured[rank].objective! - measured[0].objective!,
+    attempts: attempts.map(({ number, outcome, reason }) => ({
+      ...{ attempt: number, outcome: outcome ?? '', reason },
+    })),
+  };
+}
