@@ -291,6 +291,29 @@ class Experiments implements tuning.ExperimentServiceController {
     note('listTrials', request);
     return { trials: [won], nextPageToken: '' };
   }
+  raiseLimits(request: tuning.RaiseLimitsRequest): tuning.Experiment {
+    return experiment(note('raiseLimits', request).name);
+  }
+  estimateExperiment(request: tuning.EstimateExperimentRequest): tuning.Estimate {
+    note('estimateExperiment', request);
+    return {
+      ...{
+        trials: 8,
+        tokens: 240_000,
+        gpuHours: 1.5,
+        cost: 3,
+        seconds: 2700,
+        finalGpuHours: 0.25,
+        finalCost: 0.5,
+      },
+      ...{
+        basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED,
+        measuredTrials: 4,
+        limitedBy: 'limits.maxTrials',
+      },
+      tokensPerSecond: { opt: 44 },
+    };
+  }
   listOptimalTrials(): tuning.ListOptimalTrialsResponse {
     return { trials: [won] };
   }

@@ -19,7 +19,7 @@ export interface JobStatus {
   readonly phase: 'running' | 'succeeded' | 'failed';
   /** Of an ended process; 128 + n is death by signal n. */
   readonly exitCode?: number;
-  /** In Kubernetes' words where there is one: OOMKilled, Evicted, NodeLost, DeadlineExceeded. */
+  /** In Kubernetes' words where there is one: OOMKilled, Evicted, NodeLost, DeadlineExceeded, ErrImagePull. */
   readonly cause?: string;
 }
 

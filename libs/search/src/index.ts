@@ -12,7 +12,7 @@ export {
 export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';
-export { endOfJob, reasons, reasonWord } from './reasons.js';
+export { endOfJob, isInterruption, reasons, reasonWord } from './reasons.js';
 export { parseSearchAlgorithm, type SearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
 export {
   type Assignment,

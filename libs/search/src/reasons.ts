@@ -20,6 +20,8 @@ export const reasons: Readonly<Record<string, Reason | undefined>> = Object.free
     NoReport: { blames: 'machine' },
     Interrupted: { blames: 'machine' },
     Evicted: { blames: 'machine' },
+    ImagePull: { blames: 'machine' },
+    BrokenObjective: { blames: 'unknown' },
     DeadlineExceeded: { blames: 'parameters' },
     Cancelled: { blames: 'machine' },
   } satisfies Record<string, Reason>),
@@ -35,7 +37,7 @@ export function reasonWord(reason: string): string {
 export interface JobEnd {
   readonly reason: string;
   readonly blames: Reason['blames'];
-  /** It left on request, after a checkpoint: another attempt is free. */
+  /** It left on request after a checkpoint, or its machine was taken or never came: no attempt is used up by it. */
   readonly interrupted: boolean;
 }
 
@@ -54,6 +56,8 @@ const causes: Readonly<Record<string, string>> = {
   Preempted: 'Evicted: preempted',
   NodeLost: 'Evicted: its machine was lost',
   DeadlineExceeded: 'DeadlineExceeded: ran longer than its job may',
+  ErrImagePull: "ImagePull: the trainer's image could not be pulled",
+  ImagePullBackOff: "ImagePull: the trainer's image could not be pulled",
 };
 
 /** Reads the end of a job whose trainer reported none. 128 + n is death by signal n. */
@@ -67,8 +71,13 @@ export function endOfJob(job: {
   return {
     reason,
     blames: (reasons[word] as Reason).blames,
-    interrupted: word === 'Interrupted' || word === 'Evicted',
+    interrupted: isInterruption(word),
   };
+}
+
+/** Whether an attempt that ended with this word may be repeated without being counted. */
+export function isInterruption(word: string): boolean {
+  return word === 'Interrupted' || word === 'Evicted' || word === 'ImagePull';
 }
 
 function wordsFor({ phase, exitCode, cause }: Parameters<typeof endOfJob>[0]): string {

@@ -15,6 +15,7 @@ const state = z.strictObject({
   run: z.string(),
   step: z.number().int(),
   tokens: z.number(),
+  examples: z.number(),
   seconds: z.number(),
   cursor: z.strictObject({
     stage: z.number().int(),

@@ -24,6 +24,8 @@ export interface Measurement extends Partial<Validated> {
   readonly step: number;
   /** Tokens trained on, padding not counted. */
   readonly tokens: number;
+  /** Rows trained on. */
+  readonly examples: number;
   readonly totalTokens: number;
   readonly seconds: number;
   readonly stage: number;
@@ -122,6 +124,7 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
 const beginning = {
   step: 0,
   tokens: 0,
+  examples: 0,
   seconds: 0,
   cursor: { stage: 0, epoch: 0, index: 0, stageTokens: 0, epochTokens: 0 },
   pending: null,
@@ -235,6 +238,7 @@ export async function train(
     const directive = await hooks.onMeasurement?.({
       step: state.step,
       tokens: state.tokens,
+      examples: state.examples,
       totalTokens,
       seconds: state.seconds,
       stage: cursor.stage,
@@ -277,6 +281,7 @@ export async function train(
         if (!done.skipped) state.updates++;
         if (state.lossScale) state.lossScale = nextLossScale(state.lossScale, !done.skipped);
         state.tokens += done.tokens;
+        state.examples += micros.reduce((n, { rows: { length } }) => n + length, 0);
         state.seconds += elapsed / 1000;
         state.sinceValidation += done.tokens;
         cursor.index += micros.length;

@@ -107,6 +107,7 @@ function trial(i: number): tuning.Trial {
     totalTokens: 100_000,
     tokensPerSecond: 2345,
     bestTokens: 90_000,
+    gpuHours: 0,
     createTime: undefined,
     startTime: undefined,
     endTime: undefined,
@@ -120,6 +121,7 @@ function trial(i: number): tuning.Trial {
       learningRate: 1e-3,
       tokensPerSecond: 2300,
       values: {},
+      examples: 0,
     })),
   };
 }

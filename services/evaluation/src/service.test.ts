@@ -303,6 +303,7 @@ function describeResources(): void {
       totalTokens: 1000,
       tokensPerSecond: 100,
       bestTokens: 1000,
+      gpuHours: 0,
       createTime: undefined,
       startTime: undefined,
       endTime: undefined,
@@ -316,6 +317,7 @@ function describeResources(): void {
         learningRate: 0.001,
         tokensPerSecond: 100,
         values: {},
+        examples: 0,
       })),
     });
   }

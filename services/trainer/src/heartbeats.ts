@@ -48,6 +48,7 @@ function summary(steps: readonly Measurement[], before: Measurement | undefined)
   return {
     step: last.step,
     tokens: last.tokens,
+    examples: last.examples,
     elapsedSeconds: last.seconds,
     trainLoss: steps.reduce((n, { trainLoss }) => n + trainLoss, 0) / steps.length,
     ...(objective === undefined ? {} : { objective }),

@@ -14,6 +14,7 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(expe
 function attempt(number: number, changes: Partial<Attempt> = {}): Attempt {
   return {
     number,
+    ...{ step: -1, checkpoint: '', wantsCheckpoint: false },
     createdAt: now - 60_000,
     leaseUntil: now + 10_000,
     outcome: null,
@@ -36,6 +37,7 @@ function trial(number: number, changes: Partial<Trial> = {}): Trial {
     tokens: 0,
     totalTokens: 1000,
     bestTokens: 0,
+    ...{ examples: 0, judgedAt: 0, judgement: null, createdAt: now - 70_000, startedAt: null, endedAt: null },
     attempts: [attempt(1)],
     ...changes,
   };
@@ -72,7 +74,14 @@ function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobSta
     plan: plan(),
     state: 'running',
     features: { state: 'ready' },
-    startedAt: now - 100_000,
+    ...{
+      reason: '',
+      startedAt: now - 100_000,
+      endedAt: null,
+      history: [],
+      rates: new Map(),
+      curves: () => [],
+    },
     trials,
     model: null,
     listeningSince: 0,
@@ -178,6 +187,7 @@ describe('an attempt', () => {
     ['exit 75', { phase: 'failed', exitCode: 75 }, 'interrupted', /^Interrupted: /],
     ['a lost node', { phase: 'failed', cause: 'NodeLost' }, 'interrupted', /^Evicted: /],
     ['exit 1', { phase: 'failed', exitCode: 1 }, 'failed', /^Crashed: /],
+    ['no image', { phase: 'failed', cause: 'ErrImagePull' }, 'interrupted', /^ImagePull: /],
     ['a kill', { phase: 'failed', exitCode: 137 }, 'lost', /^Killed: /],
     ['no report', { phase: 'succeeded', exitCode: 0 }, 'lost', /^NoReport: /],
   ])('ends with its job: %s', (_, status, outcome, reason) => {
@@ -224,6 +234,83 @@ describe('a trial', () => {
   it('is not charged for interruptions', () => {
     const many = attempts(...Array.from({ length: 9 }, (): ['interrupted'] => ['interrupted']), ['lost']);
     expect(of(many)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 11 }]);
+  });
+
+  it('has a budget of interruptions that bring it no further', () => {
+    const few = plan({ limits: { maxInterruptions: 3 } });
+    const end = (...steps: number[]) => {
+      const left = { outcome: 'interrupted', reason: 'ImagePull: x' } as const;
+      const attempts = steps.map((step, i) => attempt(i + 1, { ...left, step }));
+      return decide(experiment({ plan: few, trials: [trial(0, { attempts })], jobs: [] }), now);
+    };
+    // The first may be anywhere; later ones have to come further.
+    expect(end(5, 6, 7, 8, 9)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 6 }]);
+    expect(end(-1, -1)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 3 }]);
+    expect(end(7, 7, 3, -1)).toEqual([
+      { type: 'end-trial', trial: 0, state: 'failed', reason: 'ImagePull: x (3 interruptions)' },
+    ]);
+  });
+
+  describe('that was judged', () => {
+    const judged = (
+      decision: 'finish' | 'stop' | 'pause',
+      a: Partial<Attempt>,
+      changes: Partial<Trial> = {},
+    ) => {
+      const judgement = { decision, reason: 'Pruned: asha: x', at: now - 1000 };
+      const only = trial(0, { judgement, objective: 2, attempts: [attempt(1, a)], ...changes });
+      return decide(experiment({ trials: [only] }), now);
+    };
+    const stop = { type: 'stop-job', job: 'run-t0-a1', graceSeconds: 120 };
+
+    it('has its job stopped when it is to be paused, or does not obey', () => {
+      expect(judged('pause', {})).toEqual([stop]);
+      expect(judged('stop', {})).toEqual([]);
+      const judgement = { decision: 'stop', reason: 'Pruned: x', at: now - 121_000 } as const;
+      expect(judged('stop', {}, { judgement })).toEqual([stop]);
+    });
+
+    it('ends as it was judged, however its attempt left, and waits at a rung', () => {
+      for (const outcome of ['interrupted', 'lost', 'failed'] as const) {
+        const end = { type: 'end-trial', reason: 'Pruned: asha: x' };
+        expect(judged('stop', { outcome })).toMatchObject([{ ...end, state: 'stopped' }]);
+        expect(judged('finish', { outcome })).toMatchObject([{ ...end, state: 'succeeded' }]);
+        expect(judged('pause', { outcome })).toEqual([{ type: 'pause-trial', trial: 0 }]);
+      }
+      const unmeasured = judged('finish', { outcome: 'lost' }, { objective: null });
+      expect(unmeasured).toMatchObject([{ state: 'stopped' }]);
+    });
+  });
+
+  it('that is paused goes on when it is promoted, and is pruned when the search is over', () => {
+    const asha = plan({
+      limits: { maxTrials: 2 },
+      earlyStopping: {
+        ...{ name: 'asha', settings: { minExamples: 10, warmUp: 0, reductionFactor: 2 } },
+        ...{ variant: 'promote', compareAll: true },
+      },
+    });
+    const trials = [0, 1].map((number) =>
+      trial(number, {
+        ...{ state: 'paused', objective: 1 + number },
+        attempts: [attempt(1, { outcome: 'interrupted' })],
+      }),
+    );
+    const curves = [0, 1].map((number) => ({
+      ...{ number, state: 'paused' as const, parameters: {} },
+      points: [{ examples: 10, values: [1 + number] }],
+    }));
+    const of = (known: typeof curves) =>
+      decide(experiment({ plan: asha, trials, curves: () => known, jobs: [] }), now);
+    expect(of(curves)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 2 }]);
+    const end = {
+      ...{ type: 'end-trial', state: 'stopped' },
+      reason: 'Pruned: it never was among the best of its rung',
+    };
+    expect(of([])).toEqual([
+      { ...end, trial: 0 },
+      { ...end, trial: 1 },
+    ]);
   });
 
   it('waits before another attempt, longer each time, and for the trainer before', () => {
@@ -303,6 +390,33 @@ describe('limits', () => {
     // A trial that stopped early leaves its tokens to others.
     expect(of(done(0, 1, { tokens: 400 }), done(1, 1, { tokens: 600 }), trial(2))).toEqual(['create-trial']);
     expect(of(done(0, 1), done(1, 2), done(2, 3, { tokens: 10 }))).toEqual(['enter']);
+  });
+
+  it('maxGpuHours and maxCost start nothing that is not expected to fit, and stop what runs once they are used up', () => {
+    const hour = 3_600_000;
+    const rates = new Map([['opt', { tokensPerSecond: 10, basis: 'measured', trials: 1 }] as const]);
+    // 36,000 tokens at 10 a second: an hour for each of two GPUs.
+    const of = (limits: object, ...trials: Trial[]) => {
+      const training = { trialTokens: 36_000 };
+      const cost = { gpusPerTrial: 2, pricePerGpuHour: 3 };
+      const hourly = plan({ limits: { parallelTrials: 4, ...limits }, training, cost });
+      return decide(experiment({ plan: hourly, trials, rates }), now);
+    };
+    const begun = (number: number, hours: number) =>
+      trial(number, {
+        ...{ totalTokens: 36_000, tokens: 36_000 * hours },
+        attempts: [attempt(1, { createdAt: now - hours * hour })],
+      });
+    expect(types(of({ maxGpuHours: 4 }, begun(0, 0.5)))).toEqual(['create-trial']);
+    expect(of({ maxGpuHours: 3.9 }, begun(0, 0.5))).toEqual([]);
+    expect(types(of({ maxCost: 12 }, begun(0, 0.5)))).toEqual(['create-trial']);
+    expect(of({ maxCost: 11.7 }, begun(0, 0.5))).toEqual([]);
+    const reason = 'LimitReached: limits.maxGpuHours (1) are used up';
+    expect(of({ maxGpuHours: 1 }, begun(0, 0.5), begun(1, 0.1))).toEqual(
+      [0, 1].map((n) => ({ type: 'judge', trial: n, judgement: { decision: 'stop', reason } })),
+    );
+    const ended = attempt(1, { createdAt: now - hour, endedAt: now, outcome: 'succeeded' });
+    expect(types(of({ maxCost: 1 }, done(0, 1, { attempts: [ended] })))).toEqual(['enter']);
   });
 
   it('maxFailedTrials ends the experiment with the commonest reason; infeasible trials do not count', () => {
@@ -425,23 +539,24 @@ it('an ended experiment gives up its open trials and starts nothing', () => {
 
 it('outcomeOf takes a trainer by its word where that can be', () => {
   const report = { state: 'succeeded', reason: '', objective: 1, modelPrefix: '' } as const;
-  const table: [Parameters<typeof outcomeOf>[0], Partial<Parameters<typeof outcomeOf>[1]>, string, string][] =
-    [
-      ['search', {}, 'succeeded', ''],
-      ['search', { objective: 0 }, 'succeeded', ''],
-      ['search', { objective: undefined }, 'failed', 'NoReport: the trainer ended without an objective'],
-      ['search', { objective: Number.NaN }, 'infeasible', 'Diverged: the objective is NaN'],
-      ['search', { state: 'stopped' }, 'stopped', ''],
-      ['search', { state: 'stopped', objective: undefined }, 'stopped', ''],
-      ['search', { state: 'infeasible', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
-      ['search', { state: 'failed', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
-      ['search', { state: 'failed', reason: 'Evicted: x' }, 'interrupted', 'Evicted: x'],
-      ['search', { state: 'failed', reason: 'LostJob: x' }, 'failed', 'LostJob: x'],
-      ['search', { state: 'failed', reason: 'something' }, 'failed', 'something'],
-      ['final', { objective: undefined, modelPrefix: 'm' }, 'succeeded', ''],
-      ['final', {}, 'failed', 'NoReport: the final training ended without a model'],
-      ['final', { state: 'stopped', modelPrefix: 'm' }, 'failed', 'NoReport: the final training ended early'],
-    ];
+  const table: [Trial['kind'], Partial<Parameters<typeof outcomeOf>[1]>, string, string][] = [
+    ['search', {}, 'succeeded', ''],
+    ['search', { objective: 0 }, 'succeeded', ''],
+    ['search', { objective: undefined }, 'failed', 'NoReport: the trainer ended without an objective'],
+    ['search', { objective: Number.NaN }, 'infeasible', 'Diverged: the objective is NaN'],
+    ['search', { objective: Infinity }, 'infeasible', 'Diverged: the objective is Infinity'],
+    ['search', { objective: -Infinity }, 'failed', 'BrokenObjective: a loss of -Infinity cannot be'],
+    ['search', { state: 'stopped' }, 'stopped', ''],
+    ['search', { state: 'stopped', objective: undefined }, 'stopped', ''],
+    ['search', { state: 'infeasible', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
+    ['search', { state: 'failed', reason: 'OutOfMemory: x' }, 'infeasible', 'OutOfMemory: x'],
+    ['search', { state: 'failed', reason: 'Evicted: x' }, 'interrupted', 'Evicted: x'],
+    ['search', { state: 'failed', reason: 'LostJob: x' }, 'failed', 'LostJob: x'],
+    ['search', { state: 'failed', reason: 'something' }, 'failed', 'something'],
+    ['final', { objective: undefined, modelPrefix: 'm' }, 'succeeded', ''],
+    ['final', {}, 'failed', 'NoReport: the final training ended without a model'],
+    ['final', { state: 'stopped', modelPrefix: 'm' }, 'failed', 'NoReport: the final training ended early'],
+  ];
   for (const [kind, changes, outcome, reason] of table)
-    expect(outcomeOf(kind, { ...report, ...changes })).toEqual({ outcome, reason });
+    expect(outcomeOf({ kind, judgement: null }, { ...report, ...changes })).toEqual({ outcome, reason });
 });

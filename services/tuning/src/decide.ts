@@ -6,19 +6,24 @@ import {
   type Assignment,
   compareMeasured,
   endOfJob,
+  isInterruption,
   lessonOf,
+  promoted,
   reasons,
   reasonWord,
   suggest,
   suggestDefaults,
   type TrialRecord,
 } from '@emotune/search';
+import { budgetOf } from './cost.js';
 import {
   type Attempt,
   type Experiment,
   hasEnded,
   isOpen,
+  type Judgement,
   jobName,
+  numberOfJob,
   type Outcome,
   type Trial,
   type TrialKind,
@@ -35,6 +40,10 @@ export type Action =
       readonly parameters: Assignment;
       readonly totalTokens: number;
     }
+  /** Tells a trial's trainer to stop, at its next report. */
+  | { readonly type: 'judge'; readonly trial: number; readonly judgement: Omit<Judgement, 'at'> }
+  /** A trial whose attempt has left at a rung waits to be promoted. */
+  | { readonly type: 'pause-trial'; readonly trial: number }
   | { readonly type: 'start-attempt'; readonly trial: number; readonly attempt: number }
   | {
       readonly type: 'end-attempt';
@@ -46,7 +55,7 @@ export type Action =
   | {
       readonly type: 'end-trial';
       readonly trial: number;
-      readonly state: Exclude<TrialState, 'queued' | 'running'>;
+      readonly state: Exclude<TrialState, 'queued' | 'running' | 'paused'>;
       readonly reason: string;
     }
   | { readonly type: 'stop-job'; readonly job: string; readonly graceSeconds: number }
@@ -59,6 +68,8 @@ export type Action =
 const startMs = 15_000;
 /** A trainer that has reported gets this long to end by itself. */
 const exitMs = 30_000;
+/** One that was told to stop gets this long: a validation may be under way. */
+const obeyMs = 120_000;
 /** Between SIGTERM and SIGKILL of a trainer that nobody waits for. */
 const graceSeconds = 5;
 const firstPauseMs = 500;
@@ -78,16 +89,16 @@ export function decide(experiment: Experiment, now: number): Action[] {
 
 /** Jobs outlive the attempts that they were started for; in the end they are forgotten. */
 function tidyJobs({ name, trials, jobs }: Experiment, now: number): Action[] {
-  return trials.flatMap((trial) =>
-    trial.attempts.flatMap((attempt): Action[] => {
-      const job = jobs.get(jobName(name, trial.number, attempt.number));
-      if (!job || attempt.outcome === null) return [];
-      if (job.phase !== 'running') return [{ type: 'remove-job', job: job.name }];
-      const wanted = attempt.outcome !== 'lost' && attempt.outcome !== 'cancelled';
-      if (wanted && now - (attempt.endedAt ?? 0) < exitMs) return [];
-      return [{ type: 'stop-job', job: job.name, graceSeconds }];
-    }),
-  );
+  return [...jobs.values()].flatMap((job): Action[] => {
+    const number = numberOfJob(name, job.name);
+    if (!number) return [];
+    const attempt = trials[number.trial]?.attempts[number.attempt - 1];
+    if (attempt?.outcome === null) return [];
+    if (job.phase !== 'running') return [{ type: 'remove-job', job: job.name }];
+    const reported = attempt && attempt.outcome !== 'lost' && attempt.outcome !== 'cancelled';
+    if (reported && now - (attempt.endedAt ?? 0) < exitMs) return [];
+    return [{ type: 'stop-job', job: job.name, graceSeconds }];
+  });
 }
 
 function abandon(trial: Trial, why: string): Action[] {
@@ -115,9 +126,28 @@ function followTrial(experiment: Experiment, trial: Trial, now: number): Action[
   if (trial.state !== 'running' || !last) return [];
   if (last.outcome === null) return watchAttempt(experiment, trial, last, now);
   const { outcome, reason } = last;
-  if (outcome === 'failed' || outcome === 'lost' || outcome === 'interrupted')
-    return retry(experiment, trial, last, now);
-  return [{ type: 'end-trial', trial: trial.number, state: outcome, reason }];
+  if (outcome !== 'failed' && outcome !== 'lost' && outcome !== 'interrupted')
+    return [{ type: 'end-trial', trial: trial.number, state: outcome, reason }];
+  const { judgement } = trial;
+  if (!judgement) return retry(experiment, trial, last, now);
+  // It is not wanted any further, however it left.
+  if (judgement.decision === 'pause')
+    return [usedUp(experiment, trial, last) ?? { type: 'pause-trial', trial: trial.number }];
+  const whole = judgement.decision === 'finish' && trial.objective !== null;
+  return [
+    {
+      type: 'end-trial',
+      trial: trial.number,
+      state: whole ? 'succeeded' : 'stopped',
+      reason: judgement.reason,
+    },
+  ];
+}
+
+/** A trainer that was to stop: by its job, where it has to leave a checkpoint or does not obey. */
+function insist({ name }: Experiment, { number, judgement }: Trial, attempt: Attempt, now: number): Action[] {
+  if (!judgement || (judgement.decision !== 'pause' && now - judgement.at < obeyMs)) return [];
+  return [{ type: 'stop-job', job: jobName(name, number, attempt.number), graceSeconds: obeyMs / 1000 }];
 }
 
 function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, now: number): Action[] {
@@ -135,22 +165,43 @@ function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, no
   if (!job && now - attempt.createdAt > startMs) return end('lost', 'LostJob: its job is gone');
   if (now > Math.max(attempt.leaseUntil, listeningSince + leaseMs))
     return end('lost', `LostLease: no heartbeat came for ${leaseMs / 1000} s`);
-  return [];
+  return job ? insist(experiment, trial, attempt, now) : [];
+}
+
+/** The end of a trial that has had as many attempts as it may. */
+function usedUp({ plan }: Experiment, { number, attempts }: Trial, last: Attempt): Action | undefined {
+  const interrupted = last.outcome === 'interrupted';
+  const spent = interrupted
+    ? fruitless(attempts)
+    : attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'lost').length;
+  if (spent < (interrupted ? plan.limits.maxInterruptions : plan.limits.maxAttempts)) return undefined;
+  const what = interrupted ? 'interruptions' : 'attempts';
+  const reason = spent > 1 ? `${last.reason} (${spent} ${what})` : last.reason;
+  return { type: 'end-trial', trial: number, state: 'failed', reason };
 }
 
 /** After an attempt that proves nothing about the parameters: another one, or the end when there were too many. */
-function retry({ name, plan, jobs }: Experiment, trial: Trial, last: Attempt, now: number): Action[] {
+function retry(experiment: Experiment, trial: Trial, last: Attempt, now: number): Action[] {
+  const { name, jobs } = experiment;
   const { attempts } = trial;
-  const spent = attempts.filter(({ outcome }) => outcome === 'failed' || outcome === 'lost').length;
-  if (last.outcome !== 'interrupted' && spent >= plan.limits.maxAttempts) {
-    const reason = spent > 1 ? `${last.reason} (${spent} attempts)` : last.reason;
-    return [{ type: 'end-trial', trial: trial.number, state: 'failed', reason }];
-  }
+  const end = usedUp(experiment, trial, last);
+  if (end) return [end];
   const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (attempts.length - 1));
   if (now < (last.endedAt ?? 0) + pause) return [];
   // Two trainers must never write checkpoints of one trial.
   const busy = attempts.some((a) => jobs.get(jobName(name, trial.number, a.number))?.phase === 'running');
   return busy ? [] : [{ type: 'start-attempt', trial: trial.number, attempt: last.number + 1 }];
+}
+
+/** Interrupted attempts that came no further than those before them. */
+function fruitless(attempts: readonly Attempt[]): number {
+  let furthest = -1;
+  let count = 0;
+  for (const { outcome, step } of attempts) {
+    if (outcome === 'interrupted' && step <= furthest) count++;
+    furthest = Math.max(furthest, step);
+  }
+  return count;
 }
 
 function progress(experiment: Experiment, now: number): Action[] {
@@ -185,45 +236,70 @@ function commonest(trials: readonly Trial[]): string {
 }
 
 /** Why no further trial starts, or undefined. Trials that exist keep running. */
-function searchOver({ plan, startedAt, trials }: Experiment, now: number): string | undefined {
+function searchOver(experiment: Experiment, now: number, next?: Trial): string | undefined {
+  const { plan, startedAt, trials } = experiment;
   const { maxDurationSeconds, maxTokens } = plan.limits;
   if (maxDurationSeconds > 0 && startedAt !== null && now - startedAt >= maxDurationSeconds * 1000)
     return `limits.maxDurationSeconds (${maxDurationSeconds}) have passed`;
   if (maxTokens > 0) {
     const used = trials
-      .filter(({ kind, state }) => kind === 'search' && state !== 'queued')
+      .filter(({ kind, state, number }) => kind === 'search' && state !== 'queued' && number !== next?.number)
       .reduce((sum, trial) => sum + (isOpen(trial) ? trial.totalTokens : trial.tokens), 0);
     if (used + plan.training.trialTokens > maxTokens)
       return `limits.maxTokens (${maxTokens}) leave no room for another trial`;
   }
-  return undefined;
+  const { usedUp, tight } = budgetOf(experiment, now, next);
+  return usedUp ?? tight;
+}
+
+/** Trials that run are stopped when GPU-hours or money are used up. */
+function cutOff(experiment: Experiment, now: number): Action[] {
+  const { usedUp } = budgetOf(experiment, now);
+  if (usedUp === undefined) return [];
+  return searchTrials(experiment)
+    .filter(({ state, judgement }) => state === 'running' && judgement === null)
+    .map(({ number }) => ({
+      type: 'judge',
+      trial: number,
+      judgement: { decision: 'stop', reason: `LimitReached: ${usedUp}` },
+    }));
+}
+
+/** A paused trial that has become one of the best of its rung. */
+function promotedTrial({ plan, curves }: Experiment, paused: readonly Trial[]): Trial | undefined {
+  if (paused.length === 0) return undefined;
+  const settings = plan.earlyStopping.settings as unknown as Parameters<typeof promoted>[1];
+  const number = promoted(curves(), settings);
+  return paused.find((trial) => trial.number === number);
 }
 
 function search(experiment: Experiment, now: number): Action[] {
   const { plan } = experiment;
   const trials = searchTrials(experiment);
-  const running = trials.filter(({ state }) => state === 'running').length;
-  const queued = trials.filter(({ state }) => state === 'queued');
-  const over = searchOver(experiment, now);
-  if (over === undefined && running < plan.limits.parallelTrials) {
-    if (queued.length > 0) return [{ type: 'start-attempt', trial: queued[0].number, attempt: 1 }];
-    if (trials.length < plan.limits.maxTrials) return [nextTrial(experiment)];
+  const inState = (wanted: TrialState) => trials.filter(({ state }) => state === wanted);
+  const running = inState('running').length;
+  const [queued, paused] = [inState('queued'), inState('paused')];
+  const cut = cutOff(experiment, now);
+  if (cut.length > 0) return cut;
+  const next = queued[0] ?? promotedTrial(experiment, paused);
+  const more = next !== undefined || trials.length < plan.limits.maxTrials;
+  const over = searchOver(experiment, now, next);
+  if (over === undefined && more && running < plan.limits.parallelTrials) {
+    if (next) return [{ type: 'start-attempt', trial: next.number, attempt: next.attempts.length + 1 }];
+    return [nextTrial(experiment)];
   }
-  if (running > 0 || (over === undefined && queued.length > 0)) return [];
+  if (running > 0 || (over === undefined && more)) return [];
+  if (paused.length > 0)
+    return paused.map(({ number }) =>
+      endOf(number, 'stopped', 'Pruned: it never was among the best of its rung'),
+    );
   const winner = bestTrial(trials);
   if (!winner) {
     const why = trials.length === 0 ? over : commonest(trials);
     return [{ type: 'finish', state: 'failed', reason: `no trial has an objective; ${why}` }];
   }
   return [
-    ...queued.map(
-      (trial): Action => ({
-        type: 'end-trial',
-        trial: trial.number,
-        state: 'cancelled',
-        reason: `Cancelled: ${over}`,
-      }),
-    ),
+    ...queued.map(({ number }) => endOf(number, 'cancelled', `Cancelled: ${over}`)),
     {
       type: 'enter',
       state: 'finalizing',
@@ -232,19 +308,31 @@ function search(experiment: Experiment, now: number): Action[] {
   ];
 }
 
+function endOf(trial: number, state: 'stopped' | 'cancelled', reason: string): Action {
+  return { type: 'end-trial', trial, state, reason };
+}
+
+/** Of trials that have ended, so that a search sees the same objects again. */
+const records = new WeakMap<Trial, TrialRecord>();
+
 /** What a sampler sees of a trial. */
 function recordOf(trial: Trial): TrialRecord | undefined {
   const { number, state, reason, parameters, objective, step } = trial;
   if (state === 'cancelled') return undefined;
-  return {
+  const open = isOpen(trial);
+  const known = records.get(trial);
+  if (known) return known;
+  const record: TrialRecord = {
     number,
-    state: state === 'queued' ? 'running' : state,
+    state: open ? 'running' : (state as TrialRecord['state']),
     reason,
     parameters,
     step,
     // A running trial's best so far is not its result.
-    ...(objective === null || isOpen(trial) ? {} : { objective }),
+    ...(objective === null || open ? {} : { objective }),
   };
+  if (!open) records.set(trial, record);
+  return record;
 }
 
 export function recordsOf(trials: readonly Trial[]): TrialRecord[] {
@@ -274,7 +362,8 @@ function nextTrial(experiment: Experiment): Action {
     type: 'create-trial',
     number,
     kind: 'search',
-    parameters: first ?? suggest(plan.algorithm, plan.space, recordsOf(trials), context),
+    parameters:
+      first ?? suggest(plan.algorithm, plan.space, [...experiment.history, ...recordsOf(trials)], context),
     totalTokens: plan.training.trialTokens,
   };
 }
@@ -312,7 +401,7 @@ function finalize(experiment: Experiment): Action[] {
 
 /** How a trainer's own report ends its attempt. */
 export function outcomeOf(
-  kind: TrialKind,
+  { kind, judgement }: Pick<Trial, 'kind' | 'judgement'>,
   report: {
     readonly state: 'succeeded' | 'stopped' | 'failed' | 'infeasible';
     readonly reason: string;
@@ -327,8 +416,7 @@ export function outcomeOf(
     const said = reason || 'Crashed: not said why';
     const word = reasonWord(said);
     if (reasons[word]?.blames === 'parameters') return { outcome: 'infeasible', reason: said };
-    const left = word === 'Interrupted' || word === 'Evicted';
-    return { outcome: left ? 'interrupted' : 'failed', reason: said };
+    return { outcome: isInterruption(word) ? 'interrupted' : 'failed', reason: said };
   }
   if (kind === 'final') {
     if (state === 'stopped') return { outcome: 'failed', reason: 'NoReport: the final training ended early' };
@@ -338,9 +426,13 @@ export function outcomeOf(
   }
   if (objective === undefined)
     return state === 'stopped'
-      ? { outcome: 'stopped', reason }
+      ? { outcome: 'stopped', reason: judgement?.reason ?? reason }
       : { outcome: 'failed', reason: 'NoReport: the trainer ended without an objective' };
+  if (objective === -Infinity)
+    return { outcome: 'failed', reason: 'BrokenObjective: a loss of -Infinity cannot be' };
   if (!Number.isFinite(objective))
     return { outcome: 'infeasible', reason: `Diverged: the objective is ${objective}` };
+  if (state === 'stopped' && judgement)
+    return { outcome: judgement.decision === 'finish' ? 'succeeded' : 'stopped', reason: judgement.reason };
   return { outcome: state, reason };
 }

@@ -45,6 +45,14 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.enqueue(request);
   }
 
+  raiseLimits(request: tuning.RaiseLimitsRequest): Promise<tuning.Experiment> {
+    return this.experiments.raise(request);
+  }
+
+  estimateExperiment(request: tuning.EstimateExperimentRequest): Promise<tuning.Estimate> {
+    return this.experiments.estimate(request);
+  }
+
   listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {
     return this.experiments.trials(request);
   }

@@ -1,35 +1,29 @@
 /** Experiments as their owners see them: accepted, watched, paused, cancelled. */
-import {
-  AlreadyExists,
-  canonicalJson,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  show,
-  type Violation,
-} from '@emotune/base';
+import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import type { tuning } from '@emotune/proto';
-import { parseAssignment } from '@emotune/search';
+import { tuning } from '@emotune/proto';
+import { type Assignment, parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
+import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
 import type { TuningContext } from './context.js';
-import { ranking } from './decide.js';
-import { experimentMessages, measuredTrials, trialMessage } from './messages.js';
+import { type Estimate, estimate } from './cost.js';
+import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
 import { type Plan, planOf } from './spec.js';
-import { hasEnded, isOpen } from './state.js';
+import { type Experiment, hasEnded, isOpen } from './state.js';
 import {
   type Base,
   type ExperimentRow,
   experimentRow,
-  type TrialRow,
+  specNow,
   trialOf,
   trialRow,
   trialRows,
 } from './store.js';
 import { plainValues } from './values.js';
+import { type Earlier, warmStart } from './warm-start.js';
 
 /** How often a watched experiment is looked at, whichever process changes it. */
 const watchMs = 300;
@@ -51,13 +45,12 @@ export class Experiments {
   }
 
   private async message(sql: Sql, name: string): Promise<tuning.Experiment> {
-    const [message] = await experimentMessages(sql, [await experimentRow(sql, name)]);
+    const [message] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
     return message;
   }
 
-  /** The versions of the base models that the trials will use. @throws InvalidArgument naming those that are not there. */
-  private async basesOf(sql: Sql, { spec }: Plan): Promise<Base[]> {
-    const violations: Violation[] = [];
+  /** The versions of the base models that the trials will use; those that are not there become violations. */
+  private async basesOf(sql: Sql, { spec }: Plan, violations: Violation[]): Promise<Base[]> {
     const bases: Base[] = [];
     for (const [i, { architecture, model }] of spec.baseModels.entries()) {
       try {
@@ -74,7 +67,6 @@ export class Experiments {
         field: 'model',
         description: `expected a name of its own, got ${show(spec.model)}, which is a base model`,
       });
-    if (violations.length > 0) throw new InvalidArgument(violations);
     return bases;
   }
 
@@ -89,20 +81,68 @@ export class Experiments {
           throw new AlreadyExists(
             `name: an experiment ${show(name)} with another spec exists; choose another name`,
           );
-        if (!row)
-          await sql.query(
-            'insert into experiments (name, spec, bases, state, reason, created_at) values ($1, $2, $3, $4, $5, $6)',
-            [
-              ...[name, text, JSON.stringify(await this.basesOf(sql, plan)), 'waiting'],
-              ...[`waits for the feature set ${show(features)}`, this.now()],
-            ],
-          );
+        if (row) return name;
+        const { bases, earlier } = await this.settle(sql, plan);
+        const { history, first } = warmStart(plan, bases, earlier);
+        await sql.query(
+          `insert into experiments (name, spec, bases, history, state, reason, created_at)
+           values ($1, $2, $3, $4, $5, $6, $7)`,
+          [
+            ...[name, text, JSON.stringify(bases), JSON.stringify(history), 'waiting'],
+            ...[`waits for the feature set ${show(features)}`, this.now()],
+          ],
+        );
+        await this.enqueueAll(sql, name, 0, first.slice(0, plan.limits.maxTrials), plan);
         return name;
       });
       return this.message(sql, made);
     });
     this.reconciler.wake();
     return created;
+  }
+
+  /** What a plan refers to. @throws InvalidArgument naming everything that is not there. */
+  private async settle(sql: Sql, plan: Plan): Promise<{ bases: Base[]; earlier: Earlier[] }> {
+    const violations: Violation[] = [];
+    const bases = await this.basesOf(sql, plan, violations);
+    const earlier = await this.earlier(sql, plan, violations);
+    if (violations.length > 0) throw new InvalidArgument(violations);
+    return { bases, earlier };
+  }
+
+  /** What the spec's earlier experiments have found; those that are not there become violations. */
+  private async earlier(sql: Sql, { spec }: Plan, violations: Violation[]): Promise<Earlier[]> {
+    const names = spec.warmStart.map(({ experiment }) => experiment);
+    const rows = await sql.query<ExperimentRow>('select * from experiments where name = any($1)', [names]);
+    const found: Earlier[] = [];
+    for (const [i, { experiment, best }] of spec.warmStart.entries()) {
+      const row = rows.find(({ name }) => name === experiment);
+      if (row) {
+        const trials = (await trialRows(sql, experiment)).map((trial) => trialOf(trial));
+        found.push({ spec: row.spec, bases: row.bases, trials, best });
+      } else
+        violations.push({
+          field: `warmStart[${i}].experiment`,
+          description: `expected an experiment, got ${show(experiment)}; "emotune experiment list" shows all`,
+        });
+    }
+    return found;
+  }
+
+  /** Adds trials with given values, the first with number `from`. */
+  private async enqueueAll(
+    sql: Sql,
+    name: string,
+    from: number,
+    all: readonly Assignment[],
+    { training }: Plan,
+  ): Promise<void> {
+    for (const [i, values] of all.entries())
+      await sql.query(
+        `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at)
+         values ($1, $2, 'search', 'queued', $3, true, $4, $5)`,
+        [name, from + i, JSON.stringify(values), training.trialTokens, this.now()],
+      );
   }
 
   get(name: string): Promise<tuning.Experiment> {
@@ -117,25 +157,31 @@ export class Experiments {
       [after, limit + 1],
     );
     const { shown, nextPageToken } = paged(rows, limit, ({ name }) => name);
-    return { experiments: await experimentMessages(database, shown), nextPageToken };
+    return { experiments: await experimentMessages(database, shown, this.now()), nextPageToken };
   }
 
   /** Everything at first, then what changed, until the experiment has ended and none of its trials is open. */
   async *watch(name: string, signal: AbortSignal): AsyncGenerator<tuning.ExperimentUpdate> {
     const { database, clock } = this.context;
-    const seen = new Map<number, number>();
+    /** Revisions of trials that are open; those that have ended change no more. */
+    const open = new Map<number, number>();
+    let next = 0;
     let revision = -1;
     while (!signal.aborted) {
       const row = await experimentRow(database, name);
-      const trials = await trialRows(database, [name]);
-      const changed = trials.filter((trial) => seen.get(trial.number) !== trial.revision);
+      const trials = await trialRows(database, name, { numbers: [...open.keys()], from: next });
+      const changed = trials.filter((trial) => open.get(trial.number) !== trial.revision);
+      for (const trial of trials) {
+        next = Math.max(next, trial.number + 1);
+        if (isOpen(trial)) open.set(trial.number, trial.revision);
+        else open.delete(trial.number);
+      }
       if (changed.length > 0 || row.revision !== revision) {
-        for (const trial of changed) seen.set(trial.number, trial.revision);
         revision = row.revision;
-        const [experiment] = await experimentMessages(database, [row]);
+        const [experiment] = await experimentMessages(database, [row], this.now());
         yield { experiment, trials: await measuredTrials(database, changed, 'last') };
       }
-      if (hasEnded(row.state) && !trials.some(isOpen)) return;
+      if (hasEnded(row.state) && open.size === 0) return;
       await clock.sleep(watchMs, signal).catch(() => {});
     }
   }
@@ -143,17 +189,23 @@ export class Experiments {
   /** Moves an experiment to another state. @throws FailedPrecondition where `next` refuses the present one. */
   private async change(
     name: string,
-    next: (row: ExperimentRow) => Pick<ExperimentRow, 'state' | 'reason'>,
+    next: (situation: ReturnType<typeof situationOf>) => Pick<ExperimentRow, 'state' | 'reason'>,
   ): Promise<tuning.Experiment> {
     const { database, outbox } = this.context;
     const changed = await database.transaction(async (sql) => {
       const row = await experimentRow(sql, name);
-      const { state, reason } = next(row);
+      const { state, reason } = next(situationOf(row));
       if (state === row.state) return this.message(sql, name);
       await sql.query(
         'update experiments set state = $2, reason = $3, ended_at = $4, revision = revision + 1 where name = $1',
         [name, state, reason, hasEnded(state) ? this.now() : null],
       );
+      // What runs goes on, but what it has done by now should not be lost.
+      if (state === 'paused')
+        await sql.query(
+          'update attempts set wants_checkpoint = true where experiment = $1 and outcome is null',
+          [name],
+        );
       const experiment = await this.message(sql, name);
       if (hasEnded(state)) await emit(sql, topics.experimentFinished, name, { experiment });
       return experiment;
@@ -164,35 +216,34 @@ export class Experiments {
   }
 
   pause(name: string): Promise<tuning.Experiment> {
-    return this.change(name, ({ state, reason }) => {
-      if (state === 'finalizing' || hasEnded(state))
-        throw new FailedPrecondition(
-          `experiment ${name} is ${state}: only one that waits or searches can be paused`,
-        );
-      return state === 'paused' ? { state, reason } : { state: 'paused', reason: 'paused on request' };
-    });
+    return this.change(name, paused);
   }
 
   resume(name: string): Promise<tuning.Experiment> {
-    return this.change(name, ({ state, reason, spec, started_at: startedAt }) => {
-      if (hasEnded(state))
-        throw new FailedPrecondition(
-          `experiment ${name} is ${state}: it cannot be resumed; submit a new one`,
-        );
-      if (state !== 'paused') return { state, reason };
-      if (startedAt) return { state: 'running', reason: '' };
-      return { state: 'waiting', reason: `waits for the feature set ${show(spec.features)}` };
-    });
+    return this.change(name, resumed);
   }
 
   cancel(name: string): Promise<tuning.Experiment> {
-    return this.change(name, ({ state, reason }) => {
-      if (state === 'succeeded' || state === 'failed')
-        throw new FailedPrecondition(`experiment ${name} is ${state}: there is nothing left to cancel`);
-      return state === 'cancelled'
-        ? { state, reason }
-        : { state: 'cancelled', reason: 'cancelled on request' };
+    return this.change(name, cancelled);
+  }
+
+  /** @throws InvalidArgument naming every limit that would fall or cannot be; FailedPrecondition when the search is over. */
+  async raise({ name, limits }: tuning.RaiseLimitsRequest): Promise<tuning.Experiment> {
+    if (!limits) throw InvalidArgument.at('limits', 'expected limits, got nothing');
+    const changed = await this.context.database.transaction(async (sql) => {
+      const row = await experimentRow(sql, name);
+      const plan = planOf({
+        ...row.spec,
+        limits: raised(situationOf(row), planOf(specNow(row)).limits, limits),
+      });
+      await sql.query('update experiments set limits = $2, revision = revision + 1 where name = $1', [
+        name,
+        stored(plan.limits),
+      ]);
+      return this.message(sql, name);
     });
+    this.reconciler.wake();
+    return changed;
   }
 
   /** @throws InvalidArgument naming each wrong value; FailedPrecondition when no further trial can start. */
@@ -202,22 +253,16 @@ export class Experiments {
       const body = { experiment: name, parameters };
       const number = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
         const row = await experimentRow(sql, name);
-        const plan = planOf(row.spec);
+        const plan = planOf(specNow(row));
         const values = parseAssignment(plan.space, plainValues(parameters));
-        if (row.state === 'finalizing' || hasEnded(row.state))
-          throw new FailedPrecondition(`experiment ${name} is ${row.state}: its search is over`);
-        const trials = await trialRows(sql, [name]);
-        if (trials.length >= plan.limits.maxTrials)
-          throw new FailedPrecondition(
-            `experiment ${name} has its limits.maxTrials (${plan.limits.maxTrials}) trials already`,
-          );
-        await sql.query(
-          `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at)
-           values ($1, $2, 'search', 'queued', $3, true, $4, $5)`,
-          [name, trials.length, JSON.stringify(values), plan.training.trialTokens, this.now()],
+        const [{ count }] = await sql.query<{ count: number }>(
+          'select count(*) from trials where experiment = $1',
+          [name],
         );
+        assertRoom(situationOf(row), count, plan.limits);
+        await this.enqueueAll(sql, name, count, [values], plan);
         await sql.query('update experiments set revision = revision + 1 where name = $1', [name]);
-        return String(trials.length);
+        return String(count);
       });
       return trialMessage(await trialRow(sql, name, Number(number)));
     });
@@ -230,12 +275,8 @@ export class Experiments {
     const { database } = this.context;
     await experimentRow(database, request.experiment);
     const from = after === '' ? 0 : Number(after) + 1;
-    const all = await trialRows(database, [request.experiment]);
-    const { shown, nextPageToken } = paged(
-      all.filter(({ number }) => number >= from).slice(0, limit + 1),
-      limit,
-      ({ number }) => String(number),
-    );
+    const rows = await trialRows(database, request.experiment, { from, limit: limit + 1 });
+    const { shown, nextPageToken } = paged(rows, limit, ({ number }) => String(number));
     const trials = request.withoutMeasurements
       ? shown.map((row) => trialMessage(row))
       : await measuredTrials(database, shown, 'all');
@@ -245,17 +286,63 @@ export class Experiments {
   async optimalTrials(name: string): Promise<tuning.ListOptimalTrialsResponse> {
     const { database } = this.context;
     await experimentRow(database, name);
-    const rows = new Map<number, TrialRow>();
-    for (const row of await trialRows(database, [name])) rows.set(row.number, row);
-    const ranked = ranking([...rows.values()].map((row) => trialOf(row)));
-    const best = ranked.filter(
-      ({ objective, state }) => objective === ranked[0].objective && state === ranked[0].state,
+    const best = await database.query<{ number: number }>(
+      `select number from (select t.number, rank() over (order by (t.state = 'stopped'), t.objective) as rank,
+         row_number() over (order by ${bestFirst}) as place from trials t where t.experiment = $1 and ${isMeasured}) r
+       where rank = 1 or place = 1 order by place`,
+      [name],
     );
-    const trials = await measuredTrials(
-      database,
-      best.map(({ number }) => rows.get(number)!),
-      'all',
+    const numbers = best.map(({ number }) => number);
+    if (numbers.length === 0) return { trials: [] };
+    const rows = (await trialRows(database, name, { numbers, from: numbers[0] })).filter(({ number }) =>
+      numbers.includes(number),
     );
-    return { trials };
+    rows.sort((a, b) => numbers.indexOf(a.number) - numbers.indexOf(b.number));
+    return { trials: await measuredTrials(database, rows, 'all') };
   }
+
+  /** @throws InvalidArgument with every violation of the spec; NotFound. */
+  async estimate({ name, spec }: tuning.EstimateExperimentRequest): Promise<tuning.Estimate> {
+    const { database, clock } = this.context;
+    if ((name === '') === (spec === undefined || spec === null))
+      throw InvalidArgument.at('spec', 'expected either the name of an experiment or the spec of a new one');
+    const { ledger } = this.reconciler;
+    const surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
+    if (name !== '') {
+      const row = await experimentRow(database, name);
+      const experiment = await ledger.read(database, row, surroundings);
+      return estimateMessage(estimate(experiment, clock.now()), experiment.plan);
+    }
+    const plan = planOf(spec);
+    const { bases } = await this.settle(database, plan);
+    const experiment: Experiment = {
+      ...{ name: plan.spec.name, plan, reason: '', trials: [], model: null, history: [], curves: () => [] },
+      state: 'waiting',
+      features: { state: 'waiting' },
+      ...{ startedAt: null, endedAt: null },
+      rates: await ledger.ratesOf(database, bases),
+      ...surroundings,
+    };
+    return estimateMessage(estimate(experiment, clock.now()), plan);
+  }
+}
+
+function situationOf({ name, state, reason, started_at: startedAt, spec }: ExperimentRow) {
+  return { name, state, reason, begun: startedAt !== null, features: spec.features };
+}
+
+const basisMessages = {
+  assumed: tuning.EstimateBasis.ESTIMATE_BASIS_ASSUMED,
+  scaled: tuning.EstimateBasis.ESTIMATE_BASIS_SCALED,
+  measured: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED,
+} as const;
+
+function estimateMessage({ rates, ...figures }: Estimate, { cost }: Plan): tuning.Estimate {
+  return {
+    ...figures,
+    cost: figures.gpuHours * cost.pricePerGpuHour,
+    finalCost: figures.finalGpuHours * cost.pricePerGpuHour,
+    basis: basisMessages[figures.basis],
+    tokensPerSecond: Object.fromEntries([...rates].map(([name, rate]) => [name, rate.tokensPerSecond])),
+  };
 }

@@ -2,9 +2,8 @@
 import type { Sql } from '@emotune/database';
 import { tuning } from '@emotune/proto';
 import { timestamp } from '@emotune/service';
-import { ranking } from './decide.js';
 import type { TrialKind, TrialState } from './state.js';
-import { type ExperimentRow, type ModelRow, type TrialRow, trialOf, trialRows } from './store.js';
+import { type ExperimentRow, type ModelRow, specNow, type TrialRow } from './store.js';
 import { valueMessages } from './values.js';
 
 interface MeasurementRow {
@@ -17,7 +16,8 @@ interface MeasurementRow {
   readonly stage: number;
   readonly learning_rate: number;
   readonly tokens_per_second: number;
-  readonly further: { [name: string]: number };
+  readonly examples: number;
+  readonly further: { [name: string]: number | string };
 }
 
 function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
@@ -43,7 +43,8 @@ function trialStateMessage(state: TrialState): tuning.TrialState {
   return `TRIAL_STATE_${state.toUpperCase()}` as tuning.TrialState;
 }
 
-export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] = []): tuning.Trial {
+/** @param gpus That a trial occupies. */
+export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] = [], gpus = 1): tuning.Trial {
   return {
     experiment: row.experiment,
     number: row.number,
@@ -62,6 +63,7 @@ export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] =
     startTime: timestamp(row.started_at),
     endTime: timestamp(row.ended_at),
     measurements,
+    gpuHours: (row.seconds / 3600) * gpus,
   };
 }
 
@@ -75,7 +77,8 @@ function measurementMessage(row: MeasurementRow): tuning.Measurement {
     stage: row.stage,
     learningRate: row.learning_rate,
     tokensPerSecond: row.tokens_per_second,
-    values: row.further,
+    values: Object.fromEntries(Object.entries(row.further).map(([name, value]) => [name, Number(value)])),
+    examples: row.examples,
   };
 }
 
@@ -96,38 +99,76 @@ export async function measuredTrials(
   return rows.map((row) => trialMessage(row, (byTrial.get(row.number) ?? []).map(measurementMessage)));
 }
 
-function experimentMessage(row: ExperimentRow, trials: readonly TrialRow[]): tuning.Experiment {
-  const search = trials.filter(({ kind }) => kind === 'search');
-  const count = (...states: TrialState[]) => search.filter(({ state }) => states.includes(state)).length;
-  const [best] = ranking(trials.map((trial) => trialOf(trial)));
+/** Counts of search trials of an experiment by state, what they took, and the best. */
+interface Summary {
+  readonly experiment: string;
+  readonly total: number;
+  readonly succeeded: number;
+  readonly running: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly best_trial: number | null;
+  readonly best_objective: number | null;
+}
+
+/** Measured trials best first, as `compareMeasured` has them. */
+export const bestFirst = `(t.state = 'stopped'), case when t.state = 'stopped' then -t.step end, t.objective, t.number`;
+/** A finite objective of a search trial that has ended. */
+export const isMeasured = `t.kind = 'search' and t.state in ('succeeded', 'stopped')
+  and t.objective > '-Infinity'::float8 and t.objective < 'Infinity'::float8`;
+
+function summaries(sql: Sql, names: readonly string[], now: Date): Promise<Summary[]> {
+  return sql.query<Summary>(
+    `select s.*, b.number as best_trial, b.objective as best_objective, coalesce(a.seconds, 0) as seconds
+     from (select experiment, count(*) as total, count(*) filter (where state in ('succeeded', 'stopped')) as succeeded,
+         count(*) filter (where state = 'running') as running,
+         count(*) filter (where state in ('failed', 'infeasible')) as failed
+       from trials where experiment = any($1) and kind = 'search' group by experiment) s
+     left join lateral (select number, objective from trials t
+       where t.experiment = s.experiment and ${isMeasured} order by ${bestFirst} limit 1) b on true
+     left join lateral (select sum(extract(epoch from coalesce(a.ended_at, $2) - a.created_at))::float8 as seconds
+       from attempts a join trials t on t.experiment = a.experiment and t.number = a.trial
+       where a.experiment = s.experiment and t.kind = 'search') a on true`,
+    [names, now],
+  );
+}
+
+function experimentMessage(row: ExperimentRow, summary: Summary | undefined): tuning.Experiment {
+  const { gpusPerTrial = 1, pricePerGpuHour = 0 } = row.spec.cost ?? {};
+  const gpuHours = ((summary?.seconds ?? 0) / 3600) * gpusPerTrial;
   return {
     name: row.name,
-    spec: row.spec,
+    spec: specNow(row),
     state: `EXPERIMENT_STATE_${row.state.toUpperCase()}` as tuning.ExperimentState,
     reason: row.reason,
-    trialsSucceeded: count('succeeded', 'stopped'),
-    trialsRunning: count('running'),
-    trialsFailed: count('failed', 'infeasible'),
-    trialsTotal: search.length,
-    bestObjective: best?.objective ?? undefined,
-    bestTrial: best?.number,
+    trialsSucceeded: summary?.succeeded ?? 0,
+    trialsRunning: summary?.running ?? 0,
+    trialsFailed: summary?.failed ?? 0,
+    trialsTotal: summary?.total ?? 0,
+    bestObjective: summary?.best_objective ?? undefined,
+    bestTrial: summary?.best_trial ?? undefined,
     modelVersion: row.model_version,
     createTime: timestamp(row.created_at),
     startTime: timestamp(row.started_at),
     endTime: timestamp(row.ended_at),
+    gpuHours,
+    cost: gpuHours * pricePerGpuHour,
   };
 }
 
+/** @param now Until when running trials count. */
 export async function experimentMessages(
   sql: Sql,
   rows: readonly ExperimentRow[],
+  now: Date,
 ): Promise<tuning.Experiment[]> {
-  const trials = await trialRows(
+  const found = await summaries(
     sql,
     rows.map(({ name }) => name),
+    now,
   );
-  const byExperiment = grouped(trials, ({ experiment }) => experiment);
-  return rows.map((row) => experimentMessage(row, byExperiment.get(row.name) ?? []));
+  const byName = new Map(found.map((summary) => [summary.experiment, summary]));
+  return rows.map((row) => experimentMessage(row, byName.get(row.name)));
 }
 
 const modelKinds = {

@@ -93,4 +93,20 @@ create table measurements (
   primary key (experiment, trial, attempt, step),
   foreign key (experiment, trial, attempt) references attempts
 );`,
+  `
+-- Raised since it was accepted; null: those of the spec.
+alter table experiments add limits jsonb;
+-- Trials of earlier experiments, as samplers see them, with numbers below 0.
+alter table experiments add history jsonb not null default '[]';
+alter table trials add examples bigint not null default 0;
+alter table trials add judged_at bigint not null default 0;
+alter table trials add judgement jsonb;
+alter table attempts add step bigint not null default -1;
+alter table attempts add checkpoint text not null default '';
+alter table attempts add wants_checkpoint boolean not null default false;
+update attempts a set step = coalesce((select max(step) from measurements m
+  where m.experiment = a.experiment and m.trial = a.trial and m.attempt = a.number), -1);
+alter table measurements add examples bigint not null default 0;
+create index open_trials on trials (experiment, number) where state in ('queued', 'running', 'paused');
+create index finished_trials on trials (ended_at desc) where kind = 'search' and state in ('succeeded', 'stopped');`,
 ];

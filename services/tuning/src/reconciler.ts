@@ -3,7 +3,7 @@
  * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two, or a
  * second one beside it, does no harm.
  */
-import { Aborted, NotFound, ResourceExhausted, sha256, show, Unavailable } from '@emotune/base';
+import { Aborted, NotFound, ResourceExhausted, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, topics } from '@emotune/events';
 import type { JobSpec, JobStatus } from '@emotune/jobs';
@@ -11,13 +11,15 @@ import { common, type featurization } from '@emotune/proto';
 import { type Client, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
-import { type Action, decide } from './decide.js';
+import type { Action } from './decide.js';
+import { Ledger } from './ledger.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import type { Models } from './models.js';
+import { saveChanges } from './save.js';
 import { architectureOf } from './spec.js';
-import { jobName } from './state.js';
-import { type BoundFeatures, type ExperimentRow, experimentRow, readExperiment, trialRow } from './store.js';
-import { newToken } from './token.js';
+import { type Experiment, jobName } from './state.js';
+import { type BoundFeatures, type ExperimentRow, experimentRow, trialRow } from './store.js';
+import { advance } from './transitions.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
@@ -25,11 +27,26 @@ const usualLeaseSeconds = 30;
 const peerDeadlineMs = 5_000;
 const group = 'tuning';
 
+/** Between two rounds, in durations of the last one, and at most so long: changes that come together are taken up together. */
+const restShare = 3;
+const longestRestMs = 250;
+/** Trainers that are being started or stopped at the same time. */
+const mostActs = 32;
+
 /** What is left to do once a decision is recorded. */
 type Effect = () => Promise<void>;
 
+async function inParallel(effects: readonly Effect[], most: number): Promise<void> {
+  const rest = [...effects];
+  const lane = async () => {
+    for (let effect = rest.shift(); effect; effect = rest.shift()) await effect();
+  };
+  await Promise.all(Array.from({ length: Math.min(most, rest.length) }, lane));
+}
+
 export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly leaseMs: number;
+  readonly ledger = new Ledger();
   private readonly worker: Worker;
   private readonly features: Client<featurization.FeatureServiceClient>;
   /** Jobs that were asked to end; asking again would start their grace period anew. */
@@ -44,7 +61,12 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const { clock, log, channel } = context;
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = channel.client('FeatureService');
-    this.worker = new Worker(() => this.round(), { name: 'experiments', clock, log, everyMs: lookMs });
+    this.worker = new Worker((signal) => this.round(signal), {
+      name: 'experiments',
+      clock,
+      log,
+      everyMs: lookMs,
+    });
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -77,17 +99,22 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /** Every experiment that is not at rest. Never busy: what it does not finish now waits for something outside. */
-  private async round(): Promise<boolean> {
-    const { database, runner, log } = this.context;
-    const jobs = new Map((await runner.list()).map((job) => [job.name, job]));
+  private async round(signal: AbortSignal): Promise<boolean> {
+    const { database, runner, log, clock } = this.context;
+    const began = clock.now();
+    const jobs = await runner.list();
+    const jobsOf = (name: string) =>
+      new Map(
+        jobs.filter(({ labels }) => labels['emotune.io/experiment'] === name).map((job) => [job.name, job]),
+      );
     const rows = await database.query<{ name: string }>(
       `select name from experiments e where state not in ('succeeded', 'failed', 'cancelled') or name = any($1)
-         or exists (select 1 from trials where experiment = e.name and state in ('queued', 'running')) order by created_at`,
-      [[...jobs.values()].map(({ labels }) => labels['emotune.io/experiment'] ?? '')],
+         or exists (select 1 from trials where experiment = e.name and state in ('queued', 'running', 'paused')) order by created_at`,
+      [[...new Set(jobs.map(({ labels }) => labels['emotune.io/experiment'] ?? ''))]],
     );
     for (const { name } of rows) {
       try {
-        await this.carryOn(name, jobs);
+        await this.carryOn(name, jobsOf(name));
       } catch (error) {
         if (error instanceof Aborted) this.wake();
         else
@@ -97,120 +124,88 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
           });
       }
     }
+    const rest = Math.min(longestRestMs, restShare * Math.max(0, clock.now() - began));
+    await clock.sleep(rest, signal).catch(() => {});
     return false;
   }
 
-  private async carryOn(name: string, jobs: Map<string, JobStatus>): Promise<void> {
-    const { database, outbox } = this.context;
+  private async carryOn(name: string, listed: ReadonlyMap<string, JobStatus>): Promise<void> {
+    const { database, outbox, clock } = this.context;
     await this.bindFeatures(await experimentRow(database, name));
-    for (let changed = true; changed; ) {
-      const effects: Effect[] = [];
-      changed = await database.transaction(async (sql) => {
-        effects.length = 0;
+    let jobs = listed;
+    for (let more = true; more; ) {
+      let effects: Effect[] = [];
+      more = await database.transaction(async (sql) => {
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
-        const experiment = await readExperiment(sql, row, { jobs, listeningSince, leaseMs });
-        let recorded = false;
-        for (const action of decide(experiment, this.context.clock.now())) {
-          const effect = await this.apply(sql, row, action, jobs);
-          if (effect) effects.push(effect);
-          recorded ||= action.type !== 'stop-job' && action.type !== 'remove-job';
-        }
-        return recorded;
+        const before = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
+        const { experiment, changed, acts } = advance(before, clock.now());
+        ({ jobs } = experiment);
+        const started = await saveChanges(sql, before, experiment);
+        effects = started.map(({ trial, attempt, token }) =>
+          this.start(row, experiment, trial, attempt, token),
+        );
+        for (const act of acts) effects.push(...(await this.act(sql, row, act)));
+        await this.tell(sql, before, experiment);
+        return changed || acts.some(({ type }) => type === 'store-model' || type === 'register-model');
       });
-      if (changed) outbox.wake();
-      for (const effect of effects) await effect();
+      if (more) outbox.wake();
+      await inParallel(effects, mostActs);
     }
   }
 
-  /** Records an action; gives what is to be done about it after the commit. */
-  private async apply(
-    sql: Sql,
-    row: ExperimentRow,
-    action: Action,
-    jobs: Map<string, JobStatus>,
-  ): Promise<Effect | undefined> {
-    const { name } = row;
+  /** What an action that is not recorded by itself does; what is to come after the commit. */
+  private async act(sql: Sql, row: ExperimentRow, action: Action): Promise<Effect[]> {
+    const { runner } = this.context;
     switch (action.type) {
-      case 'enter':
-        await sql.query(
-          'update experiments set state = $2, reason = $3, started_at = coalesce(started_at, $4), revision = revision + 1 where name = $1',
-          [name, action.state, action.reason, this.now()],
-        );
-        return undefined;
-      case 'finish':
-        await this.finish(sql, name, action.state, action.reason);
-        return undefined;
-      case 'create-trial':
-        await sql.query(
-          `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at)
-           values ($1, $2, $3, 'queued', $4, false, $5, $6)`,
-          [
-            ...[name, action.number, action.kind, JSON.stringify(action.parameters)],
-            ...[action.totalTokens, this.now()],
-          ],
-        );
-        return undefined;
-      case 'start-attempt':
-        return this.startAttempt(sql, row, action.trial, action.attempt);
-      case 'end-attempt':
-        await this.endAttempt(sql, name, action);
-        return undefined;
-      case 'end-trial': {
-        await sql.query(
-          `update trials set state = $3, reason = $4, ended_at = $5, revision = revision + 1
-           where experiment = $1 and number = $2`,
-          [name, action.trial, action.state, action.reason, this.now()],
-        );
-        const trial = trialMessage(await trialRow(sql, name, action.trial));
-        await emit(sql, topics.trialFinished, name, { trial });
-        return undefined;
-      }
       case 'register-model':
         await this.models.register(sql, row.model_version, this.now());
-        return undefined;
+        return [];
       case 'store-model':
-        return () => this.storeModel(name, action.trial);
+        return [() => this.storeModel(row.name, action.trial)];
       case 'stop-job':
-        return async () => {
-          if (this.stopping.has(action.job)) return;
-          this.stopping.add(action.job);
-          await this.context.runner.stop(action.job, action.graceSeconds);
-        };
+        if (this.stopping.has(action.job)) return [];
+        return [
+          async () => {
+            this.stopping.add(action.job);
+            await runner.stop(action.job, action.graceSeconds);
+          },
+        ];
       case 'remove-job':
-        return async () => {
-          await this.context.runner.remove(action.job);
-          this.stopping.delete(action.job);
-          jobs.delete(action.job);
-        };
+        return [
+          async () => {
+            await runner.remove(action.job);
+            this.stopping.delete(action.job);
+          },
+        ];
+      default:
+        return [];
     }
   }
 
-  private async finish(sql: Sql, name: string, state: 'succeeded' | 'failed', reason: string): Promise<void> {
-    await sql.query(
-      'update experiments set state = $2, reason = $3, ended_at = $4, revision = revision + 1 where name = $1',
-      [name, state, reason, this.now()],
-    );
-    const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)]);
+  /** The facts that a change has made true. */
+  private async tell(sql: Sql, before: Experiment, after: Experiment): Promise<void> {
+    const { name } = after;
+    for (const trial of after.trials) {
+      if (trial === before.trials[trial.number] || trial.endedAt === null) continue;
+      const message = trialMessage(await trialRow(sql, name, trial.number));
+      await emit(sql, topics.trialFinished, name, { trial: message });
+    }
+    if (after.endedAt === null || before.endedAt !== null) return;
+    const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
     await emit(sql, topics.experimentFinished, name, { experiment });
   }
 
-  private async startAttempt(sql: Sql, row: ExperimentRow, number: number, attempt: number): Promise<Effect> {
+  private start(
+    row: ExperimentRow,
+    experiment: Experiment,
+    number: number,
+    attempt: number,
+    token: string,
+  ): Effect {
     const { runner, objects, address, log } = this.context;
     const { name, spec } = row;
-    // Known to this process and the trainer alone: if we die before the job starts, the attempt is lost and another made.
-    const token = newToken();
-    const now = this.context.clock.now();
-    await sql.query(
-      'insert into attempts (experiment, trial, number, token_hash, lease_until, created_at) values ($1, $2, $3, $4, $5, $6)',
-      [name, number, attempt, sha256(token), new Date(now + this.leaseMs), new Date(now)],
-    );
-    await sql.query(
-      `update trials set state = 'running', started_at = coalesce(started_at, $3), revision = revision + 1
-       where experiment = $1 and number = $2`,
-      [name, number, new Date(now)],
-    );
-    const trial = await trialRow(sql, name, number);
+    const trial = experiment.trials[number];
     const job: JobSpec = {
       name: jobName(name, number, attempt),
       labels: {
@@ -238,22 +233,22 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       } catch (error) {
         log.warn('a trainer could not be started and will be tried again', { job: job.name, error });
         const reason = `Interrupted: no trainer could be started: ${(error as Error).message}`;
-        await this.context.database.transaction((again) =>
-          this.endAttempt(again, name, { trial: number, attempt, outcome: 'interrupted', reason }),
+        await this.context.database.query(
+          `update attempts set outcome = 'interrupted', reason = $4, ended_at = $5
+           where experiment = $1 and trial = $2 and number = $3 and outcome is null`,
+          [name, number, attempt, reason, this.now()],
         );
       }
     };
   }
 
-  private async endAttempt(
-    sql: Sql,
-    name: string,
-    end: Pick<Extract<Action, { type: 'end-attempt' }>, 'trial' | 'attempt' | 'outcome' | 'reason'>,
-  ): Promise<void> {
+  private async fail(sql: Sql, name: string, reason: string): Promise<void> {
     await sql.query(
-      'update attempts set outcome = $4, reason = $5, ended_at = $6 where experiment = $1 and trial = $2 and number = $3 and outcome is null',
-      [name, end.trial, end.attempt, end.outcome, end.reason, this.now()],
+      "update experiments set state = 'failed', reason = $2, ended_at = $3, revision = revision + 1 where name = $1",
+      [name, reason, this.now()],
     );
+    const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
+    await emit(sql, topics.experimentFinished, name, { experiment });
   }
 
   private async storeModel(name: string, number: number): Promise<void> {
@@ -270,7 +265,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     await database.transaction(async (sql) => {
       // It may have been cancelled meanwhile.
       if ((await experimentRow(sql, name)).state !== 'finalizing') return;
-      if (failure !== '') await this.finish(sql, name, 'failed', failure);
+      if (failure !== '') await this.fail(sql, name, failure);
       else
         await sql.query(
           'update experiments set model_version = $2, reason = $3, revision = revision + 1 where name = $1',

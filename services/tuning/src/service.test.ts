@@ -427,6 +427,10 @@ describe('trainers', () => {
     await expect(
       platform.trials.call('heartbeat', { trial: { ...trial, attempt: 2 } }, { token }),
     ).rejects.toBeInstanceOf(PermissionDenied);
+    for (const unknown of [{ number: 9 }, { experiment: 'nobody' }])
+      await expect(
+        platform.trials.call('heartbeat', { trial: { ...trial, ...unknown } }, { token }),
+      ).rejects.toBeInstanceOf(NotFound);
     await expect(
       platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_QUEUED }, { token }),
     ).rejects.toBeInstanceOf(InvalidArgument);
@@ -442,6 +446,29 @@ describe('trainers', () => {
     const [row] = await trialsOf('owned');
     expect(row).toMatchObject({ objective: 1.5, bestTokens: 50, step: 7, tokensPerSecond: 10 });
     expect(row.measurements).toMatchObject([{ step: 7, trainLoss: 2, objective: 1.5 }]);
+
+    // NaN, ±Infinity, 0 and nothing are five things.
+    const odd = [Number.NaN, Infinity, -Infinity, 2, undefined].map((objective, i) => ({
+      ...{ step: 8 + i, tokens: 50, examples: 5, values: { 'objective/a': objective ?? 0 } },
+      ...(objective === undefined ? {} : { objective }),
+    }));
+    await platform.trials.call('heartbeat', { trial, measurements: odd }, { token });
+    const [{ measurements, objective: best }] = await trialsOf('owned');
+    expect(measurements.slice(1).map(({ objective }) => objective)).toEqual(
+      odd.map(({ objective }) => objective),
+    );
+    expect(measurements.slice(1).map(({ values }) => values['objective/a'])).toEqual([
+      ...[Number.NaN, Infinity, -Infinity, 2, 0],
+    ]);
+    expect(best).toBe(1.5);
+    const backwards = { trial, measurements: [{ ...measurement, step: 3 }] };
+    await expect(platform.trials.call('heartbeat', backwards, { token })).rejects.toBeInstanceOf(
+      FailedPrecondition,
+    );
+    const impossible = { trial, measurements: [{ ...measurement, step: 20, elapsedSeconds: Number.NaN }] };
+    await expect(platform.trials.call('heartbeat', impossible, { token })).rejects.toThrow(
+      'measurements[0].elapsedSeconds: expected a number of at least 0, got NaN',
+    );
 
     const report = {
       trial,
@@ -491,6 +518,104 @@ describe('trainers', () => {
       );
   });
 
+  it('are stopped by the pruner with its reason, and their best objective counts after whole trials', async () => {
+    runner.train = async (context) => {
+      const { assignment, reference, heartbeat, finish } = context;
+      if (assignment.kind === TrialKind.TRIAL_KIND_FINAL) return usualTrainer(context);
+      const objective = reference.number === 0 ? 9 : 2;
+      for (let step = 1; step <= 4; step++) {
+        const { directive } = await heartbeat({ step, tokens: 10 * step, examples: step, objective });
+        if (directive !== Directive.DIRECTIVE_STOP) continue;
+        await finish({ state: TrialState.TRIAL_STATE_STOPPED, objective, step, tokens: 10 * step });
+        return 0;
+      }
+      await finish({
+        state: TrialState.TRIAL_STATE_SUCCEEDED,
+        objective,
+        step: 4,
+        tokens: 40,
+        bestTokens: 40,
+      });
+      return 0;
+    };
+    await submit({
+      name: 'pruned',
+      limits: { maxTrials: 2 },
+      earlyStopping: { name: 'threshold', settings: { upper: 5, warmUp: 2 } },
+    });
+    const experiment = await reached('pruned', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment).toMatchObject({ trialsSucceeded: 2, bestTrial: 1, bestObjective: 2 });
+    const [stopped, whole] = await trialsOf('pruned');
+    expect(stopped).toMatchObject({
+      ...{ state: TrialState.TRIAL_STATE_STOPPED, objective: 9, step: 2 },
+      reason: 'Pruned: threshold: objective 9 at 2 examples: expected at most 5',
+    });
+    expect(whole).toMatchObject({ state: TrialState.TRIAL_STATE_SUCCEEDED, step: 4 });
+    expect(whole.measurements.map(({ examples }) => examples)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('are paused at a rung with their checkpoint, and go on when they are promoted', async () => {
+    const rungs = new Map<number, number>();
+    runner.train = async (context) => {
+      const { assignment, reference, heartbeat, finish, signal } = context;
+      if (assignment.kind === TrialKind.TRIAL_KIND_FINAL) return usualTrainer(context);
+      const { number } = reference;
+      const objective = 5 - number;
+      for (let step = (rungs.get(number) ?? 0) + 1; step <= 2; step++) {
+        const { reason } = await heartbeat({ step, tokens: 10 * step, examples: 5 + 5 * step, objective });
+        rungs.set(number, step);
+        if (!reason.startsWith('Paused: asha')) continue;
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        return 75;
+      }
+      await finish({
+        state: TrialState.TRIAL_STATE_SUCCEEDED,
+        objective,
+        step: 2,
+        tokens: 20,
+        bestTokens: 20,
+      });
+      return 0;
+    };
+    const settings = { minExamples: 10, warmUp: 0, reductionFactor: 2 };
+    await submit({
+      name: 'halved',
+      limits: { maxTrials: 4, parallelTrials: 2 },
+      searchAlgorithm: { name: 'random' },
+      earlyStopping: { name: 'asha', settings, variant: 'promote', compareAll: true },
+    });
+    await reached('halved', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    const trials = (await trialsOf('halved')).slice(0, 4);
+    const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = TrialState;
+    expect(trials[3]).toMatchObject({ state: TRIAL_STATE_SUCCEEDED, step: 2 });
+    expect(trials[0]).toMatchObject({
+      ...{ state: TRIAL_STATE_STOPPED, step: 1 },
+      reason: 'Pruned: it never was among the best of its rung',
+    });
+    // Whoever went beyond the rung after a pause did so in another attempt, without training a step twice.
+    for (const { attempt, step } of trials) expect(attempt).toBeLessThanOrEqual(step);
+    expect(trials.reduce((sum, { measurements }) => sum + measurements.length, 0)).toBe(
+      trials.reduce((sum, { step }) => sum + step, 0),
+    );
+  });
+
+  it('are asked for a checkpoint when the experiment is paused', async () => {
+    const { train, release, waiting } = held();
+    runner.train = train;
+    await submit({ name: 'resting', limits: { maxTrials: 1 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+    await platform.experiments.call('pauseExperiment', { name: 'resting' });
+    const [{ reference: trial, token }] = waiting;
+    const beat = (checkpoint: string) => platform.trials.call('heartbeat', { trial, checkpoint }, { token });
+    const { DIRECTIVE_CHECKPOINT, DIRECTIVE_CONTINUE } = Directive;
+    expect((await beat('')).directive).toBe(DIRECTIVE_CHECKPOINT);
+    expect((await beat('')).directive).toBe(DIRECTIVE_CHECKPOINT);
+    expect((await beat('trials/resting/0/checkpoints/step-1')).directive).toBe(DIRECTIVE_CONTINUE);
+    await platform.experiments.call('resumeExperiment', { name: 'resting' });
+    release();
+    await reached('resting', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  });
+
   it('go on while the experiment is paused; no other starts until it is resumed', async () => {
     const { train, release, waiting } = held();
     runner.train = train;
@@ -510,6 +635,54 @@ describe('trainers', () => {
       trialsTotal: 2,
     });
   });
+});
+
+it('gives a search more room, tells what it costs, and learns from one that is over', async () => {
+  const cost = { gpusPerTrial: 2, pricePerGpuHour: 10 };
+  const training = { trialTokens: 1000 };
+  const spec = experimentSpec({ name: 'roomy', limits: { maxTrials: 2 }, cost, training });
+  const before = await platform.experiments.call('estimateExperiment', { spec });
+  expect(before).toMatchObject({ trials: 2, tokens: 2000, limitedBy: 'limits.maxTrials' });
+  expect(before.gpuHours).toBeGreaterThan(0);
+  expect(before.cost).toBeCloseTo(10 * before.gpuHours, 9);
+  const { train, release, waiting } = held();
+  runner.train = train;
+  await platform.experiments.call('createExperiment', { spec });
+  await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+  const raise = (limits: Partial<tuning.Limits>) =>
+    platform.experiments.call('raiseLimits', { name: 'roomy', limits });
+  expect((await raise({ maxTrials: 4, parallelTrials: 2 })).spec?.limits).toMatchObject({
+    ...{ maxTrials: 4, parallelTrials: 2, maxAttempts: 3 },
+  });
+  await vi.waitFor(() => expect(waiting).toHaveLength(2), patience);
+  await expect(raise({ maxTrials: 3, parallelTrials: 1 })).rejects.toThrow('limits.maxTrials');
+  expect(await platform.experiments.call('estimateExperiment', { name: 'roomy' })).toMatchObject({
+    trials: 4,
+  });
+  // What was accepted is still the same experiment.
+  expect((await platform.experiments.call('createExperiment', { spec })).name).toBe('roomy');
+  release();
+  const ended = await reached('roomy', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect(ended).toMatchObject({ trialsTotal: 4 });
+  expect(ended.cost).toBeCloseTo(10 * ended.gpuHours, 9);
+  await expect(raise({ maxTrials: 9 })).rejects.toBeInstanceOf(FailedPrecondition);
+  const left = await platform.experiments.call('estimateExperiment', { name: 'roomy' });
+  expect(left).toMatchObject({ trials: 0, gpuHours: 0, basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED });
+  await expect(platform.experiments.call('estimateExperiment', {})).rejects.toBeInstanceOf(InvalidArgument);
+
+  runner.train = usualTrainer;
+  const [winner] = (await platform.experiments.call('listOptimalTrials', { experiment: 'roomy' })).trials;
+  await submit({
+    ...{ name: 'heir', limits: { maxTrials: 2 }, training },
+    warmStart: [{ experiment: 'roomy', best: 1 }],
+  });
+  await reached('heir', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect((await trialsOf('heir'))[0].parameters).toEqual(winner.parameters);
+  const orphan = submit({
+    ...{ name: 'orphan', baseModels: [{ architecture: 'x', model: 'base-x' }] },
+    warmStart: [{ experiment: 'nobody', best: 0 }],
+  });
+  await expect(orphan).rejects.toThrow(/baseModels\[0\].model.*warmStart\[0\].experiment/);
 });
 
 it('lists experiments and trials in pages', async () => {

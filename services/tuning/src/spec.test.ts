@@ -135,3 +135,51 @@ it('refuses too many parameters at once, and says that first', () => {
     expect.stringContaining('1000'),
   ]);
 });
+
+it('early stopping, costs and earlier experiments are checked with the rest', () => {
+  expect(
+    violations({
+      name: 'run',
+      earlyStopping: { name: 'asha', settings: { minExamples: 0, warmUp: 1 }, variant: 'halve' },
+      limits: { maxCost: 5, maxGpuHours: Number.NaN, parallelTrials: 5000 },
+      cost: { gpusPerTrial: -1 },
+      warmStart: [{ experiment: 'a', best: -1 }],
+    }),
+  ).toMatchObject({
+    'earlyStopping.settings.minExamples': expect.stringContaining('got 0'),
+    'earlyStopping.variant': expect.stringContaining('got "halve"'),
+    'limits.maxGpuHours': expect.stringContaining('got NaN'),
+    'limits.parallelTrials': expect.stringContaining('got 5000'),
+    'cost.gpusPerTrial': expect.stringContaining('got -1'),
+    'warmStart[0].best': expect.stringContaining('got -1'),
+  });
+  const refused = violations({
+    limits: { maxCost: 5 },
+    earlyStopping: { name: 'wilcoxon', strata: [{ parameter: 'a', factor: 0.5 }], compareAll: true },
+    warmStart: ['run', 'a', 'a'].map((experiment) => ({ experiment, best: 0 })),
+  });
+  expect(refused).toEqual({
+    'cost.pricePerGpuHour': 'expected a price above 0, which limits.maxCost is reckoned with, got 0',
+    'earlyStopping.name': 'expected a pruner of learning curves, got "wilcoxon": trials have no folds',
+    'earlyStopping.strata': 'expected none with compareAll',
+    'earlyStopping.strata[0].factor': expect.stringContaining('got 0.5'),
+    'warmStart[0].experiment': 'expected an earlier experiment, got this one ("run")',
+    'warmStart[2].experiment': 'expected distinct experiments, got "a" twice',
+  });
+});
+
+it('early stopping with strata, or without any, is the same when it is read again', () => {
+  const usual = { name: 'patience', settings: { patience: 5 } };
+  expect(planOf(experimentSpec()).spec.earlyStopping).toMatchObject(usual);
+  const strata = [
+    { parameter: 'architecture', factor: 0 },
+    { parameter: 'learningRate', factor: 2 },
+  ];
+  for (const how of [{ strata }, { compareAll: true }, {}]) {
+    const plan = planOf(
+      experimentSpec({ earlyStopping: { name: 'median', settings: { warmUp: 9 }, ...how } }),
+    );
+    expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
+    expect(plan.earlyStopping.settings['strata']).toHaveLength('compareAll' in how ? 0 : 2);
+  }
+});

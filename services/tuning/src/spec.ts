@@ -2,7 +2,9 @@
 import { fieldPath, InvalidArgument, nearest, parse, show, type Violation } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
+  type EarlyStopping,
   type Parameter,
+  parseEarlyStopping,
   parseSearchAlgorithm,
   parseSearchSpace,
   type SearchAlgorithm,
@@ -18,8 +20,10 @@ export interface Plan {
   readonly spec: tuning.ExperimentSpec;
   readonly space: SearchSpace;
   readonly algorithm: SearchAlgorithm;
+  readonly earlyStopping: EarlyStopping;
   readonly limits: tuning.Limits;
   readonly training: tuning.TrainingSpec;
+  readonly cost: tuning.Cost;
 }
 
 const nameRule = 'lower-case letters, digits and dashes, at most 40';
@@ -32,14 +36,19 @@ const count = whole.min(0);
 /** Zero means the default. */
 const countOr = (usual: number, most: number) => count.max(most).transform((n) => n || usual);
 
+const amount = z.number().min(0).prefault(0);
+
 const limits = z
   .object({
     maxTrials: countOr(12, 10_000).prefault(0),
-    parallelTrials: countOr(1, 256).prefault(0),
+    parallelTrials: countOr(1, 4096).prefault(0),
     maxFailedTrials: count.max(10_000).prefault(0),
     maxDurationSeconds: z.number().min(0).prefault(0),
     maxAttempts: countOr(3, 100).prefault(0),
     maxTokens: count.prefault(0),
+    maxGpuHours: amount,
+    maxCost: amount,
+    maxInterruptions: countOr(20, 10_000).prefault(0),
   })
   .transform((l) => ({
     ...l,
@@ -100,6 +109,19 @@ const common = z.object({
     .nullish()
     .transform(() => ({ metric, goal: tuning.Goal.GOAL_MINIMIZE })),
   limits: limits.nullish().transform((given) => given ?? limits.parse({})),
+  cost: z
+    .object({ gpusPerTrial: amount.transform((n) => n || 1), pricePerGpuHour: amount })
+    .nullish()
+    .transform((given) => given ?? { gpusPerTrial: 1, pricePerGpuHour: 0 }),
+  warmStart: z
+    .array(
+      z.object({
+        experiment: z.string().regex(namePattern, `expected the name of an experiment: ${nameRule}`),
+        best: count.max(1000).prefault(0),
+      }),
+    )
+    .max(20)
+    .prefault([]),
   training: training.nullish().transform((given) => given ?? training.parse({})),
 });
 
@@ -112,6 +134,56 @@ function collect<T>(violations: Violation[], check: () => T): T | undefined {
     violations.push(...error.violations);
     return undefined;
   }
+}
+
+/** Settings of a pruner from the message's typed fields. */
+function pruningOf(message: tuning.EarlyStopping | null | undefined): EarlyStopping {
+  const { name = '', settings = {}, variant = '', strata = [], compareAll = false } = message ?? {};
+  const at = 'earlyStopping';
+  const violations: Violation[] = [];
+  if (name === 'wilcoxon')
+    violations.push({
+      field: `${at}.name`,
+      description: 'expected a pruner of learning curves, got "wilcoxon": trials have no folds',
+    });
+  if (compareAll && strata.length > 0)
+    violations.push({ field: `${at}.strata`, description: 'expected none with compareAll' });
+  const given = {
+    ...settings,
+    ...(variant === '' ? {} : { variant }),
+    ...(strata.length > 0 || compareAll
+      ? {
+          strata: strata.map(({ parameter, factor = 0 }) => ({
+            parameter,
+            ...(factor > 0 ? { factor } : {}),
+          })),
+        }
+      : {}),
+  };
+  const parsed = collect(violations, () => parseEarlyStopping({ name, settings: given }));
+  if (violations.length > 0 || !parsed)
+    throw new InvalidArgument(
+      violations.map(({ field, description }) => ({
+        field: field.replace(/\.settings\.(strata|variant)/, '.$1'),
+        description,
+      })),
+    );
+  return parsed;
+}
+
+/** The message of which `pruningOf` makes the same again. */
+function pruningMessage({ name, settings }: EarlyStopping): tuning.EarlyStopping {
+  const { strata, variant, ...numbers } = settings as {
+    strata?: readonly { parameter: string; factor?: number }[];
+    variant?: string;
+  } & Record<string, number>;
+  return {
+    name,
+    settings: numbers,
+    variant: variant ?? '',
+    strata: (strata ?? []).map(({ parameter, factor = 0 }) => ({ parameter, factor })),
+    compareAll: strata?.length === 0,
+  };
 }
 
 function plainParameter(message: tuning.Parameter): Record<string, unknown> {
@@ -211,12 +283,29 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     if (parameter) violations.push(...unacceptable(parameter, fieldPath(['parameters', i])));
   });
   const algorithm = collect(violations, () => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
+  const earlyStopping = collect(violations, () => pruningOf(spec.earlyStopping));
+  if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
+    violations.push({
+      field: 'cost.pricePerGpuHour',
+      description: 'expected a price above 0, which limits.maxCost is reckoned with, got 0',
+    });
+  checked?.warmStart.forEach(({ experiment }, i, all) => {
+    const field = `warmStart[${i}].experiment`;
+    if (experiment === checked.name)
+      violations.push({
+        field,
+        description: `expected an earlier experiment, got this one (${show(experiment)})`,
+      });
+    if (all.findIndex((other) => other.experiment === experiment) < i)
+      violations.push({ field, description: `expected distinct experiments, got ${show(experiment)} twice` });
+  });
   if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < checked.training.trialTokens)
     violations.push({
       field: 'limits.maxTokens',
       description: `expected at least training.trialTokens (${checked.training.trialTokens}), got ${checked.limits.maxTokens}`,
     });
-  if (violations.length > 0 || !checked || !space || !algorithm) throw new InvalidArgument(violations);
+  if (violations.length > 0 || !checked || !space || !algorithm || !earlyStopping)
+    throw new InvalidArgument(violations);
   const settings = Object.fromEntries(
     Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );
@@ -225,13 +314,16 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
       ...checked,
       baseModels,
       searchAlgorithm: { name: algorithm.name, settings },
+      earlyStopping: pruningMessage(earlyStopping),
       parameters,
       model: checked.model || checked.name,
     },
     space,
     algorithm,
+    earlyStopping,
     limits: checked.limits,
     training: checked.training,
+    cost: checked.cost,
   };
 }
 

@@ -1,6 +1,7 @@
 /** What is recorded of an experiment: the words and shapes that decisions are made from. Times are in milliseconds. */
 import type { JobStatus } from '@emotune/jobs';
-import type { Assignment } from '@emotune/search';
+import type { Assignment, TrialCurve, TrialRecord, Verdict } from '@emotune/search';
+import type { Rate } from './cost.js';
 import type { Plan } from './spec.js';
 
 export type ExperimentState =
@@ -17,6 +18,7 @@ export type TrialKind = 'search' | 'final';
 export type TrialState =
   | 'queued'
   | 'running'
+  | 'paused'
   | 'succeeded'
   | 'stopped'
   | 'failed'
@@ -25,7 +27,7 @@ export type TrialState =
 
 /**
  * How an attempt ended. The first four are reported by its trainer (or told by its exit code); `lost` is nobody's
- * word, `interrupted` left on request after a checkpoint, `cancelled` was not wanted any more.
+ * word, `interrupted` left on request after a checkpoint or with its machine, `cancelled` was not wanted any more.
  */
 export type Outcome =
   | 'succeeded'
@@ -39,12 +41,26 @@ export type Outcome =
 export interface Attempt {
   /** From 1. */
   readonly number: number;
+  /** The highest step that was reported; −1: none. */
+  readonly step: number;
+  /** The newest checkpoint's folder; empty: none. */
+  readonly checkpoint: string;
+  /** A checkpoint is asked for until another one is there. */
+  readonly wantsCheckpoint: boolean;
   readonly createdAt: number;
   readonly leaseUntil: number;
   /** Null while it runs. */
   readonly outcome: Outcome | null;
   readonly reason: string;
   readonly endedAt: number | null;
+}
+
+/** What was decided of a running trial: its trainer is told to stop, or, to pause it, its job is. */
+export interface Judgement {
+  readonly decision: Exclude<Verdict['decision'], 'continue'>;
+  /** A word such as Pruned, Converged or LimitReached, with a sentence after a colon. */
+  readonly reason: string;
+  readonly at: number;
 }
 
 export interface Trial {
@@ -61,6 +77,14 @@ export interface Trial {
   readonly tokens: number;
   readonly totalTokens: number;
   readonly bestTokens: number;
+  /** Training examples seen at the last measurement. */
+  readonly examples: number;
+  /** Examples seen at its last verdict. */
+  readonly judgedAt: number;
+  readonly judgement: Judgement | null;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
   readonly attempts: readonly Attempt[];
 }
 
@@ -83,8 +107,16 @@ export interface Experiment {
   readonly plan: Plan;
   readonly state: ExperimentState;
   readonly features: Features;
+  readonly reason: string;
   /** When the search began. */
   readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  /** What earlier experiments taught, with numbers below 0. */
+  readonly history: readonly TrialRecord[];
+  /** Throughput to expect, by architecture, before trials of this experiment have shown theirs. */
+  readonly rates: ReadonlyMap<string, Rate>;
+  /** Learning curves of its search trials; asked for only while a trial is paused. */
+  readonly curves: () => readonly TrialCurve[];
   /** Ordered by number, which counts from 0 without a gap. */
   readonly trials: readonly Trial[];
   readonly model: TrainedModel | null;
@@ -101,10 +133,20 @@ export function hasEnded(state: ExperimentState): boolean {
 }
 
 export function isOpen(trial: { readonly state: TrialState }): boolean {
-  return trial.state === 'queued' || trial.state === 'running';
+  return trial.state === 'queued' || trial.state === 'running' || trial.state === 'paused';
 }
 
 /** A pure function of the attempt, at most 52 characters for names of at most 40: creating it twice is harmless. */
 export function jobName(experiment: string, trial: number, attempt: number): string {
   return `${experiment}-t${trial}-a${attempt}`;
+}
+
+/** The trial and attempt that a job was started for; undefined for another experiment's. */
+export function numberOfJob(
+  experiment: string,
+  job: string,
+): { readonly trial: number; readonly attempt: number } | undefined {
+  if (!job.startsWith(`${experiment}-t`)) return undefined;
+  const match = /^(\d+)-a(\d+)$/.exec(job.slice(experiment.length + 2));
+  return match ? { trial: Number(match[1]), attempt: Number(match[2]) } : undefined;
 }

@@ -1,15 +1,13 @@
 /** Rows of the tuning service, and what they mean to the rules. */
 import { NotFound } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import type { JobStatus } from '@emotune/jobs';
 import type { tuning } from '@emotune/proto';
-import type { Assignment } from '@emotune/search';
-import { planOf } from './spec.js';
+import type { Assignment, TrialRecord } from '@emotune/search';
 import type {
   Attempt,
-  Experiment,
   ExperimentState,
   Features,
+  Judgement,
   Outcome,
   TrainedModel,
   Trial,
@@ -36,7 +34,11 @@ export interface BoundFeatures {
 
 export interface ExperimentRow {
   readonly name: string;
+  /** As it was accepted. */
   readonly spec: tuning.ExperimentSpec;
+  /** Raised since; null: those of the spec. */
+  readonly limits: tuning.Limits | null;
+  readonly history: readonly TrialRecord[];
   readonly bases: readonly Base[];
   readonly state: ExperimentState;
   readonly reason: string;
@@ -62,6 +64,9 @@ export interface TrialRow {
   readonly tokens: number;
   readonly total_tokens: number;
   readonly best_tokens: number;
+  readonly examples: number;
+  readonly judged_at: number;
+  readonly judgement: Judgement | null;
   readonly tokens_per_second: number;
   readonly model_prefix: string;
   readonly created_at: Date;
@@ -70,11 +75,16 @@ export interface TrialRow {
   readonly revision: number;
   /** Attempts so far. */
   readonly attempts: number;
+  /** Of all of them until now. */
+  readonly seconds: number;
 }
 
 export interface AttemptRow {
   readonly trial: number;
   readonly number: number;
+  readonly step: number;
+  readonly checkpoint: string;
+  readonly wants_checkpoint: boolean;
   readonly lease_until: Date;
   readonly outcome: Outcome | null;
   readonly reason: string;
@@ -110,27 +120,44 @@ export async function experimentRow(sql: Sql, name: string): Promise<ExperimentR
   return row;
 }
 
-const trialColumns = `t.*, (select count(*) from attempts a where a.experiment = t.experiment and a.trial = t.number) as attempts`;
+/** The spec with the limits that hold now. */
+export function specNow({ spec, limits }: ExperimentRow): tuning.ExperimentSpec {
+  return limits ? { ...spec, limits } : spec;
+}
 
-export function trialRows(sql: Sql, experiments: readonly string[]): Promise<TrialRow[]> {
+const trialColumns = `t.*, a.attempts, a.seconds`;
+const theirAttempts = `cross join lateral (select count(*) as attempts,
+  coalesce(sum(extract(epoch from coalesce(a.ended_at, now()) - a.created_at))::float8, 0) as seconds
+  from attempts a where a.experiment = t.experiment and a.trial = t.number) a`;
+
+/** Trials of one experiment: those with these numbers, and from a number on. */
+export function trialRows(
+  sql: Sql,
+  experiment: string,
+  { numbers = [], from = 0, limit }: { numbers?: readonly number[]; from?: number; limit?: number } = {},
+): Promise<TrialRow[]> {
   return sql.query<TrialRow>(
-    `select ${trialColumns} from trials t where t.experiment = any($1) order by t.experiment, t.number`,
-    [experiments],
+    `select ${trialColumns} from trials t ${theirAttempts}
+     where t.experiment = $1 and (t.number = any($2) or t.number >= $3) order by t.number limit $4`,
+    [experiment, numbers, from, limit ?? null],
   );
 }
 
+/** @throws NotFound */
 export async function trialRow(sql: Sql, experiment: string, number: number): Promise<TrialRow> {
-  const [row] = await sql.query<TrialRow>(
-    `select ${trialColumns} from trials t where t.experiment = $1 and t.number = $2`,
-    [experiment, number],
-  );
+  const [row] = await trialRows(sql, experiment, { numbers: [number], from: largestInteger });
   if (!row) throw new NotFound(`expected a trial of ${experiment}, got number ${number}`);
   return row;
 }
 
-function attemptOf(row: AttemptRow): Attempt {
+const largestInteger = 2 ** 31 - 1;
+
+export function attemptOf(row: AttemptRow): Attempt {
   return {
     number: row.number,
+    step: row.step,
+    checkpoint: row.checkpoint,
+    wantsCheckpoint: row.wants_checkpoint,
     createdAt: row.created_at.getTime(),
     leaseUntil: row.lease_until.getTime(),
     outcome: row.outcome,
@@ -139,7 +166,13 @@ function attemptOf(row: AttemptRow): Attempt {
   };
 }
 
-export function trialOf(row: TrialRow, attempts: readonly AttemptRow[] = []): Trial {
+/** Columns of a trial that do not depend on its attempts. */
+export type TrialColumns = Omit<
+  TrialRow,
+  'attempts' | 'seconds' | 'revision' | 'model_prefix' | 'tokens_per_second'
+>;
+
+export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = []): Trial {
   return {
     number: row.number,
     kind: row.kind,
@@ -152,48 +185,27 @@ export function trialOf(row: TrialRow, attempts: readonly AttemptRow[] = []): Tr
     tokens: row.tokens,
     totalTokens: row.total_tokens,
     bestTokens: row.best_tokens,
-    attempts: attempts.filter(({ trial }) => trial === row.number).map(attemptOf),
+    examples: row.examples,
+    judgedAt: row.judged_at,
+    judgement: row.judgement,
+    createdAt: row.created_at.getTime(),
+    startedAt: row.started_at?.getTime() ?? null,
+    endedAt: row.ended_at?.getTime() ?? null,
+    attempts: attempts.map(attemptOf),
   };
 }
 
-function featuresOf({ features, features_failure: failure }: ExperimentRow): Features {
+export function featuresOf({ features, features_failure: failure }: ExperimentRow): Features {
   if (failure !== null) return { state: 'failed', reason: failure };
   return { state: features ? 'ready' : 'waiting' };
 }
 
-async function trainedModel(sql: Sql, id: string): Promise<TrainedModel | null> {
+export async function trainedModel(sql: Sql, id: string): Promise<TrainedModel | null> {
   if (id === '') return null;
   const [row] = await sql.query<ModelRow>("select * from models where name || '@' || version = $1", [id]);
   return {
     id,
     state: row.state,
     evaluation: row.evaluation === null ? null : { failure: row.evaluation_failure },
-  };
-}
-
-/** What `decide` needs, as recorded now. */
-export async function readExperiment(
-  sql: Sql,
-  row: ExperimentRow,
-  surroundings: {
-    readonly jobs: ReadonlyMap<string, JobStatus>;
-    readonly listeningSince: number;
-    readonly leaseMs: number;
-  },
-): Promise<Experiment> {
-  const trials = await trialRows(sql, [row.name]);
-  const attempts = await sql.query<AttemptRow>(
-    'select trial, number, lease_until, outcome, reason, created_at, ended_at from attempts where experiment = $1 order by trial, number',
-    [row.name],
-  );
-  return {
-    name: row.name,
-    plan: planOf(row.spec),
-    state: row.state,
-    features: featuresOf(row),
-    startedAt: row.started_at?.getTime() ?? null,
-    trials: trials.map((trial) => trialOf(trial, attempts)),
-    model: await trainedModel(sql, row.model_version),
-    ...surroundings,
   };
 }

@@ -11,16 +11,21 @@ import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
 
 type Changes = Partial<
-  Omit<tuning.ExperimentSpec, 'limits' | 'training' | 'objective' | 'searchAlgorithm'>
+  Omit<
+    tuning.ExperimentSpec,
+    'limits' | 'training' | 'objective' | 'searchAlgorithm' | 'earlyStopping' | 'cost'
+  >
 > & {
   limits?: Partial<tuning.Limits>;
   training?: Partial<tuning.TrainingSpec>;
   objective?: Partial<tuning.Objective>;
   searchAlgorithm?: Partial<tuning.SearchAlgorithm>;
+  earlyStopping?: Partial<tuning.EarlyStopping>;
+  cost?: Partial<tuning.Cost>;
 };
 
 export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
-  const { limits, training, objective, searchAlgorithm, ...rest } = changes;
+  const { limits, training, objective, searchAlgorithm, earlyStopping, cost, ...rest } = changes;
   return {
     name: 'run',
     features: 'demo',
@@ -35,12 +40,15 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     ],
     seed: 1,
     model: '',
+    warmStart: [],
     ...rest,
     objective: { metric: '', goal: tuning.Goal.GOAL_UNSPECIFIED, ...objective },
     searchAlgorithm: { name: '', settings: {}, ...searchAlgorithm },
+    earlyStopping: { name: '', settings: {}, variant: '', strata: [], compareAll: false, ...earlyStopping },
+    cost: { gpusPerTrial: 0, pricePerGpuHour: 0, ...cost },
     limits: {
       ...{ maxTrials: 0, parallelTrials: 0, maxFailedTrials: 0, maxDurationSeconds: 0 },
-      ...{ maxAttempts: 0, maxTokens: 0 },
+      ...{ maxAttempts: 0, maxTokens: 0, maxGpuHours: 0, maxCost: 0, maxInterruptions: 0 },
       ...limits,
     },
     training: {

@@ -1,15 +1,31 @@
 /** What trainers tell and ask: each with the token of its own attempt, and only while it owns the trial. */
-import { Aborted, InvalidArgument, PermissionDenied, show, Unavailable } from '@emotune/base';
+import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
 import type { TuningContext } from './context.js';
-import { outcomeOf } from './decide.js';
+import { curveOf } from './ledger.js';
 import { trialKindMessage } from './messages.js';
 import type { Reconciler } from './reconciler.js';
+import {
+  answer,
+  assertOwner,
+  checkMeasurements,
+  finished,
+  judged,
+  measure,
+  type Owner,
+  unwanted,
+} from './reports.js';
 import { architectureOf } from './spec.js';
-import { hasEnded, type Outcome } from './state.js';
-import { type ExperimentRow, experimentRow, type TrialRow, trialRow } from './store.js';
+import {
+  type AttemptRow,
+  attemptOf,
+  type ExperimentRow,
+  experimentRow,
+  type TrialColumns,
+  trialOf,
+} from './store.js';
 import { isToken } from './token.js';
 import { valueMessages } from './values.js';
 
@@ -22,16 +38,40 @@ const reportStates = {
   [TrialState.TRIAL_STATE_INFEASIBLE]: 'infeasible',
 } as const;
 
-interface Owner {
-  readonly experiment: ExperimentRow;
-  readonly trial: TrialRow;
-  readonly attempt: number;
-  readonly outcome: Outcome | null;
+const directives = {
+  continue: Directive.DIRECTIVE_CONTINUE,
+  checkpoint: Directive.DIRECTIVE_CHECKPOINT,
+  stop: Directive.DIRECTIVE_STOP,
+} as const;
+
+/** An attempt as its trainer's call finds it. */
+interface Caller extends Owner {
+  readonly experiment: string;
 }
 
 /** Where a trial's results and checkpoints lie, all attempts. */
-function outputPrefix({ experiment, number }: TrialRow): string {
-  return `trials/${experiment}/${number}`;
+function outputPrefix({ experiment, trial }: Caller): string {
+  return `trials/${experiment}/${trial.number}`;
+}
+
+type CallerRow = AttemptRow & {
+  readonly token_hash: string;
+  readonly experiment_state: ExperimentRow['state'];
+  readonly trial_row: Omit<TrialColumns, 'created_at' | 'started_at' | 'ended_at'> &
+    Readonly<Record<'created_at' | 'started_at' | 'ended_at', string | null>>;
+};
+
+function callerOf(row: CallerRow): Caller {
+  const { trial_row: trial } = row;
+  const date = (text: string | null) => (text === null ? null : new Date(text));
+  const columns = {
+    ...trial,
+    created_at: new Date(trial.created_at ?? 0),
+    started_at: date(trial.started_at),
+    ended_at: date(trial.ended_at),
+  };
+  const { attempts: _, ...own } = trialOf(columns);
+  return { experiment: trial.experiment, state: row.experiment_state, trial: own, attempt: attemptOf(row) };
 }
 
 export class Trials {
@@ -60,138 +100,174 @@ export class Trials {
     }
   }
 
-  /** @throws PermissionDenied when the token is not that of the attempt. */
+  /** @throws NotFound when there is no such trial; PermissionDenied when the token is not that of the attempt. */
   private async authorised(
     sql: Sql,
     reference: tuning.TrialReference | null | undefined,
     token: string,
-  ): Promise<Owner> {
+  ): Promise<Caller> {
     if (!reference) throw InvalidArgument.at('trial', 'expected a trial, got nothing');
     const { experiment, number, attempt } = reference;
-    const [row] = await sql.query<{ token_hash: string; outcome: Outcome | null }>(
-      'select token_hash, outcome from attempts where experiment = $1 and trial = $2 and number = $3 for update',
+    const [row] = await sql.query<CallerRow>(
+      `select a.*, e.state as experiment_state, to_jsonb(t) as trial_row
+       from attempts a join trials t on t.experiment = a.experiment and t.number = a.trial
+       join experiments e on e.name = a.experiment
+       where a.experiment = $1 and a.trial = $2 and a.number = $3 for update of a`,
       [experiment, number, attempt],
     );
-    if (!row || !isToken(token, row.token_hash))
-      throw new PermissionDenied(
-        `trial ${number} of ${show(experiment)}, attempt ${attempt}: expected the token that its trainer was started with`,
-      );
-    return {
-      experiment: await experimentRow(sql, experiment),
-      trial: await trialRow(sql, experiment, number),
-      attempt,
-      outcome: row.outcome,
-    };
-  }
-
-  private unwanted({ experiment, trial }: Owner): string | undefined {
-    if (hasEnded(experiment.state)) return `the experiment has ended: ${experiment.state}`;
-    return trial.state === 'cancelled' ? trial.reason : undefined;
-  }
-
-  /** @throws Aborted when the attempt is over, unless nobody wants it any more: then it is told so. */
-  private assertOwner({ trial, attempt, outcome }: Owner): void {
-    if (outcome !== null && outcome !== 'cancelled')
-      throw new Aborted(
-        `attempt ${attempt} of trial ${trial.number} is over (${outcome}): end without a report`,
-      );
-  }
-
-  private renewLease(sql: Sql, { trial, attempt }: Owner): Promise<unknown> {
-    const until = new Date(this.context.clock.now() + this.reconciler.leaseMs);
-    return sql.query(
-      'update attempts set lease_until = $4 where experiment = $1 and trial = $2 and number = $3',
-      [trial.experiment, trial.number, attempt, until],
+    if (row && isToken(token, row.token_hash)) return callerOf(row);
+    const known = await sql.query('select 1 from trials where experiment = $1 and number = $2', [
+      experiment,
+      number,
+    ]);
+    if (known.length === 0)
+      throw new NotFound(`expected a trial, got number ${number} of ${show(experiment)}`);
+    throw new PermissionDenied(
+      `trial ${number} of ${show(experiment)}, attempt ${attempt}: expected the token that its trainer was started with`,
     );
   }
 
   async assignment(request: tuning.GetAssignmentRequest, token: string): Promise<tuning.Assignment> {
     return this.transaction(async (sql) => {
-      const owner = await this.authorised(sql, request.trial, token);
-      this.assertOwner(owner);
-      const why = this.unwanted(owner);
+      const caller = await this.authorised(sql, request.trial, token);
+      assertOwner(caller);
+      const why = unwanted(caller);
       if (why !== undefined) throw new Aborted(why);
-      await this.renewLease(sql, owner);
-      const { experiment, trial } = owner;
-      const architecture = architectureOf(experiment.spec, trial.parameters);
-      const base = experiment.bases.find((b) => b.architecture === architecture)!;
+      await this.renew(sql, caller, '');
+      const { trial, attempt } = caller;
+      const { name, spec, bases, features } = await experimentRow(sql, caller.experiment);
+      const architecture = architectureOf(spec, trial.parameters);
+      const base = bases.find((b) => b.architecture === architecture)!;
       const final = trial.kind === 'final';
       return {
-        trial: { experiment: experiment.name, number: trial.number, attempt: owner.attempt },
+        trial: { experiment: name, number: trial.number, attempt: attempt.number },
         kind: trialKindMessage(trial.kind),
         architecture,
         baseModelPrefix: base.prefix,
-        featuresPrefix: experiment.features!.prefixes[base.tokenizer],
+        featuresPrefix: features!.prefixes[base.tokenizer],
         trainSplits: final ? ['train', 'validation'] : ['train'],
         validationSplit: final ? '' : 'validation',
         parameters: valueMessages(trial.parameters),
-        training: experiment.spec.training,
-        seed: experiment.spec.seed,
-        totalTokens: trial.total_tokens,
-        outputPrefix: outputPrefix(trial),
+        training: spec.training,
+        seed: spec.seed,
+        totalTokens: trial.totalTokens,
+        outputPrefix: outputPrefix(caller),
         leaseSeconds: this.reconciler.leaseMs / 1000,
       };
     });
   }
 
+  /** Notes that an attempt was heard of; what it is told. */
+  private async renew(
+    sql: Sql,
+    caller: Caller,
+    checkpoint: string,
+  ): Promise<ReturnType<typeof answer>['answer']> {
+    const heard = answer(caller, checkpoint, this.context.clock.now() + this.reconciler.leaseMs);
+    const { attempt } = heard;
+    await sql.query(
+      `update attempts set lease_until = $4, step = $5, checkpoint = $6, wants_checkpoint = $7
+       where experiment = $1 and trial = $2 and number = $3`,
+      [
+        ...[caller.experiment, caller.trial.number, attempt.number, new Date(attempt.leaseUntil)],
+        ...[attempt.step, attempt.checkpoint, attempt.wantsCheckpoint],
+      ],
+    );
+    return heard.answer;
+  }
+
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
+    checkMeasurements(request.measurements);
+    let paused = false;
     const response = await this.transaction(async (sql) => {
-      const owner = await this.authorised(sql, request.trial, token);
-      this.assertOwner(owner);
-      const reason = this.unwanted(owner);
-      if (reason !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason };
-      await this.renewLease(sql, owner);
-      await this.measure(sql, owner, request.measurements);
-      return { directive: Directive.DIRECTIVE_CONTINUE, reason: '' };
+      const caller = await this.authorised(sql, request.trial, token);
+      assertOwner(caller);
+      const why = unwanted(caller);
+      if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why };
+      const heard = await this.measure(sql, caller, request.measurements);
+      paused = heard.trial.judgement?.decision === 'pause';
+      const { directive, reason } = await this.renew(sql, heard, request.checkpoint);
+      return { directive: directives[directive], reason };
     });
-    this.context.outbox.wake();
+    if (request.measurements.length > 0) this.context.outbox.wake();
+    if (paused) this.reconciler.wake();
     return response;
   }
 
   /** Keeps measurements, each (attempt, step) once; what a repetition adds to a step is kept too. */
-  private async measure(sql: Sql, owner: Owner, measurements: readonly tuning.Measurement[]): Promise<void> {
-    if (measurements.length === 0) return;
-    const { trial, attempt } = owner;
-    const fresh: tuning.Measurement[] = [];
+  private async measure(
+    sql: Sql,
+    caller: Caller,
+    measurements: readonly tuning.Measurement[],
+  ): Promise<Caller> {
+    if (measurements.length === 0) return caller;
+    const { experiment, attempt } = caller;
+    const place = [experiment, caller.trial.number, attempt.number];
+    const repeated = measurements.map(({ step }) => step).filter((step) => step <= attempt.step);
+    const known =
+      repeated.length === 0
+        ? []
+        : await sql.query<{ step: number }>(
+            'select step from measurements where experiment = $1 and trial = $2 and attempt = $3 and step = any($4)',
+            [...place, repeated],
+          );
+    const heard = measure(caller, measurements, new Set(known.map(({ step }) => step)));
+    let after: Caller = { ...caller, ...heard.owner };
+    // Of one step, the last of the call completes those before it.
+    const byStep = new Map<number, tuning.Measurement>();
     for (const m of measurements) {
-      const [{ inserted }] = await sql.query<{ inserted: boolean }>(
-        `insert into measurements as m (experiment, trial, attempt, step, tokens, elapsed_seconds, train_loss, objective,
-           stage, learning_rate, tokens_per_second, further)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         on conflict (experiment, trial, attempt, step) do update set
-           train_loss = coalesce(m.train_loss, excluded.train_loss),
-           objective = coalesce(m.objective, excluded.objective),
-           further = m.further || excluded.further
-         returning xmax = 0 as inserted`,
-        [
-          ...[trial.experiment, trial.number, attempt, m.step, m.tokens, m.elapsedSeconds],
-          ...[m.trainLoss ?? null, m.objective ?? null, m.stage, m.learningRate, m.tokensPerSecond],
-          JSON.stringify(m.values ?? {}),
-        ],
-      );
-      if (inserted) fresh.push(m);
+      const before = byStep.get(m.step);
+      byStep.set(m.step, before ? { ...m, ...before, objective: before.objective ?? m.objective } : m);
     }
-    let { objective, best_tokens: bestTokens } = trial;
-    for (const m of measurements)
-      if (m.objective !== undefined && Number.isFinite(m.objective) && m.objective < (objective ?? Infinity))
-        [objective, bestTokens] = [m.objective, m.tokens];
-    const last = measurements[measurements.length - 1];
+    const rows = [...byStep.values()];
+    const column = <K extends keyof tuning.Measurement>(name: K) => rows.map((m) => m[name] ?? null);
     await sql.query(
-      `update trials set step = $3, tokens = $4, tokens_per_second = $5, objective = $6, best_tokens = $7,
-         revision = revision + 1 where experiment = $1 and number = $2`,
+      `insert into measurements as m (experiment, trial, attempt, step, tokens, examples, elapsed_seconds, train_loss,
+         objective, stage, learning_rate, tokens_per_second, further)
+       select $1, $2, $3, * from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
+         $9::float8[], $10::int[], $11::float8[], $12::float8[], $13::jsonb[])
+       on conflict (experiment, trial, attempt, step) do update set
+         train_loss = coalesce(m.train_loss, excluded.train_loss),
+         objective = coalesce(m.objective, excluded.objective),
+         further = m.further || excluded.further`,
       [
-        ...[trial.experiment, trial.number, last.step, last.tokens, last.tokensPerSecond],
-        ...[objective, bestTokens],
+        ...place,
+        ...(['step', 'tokens', 'examples', 'elapsedSeconds', 'trainLoss'] as const).map(column),
+        ...(['objective', 'stage', 'learningRate', 'tokensPerSecond'] as const).map(column),
+        rows.map(({ values }) => JSON.stringify(numbersAsTexts(values ?? {}))),
+      ],
+    );
+    if (measurements.some(({ objective }) => objective !== undefined)) after = await this.judge(sql, after);
+    const { trial } = after;
+    await sql.query(
+      `update trials set step = $3, tokens = $4, examples = $5, tokens_per_second = $6, objective = $7, best_tokens = $8,
+         judged_at = $9, judgement = $10, revision = revision + 1 where experiment = $1 and number = $2`,
+      [
+        ...[experiment, trial.number, trial.step, trial.tokens, trial.examples],
+        ...[measurements[measurements.length - 1].tokensPerSecond, trial.objective, trial.bestTokens],
+        ...[trial.judgedAt, trial.judgement && JSON.stringify(trial.judgement)],
       ],
     );
     // One event a call is enough to follow the loss; no objective is left out.
+    const { fresh } = heard;
     for (const m of fresh.filter((f, i) => f.objective !== undefined || i === fresh.length - 1))
-      await emit(sql, topics.trialMeasured, trial.experiment, {
-        experiment: trial.experiment,
-        number: trial.number,
-        attempt,
+      await emit(sql, topics.trialMeasured, experiment, {
+        ...{ experiment, number: trial.number, attempt: attempt.number },
         measurement: m,
       });
+    return after;
+  }
+
+  private async judge(sql: Sql, caller: Caller): Promise<Caller> {
+    const { trial, experiment } = caller;
+    if (trial.kind !== 'search' || trial.judgement) return caller;
+    const { ledger } = this.reconciler;
+    const plan = ledger.plan(await experimentRow(sql, experiment));
+    if (plan.earlyStopping.name === 'none') return caller;
+    const now = this.context.clock.now();
+    const own = await curveOf(sql, experiment, trial);
+    const others = await ledger.curves(sql, experiment, now);
+    return { ...caller, ...judged(caller, own, others, plan, now) };
   }
 
   async finish(request: tuning.FinishTrialRequest, token: string): Promise<tuning.FinishTrialResponse> {
@@ -202,31 +278,35 @@ export class Trials {
         'state',
         `expected ${Object.keys(reportStates).join(', ')}, got ${request.state}`,
       );
+    checkMeasurements(request.measurements);
     await this.transaction(async (sql) => {
-      const owner = await this.authorised(sql, request.trial, token);
-      const { trial, attempt, outcome: over } = owner;
-      if (over === 'lost') this.assertOwner(owner);
-      if (over !== null || this.unwanted(owner) !== undefined) return;
-      const within = `${outputPrefix(trial)}/`;
+      const caller = await this.authorised(sql, request.trial, token);
+      const { outcome: over } = caller.attempt;
+      if (over === 'lost') assertOwner(caller);
+      if (over !== null || unwanted(caller) !== undefined) return;
+      const within = `${outputPrefix(caller)}/`;
       if (request.modelPrefix !== '' && !request.modelPrefix.startsWith(within))
         throw InvalidArgument.at(
           'modelPrefix',
           `expected a folder in ${within}, got ${show(request.modelPrefix)}`,
         );
-      await this.measure(sql, owner, request.measurements);
-      const { outcome, reason } = outcomeOf(trial.kind, { ...request, state, objective: request.objective });
+      const measured = await this.measure(sql, caller, request.measurements);
+      const { trial, attempt } = finished(measured, { ...request, state }, clock.now());
       await sql.query(
-        'update attempts set outcome = $4, reason = $5, ended_at = $6 where experiment = $1 and trial = $2 and number = $3',
-        [trial.experiment, trial.number, attempt, outcome, reason, new Date(clock.now())],
+        `update attempts set outcome = $4, reason = $5, ended_at = $6, step = $7, wants_checkpoint = false
+         where experiment = $1 and trial = $2 and number = $3`,
+        [
+          ...[caller.experiment, trial.number, attempt.number, attempt.outcome, attempt.reason],
+          ...[new Date(attempt.endedAt!), attempt.step],
+        ],
       );
       await sql.query(
-        `update trials set objective = coalesce($3, objective), step = greatest($4, step), tokens = greatest($5, tokens),
-           best_tokens = case when $6::bigint > 0 then $6 else best_tokens end, model_prefix = $7,
+        `update trials set objective = $3, step = $4, tokens = $5, best_tokens = $6, model_prefix = $7,
            tokens_per_second = case when $8::float8 > 0 then $8 else tokens_per_second end, revision = revision + 1
          where experiment = $1 and number = $2`,
         [
-          ...[trial.experiment, trial.number, finite(request.objective), request.step, request.tokens],
-          ...[request.bestTokens, request.modelPrefix, request.tokensPerSecond],
+          ...[caller.experiment, trial.number, trial.objective, trial.step, trial.tokens, trial.bestTokens],
+          ...[request.modelPrefix, request.tokensPerSecond],
         ],
       );
     });
@@ -236,6 +316,9 @@ export class Trials {
   }
 }
 
-function finite(value: number | undefined): number | null {
-  return value !== undefined && Number.isFinite(value) ? value : null;
+/** JSON knows no NaN and no ±Infinity. */
+function numbersAsTexts(values: Readonly<Record<string, number>>): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, Number.isFinite(value) ? value : String(value)]),
+  );
 }

@@ -166,12 +166,14 @@ export enum TrialState {
   TRIAL_STATE_QUEUED = "TRIAL_STATE_QUEUED",
   TRIAL_STATE_RUNNING = "TRIAL_STATE_RUNNING",
   TRIAL_STATE_SUCCEEDED = "TRIAL_STATE_SUCCEEDED",
-  /** TRIAL_STATE_STOPPED - Stopped by a directive before its end; its last objective counts. */
+  /** TRIAL_STATE_STOPPED - Pruned, or stopped by a limit, before its end; its best objective counts, after those of whole trials. */
   TRIAL_STATE_STOPPED = "TRIAL_STATE_STOPPED",
   TRIAL_STATE_FAILED = "TRIAL_STATE_FAILED",
   /** TRIAL_STATE_INFEASIBLE - The parameters cannot work: out of memory, diverged, invalid. Told to the sampler. */
   TRIAL_STATE_INFEASIBLE = "TRIAL_STATE_INFEASIBLE",
   TRIAL_STATE_CANCELLED = "TRIAL_STATE_CANCELLED",
+  /** TRIAL_STATE_PAUSED - Waits at a rung with its checkpoint until it is promoted. */
+  TRIAL_STATE_PAUSED = "TRIAL_STATE_PAUSED",
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
@@ -201,6 +203,9 @@ export function trialStateFromJSON(object: any): TrialState {
     case 7:
     case "TRIAL_STATE_CANCELLED":
       return TrialState.TRIAL_STATE_CANCELLED;
+    case 8:
+    case "TRIAL_STATE_PAUSED":
+      return TrialState.TRIAL_STATE_PAUSED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -226,7 +231,57 @@ export function trialStateToNumber(object: TrialState): number {
       return 6;
     case TrialState.TRIAL_STATE_CANCELLED:
       return 7;
+    case TrialState.TRIAL_STATE_PAUSED:
+      return 8;
     case TrialState.UNRECOGNIZED:
+    default:
+      return -1;
+  }
+}
+
+export enum EstimateBasis {
+  ESTIMATE_BASIS_UNSPECIFIED = "ESTIMATE_BASIS_UNSPECIFIED",
+  /** ESTIMATE_BASIS_ASSUMED - Nothing like it has run: a trial is taken to compute at 100 GFLOP/s. */
+  ESTIMATE_BASIS_ASSUMED = "ESTIMATE_BASIS_ASSUMED",
+  /** ESTIMATE_BASIS_SCALED - Throughput of other models, scaled by their parameters. */
+  ESTIMATE_BASIS_SCALED = "ESTIMATE_BASIS_SCALED",
+  /** ESTIMATE_BASIS_MEASURED - Trials of the same base models. */
+  ESTIMATE_BASIS_MEASURED = "ESTIMATE_BASIS_MEASURED",
+  UNRECOGNIZED = "UNRECOGNIZED",
+}
+
+export function estimateBasisFromJSON(object: any): EstimateBasis {
+  switch (object) {
+    case 0:
+    case "ESTIMATE_BASIS_UNSPECIFIED":
+      return EstimateBasis.ESTIMATE_BASIS_UNSPECIFIED;
+    case 1:
+    case "ESTIMATE_BASIS_ASSUMED":
+      return EstimateBasis.ESTIMATE_BASIS_ASSUMED;
+    case 2:
+    case "ESTIMATE_BASIS_SCALED":
+      return EstimateBasis.ESTIMATE_BASIS_SCALED;
+    case 3:
+    case "ESTIMATE_BASIS_MEASURED":
+      return EstimateBasis.ESTIMATE_BASIS_MEASURED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return EstimateBasis.UNRECOGNIZED;
+  }
+}
+
+export function estimateBasisToNumber(object: EstimateBasis): number {
+  switch (object) {
+    case EstimateBasis.ESTIMATE_BASIS_UNSPECIFIED:
+      return 0;
+    case EstimateBasis.ESTIMATE_BASIS_ASSUMED:
+      return 1;
+    case EstimateBasis.ESTIMATE_BASIS_SCALED:
+      return 2;
+    case EstimateBasis.ESTIMATE_BASIS_MEASURED:
+      return 3;
+    case EstimateBasis.UNRECOGNIZED:
     default:
       return -1;
   }
@@ -256,6 +311,60 @@ export interface ExperimentSpec {
   seed: number;
   /** The name under which the winner is registered; empty means the experiment's name. */
   model: string;
+  earlyStopping:
+    | EarlyStopping
+    | undefined;
+  /** What a trial's hours count and cost. */
+  cost:
+    | Cost
+    | undefined;
+  /** What earlier experiments taught. */
+  warmStart: WarmStart[];
+}
+
+export interface EarlyStopping {
+  /** none, patience, median, percentile, asha, hyperband or threshold; empty means patience. */
+  name: string;
+  /**
+   * Numbers by the pruner's own names: patience, minDelta, warmUp, startUpTrials, percentile, minExamples, maxExamples,
+   * reductionFactor, lower, upper. Examples are training examples seen.
+   */
+  settings: { [key: string]: number };
+  /** Of asha: stop, or promote, which pauses a trial at a rung until it is among the best; empty means stop. */
+  variant: string;
+  /** Trials are compared where these parameters agree; empty means architecture, and learningRate within a factor of 3. */
+  strata: Stratum[];
+  /** Compare all trials with each other; strata must be empty. */
+  compareAll: boolean;
+}
+
+export interface EarlyStopping_SettingsEntry {
+  key: string;
+  value: number;
+}
+
+export interface Stratum {
+  parameter: string;
+  /** Numbers agree that are at most this factor apart; 0 means equal. */
+  factor: number;
+}
+
+export interface Cost {
+  /** GPUs, or machines without one, that a trial occupies; 0 means 1. */
+  gpusPerTrial: number;
+  /** Of one GPU for an hour, in any currency. */
+  pricePerGpuHour: number;
+}
+
+/**
+ * Measured trials of an earlier experiment join the history that suggestions are made from, where their objectives can be
+ * compared: same features, same base models, same tokens and validation examples of a trial. Values that the space does
+ * not allow are left out. Of any other experiment only the best configurations are tried first.
+ */
+export interface WarmStart {
+  experiment: string;
+  /** Configurations of it, best first, that are tried before any suggestion; they count as trials. */
+  best: number;
 }
 
 export interface BaseModelChoice {
@@ -272,7 +381,7 @@ export interface Objective {
 }
 
 export interface SearchAlgorithm {
-  /** random or tpe; empty means tpe. */
+  /** Name of a sampler; empty means tpe. */
   name: string;
   /** Settings of the sampler, by its own names. */
   settings: { [key: string]: number };
@@ -349,6 +458,18 @@ export interface Limits {
   maxAttempts: number;
   /** Tokens that the search may train on, all trials together; 0 means no limit. */
   maxTokens: number;
+  /**
+   * GPU-hours that the search may take: no trial starts that is not expected to fit, and what runs is stopped when they
+   * are used up; 0 means no limit.
+   */
+  maxGpuHours: number;
+  /** The same in money; needs cost.price_per_gpu_hour. 0 means no limit. */
+  maxCost: number;
+  /**
+   * Attempts of one trial that ended by no fault of their own: preempted, lost with their machine, image not pulled;
+   * 0 means 20.
+   */
+  maxInterruptions: number;
 }
 
 /** Fixed settings of training; a parameter of the same name overrides one. */
@@ -394,7 +515,13 @@ export interface Experiment {
   modelVersion: string;
   createTime: Timestamp | undefined;
   startTime: Timestamp | undefined;
-  endTime: Timestamp | undefined;
+  endTime:
+    | Timestamp
+    | undefined;
+  /** Used by search trials so far. */
+  gpuHours: number;
+  /** GPU-hours times the price. */
+  cost: number;
 }
 
 export interface Trial {
@@ -421,6 +548,8 @@ export interface Trial {
   startTime: Timestamp | undefined;
   endTime: Timestamp | undefined;
   measurements: Measurement[];
+  /** Of all its attempts. */
+  gpuHours: number;
 }
 
 export interface Trial_ParametersEntry {
@@ -447,6 +576,8 @@ export interface Measurement {
   tokensPerSecond: number;
   /** Further values by name: objective/<task>, ... */
   values: { [key: string]: number };
+  /** Training examples seen. */
+  examples: number;
 }
 
 export interface Measurement_ValuesEntry {
@@ -508,6 +639,46 @@ export interface EnqueueTrialRequest_ParametersEntry {
   value: ParameterValue | undefined;
 }
 
+export interface RaiseLimitsRequest {
+  name: string;
+  limits: Limits | undefined;
+}
+
+export interface EstimateExperimentRequest {
+  /** One that exists; or else */
+  name: string;
+  /** one that does not. */
+  spec: ExperimentSpec | undefined;
+}
+
+/** Of an experiment from here on: all of it before it is submitted. */
+export interface Estimate {
+  /** Search trials that are to come, those that run included. */
+  trials: number;
+  /** Tokens that they will train on. */
+  tokens: number;
+  /** Of the search. */
+  gpuHours: number;
+  cost: number;
+  /** Wall clock of the search. */
+  seconds: number;
+  /** Of the winner's training, which no limit cuts. */
+  finalGpuHours: number;
+  finalCost: number;
+  basis: EstimateBasis;
+  /** Finished trials that the throughput comes from. */
+  measuredTrials: number;
+  /** The limit that ends the search, such as limits.maxTrials. */
+  limitedBy: string;
+  /** Expected tokens per second of a trial, by architecture. */
+  tokensPerSecond: { [key: string]: number };
+}
+
+export interface Estimate_TokensPerSecondEntry {
+  key: string;
+  value: number;
+}
+
 export interface ListTrialsRequest {
   experiment: string;
   pageSize: number;
@@ -541,6 +712,9 @@ function createBaseExperimentSpec(): ExperimentSpec {
     training: undefined,
     seed: 0,
     model: "",
+    earlyStopping: undefined,
+    cost: undefined,
+    warmStart: [],
   };
 }
 
@@ -575,6 +749,15 @@ export const ExperimentSpec: MessageFns<ExperimentSpec> = {
     }
     if (message.model !== "") {
       writer.uint32(82).string(message.model);
+    }
+    if (message.earlyStopping !== undefined) {
+      EarlyStopping.encode(message.earlyStopping, writer.uint32(90).fork()).join();
+    }
+    if (message.cost !== undefined) {
+      Cost.encode(message.cost, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.warmStart) {
+      WarmStart.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -670,6 +853,351 @@ export const ExperimentSpec: MessageFns<ExperimentSpec> = {
             }
 
             message.model = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.earlyStopping = EarlyStopping.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.cost = Cost.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.warmStart.push(WarmStart.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEarlyStopping(): EarlyStopping {
+  return { name: "", settings: {}, variant: "", strata: [], compareAll: false };
+}
+
+export const EarlyStopping: MessageFns<EarlyStopping> = {
+  encode(message: EarlyStopping, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    globalThis.Object.entries(message.settings).forEach(([key, value]: [string, number]) => {
+      EarlyStopping_SettingsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.variant !== "") {
+      writer.uint32(26).string(message.variant);
+    }
+    for (const v of message.strata) {
+      Stratum.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.compareAll !== false) {
+      writer.uint32(40).bool(message.compareAll);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EarlyStopping {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEarlyStopping();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = EarlyStopping_SettingsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.settings[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.variant = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.strata.push(Stratum.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.compareAll = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEarlyStopping_SettingsEntry(): EarlyStopping_SettingsEntry {
+  return { key: "", value: 0 };
+}
+
+export const EarlyStopping_SettingsEntry: MessageFns<EarlyStopping_SettingsEntry> = {
+  encode(message: EarlyStopping_SettingsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EarlyStopping_SettingsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEarlyStopping_SettingsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStratum(): Stratum {
+  return { parameter: "", factor: 0 };
+}
+
+export const Stratum: MessageFns<Stratum> = {
+  encode(message: Stratum, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parameter !== "") {
+      writer.uint32(10).string(message.parameter);
+    }
+    if (message.factor !== 0) {
+      writer.uint32(17).double(message.factor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stratum {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStratum();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parameter = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.factor = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCost(): Cost {
+  return { gpusPerTrial: 0, pricePerGpuHour: 0 };
+}
+
+export const Cost: MessageFns<Cost> = {
+  encode(message: Cost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.gpusPerTrial !== 0) {
+      writer.uint32(9).double(message.gpusPerTrial);
+    }
+    if (message.pricePerGpuHour !== 0) {
+      writer.uint32(17).double(message.pricePerGpuHour);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Cost {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCost();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.gpusPerTrial = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.pricePerGpuHour = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWarmStart(): WarmStart {
+  return { experiment: "", best: 0 };
+}
+
+export const WarmStart: MessageFns<WarmStart> = {
+  encode(message: WarmStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.experiment !== "") {
+      writer.uint32(10).string(message.experiment);
+    }
+    if (message.best !== 0) {
+      writer.uint32(16).int32(message.best);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WarmStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWarmStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.experiment = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.best = reader.int32();
             continue;
           }
         }
@@ -1347,7 +1875,17 @@ export const ParameterValue: MessageFns<ParameterValue> = {
 };
 
 function createBaseLimits(): Limits {
-  return { maxTrials: 0, parallelTrials: 0, maxFailedTrials: 0, maxDurationSeconds: 0, maxAttempts: 0, maxTokens: 0 };
+  return {
+    maxTrials: 0,
+    parallelTrials: 0,
+    maxFailedTrials: 0,
+    maxDurationSeconds: 0,
+    maxAttempts: 0,
+    maxTokens: 0,
+    maxGpuHours: 0,
+    maxCost: 0,
+    maxInterruptions: 0,
+  };
 }
 
 export const Limits: MessageFns<Limits> = {
@@ -1369,6 +1907,15 @@ export const Limits: MessageFns<Limits> = {
     }
     if (message.maxTokens !== 0) {
       writer.uint32(48).int64(message.maxTokens);
+    }
+    if (message.maxGpuHours !== 0) {
+      writer.uint32(57).double(message.maxGpuHours);
+    }
+    if (message.maxCost !== 0) {
+      writer.uint32(65).double(message.maxCost);
+    }
+    if (message.maxInterruptions !== 0) {
+      writer.uint32(72).int32(message.maxInterruptions);
     }
     return writer;
   },
@@ -1432,6 +1979,30 @@ export const Limits: MessageFns<Limits> = {
             }
 
             message.maxTokens = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.maxGpuHours = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.maxCost = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxInterruptions = reader.int32();
             continue;
           }
         }
@@ -1605,6 +2176,8 @@ function createBaseExperiment(): Experiment {
     createTime: undefined,
     startTime: undefined,
     endTime: undefined,
+    gpuHours: 0,
+    cost: 0,
   };
 }
 
@@ -1651,6 +2224,12 @@ export const Experiment: MessageFns<Experiment> = {
     }
     if (message.endTime !== undefined) {
       Timestamp.encode(message.endTime, writer.uint32(114).fork()).join();
+    }
+    if (message.gpuHours !== 0) {
+      writer.uint32(121).double(message.gpuHours);
+    }
+    if (message.cost !== 0) {
+      writer.uint32(129).double(message.cost);
     }
     return writer;
   },
@@ -1780,6 +2359,22 @@ export const Experiment: MessageFns<Experiment> = {
             message.endTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.gpuHours = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.cost = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1811,6 +2406,7 @@ function createBaseTrial(): Trial {
     startTime: undefined,
     endTime: undefined,
     measurements: [],
+    gpuHours: 0,
   };
 }
 
@@ -1866,6 +2462,9 @@ export const Trial: MessageFns<Trial> = {
     }
     for (const v of message.measurements) {
       Measurement.encode(v!, writer.uint32(138).fork()).join();
+    }
+    if (message.gpuHours !== 0) {
+      writer.uint32(145).double(message.gpuHours);
     }
     return writer;
   },
@@ -2022,6 +2621,14 @@ export const Trial: MessageFns<Trial> = {
             message.measurements.push(Measurement.decode(reader, reader.uint32()));
             continue;
           }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.gpuHours = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2093,7 +2700,16 @@ export const Trial_ParametersEntry: MessageFns<Trial_ParametersEntry> = {
 };
 
 function createBaseMeasurement(): Measurement {
-  return { step: 0, tokens: 0, elapsedSeconds: 0, stage: 0, learningRate: 0, tokensPerSecond: 0, values: {} };
+  return {
+    step: 0,
+    tokens: 0,
+    elapsedSeconds: 0,
+    stage: 0,
+    learningRate: 0,
+    tokensPerSecond: 0,
+    values: {},
+    examples: 0,
+  };
 }
 
 export const Measurement: MessageFns<Measurement> = {
@@ -2125,6 +2741,9 @@ export const Measurement: MessageFns<Measurement> = {
     globalThis.Object.entries(message.values).forEach(([key, value]: [string, number]) => {
       Measurement_ValuesEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
     });
+    if (message.examples !== 0) {
+      writer.uint32(80).int64(message.examples);
+    }
     return writer;
   },
 
@@ -2214,6 +2833,14 @@ export const Measurement: MessageFns<Measurement> = {
             if (entry9.value !== undefined) {
               message.values[entry9.key] = entry9.value;
             }
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.examples = longToNumber(reader.int64());
             continue;
           }
         }
@@ -2872,6 +3499,348 @@ export const EnqueueTrialRequest_ParametersEntry: MessageFns<EnqueueTrialRequest
   },
 };
 
+function createBaseRaiseLimitsRequest(): RaiseLimitsRequest {
+  return { name: "", limits: undefined };
+}
+
+export const RaiseLimitsRequest: MessageFns<RaiseLimitsRequest> = {
+  encode(message: RaiseLimitsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.limits !== undefined) {
+      Limits.encode(message.limits, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaiseLimitsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaiseLimitsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.limits = Limits.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEstimateExperimentRequest(): EstimateExperimentRequest {
+  return { name: "", spec: undefined };
+}
+
+export const EstimateExperimentRequest: MessageFns<EstimateExperimentRequest> = {
+  encode(message: EstimateExperimentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.spec !== undefined) {
+      ExperimentSpec.encode(message.spec, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EstimateExperimentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEstimateExperimentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.spec = ExperimentSpec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEstimate(): Estimate {
+  return {
+    trials: 0,
+    tokens: 0,
+    gpuHours: 0,
+    cost: 0,
+    seconds: 0,
+    finalGpuHours: 0,
+    finalCost: 0,
+    basis: EstimateBasis.ESTIMATE_BASIS_UNSPECIFIED,
+    measuredTrials: 0,
+    limitedBy: "",
+    tokensPerSecond: {},
+  };
+}
+
+export const Estimate: MessageFns<Estimate> = {
+  encode(message: Estimate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trials !== 0) {
+      writer.uint32(8).int32(message.trials);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(16).int64(message.tokens);
+    }
+    if (message.gpuHours !== 0) {
+      writer.uint32(25).double(message.gpuHours);
+    }
+    if (message.cost !== 0) {
+      writer.uint32(33).double(message.cost);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(41).double(message.seconds);
+    }
+    if (message.finalGpuHours !== 0) {
+      writer.uint32(49).double(message.finalGpuHours);
+    }
+    if (message.finalCost !== 0) {
+      writer.uint32(57).double(message.finalCost);
+    }
+    if (message.basis !== EstimateBasis.ESTIMATE_BASIS_UNSPECIFIED) {
+      writer.uint32(64).int32(estimateBasisToNumber(message.basis));
+    }
+    if (message.measuredTrials !== 0) {
+      writer.uint32(72).int32(message.measuredTrials);
+    }
+    if (message.limitedBy !== "") {
+      writer.uint32(82).string(message.limitedBy);
+    }
+    globalThis.Object.entries(message.tokensPerSecond).forEach(([key, value]: [string, number]) => {
+      Estimate_TokensPerSecondEntry.encode({ key: key as any, value }, writer.uint32(90).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Estimate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEstimate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.trials = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.tokens = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.gpuHours = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.cost = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.finalGpuHours = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.finalCost = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.basis = estimateBasisFromJSON(reader.int32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.measuredTrials = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.limitedBy = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            const entry11 = Estimate_TokensPerSecondEntry.decode(reader, reader.uint32());
+            if (entry11.value !== undefined) {
+              message.tokensPerSecond[entry11.key] = entry11.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEstimate_TokensPerSecondEntry(): Estimate_TokensPerSecondEntry {
+  return { key: "", value: 0 };
+}
+
+export const Estimate_TokensPerSecondEntry: MessageFns<Estimate_TokensPerSecondEntry> = {
+  encode(message: Estimate_TokensPerSecondEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Estimate_TokensPerSecondEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEstimate_TokensPerSecondEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseListTrialsRequest(): ListTrialsRequest {
   return { experiment: "", pageSize: 0, pageToken: "", withoutMeasurements: false };
 }
@@ -3138,6 +4107,17 @@ export interface ExperimentServiceClient {
 
   enqueueTrial(request: EnqueueTrialRequest): Observable<Trial>;
 
+  /**
+   * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
+   * FAILED_PRECONDITION once the search is over.
+   */
+
+  raiseLimits(request: RaiseLimitsRequest): Observable<Experiment>;
+
+  /** What an experiment would cost, before it is submitted, or what one will cost from here on. */
+
+  estimateExperiment(request: EstimateExperimentRequest): Observable<Estimate>;
+
   listTrials(request: ListTrialsRequest): Observable<ListTrialsResponse>;
 
   /** The best trial (with one objective), best first where several tie. */
@@ -3185,6 +4165,17 @@ export interface ExperimentServiceController {
 
   enqueueTrial(request: EnqueueTrialRequest): Promise<Trial> | Observable<Trial> | Trial;
 
+  /**
+   * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
+   * FAILED_PRECONDITION once the search is over.
+   */
+
+  raiseLimits(request: RaiseLimitsRequest): Promise<Experiment> | Observable<Experiment> | Experiment;
+
+  /** What an experiment would cost, before it is submitted, or what one will cost from here on. */
+
+  estimateExperiment(request: EstimateExperimentRequest): Promise<Estimate> | Observable<Estimate> | Estimate;
+
   listTrials(
     request: ListTrialsRequest,
   ): Promise<ListTrialsResponse> | Observable<ListTrialsResponse> | ListTrialsResponse;
@@ -3207,6 +4198,8 @@ export function ExperimentServiceControllerMethods() {
       "resumeExperiment",
       "cancelExperiment",
       "enqueueTrial",
+      "raiseLimits",
+      "estimateExperiment",
       "listTrials",
       "listOptimalTrials",
     ];

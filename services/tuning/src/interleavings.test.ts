@@ -1,0 +1,515 @@
+/**
+ * Whatever happens in whatever order, the rules hold: trainers die, messages come twice, late, in another order or never,
+ * the controller is killed between what it recorded and what it did about it, and clocks jump. The world around is
+ * simulated; what is decided, recorded and answered is the service's own.
+ */
+import { Aborted, FailedPrecondition, Rng } from '@emotune/base';
+import type { JobStatus } from '@emotune/jobs';
+import type { TrialCurve } from '@emotune/search';
+import { expect, it } from 'vitest';
+import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
+import { gpuHoursSpent } from './cost.js';
+import type { Action } from './decide.js';
+import {
+  answer,
+  assertOwner,
+  checkMeasurements,
+  type FinalReport,
+  finished,
+  judged,
+  type Measured,
+  measure,
+  type Owner,
+  unwanted,
+} from './reports.js';
+import { planOf } from './spec.js';
+import { type Attempt, type Experiment, hasEnded, isOpen, jobName, type Trial } from './state.js';
+import { experimentSpec } from './testing.js';
+import { advance, newTrial } from './transitions.js';
+
+const worlds = 80;
+const eventsEach = 140;
+const leaseMs = 30_000;
+const stepsOfTrial = 6;
+
+type Place = { readonly trial: number; readonly attempt: number };
+type Message = Place & {
+  readonly measurements: readonly Measured[];
+  readonly report?: FinalReport;
+};
+
+interface Trainer extends Place {
+  /** Steps that its trial's checkpoint holds. */
+  step: number;
+  stopping: boolean;
+  told: boolean;
+  reported: boolean;
+}
+
+interface Job {
+  status: JobStatus;
+  readonly trainer: Trainer;
+}
+
+const prunings = [
+  { name: 'none' },
+  { name: 'patience', settings: { patience: 2 } },
+  { name: 'median', settings: { startUpTrials: 1, warmUp: 20 }, compareAll: true },
+  {
+    name: 'asha',
+    settings: { minExamples: 20, warmUp: 0, reductionFactor: 2 },
+    variant: 'promote',
+    compareAll: true,
+  },
+];
+
+class World {
+  readonly trace: string[] = [];
+  private readonly rng: Rng;
+  experiment: Experiment;
+  private now = 1_000_000;
+  private skew = 0;
+  private effects: (() => void)[] = [];
+  readonly jobs = new Map<string, Job>();
+  private inFlight: Message[] = [];
+  private lost: Message[] = [];
+  /** By trial, attempt and step. */
+  private readonly stored = new Map<string, Measured>();
+  private readonly checkpoints = new Map<number, number>();
+  private readonly terminal = new Map<number, Trial>();
+  private endedWith: { state: string; attempts: number; trials: number } | undefined;
+  refused = 0;
+
+  constructor(readonly seed: number) {
+    this.rng = Rng.of('interleavings', seed);
+    const plan = planOf(
+      experimentSpec({
+        limits: {
+          ...{
+            maxTrials: 2 + this.rng.int(6),
+            parallelTrials: 1 + this.rng.int(4),
+            maxAttempts: 1 + this.rng.int(3),
+          },
+          ...{ maxInterruptions: 2 + this.rng.int(4), maxFailedTrials: 2 + this.rng.int(3) },
+          ...(this.rng.int(4) === 0 ? { maxGpuHours: 0.2 } : {}),
+          ...(this.rng.int(4) === 0 ? { maxTokens: 400 } : {}),
+          ...(this.rng.int(6) === 0 ? { maxDurationSeconds: 900 } : {}),
+        },
+        training: { trialTokens: 100 },
+        searchAlgorithm: { name: 'random' },
+        earlyStopping: prunings[this.rng.int(prunings.length)],
+      }),
+    );
+    this.experiment = {
+      ...{ name: 'run', plan, state: 'waiting', reason: '', features: { state: 'ready' }, startedAt: null },
+      ...{ endedAt: null, trials: [], model: null, jobs: new Map(), history: [] },
+      rates: new Map([['opt', { tokensPerSecond: 1, basis: 'measured', trials: 1 }]]),
+      curves: () => this.curves(),
+      listeningSince: this.now,
+      leaseMs,
+    };
+  }
+
+  private chance(share: number): boolean {
+    return this.rng.uniform() < share;
+  }
+
+  private pick<T>(items: readonly T[]): T | undefined {
+    return items.length === 0 ? undefined : items[this.rng.int(items.length)];
+  }
+
+  private clock(): number {
+    return this.now + this.skew;
+  }
+
+  private curves(): TrialCurve[] {
+    return this.experiment.trials
+      .filter(({ kind }) => kind === 'search')
+      .map(({ number, state, parameters, judgedAt }) => {
+        const points = new Map<number, number>();
+        for (const [place, m] of this.stored)
+          if (place.startsWith(`${number}/`) && m.objective !== undefined)
+            points.set(m.examples, m.objective);
+        return {
+          ...{ number, parameters, judgedAt },
+          state: state === 'queued' || state === 'cancelled' ? 'running' : state,
+          points: [...points]
+            .sort(([a], [b]) => a - b)
+            .map(([examples, objective]) => ({ examples, values: [objective] })),
+        };
+      });
+  }
+
+  // The controller.
+
+  private reconcile(): void {
+    const jobs = new Map([...this.jobs].map(([name, { status }]) => [name, status]));
+    const before = { ...this.experiment, jobs };
+    const spentBefore = gpuHoursSpent(before, this.clock());
+    const { experiment, acts } = advance(before, this.clock());
+    this.experiment = experiment;
+    for (const trial of experiment.trials) {
+      const known = before.trials[trial.number]?.attempts.length ?? 0;
+      for (const { number } of trial.attempts.slice(known)) {
+        this.effects.push(() => this.startJob({ trial: trial.number, attempt: number }));
+        const { maxGpuHours } = experiment.plan.limits;
+        if (maxGpuHours > 0 && trial.kind === 'search' && number === 1)
+          this.assert(spentBefore < maxGpuHours, 'budget');
+      }
+    }
+    for (const act of acts) this.effects.push(() => this.act(act));
+  }
+
+  private act(action: Action): void {
+    const job =
+      action.type === 'stop-job' || action.type === 'remove-job' ? this.jobs.get(action.job) : undefined;
+    if (action.type === 'stop-job' && job) job.trainer.stopping = true;
+    if (action.type === 'remove-job' && job?.status.phase !== 'running') this.jobs.delete(action.job);
+    const { experiment } = this;
+    const { model } = experiment;
+    if (action.type === 'store-model' && experiment.state === 'finalizing')
+      this.experiment = {
+        ...experiment,
+        model: model ?? { id: 'run@1', state: 'trained', evaluation: null },
+      };
+    if (action.type === 'register-model' && model)
+      this.experiment = { ...experiment, model: { ...model, state: 'registered' } };
+  }
+
+  private startJob({ trial, attempt }: Place): void {
+    const name = jobName('run', trial, attempt);
+    if (this.jobs.has(name)) return;
+    const status: JobStatus = { name, labels: {}, phase: 'running' };
+    const trainer = { trial, attempt, step: this.checkpoints.get(trial) ?? 0, stopping: false, told: false };
+    this.jobs.set(name, { status, trainer: { ...trainer, reported: false } });
+  }
+
+  private restart(): void {
+    this.effects = [];
+    this.skew = this.chance(0.5) ? 0 : (this.rng.uniform() - 0.5) * 120_000;
+    this.experiment = { ...this.experiment, listeningSince: this.clock() };
+  }
+
+  // Trainers and what they say.
+
+  private running(): Job[] {
+    return [...this.jobs.values()].filter(({ status }) => status.phase === 'running');
+  }
+
+  private exit(job: Job, exitCode: number | undefined, cause?: string): void {
+    const phase = exitCode === 0 ? 'succeeded' : 'failed';
+    job.status = {
+      ...job.status,
+      phase,
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(cause === undefined ? {} : { cause }),
+    };
+  }
+
+  private objective(trainer: Trainer, faults: boolean): number | undefined {
+    if (faults && this.chance(0.06)) return [Number.NaN, Infinity, -Infinity][this.rng.int(3)];
+    return trainer.step % 2 === 0 ? 1 + trainer.trial / 10 + 1 / (1 + trainer.step) : undefined;
+  }
+
+  private train(job: Job, faults: boolean): void {
+    const { trainer } = job;
+    const { trial, attempt } = trainer;
+    if (trainer.reported) {
+      this.exit(job, 0);
+      return;
+    }
+    if (trainer.stopping) {
+      this.checkpoints.set(trial, trainer.step);
+      this.exit(job, faults && this.chance(0.3) ? 137 : 75);
+      return;
+    }
+    if (trainer.told || trainer.step >= stepsOfTrial) {
+      const state = trainer.told ? 'stopped' : 'succeeded';
+      const tokens = (100 * trainer.step) / stepsOfTrial;
+      const report: FinalReport = {
+        ...{ state, reason: '', objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults) },
+        ...{ step: trainer.step, tokens, bestTokens: tokens, modelPrefix: 'model' },
+      };
+      trainer.reported = true;
+      this.inFlight.push({ trial, attempt, measurements: [], report });
+      return;
+    }
+    trainer.step++;
+    const { step } = trainer;
+    const objective = this.objective(trainer, faults);
+    const m = { step, tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step };
+    this.inFlight.push({
+      trial,
+      attempt,
+      measurements: [{ ...m, ...(objective === undefined ? {} : { objective }) }],
+    });
+    if (this.chance(0.5)) this.checkpoints.set(trial, step);
+  }
+
+  private die(job: Job): void {
+    const [exitCode, cause] = this.pick<[number | undefined, string?]>([
+      ...([[1], [42], [44], [75], [137]] as [number][]),
+      [undefined, 'NodeLost'],
+      [undefined, 'ErrImagePull'],
+    ])!;
+    this.exit(job, exitCode, cause);
+  }
+
+  /** The service hears a message; the trainer may hear the answer. */
+  private deliver(message: Message, replyLost: boolean): void {
+    const { experiment } = this;
+    const trial = experiment.trials[message.trial];
+    const attempt = trial.attempts[message.attempt - 1];
+    const { attempts: _, ...own } = trial;
+    const owner: Owner = { state: experiment.state, trial: own, attempt };
+    const over = attempt.outcome !== null && attempt.outcome !== 'cancelled';
+    try {
+      checkMeasurements(message.measurements);
+      const directive = message.report ? this.finish(owner, message) : this.heartbeat(owner, message);
+      const job = this.jobs.get(jobName('run', message.trial, message.attempt));
+      if (directive === 'stop' && job && !replyLost) job.trainer.told = true;
+      this.assert(!over || message.report !== undefined, 'a zombie was heard');
+    } catch (error) {
+      if (!(error instanceof Aborted || error instanceof FailedPrecondition)) throw error;
+      this.refused++;
+      this.assert(this.experiment === experiment, 'a refusal changes nothing');
+    }
+  }
+
+  private heartbeat(owner: Owner, message: Message): string {
+    assertOwner(owner);
+    if (unwanted(owner) !== undefined) return 'stop';
+    const heard = this.measure(owner, message.measurements);
+    const replied = answer(heard, '', this.clock() + leaseMs);
+    this.keep({ ...heard, attempt: replied.attempt });
+    return replied.answer.directive;
+  }
+
+  private finish(owner: Owner, { report, measurements }: Message): string {
+    const { outcome } = owner.attempt;
+    if (outcome === 'lost') assertOwner(owner);
+    if (outcome === null && unwanted(owner) === undefined)
+      this.keep(finished(this.measure(owner, measurements), report!, this.clock()));
+    return 'continue';
+  }
+
+  private measure(owner: Owner, measurements: readonly Measured[]): Owner {
+    const prefix = `${owner.trial.number}/${owner.attempt.number}/`;
+    const known = [...this.stored.keys()]
+      .filter((key) => key.startsWith(prefix))
+      .map((key) => Number(key.slice(prefix.length)));
+    const { owner: heard, fresh } = measure(owner, measurements, new Set(known));
+    for (const m of fresh) {
+      this.assert(!this.stored.has(`${prefix}${m.step}`), 'a step counts once');
+      this.assert(m.step > Math.max(-1, ...known), 'steps go up');
+      this.stored.set(`${prefix}${m.step}`, m);
+    }
+    if (!fresh.some(({ objective }) => objective !== undefined)) return heard;
+    const curves = this.curves();
+    return judged(
+      heard,
+      curves.find(({ number }) => number === owner.trial.number)!,
+      curves,
+      this.experiment.plan,
+      this.clock(),
+    );
+  }
+
+  private keep({ trial, attempt }: Owner): void {
+    const { trials } = this.experiment;
+    const { attempts } = trials[trial.number];
+    const changed: Trial = { ...trial, attempts: attempts.with(attempt.number - 1, attempt) };
+    this.experiment = { ...this.experiment, trials: trials.with(trial.number, changed) };
+  }
+
+  // People.
+
+  private command(): void {
+    const { experiment } = this;
+    const { name, state, reason, startedAt, plan, trials } = experiment;
+    const situation = { name, state, reason, begun: startedAt !== null, features: 'demo' };
+    const change = (next: { state: Experiment['state']; reason: string }) => {
+      const endedAt = hasEnded(next.state) ? (experiment.endedAt ?? this.clock()) : null;
+      this.experiment = { ...experiment, ...next, endedAt };
+    };
+    const wishes: [number, () => void][] = [
+      [4, () => change(paused(situation))],
+      [5, () => change(resumed(situation))],
+      [0.4, () => change(cancelled(situation))],
+      [
+        2,
+        () => {
+          const { maxTrials, parallelTrials } = plan.limits;
+          const wanted = { maxTrials: maxTrials + 1, parallelTrials: parallelTrials + 1 };
+          const limits = raised(situation, plan.limits, wanted as typeof plan.limits);
+          this.experiment = { ...experiment, plan: { ...plan, limits } };
+        },
+      ],
+      [
+        2,
+        () => {
+          assertRoom(situation, trials.length, plan.limits);
+          const given = {
+            number: trials.length,
+            kind: 'search',
+            parameters: { learningRate: 1e-3 },
+          } as const;
+          const added = newTrial({ ...given, totalTokens: 100, enqueued: true }, this.clock());
+          this.experiment = { ...experiment, trials: [...trials, added] };
+        },
+      ],
+    ];
+    let at = this.rng.uniform() * wishes.reduce((sum, [weight]) => sum + weight, 0);
+    const wish = wishes.find(([weight]) => {
+      at -= weight;
+      return at < 0;
+    })![1];
+    try {
+      wish();
+    } catch (error) {
+      if (!(error instanceof FailedPrecondition)) throw error;
+    }
+  }
+
+  private evaluate(): void {
+    const { model } = this.experiment;
+    if (model?.state === 'trained')
+      this.experiment = { ...this.experiment, model: { ...model, evaluation: { failure: '' } } };
+  }
+
+  // What happens.
+
+  event(): void {
+    const happenings: Record<string, [number, () => void]> = {
+      reconcile: [18, () => this.reconcile()],
+      effect: [20, () => this.effects.splice(this.rng.int(this.effects.length || 1), 1)[0]?.()],
+      train: [
+        30,
+        () => {
+          const job = this.pick(this.running());
+          if (job) this.train(job, true);
+        },
+      ],
+      die: [
+        3,
+        () => {
+          const job = this.pick(this.running());
+          if (job) this.die(job);
+        },
+      ],
+      deliver: [
+        24,
+        () => {
+          const i = this.rng.int(this.inFlight.length || 1);
+          const message = this.inFlight[i];
+          if (!message) return;
+          // Some come twice.
+          if (!this.chance(0.2)) this.inFlight.splice(i, 1);
+          this.deliver(message, this.chance(0.1));
+        },
+      ],
+      drop: [3, () => this.lost.push(...this.inFlight.splice(this.rng.int(this.inFlight.length || 1), 1))],
+      replay: [4, () => this.inFlight.push(...this.lost.splice(this.rng.int(this.lost.length || 1), 1))],
+      restart: [3, () => this.restart()],
+      time: [10, () => (this.now += this.chance(0.1) ? 60_000 : 3_000 * this.rng.uniform())],
+      command: [2, () => this.command()],
+      evaluate: [1, () => this.evaluate()],
+    };
+    let at = this.rng.uniform() * Object.values(happenings).reduce((sum, [weight]) => sum + weight, 0);
+    for (const [name, [weight, happen]] of Object.entries(happenings)) {
+      at -= weight;
+      if (at >= 0) continue;
+      this.trace.push(name);
+      happen();
+      break;
+    }
+    this.check();
+  }
+
+  /** Nothing goes wrong any more. */
+  settle(): void {
+    this.skew = 0;
+    for (let round = 0; round < 400; round++) {
+      if (this.experiment.state === 'paused')
+        this.experiment = {
+          ...this.experiment,
+          state: this.experiment.startedAt === null ? 'waiting' : 'running',
+        };
+      this.reconcile();
+      for (const effect of this.effects.splice(0)) effect();
+      for (const job of this.running()) this.train(job, false);
+      for (const message of this.inFlight.splice(0)) this.deliver(message, false);
+      this.evaluate();
+      this.now += 5_000;
+      this.check();
+      if (hasEnded(this.experiment.state) && this.jobs.size === 0 && !this.experiment.trials.some(isOpen))
+        return;
+    }
+  }
+
+  private assert(holds: boolean, what: string): void {
+    if (!holds)
+      throw new Error(
+        `${what}; world ${this.seed}, ${this.trace.length} events: ${this.trace.slice(-12).join(' ')}`,
+      );
+  }
+
+  private check(): void {
+    const { state, trials, plan } = this.experiment;
+    const { limits } = plan;
+    const attemptsOf = (of: (attempt: Attempt) => boolean) => (trial: Trial) =>
+      trial.attempts.filter(of).length;
+    const search = trials.filter(({ kind }) => kind === 'search');
+    this.assert(search.length <= limits.maxTrials, 'more than maxTrials');
+    this.assert(
+      search.filter((trial) => trial.state === 'running').length <= limits.parallelTrials,
+      'more than parallelTrials',
+    );
+    if (limits.maxTokens > 0)
+      this.assert(
+        search.reduce((sum, { tokens }) => sum + tokens, 0) <= limits.maxTokens,
+        'more than maxTokens',
+      );
+    for (const trial of trials) {
+      const open = attemptsOf(({ outcome }) => outcome === null)(trial);
+      this.assert(
+        open <= 1 && (open === 0 || trial.state === 'running'),
+        'two owners, or one of a trial that is over',
+      );
+      const charged = attemptsOf(({ outcome }) => outcome === 'failed' || outcome === 'lost')(trial);
+      this.assert(charged <= limits.maxAttempts, 'more than maxAttempts');
+      const before = this.terminal.get(trial.number);
+      if (before) expect(trial, `trial ${trial.number} changed after its end`).toEqual(before);
+      else if (!isOpen(trial)) this.terminal.set(trial.number, trial);
+    }
+    const attempts = trials.reduce((sum, trial) => sum + trial.attempts.length, 0);
+    if (this.endedWith) expect({ state, attempts, trials: trials.length }).toEqual(this.endedWith);
+    else if (hasEnded(state)) this.endedWith = { state, attempts, trials: trials.length };
+  }
+}
+
+it('whatever happens in whatever order, each trial ends once, limits hold and nothing outlives the experiment', () => {
+  const ends: Record<string, number> = {};
+  let refused = 0;
+  for (let seed = 0; seed < worlds; seed++) {
+    const world = new World(seed);
+    for (let i = 0; i < eventsEach; i++) world.event();
+    world.settle();
+    const { state, trials } = world.experiment;
+    expect(hasEnded(state), `world ${seed} ended`).toBe(true);
+    expect([...world.jobs.keys()], `jobs left in world ${seed}`).toEqual([]);
+    for (const trial of trials) {
+      expect(isOpen(trial), `trial ${trial.number} of world ${seed}`).toBe(false);
+      expect(trial.attempts.every(({ outcome }) => outcome !== null)).toBe(true);
+      ends[trial.state] = (ends[trial.state] ?? 0) + 1;
+    }
+    ends[`experiment ${state}`] = (ends[`experiment ${state}`] ?? 0) + 1;
+    refused += world.refused;
+  }
+  // The worlds are not all alike, or this would show little.
+  for (const end of ['succeeded', 'stopped', 'failed', 'infeasible', 'cancelled'])
+    expect(ends[end], JSON.stringify(ends)).toBeGreaterThan(5);
+  for (const end of ['experiment succeeded', 'experiment failed', 'experiment cancelled'])
+    expect(ends[end], JSON.stringify(ends)).toBeGreaterThan(0);
+  expect(refused).toBeGreaterThan(100);
+});

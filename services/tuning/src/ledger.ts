@@ -1,0 +1,221 @@
+/**
+ * What is recorded of experiments, kept in memory between decisions: trials that have ended never change, so only open
+ * and new ones are read again. Built from the rows after a restart, and right beside other processes on the same database.
+ */
+import type { Sql } from '@emotune/database';
+import type { JobStatus } from '@emotune/jobs';
+import type { TrialCurve } from '@emotune/search';
+import { type Rate, rateOf, type Throughput } from './cost.js';
+import { type Plan, planOf } from './spec.js';
+import { type Experiment, hasEnded, isOpen, type Trial, type TrialState } from './state.js';
+import {
+  type AttemptRow,
+  type ExperimentRow,
+  featuresOf,
+  specNow,
+  type TrialColumns,
+  trainedModel,
+  trialOf,
+} from './store.js';
+
+/** Curves of trials that run elsewhere may be as old as this when a trial is judged beside them. */
+const curveMs = 2_000;
+/** Trials of other experiments that say what to expect. */
+const recentTrials = 2_000;
+
+interface Known {
+  trials: readonly Trial[];
+  readonly curves: Map<number, TrialCurve>;
+  curvesAt: number;
+  plan?: { readonly limits: string; readonly plan: Plan };
+  rates?: ReadonlyMap<string, Rate>;
+}
+
+export interface Surroundings {
+  readonly jobs: ReadonlyMap<string, JobStatus>;
+  readonly listeningSince: number;
+  readonly leaseMs: number;
+}
+
+interface PointRow {
+  readonly trial: number;
+  readonly examples: number;
+  readonly objective: number;
+}
+
+const columns = `experiment, number, kind, state, reason, parameters, enqueued, objective, step, tokens, total_tokens,
+  best_tokens, examples, judged_at, judgement, created_at, started_at, ended_at`;
+
+function groupedBy<T extends { readonly trial: number }>(rows: readonly T[]): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const row of rows) {
+    const group = groups.get(row.trial);
+    if (group) group.push(row);
+    else groups.set(row.trial, [row]);
+  }
+  return groups;
+}
+
+/** Learning curve of one trial: each step once, by the attempt that measured it last. */
+export async function curveOf(
+  sql: Sql,
+  experiment: string,
+  trial: Omit<Trial, 'attempts'>,
+): Promise<TrialCurve> {
+  const points = await pointRows(sql, experiment, [trial.number]);
+  return curve(trial, points);
+}
+
+function pointRows(sql: Sql, experiment: string, numbers: readonly number[]): Promise<PointRow[]> {
+  return sql.query<PointRow>(
+    `select distinct on (trial, step) trial, examples, objective from measurements
+     where experiment = $1 and trial = any($2) and objective is not null order by trial, step, attempt desc`,
+    [experiment, numbers],
+  );
+}
+
+function curveState(state: TrialState): TrialCurve['state'] {
+  return state === 'queued' || state === 'cancelled' ? 'running' : state;
+}
+
+function curve(trial: Omit<Trial, 'attempts'>, points: readonly PointRow[]): TrialCurve {
+  const { number, state, parameters, judgedAt } = trial;
+  return {
+    number,
+    state: curveState(state),
+    parameters,
+    judgedAt,
+    points: points.map(({ examples, objective }) => ({ examples, values: [objective] })),
+  };
+}
+
+export class Ledger {
+  private readonly known = new Map<string, Known>();
+
+  private of(name: string): Known {
+    let known = this.known.get(name);
+    if (!known) {
+      known = { trials: [], curves: new Map(), curvesAt: -Infinity };
+      this.known.set(name, known);
+    }
+    return known;
+  }
+
+  /** The plan of an experiment with the limits that hold now. */
+  plan(row: ExperimentRow): Plan {
+    const known = this.of(row.name);
+    const limits = JSON.stringify(row.limits);
+    if (known.plan?.limits !== limits) known.plan = { limits, plan: planOf(specNow(row)) };
+    return known.plan.plan;
+  }
+
+  /** All trials, those that have ended as the same objects as before. */
+  async trials(sql: Sql, name: string): Promise<readonly Trial[]> {
+    const known = this.of(name);
+    const open = known.trials.filter(isOpen).map(({ number }) => number);
+    const which = [name, open, known.trials.length];
+    const rows = await sql.query<TrialColumns>(
+      `select ${columns} from trials where experiment = $1 and (number = any($2) or number >= $3) order by number`,
+      which,
+    );
+    const attempts = groupedBy(
+      await sql.query<AttemptRow>(
+        `select trial, number, step, checkpoint, wants_checkpoint, lease_until, outcome, reason, created_at, ended_at
+         from attempts where experiment = $1 and (trial = any($2) or trial >= $3) order by trial, number`,
+        which,
+      ),
+    );
+    const trials = [...known.trials];
+    for (const row of rows) trials[row.number] = trialOf(row, attempts.get(row.number));
+    known.trials = trials;
+    return trials;
+  }
+
+  /** Curves of all search trials. @param now Of the clock; undefined: as they are at this moment. */
+  async curves(sql: Sql, name: string, now?: number): Promise<readonly TrialCurve[]> {
+    const known = this.of(name);
+    if (now === undefined || Math.abs(now - known.curvesAt) > curveMs) {
+      const trials = await this.trials(sql, name);
+      // Of a trial that has ended the curve is kept once it was read as such.
+      const stale = trials.filter(
+        ({ number, kind, state }) =>
+          kind === 'search' && known.curves.get(number)?.state !== curveState(state),
+      );
+      const running = trials.filter(
+        (trial) => isOpen(trial) && trial.kind === 'search' && !stale.includes(trial),
+      );
+      const wanted = [...stale, ...running];
+      const points = groupedBy(
+        await pointRows(
+          sql,
+          name,
+          wanted.map(({ number }) => number),
+        ),
+      );
+      for (const trial of wanted)
+        known.curves.set(trial.number, curve(trial, points.get(trial.number) ?? []));
+      known.curvesAt = now ?? -Infinity;
+    }
+    return [...known.curves.values()];
+  }
+
+  /** Throughput of every base model that finished trials have used. */
+  async throughputs(sql: Sql): Promise<Throughput[]> {
+    return sql.query<Throughput>(
+      `select b->>'model' || '@' || (b->>'version') as model, max(m.parameters) as parameters, count(*) as trials,
+         sum(t.tokens) as tokens, sum(a.seconds) as seconds
+       from (select experiment, number, parameters, tokens from trials
+         where kind = 'search' and state in ('succeeded', 'stopped') order by ended_at desc limit $1) t
+       join experiments e on e.name = t.experiment
+       cross join lateral jsonb_array_elements(e.bases) b
+       join models m on m.name = b->>'model' and m.version = b->>'version'
+       cross join lateral (select sum(extract(epoch from a.ended_at - a.created_at))::float8 as seconds
+         from attempts a where a.experiment = t.experiment and a.trial = t.number) a
+       where b->>'architecture' = coalesce(t.parameters->>'architecture', e.bases->0->>'architecture')
+         and t.tokens > 0 and a.seconds > 0
+       group by 1`,
+      [recentTrials],
+    );
+  }
+
+  /** What to expect of base models, by architecture. */
+  async ratesOf(
+    sql: Sql,
+    bases: readonly Pick<ExperimentRow['bases'][number], 'architecture' | 'model' | 'version'>[],
+  ): Promise<ReadonlyMap<string, Rate>> {
+    const known = await this.throughputs(sql);
+    const sizes = await sql.query<{ id: string; parameters: number }>(
+      "select name || '@' || version as id, parameters from models where name || '@' || version = any($1)",
+      [bases.map(({ model, version }) => `${model}@${version}`)],
+    );
+    return new Map(
+      bases.map(({ architecture, model, version }) => {
+        const id = `${model}@${version}`;
+        const parameters = sizes.find((size) => size.id === id)?.parameters ?? 1;
+        return [architecture, rateOf({ model: id, parameters }, known)];
+      }),
+    );
+  }
+
+  /** What `decide` needs, as recorded now. */
+  async read(sql: Sql, row: ExperimentRow, surroundings: Surroundings): Promise<Experiment> {
+    const { name, state, reason } = row;
+    const trials = await this.trials(sql, name);
+    const known = this.of(name);
+    known.rates ??= await this.ratesOf(sql, row.bases);
+    const curves = trials.some((trial) => trial.state === 'paused') ? await this.curves(sql, name) : [];
+    const experiment: Experiment = {
+      ...{ name, state, reason, trials, ...surroundings },
+      plan: this.plan(row),
+      features: featuresOf(row),
+      startedAt: row.started_at?.getTime() ?? null,
+      endedAt: row.ended_at?.getTime() ?? null,
+      history: row.history,
+      rates: known.rates,
+      curves: () => curves,
+      model: await trainedModel(sql, row.model_version),
+    };
+    if (hasEnded(state) && !trials.some(isOpen)) this.known.delete(name);
+    return experiment;
+  }
+}

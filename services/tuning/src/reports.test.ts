@@ -1,0 +1,163 @@
+import { Aborted, FailedPrecondition, type InvalidArgument } from '@emotune/base';
+import { describe, expect, it } from 'vitest';
+import {
+  answer,
+  assertOwner,
+  checkMeasurements,
+  type FinalReport,
+  finished,
+  judged,
+  measure,
+  type Owner,
+  unwanted,
+} from './reports.js';
+import { planOf } from './spec.js';
+import type { Attempt, Trial } from './state.js';
+import { experimentSpec } from './testing.js';
+import { newTrial } from './transitions.js';
+
+const now = 1_000_000;
+
+interface Changes {
+  readonly trial?: Partial<Trial>;
+  readonly attempt?: Partial<Attempt>;
+  readonly state?: Owner['state'];
+}
+
+function owner(changes: Changes = {}): Owner {
+  const given = { number: 3, kind: 'search', parameters: {}, totalTokens: 1000, enqueued: false } as const;
+  const { attempts: _, ...trial } = newTrial(given, now);
+  return {
+    state: changes.state ?? 'running',
+    trial: { ...trial, state: 'running', ...changes.trial },
+    attempt: {
+      ...{ number: 2, step: 4, checkpoint: 'c/1', wantsCheckpoint: false, outcome: null, reason: '' },
+      ...{ createdAt: now, leaseUntil: now, endedAt: null },
+      ...changes.attempt,
+    },
+  };
+}
+
+const at = (step: number, objective?: number) => ({
+  ...{ step, tokens: 10 * step, examples: step, elapsedSeconds: step },
+  ...(objective === undefined ? {} : { objective }),
+});
+
+it('an attempt that is over is refused, one that nobody wants is told so', () => {
+  expect(() => assertOwner(owner())).not.toThrow();
+  expect(() => assertOwner(owner({ attempt: { outcome: 'cancelled' } }))).not.toThrow();
+  for (const outcome of ['lost', 'succeeded', 'interrupted'] as const)
+    expect(() => assertOwner(owner({ attempt: { outcome } }))).toThrow(
+      new Aborted(`attempt 2 of trial 3 is over (${outcome}): end without a report`),
+    );
+  expect(unwanted(owner())).toBeUndefined();
+  expect(unwanted(owner({ state: 'cancelled' }))).toBe('the experiment has ended: cancelled');
+});
+
+describe('measurements', () => {
+  it('name every number that cannot be', () => {
+    expect(() => checkMeasurements([at(1), at(1), at(2, Number.NaN), at(3, -Infinity)])).not.toThrow();
+    const wrong = [at(3), { ...at(2), tokens: -1, examples: Number.NaN, elapsedSeconds: Infinity }];
+    let error: unknown;
+    try {
+      checkMeasurements(wrong);
+    } catch (thrown) {
+      error = thrown;
+    }
+    const expected = 'expected a number of at least 0';
+    expect((error as InvalidArgument).violations).toEqual([
+      { field: 'measurements[1].tokens', description: `${expected}, got -1` },
+      { field: 'measurements[1].examples', description: `${expected}, got NaN` },
+      { field: 'measurements[1].elapsedSeconds', description: `${expected}, got Infinity` },
+      { field: 'measurements[1].step', description: 'expected at least 3, the step before it, got 2' },
+    ]);
+  });
+
+  it('count once by step, and the lowest finite objective is the best', () => {
+    const { owner: heard, fresh } = measure(
+      owner({ trial: { objective: 2, bestTokens: 20 } }),
+      [at(4), at(5, 3), at(6, 1), at(7, Number.NaN), at(8, -Infinity)],
+      new Set([4]),
+    );
+    expect(fresh.map(({ step }) => step)).toEqual([5, 6, 7, 8]);
+    expect(heard.trial).toMatchObject({ step: 8, tokens: 80, examples: 8, objective: 1, bestTokens: 60 });
+    expect(heard.attempt.step).toBe(8);
+    // 0 is a value, absent is none.
+    const zero = measure(owner({ trial: { objective: 1 } }), [at(5, 0)], new Set());
+    expect(zero.owner.trial.objective).toBe(0);
+    expect(measure(owner(), [at(5)], new Set()).owner.trial.objective).toBeNull();
+  });
+
+  it('of a step that was repeated add what it lacked, and change nothing else', () => {
+    const { owner: heard, fresh } = measure(owner({ trial: { step: 4 } }), [at(2, 0.5)], new Set([2]));
+    expect(fresh).toEqual([]);
+    expect(heard.trial).toMatchObject({ step: 4, objective: 0.5, bestTokens: 20 });
+  });
+
+  it('never go backwards within an attempt', () => {
+    expect(() => measure(owner(), [at(3)], new Set([2]))).toThrow(
+      new FailedPrecondition(
+        'trial 3, attempt 2: expected a step above 4, got 3: steps do not go backwards within an attempt',
+      ),
+    );
+    // A new attempt goes on from its checkpoint.
+    const resumed = owner({ attempt: { step: -1 }, trial: { step: 9 } });
+    expect(measure(resumed, [at(3)], new Set()).owner.trial.step).toBe(3);
+  });
+});
+
+describe('the pruner', () => {
+  const plan = planOf(
+    experimentSpec({ earlyStopping: { name: 'threshold', settings: { upper: 5, warmUp: 2 } } }),
+  );
+  const curve = (...values: number[]) => ({
+    ...{ number: 3, state: 'running' as const, parameters: {} },
+    points: values.map((value, i) => ({ examples: i + 1, values: [value] })),
+  });
+  const report: FinalReport = {
+    ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: '' },
+  };
+
+  it('stops a trial with its reason, once', () => {
+    expect(judged(owner(), curve(9), [], plan, now).trial).toMatchObject({ judgement: null, judgedAt: 1 });
+    const stopped = judged(owner(), curve(9, 9), [], plan, now);
+    const reason = 'Pruned: threshold: objective 9 at 2 examples: expected at most 5';
+    expect(stopped.trial).toMatchObject({ judgement: { decision: 'stop', reason, at: now }, judgedAt: 2 });
+    expect(judged(stopped, curve(9, 9, 9), [], plan, now + 1)).toBe(stopped);
+    expect(answer(stopped, '', now).answer).toEqual({ directive: 'stop', reason });
+    expect(finished(stopped, report, now)).toMatchObject({
+      attempt: { outcome: 'stopped', reason, endedAt: now },
+      trial: { objective: 9, bestTokens: 7, tokens: 8, step: 9 },
+    });
+  });
+
+  it('leaves the final training alone', () => {
+    const final = owner({ trial: { kind: 'final' } });
+    expect(judged(final, curve(9, 9), [], plan, now)).toBe(final);
+  });
+
+  it('of the default ends a curve that has levelled out below another, as a whole trial', () => {
+    const usual = planOf(experimentSpec());
+    const flat = curve(...Array(6).fill(3));
+    expect(judged(owner(), flat, [flat], usual, now).trial.judgement).toBeNull();
+    const done = judged(owner(), flat, [flat, { ...curve(1), number: 4 }], usual, now);
+    const reason = 'Converged: patience: no improvement in 5 measurements';
+    expect(done.trial.judgement).toMatchObject({ decision: 'finish', reason });
+    expect(finished(done, report, now).attempt).toMatchObject({ outcome: 'succeeded', reason });
+  });
+});
+
+it('a checkpoint is asked for until there is another one', () => {
+  const asked = owner({ attempt: { wantsCheckpoint: true } });
+  expect(answer(asked, 'c/1', now + 5)).toMatchObject({
+    answer: { directive: 'checkpoint', reason: 'the experiment is paused' },
+    attempt: { wantsCheckpoint: true, checkpoint: 'c/1', leaseUntil: now + 5 },
+  });
+  expect(answer(asked, 'c/2', now)).toMatchObject({
+    answer: { directive: 'continue', reason: '' },
+    attempt: { wantsCheckpoint: false, checkpoint: 'c/2' },
+  });
+  const reason = 'Paused: asha: x';
+  const pausing = owner({ trial: { judgement: { decision: 'pause', reason, at: now } } });
+  expect(answer(pausing, '', now).answer).toEqual({ directive: 'checkpoint', reason });
+});

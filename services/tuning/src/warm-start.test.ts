@@ -1,0 +1,83 @@
+import { expect, it } from 'vitest';
+import { planOf } from './spec.js';
+import type { Trial } from './state.js';
+import { experimentSpec } from './testing.js';
+import { newTrial } from './transitions.js';
+import { warmStart } from './warm-start.js';
+
+const base = (architecture: string, model: string, version = '1') => ({
+  ...{ architecture, model, version, prefix: '', tokenizer: '' },
+});
+const trial = (number: number, learningRate: number, changes: Partial<Trial> = {}): Trial => ({
+  ...newTrial({ number, kind: 'search', parameters: { learningRate }, totalTokens: 1, enqueued: false }, 0),
+  ...{ state: 'succeeded', objective: 10 - number, step: 3 },
+  ...changes,
+});
+const double = (name: string, min: number, max: number, more: object = {}) => ({
+  ...{ name, double: { min, max, log: false, step: 0 }, condition: undefined, default: undefined },
+  ...more,
+});
+
+const earlier = {
+  spec: planOf(experimentSpec({ name: 'old', training: { replay: 0.25 } })).spec,
+  bases: [base('opt', 'base-opt')],
+  best: 0,
+  trials: [
+    trial(0, 1e-3),
+    trial(1, 5e-3),
+    trial(2, 2e-3, { state: 'infeasible', objective: null, reason: 'OutOfMemory: x' }),
+    trial(3, 3e-3, { state: 'failed', objective: null, reason: 'LostLease: x' }),
+    trial(4, 4e-3, { state: 'cancelled' }),
+    trial(5, 4e-3, { kind: 'final' }),
+    trial(6, 6e-3, { state: 'stopped', objective: 1 }),
+  ],
+};
+const bases = [base('small', 'base-opt'), base('large', 'base-bloom')];
+const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) =>
+  planOf(
+    experimentSpec({
+      name: 'new',
+      baseModels: bases.map(({ architecture, model }) => ({ architecture, model })),
+      parameters: [
+        double('learningRate', 1e-4, 5.5e-3),
+        double('replay', 0, 1),
+        double('weightDecay', 0, 1, { default: { number: 0.5 } }),
+      ],
+      ...changes,
+    }),
+  );
+
+it('takes over what the space allows, with fixed settings and defaults for what was not searched', () => {
+  const { history, first } = warmStart(plan(), bases, [earlier]);
+  const at = (learningRate: number) => ({
+    parameters: { architecture: 'small', replay: 0.25, weightDecay: 0.5, learningRate },
+  });
+  expect(history).toMatchObject([
+    { number: -3, state: 'succeeded', objective: 10, ...at(1e-3) },
+    { number: -2, state: 'succeeded', objective: 9, ...at(5e-3) },
+    { number: -1, state: 'infeasible', reason: 'OutOfMemory: x', ...at(2e-3) },
+  ]);
+  expect(first).toEqual([]);
+});
+
+it('compares no objectives of other data or budgets, but tries their best configurations', () => {
+  const others = [
+    { features: 'other' },
+    { training: { trialTokens: 7 } },
+    { training: { validationExamples: 7 } },
+  ];
+  for (const changes of others) {
+    const { history, first } = warmStart(plan(changes), bases, [{ ...earlier, best: 2 }]);
+    expect(history).toEqual([]);
+    expect(first).toMatchObject([{ learningRate: 5e-3 }, { learningRate: 1e-3 }]);
+  }
+});
+
+it('knows a base model by its version, and tries a configuration once', () => {
+  const newer = [base('small', 'base-opt', '2')];
+  expect(warmStart(plan(), newer, [{ ...earlier, best: 2 }])).toEqual({ history: [], first: [] });
+  const best = { ...earlier, best: 1 };
+  const { first, history } = warmStart(plan(), bases, [best, best]);
+  expect(first).toHaveLength(1);
+  expect(history.map(({ number }) => number)).toEqual([-6, -5, -4, -3, -2, -1]);
+});
