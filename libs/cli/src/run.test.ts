@@ -298,6 +298,30 @@ describe('experiment', () => {
     });
     expect((await emotune(['experiment', 'enqueue', 'first', '-p', 'x'])).code).toBe(2);
   });
+
+  it('estimates before and after it is submitted', async () => {
+    const line =
+      '8 trials, up to limits.maxTrials, about 1.5 GPU-h (cost 3), 0.75 h by the clock, then 0.25 GPU-h for the winner; from 4 finished trials of the same base models\n';
+    expect(await text('experiment', 'estimate', 'first')).toBe(line);
+    expect(asked.get('estimateExperiment')).toMatchObject({ name: 'first' });
+    expect(await json('experiment', 'estimate', '-f', 'first.yaml')).toEqual([
+      expect.objectContaining({ trials: 8, gpuHours: 1.5, basis: 'measured', limitedBy: 'limits.maxTrials' }),
+    ]);
+    expect(asked.get('estimateExperiment')).toMatchObject({ name: '', spec: { name: 'first' } });
+    expect((await emotune(['experiment', 'submit', '-f', 'first.yaml'])).stderr).toContain(line);
+    expect((await emotune(['experiment', 'estimate'])).code).toBe(2);
+    expect((await emotune(['experiment', 'estimate', 'first', '-f', 'first.yaml'])).code).toBe(2);
+  });
+
+  it('raises limits by the words of the spec', async () => {
+    await json('experiment', 'raise', 'first', '--max-trials', '20', '--max-gpu-hours', '1.5');
+    expect(asked.get('raiseLimits')).toMatchObject({
+      name: 'first',
+      limits: { maxTrials: 20, maxGpuHours: 1.5, parallelTrials: 0 },
+    });
+    for (const wrong of ['0', '-1', 'x', ''])
+      expect((await emotune(['experiment', 'raise', 'first', '--max-cost', wrong])).code).toBe(2);
+  });
 });
 
 describe('model', () => {

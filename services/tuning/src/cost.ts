@@ -58,7 +58,7 @@ function attemptMs({ createdAt, endedAt }: Attempt, now: number): number {
 }
 
 /** Hours that the trial's attempts have run, times the GPUs of a trial. */
-export function gpuHoursOf(trial: Trial, { cost }: Plan, now: number): number {
+function gpuHoursOf(trial: Trial, { cost }: Plan, now: number): number {
   const ms = trial.attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0);
   return (ms / hourMs) * cost.gpusPerTrial;
 }

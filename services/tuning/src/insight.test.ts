@@ -15,7 +15,7 @@ function row(number: number, changes: Partial<TrialRow> = {}): TrialRow {
     ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
     ...{ tokens: 8, total_tokens: 8, best_tokens: 8, tokens_per_second: 1, model_prefix: '' },
     ...{ created_at: new Date(1000 * number), started_at: null, ended_at: new Date(1000 * number + 1000) },
-    ...{ revision: 0, attempts: 1 },
+    ...{ revision: 0, attempts: 1, seconds: 1, examples: 4, judged_at: 0, judgement: null },
     ...changes,
   };
 }

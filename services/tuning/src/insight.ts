@@ -123,7 +123,7 @@ export class Insights {
       scores: Object.fromEntries(
         Object.entries(further)
           .filter(([name]) => name.startsWith(subtaskPrefix))
-          .map(([name, value]) => [name.slice(subtaskPrefix.length), value]),
+          .map(([name, value]) => [name.slice(subtaskPrefix.length), Number(value)]),
       ),
     }));
   }
@@ -132,7 +132,7 @@ export class Insights {
     const { database } = this.context;
     const row = await experimentRow(database, name);
     const plan = planOf(row.spec);
-    const rows = await trialRows(database, [name]);
+    const rows = await trialRows(database, name);
     const records = recordsOf(rows.map((trial) => trialOf(trial)).filter(({ kind }) => kind === 'search'));
     const measured = records.filter((record) => lessonOf(record) === 'measured');
     const scores = await this.subtaskScores(name, measured);
@@ -165,7 +165,7 @@ export class Insights {
     const { database } = this.context;
     const { spec } = await experimentRow(database, experiment);
     const row = await trialRow(database, experiment, number);
-    const rows = await trialRows(database, [experiment]);
+    const rows = await trialRows(database, experiment);
     const attempts = await database.query<AttemptRow>(
       'select trial, number, lease_until, outcome, reason, created_at, ended_at from attempts where experiment = $1 and trial = $2 order by number',
       [experiment, number],

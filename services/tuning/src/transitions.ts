@@ -34,7 +34,7 @@ function newAttempt(number: number, now: number, leaseMs: number): Attempt {
 }
 
 /** The experiment after an action. @throws Internal when the action must not be. */
-export function record(experiment: Experiment, action: Action, now: number): Experiment {
+function record(experiment: Experiment, action: Action, now: number): Experiment {
   const { trials, leaseMs } = experiment;
   switch (action.type) {
     case 'enter':

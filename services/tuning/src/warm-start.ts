@@ -14,7 +14,7 @@ import type { Trial } from './state.js';
 import type { Base } from './store.js';
 
 /** An experiment whose base models are settled. */
-export interface Settled {
+interface Settled {
   readonly spec: tuning.ExperimentSpec;
   readonly bases: readonly Base[];
 }

@@ -1,9 +1,10 @@
-import { systemClock } from '@emotune/base';
+import { InvalidArgument, systemClock } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   ExperimentWatch,
+  estimateLine,
   experimentsText,
   experimentText,
   trialsText,
@@ -11,13 +12,15 @@ import {
 } from '../format/experiment.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
-import { type AddCommands, asks, fileOption, sessionOf } from './options.js';
+import { type AddCommands, asks, fileOption, integerFrom, sessionOf } from './options.js';
 import { readSpec, submit } from './specs.js';
 
 const examples = `
 Examples:
   emotune experiment submit -f experiment.yaml --watch
+  emotune experiment estimate -f experiment.yaml
   emotune experiment enqueue first -p architecture=opt -p learningRate=0.001
+  emotune experiment raise first --max-trials 20 --max-gpu-hours 12
 
 experiment.yaml:
   name: first
@@ -29,7 +32,11 @@ experiment.yaml:
   parameters:
     - {name: learningRate, double: {min: 0.0005, max: 0.005, log: true}}
     - {name: replay, double: {min: 0.1, max: 0.5}}
-  limits: {maxTrials: 8, parallelTrials: 2}`;
+  limits: {maxTrials: 8, parallelTrials: 2, maxGpuHours: 12}
+  earlyStopping: {name: patience, settings: {patience: 5}}
+  cost: {gpusPerTrial: 1, pricePerGpuHour: 2.5}
+  warmStart:
+    - {experiment: earlier, best: 2}`;
 
 const experimentsOf = (channel: Channel): Client<tuning.ExperimentServiceClient> =>
   channel.client('ExperimentService');
@@ -89,6 +96,37 @@ function parameter(text: string, others: Parameters = {}): Parameters {
   };
 }
 
+function atLeastZero(text: string): number {
+  const n = Number(text);
+  if (text.trim() === '' || !Number.isFinite(n) || n <= 0)
+    throw new InvalidArgumentError('Expected a number above 0.');
+  return n;
+}
+
+const limitOptions: readonly (readonly [
+  flag: string,
+  description: string,
+  parse: (text: string) => number,
+])[] = [
+  ['--max-trials <n>', 'search trials, failed ones included', integerFrom(1)],
+  ['--parallel-trials <n>', 'trials that run at the same time', integerFrom(1)],
+  ['--max-failed-trials <n>', 'failed trials that the experiment survives', integerFrom(1)],
+  ['--max-attempts <n>', 'attempts of a trial that is lost or crashes', integerFrom(1)],
+  ['--max-interruptions <n>', 'interruptions of a trial that bring it no further', integerFrom(1)],
+  ['--max-tokens <n>', 'tokens that the search may train on', integerFrom(1)],
+  ['--max-duration-seconds <s>', 'seconds after which no trial starts', atLeastZero],
+  ['--max-gpu-hours <h>', 'GPU-hours of the search', atLeastZero],
+  ['--max-cost <amount>', 'money that the search may cost', atLeastZero],
+];
+
+function withLimitOptions(command: Command): Command {
+  for (const [flag, description, parse] of limitOptions)
+    command.addOption(new Option(flag, description).argParser(parse));
+  return command;
+}
+
+const estimateJson = (estimate: tuning.Estimate) => messageJson('emotune.tuning.v1.Estimate', estimate);
+
 export const addExperimentCommands: AddCommands = (program, io) => {
   const experiment = program
     .command('experiment')
@@ -116,15 +154,49 @@ export const addExperimentCommands: AddCommands = (program, io) => {
             { signal: session.signal },
           ),
         );
-        if (options.watch) return watch(session, channel, accepted.name);
+        const { name } = accepted;
+        const ahead = await experimentsOf(channel).call(
+          'estimateExperiment',
+          { name },
+          { signal: session.signal },
+        );
+        session.note(estimateLine(ahead));
+        if (options.watch) return watch(session, channel, name);
         if (embedded)
           session.note(
-            `experiment ${accepted.name} runs while a platform does: "emotune experiment watch ${accepted.name}" or "emotune up"`,
+            `experiment ${name} runs while a platform does: "emotune experiment watch ${name}" or "emotune up"`,
           );
         return answer(session, accepted);
       };
       await withPlatform(session, submitted, options.watch);
     });
+
+  experiment
+    .command('estimate')
+    .description('what an experiment would take, from its YAML, or what one that exists will still take')
+    .argument('[name]')
+    .option('-f, --file <yaml>', 'the experiment as YAML')
+    .action(
+      asks(
+        io,
+        async ({ session, channel, signal }, name: string | undefined, { file }: { file?: string }) => {
+          if ((name === undefined) === (file === undefined))
+            throw new InvalidArgument([{ field: 'NAME', description: 'expected either a name or -f FILE' }]);
+          const request =
+            file === undefined
+              ? { name: name ?? '' }
+              : {
+                  spec: await readSpec<Draft<tuning.ExperimentSpec>>(
+                    session,
+                    file,
+                    'emotune.tuning.v1.ExperimentSpec',
+                  ),
+                };
+          const estimate = await experimentsOf(channel).call('estimateExperiment', request, { signal });
+          await session.answer(estimateJson(estimate), () => estimateLine(estimate));
+        },
+      ),
+    );
 
   experiment
     .command('list')
@@ -194,6 +266,16 @@ export const addExperimentCommands: AddCommands = (program, io) => {
         ),
       );
   }
+
+  withLimitOptions(experiment.command('raise'))
+    .description('give a search more room; limits that are not given stay as they are')
+    .argument('<name>')
+    .addHelpText('after', '\nExample:\n  emotune experiment raise first --max-trials 20 --max-gpu-hours 12')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string, limits: Draft<tuning.Limits>) =>
+        answer(session, await experimentsOf(channel).call('raiseLimits', { name, limits }, { signal })),
+      ),
+    );
 
   experiment
     .command('enqueue')

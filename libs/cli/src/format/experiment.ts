@@ -28,9 +28,30 @@ export function experimentText(experiment: tuning.Experiment): string {
     ['features', spec?.features],
     ['base models', spec?.baseModels.map(({ architecture, model }) => `${architecture}=${model}`).join(' ')],
     ['trials', `${trialsDone(experiment)}, ${trialsRunning} running`],
+    ['GPU-hours', experiment.gpuHours > 0 ? hours(experiment.gpuHours) : ''],
+    ['cost', experiment.cost > 0 ? figure(Number(experiment.cost.toPrecision(3))) : ''],
     ['best', bestTrial === undefined ? '' : `trial ${bestTrial}, ${figure(bestObjective)} nats`],
     ['model', modelVersion],
   ]);
+}
+
+const hours = (n: number) => figure(Number(n.toPrecision(2)));
+
+const { EstimateBasis } = tuning;
+const bases: Readonly<Record<string, (estimate: tuning.Estimate) => string>> = {
+  [EstimateBasis.ESTIMATE_BASIS_MEASURED]: ({ measuredTrials }) =>
+    `from ${count(measuredTrials)} finished trials of the same base models`,
+  [EstimateBasis.ESTIMATE_BASIS_SCALED]: () => "from other models' trials, by their parameters",
+  [EstimateBasis.ESTIMATE_BASIS_ASSUMED]: () => 'a guess until a trial has finished here',
+};
+
+/** "12 trials, about 9 GPU-h (cost 27), 3.1 h by the clock, then 0.8 GPU-h for the winner; …" */
+export function estimateLine(estimate: tuning.Estimate): string {
+  const { trials, gpuHours, cost, seconds, finalGpuHours, basis, limitedBy } = estimate;
+  const money = cost > 0 ? ` (cost ${hours(cost)})` : '';
+  const why = limitedBy === '' || trials === 0 ? '' : `, up to ${limitedBy}`;
+  const said = bases[basis]?.(estimate) ?? '';
+  return `${count(trials)} trials${why}, about ${hours(gpuHours)} GPU-h${money}, ${hours(seconds / 3600)} h by the clock, then ${hours(finalGpuHours)} GPU-h for the winner; ${said}`;
 }
 
 export function experimentsText(experiments: readonly tuning.Experiment[]): string {
