@@ -282,6 +282,35 @@ describe('experiment', () => {
     expect((await emotune(['experiment', verb, 'missing'])).code).toBe(3);
   });
 
+  it('insight shows what trials teach', async () => {
+    const shown = await text('experiment', 'insight', 'first');
+    expect(shown).toMatch(/^lead: +trial 0 leads trial 1 by 0\.5 on average of 4 subtasks, p = 0\.0625$/m);
+    expect(shown).toMatch(/^learningRate +75 % +80 % +12$/m);
+    expect(shown).toMatch(/^learningRate +replay +5 %$/m);
+    expect(shown).toMatch(/^learningRate +0\.001 +2 +0\.01 +4$/m);
+    expect(shown).toMatch(/^trial 0 +2\.5\nhypervolume 0\.25 below 2\.75$/m);
+    const [document] = await json('experiment', 'insight', 'first');
+    expect(document).toMatchObject({
+      slices: [{ points: [{ trial: 0, value: 0.001 }] }],
+      parallelCoordinates: { lines: [{ places: [{ place: 0 }] }] },
+    });
+    expect((await emotune(['experiment', 'insight', 'missing'])).code).toBe(3);
+  });
+
+  it('explain says why a trial was suggested and ended', async () => {
+    const shown = await text('experiment', 'explain', 'first', '0');
+    expect(shown).toMatch(/^why suggested: +tpe: from trials known then$/m);
+    expect(shown).toMatch(/^known then: +12 measured, 1 infeasible, 2 running$/m);
+    expect(shown).toMatch(/^rank: +1 of 13, 0 behind the best$/m);
+    expect(shown).toMatch(/^attempt 1: +lost: LostLease: silent$/m);
+    expect(shown).toMatch(/^learningRate +0\.001 +0\.002 +3$/m);
+    expect(await json('experiment', 'explain', 'first', '0')).toMatchObject([
+      { suggestion: { source: 'sampler', reproduced: true, evidence: [{ value: 0.001 }] } },
+    ]);
+    expect((await emotune(['experiment', 'explain', 'first', '7'])).code).toBe(3);
+    expect((await emotune(['experiment', 'explain', 'first', 'x'])).code).toBe(2);
+  });
+
   it('enqueue reads numbers, flags and texts', async () => {
     const [trial] = await json(
       'experiment',

@@ -332,12 +332,6 @@ describe('patience', () => {
     expect(judge(curve(0, [3, 2, undefined, undefined]), [better], spec).decision).toBe('continue');
   });
 
-  it('leaves alone what could still lead, by the scatter of its last measurements', () => {
-    const noisy = curve(0, [3, 2, 2.5, 2.1]);
-    expect(judge(noisy, [whole(1, [1.7])], spec).decision).toBe('continue');
-    expect(judge(noisy, [whole(1, [1.5])], spec).decision).toBe('finish');
-  });
-
   it('leaves the leader alone', () => {
     expect(judge(curve(0, [3, 2, 2, 2]), [whole(1, [2])], spec).decision).toBe('continue');
   });

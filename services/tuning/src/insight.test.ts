@@ -3,19 +3,18 @@ import { suggest } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
 import { frontOf, knownAt, suggestionOf } from './insight.js';
 import { planOf } from './spec.js';
-import type { TrialRow } from './store.js';
+import type { Trial } from './state.js';
 import { experimentSpec } from './testing.js';
 
 const { SuggestionSource } = tuning;
 const plan = planOf(experimentSpec());
 
-function row(number: number, changes: Partial<TrialRow> = {}): TrialRow {
+function row(number: number, changes: Partial<Trial> = {}): Trial {
   return {
-    ...{ experiment: 'run', number, kind: 'search', state: 'succeeded', reason: '', enqueued: false },
+    ...{ number, kind: 'search', state: 'succeeded', reason: '', enqueued: false },
     ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
-    ...{ tokens: 8, total_tokens: 8, best_tokens: 8, tokens_per_second: 1, model_prefix: '' },
-    ...{ created_at: new Date(1000 * number), started_at: null, ended_at: new Date(1000 * number + 1000) },
-    ...{ revision: 0, attempts: 1, seconds: 1, examples: 4, judged_at: 0, judgement: null },
+    ...{ tokens: 8, totalTokens: 8, bestTokens: 8, examples: 4, judgedAt: 0, judgement: null },
+    ...{ createdAt: 1000 * number, startedAt: null, endedAt: 1000 * number + 1000, attempts: [] },
     ...changes,
   };
 }
@@ -23,10 +22,10 @@ function row(number: number, changes: Partial<TrialRow> = {}): TrialRow {
 describe('a suggestion', () => {
   it('is explained by what had ended when it was made', () => {
     const rows = [
-      row(0, { ended_at: new Date(2500) }),
+      row(0, { endedAt: 2500 }),
       row(1, { state: 'infeasible', objective: null, reason: 'OutOfMemory: 3 GiB' }),
       row(2, { state: 'cancelled', objective: null }),
-      row(3, { created_at: new Date(2500) }),
+      row(3, { createdAt: 2500 }),
       row(4),
     ];
     expect(knownAt(rows[2], rows).map(({ state }) => state)).toEqual(['running', 'infeasible']);
@@ -36,7 +35,7 @@ describe('a suggestion', () => {
       [1, 'infeasible'],
       [2, 'running'],
     ]);
-    expect(suggestionOf(plan, rows[3], rows)).toMatchObject({
+    expect(suggestionOf(plan, rows[3], rows, [])).toMatchObject({
       ...{ source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reproduced: false },
       ...{ measured: 1, infeasible: 1, running: 1, bestTrial: 0 },
       reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
@@ -46,11 +45,11 @@ describe('a suggestion', () => {
 
   it('is made again from the record', () => {
     const before = Array.from({ length: 20 }, (_, number) => row(number));
-    const created = new Date(50_000);
-    const known = knownAt(row(20, { created_at: created }), before);
+    const created = 50_000;
+    const known = knownAt(row(20, { createdAt: created }), before);
     const parameters = suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: 20 });
-    const made = row(20, { created_at: created, parameters });
-    const found = suggestionOf(plan, made, [...before, made]);
+    const made = row(20, { createdAt: created, parameters });
+    const found = suggestionOf(plan, made, [...before, made], []);
     expect(found).toMatchObject({ reproduced: true, measured: 20, bestTrial: 19 });
     expect(found.evidence[0].logRatio).toBeGreaterThan(0);
     expect(found.reason).toMatch(
@@ -58,12 +57,17 @@ describe('a suggestion', () => {
     );
   });
 
+  it('counts what earlier experiments taught', () => {
+    const earlier = [{ ...row(0), state: 'succeeded' as const, objective: 1, number: -1 }];
+    expect(suggestionOf(plan, row(0), [row(0)], earlier)).toMatchObject({ measured: 1, running: 0 });
+  });
+
   it('of a person, of the defaults and of the winner is said to be so', () => {
     const rows = [row(0, { enqueued: true }), row(1), row(2, { kind: 'final' })];
-    const given = suggestionOf(plan, rows[0], rows);
+    const given = suggestionOf(plan, rows[0], rows, []);
     expect(given.source).toBe(SuggestionSource.SUGGESTION_SOURCE_ENQUEUED);
     expect(given.reproduced).toBeUndefined();
-    expect(suggestionOf(plan, rows[2], rows)).toMatchObject({
+    expect(suggestionOf(plan, rows[2], rows, [])).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
       reason: 'the parameters of the best trial, 1, trained on train + validation',
     });
@@ -72,7 +76,7 @@ describe('a suggestion', () => {
       experimentSpec({ parameters: [{ ...learningRate, default: { number: 1e-3 } }] }),
     );
     const first = row(1, { parameters: { learningRate: 1e-3 } });
-    expect(suggestionOf(withDefault, first, [rows[0], first])).toMatchObject({
+    expect(suggestionOf(withDefault, first, [rows[0], first], [])).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
     });
   });

@@ -20,8 +20,8 @@ import type { TuningContext } from './context.js';
 import { recordsOf } from './decide.js';
 import { measuredTrials } from './messages.js';
 import { type Plan, planOf } from './spec.js';
-import { isOpen } from './state.js';
-import { type AttemptRow, experimentRow, type TrialRow, trialOf, trialRow, trialRows } from './store.js';
+import type { Trial, TrialState } from './state.js';
+import { type AttemptRow, experimentRow, trialOf, trialRow, trialRows } from './store.js';
 import { valueMessage } from './values.js';
 
 const { SuggestionSource } = tuning;
@@ -33,6 +33,18 @@ const leastInteraction = 0.01;
 const referenceFactor = 1.1;
 /** What trials report of each subtask. */
 const subtaskPrefix = 'objective/';
+
+/** Of trials that say no more. */
+const statePhrases: Readonly<Record<TrialState, string>> = {
+  queued: 'it waits for a place to run',
+  running: 'it goes on',
+  paused: 'it waits to be promoted',
+  succeeded: 'it came to its end',
+  stopped: 'it was stopped',
+  failed: 'it failed',
+  infeasible: 'its parameters cannot work',
+  cancelled: 'it was cancelled',
+};
 
 const short = (value: number) => String(Number(value.toPrecision(4)));
 
@@ -107,8 +119,14 @@ export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | u
   };
 }
 
+const searched = (trials: readonly Trial[]) => recordsOf(trials.filter(({ kind }) => kind === 'search'));
+
 export class Insights {
   constructor(private readonly context: TuningContext) {}
+
+  private async trials(experiment: string): Promise<Trial[]> {
+    return (await trialRows(this.context.database, experiment)).map((row) => trialOf(row));
+  }
 
   /** The best measurement of each trial, of the attempt that has it. */
   private async subtaskScores(experiment: string, records: readonly TrialRecord[]): Promise<SubtaskScores[]> {
@@ -132,8 +150,7 @@ export class Insights {
     const { database } = this.context;
     const row = await experimentRow(database, name);
     const plan = planOf(row.spec);
-    const rows = await trialRows(database, name);
-    const records = recordsOf(rows.map((trial) => trialOf(trial)).filter(({ kind }) => kind === 'search'));
+    const records = searched(await this.trials(name));
     const measured = records.filter((record) => lessonOf(record) === 'measured');
     const scores = await this.subtaskScores(name, measured);
     const { axes, lines } = parallelCoordinates(plan.space, records);
@@ -163,49 +180,55 @@ export class Insights {
 
   async explain(experiment: string, number: number): Promise<tuning.TrialExplanation> {
     const { database } = this.context;
-    const { spec } = await experimentRow(database, experiment);
+    const { spec, history } = await experimentRow(database, experiment);
     const row = await trialRow(database, experiment, number);
-    const rows = await trialRows(database, experiment);
+    const trials = await this.trials(experiment);
     const attempts = await database.query<AttemptRow>(
-      'select trial, number, lease_until, outcome, reason, created_at, ended_at from attempts where experiment = $1 and trial = $2 order by number',
+      'select * from attempts where experiment = $1 and trial = $2 order by number',
       [experiment, number],
     );
-    const [trial] = await measuredTrials(database, [row], 'last');
+    const [message] = await measuredTrials(database, [row], 'last');
+    const trial = trialOf(row, attempts);
     return {
-      trial,
-      suggestion: suggestionOf(planOf(spec), row, rows),
-      end: endOf(row, rows, attempts),
+      trial: message,
+      suggestion: suggestionOf(planOf(spec), trial, trials, history),
+      end: endOf(trial, trials),
     };
   }
 }
 
-/** What the sampler saw when a trial was created: those that had not ended by then were running. */
-export function knownAt(row: TrialRow, rows: readonly TrialRow[]): TrialRecord[] {
-  return rows
-    .filter(({ number, kind }) => kind === 'search' && number < row.number)
+/** What the sampler saw of an experiment when a trial was created: those that had not ended by then were running. */
+export function knownAt(trial: Trial, trials: readonly Trial[]): TrialRecord[] {
+  return trials
+    .filter(({ number, kind }) => kind === 'search' && number < trial.number)
     .flatMap((other): TrialRecord[] => {
-      const ended = other.ended_at !== null && other.ended_at <= row.created_at;
-      if (ended) return recordsOf([trialOf(other)]);
-      return [{ number: other.number, state: 'running', parameters: other.parameters }];
+      const { number, parameters, endedAt } = other;
+      if (endedAt !== null && endedAt <= trial.createdAt) return recordsOf([other]);
+      return [{ number, state: 'running', parameters }];
     });
 }
 
-/** @param rows All trials of the experiment. */
+/**
+ * @param trials All of the experiment.
+ * @param earlier What earlier experiments taught its sampler.
+ */
 export function suggestionOf(
   plan: Plan,
-  row: TrialRow,
-  rows: readonly TrialRow[],
+  trial: Trial,
+  trials: readonly Trial[],
+  earlier: readonly TrialRecord[],
 ): tuning.SuggestionExplanation {
-  const records = knownAt(row, rows);
+  const own = knownAt(trial, trials);
+  const records = [...earlier, ...own];
   const count = (lesson: ReturnType<typeof lessonOf>) =>
     records.filter((record) => lessonOf(record) === lesson).length;
-  const [best] = records.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+  const [best] = own.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
   const common = {
     measured: count('measured'),
     infeasible: count('infeasible'),
     running: count('running'),
     bestTrial: best?.number,
-    evidence: evidenceFor(plan.space, records, row.parameters).map(({ parameter, value, logRatio }) => ({
+    evidence: evidenceFor(plan.space, records, trial.parameters).map(({ parameter, value, logRatio }) => ({
       parameter,
       value: valueMessage(value),
       bestValue:
@@ -215,21 +238,21 @@ export function suggestionOf(
       logRatio,
     })),
   };
-  const same = (values: unknown) => canonicalJson(values) === canonicalJson(row.parameters);
-  if (row.kind === 'final')
+  const same = (values: unknown) => canonicalJson(values) === canonicalJson(trial.parameters);
+  if (trial.kind === 'final')
     return {
       ...common,
       source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
       reason: `the parameters of the best trial, ${best?.number}, trained on train + validation`,
     };
-  if (row.enqueued)
+  if (trial.enqueued)
     return {
       ...common,
       source: SuggestionSource.SUGGESTION_SOURCE_ENQUEUED,
-      reason: 'enqueued, so run before any that the sampler suggests',
+      reason: 'given, not suggested: enqueued, or among the best of an earlier experiment',
     };
-  const context = { seed: plan.spec.seed, trialNumber: row.number };
-  const first = rows.every(({ number, enqueued }) => number >= row.number || enqueued);
+  const context = { seed: plan.spec.seed, trialNumber: trial.number };
+  const first = trials.every(({ number, enqueued }) => number >= trial.number || enqueued);
   const defaults = first ? suggestDefaults(plan.space, context) : undefined;
   if (defaults && same(defaults))
     return {
@@ -268,22 +291,17 @@ function samplerReason(
   return `${algorithm.name}: from trials known then (${known}), the best being trial ${best.number} with ${short(best.objective!)}${leaning}`;
 }
 
-function endOf(
-  row: TrialRow,
-  rows: readonly TrialRow[],
-  attempts: readonly AttemptRow[],
-): tuning.EndExplanation {
-  const measured = recordsOf(rows.map((other) => trialOf(other)).filter(({ kind }) => kind === 'search'))
+function endOf(trial: Trial, trials: readonly Trial[]): tuning.EndExplanation {
+  const measured = searched(trials)
     .filter((record) => lessonOf(record) === 'measured')
     .sort(compareMeasured);
-  const rank = measured.findIndex(({ number }) => number === row.number);
-  const open = isOpen(row);
+  const rank = measured.findIndex(({ number }) => number === trial.number);
   return {
-    reason: row.reason || (open ? `it is ${row.state}` : `it ended: ${row.state}`),
+    reason: trial.reason || trial.judgement?.reason || statePhrases[trial.state],
     rank: rank < 0 ? undefined : rank + 1,
     measured: measured.length,
     behind: rank < 0 ? undefined : measured[rank].objective! - measured[0].objective!,
-    attempts: attempts.map(({ number, outcome, reason }) => ({
+    attempts: trial.attempts.map(({ number, outcome, reason }) => ({
       ...{ attempt: number, outcome: outcome ?? '', reason },
     })),
   };

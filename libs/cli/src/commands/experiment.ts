@@ -12,6 +12,7 @@ import {
 } from '../format/experiment.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
+import { addInsightCommands } from './insight.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf } from './options.js';
 import { readSpec, submit } from './specs.js';
 
@@ -296,4 +297,6 @@ export const addExperimentCommands: AddCommands = (program, io) => {
         await session.answer(trialJson(trial), () => trialsText([trial]));
       }),
     );
+
+  addInsightCommands(experiment, io);
 };

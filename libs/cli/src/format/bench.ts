@@ -171,17 +171,17 @@ export function pruneText(f: PruneFigures): string {
     facts([
       ['searches', f.equalBudget ? `as many steps as ${whole}` : `${whole}, where none is stopped`],
       ['figures', `medians over ${f.seeds} seeds`],
-      ['limit', `regret of whole trials and ${percent(f.allowance)} of it`],
+      ['limit', `the default loses at most ${percent(f.limit)} of the regret of whole trials`],
     ]),
     table(
-      ['curves', 'algorithm', 'pruner', 'regret', 'limit', 'ratio', 'budget', 'trials'],
+      ['curves', 'algorithm', 'pruner', 'regret', 'lost', '±', 'budget', 'trials'],
       f.rows.map((row) => [
         row.curves,
         row.algorithm,
         row.pruner,
         figure(row.regret),
-        figure(row.limit),
-        ratio(row.regret, row.limit),
+        percent(row.lost),
+        percent(row.error),
         percent(row.budget),
         figure(row.trials),
       ]),

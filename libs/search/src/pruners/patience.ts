@@ -1,7 +1,4 @@
-/**
- * Ends a trial whose curve has levelled out, unless it leads or could: what its last measurements scatter over may still
- * be gained. Compares no learning curve with another.
- */
+/** Ends a trial whose curve has levelled out, unless it leads. Compares no learning curve with another. */
 import { z } from 'zod';
 import {
   dominates,
@@ -35,18 +32,8 @@ function judge(trial: TrialCurve, others: readonly TrialCurve[], settings: Patie
   const finite = points.filter(isFinitePoint);
   if (finite.length === 0) return { decision: 'stop', reason: `${reason}, none of which was finite` };
   const rivals = others.filter(({ number }) => number !== trial.number).flatMap(measuredPoints);
-  const recent = points.slice(-settings.patience).filter(isFinitePoint);
-  const scatter = finite[0].values.map((_, i) => {
-    const last = recent.map(({ values }) => values[i]);
-    return last.length === 0 ? 0 : Math.max(...last) - Math.min(...last);
-  });
-  const beaten = finite.every(({ values }) => {
-    const within = values.map((value, i) => value - scatter[i]);
-    return rivals.some((rival) => dominates(rival.values, within));
-  });
-  return beaten
-    ? { decision: 'finish', reason }
-    : goOn(`${reason}, but no trial is better by more than these scatter over`);
+  const beaten = finite.every(({ values }) => rivals.some((rival) => dominates(rival.values, values)));
+  return beaten ? { decision: 'finish', reason } : goOn(`${reason}, but no trial is better`);
 }
 
 export const patience: Pruner<PatienceSettings> = { settings, judge };
