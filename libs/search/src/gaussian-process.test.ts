@@ -60,6 +60,21 @@ it('passes through what it has seen and knows nothing far away', () => {
   expect(far.variance).toBeCloseTo(1, 6);
 });
 
+it('leaving one out is making the process without it', () => {
+  const theta = Float64Array.of(1, 1, 1, 0, Math.log(1e-2));
+  const { means, variances } = new GaussianProcess(inputs, y, theta).leaveOneOut(y);
+  inputs.rows.forEach((row, i) => {
+    const others = { ...inputs, rows: inputs.rows.filter((_, j) => j !== i) };
+    const { mean, variance } = new GaussianProcess(
+      others,
+      y.filter((_, j) => j !== i),
+      theta,
+    ).at(row);
+    expect(means[i]).toBeCloseTo(mean, 9);
+    expect(variances[i]).toBeCloseTo(variance + 1e-2, 9);
+  });
+});
+
 it('fitted weights tell parameters that matter from those that do not', () => {
   const rows = Array.from({ length: 40 }, () => Float64Array.of(rng.uniform(), rng.uniform()));
   const theta = fitHyperparameters(

@@ -52,6 +52,34 @@ function backward(l: Float64Array, n: number, b: Float64Array): void {
   }
 }
 
+/** L⁻¹ [n·n]. */
+function inverseOfFactor(l: Float64Array, n: number): Float64Array {
+  const inverse = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    const ri = i * n;
+    for (let k = 0; k < i; k++) {
+      const factor = l[ri + k];
+      const rk = k * n;
+      for (let j = 0; j <= k; j++) inverse[ri + j] -= factor * inverse[rk + j];
+    }
+    inverse[ri + i] = 1;
+    for (let j = 0; j <= i; j++) inverse[ri + j] /= l[ri + i];
+  }
+  return inverse;
+}
+
+/** (L Lᵀ)⁻¹ [n·n], lower triangle. */
+function inverseFromFactor(l: Float64Array, n: number): Float64Array {
+  const rows = inverseOfFactor(l, n);
+  const inverse = new Float64Array(n * n);
+  for (let k = 0; k < n; k++)
+    for (let i = 0; i <= k; i++) {
+      const factor = rows[k * n + i];
+      for (let j = 0; j <= i; j++) inverse[i * n + j] += factor * rows[k * n + j];
+    }
+  return inverse;
+}
+
 /** Logarithms of the weights [D], the scale and the noise's variance. */
 export type Hyperparameters = Float64Array;
 
@@ -94,17 +122,12 @@ export function logPosterior(
   backward(l, n, alpha);
 
   gradient.fill(0);
-  const column = new Float64Array(n);
+  const inverse = inverseFromFactor(l, n);
   for (let i = 0; i < n; i++) {
-    // Row i of K⁻¹ is column i.
-    column.fill(0);
-    column[i] = 1;
-    forward(l, n, column);
-    backward(l, n, column);
     for (let j = 0; j <= i; j++) {
-      // ½ tr((ααᵀ − K⁻¹) ∂K/∂θ), the triangle counted twice off the diagonal.
-      const m = (alpha[i] * alpha[j] - column[j]) * (i === j ? 0.5 : 1);
       const at = i * n + j;
+      // ½ tr((ααᵀ − K⁻¹) ∂K/∂θ), the triangle counted twice off the diagonal.
+      const m = (alpha[i] * alpha[j] - inverse[at]) * (i === j ? 0.5 : 1);
       for (let d = 0; d < D; d++) gradient[d] += m * slope[at] * q[d][at] * w[d];
       gradient[D] += m * (k[at] - (i === j ? noise : 0));
       if (i === j) gradient[D + 1] += m * noise;
@@ -194,10 +217,44 @@ export class GaussianProcess {
     backward(this.l, n, this.alpha);
   }
 
-  private kernel(a: Float64Array, b: Float64Array): number {
+  /** Points that it is made from. */
+  get size(): number {
+    return this.inputs.rows.length;
+  }
+
+  /**
+   * What the process says of each of its points [n] when it is made without that one (Rasmussen and Williams 2006, section
+   * 5.4.2): mean, and variance with noise.
+   */
+  leaveOneOut(y: Float64Array): { readonly means: Float64Array; readonly variances: Float64Array } {
+    const n = this.size;
+    const { l, alpha } = this;
+    const inverse = inverseFromFactor(l, n);
+    const variances = Float64Array.from({ length: n }, (_, i) => 1 / inverse[i * n + i]);
+    return { variances, means: y.map((yi, i) => yi - alpha[i] * variances[i]) };
+  }
+
+  /** r², as the kernel has it. */
+  private squaredDistance(a: Float64Array, b: Float64Array): number {
     const { categorical } = this.inputs;
     let r2 = 0;
     for (let d = 0; d < categorical.length; d++) r2 += this.w[d] * distance(a[d], b[d], categorical[d]);
+    return r2;
+  }
+
+  /** Index of the point nearest to `x` by the kernel's weights; the first of several. */
+  nearest(x: Float64Array): number {
+    let nearest = 0;
+    let least = Infinity;
+    this.inputs.rows.forEach((row, i) => {
+      const r2 = this.squaredDistance(x, row);
+      if (r2 < least) [nearest, least] = [i, r2];
+    });
+    return nearest;
+  }
+
+  private kernel(a: Float64Array, b: Float64Array): number {
+    const r2 = this.squaredDistance(a, b);
     const r = Math.sqrt(r2);
     return this.s * (1 + sqrt5 * r + (5 / 3) * r2) * Math.exp(-sqrt5 * r);
   }

@@ -20,6 +20,8 @@ export interface TrialRecord {
   readonly objectives?: readonly number[];
   /** Measures that have to be 0 or less for the trial to count as good; NaN counts as violated. */
   readonly constraints?: readonly number[];
+  /** Of the whole trial, in any unit that all trials share, such as GPU-hours; above 0. */
+  readonly cost?: number;
   /** Optimizer steps done. Ranks stopped trials: those that came further come first. */
   readonly step?: number;
 }
@@ -46,8 +48,12 @@ export function lessonOf(record: TrialRecord): Lesson {
     case 'failed':
       return reasons[reasonWord(record.reason ?? '')]?.blames === 'machine' ? 'nothing' : 'infeasible';
     default:
-      if (objectivesOf(record).length === 0) return 'nothing';
-      return objectivesOf(record).every(Number.isFinite) ? 'measured' : 'infeasible';
+      if (record.objectives === undefined) {
+        if (record.objective === undefined) return 'nothing';
+        return Number.isFinite(record.objective) ? 'measured' : 'infeasible';
+      }
+      if (record.objectives.length === 0) return 'nothing';
+      return record.objectives.every(Number.isFinite) ? 'measured' : 'infeasible';
   }
 }
 
@@ -56,9 +62,14 @@ export function objectivesOf({ objective, objectives }: TrialRecord): readonly n
   return objectives ?? (objective === undefined ? [] : [objective]);
 }
 
+function firstObjective({ objective, objectives }: TrialRecord): number {
+  return (objectives?.[0] ?? objective) as number;
+}
+
 /** By how much a trial violates its constraints, in all; 0 where it keeps to them. */
 export function violationOf({ constraints }: TrialRecord): number {
-  return (constraints ?? []).reduce((sum, c) => sum + (Number.isNaN(c) ? Infinity : Math.max(0, c)), 0);
+  if (constraints === undefined) return 0;
+  return constraints.reduce((sum, c) => sum + (Number.isNaN(c) ? Infinity : Math.max(0, c)), 0);
 }
 
 /**
@@ -76,5 +87,5 @@ export function compareMeasured(a: TrialRecord, b: TrialRecord): number {
     const further = (b.step ?? 0) - (a.step ?? 0);
     if (further !== 0) return further;
   }
-  return objectivesOf(a)[0] - objectivesOf(b)[0] || a.number - b.number;
+  return firstObjective(a) - firstObjective(b) || a.number - b.number;
 }

@@ -13,7 +13,13 @@ export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';
 export { endOfJob, isInterruption, reasons, reasonWord } from './reasons.js';
-export { parseSearchAlgorithm, type SearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
+export {
+  originOf,
+  parseSearchAlgorithm,
+  type SearchAlgorithm,
+  suggest,
+  suggestDefaults,
+} from './samplers.js';
 export {
   type Assignment,
   type Parameter,
@@ -22,3 +28,4 @@ export {
   parseSearchSpace,
   type SearchSpace,
 } from './space.js';
+export { type Termination, type TerminatorSettings, termination } from './terminator.js';

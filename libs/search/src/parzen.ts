@@ -8,7 +8,7 @@
  */
 import type { Rng } from '@emotune/base';
 import { Axis } from './axis.js';
-import { logMass, truncatedQuantile } from './normal.js';
+import { cdf, logMass, logPdf, truncatedQuantile } from './normal.js';
 import type { CategoricalParameter, Parameter, ParameterValue } from './space.js';
 
 interface KernelSettings {
@@ -52,10 +52,12 @@ export function encodingOf(parameter: Parameter): Encoding {
         ? axis.place(value)
         : Number.NaN,
     kernels: (column, dimensions, { bandwidthFloor }) => {
-      const sigma = bandwidths(column, axis.low, axis.high);
-      const floor = bandwidthFloor * Math.max(column.length, 1) ** (-1 / (dimensions + 4)) * axis.width;
-      for (let i = 0; i < sigma.length; i++) if (sigma[i] < floor) sigma[i] = floor;
-      return new NumericKernels(axis, column, sigma);
+      const n = column.length;
+      const share = Math.max(
+        1 / Math.min(100, n + 2),
+        bandwidthFloor * Math.max(n, 1) ** (-1 / (dimensions + 4)),
+      );
+      return new NumericKernels(axis, column, bandwidths(column, axis.low, axis.high, share * axis.width));
     },
   };
 }
@@ -74,23 +76,35 @@ function lowerBound(sorted: Float64Array, value: number): number {
 
 /**
  * σ of each observation: the larger distance to its neighbours, the ends of the range being neighbours too, but not
- * for the outermost of two or more observations; then clipped to [range / min(100, n + 2), range].
+ * for the outermost of two or more observations; then clipped to [least, range]. Equal observations are neighbours in
+ * order of age.
+ *
+ * Neighbours in one of the buckets, which are no wider than `least`, are nearer than that; so only the first and the
+ * last of each bucket are looked at: O(n).
  */
-function bandwidths(column: Float64Array, low: number, high: number): Float64Array {
+function bandwidths(column: Float64Array, low: number, high: number, least: number): Float64Array {
   const n = column.length;
   const width = high - low;
-  const least = width / Math.min(100, n + 2);
-  const sorted = column.slice().sort();
-  // Equal observations take the ranks of their run in order of age.
-  const taken = new Int32Array(n);
-  const sigma = new Float64Array(n);
+  const sigma = new Float64Array(n).fill(Math.min(width, least));
+  if (n === 1) sigma[0] = Math.min(width, Math.max(least, column[0] - low, high - column[0]));
+  if (n < 2) return sigma;
+  const buckets = Math.ceil(width / least) + 1;
+  const first = new Int32Array(buckets).fill(-1);
+  const last = new Int32Array(buckets).fill(-1);
   for (let i = 0; i < n; i++) {
-    const mu = column[i];
-    const first = lowerBound(sorted, mu);
-    const rank = first + taken[first]++;
-    const left = rank > 0 ? mu - sorted[rank - 1] : n > 1 ? 0 : mu - low;
-    const right = rank < n - 1 ? sorted[rank + 1] - mu : n > 1 ? 0 : high - mu;
-    sigma[i] = Math.min(width, Math.max(least, left, right));
+    const bucket = Math.min(buckets - 1, Math.max(0, Math.floor((column[i] - low) / least)));
+    if (first[bucket] < 0 || column[i] < column[first[bucket]]) first[bucket] = i;
+    if (last[bucket] < 0 || column[i] >= column[last[bucket]]) last[bucket] = i;
+  }
+  let before = -1;
+  for (let bucket = 0; bucket < buckets; bucket++) {
+    if (first[bucket] < 0) continue;
+    if (before >= 0) {
+      const gap = Math.min(width, column[first[bucket]] - column[before]);
+      sigma[first[bucket]] = Math.max(sigma[first[bucket]], gap);
+      sigma[before] = Math.max(sigma[before], gap);
+    }
+    before = last[bucket];
   }
   return sigma;
 }
@@ -98,6 +112,30 @@ function bandwidths(column: Float64Array, low: number, high: number): Float64Arr
 /** Beyond so many σ from both ends a kernel's mass inside is 1 to the last bit. */
 const farSigmas = 8.5;
 const logSqrt2Pi = 0.5 * Math.log(2 * Math.PI);
+
+const cellsPerSigma = 64;
+/** Φ and φ at the middles of cells on ±farSigmas. */
+const cells = (() => {
+  const middles = Float64Array.from(
+    { length: 2 * farSigmas * cellsPerSigma },
+    (_, i) => (i + 0.5) / cellsPerSigma - farSigmas,
+  );
+  return { middles, cdf: middles.map(cdf), pdf: middles.map((x) => Math.exp(logPdf(x))) };
+})();
+
+/** Φ(x) by Taylor's series about the middle of a cell, to 1e-14. */
+function fastCdf(x: number): number {
+  const i = Math.floor((x + farSigmas) * cellsPerSigma);
+  if (i < 0) return 0;
+  if (i >= cells.middles.length) return 1;
+  const m = cells.middles[i];
+  const d = x - m;
+  // φ and its derivatives −mφ, (m² − 1)φ, (3m − m³)φ, (m⁴ − 6m² + 3)φ.
+  const m2 = m * m;
+  const series =
+    1 + d * (-m / 2 + d * ((m2 - 1) / 6 + d * ((m * (3 - m2)) / 24 + (d * (m2 * (m2 - 6) + 3)) / 120)));
+  return cells.cdf[i] + cells.pdf[i] * d * series;
+}
 
 class NumericKernels implements Kernels {
   /** Middle, bandwidth and log of the mass inside the range [C]. On a grid, kernels that agree share a class. */
@@ -107,6 +145,8 @@ class NumericKernels implements Kernels {
   /** [K]; undefined where every kernel is a class of its own. */
   private readonly classOf: Int32Array | undefined;
   private readonly scratch: Float64Array;
+  /** 1/(√2 σ) [C] */
+  private readonly precision: Float64Array;
 
   constructor(
     private readonly axis: Axis,
@@ -145,16 +185,20 @@ class NumericKernels implements Kernels {
       width[c] = last ? axis.width : sigma[k];
       const from = (low - mu[c]) / width[c];
       const to = (high - mu[c]) / width[c];
-      logInside[c] = from < -farSigmas && to > farSigmas ? 0 : logMass(from, to);
+      // The middle is inside and σ at most the range, so at least a third of the mass is.
+      logInside[c] = from < -farSigmas && to > farSigmas ? 0 : Math.log(fastCdf(to) - fastCdf(from));
     }
     this.classOf = classOf;
     this.mu = mu;
     this.sigma = width;
     this.logInside = logInside;
     // Of continuous kernels: what their log density has beside −z²/2.
-    this.scratch = classOf
-      ? new Float64Array(classes)
-      : width.map((w, c) => -Math.log(w) - logSqrt2Pi - logInside[c]);
+    this.scratch = new Float64Array(classes);
+    this.precision = new Float64Array(classes);
+    for (let c = 0; c < classes; c++) {
+      this.precision[c] = Math.SQRT1_2 / width[c];
+      if (!classOf) this.scratch[c] = -Math.log(width[c]) - logSqrt2Pi - logInside[c];
+    }
   }
 
   sample(k: number, rng: Rng): number {
@@ -167,12 +211,12 @@ class NumericKernels implements Kernels {
   }
 
   addLogDensity(value: ParameterValue, sums: Float64Array): void {
-    const { axis, mu, sigma, logInside, classOf, scratch } = this;
+    const { axis, mu, sigma, logInside, classOf, scratch, precision } = this;
     if (!classOf) {
       const at = axis.place(value as number);
       for (let k = 0; k < sums.length; k++) {
-        const z = (at - mu[k]) / sigma[k];
-        sums[k] += scratch[k] - 0.5 * z * z;
+        const z = (at - mu[k]) * precision[k];
+        sums[k] += scratch[k] - z * z;
       }
       return;
     }

@@ -8,6 +8,11 @@ export interface SuggestContext {
   readonly seed: number | string;
   /** Number of the trial that is to get the values; its random numbers follow from it and the seed. */
   readonly trialNumber: number;
+  /**
+   * What is known beforehand of whether values work, such as a plan of the memory: the probability, 0 for what cannot
+   * work. Without it everything may.
+   */
+  readonly feasibility?: (values: Assignment) => number;
 }
 
 export type SamplerSettings = Readonly<Record<string, number | undefined>>;
@@ -27,4 +32,14 @@ export interface Sampler<Settings extends SamplerSettings = SamplerSettings> {
     context: SuggestContext,
     settings: Settings,
   ): Assignment;
+  /**
+   * Number of the trial from whose last checkpoint the trial of these very arguments goes on; undefined where it begins
+   * anew. A sampler without it has every trial begin anew.
+   */
+  origin?(
+    space: SearchSpace,
+    history: readonly TrialRecord[],
+    context: SuggestContext,
+    settings: Settings,
+  ): number | undefined;
 }

@@ -6,6 +6,7 @@ import { cmaEs } from './samplers/cma-es.js';
 import { gp } from './samplers/gp.js';
 import { grid } from './samplers/grid.js';
 import { nsga2 } from './samplers/nsga2.js';
+import { pbt } from './samplers/pbt.js';
 import { random } from './samplers/random.js';
 import { sobol } from './samplers/sobol.js';
 import { tpe } from './samplers/tpe.js';
@@ -19,6 +20,7 @@ const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['gp', gp],
   ['cma-es', cmaEs],
   ['nsga2', nsga2],
+  ['pbt', pbt],
 ]);
 
 const defaultSampler = 'tpe';
@@ -52,8 +54,46 @@ export function parseSearchAlgorithm(
   return { name, settings: parse(sampler.settings, input.settings ?? {}, [...path, 'settings']) };
 }
 
+/** Draws that a prior of feasibility refuses before the likeliest of them is taken. */
+const priorDraws = 64;
+/** Least prior probability to work. */
+const priorLeast = 0.5;
+
+interface Draw {
+  readonly values: Assignment;
+  readonly origin: number | undefined;
+}
+
+/** What a sampler says, drawn again while the context holds it to be unlikely to work. */
+function draw(
+  algorithm: { readonly name?: string; readonly settings?: unknown },
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): Draw {
+  const { name, settings } = parseSearchAlgorithm(algorithm);
+  const chosen = samplers.get(name) as Sampler;
+  const by = (sampler: Sampler, own: SuggestContext): Draw => ({
+    values: sampler.suggest(space, history, own, settings),
+    origin: sampler.origin?.(space, history, own, settings),
+  });
+  const first = by(chosen, context);
+  const { feasibility, seed } = context;
+  if (!feasibility) return first;
+  let likeliest = { ...first, chance: feasibility(first.values) };
+  for (let i = 1; i < priorDraws && likeliest.chance < priorLeast; i++) {
+    // What a sampler holds to be best may be refused again and again; random values are not.
+    const sampler = i < priorDraws / 4 ? chosen : random;
+    const other = by(sampler, { ...context, seed: JSON.stringify([seed, 'draw', i]) });
+    const chance = feasibility(other.values);
+    if (chance > likeliest.chance) likeliest = { ...other, chance };
+  }
+  return likeliest;
+}
+
 /**
- * Values for the next trial; see `Sampler.suggest`.
+ * Values for the next trial; see `Sampler.suggest`. Where the context says beforehand what works, values that are less
+ * likely to than not are drawn again; of 64 draws that are all unlikely, the likeliest counts.
  * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
  */
 export function suggest(
@@ -62,8 +102,21 @@ export function suggest(
   history: readonly TrialRecord[],
   context: SuggestContext,
 ): Assignment {
-  const { name, settings } = parseSearchAlgorithm(algorithm);
-  return (samplers.get(name) as Sampler).suggest(space, history, context, settings);
+  return draw(algorithm, space, history, context).values;
+}
+
+/**
+ * Number of the trial from whose last checkpoint the next trial goes on, for the arguments that `suggest` got; undefined
+ * where it begins anew.
+ * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
+ */
+export function originOf(
+  algorithm: { readonly name?: string; readonly settings?: unknown },
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): number | undefined {
+  return draw(algorithm, space, history, context).origin;
 }
 
 /**

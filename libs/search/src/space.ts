@@ -381,6 +381,21 @@ export function assign(space: SearchSpace, choose: (parameter: Parameter) => Par
   return values;
 }
 
+/** Whether the values are exactly those of the active parameters, each in its range; grids are not looked at. */
+export function allows(space: SearchSpace, values: Assignment): boolean {
+  let fits = true;
+  const walked = assign(space, (parameter) => {
+    const value = Object.hasOwn(values, parameter.name) ? values[parameter.name] : undefined;
+    const inside =
+      parameter.kind === 'categorical'
+        ? parameter.values.includes(value as ParameterValue)
+        : typeof value === 'number' && value >= parameter.min && value <= parameter.max;
+    if (!inside) fits = false;
+    return value as ParameterValue;
+  });
+  return fits && Object.keys(walked).length === Object.keys(values).length;
+}
+
 /**
  * Checks values that come from outside, such as an enqueued trial. Active parameters that are missing take their
  * declared defaults.

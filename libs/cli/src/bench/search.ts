@@ -39,6 +39,8 @@ interface OptimumFigures {
   readonly regretUpperQuartile: number;
   /** Lowest median regret of Optuna's variants after as many trials; absent where it was not measured. */
   readonly optuna?: number;
+  /** Mean share of the last three quarters of the trials that failed; absent where none can. */
+  readonly failed?: number;
   /** Searches that ended with a wrong category, by parameter. */
   readonly wrong: Readonly<Record<string, number>>;
 }
@@ -96,16 +98,18 @@ function search(text: string, problem: Problem, trials: number, parallel: number
     }
     for (let i = from; i < known.length; i++) {
       const { number, parameters } = known[i];
-      known[i] = { number, parameters, state: 'succeeded', objective: problem.valueOf(parameters) };
+      known[i] = problem.fails?.(parameters)
+        ? { number, parameters, state: 'infeasible', reason: 'OutOfMemory: over the limit' }
+        : { number, parameters, state: 'succeeded', objective: problem.valueOf(parameters) };
     }
   }
   return known;
 }
 
+const objectiveOf = ({ objective }: TrialRecord) => objective ?? Infinity;
+
 function bestOf(known: readonly TrialRecord[]): TrialRecord {
-  return known.reduce((best, record) =>
-    (record.objective as number) < (best.objective as number) ? record : best,
-  );
+  return known.reduce((best, record) => (objectiveOf(record) < objectiveOf(best) ? record : best));
 }
 
 /** @throws InvalidArgument naming each beginning that no function has. */
@@ -153,14 +157,20 @@ export async function benchSearch(workload: SearchWorkload): Promise<SearchFigur
     for (const algorithm of algorithms) {
       const regrets: number[][] = [[], [], []];
       const wrong: Record<string, number> = {};
+      let failed: number | undefined;
       for (let seed = 0; seed < seeds; seed++) {
         await pause(signal);
         const problem = family.of(seed);
         const known = search(algorithm, problem, trials, parallel, seed);
         [4, 2, 1].forEach((part, i) => {
           const best = bestOf(known.slice(0, Math.ceil(trials / part)));
-          regrets[i].push((best.objective as number) - problem.minimum);
+          regrets[i].push(objectiveOf(best) - problem.minimum);
         });
+        if (problem.fails) {
+          const late = known.slice(Math.ceil(trials / 4));
+          const share = late.filter(({ state }) => state === 'infeasible').length / late.length;
+          failed = (failed ?? 0) + share / seeds;
+        }
         const { parameters } = bestOf(known);
         for (const [key, value] of Object.entries(problem.categories ?? {}))
           wrong[key] = (wrong[key] ?? 0) + (parameters[key] === value ? 0 : 1);
@@ -175,6 +185,7 @@ export async function benchSearch(workload: SearchWorkload): Promise<SearchFigur
         regret: median(all),
         regretUpperQuartile: quantile(all, 0.75),
         ...(optuna === undefined ? {} : { optuna }),
+        ...(failed === undefined ? {} : { failed }),
         wrong,
       });
     }

@@ -9,6 +9,8 @@ export interface Problem {
   valueOf(values: Assignment): number;
   /** The best categories by parameter name. */
   readonly categories?: Assignment;
+  /** Whether a trial of these values runs out of memory. */
+  fails?(values: Assignment): boolean;
 }
 
 /**
@@ -334,6 +336,55 @@ export const adapters: ProblemFamily = {
   },
 };
 
+/**
+ * A synthetic fine-tuning of which 40 % of the volume runs out of memory, and whose optimum touches the wall: longer
+ * sequences and larger batches are better until they do not fit.
+ */
+const memoryWall: ProblemFamily = (() => {
+  const architectures = ['opt', 'bloom', 'llama'];
+  const offsets = [0.04, 0.06, 0];
+  const sizes = [0, 0.5, 1];
+  const rates = [-4.3, -4, -4.7];
+  const batches = [8, 16, 32, 64, 128];
+  const sequence = { min: 128, max: 2048, step: 128 };
+  /** Log₂ of what fits, in tokens of the smallest architecture: 40 % of the volume do not. */
+  const limit = 15.81;
+  const memory = (k: number, batch: number, tokens: number) =>
+    sizes[k] + Math.log2(batch) + Math.log2(tokens);
+  const shape = (k: number, batch: number, tokens: number) =>
+    offsets[k] + 0.008 * (Math.log2(batch) - 6) ** 2 + 0.02 * (11 - Math.log2(tokens)) ** 2;
+  let minimum = Infinity;
+  for (const k of architectures.keys())
+    for (const batch of batches)
+      for (let tokens = sequence.min; tokens <= sequence.max; tokens += sequence.step)
+        if (memory(k, batch, tokens) <= limit) minimum = Math.min(minimum, shape(k, batch, tokens));
+  const kOf = (values: Assignment) => architectures.indexOf(values['architecture'] as string);
+  const problem: Problem = {
+    space: parseSearchSpace([
+      { name: 'architecture', categorical: { values: architectures } },
+      { name: 'learningRate', double: { min: 1e-6, max: 1e-2, log: true } },
+      { name: 'batchSize', categorical: { values: batches } },
+      { name: 'sequence', integer: sequence },
+      { name: 'weightDecay', double: { min: 1e-6, max: 0.1, log: true } },
+      { name: 'dropout', double: { min: 0, max: 0.5 } },
+    ]),
+    minimum,
+    fails: (values) =>
+      memory(kOf(values), values['batchSize'] as number, values['sequence'] as number) > limit,
+    valueOf: (values) => {
+      const v = values as Readonly<Record<string, number>>;
+      const k = kOf(values);
+      return (
+        shape(k, v['batchSize'], v['sequence']) +
+        0.05 * (Math.log10(v['learningRate']) - rates[k]) ** 2 +
+        0.006 * (Math.log10(v['weightDecay']) + 2) ** 2 +
+        0.6 * (v['dropout'] - 0.1) ** 2
+      );
+    },
+  };
+  return { name: 'memory wall', of: () => problem };
+})();
+
 /** In the order of the tables. */
 export const problemFamilies: readonly ProblemFamily[] = [
   sphere,
@@ -350,4 +401,5 @@ export const problemFamilies: readonly ProblemFamily[] = [
   llm7,
   heldOut,
   adapters,
+  memoryWall,
 ];

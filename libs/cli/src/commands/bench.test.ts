@@ -263,7 +263,7 @@ it('bench search', async () => {
   // The same searches.
   expect((await json('search', ...asked)).optima).toEqual(optima);
   const { stdout } = await bench('search', ...asked, '--parallel', '10');
-  expect(stdout).toMatch(/^Hartmann 6 +sobol( +[\d.]+){4} +– +–$/m);
+  expect(stdout).toMatch(/^Hartmann 6 +sobol( +[\d.]+){4} +– +– +–$/m);
 });
 
 it('bench prune', async () => {

@@ -149,6 +149,7 @@ export function searchText(f: SearchFigures): string {
         'upper quartile',
         'limit (best Optuna)',
         'ratio',
+        'failed late',
         'wrong categories',
       ],
       f.optima.map((o) => [
@@ -157,6 +158,7 @@ export function searchText(f: SearchFigures): string {
         ...[o.regretAtQuarter, o.regretAtHalf, o.regret, o.regretUpperQuartile].map(figure),
         figure(o.optuna),
         o.optuna === undefined ? nothing : ratio(o.regret, o.optuna),
+        o.failed === undefined ? nothing : percent(o.failed),
         Object.entries(o.wrong)
           .map(([name, seeds]) => `${name} ${seeds}`)
           .join(', '),

@@ -3,25 +3,30 @@
  * where the expected improvement (Jones, Schonlau, Welch 1998) is largest, in logarithms (Ament et al. 2023, section
  * 4.1), or, with `beta`, where the confidence bound μ − √β·σ is lowest (Srinivas et al. 2010).
  *
- * Infeasible trials count as bad as the worst measured one. Running trials count as measured at the process's mean
+ * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
+ * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
+ * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Running trials count as measured at the process's mean
  * ("kriging believer", Ginsbourger et al. 2010), so that parallel trials keep apart. Beyond `maxPoints` the best half
  * and the latest half are kept, which bounds time and memory.
  */
 import { Rng } from '@emotune/base';
 import { z } from 'zod';
 import { Axis } from '../axis.js';
-import { fitHyperparameters, GaussianProcess, type Inputs } from '../gaussian-process.js';
+import { learnedCost } from '../cost.js';
+import { cautionAfter, learnedFeasibility } from '../feasibility.js';
+import { GaussianProcess, type Inputs } from '../gaussian-process.js';
 import { compareMeasured, lessonOf, objectivesOf, type TrialRecord, violationOf } from '../history.js';
 import { logCdf, logPdf } from '../normal.js';
 import type { Sampler, SuggestContext } from '../sampler.js';
 import {
   type Assignment,
+  allows,
   assign,
   onlyValue,
-  type Parameter,
   type ParameterValue,
   type SearchSpace,
 } from '../space.js';
+import { featuresOf, fitOnSome, standardised } from '../surrogate.js';
 import { random } from './random.js';
 
 const settings = z.strictObject({
@@ -30,12 +35,14 @@ const settings = z.strictObject({
   /** Of the confidence bound; without it expected improvement decides. */
   beta: z.number().min(0).optional(),
   maxPoints: z.number().int().min(10).max(2000).default(500),
+  /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
+  minFeasibility: z.number().min(0).max(1).default(0.9),
+  /** 0: whatever it costs, 1: improvement per cost. */
+  costPower: z.number().min(0).max(1).default(0),
 });
 
 type GpSettings = z.output<typeof settings>;
 
-/** Points that hyperparameters are fitted to: their cost grows with the cube. */
-const fitPoints = 80;
 /** Points that are improved step by step. */
 const starts = 5;
 
@@ -48,26 +55,6 @@ export function logExpectedImprovement(mean: number, variance: number, best: num
   const share = -u * Math.exp(logCdf(u) - logPdf(u));
   const log = u > -1e3 ? Math.log1p(-share) : -2 * Math.log(-u);
   return Math.log(sigma) + logPdf(u) + log;
-}
-
-/** Values as the process's inputs [D]. */
-function featuresOf(space: SearchSpace) {
-  const parameters = space.parameters.filter((parameter) => onlyValue(parameter) === undefined);
-  const axes = parameters.map((p) => (p.kind === 'categorical' ? undefined : new Axis(p)));
-  const categories = parameters.map(
-    (p) => new Map(p.kind === 'categorical' ? p.values.map((v, i) => [v, i]) : []),
-  );
-  return {
-    categorical: axes.map((axis) => axis === undefined),
-    encode: (values: Assignment): Float64Array =>
-      Float64Array.from(parameters, ({ name }, d) => {
-        if (!Object.hasOwn(values, name)) return Number.NaN;
-        const axis = axes[d];
-        if (!axis) return categories[d].get(values[name]) ?? Number.NaN;
-        const x = (axis.place(values[name] as number) - axis.low) / axis.width;
-        return x >= 0 && x <= 1 ? x : Number.NaN;
-      }),
-  };
 }
 
 /** Values near others: numbers moved by about `step` of their range, categories drawn anew now and then. */
@@ -91,38 +78,32 @@ function near(space: SearchSpace, values: Assignment, step: number, rng: Rng): A
   });
 }
 
-/** Mean 0 and deviation 1; values far above the median are drawn in, for they say no more than "bad". */
-function standardised(values: readonly number[]): Float64Array {
-  const sorted = Float64Array.from(values).sort();
-  const middle = sorted[sorted.length >> 1];
-  const cap = middle + 3 * (middle - sorted[0]);
-  const drawn = Float64Array.from(values, (v) => Math.min(v, cap));
-  // Halves keep the sum of the largest doubles finite.
-  const scale = drawn.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
-  const y = drawn.map((v) => v / scale);
-  const mean = y.reduce((sum, v) => sum + v / y.length, 0);
-  const deviation = Math.sqrt(y.reduce((sum, v) => sum + (v - mean) ** 2 / y.length, 0)) || 1;
-  return y.map((v) => (v - mean) / deviation);
+interface Model {
+  readonly process: GaussianProcess;
+  /** Trials that it is made from, without running ones. */
+  readonly kept: readonly TrialRecord[];
+  /** Lowest target. */
+  readonly lowest: number;
+  /** Of a target, in the objective's units. */
+  readonly unit: number;
+  encode(values: Assignment): Float64Array;
 }
 
-function suggest(
+/** The process after a history; undefined where fewer than `least` trials are measured or the space has no choice. */
+function modelOf(
   space: SearchSpace,
   history: readonly TrialRecord[],
-  context: SuggestContext,
-  { startUpTrials, beta, maxPoints }: GpSettings,
-): Assignment {
+  least: number,
+  maxPoints: number,
+): Model | undefined {
   const { categorical, encode } = featuresOf(space);
-  const allowed = history.filter((record) => isAllowed(space, record.parameters));
-  const known = allowed.filter((r) => lessonOf(r) === 'measured' || lessonOf(r) === 'infeasible');
-  const measured = known.filter((record) => lessonOf(record) === 'measured');
-  if (categorical.length === 0 || measured.length < startUpTrials)
-    return random.suggest(space, history, context, {});
-
-  const kept = keep(known, maxPoints);
+  const allowed = history.filter((record) => allows(space, record.parameters));
+  const measured = allowed.filter((record) => lessonOf(record) === 'measured');
+  if (categorical.length === 0 || measured.length < least) return undefined;
+  const kept = keep(measured, maxPoints);
   const target = (record: TrialRecord) => objectivesOf(record)[0];
-  const isGood = (r: TrialRecord) => lessonOf(r) === 'measured' && violationOf(r) === 0;
-  const worst = Math.max(...measured.map(target));
-  const y = standardised(kept.map((r) => (isGood(r) ? target(r) : worst)));
+  const worst = measured.reduce((most, record) => Math.max(most, target(record)), -Infinity);
+  const { y, unit } = standardised(kept.map((r) => (violationOf(r) === 0 ? target(r) : worst)));
   const inputs: Inputs = { categorical, rows: kept.map((record) => encode(record.parameters)) };
   const theta = fitOnSome(inputs, y);
   let process = new GaussianProcess(inputs, y, theta);
@@ -136,31 +117,57 @@ function suggest(
       theta,
     );
   }
-
-  const lowest = y.reduce((least, v) => Math.min(least, v), Infinity);
-  const score = (values: Assignment): number => {
-    const { mean, variance } = process.at(encode(values));
-    return beta === undefined
-      ? logExpectedImprovement(mean, variance, lowest)
-      : Math.sqrt(beta * variance) - mean;
-  };
-  const size = kept.length + running.length;
-  return climb(space, kept, score, Math.min(1200, Math.max(240, Math.round(6e7 / size ** 2))), context);
+  return { process, kept, lowest: y.reduce((least, v) => Math.min(least, v), Infinity), unit, encode };
 }
 
-/** Whether the values are those of the space's active parameters. */
-function isAllowed(space: SearchSpace, values: Assignment): boolean {
-  let fits = true;
-  const walked = assign(space, (parameter: Parameter) => {
-    const value = Object.hasOwn(values, parameter.name) ? values[parameter.name] : undefined;
-    const inside =
-      parameter.kind === 'categorical'
-        ? parameter.values.includes(value as ParameterValue)
-        : typeof value === 'number' && value >= parameter.min && value <= parameter.max;
-    if (!inside) fits = false;
-    return value as ParameterValue;
-  });
-  return fits && Object.keys(walked).length === Object.keys(values).length;
+function suggest(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+  { startUpTrials, beta, maxPoints, minFeasibility, costPower }: GpSettings,
+): Assignment {
+  const model = modelOf(space, history, startUpTrials, maxPoints);
+  if (!model) return random.suggest(space, history, context, {});
+  const { process, lowest, encode } = model;
+  const learned = minFeasibility > 0 ? learnedFeasibility(space, history) : undefined;
+  const prior = context.feasibility;
+  const least = cautionAfter(history, minFeasibility);
+  const cost = costPower > 0 ? learnedCost(space, history) : undefined;
+  const score = (values: Assignment): number => {
+    const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
+    // Below every value of the acquisition; the more likely to work, the better.
+    if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
+    const { mean, variance } = process.at(encode(values));
+    const log =
+      beta === undefined
+        ? logExpectedImprovement(mean, variance, lowest) + Math.log(chance)
+        : Math.sqrt(beta * variance) - mean;
+    return cost ? log - costPower * cost.logOf(values) : log;
+  };
+  return climb(space, model.kept, score, evaluationsOf(model), context);
+}
+
+function evaluationsOf({ process }: Model): number {
+  return Math.min(1200, Math.max(240, Math.round(6e7 / process.size ** 2)));
+}
+
+/**
+ * The largest expected improvement that one further trial promises, in the objective's units; undefined before 10 trials
+ * are measured.
+ */
+export function expectedImprovement(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): number | undefined {
+  const { startUpTrials, maxPoints } = settings.parse({});
+  const model = modelOf(space, history, startUpTrials, maxPoints);
+  if (!model) return undefined;
+  const score = (values: Assignment): number => {
+    const { mean, variance } = model.process.at(model.encode(values));
+    return logExpectedImprovement(mean, variance, model.lowest);
+  };
+  return model.unit * Math.exp(score(climb(space, model.kept, score, evaluationsOf(model), context)));
 }
 
 function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
@@ -170,24 +177,6 @@ function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
   for (const record of ranked) if (kept.size < most) kept.add(record);
   for (let i = known.length - 1; kept.size < most; i--) kept.add(known[i]);
   return [...kept].sort((a, b) => a.number - b.number);
-}
-
-/** Hyperparameters from at most `fitPoints` points: the best half of them, and others evenly through time. */
-function fitOnSome({ categorical, rows }: Inputs, y: Float64Array) {
-  const all = rows.map((_, i) => i);
-  if (rows.length <= fitPoints) return fitHyperparameters({ categorical, rows }, y);
-  const ranked = [...all].sort((a, b) => y[a] - y[b] || a - b);
-  const best = new Set(ranked.slice(0, fitPoints / 2));
-  const others = all.filter((i) => !best.has(i));
-  const spread = Array.from(
-    { length: fitPoints / 2 },
-    (_, k) => others[Math.floor((k * others.length) / (fitPoints / 2))],
-  );
-  const chosen = [...best, ...spread];
-  return fitHyperparameters(
-    { categorical, rows: chosen.map((i) => rows[i]) },
-    Float64Array.from(chosen, (i) => y[i]),
-  );
 }
 
 /** The best values that so many evaluations of `score` find: random ones and those near the best trials, then uphill. */

@@ -68,7 +68,7 @@ describe('cma-es', () => {
       return { objective: along ** 2 + 100 * across };
     };
     const medianOf = (name: string) =>
-      median([1, 2, 3, 4, 5].map((seed) => best(play({ name }, valley, 400, seed, measure))));
+      median([1, 2, 3, 4, 5].map((seed) => best(play({ name }, valley, 300, seed, measure))));
     expect(medianOf('cma-es')).toBeLessThan(0.01 * medianOf('random'));
   });
 

@@ -82,18 +82,21 @@ it('beats random search on a mixed, conditional function', () => {
 describe('on a line with the minimum at 0.7', () => {
   const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
   const x = (a: Assignment) => a['x'] as number;
-  const bowl = (v: Assignment) => (x(v) - 0.7) ** 2;
-  const start = Array.from({ length: 12 }, () => bowl);
+  /** Few candidates, so that suggestions show where the densities are and not their largest ratio alone. */
+  const soft = { settings: { candidates: 24, goodShare: 0.1, independentShare: 0, minFeasibility: 0 } };
   const suggestions = (history: readonly TrialRecord[]) =>
-    Array.from({ length: 200 }, (_, i) => x(suggest({}, line, history, { seed: 3, trialNumber: 100 + i })));
+    Array.from({ length: 200 }, (_, i) => x(suggest(soft, line, history, { seed: 3, trialNumber: 100 + i })));
   const near = (values: readonly number[], at: number) =>
     values.filter((value) => Math.abs(value - at) < 0.05).length;
-  const base = play({}, 3, start, line);
+  const base = Array.from({ length: 20 }, (_, number): TrialRecord => {
+    const parameters = { x: (number + 0.5) / 20 };
+    return { number, parameters, state: 'succeeded', objective: (parameters.x - 0.7) ** 2 };
+  });
   const best = base.reduce((a, b) => ((a.objective as number) < (b.objective as number) ? a : b));
   const around = (record: Omit<TrialRecord, 'number' | 'parameters'>) => [
     ...base,
     ...Array.from({ length: 8 }, (_, i) => ({
-      number: 12 + i,
+      number: base.length + i,
       parameters: { x: Math.min(1, Math.max(0, x(best.parameters) + 0.01 * (i - 3.5))) },
       ...record,
     })),

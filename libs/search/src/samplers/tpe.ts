@@ -4,10 +4,11 @@
  *
  * - a floor under the bandwidth where categories are sampled together with numbers: without it kernels shrink to
  *   points and a good numeric region is never tried with another category;
- * - infeasible trials: they belong to g whatever their number, and are never good;
+ * - infeasible trials: they belong to g whatever their number, and are never good; where there are some, of several
+ *   proposals only such are taken that are likely enough to work (`feasibility.ts`);
  * - conditional spaces: parameters that exist under the same condition are sampled together, parents first, and
  *   each such group ranks the trials that have it among themselves;
- * - numeric spaces: every other trial samples each parameter by itself, which puts good coordinates of different
+ * - numeric spaces: every fourth trial samples each parameter by itself, which puts good coordinates of different
  *   trials together.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
@@ -15,10 +16,12 @@
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { z } from 'zod';
+import { learnedCost } from '../cost.js';
+import { cautionAfter, learnedFeasibility } from '../feasibility.js';
 import { bestMeasured } from '../fronts.js';
 import { compareMeasured, lessonOf, objectivesOf, type TrialRecord } from '../history.js';
 import { type Encoding, encodingOf, ParzenEstimator } from '../parzen.js';
-import type { Sampler } from '../sampler.js';
+import type { Sampler, SuggestContext } from '../sampler.js';
 import {
   type Assignment,
   assign,
@@ -32,16 +35,20 @@ import { random } from './random.js';
 const settings = z.strictObject({
   /** Random trials first: until so many are measured or infeasible. */
   startUpTrials: z.number().int().min(1).default(10),
-  /** Draws from l per suggestion. */
-  candidates: z.number().int().min(1).max(10_000).default(24),
+  /** Draws from l per suggestion; without it 128 where all are numbers, else 32. */
+  candidates: z.number().int().min(1).max(10_000).optional(),
   /** Share of the measured trials that is good. */
-  goodShare: z.number().gt(0).max(1).default(0.1),
+  goodShare: z.number().gt(0).max(1).default(0.15),
   maxGood: z.number().int().min(1).default(25),
   priorWeight: z.number().gt(0).default(1),
   /** Factor of the floor under the bandwidth; without it 0.1 where categories and numbers are sampled together, else 0. */
   bandwidthFloor: z.number().min(0).max(1).optional(),
-  /** Share of trials that sample every parameter by itself; without it 0.5 where all are numbers, else 0. */
+  /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
   independentShare: z.number().min(0).max(1).optional(),
+  /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
+  minFeasibility: z.number().min(0).max(1).default(0.9),
+  /** 0: whatever it costs, 1: improvement per cost. */
+  costPower: z.number().min(0).max(1).default(0),
 });
 
 type TpeSettings = z.output<typeof settings>;
@@ -102,11 +109,14 @@ class Observations {
   split(good: ReadonlySet<TrialRecord>): { below: Float64Array[]; above: Float64Array[] } {
     const below: number[] = [];
     const above: number[] = [];
-    this.records.forEach((record, row) => {
-      (good.has(record) ? below : above).push(row);
-    });
+    for (let row = 0; row < this.records.length; row++)
+      (good.has(this.records[row]) ? below : above).push(row);
     const take = (rows: readonly number[]) =>
-      this.columns.map((column) => Float64Array.from(rows, (row) => column[row]));
+      this.columns.map((column) => {
+        const taken = new Float64Array(rows.length);
+        for (let i = 0; i < rows.length; i++) taken[i] = column[rows[i]];
+        return taken;
+      });
     return { below: take(below), above: take(above) };
   }
 }
@@ -118,69 +128,133 @@ function goodOf(measured: readonly TrialRecord[], { goodShare, maxGood }: TpeSet
   return several ? new Set(bestMeasured(measured, count)) : best(measured, Math.min(count, maxGood));
 }
 
-/** Values for a group of parameters that all have a choice [D], from trials that may teach something. */
-function suggestGroup(
-  encodings: readonly Encoding[],
-  history: readonly TrialRecord[],
-  rng: Rng,
-  settings: TpeSettings,
-): ParameterValue[] {
-  const observations = new Observations(encodings, history);
-  const measured = observations.records.filter((record) => lessonOf(record) === 'measured');
-  const { below, above } = observations.split(goodOf(measured, settings));
+/** Densities of the good trials and of all others over a group of parameters that all have a choice [D]. */
+class Group {
+  private readonly l: ParzenEstimator;
+  private readonly g: ParzenEstimator;
+  private readonly candidates: number;
 
-  const mixed =
-    encodings.some((e) => e.parameter.kind === 'categorical') &&
-    encodings.some((e) => e.parameter.kind !== 'categorical');
-  const kernels = {
-    priorWeight: settings.priorWeight,
-    bandwidthFloor: settings.bandwidthFloor ?? (mixed ? 0.1 : 0),
-  };
-  const l = new ParzenEstimator(encodings, below, kernels);
-  const g = new ParzenEstimator(encodings, above, kernels);
-  let chosen: ParameterValue[] = [];
-  let highest = -Infinity;
-  for (let i = 0; i < settings.candidates; i++) {
-    const candidate = l.sample(rng);
-    const score = l.logDensity(candidate) - g.logDensity(candidate);
-    if (i === 0 || score > highest) [chosen, highest] = [candidate, score];
+  constructor(
+    readonly parameters: readonly Parameter[],
+    history: readonly TrialRecord[],
+    settings: TpeSettings,
+  ) {
+    const encodings = parameters.map(encodingOf);
+    const observations = new Observations(encodings, history);
+    const measured = observations.records.filter((record) => lessonOf(record) === 'measured');
+    const { below, above } = observations.split(goodOf(measured, settings));
+    const categories = parameters.filter(({ kind }) => kind === 'categorical').length;
+    const mixed = categories > 0 && categories < parameters.length;
+    const kernels = {
+      priorWeight: settings.priorWeight,
+      bandwidthFloor: settings.bandwidthFloor ?? (mixed ? 0.1 : 0),
+    };
+    this.candidates = settings.candidates ?? (categories > 0 ? 32 : 128);
+    this.l = new ParzenEstimator(encodings, below, kernels);
+    this.g = new ParzenEstimator(encodings, above, kernels);
   }
-  return chosen;
+
+  /** Of candidates from l, the values [D] of the largest log l − log g, and that. */
+  draw(rng: Rng, candidates = this.candidates): { values: ParameterValue[]; score: number } {
+    let values: ParameterValue[] = [];
+    let score = -Infinity;
+    for (let i = 0; i < candidates; i++) {
+      const candidate = this.l.sample(rng);
+      const ratio = this.l.logDensity(candidate) - this.g.logDensity(candidate);
+      if (i === 0 || ratio > score) [values, score] = [candidate, ratio];
+    }
+    return { values, score };
+  }
 }
+
+/** Draws values for whole trials. */
+class Proposals {
+  private readonly groupOf = new Map<Parameter, Parameter[]>();
+  private readonly groups = new Map<Parameter, Group>();
+
+  constructor(
+    private readonly space: SearchSpace,
+    private readonly lessons: readonly TrialRecord[],
+    private readonly context: SuggestContext,
+    private readonly settings: TpeSettings,
+  ) {
+    const chance = Rng.of(context.seed, 'tpe', context.trialNumber).uniform();
+    for (const group of groupsOf(space)) {
+      const numeric = group.every(({ kind }) => kind !== 'categorical');
+      const alone = chance < (settings.independentShare ?? (numeric ? 0.25 : 0));
+      for (const parameter of group) this.groupOf.set(parameter, alone ? [parameter] : group);
+    }
+  }
+
+  private group(parameter: Parameter): Group {
+    let group = this.groups.get(parameter);
+    if (!group) {
+      const free = (this.groupOf.get(parameter) as Parameter[]).filter((p) => onlyValue(p) === undefined);
+      group = new Group(free, this.lessons, this.settings);
+      for (const member of free) this.groups.set(member, group);
+    }
+    return group;
+  }
+
+  /** The proposal number `attempt`, with the sum of its groups' log l − log g; of so many candidates in each group. */
+  draw(attempt: number, candidates?: number): { values: Assignment; score: number } {
+    const { seed, trialNumber } = this.context;
+    const drawn = new Map<Parameter, ParameterValue>();
+    let total = 0;
+    const values = assign(this.space, (parameter) => {
+      const only = onlyValue(parameter);
+      if (only !== undefined) return only;
+      if (!drawn.has(parameter)) {
+        const group = this.group(parameter);
+        const { values, score } = group.draw(
+          Rng.of(seed, 'tpe', trialNumber, parameter.name, attempt),
+          candidates,
+        );
+        group.parameters.forEach((member, d) => {
+          drawn.set(member, values[d]);
+        });
+        total += score;
+      }
+      return drawn.get(parameter) as ParameterValue;
+    });
+    return { values, score: total };
+  }
+}
+
+/** Proposals of one candidate each that feasibility and cost choose from. */
+const attempts = 96;
 
 function suggest(
   space: SearchSpace,
   history: readonly TrialRecord[],
-  context: { readonly seed: number | string; readonly trialNumber: number },
+  context: SuggestContext,
   settings: TpeSettings,
 ): Assignment {
   const lessons = history.filter((record) => lessonOf(record) !== 'nothing');
   const finished = lessons.filter((record) => record.state !== 'running').length;
   if (finished < settings.startUpTrials) return random.suggest(space, history, context, {});
 
-  const chance = Rng.of(context.seed, 'tpe', context.trialNumber).uniform();
-  const groupOf = new Map<Parameter, Parameter[]>();
-  for (const group of groupsOf(space)) {
-    const numeric = group.every(({ kind }) => kind !== 'categorical');
-    const alone = chance < (settings.independentShare ?? (numeric ? 0.5 : 0));
-    for (const parameter of group) groupOf.set(parameter, alone ? [parameter] : group);
+  const proposals = new Proposals(space, lessons, context, settings);
+  const learned = settings.minFeasibility > 0 ? learnedFeasibility(space, lessons) : undefined;
+  const prior = context.feasibility;
+  const cost = settings.costPower > 0 ? learnedCost(space, lessons) : undefined;
+  if (!learned && !prior && !cost) return proposals.draw(0).values;
+
+  const { goodShare, costPower } = settings;
+  const least = cautionAfter(lessons, settings.minFeasibility);
+  let best: { readonly values: Assignment; readonly chance: number; readonly gain: number } | undefined;
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const { values, score } = proposals.draw(attempt, 1);
+    const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
+    // log of the expected improvement up to a constant (Bergstra et al. 2011, section 4.1), weighted.
+    const gain =
+      Math.log(chance) -
+      Math.log(goodShare + (1 - goodShare) * Math.exp(-score)) -
+      (cost ? costPower * cost.logOf(values) : 0);
+    const likelier = Math.min(chance, least) - Math.min(best?.chance ?? -1, least);
+    if (!best || likelier > 0 || (likelier === 0 && gain > best.gain)) best = { values, chance, gain };
   }
-  const values = new Map<Parameter, ParameterValue>();
-  return assign(space, (parameter) => {
-    const only = onlyValue(parameter);
-    if (only !== undefined) return only;
-    if (!values.has(parameter)) {
-      const encodings = (groupOf.get(parameter) as Parameter[])
-        .filter((p) => onlyValue(p) === undefined)
-        .map(encodingOf);
-      const rng = Rng.of(context.seed, 'tpe', context.trialNumber, parameter.name);
-      const chosen = suggestGroup(encodings, lessons, rng, settings);
-      encodings.forEach((e, d) => {
-        values.set(e.parameter, chosen[d]);
-      });
-    }
-    return values.get(parameter) as ParameterValue;
-  });
+  return (best as { values: Assignment }).values;
 }
 
 export const tpe: Sampler<TpeSettings> = { settings, suggest };

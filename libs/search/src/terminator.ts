@@ -1,0 +1,46 @@
+/**
+ * When a search is over: when the improvement that a further trial promises is smaller than the error with which objectives
+ * are estimated (Makarova et al. 2022, "Automatic termination for hyperparameter optimization", with the expected
+ * improvement in place of their bound on the regret).
+ */
+import { lessonOf, type TrialRecord } from './history.js';
+import { expectedImprovement } from './samplers/gp.js';
+import type { SearchSpace } from './space.js';
+
+export interface Termination {
+  readonly stop: boolean;
+  /** A sentence for people, with the figures. */
+  readonly reason: string;
+}
+
+export interface TerminatorSettings {
+  /** Standard error of a trial's objective, as from a bootstrap or the spread over folds; above 0. */
+  readonly error: number;
+  /** Measured trials before a search may end. */
+  readonly minTrials?: number;
+}
+
+const show = (value: number) => String(Number(value.toPrecision(3)));
+
+/** Whether a search with one objective should end after this history. Running trials count as measured at what is expected of them. */
+export function termination(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  seed: number | string,
+  { error, minTrials = 20 }: TerminatorSettings,
+): Termination {
+  if (!(error > 0)) return { stop: false, reason: 'the error of the objective is not known' };
+  const measured = history.filter((record) => lessonOf(record) === 'measured').length;
+  if (measured < minTrials)
+    return { stop: false, reason: `${measured} of at least ${minTrials} trials are measured` };
+  const expected = expectedImprovement(space, history, { seed, trialNumber: history.length });
+  if (expected === undefined)
+    return { stop: false, reason: 'too few trials have values that the space allows' };
+  const stop = expected < error;
+  return {
+    stop,
+    reason: `a further trial is expected to improve the objective by ${show(expected)}, ${
+      stop ? 'less than' : 'at least'
+    } the error of its estimate, ${show(error)}`,
+  };
+}
