@@ -1,7 +1,7 @@
 /** Small plots as SVG: no script, colours from the page's style. Lengths are SVG units. */
 import { type Content, html, type Markup } from './markup.js';
 
-interface Range {
+export interface Range {
   readonly min: number;
   readonly max: number;
 }
@@ -35,7 +35,7 @@ function tickLabel(value: number): string {
   return String(value);
 }
 
-function rangeOf(values: readonly number[], padding: number): Range {
+export function rangeOf(values: readonly number[], padding: number): Range {
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
   for (const value of values) {
@@ -47,16 +47,21 @@ function rangeOf(values: readonly number[], padding: number): Range {
   return { min: min - room, max: max + room };
 }
 
-function f(value: number): string {
+export function f(value: number): string {
   return value.toFixed(1);
 }
 
-function frame(
+export function frame(
   width: number,
   height: number,
   xs: Range,
   ys: Range,
-  labels: { readonly x: string; readonly y: string; readonly wholeX?: boolean },
+  labels: {
+    readonly x: string;
+    readonly y: string;
+    readonly wholeX?: boolean;
+    readonly tick?: (x: number) => string;
+  },
 ): Frame {
   const right = width - margin.right;
   const bottom = height - margin.bottom;
@@ -68,16 +73,16 @@ function frame(
       html`<line class="grid" x1="${margin.left}" x2="${right}" y1="${f(y(t))}" y2="${f(y(t))}"/><text class="tick" x="${margin.left - 6}" y="${f(y(t) + 3.5)}" text-anchor="end">${tickLabel(t)}</text>`,
   )}${xTicks.map(
     (t) =>
-      html`<text class="tick" x="${f(x(t))}" y="${bottom + 14}" text-anchor="middle">${tickLabel(t)}</text>`,
+      html`<text class="tick" x="${f(x(t))}" y="${bottom + 14}" text-anchor="middle">${(labels.tick ?? tickLabel)(t)}</text>`,
   )}<line class="axis" x1="${margin.left}" x2="${right}" y1="${bottom}" y2="${bottom}"/><text class="label" x="${f((margin.left + right) / 2)}" y="${height - 6}" text-anchor="middle">${labels.x}</text><text class="label" text-anchor="middle" transform="translate(12 ${f((margin.top + bottom) / 2)}) rotate(-90)">${labels.y}</text>`;
   return { width, height, x, y, axes };
 }
 
-function svg({ width, height }: Frame, title: string, content: Content): Markup {
+export function svg({ width, height }: Frame, title: string, content: Content): Markup {
   return html`<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${title}">${content}</svg>`;
 }
 
-function path(frame: Frame, points: readonly { readonly x: number; readonly y: number }[]): string {
+export function path(frame: Frame, points: readonly { readonly x: number; readonly y: number }[]): string {
   return points.map((p, i) => `${i ? 'L' : 'M'}${f(frame.x(p.x))} ${f(frame.y(p.y))}`).join('');
 }
 

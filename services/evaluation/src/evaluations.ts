@@ -24,7 +24,7 @@ import {
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { analyseTask, compare } from './analysis.js';
 import { predict } from './asking.js';
-import { renderReport } from './report.js';
+import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
 import { findSource, limited, type Target, targetOf } from './targets.js';
 
@@ -82,6 +82,8 @@ const lookMs = 2_000;
 const watchMs = 200;
 /** Progress is stored at most this often. */
 const trialsPage = 200;
+/** The best trials, whose ways into and out of the experiment the report tells. */
+const explained = 20;
 const seed = 0;
 
 function prefixOf(id: string): string {
@@ -357,6 +359,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       split,
       base: await this.baseEvaluation(model, target, row.per_task),
       trials: await this.trials(model.lineage?.experiment ?? '', signal),
+      ...(await this.insight(model.lineage?.experiment ?? '', signal)),
     });
     const prefix = prefixOf(row.id);
     await objects.put(`${prefix}/predictions.arrow`, encodePredictions(predictions));
@@ -416,6 +419,26 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       );
     } catch (error) {
       if (error instanceof NotFound) return [];
+      throw error;
+    }
+  }
+
+  /** What the trials of the experiment teach; nothing where it is gone. */
+  private async insight(
+    experiment: string,
+    signal: AbortSignal,
+  ): Promise<Pick<ReportData, 'insight' | 'explanations'>> {
+    if (experiment === '') return { insight: undefined, explanations: [] };
+    const client = this.context.channel.client<tuning.InsightServiceClient>('InsightService');
+    try {
+      const insight = await client.call('getInsight', { experiment }, { signal });
+      const best = [...insight.history].sort((a, b) => a.objective - b.objective).slice(0, explained);
+      const explanations: tuning.TrialExplanation[] = [];
+      for (const { trial } of best)
+        explanations.push(await client.call('explainTrial', { experiment, number: trial }, { signal }));
+      return { insight, explanations };
+    } catch (error) {
+      if (error instanceof NotFound) return { insight: undefined, explanations: [] };
       throw error;
     }
   }

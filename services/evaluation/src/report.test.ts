@@ -126,6 +126,46 @@ function trial(i: number): tuning.Trial {
   };
 }
 
+function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
+  const points = (parameter: string, log: boolean) => ({
+    ...{ parameter, log },
+    points: trials.map((t) => ({
+      ...{ trial: t.number, value: t.parameters[parameter], objective: t.objective! },
+    })),
+  });
+  const means = (values: tuning.ParameterValue[]) =>
+    values.map((value, i) => ({ value, mean: 1.7 + 0.1 * i, standardDeviation: 0.05 }));
+  return {
+    experiment: 'demo',
+    importance: [
+      { parameter: 'learningRate', fanova: 0.61, permutation: 0.7, trials: 10 },
+      { parameter: 'architecture', fanova: 0.22, permutation: 0.2, trials: 10 },
+    ],
+    importanceMissing: '',
+    interactions: [{ first: 'learningRate', second: 'architecture', fanova: 0.08 }],
+    dependence: [
+      { parameter: 'learningRate', log: true, points: means([number(1e-4), number(1e-3), number(1e-2)]) },
+      { parameter: 'architecture', log: false, points: means([text('opt'), text('bloom'), text('llama')]) },
+    ],
+    history: trials.map((t) => ({ trial: t.number, objective: t.objective!, best: 1.6 })),
+    slices: [points('learningRate', true), points('architecture', false)],
+    parallelCoordinates: {
+      axes: ['learningRate', 'architecture', 'loraRank'],
+      lines: trials.map((t, i) => ({
+        ...{ trial: t.number, objective: t.objective! },
+        places: [{ place: i / trials.length }, { place: (i % 3) / 2 }, { place: i % 2 ? 0.5 : undefined }],
+      })),
+    },
+    front: {
+      objectives: ['joy & fun', 'anger'],
+      points: trials.map((t, i) => ({ trial: t.number, values: [1 + i, 3 - i / 10], optimal: i < 3 })),
+      hypervolume: 12.345678,
+      reference: [20, 4],
+    },
+    best: { best: 3, runnerUp: 5, difference: 0.0421, shared: 4, p: 0.0625 },
+  };
+}
+
 const model: tuning.Model = {
   name: 'affective',
   version: '0123456789ab',
@@ -163,6 +203,21 @@ const data: ReportData = {
   split: 'test',
   base: evaluated('emotune-llama', 0.2),
   trials: Array.from({ length: 13 }, (_, i) => trial(i)),
+  insight: insightOf(Array.from({ length: 12 }, (_, i) => trial(i)).filter((t) => t.objective !== undefined)),
+  explanations: [
+    {
+      trial: trial(3),
+      suggestion: {
+        ...{ source: tuning.SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reason: 'tpe: <from> 10 trials' },
+        ...{ measured: 10, infeasible: 2, running: 0, bestTrial: 1, reproduced: true },
+        evidence: [
+          { parameter: 'loraRank', value: number(8), bestValue: number(8), logRatio: Math.log(2.5) },
+          { parameter: 'learningRate', value: number(0.01), bestValue: number(1), logRatio: -1 },
+        ],
+      },
+      end: { reason: 'Pruned: median', rank: 1, measured: 10, behind: 0.25, attempts: [] },
+    },
+  ],
 };
 
 const empty = new Set(['meta']);
@@ -235,6 +290,44 @@ describe('the report', () => {
     for (const c of ['c0', 'c1', 'c2']) expect(page).toContain(`class="line ${c}"`);
   });
 
+  it('shows what the search teaches', () => {
+    for (const wanted of [
+      'What the search teaches',
+      'Trial 3 leads trial 5 by 0.042 on average of the 4 subtasks they share; p = 0.063',
+      '<th>learningRate</th><td>61.0 %</td><td>70.0 %</td><td>10</td>',
+      'learningRate × architecture',
+      'Objective by learningRate',
+      'Trials over their parameters',
+      'joy &amp; fun',
+      'Hypervolume 12.35 below the reference 20.000, 4.000',
+      'tpe: &lt;from&gt; 10 trials',
+      'loraRank 8: ×2.5',
+      'Pruned: median',
+    ])
+      expect(page).toContain(wanted);
+    // Logarithmic axes are told in values, categories by name.
+    for (const tick of ['0.001', 'bloom']) expect(page).toContain(`text-anchor="middle">${tick}</text>`);
+    // The best of ten lines, and the three trials of the front.
+    expect(page.match(/<path class="line c1" d="[^"]*"><title>trial \d+: [\d., ]+</g)).toHaveLength(4);
+    // A line is broken where it has no place.
+    expect(page).toMatch(/<path class="line faint" d="M[\d.]+ [\d.]+L[\d.]+ [\d.]+">/);
+    const untold = renderReport({
+      ...data,
+      insight: {
+        ...data.insight!,
+        importance: [],
+        importanceMissing: 'too <few>',
+        front: undefined,
+        best: undefined,
+      },
+      explanations: [],
+    });
+    elements(untold);
+    expect(untold).toContain('too &lt;few&gt;');
+    for (const absent of ['leads trial', 'Hypervolume', 'were suggested'])
+      expect(untold).not.toContain(absent);
+  });
+
   it('leaves out what a base model evaluated on a file does not have', () => {
     const { lineage: _, ...base } = model;
     const [task] = data.evaluation.tasks;
@@ -245,9 +338,11 @@ describe('the report', () => {
       split: '',
       base: undefined,
       trials: [],
+      insight: undefined,
+      explanations: [],
     });
     elements(plain);
-    for (const absent of ['Search', 'Untuned base', 'Base model', 'NaN', 'undefined'])
+    for (const absent of ['Search', 'What the search', 'Untuned base', 'Base model', 'NaN', 'undefined'])
       expect(plain).not.toContain(absent);
     expect(plain).toContain('Hardest examples');
   });

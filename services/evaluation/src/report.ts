@@ -10,6 +10,8 @@ import {
   type TrialPoint,
 } from './charts.js';
 import { type Content, html, Markup } from './markup.js';
+import { insightSection } from './report-insight.js';
+import { count, number, parametersText, parameterText, pValue, table } from './report-parts.js';
 import { stylesheet } from './stylesheet.js';
 
 export interface ReportData {
@@ -23,6 +25,10 @@ export interface ReportData {
   readonly base: evaluation.Evaluation | undefined;
   /** Of the model's experiment, with their measurements; empty where it has none. */
   readonly trials: readonly tuning.Trial[];
+  /** What they teach; absent where there is no experiment. */
+  readonly insight: tuning.Insight | undefined;
+  /** Why the best of them were suggested and ended, the best first. */
+  readonly explanations: readonly tuning.TrialExplanation[];
 }
 
 const metricTitles: Readonly<Record<string, string>> = {
@@ -47,22 +53,6 @@ function taskTitle(task: evaluation.TaskResult['task']): string {
   return name[0].toUpperCase() + name.slice(1);
 }
 
-function number(value: number | undefined, digits = 3): string {
-  // A small negative number must not be shown as −0.
-  return value === undefined ? '–' : value.toFixed(digits).replace(/^-(0\.?0*)$/, '$1');
-}
-
-function pValue(p: number | undefined): string {
-  if (p === undefined) return '–';
-  return p < 0.001 ? '< 0.001' : p.toFixed(3);
-}
-
-function count(value: number): string {
-  return Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, '\u202f');
-}
-
 function withInterval(result: evaluation.TaskResult, name: string): Content {
   const interval = result.intervals[name];
   return [
@@ -73,29 +63,10 @@ function withInterval(result: evaluation.TaskResult, name: string): Content {
   ];
 }
 
-function table(head: readonly Content[], rows: readonly (readonly Content[])[], kind = ''): Markup {
-  return html`<div class="wide"><table class="${kind}"><thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead><tbody>${rows.map(
-    (row) =>
-      html`<tr>${row.map((cell, i) => (i === 0 ? html`<th>${cell}</th>` : html`<td>${cell}</td>`))}</tr>`,
-  )}</tbody></table></div>`;
-}
-
 function facts(entries: readonly (readonly [string, Content])[]): Markup {
   return html`<dl>${entries
     .filter(([, value]) => value !== '' && value !== undefined)
     .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
-}
-
-function parameterText(value: tuning.ParameterValue): string {
-  if (value.number !== undefined && value.number !== null) return String(Number(value.number.toPrecision(4)));
-  return String(value.text ?? value.flag ?? '');
-}
-
-function parametersText(parameters: Readonly<Record<string, tuning.ParameterValue>>): string {
-  return Object.entries(parameters)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name} ${parameterText(value)}`)
-    .join(', ');
 }
 
 function versioned(name: string, version: string): string {
@@ -309,7 +280,7 @@ export function renderReport(data: ReportData): string {
 </head>
 <body>
 <header><h1>${data.evaluation.model}</h1><p>evaluated on ${data.evaluation.dataset}${data.split === '' ? '' : `, ${data.split} split`}</p></header>
-<main>${summarySection(data)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}</main>
+<main>${summarySection(data)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
 </body>
 </html>
 `.text;

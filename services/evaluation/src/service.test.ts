@@ -76,6 +76,24 @@ class PeerDoubles {
       ? { trials: trials.slice(0, 1), nextPageToken: 'rest' }
       : { trials: trials.slice(1), nextPageToken: '' };
   }
+
+  @GrpcMethod('InsightService', 'getInsight')
+  getInsight({ experiment }: tuning.GetInsightRequest): Partial<tuning.Insight> {
+    const history = trials
+      .filter(({ objective }) => objective !== undefined)
+      .map(({ number, objective }) => ({ trial: number, objective: objective!, best: objective }));
+    return { experiment, importanceMissing: 'expected at least 4 measured trials', history };
+  }
+
+  @GrpcMethod('InsightService', 'explainTrial')
+  explainTrial({ number }: tuning.ExplainTrialRequest): unknown {
+    const reason = `trial ${number} was drawn at random`;
+    return {
+      trial: trials.find((t) => t.number === number),
+      suggestion: { reason },
+      end: { reason: 'done' },
+    };
+  }
 }
 
 @Module({})
@@ -461,6 +479,8 @@ it('evaluates a trained model once, with its base and its search in the report',
     expect(page).toContain(wanted);
   // Both pages of trials.
   expect(page).toContain('<i class="c1"></i>opt');
+  // The best of them first.
+  expect(page).toMatch(/What the search teaches.*trial 1 was drawn at random.*trial 0 was drawn at random/s);
 });
 
 it('compares two evaluations on the examples they share', async () => {

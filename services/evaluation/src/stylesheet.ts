@@ -53,6 +53,8 @@ table.confusion { margin-top: 1.2rem; }
 .confusion td { min-width: 3.6rem; text-align: center; border: 2px solid var(--card); border-radius: 4px; }
 .confusion td.right { background: rgb(var(--right) / calc(var(--share) * .8)); }
 .confusion td.wrong { background: rgb(var(--wrong) / calc(var(--share) * .8)); }
+svg .band { fill: rgb(var(--right) / .18); }
+svg .faint { stroke: var(--faint); opacity: .3; stroke-width: 1; }
 svg { max-width: 100%; height: auto; display: block; }
 svg text { fill: var(--faint); font: 11px system-ui, sans-serif; }
 svg .grid { stroke: var(--grid); }
