@@ -144,7 +144,10 @@ class NumericKernels implements Kernels {
   private readonly logInside: Float64Array;
   /** [K]; undefined where every kernel is a class of its own. */
   private readonly classOf: Int32Array | undefined;
-  private readonly scratch: Float64Array;
+  /** Of continuous kernels: what their log density has beside −z²/2 [C]. */
+  private readonly constants: Float64Array;
+  /** On a grid: log masses of the classes [C] at the values asked for so far. */
+  private readonly masses = new Map<number, Float64Array>();
   /** 1/(√2 σ) [C] */
   private readonly precision: Float64Array;
 
@@ -192,12 +195,11 @@ class NumericKernels implements Kernels {
     this.mu = mu;
     this.sigma = width;
     this.logInside = logInside;
-    // Of continuous kernels: what their log density has beside −z²/2.
-    this.scratch = new Float64Array(classes);
+    this.constants = new Float64Array(classes);
     this.precision = new Float64Array(classes);
     for (let c = 0; c < classes; c++) {
       this.precision[c] = Math.SQRT1_2 / width[c];
-      if (!classOf) this.scratch[c] = -Math.log(width[c]) - logSqrt2Pi - logInside[c];
+      if (!classOf) this.constants[c] = -Math.log(width[c]) - logSqrt2Pi - logInside[c];
     }
   }
 
@@ -211,19 +213,24 @@ class NumericKernels implements Kernels {
   }
 
   addLogDensity(value: ParameterValue, sums: Float64Array): void {
-    const { axis, mu, sigma, logInside, classOf, scratch, precision } = this;
+    const { axis, mu, sigma, logInside, classOf, constants, precision } = this;
     if (!classOf) {
       const at = axis.place(value as number);
       for (let k = 0; k < sums.length; k++) {
         const z = (at - mu[k]) * precision[k];
-        sums[k] += scratch[k] - z * z;
+        sums[k] += constants[k] - z * z;
       }
       return;
     }
-    const [from, to] = axis.stretch(value as number);
-    for (let c = 0; c < scratch.length; c++)
-      scratch[c] = logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c]) - logInside[c];
-    for (let k = 0; k < sums.length; k++) sums[k] += scratch[classOf[k]];
+    let masses = this.masses.get(value as number);
+    if (!masses) {
+      const [from, to] = axis.stretch(value as number);
+      masses = new Float64Array(mu.length);
+      for (let c = 0; c < mu.length; c++)
+        masses[c] = logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c]) - logInside[c];
+      this.masses.set(value as number, masses);
+    }
+    for (let k = 0; k < sums.length; k++) sums[k] += masses[classOf[k]];
   }
 }
 
