@@ -186,7 +186,14 @@ class Features implements featurization.FeatureServiceController {
 function experiment(name: string, changes: Partial<tuning.Experiment> = {}): tuning.Experiment {
   return {
     name,
-    spec: { name, features: 'first', baseModels: [{ architecture: 'opt', model: 'emotune-opt-4m' }] },
+    spec: {
+      ...{ name, features: 'first', model: name, seed: 1 },
+      baseModels: [{ architecture: 'opt', model: 'emotune-opt-4m' }],
+      parameters: [
+        { name: 'learningRate', double: { min: 1e-5, max: 1e-2, log: true, step: 0 } },
+        { name: 'replay', double: { min: 0, max: 0.5, log: false, step: 0 } },
+      ],
+    },
     state: tuning.ExperimentState.EXPERIMENT_STATE_RUNNING,
     reason: '',
     trialsSucceeded: 0,
@@ -290,6 +297,9 @@ class Experiments implements tuning.ExperimentServiceController {
   listTrials(request: tuning.ListTrialsRequest): tuning.ListTrialsResponse {
     note('listTrials', request);
     return { trials: [won], nextPageToken: '' };
+  }
+  importTrials(request: tuning.ImportTrialsRequest): tuning.ImportTrialsResponse {
+    return { known: note('importTrials', request).trials.length };
   }
   raiseLimits(request: tuning.RaiseLimitsRequest): tuning.Experiment {
     return experiment(note('raiseLimits', request).name);

@@ -54,7 +54,7 @@ table.confusion { margin-top: 1.2rem; }
 .confusion td.right { background: rgb(var(--right) / calc(var(--share) * .8)); }
 .confusion td.wrong { background: rgb(var(--wrong) / calc(var(--share) * .8)); }
 svg .band { fill: rgb(var(--right) / .18); }
-svg .faint { stroke: var(--faint); opacity: .3; stroke-width: 1; }
+svg .line.faint { stroke: var(--faint); opacity: .3; stroke-width: 1; }
 svg { max-width: 100%; height: auto; display: block; }
 svg text { fill: var(--faint); font: 11px system-ui, sans-serif; }
 svg .grid { stroke: var(--grid); }

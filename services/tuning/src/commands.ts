@@ -42,6 +42,11 @@ export function cancelled({ name, state, reason }: Situation): Change {
   return state === 'cancelled' ? { state, reason } : { state: 'cancelled', reason: 'cancelled on request' };
 }
 
+/** @throws FailedPrecondition when nothing will be suggested any more. */
+export function assertTeachable(situation: Situation): void {
+  assertSearching(situation, 'its sampler has nothing left to learn');
+}
+
 /** @throws FailedPrecondition when no trial can be added. */
 export function assertRoom(situation: Situation, trials: number, { maxTrials }: tuning.Limits): void {
   assertSearching(situation, 'no trial can be added');

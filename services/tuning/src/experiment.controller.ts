@@ -53,6 +53,10 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.estimate(request);
   }
 
+  importTrials(request: tuning.ImportTrialsRequest): Promise<tuning.ImportTrialsResponse> {
+    return this.experiments.importTrials(request);
+  }
+
   listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {
     return this.experiments.trials(request);
   }

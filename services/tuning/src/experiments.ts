@@ -5,9 +5,10 @@ import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
 import { type Assignment, parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
-import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
+import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
+import { importedRecords } from './imported.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
@@ -268,6 +269,25 @@ export class Experiments {
     });
     this.reconciler.wake();
     return trial;
+  }
+
+  /** @throws InvalidArgument naming each wrong value; FailedPrecondition when the search is over. */
+  async importTrials(request: tuning.ImportTrialsRequest): Promise<tuning.ImportTrialsResponse> {
+    const { experiment: name, trials, requestId } = request;
+    const body = { experiment: name, trials };
+    const known = await this.context.database.transaction((sql) =>
+      once(sql, { method: 'ImportTrials', id: requestId, body }, async () => {
+        const row = await experimentRow(sql, name);
+        assertTeachable(situationOf(row));
+        const history = [...importedRecords(planOf(row.spec), trials, row.history), ...row.history];
+        await sql.query('update experiments set history = $2, revision = revision + 1 where name = $1', [
+          name,
+          JSON.stringify(history),
+        ]);
+        return String(history.length);
+      }),
+    );
+    return { known: Number(known) };
   }
 
   async trials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {

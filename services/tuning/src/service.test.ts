@@ -883,3 +883,34 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
   await expect(explain(15)).rejects.toThrow(NotFound);
   await expect(insights.call('getInsight', { experiment: 'nowhere' })).rejects.toThrow(NotFound);
 });
+
+it('learns from the trials of another program', async () => {
+  const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+  const trials = Array.from({ length: 12 }, (_, i) => ({
+    parameters: { learningRate: { number: 10 ** (-4.9 + i / 4) } },
+    state: TrialState.TRIAL_STATE_SUCCEEDED,
+    objective: 1 + (i / 4 - 2) ** 2,
+    ...{ step: 4, reason: '' },
+  }));
+  const request = { experiment: 'learnt', trials, requestId: 'import-learnt' };
+  const teach = () => platform.experiments.call('importTrials', request);
+  await expect(teach()).rejects.toThrow(NotFound);
+  await submit({ name: 'learnt', features: 'later-learnt', limits: { maxTrials: 1 } });
+  expect(await teach()).toEqual({ known: 12 });
+  expect(await teach()).toEqual({ known: 12 });
+  await expect(
+    platform.experiments.call('importTrials', {
+      experiment: 'learnt',
+      trials: [{ ...trials[0], objective: undefined }],
+    }),
+  ).rejects.toThrow('trials[0].objective: expected a finite number');
+  sets.set('later-learnt', { ...sets.get('demo'), name: 'later-learnt' });
+  await reached('learnt', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  // Out of start-up at its first trial, and near what was good there.
+  const { suggestion } = await insights.call('explainTrial', { experiment: 'learnt', number: 0 });
+  expect(suggestion).toMatchObject({ measured: 12, reproduced: true });
+  expect(suggestion?.evidence[0].logRatio).toBeGreaterThan(0);
+  await expect(platform.experiments.call('importTrials', { ...request, requestId: '' })).rejects.toThrow(
+    'its search is over, its sampler has nothing left to learn',
+  );
+});

@@ -12,8 +12,17 @@ import {
 } from '../format/experiment.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
+import { addImportCommand } from './import.js';
 import { addInsightCommands } from './insight.js';
-import { type AddCommands, asks, fileOption, integerFrom, sessionOf } from './options.js';
+import {
+  type AddCommands,
+  asks,
+  fileOption,
+  integerFrom,
+  type ParameterOptions,
+  parameterOf,
+  sessionOf,
+} from './options.js';
 import { readSpec, submit } from './specs.js';
 
 const examples = `
@@ -76,25 +85,6 @@ async function watch(session: Session, channel: Channel, name: string): Promise<
   if (session.json) return;
   const { trials } = await experiments.call('listOptimalTrials', { experiment: name }, { signal });
   await session.write(winnerText(latest, trials[0]));
-}
-
-type Parameters = Record<string, Draft<tuning.ParameterValue>>;
-
-function parameterValue(given: string): Draft<tuning.ParameterValue> {
-  if (given === 'true' || given === 'false') return { flag: given === 'true' };
-  const number = given.trim() === '' ? Number.NaN : Number(given);
-  return Number.isFinite(number) ? { number } : { text: given };
-}
-
-/** Collects `name=value`: a number, true, false or a text. */
-function parameter(text: string, others: Parameters = {}): Parameters {
-  const equals = text.indexOf('=');
-  if (equals < 1) throw new InvalidArgumentError('Expected NAME=VALUE such as learningRate=0.001.');
-  const [name, given] = [text.slice(0, equals), text.slice(equals + 1)];
-  return {
-    ...others,
-    [name]: parameterValue(given),
-  };
 }
 
 function atLeastZero(text: string): number {
@@ -282,21 +272,25 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .command('enqueue')
     .description('add a trial with given parameters, run before any that the search suggests')
     .argument('<name>')
-    .requiredOption('-p, --parameter <name=value>', 'one parameter; repeat for each', parameter)
+    .requiredOption('-p, --parameter <name=value>', 'one parameter; repeat for each', parameterOf)
     .addHelpText(
       'after',
       '\nExample:\n  emotune experiment enqueue first -p architecture=opt -p learningRate=0.001',
     )
     .action(
-      asks(io, async ({ session, channel, signal }, name: string, options: { parameter: Parameters }) => {
-        const trial = await experimentsOf(channel).call(
-          'enqueueTrial',
-          { experiment: name, parameters: options.parameter, requestId: newRequestId() },
-          { signal },
-        );
-        await session.answer(trialJson(trial), () => trialsText([trial]));
-      }),
+      asks(
+        io,
+        async ({ session, channel, signal }, name: string, options: { parameter: ParameterOptions }) => {
+          const trial = await experimentsOf(channel).call(
+            'enqueueTrial',
+            { experiment: name, parameters: options.parameter, requestId: newRequestId() },
+            { signal },
+          );
+          await session.answer(trialJson(trial), () => trialsText([trial]));
+        },
+      ),
     );
 
   addInsightCommands(experiment, io);
+  addImportCommand(experiment, io);
 };

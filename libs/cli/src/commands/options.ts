@@ -1,6 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { splits, tasks } from '@emotune/affect';
-import type { Channel } from '@emotune/service';
+import type { tuning } from '@emotune/proto';
+import type { Channel, Draft } from '@emotune/service';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
 import { type GlobalOptions, Session, withPlatform } from '../session.js';
@@ -70,3 +71,22 @@ export const splitOption = (description: string) =>
 
 export const fileOption = (what: string) =>
   new Option('-f, --file <yaml>', `the ${what} as YAML`).makeOptionMandatory();
+
+export type ParameterOptions = Record<string, Draft<tuning.ParameterValue>>;
+
+function parameterValue(given: string): Draft<tuning.ParameterValue> {
+  if (given === 'true' || given === 'false') return { flag: given === 'true' };
+  const number = given.trim() === '' ? Number.NaN : Number(given);
+  return Number.isFinite(number) ? { number } : { text: given };
+}
+
+/** Collects `name=value`: a number, true, false or a text. */
+export function parameterOf(text: string, others: ParameterOptions = {}): ParameterOptions {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError('Expected NAME=VALUE such as learningRate=0.001.');
+  const [name, given] = [text.slice(0, equals), text.slice(equals + 1)];
+  return {
+    ...others,
+    [name]: parameterValue(given),
+  };
+}

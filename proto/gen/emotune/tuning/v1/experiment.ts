@@ -639,6 +639,34 @@ export interface EnqueueTrialRequest_ParametersEntry {
   value: ParameterValue | undefined;
 }
 
+export interface ImportTrialsRequest {
+  experiment: string;
+  /** Oldest first. */
+  trials: ImportedTrial[];
+  requestId: string;
+}
+
+export interface ImportedTrial {
+  /** Of every active parameter; those left out take their defaults. */
+  parameters: { [key: string]: ParameterValue };
+  /** SUCCEEDED, STOPPED or INFEASIBLE. */
+  state: TrialState;
+  /** Of one that succeeded or was stopped; minimised. */
+  objective?: number | undefined;
+  step: number;
+  reason: string;
+}
+
+export interface ImportedTrial_ParametersEntry {
+  key: string;
+  value: ParameterValue | undefined;
+}
+
+export interface ImportTrialsResponse {
+  /** Trials of other programs and of earlier experiments that the sampler knows now. */
+  known: number;
+}
+
 export interface RaiseLimitsRequest {
   name: string;
   limits: Limits | undefined;
@@ -3499,6 +3527,270 @@ export const EnqueueTrialRequest_ParametersEntry: MessageFns<EnqueueTrialRequest
   },
 };
 
+function createBaseImportTrialsRequest(): ImportTrialsRequest {
+  return { experiment: "", trials: [], requestId: "" };
+}
+
+export const ImportTrialsRequest: MessageFns<ImportTrialsRequest> = {
+  encode(message: ImportTrialsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.experiment !== "") {
+      writer.uint32(10).string(message.experiment);
+    }
+    for (const v of message.trials) {
+      ImportedTrial.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportTrialsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportTrialsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.experiment = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trials.push(ImportedTrial.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportedTrial(): ImportedTrial {
+  return { parameters: {}, state: TrialState.TRIAL_STATE_UNSPECIFIED, step: 0, reason: "" };
+}
+
+export const ImportedTrial: MessageFns<ImportedTrial> = {
+  encode(message: ImportedTrial, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, ParameterValue]) => {
+      ImportedTrial_ParametersEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    if (message.state !== TrialState.TRIAL_STATE_UNSPECIFIED) {
+      writer.uint32(16).int32(trialStateToNumber(message.state));
+    }
+    if (message.objective !== undefined) {
+      writer.uint32(25).double(message.objective);
+    }
+    if (message.step !== 0) {
+      writer.uint32(32).int64(message.step);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTrial {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedTrial();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = ImportedTrial_ParametersEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.parameters[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = trialStateFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.objective = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.step = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportedTrial_ParametersEntry(): ImportedTrial_ParametersEntry {
+  return { key: "", value: undefined };
+}
+
+export const ImportedTrial_ParametersEntry: MessageFns<ImportedTrial_ParametersEntry> = {
+  encode(message: ImportedTrial_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      ParameterValue.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTrial_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportedTrial_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = ParameterValue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportTrialsResponse(): ImportTrialsResponse {
+  return { known: 0 };
+}
+
+export const ImportTrialsResponse: MessageFns<ImportTrialsResponse> = {
+  encode(message: ImportTrialsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.known !== 0) {
+      writer.uint32(8).int32(message.known);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportTrialsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportTrialsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.known = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseRaiseLimitsRequest(): RaiseLimitsRequest {
   return { name: "", limits: undefined };
 }
@@ -4108,6 +4400,14 @@ export interface ExperimentServiceClient {
   enqueueTrial(request: EnqueueTrialRequest): Observable<Trial>;
 
   /**
+   * Teaches the sampler trials of another program, whose objective has to mean the same. They take no part otherwise.
+   * INVALID_ARGUMENT names every value that the search space does not have; FAILED_PRECONDITION when the search is over.
+   * Idempotent by request_id.
+   */
+
+  importTrials(request: ImportTrialsRequest): Observable<ImportTrialsResponse>;
+
+  /**
    * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
    * FAILED_PRECONDITION once the search is over.
    */
@@ -4166,6 +4466,16 @@ export interface ExperimentServiceController {
   enqueueTrial(request: EnqueueTrialRequest): Promise<Trial> | Observable<Trial> | Trial;
 
   /**
+   * Teaches the sampler trials of another program, whose objective has to mean the same. They take no part otherwise.
+   * INVALID_ARGUMENT names every value that the search space does not have; FAILED_PRECONDITION when the search is over.
+   * Idempotent by request_id.
+   */
+
+  importTrials(
+    request: ImportTrialsRequest,
+  ): Promise<ImportTrialsResponse> | Observable<ImportTrialsResponse> | ImportTrialsResponse;
+
+  /**
    * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
    * FAILED_PRECONDITION once the search is over.
    */
@@ -4198,6 +4508,7 @@ export function ExperimentServiceControllerMethods() {
       "resumeExperiment",
       "cancelExperiment",
       "enqueueTrial",
+      "importTrials",
       "raiseLimits",
       "estimateExperiment",
       "listTrials",

@@ -1,0 +1,31 @@
+/** What was taken over from another program, as text. */
+import type { Study, WarmStart } from '@emotune/search';
+import { facts, table } from './text.js';
+
+export function importText({
+  study,
+  fitting = 0,
+  taught = 0,
+  enqueued = [],
+  misfits,
+}: {
+  readonly study: Study;
+  readonly fitting?: number;
+  readonly taught?: number;
+  readonly enqueued?: readonly number[];
+  readonly misfits: WarmStart['misfits'];
+}): string {
+  const shown = facts([
+    ['study', study.name],
+    ['trials', `${study.trials.length}, of which ${fitting} fit the search space`],
+    ['taught', taught === 0 ? '' : String(taught)],
+    ['enqueued', enqueued.length === 0 ? '' : `trials ${enqueued.join(', ')}`],
+  ]);
+  if (misfits.length === 0) return shown;
+  return `${shown}\n\n${table(
+    ['what', 'problem', 'trials', 'first', 'so they are'],
+    misfits.map(({ name, problem, trials, example, leftOut }) => [
+      ...[name, problem, String(trials), String(example), leftOut ? 'left out' : 'taken without it'],
+    ]),
+  )}`;
+}
