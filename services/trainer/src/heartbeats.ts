@@ -24,7 +24,7 @@ export interface HeartbeatOptions {
   readonly onUnreachable: (error: Error) => void;
 }
 
-/** Between two heartbeats; a validation is reported at once. */
+/** Between two heartbeats, unless the answer says otherwise; a validation is reported at once. */
 const everyMs = 1000;
 const firstRetryMs = 250;
 
@@ -130,7 +130,8 @@ export class Heartbeats {
       const measurements = this.take();
       let pauseMs = everyMs;
       try {
-        const { directive } = await send(measurements, this.checkpoint);
+        const { directive, everySeconds } = await send(measurements, this.checkpoint);
+        if (everySeconds > 0) pauseMs = Math.min(1000 * everySeconds, (1000 * leaseSeconds) / 3);
         if (directive === tuning.Directive.DIRECTIVE_STOP) this.directive = 'stop';
         if (directive === tuning.Directive.DIRECTIVE_CHECKPOINT && this.directive !== 'stop')
           this.directive = 'checkpoint';

@@ -57,10 +57,9 @@ function attemptMs({ createdAt, endedAt }: Attempt, now: number): number {
   return Math.max(0, (endedAt ?? now) - createdAt);
 }
 
-/** Hours that the trial's attempts have run, times the GPUs of a trial. */
-function gpuHoursOf(trial: Trial, { cost }: Plan, now: number): number {
-  const ms = trial.attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0);
-  return (ms / hourMs) * cost.gpusPerTrial;
+/** Hours that the trial's attempts have run until now. */
+export function hoursOf({ attempts }: Trial, now: number): number {
+  return attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0) / hourMs;
 }
 
 function searched({ trials }: Experiment): Trial[] {
@@ -69,7 +68,8 @@ function searched({ trials }: Experiment): Trial[] {
 
 /** Of the search so far. */
 export function gpuHoursSpent(experiment: Experiment, now: number): number {
-  return searched(experiment).reduce((sum, trial) => sum + gpuHoursOf(trial, experiment.plan, now), 0);
+  const hours = searched(experiment).reduce((sum, trial) => sum + hoursOf(trial, now), 0);
+  return hours * experiment.plan.cost.gpusPerTrial;
 }
 
 /** Throughput by architecture, refined by the trials that finished here. */

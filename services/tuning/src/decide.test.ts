@@ -382,6 +382,29 @@ describe('limits', () => {
     ]);
   });
 
+  it('a search whose further trials promise less than the error of an objective is over, and says so', () => {
+    const few = { error: 0.1, minTrials: 12 };
+    // Flat around the best trial: there is nothing left to find.
+    const flat = Array.from({ length: 14 }, (_, i) =>
+      done(i, 1 + 0.001 * (i - 6) ** 2, { parameters: { learningRate: 10 ** (-5 + i / 5) } }),
+    );
+    const of = (termination: object | undefined, trials: Trial[]) =>
+      decide(experiment({ plan: plan({ limits: { maxTrials: 50 }, termination } as never), trials }), now);
+    const [end] = of(few, flat);
+    expect(end).toMatchObject({
+      ...{ type: 'enter', state: 'finalizing' },
+      reason: expect.stringMatching(
+        /^a further trial is expected to improve the objective by [\d.e-]+, less than the error of its estimate, 0\.1; trial 6 won; /,
+      ),
+    });
+    expect(types(of(undefined, flat))).toEqual(['create-trial']);
+    expect(types(of({ ...few, error: 1e-9 }, flat))).toEqual(['create-trial']);
+    expect(types(of(few, flat.slice(0, 11)))).toEqual(['create-trial']);
+    // What runs goes on, what a person asked for is done.
+    expect(of(few, [...flat, trial(14)])).toEqual([]);
+    expect(of(few, [...flat, queued(14)])).toEqual([{ type: 'start-attempt', trial: 14, attempt: 1 }]);
+  });
+
   it('maxTokens counts what was trained on and what running trials will train on', () => {
     const small = plan({ limits: { maxTokens: 3000, parallelTrials: 4 }, training: { trialTokens: 1000 } });
     const of = (...trials: Trial[]) => types(decide(experiment({ plan: small, trials }), now));

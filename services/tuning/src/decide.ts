@@ -13,9 +13,12 @@ import {
   reasonWord,
   suggest,
   suggestDefaults,
+  type Termination,
   type TrialRecord,
+  termination,
 } from '@emotune/search';
-import { budgetOf } from './cost.js';
+import { budgetOf, hoursOf } from './cost.js';
+import type { Plan } from './spec.js';
 import {
   type Attempt,
   type Experiment,
@@ -273,6 +276,26 @@ function promotedTrial({ plan, curves }: Experiment, paused: readonly Trial[]): 
   return paused.find((trial) => trial.number === number);
 }
 
+/** Of the searches' last trials: the same history gives the same answer, and asking takes a while. */
+const terminations = new WeakMap<
+  Trial,
+  { readonly plan: Plan; readonly trials: number; readonly answer: Termination }
+>();
+
+/** Why another suggestion is not worth its cost, or undefined. */
+function worthless({ plan, history }: Experiment, trials: readonly Trial[]): string | undefined {
+  const { error, minTrials } = plan.termination;
+  const ended = trials.filter((trial) => !isOpen(trial));
+  const last = ended.at(-1);
+  if (error === 0 || !last) return undefined;
+  const known = terminations.get(last);
+  const same = known?.plan === plan && known.trials === ended.length;
+  const records = [...history, ...recordsOf(trials)];
+  const answer = same ? known.answer : termination(plan.space, records, plan.spec.seed, { error, minTrials });
+  terminations.set(last, { plan, trials: ended.length, answer });
+  return answer.stop ? answer.reason : undefined;
+}
+
 function search(experiment: Experiment, now: number): Action[] {
   const { plan } = experiment;
   const trials = searchTrials(experiment);
@@ -283,8 +306,10 @@ function search(experiment: Experiment, now: number): Action[] {
   if (cut.length > 0) return cut;
   const next = queued[0] ?? promotedTrial(experiment, paused);
   const more = next !== undefined || trials.length < plan.limits.maxTrials;
-  const over = searchOver(experiment, now, next);
-  if (over === undefined && more && running < plan.limits.parallelTrials) {
+  const room = more && running < plan.limits.parallelTrials;
+  const over =
+    searchOver(experiment, now, next) ?? (room && !next ? worthless(experiment, trials) : undefined);
+  if (over === undefined && room) {
     if (next) return [{ type: 'start-attempt', trial: next.number, attempt: next.attempts.length + 1 }];
     return [nextTrial(experiment)];
   }
@@ -303,7 +328,7 @@ function search(experiment: Experiment, now: number): Action[] {
     {
       type: 'enter',
       state: 'finalizing',
-      reason: `trial ${winner.number} won; it is trained on train + validation`,
+      reason: `${over === undefined ? '' : `${over}; `}trial ${winner.number} won; it is trained on train + validation`,
     },
   ];
 }
@@ -322,6 +347,7 @@ function recordOf(trial: Trial): TrialRecord | undefined {
   const open = isOpen(trial);
   const known = records.get(trial);
   if (known) return known;
+  const hours = open ? 0 : hoursOf(trial, 0);
   const record: TrialRecord = {
     number,
     state: open ? 'running' : (state as TrialRecord['state']),
@@ -330,6 +356,7 @@ function recordOf(trial: Trial): TrialRecord | undefined {
     step,
     // A running trial's best so far is not its result.
     ...(objective === null || open ? {} : { objective }),
+    ...(state === 'succeeded' && hours > 0 ? { cost: hours } : {}),
   };
   if (!open) records.set(trial, record);
   return record;

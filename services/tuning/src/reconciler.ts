@@ -30,6 +30,8 @@ const group = 'tuning';
 /** Between two rounds, in durations of the last one, and at most so long: changes that come together are taken up together. */
 const restShare = 3;
 const longestRestMs = 250;
+/** Of all trainers together. */
+const reportsPerSecond = 200;
 /** Trainers that are being started or stopped at the same time. */
 const mostActs = 32;
 
@@ -51,6 +53,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   private readonly features: Client<featurization.FeatureServiceClient>;
   /** Jobs that were asked to end; asking again would start their grace period anew. */
   private readonly stopping = new Set<string>();
+  private running = 0;
   private leave: (() => unknown)[] = [];
   private listeningSince = 0;
 
@@ -94,6 +97,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     this.worker.wake();
   }
 
+  /** How often a trainer should report, so that all of them together are not too many. */
+  get reportSeconds(): number {
+    return Math.min(Math.max(1, this.running / reportsPerSecond), this.leaseMs / 5000);
+  }
+
   private now(): Date {
     return new Date(this.context.clock.now());
   }
@@ -103,6 +111,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const { database, runner, log, clock } = this.context;
     const began = clock.now();
     const jobs = await runner.list();
+    this.running = jobs.filter(({ phase }) => phase === 'running').length;
     const jobsOf = (name: string) =>
       new Map(
         jobs.filter(({ labels }) => labels['emotune.io/experiment'] === name).map((job) => [job.name, job]),

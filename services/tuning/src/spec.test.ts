@@ -143,6 +143,8 @@ it('early stopping, costs and earlier experiments are checked with the rest', ()
       earlyStopping: { name: 'asha', settings: { minExamples: 0, warmUp: 1 }, variant: 'halve' },
       limits: { maxCost: 5, maxGpuHours: Number.NaN, parallelTrials: 5000 },
       cost: { gpusPerTrial: -1 },
+      searchAlgorithm: { name: 'pbt' },
+      termination: { error: Number.NaN, minTrials: 0 },
       warmStart: [{ experiment: 'a', best: -1 }],
     }),
   ).toMatchObject({
@@ -151,6 +153,8 @@ it('early stopping, costs and earlier experiments are checked with the rest', ()
     'limits.maxGpuHours': expect.stringContaining('got NaN'),
     'limits.parallelTrials': expect.stringContaining('got 5000'),
     'cost.gpusPerTrial': expect.stringContaining('got -1'),
+    'searchAlgorithm.name': expect.stringContaining('trials begin anew, got "pbt"'),
+    'termination.error': expect.stringContaining('got NaN'),
     'warmStart[0].best': expect.stringContaining('got -1'),
   });
   const refused = violations({

@@ -24,6 +24,7 @@ export interface Plan {
   readonly limits: tuning.Limits;
   readonly training: tuning.TrainingSpec;
   readonly cost: tuning.Cost;
+  readonly termination: tuning.Termination;
 }
 
 const nameRule = 'lower-case letters, digits and dashes, at most 40';
@@ -113,6 +114,10 @@ const common = z.object({
     .object({ gpusPerTrial: amount.transform((n) => n || 1), pricePerGpuHour: amount })
     .nullish()
     .transform((given) => given ?? { gpusPerTrial: 1, pricePerGpuHour: 0 }),
+  termination: z
+    .object({ error: amount, minTrials: countOr(20, 10_000).prefault(0) })
+    .nullish()
+    .transform((given) => given ?? { error: 0, minTrials: 20 }),
   warmStart: z
     .array(
       z.object({
@@ -283,6 +288,12 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     if (parameter) violations.push(...unacceptable(parameter, fieldPath(['parameters', i])));
   });
   const algorithm = collect(violations, () => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
+  if (algorithm?.name === 'pbt')
+    violations.push({
+      field: 'searchAlgorithm.name',
+      description:
+        'expected a sampler whose trials begin anew, got "pbt": trainers take over no other trial\'s weights',
+    });
   const earlyStopping = collect(violations, () => pruningOf(spec.earlyStopping));
   if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
     violations.push({
@@ -324,6 +335,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     limits: checked.limits,
     training: checked.training,
     cost: checked.cost,
+    termination: checked.termination,
   };
 }
 

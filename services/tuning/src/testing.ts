@@ -41,6 +41,7 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     seed: 1,
     model: '',
     warmStart: [],
+    termination: undefined,
     ...rest,
     objective: { metric: '', goal: tuning.Goal.GOAL_UNSPECIFIED, ...objective },
     searchAlgorithm: { name: '', settings: {}, ...searchAlgorithm },

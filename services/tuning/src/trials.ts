@@ -179,15 +179,17 @@ export class Trials {
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
     checkMeasurements(request.measurements);
     let paused = false;
+    const everySeconds = this.reconciler.reportSeconds;
     const response = await this.transaction(async (sql) => {
       const caller = await this.authorised(sql, request.trial, token);
       assertOwner(caller);
       const why = unwanted(caller);
-      if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why };
-      const heard = await this.measure(sql, caller, request.measurements);
+      if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why, everySeconds };
+      const { caller: heard, fresh } = await this.measure(sql, caller, request.measurements);
       paused = heard.trial.judgement?.decision === 'pause';
       const { directive, reason } = await this.renew(sql, heard, request.checkpoint);
-      return { directive: directives[directive], reason };
+      await this.tell(sql, heard, fresh);
+      return { directive: directives[directive], reason, everySeconds };
     });
     if (request.measurements.length > 0) this.context.outbox.wake();
     if (paused) this.reconciler.wake();
@@ -199,8 +201,8 @@ export class Trials {
     sql: Sql,
     caller: Caller,
     measurements: readonly tuning.Measurement[],
-  ): Promise<Caller> {
-    if (measurements.length === 0) return caller;
+  ): Promise<{ caller: Caller; fresh: readonly tuning.Measurement[] }> {
+    if (measurements.length === 0) return { caller, fresh: [] };
     const { experiment, attempt } = caller;
     const place = [experiment, caller.trial.number, attempt.number];
     const repeated = measurements.map(({ step }) => step).filter((step) => step <= attempt.step);
@@ -248,14 +250,21 @@ export class Trials {
         ...[trial.judgedAt, trial.judgement && JSON.stringify(trial.judgement)],
       ],
     );
+    return { caller: after, fresh: heard.fresh };
+  }
+
+  /** Comes last in its transaction: until it ends, no other event of the experiment can be written. */
+  private async tell(
+    sql: Sql,
+    { experiment, trial, attempt }: Caller,
+    fresh: readonly tuning.Measurement[],
+  ): Promise<void> {
     // One event a call is enough to follow the loss; no objective is left out.
-    const { fresh } = heard;
     for (const m of fresh.filter((f, i) => f.objective !== undefined || i === fresh.length - 1))
       await emit(sql, topics.trialMeasured, experiment, {
         ...{ experiment, number: trial.number, attempt: attempt.number },
         measurement: m,
       });
-    return after;
   }
 
   private async judge(sql: Sql, caller: Caller): Promise<Caller> {
@@ -290,7 +299,7 @@ export class Trials {
           'modelPrefix',
           `expected a folder in ${within}, got ${show(request.modelPrefix)}`,
         );
-      const measured = await this.measure(sql, caller, request.measurements);
+      const { caller: measured, fresh } = await this.measure(sql, caller, request.measurements);
       const { trial, attempt } = finished(measured, { ...request, state }, clock.now());
       await sql.query(
         `update attempts set outcome = $4, reason = $5, ended_at = $6, step = $7, wants_checkpoint = false
@@ -309,6 +318,7 @@ export class Trials {
           ...[request.modelPrefix, request.tokensPerSecond],
         ],
       );
+      await this.tell(sql, measured, fresh);
     });
     outbox.wake();
     this.reconciler.wake();

@@ -193,6 +193,20 @@ export const addBenchCommands: AddCommands = (program, io) => {
     });
 
   bench
+    .command('controller')
+    .description('the tuning service with many trials at once, against one core and a second')
+    .option('--trials <n>', 'that run at the same time', integerFrom(1), 1000)
+    .option('--trial-seconds <s>', 'of a trial', integerFrom(1), 60)
+    .option('--seconds <s>', 'that are measured', integerFrom(1), 60)
+    .action(async (options: { trials: number; trialSeconds: number; seconds: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchController } = await import('../bench/controller.js');
+      const { controllerText } = await import('../format/bench.js');
+      const figures = await benchController({ ...options, signal: session.signal });
+      await session.answer(figures, () => controllerText(figures));
+    });
+
+  bench
     .command('bus')
     .description('events between services, against bare round trips to PostgreSQL')
     .option('--events <n>', 'events of each repetition', integerFrom(1), 1000)

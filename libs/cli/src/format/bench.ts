@@ -1,5 +1,6 @@
 /** Benchmarks for people: the workload, then each figure beside the limit it is held against. */
 import type { BusFigures } from '../bench/bus.js';
+import type { ControllerFigures } from '../bench/controller.js';
 import type { GenerateFigures } from '../bench/generate.js';
 import type { LexiconFigures } from '../bench/lexicon.js';
 import type { NodeKind } from '../bench/profile.js';
@@ -188,6 +189,28 @@ export function pruneText(f: PruneFigures): string {
         figure(row.trials),
       ]),
     ),
+  );
+}
+
+export function controllerText(f: ControllerFigures): string {
+  return sections(
+    facts([
+      [
+        'trials',
+        `${count(f.trials)} at the same time, of ${figure(f.trialSeconds)} s; trainers that compute nothing`,
+      ],
+      ['path', 'trainers over gRPC, service, embedded PostgreSQL, durable'],
+      ['measured', `${figure(f.seconds)} s with all of them running, ${count(f.launches)} launches`],
+      ['latency', 'from the end of a trial to the start of the next in its place'],
+    ]),
+    table(heldHead, [
+      held('cores of the service', f.cores, 1, 'one core'),
+      ...(f.databaseCores === undefined ? [] : [alone('cores of PostgreSQL', f.databaseCores)]),
+      held('p95 launch, ms', f.launchP95Ms, 1000, 'one second'),
+      alone('p50 launch, ms', f.launchP50Ms),
+      alone('until all run, s', f.rampSeconds),
+      alone('reports/s', f.reportsPerSecond),
+    ]),
   );
 }
 

@@ -320,6 +320,15 @@ export interface ExperimentSpec {
     | undefined;
   /** What earlier experiments taught. */
   warmStart: WarmStart[];
+  termination: Termination | undefined;
+}
+
+/** Ends a search when the improvement that a further trial promises is smaller than the error of an objective. */
+export interface Termination {
+  /** Standard error of a trial's objective, in its unit; 0 means that the search goes on to its limits. */
+  error: number;
+  /** Measured trials before a search may end so; 0 means 20. */
+  minTrials: number;
 }
 
 export interface EarlyStopping {
@@ -743,6 +752,7 @@ function createBaseExperimentSpec(): ExperimentSpec {
     earlyStopping: undefined,
     cost: undefined,
     warmStart: [],
+    termination: undefined,
   };
 }
 
@@ -786,6 +796,9 @@ export const ExperimentSpec: MessageFns<ExperimentSpec> = {
     }
     for (const v of message.warmStart) {
       WarmStart.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.termination !== undefined) {
+      Termination.encode(message.termination, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -905,6 +918,71 @@ export const ExperimentSpec: MessageFns<ExperimentSpec> = {
             }
 
             message.warmStart.push(WarmStart.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.termination = Termination.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTermination(): Termination {
+  return { error: 0, minTrials: 0 };
+}
+
+export const Termination: MessageFns<Termination> = {
+  encode(message: Termination, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.error !== 0) {
+      writer.uint32(9).double(message.error);
+    }
+    if (message.minTrials !== 0) {
+      writer.uint32(16).int32(message.minTrials);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Termination {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTermination();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.error = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minTrials = reader.int32();
             continue;
           }
         }

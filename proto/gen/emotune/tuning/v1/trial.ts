@@ -111,8 +111,10 @@ export interface HeartbeatRequest {
 
 export interface HeartbeatResponse {
   directive: Directive;
-  /** Why to stop. */
+  /** Why to stop, or what the checkpoint is for. */
   reason: string;
+  /** When to report again, with or without news; an objective is reported at once. 0 means 1. */
+  everySeconds: number;
 }
 
 export interface FinishTrialRequest {
@@ -570,7 +572,7 @@ export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
 };
 
 function createBaseHeartbeatResponse(): HeartbeatResponse {
-  return { directive: Directive.DIRECTIVE_UNSPECIFIED, reason: "" };
+  return { directive: Directive.DIRECTIVE_UNSPECIFIED, reason: "", everySeconds: 0 };
 }
 
 export const HeartbeatResponse: MessageFns<HeartbeatResponse> = {
@@ -580,6 +582,9 @@ export const HeartbeatResponse: MessageFns<HeartbeatResponse> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.everySeconds !== 0) {
+      writer.uint32(25).double(message.everySeconds);
     }
     return writer;
   },
@@ -611,6 +616,14 @@ export const HeartbeatResponse: MessageFns<HeartbeatResponse> = {
             }
 
             message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.everySeconds = reader.double();
             continue;
           }
         }
@@ -818,7 +831,8 @@ export const FinishTrialResponse: MessageFns<FinishTrialResponse> = {
 
 /**
  * What trainers call. Every call carries the trial's token in the metadata key "authorization" ("Bearer ...");
- * a call of an attempt that is no longer the owner is refused with ABORTED.
+ * a call of an attempt that is over, or no longer the owner, is refused with ABORTED, one for a trial that does not exist
+ * with NOT_FOUND, one without its token with PERMISSION_DENIED.
  */
 
 export interface TrialServiceClient {
@@ -826,7 +840,10 @@ export interface TrialServiceClient {
 
   getAssignment(request: GetAssignmentRequest): Observable<Assignment>;
 
-  /** Reports measurements and renews the lease. Idempotent by (trial, attempt, step). */
+  /**
+   * Reports measurements and renews the lease. Idempotent by (trial, attempt, step): a repeated step adds what it lacked
+   * before. FAILED_PRECONDITION for a new step below one that was reported.
+   */
 
   heartbeat(request: HeartbeatRequest): Observable<HeartbeatResponse>;
 
@@ -837,7 +854,8 @@ export interface TrialServiceClient {
 
 /**
  * What trainers call. Every call carries the trial's token in the metadata key "authorization" ("Bearer ...");
- * a call of an attempt that is no longer the owner is refused with ABORTED.
+ * a call of an attempt that is over, or no longer the owner, is refused with ABORTED, one for a trial that does not exist
+ * with NOT_FOUND, one without its token with PERMISSION_DENIED.
  */
 
 export interface TrialServiceController {
@@ -845,7 +863,10 @@ export interface TrialServiceController {
 
   getAssignment(request: GetAssignmentRequest): Promise<Assignment> | Observable<Assignment> | Assignment;
 
-  /** Reports measurements and renews the lease. Idempotent by (trial, attempt, step). */
+  /**
+   * Reports measurements and renews the lease. Idempotent by (trial, attempt, step): a repeated step adds what it lacked
+   * before. FAILED_PRECONDITION for a new step below one that was reported.
+   */
 
   heartbeat(request: HeartbeatRequest): Promise<HeartbeatResponse> | Observable<HeartbeatResponse> | HeartbeatResponse;
 
