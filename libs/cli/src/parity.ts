@@ -5,9 +5,8 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { exists, InvalidArgument, NotFound } from '@emotune/base';
+import { exists, InvalidArgument, NotFound, parse } from '@emotune/base';
 import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
-import { sizeOf } from '@emotune/graph';
 import {
   adaptedTensors,
   GraphWeights,
@@ -24,7 +23,7 @@ import {
   trainableParameters,
   trainGraph,
 } from '@emotune/models';
-import { adamW, clipFactor, normGraph, updateGraph } from '@emotune/training';
+import { Sessions, trainSpec, Update } from '@emotune/training';
 import { z } from 'zod';
 import { goldenReport } from './parity-golden.js';
 
@@ -159,51 +158,31 @@ async function adamwDeviation(
   if (!parsed.success) return undefined;
   const { lr, betas, eps, weight_decay: weightDecay, clip, losses } = parsed.data;
   const trainable = trainableParameters(config, method);
-  const optimizer = adamW({ beta1: betas[0], beta2: betas[1], epsilon: eps });
-  const normed = await executor.load(normGraph(trainable));
-  const update = await executor.load(updateGraph(trainable, optimizer, { weightDecay, decayVectors: true }));
-  // Named apart from the weights, which the next case needs as they were.
-  const moved = new Map(trainable.map(({ name }) => [name, `moved.${name}`]));
-  for (const { name, shape } of trainable) {
-    const zero = float32(shape, new Float32Array(sizeOf(shape)));
-    await executor.put(`moved.${name}`, await executor.get(name));
-    await executor.put(`m.${name}`, zero);
-    await executor.put(`v.${name}`, zero);
-  }
   const names = trainable.map(({ name }) => name);
+  const sessions = new Sessions(executor);
+  const optimizer = parse(trainSpec.shape.optimizer, {
+    ...{ name: 'adamw', learningRate: lr, beta1: betas[0], beta2: betas[1], epsilon: eps },
+    ...{ weightDecay, clipNorm: clip },
+  });
+  const update = new Update(sessions, trainable, { optimizer }, { decayVectors: true });
+  const before = new Map<string, HostTensor>();
+  for (const name of names) before.set(name, await executor.get(name));
+  await update.begin(undefined);
   const weights = Object.keys(step.model.inputs).filter((name) => !(name in feeds));
   let worst = 0;
   for (const [t, want] of losses.entries()) {
     const { loss } = await executor.run(step, {
       feeds,
-      from: Object.fromEntries(weights.map((name) => [name, moved.get(name) ?? name])),
+      from: Object.fromEntries(weights.map((name) => [name, name])),
       to: Object.fromEntries(names.map((name) => [`grad.${name}`, `grad.${name}`])),
       fetch: ['loss'],
     });
     worst = Math.max(worst, Math.abs((loss.data[0] as number) - want));
-    const gradients = names.map((name) => [`grad.${name}`, `grad.${name}`]);
-    const { norm } = await executor.run(normed, {
-      feeds: {},
-      from: Object.fromEntries(gradients),
-      fetch: ['norm'],
-    });
-    const scalars = {
-      rate: lr,
-      factor: clipFactor(norm.data[0] as number, clip),
-      ...optimizer.scalars(t + 1),
-    };
-    const kept = names.flatMap((name) => [`m.${name}`, `v.${name}`]);
-    await executor.run(update, {
-      feeds: Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, float32([], [value])])),
-      from: Object.fromEntries([...moved, ...gradients, ...kept.map((slot) => [slot, slot])]),
-      to: Object.fromEntries([
-        ...names.map((name) => [`next.${name}`, `moved.${name}`]),
-        ...kept.map((slot) => [`next.${slot}`, slot]),
-      ]),
-      fetch: [],
-    });
+    await update.apply({ update: t + 1, rate: lr, norm: await update.norm(), scale: 1 });
   }
-  for (const session of [normed, update]) await executor.release(session);
+  // The next case needs them as they were.
+  for (const [name, tensor] of before) await executor.put(name, tensor, { move: true });
+  await sessions.release();
   return worst;
 }
 

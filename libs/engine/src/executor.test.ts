@@ -231,6 +231,70 @@ describe('an executor', () => {
       await expect(wrong).rejects.toThrow('expected slot "cache", float32 [2,3,2], to hold float32 [2,1,2]');
   });
 
+  it('sweeps over slots of any size, piece by piece, and returns a scalar for each', async () => {
+    const shapes = [[3], [2, 5], [1], [0, 2], [4, 1]];
+    const sizes = shapes.map((shape) => shape.reduce((n, d) => n * d, 1));
+    const values = (sign: number) => {
+      let next = 0;
+      return sizes.map((size) => Array.from({ length: size }, () => sign * ++next));
+    };
+    for (const [name, sign] of [
+      ['x', 1],
+      ['y', -2],
+    ] as const)
+      for (const [i, data] of values(sign).entries())
+        await executor.put(`${name}${i}`, float32(shapes[i], data));
+    const vector = (name: string) => b.input(name, 'float32', [4]);
+    const [x, y] = [vector('x'), vector('y')];
+    const session = await executor.load({
+      next: b.add(b.mul(x, b.input('factor', 'float32', [])), y),
+      total: b.reshape(b.reduceSum(x, [0]), []),
+    });
+    const slots = (name: string) => shapes.map((_, i) => `${name}${i}`);
+    const io = {
+      feeds: { factor: float32([], [3]) },
+      from: { x: slots('x'), y: slots('y') },
+      to: { next: slots('y') },
+      fetch: ['total'],
+    };
+    const { total } = await executor.sweep(session, io);
+    // Sums of 1 to 4, 5 to 8, 9 to 12, 13 to 16 and of 17 and 18 alone.
+    expect([...total]).toEqual([10, 26, 42, 58, 35]);
+    const got = await Promise.all(slots('y').map((slot) => executor.get(slot)));
+    expect(got.map(({ data }) => [...data])).toEqual(values(1));
+    expect(got.map(({ shape }) => shape)).toEqual(shapes);
+    await expect(executor.sweep(session, { ...io, from: { ...io.from, y: ['y1', 'y0'] } })).rejects.toThrow(
+      'expected slots of [3,10,1,0,4] elements for "y", got [10,3]',
+    );
+    await expect(executor.sweep(session, { ...io, from: { x: io.from.x } })).rejects.toThrow(
+      'y: expected slots or a tensor, got nothing',
+    );
+  });
+
+  it('computes an output in the slot that it ends in, unless the graph reads that slot', async () => {
+    const x = b.input('x', 'float32', [2]);
+    // x is read after the first output is there.
+    const doubled = b.add(x, x);
+    const session = await executor.load({ doubled, both: b.mul(doubled, b.after(x, doubled)) });
+    await executor.put('a', float32([2], [2, 3]));
+    await executor.run(session, { feeds: {}, from: { x: 'a' }, to: { doubled: 'a', both: 'c' }, fetch: [] });
+    const held = async (slot: string) => [...(await executor.get(slot)).data];
+    expect(await held('a')).toEqual([4, 6]);
+    expect(await held('c')).toEqual([8, 18]);
+    const { both } = await executor.run(session, {
+      feeds: {},
+      from: { x: 'a' },
+      to: { both: 'c' },
+      fetch: ['both'],
+    });
+    expect([...both.data]).toEqual([32, 72]);
+    expect(await held('c')).toEqual([32, 72]);
+    // Another shape takes the place of what was there.
+    await executor.put('c', float32([3], [1, 1, 1]));
+    await executor.run(session, { feeds: {}, from: { x: 'a' }, to: { both: 'c' }, fetch: [] });
+    expect(await held('c')).toEqual([32, 72]);
+  });
+
   it('names every input that is missing, unknown or misshapen', async () => {
     const session = await executor.load({
       y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),

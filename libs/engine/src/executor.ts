@@ -4,7 +4,7 @@ import { type Transferable, Worker } from 'node:worker_threads';
 import { FailedPrecondition, Internal, InvalidArgument, ResourceExhausted } from '@emotune/base';
 import { type External, type OnnxModel, sameShape, toOnnx, type Value } from '@emotune/graph';
 import { FileTensor, type HostTensor } from './tensor.js';
-import type { Reply, Request, RunIO } from './worker.js';
+import type { Reply, Request, RunIO, SweepIO } from './worker.js';
 
 /** A model loaded into an executor. */
 export interface Session {
@@ -142,6 +142,11 @@ export class Executor {
     return (await this.call({ kind: 'get', slot })) as HostTensor;
   }
 
+  /** What is in a slot, which is empty afterwards. */
+  async take(slot: string): Promise<HostTensor> {
+    return (await this.call({ kind: 'take', slot })) as HostTensor;
+  }
+
   async drop(slot: string): Promise<void> {
     await this.call({ kind: 'drop', slot });
   }
@@ -185,6 +190,33 @@ export class Executor {
     ];
     if (violations.length > 0) throw new InvalidArgument(violations);
     return (await this.call({ kind: 'run', session: session.id, io })) as Record<string, HostTensor>;
+  }
+
+  /**
+   * Runs a session of vectors [n], whose elements have nothing to do with each other, over slots of any shape, n elements
+   * after n: what it makes of them stays in the processor's cache. Returns the scalars of `fetch`, one for each piece.
+   * @throws InvalidArgument naming an input that is missing or unknown; Internal where slots differ in size; ResourceExhausted.
+   */
+  async sweep(session: Session, io: SweepIO): Promise<Record<string, Float32Array>> {
+    const { inputs } = session.model;
+    const given = [...Object.keys(io.feeds), ...Object.keys(io.from)];
+    const violations = [
+      ...Object.keys(inputs)
+        .filter((name) => !given.includes(name))
+        .map((name) => ({ field: name, description: 'expected slots or a tensor, got nothing' })),
+      ...given
+        .filter((name) => !(name in inputs))
+        .map((field) => ({
+          field,
+          description: `expected one of the graph's inputs: ${Object.keys(inputs)}`,
+        })),
+    ];
+    if (violations.length > 0) throw new InvalidArgument(violations);
+    const [length] = inputs[Object.keys(io.from)[0]].shape;
+    return (await this.call({ kind: 'sweep', session: session.id, length, io })) as Record<
+      string,
+      Float32Array
+    >;
   }
 
   /** Ends the thread; calls under way are refused. */

@@ -8,6 +8,7 @@ export {
   type HostTensor,
   int8,
   int64,
+  reading,
   release,
   uint8,
 } from './tensor.js';

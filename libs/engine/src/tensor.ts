@@ -103,3 +103,15 @@ export function release({ data }: HostTensor): void {
   type Movable = ArrayBufferLike & { transfer?(length: number): ArrayBuffer };
   if (data.length > 0) (data.buffer as Movable).transfer?.(0);
 }
+
+/** What `f` makes of a tensor; one that lies in a file is in memory only meanwhile. */
+export function reading<T>(tensor: HostTensor, f: (read: HostTensor) => T): T {
+  if (!(tensor instanceof FileTensor)) return f(tensor);
+  const { dtype, shape, data } = tensor as HostTensor;
+  const read = { dtype, shape, data };
+  try {
+    return f(read);
+  } finally {
+    release(read);
+  }
+}

@@ -26,6 +26,18 @@ export interface RunIO {
   readonly fetch: readonly string[];
 }
 
+/** A run over slots that are laid end to end and cut into pieces of the length of the session's vectors. */
+export interface SweepIO {
+  /** The same for every piece. */
+  readonly feeds: Readonly<Record<string, HostTensor>>;
+  /** Graph input [n] → slots. The slots of one place have one size under all inputs. */
+  readonly from: Readonly<Record<string, readonly string[]>>;
+  /** Graph output [n] → slots that it is written over. */
+  readonly to: Readonly<Record<string, readonly string[]>>;
+  /** Graph outputs that are scalars, to return. Zeros fill up the last piece. */
+  readonly fetch: readonly string[];
+}
+
 export type Request =
   | {
       readonly kind: 'load';
@@ -38,8 +50,10 @@ export type Request =
   | { readonly kind: 'endProfiling' }
   | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
   | { readonly kind: 'get'; readonly slot: string }
+  | { readonly kind: 'take'; readonly slot: string }
   | { readonly kind: 'drop'; readonly slot: string }
-  | { readonly kind: 'run'; readonly session: number; readonly io: RunIO };
+  | { readonly kind: 'run'; readonly session: number; readonly io: RunIO }
+  | { readonly kind: 'sweep'; readonly session: number; readonly length: number; readonly io: SweepIO };
 
 export type Reply = { readonly id: number; readonly value?: unknown; readonly error?: string };
 
@@ -98,6 +112,110 @@ function write({ slot: name, axis, at }: SlotPart, source: ort.Tensor): void {
     to.set(from.subarray(begin, begin + block), put);
 }
 
+function loaded(id: number): ort.InferenceSession {
+  const session = sessions.get(id);
+  if (!session) throw new Error(`expected a loaded session, got ${id}`);
+  return session;
+}
+
+/**
+ * Where an output that ends in a slot is computed: what is there is written over. Null: the runtime makes room. The binding
+ * hands over a copy of every output all the same.
+ */
+function place(session: ort.InferenceSession, output: string, target: string): ort.Tensor | null {
+  const metadata = session.outputMetadata.find(({ name }) => name === output);
+  if (!metadata?.isTensor || metadata.type !== 'float32') return null;
+  const shape = metadata.shape as number[];
+  const old = slots.get(target);
+  if (old?.type === 'float32' && old.dims.length === shape.length && old.dims.every((d, i) => d === shape[i]))
+    return old;
+  free(old);
+  const made = new ort.Tensor('float32', new Float32Array(shape.reduce((a, d) => a * d, 1)), shape);
+  slots.set(target, made);
+  return made;
+}
+
+/** Part of a piece: `length` elements of the slots at `place`, from `offset` on there and `at` here. */
+interface Segment {
+  readonly place: number;
+  readonly offset: number;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** The pieces of slots of these sizes, each at most `length` elements. */
+function* piecesOf(sizes: readonly number[], length: number): Generator<Segment[]> {
+  let piece: Segment[] = [];
+  let at = 0;
+  for (const [place, size] of sizes.entries()) {
+    for (let offset = 0; offset < size; ) {
+      const part = Math.min(size - offset, length - at);
+      piece.push({ place, offset, at, length: part });
+      offset += part;
+      at += part;
+      if (at < length) continue;
+      yield piece;
+      [piece, at] = [[], 0];
+    }
+  }
+  if (at > 0) yield piece;
+}
+
+function floats(name: string): Float32Array {
+  const { type, data } = slot(name);
+  if (type !== 'float32') throw new Error(`expected float32 in slot "${name}", got ${type}`);
+  return data as Float32Array;
+}
+
+async function sweep(
+  session: ort.InferenceSession,
+  length: number,
+  { feeds, from, to, fetch }: SweepIO,
+): Promise<Record<string, Float32Array>> {
+  const given = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]));
+  const lanes = (of: SweepIO['from']) =>
+    Object.entries(of).map(([name, names]) => ({
+      name,
+      arrays: names.map(floats),
+      staged: new Float32Array(length),
+    }));
+  const [sources, targets] = [lanes(from), lanes(to)];
+  const sizes = sources[0].arrays.map((array) => array.length);
+  for (const { name, arrays } of [...sources, ...targets])
+    if (arrays.length !== sizes.length || arrays.some((array, i) => array.length !== sizes[i]))
+      throw new Error(
+        `expected slots of [${sizes}] elements for "${name}", got [${arrays.map((a) => a.length)}]`,
+      );
+  const vector = (data: Float32Array) => new ort.Tensor('float32', data, [length]);
+  const results: Record<string, ort.Tensor | null> = Object.fromEntries([
+    ...targets.map(({ name, staged }) => [name, vector(staged)]),
+    ...fetch.map((name) => [name, null]),
+  ]);
+  const fetched: Record<string, number[]> = Object.fromEntries(fetch.map((name) => [name, []]));
+  for (const piece of piecesOf(sizes, length)) {
+    const [{ place, offset, length: part }] = piece;
+    const end = piece[piece.length - 1];
+    for (const { name, arrays, staged } of sources) {
+      if (part === length) {
+        given[name] = vector(arrays[place].subarray(offset, offset + length));
+        continue;
+      }
+      for (const { place, offset, at, length } of piece)
+        staged.set(arrays[place].subarray(offset, offset + length), at);
+      given[name] = vector(staged.fill(0, end.at + end.length));
+    }
+    const outputs = await session.run(given, results);
+    for (const { name } of targets) free(outputs[name]);
+    for (const { arrays, staged } of targets)
+      for (const { place, offset, at, length } of piece)
+        arrays[place].set(staged.subarray(at, at + length), offset);
+    for (const name of fetch) fetched[name].push((outputs[name].data as Float32Array)[0]);
+  }
+  return Object.fromEntries(
+    Object.entries(fetched).map(([name, values]) => [name, Float32Array.from(values)]),
+  );
+}
+
 async function handle(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'load': {
@@ -146,6 +264,11 @@ async function handle(request: Request): Promise<unknown> {
       const { dtype, shape, data } = toHost(slot(request.slot));
       return { dtype, shape, data: data.slice() };
     }
+    case 'take': {
+      const taken = toHost(slot(request.slot));
+      slots.delete(request.slot);
+      return taken;
+    }
     case 'drop':
       free(slots.get(request.slot));
       slots.delete(request.slot);
@@ -155,30 +278,30 @@ async function handle(request: Request): Promise<unknown> {
       const inputs: Record<string, ort.Tensor> = {};
       for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor);
       for (const [name, source] of Object.entries(from)) inputs[name] = slot(source);
-      const session = sessions.get(request.session);
-      if (!session) throw new Error(`expected a loaded session, got ${request.session}`);
-      const wanted = new Set([...fetch, ...Object.keys(to), ...Object.keys(into)]);
+      const session = loaded(request.session);
+      const results: Record<string, ort.Tensor | null> = Object.fromEntries(
+        [...fetch, ...Object.keys(to), ...Object.keys(into)].map((name) => [name, null]),
+      );
       const read = new Set(Object.values(from));
-      for (const target of Object.values(to)) {
-        // What is written over without being read makes room before the run.
-        if (read.has(target)) continue;
-        free(slots.get(target));
-        slots.delete(target);
-      }
-      const outputs = await session.run(inputs, [...wanted]);
-      for (const [name, target] of Object.entries(to)) fill(target, outputs[name]);
-      for (const [name, part] of Object.entries(into)) {
-        write(part, outputs[name]);
-        if (!fetch.includes(name) && !(name in to)) free(outputs[name]);
-      }
+      for (const [name, target] of Object.entries(to))
+        if (!read.has(target)) results[name] = place(session, name, target);
+      const outputs = await session.run(inputs, results);
+      for (const [name, part] of Object.entries(into)) write(part, outputs[name]);
+      const filled = Object.entries(to).filter(([name]) => !results[name]);
+      for (const [name, target] of filled) fill(target, outputs[name]);
+      const kept = new Set([...fetch, ...filled.map(([name]) => name)]);
+      for (const [name, tensor] of Object.entries(outputs)) if (!kept.has(name)) free(tensor);
       return Object.fromEntries(fetch.map((name) => [name, toHost(outputs[name])]));
     }
+    case 'sweep':
+      return sweep(loaded(request.session), request.length, request.io);
   }
 }
 
 /** Buffers that the caller may own: those of results that no slot keeps. */
 function transferable(request: Request, value: unknown): Transferable[] {
-  if (request.kind === 'get') return [(value as HostTensor).data.buffer as ArrayBuffer];
+  if (request.kind === 'get' || request.kind === 'take')
+    return [(value as HostTensor).data.buffer as ArrayBuffer];
   if (request.kind !== 'run') return [];
   const kept = new Set(Object.keys(request.io.to ?? {}));
   return Object.entries(value as Record<string, HostTensor>)

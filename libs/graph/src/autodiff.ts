@@ -3,7 +3,7 @@ import { Internal, InvalidArgument } from '@emotune/base';
 import * as b from './build.js';
 import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
 import { rowOf } from './ops.js';
-import { Recomputation, type Recompute } from './recompute.js';
+import { type Recompute, vjpOf } from './recompute.js';
 import { normalAxis } from './shape.js';
 
 /** Sums a gradient back to the shape that was broadcast. */
@@ -56,7 +56,7 @@ export function gradients(
   const needed = new Set<Value>(wrt);
   for (const value of order)
     if (value.op !== 'Detach' && value.inputs.some((x) => needed.has(x))) needed.add(value);
-  const recomputation = new Recomputation(order, recompute);
+  const vjp = vjpOf(order, recompute, () => gradients(loss, wrt));
   const gradient = new Map<Value, Value>([[loss, b.expand(b.scalar(1), loss.shape)]]);
   const slices = new Map<Value, SliceGradient[]>();
   const accumulate = (x: Value, dx: Value) => {
@@ -73,10 +73,9 @@ export function gradients(
       slices.set(x, [...(slices.get(x) ?? []), { slice: value, dy }]);
       continue;
     }
-    const { vjp } = rowOf(value.op);
-    if (!vjp)
+    if (!rowOf(value.op).vjp)
       throw new Internal(`internal: ${value.op} lies between the loss and a variable but has no gradient`);
-    vjp(b, recomputation.read(value, dy), dy).forEach((dx, i) => {
+    vjp(value, dy).forEach((dx, i) => {
       const x = value.inputs[i];
       if (dx === undefined || !needed.has(x)) return;
       accumulate(x, unbroadcast(dx, x.shape));

@@ -49,6 +49,7 @@ const geluCubic = 0.044715;
 export const fusedOps = {
   /** x·σ(x) (Hendrycks and Gimpel 2016). dx = dy ⊙ (y + σ(x)(1 − y)). */
   Silu: {
+    cheap: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data.map((v) => v / (1 + Math.exp(-v))),
     vjp: (b, y, dy) => {
@@ -68,6 +69,7 @@ export const fusedOps = {
 
   /** GELU by tanh: ½x(1 + tanh(√(2/π)(x + 0.044715x³))). */
   GeluTanh: {
+    cheap: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data.map((v) => 0.5 * v * (1 + Math.tanh(geluScale * (v + geluCubic * v ** 3)))),
     // With t the tanh and u its argument: ½(1 + t) + ½x(1 − t²)u′.
@@ -83,6 +85,7 @@ export const fusedOps = {
 
   /** x·r ⊙ γ with r = 1/√(mean(x²) + ε) over the last axis (Zhang and Sennrich 2019). */
   RmsNorm: {
+    cheap: true,
     infer: ([x, gamma]) => {
       expectVectors('RmsNorm', x.shape, gamma.shape);
       return { dtype: x.dtype, shape: x.shape };
@@ -119,6 +122,7 @@ export const fusedOps = {
 
   /** x̂ ⊙ γ + β with x̂ = (x − μ)·r, r = 1/√(σ² + ε) over the last axis (Ba et al. 2016). */
   LayerNorm: {
+    cheap: true,
     infer: ([x, gamma, beta]) => {
       expectVectors('LayerNorm', x.shape, gamma.shape, beta.shape);
       return { dtype: x.dtype, shape: x.shape };
@@ -168,6 +172,7 @@ export const fusedOps = {
    * (x₁cos − x₂sin, x₂cos + x₁sin); `inverse` turns back. cos and sin are tables without gradient.
    */
   Rotary: {
+    cheap: true,
     infer: ([x, cos, sin]) => {
       const [B, , T, D] = x.shape;
       for (const table of [cos, sin])

@@ -34,6 +34,7 @@ function expectShape(op: string, what: string, value: Value, shape: Shape): void
 export const int8Ops = {
   /** Rows of x [N, K] as bytes: 128 + x/scale with scale = max|x|/127 of the row, which is saved: [N, 1]. */
   QuantizeRows: {
+    cheap: true,
     infer: ([x]) => {
       if (x.shape.length !== 2 || x.shape[1] === 0)
         throw InvalidArgument.at('QuantizeRows', `expected rows [N, K], got [${x.shape}]`);

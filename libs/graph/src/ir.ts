@@ -37,6 +37,11 @@ export function sizeOf(shape: Shape): number {
   return shape.reduce((n, d) => n * d, 1);
 }
 
+/** Fed or fixed: not computed. */
+export function isLeaf({ op }: Value): boolean {
+  return op === 'Input' || op === 'Constant';
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((d, i) => d === b[i]);
 }

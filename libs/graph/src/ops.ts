@@ -13,7 +13,7 @@ import { halfOps } from './half-ops.js';
 import { int4Ops } from './int4-ops.js';
 import { int8Ops } from './int8-ops.js';
 import type { Attributes, DType, Shape, Value } from './ir.js';
-import { dtypeCode, sizeOf } from './ir.js';
+import { sizeOf } from './ir.js';
 import { matmul } from './matmul.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
 
@@ -50,6 +50,8 @@ export interface OpRow {
   /** Gradients of the inputs, built with `b`; undefined where there is none, absent for ops without gradient. */
   vjp?(b: Builder, value: Value, dy: Value): readonly (Value | undefined)[];
   lower(value: Value): readonly OnnxNode[];
+  /** One pass over its elements, about as fast as memory: see `selective` in recompute.ts. */
+  readonly cheap?: boolean;
   /** What the op's kernel computes besides its output and its gradient can use, by the name in `moreOutputs`. */
   readonly saved?: Readonly<Record<string, Pick<OpRow, 'infer'> & Pick<OpRow, 'evaluate'>>>;
 }
@@ -85,6 +87,7 @@ function unary(
     evaluate: ([x]) => x.data.map(f),
     ...(vjp ? { vjp: (b: Builder, y: Value, dy: Value) => [vjp(b, y, dy, y.inputs[0])] } : {}),
     lower: simple(onnx),
+    cheap: true,
   };
 }
 
@@ -111,6 +114,7 @@ function binary(
     },
     ...(options.vjp ? { vjp: options.vjp } : {}),
     lower: simple(onnx),
+    cheap: true,
   };
 }
 
@@ -176,35 +180,24 @@ export const ops = {
   /** x, but a constant to `gradients`. */
   Detach: unary('Identity', (x) => x),
 
-  /** x, computed only once `earlier` is: nothing of it is joined to x. One copy of x. */
+  /** x, but only once `earlier` is computed: the shape that x is given is written with the size of `earlier`. No copy. */
   After: {
-    infer: ([x]) => {
-      if (x.shape.length === 0) throw InvalidArgument.at('After', 'expected rank ≥ 1, got a scalar');
-      return { dtype: x.dtype, shape: x.shape };
-    },
+    infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data,
     vjp: (_b, _, dy) => [dy, undefined],
-    lower: ({ dtype, shape, inputs: [, earlier] }) => [
-      { op: 'Reshape', inputs: ['$1', { ints: [sizeOf(earlier.shape)] }], output: 'flat' },
-      { op: 'Slice', inputs: ['flat', { ints: [0] }, { ints: [0] }], output: 'none' },
-      {
-        op: 'Reshape',
-        inputs: ['none', { ints: [0, ...shape.slice(1)] }],
-        output: dtype === earlier.dtype ? 'nothing' : 'shaped',
-        attributes: { allowzero: 1 },
-      },
-      ...(dtype === earlier.dtype
-        ? []
-        : [{ op: 'Cast', inputs: ['shaped'], output: 'nothing', attributes: { to: dtypeCode[dtype] } }]),
-      { op: 'Concat', inputs: ['$0', 'nothing'], output: '$y', attributes: { axis: 0 } },
+    lower: ({ shape, inputs: [, earlier] }) => [
+      { op: 'Size', inputs: ['$1'], output: 'size' },
+      { op: 'Sub', inputs: [{ ints: shape.map((d) => d + sizeOf(earlier.shape)) }, 'size'], output: 'shape' },
+      { op: 'Reshape', inputs: ['$0', 'shape'], output: '$y', attributes: { allowzero: 1 } },
     ],
   },
   Exp: unary('Exp', Math.exp, (b, y, dy) => b.mul(dy, y)),
   Log: unary('Log', Math.log, (b, _, dy, x) => b.div(dy, x)),
   // ∂√x = 1/(2√x)
   Sqrt: unary('Sqrt', Math.sqrt, (b, y, dy) => b.div(b.mul(dy, b.scalar(0.5)), y)),
-  Cos: unary('Cos', Math.cos, (b, _, dy, x) => b.neg(b.mul(dy, b.sin(x)))),
-  Sin: unary('Sin', Math.sin, (b, _, dy, x) => b.mul(dy, b.cos(x))),
+  // The runtime's loops over the C library's functions.
+  Cos: { ...unary('Cos', Math.cos, (b, _, dy, x) => b.neg(b.mul(dy, b.sin(x)))), cheap: false },
+  Sin: { ...unary('Sin', Math.sin, (b, _, dy, x) => b.mul(dy, b.cos(x))), cheap: false },
   // ∂tanh = 1 − tanh²
   Tanh: unary('Tanh', Math.tanh, (b, y, dy) => b.mul(dy, b.sub(b.scalar(1), b.mul(y, y)))),
   // ∂σ = σ(1 − σ)
@@ -252,6 +245,7 @@ export const ops = {
       b.where(condition, b.scalar(0), dy),
     ],
     lower: simple('Where'),
+    cheap: true,
   },
 
   /** Sum over `axes`, which stay as 1. */
@@ -267,6 +261,7 @@ export const ops = {
   MatMul: matmul,
 
   Reshape: {
+    cheap: true,
     infer: ([x], attributes) => {
       const shape = numbers(attributes, 'shape');
       if (sizeOf(shape) !== sizeOf(x.shape)) {
@@ -291,6 +286,7 @@ export const ops = {
 
   /** Axis i of the output is axis `permutation[i]` of the input. */
   Transpose: {
+    cheap: true,
     infer: ([x], attributes) => {
       const permutation = numbers(attributes, 'permutation');
       if (
@@ -337,6 +333,7 @@ export const ops = {
 
   /** Broadcast to `shape`. */
   Expand: {
+    cheap: true,
     infer: ([x], attributes) => {
       const shape = numbers(attributes, 'shape');
       const result = broadcastShapes('Expand', x.shape, shape);
@@ -364,6 +361,7 @@ export const ops = {
 
   /** Elements `start` ≤ i < `end` of one axis. */
   Slice: {
+    cheap: true,
     infer: ([x], attributes) => {
       const axis = normalAxis('Slice', attributes['axis'] as number, x.shape.length);
       const [start, end] = [attributes['start'] as number, attributes['end'] as number];
@@ -401,6 +399,7 @@ export const ops = {
   },
 
   Concat: {
+    cheap: true,
     infer: (inputs, attributes) => {
       const axis = normalAxis('Concat', attributes['axis'] as number, inputs[0].shape.length);
       for (const x of inputs) {

@@ -78,3 +78,63 @@ describe('recomputation', () => {
     );
   });
 });
+
+/** Values of a gated layer between its two halves, in widths of its input. */
+const wide = 3;
+
+/** Layers x + (silu(n·W₁) ⊙ n·W₂)·W₃ with n the normed x, the gradient of every weight, bottom first. */
+function gated(layers: number, recompute: Recompute): Value[] {
+  const weights: Value[] = [];
+  let x = b.input('x', 'float32', [rows, width]);
+  for (let layer = 0; layer < layers; layer++) {
+    const weight = (name: string, shape: readonly number[]) => {
+      weights.push(b.input(`${name}${layer}`, 'float32', shape));
+      return weights[weights.length - 1];
+    };
+    const n = b.rmsNorm(x, weight('norm', [width]), 1e-5);
+    const gate = b.matmul(n, weight('gate', [width, wide * width]));
+    const up = b.matmul(n, weight('up', [width, wide * width]));
+    x = b.add(x, b.matmul(b.mul(b.silu(gate), up), weight('down', [wide * width, width])));
+  }
+  const loss = b.reshape(b.reduceSum(b.mul(x, x), [0, 1]), []);
+  return [loss, ...gradients(loss, weights, { recompute })];
+}
+
+describe('selective recomputation', () => {
+  it('gives the same gradients, to the bit', () => {
+    const [kept, again] = (['none', 'selective'] as const).map((mode) => gated(5, mode));
+    const feeds = feedsOf(kept);
+    expect(evaluate(again, feeds)).toEqual(evaluate(kept, feeds));
+  });
+
+  it('computes what is cheap once more, and no product', () => {
+    const layers = 5;
+    const counts = (mode: Recompute) => {
+      const outputs = gated(layers, mode);
+      return ['MatMul', 'RmsNorm', 'Silu', 'After'].map((op) => count(outputs, op));
+    };
+    const products = 9 * layers;
+    expect(counts('none')).toEqual([products, layers, layers, 0]);
+    // The norm and the gate hang on a gradient; what follows from the gate hangs on the gate.
+    expect(counts('selective')).toEqual([products, 2 * layers, 2 * layers, 2 * layers]);
+  });
+
+  it('keeps the input of a layer and of its gate, and not the norm, the gate and its product', () => {
+    const layers = 16;
+    const activation = bytesOf({ dtype: 'float32', shape: [rows, width] });
+    const weightGradients = layers * bytesOf({ dtype: 'float32', shape: [width + 3 * wide * width ** 2] });
+    expect(peakOf(gated(layers, 'none'))).toBeGreaterThan(layers * (2 + 4 * wide) * activation);
+    expect(peakOf(gated(layers, 'selective'))).toBeLessThan(
+      weightGradients + (layers * (1 + 2 * wide) + 6 * wide) * activation,
+    );
+  });
+
+  it('keeps a cheap value whose own input nothing else needs', () => {
+    const w = b.input('w', 'float32', [width, width]);
+    const v = b.input('v', 'float32', [width, width]);
+    const y = b.matmul(b.relu(b.matmul(b.input('x', 'float32', [rows, width]), w)), v);
+    const loss = b.reshape(b.reduceSum(b.mul(y, y), [0, 1]), []);
+    const outputs = [loss, ...gradients(loss, [w, v], { recompute: 'selective' })];
+    expect(count(outputs, 'Relu')).toBe(1);
+  });
+});

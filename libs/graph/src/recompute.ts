@@ -4,21 +4,26 @@
  * kept. Blocks begin at the values that `build.boundary` marks; n is their number.
  *
  * - `none`: everything that a gradient reads is kept.
+ * - `selective`: what cheap ops (`OpRow.cheap`) make of values that are kept anyway is computed again, once, when the
+ *   first gradient that reads it has arrived: norms, activations, gates. Products and softmax are never repeated.
+ *   Selective recomputation (Korthikanti et al. 2022) with a bound of one pass over memory as the rule of selection.
  * - `blocks`: the input of each block is kept; a block is computed again when the gradient of its output has arrived.
  *   PyTorch's and Hugging Face's gradient checkpointing with one decoder layer as the unit. One more forward pass.
  * - `full`: the input of every ⌈√n⌉-th block is kept. The inputs of the blocks between are computed again when the
  *   gradient reaches their group, and each block a second time as with `blocks`. Up to two more forward passes.
  *
- * The last block is always kept: its gradient comes first, so nothing is won. Values from before the first boundary are
- * kept too.
+ * `blocks` and `full` always keep the last block, whose gradient comes first, so nothing is won, and values from before the
+ * first boundary.
  *
  * What is computed again hangs on the gradient that asks for it (`build.after`): otherwise the runtime might compute it
  * early, or find it equal to the original and merge the two.
  */
 import * as b from './build.js';
 import type { Value } from './ir.js';
+import { rowOf } from './ops.js';
+import { SelectiveRecomputation } from './selective.js';
 
-export const recomputes = ['none', 'blocks', 'full'] as const;
+export const recomputes = ['none', 'selective', 'blocks', 'full'] as const;
 export type Recompute = (typeof recomputes)[number];
 
 /** The boundary at whose block a value lies, by the order of the boundaries; −1 before the first. */
@@ -36,7 +41,7 @@ function blocksOf(order: readonly Value[]): { blockOf: Map<Value, number>; bound
   return { blockOf, boundaries };
 }
 
-export class Recomputation {
+class BlockRecomputation {
   private readonly blockOf: ReadonlyMap<Value, number>;
   private readonly boundaries: readonly Value[];
   /** Blocks of one group: the input of the first is kept. */
@@ -45,18 +50,19 @@ export class Recomputation {
   private readonly inputsAgain = new Map<number, (value: Value) => Value>();
 
   /** `order`: the values of the forward pass, inputs before users. */
-  constructor(
-    order: readonly Value[],
-    private readonly mode: Recompute,
-  ) {
+  constructor(order: readonly Value[], mode: 'blocks' | 'full') {
     ({ blockOf: this.blockOf, boundaries: this.boundaries } = blocksOf(order));
     this.group = mode === 'full' ? Math.ceil(Math.sqrt(this.boundaries.length)) : 1;
   }
 
+  vjp(value: Value, dy: Value): readonly (Value | undefined)[] {
+    return rowOf(value.op).vjp!(b, this.read(value, dy), dy);
+  }
+
   /** What the gradient of a value is written with: the value, or what is computed again in its place after `dy`. */
-  read(value: Value, dy: Value): Value {
+  private read(value: Value, dy: Value): Value {
     const block = this.blockOf.get(value)!;
-    if (this.mode === 'none' || block < 0 || block === this.boundaries.length - 1) return value;
+    if (block < 0 || block === this.boundaries.length - 1) return value;
     let again = this.again.get(block);
     if (!again) {
       again = this.computeAgain(block, block, b.after(this.inputOf(block, dy), dy));
@@ -93,4 +99,21 @@ export class Recomputation {
     };
     return copy;
   }
+}
+
+/**
+ * The gradients of a value's inputs from its own. `order`: the values of the forward pass, inputs before users;
+ * `keepingAll`: the gradients that are asked for, without recomputation.
+ */
+export function vjpOf(
+  order: readonly Value[],
+  mode: Recompute,
+  keepingAll: () => readonly Value[],
+): (value: Value, dy: Value) => readonly (Value | undefined)[] {
+  if (mode === 'none') return (value, dy) => rowOf(value.op).vjp!(b, value, dy);
+  const recomputation =
+    mode === 'selective'
+      ? new SelectiveRecomputation(order, keepingAll())
+      : new BlockRecomputation(order, mode);
+  return (value, dy) => recomputation.vjp(value, dy);
 }

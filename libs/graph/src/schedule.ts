@@ -4,7 +4,7 @@
  * a node runs once all its inputs did. So the order in which nodes are listed decides what is alive together.
  */
 import { Arena, type Chunk } from './arena.js';
-import { type DType, sizeOf, topological, type Value } from './ir.js';
+import { type DType, isLeaf, sizeOf, topological, type Value } from './ir.js';
 
 const bytesPerElement: Record<DType, number> = {
   float32: 4,
@@ -17,10 +17,6 @@ const bytesPerElement: Record<DType, number> = {
 
 export function bytesOf({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number {
   return sizeOf(shape) * bytesPerElement[dtype];
-}
-
-function isLeaf({ op }: Value): boolean {
-  return op === 'Input' || op === 'Constant';
 }
 
 /** Values in the order in which they are listed in a model: leaves of the graph last, in the order of the outputs. */
@@ -37,10 +33,14 @@ export function executionOrder(list: readonly Value[]): Value[] {
   const stack = list.filter((value) => !used.has(value)).map((value) => ({ value, entered: false }));
   const order: Value[] = [];
   const seen = new Set<Value>();
+  // What a kernel saves is there as soon as its output.
+  const saved = new Map<Value, Value[]>();
+  for (const value of list)
+    if (value.op === 'Saved') saved.set(value.inputs[0], [...(saved.get(value.inputs[0]) ?? []), value]);
   while (stack.length > 0) {
     const { value, entered } = stack.pop()!;
     if (entered) {
-      order.push(value);
+      if (value.op !== 'Saved') order.push(value, ...(saved.get(value) ?? []));
       continue;
     }
     if (seen.has(value) || isLeaf(value)) continue;
@@ -53,7 +53,7 @@ export function executionOrder(list: readonly Value[]): Value[] {
 }
 
 /** Ops whose output is their input's memory under another shape. */
-const views = new Set(['Reshape']);
+export const views: ReadonlySet<string> = new Set(['Reshape', 'After']);
 /** Ops that may write their output over an input of the same size that nothing reads afterwards. */
 const inPlace = new Set(
   'Add Sub Mul Div Neg Exp Log Sqrt Cos Sin Tanh Sigmoid Relu Softmax LogSoftmax'.split(' '),
@@ -175,11 +175,11 @@ export function liveness(order: readonly Value[], outputs: readonly Value[]): Li
 
 /**
  * What the runtime's arena takes from the system for these values, bytes: it does not find room for each in the gaps that
- * others left. The second run finds the arena as the first left it.
+ * others left. The second run finds the arena as the first left it. Outputs lie elsewhere, where the caller wants them.
  */
 export function arenaBytes(order: readonly Value[], outputs: readonly Value[]): number {
   const arena = new Arena();
-  const buffers = buffersOf(order, outputs);
+  const buffers = buffersOf(order, outputs).filter(({ to }) => to < order.length);
   for (let run = 0; run < 2; run++) {
     const chunks = new Map<Buffer, Chunk>();
     replay(buffers, order.length, {

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, exists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
-import { FileTensor, float32, type HostTensor } from '@emotune/engine';
+import { FileTensor, float32, type HostTensor, reading, release } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
 import { z } from 'zod';
 import { type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
@@ -109,7 +109,9 @@ async function collect(
           const bad = firstNotFinite(data);
           if (bad >= 0) wrong(stored, `expected finite numbers, got ${data[bad]} at element ${bad}`);
           const range = inFiles ? source.plainFloat32?.(stored) : undefined;
-          tensors.set(name, range ? new FileTensor(shape, range) : float32(shape, data));
+          const read = float32(shape, data);
+          tensors.set(name, range ? new FileTensor(shape, range) : read);
+          if (range) release(read);
         }
       }
     } finally {
@@ -121,8 +123,13 @@ async function collect(
       wrong(name, `expected a tensor of [${shape}], got nothing`);
   }
   const [embeddings] = wanted.keys();
-  const table = tensors.get(embeddings)?.data;
-  if (repeated && table && !(repeated.length === table.length && repeated.every((v, i) => v === table[i])))
+  const table = tensors.get(embeddings);
+  const head = repeated;
+  if (
+    head &&
+    table &&
+    !reading(table, ({ data }) => head.length === data.length && head.every((v, i) => v === data[i]))
+  )
     wrong(
       'lm_head.weight',
       'expected the embedding table, as tie_word_embeddings says, got other values; set tie_word_embeddings to false to keep them',

@@ -4,7 +4,7 @@
  * 4-bit blocks (QLoRA: Dettmers et al. 2023).
  */
 import { InvalidArgument } from '@emotune/base';
-import { float16, float32, type HostTensor, int8 } from '@emotune/engine';
+import { float16, float32, type HostTensor, int8, reading } from '@emotune/engine';
 import { build as b, type DType, int4Block, type Value } from '@emotune/graph';
 import { toFloat16 } from './float16.js';
 import { quantizeBlocks, throughBlocks } from './int4-blocks.js';
@@ -61,16 +61,16 @@ export function frozenForms(
   differentiable: boolean,
 ): [string, HostTensor][] {
   if (base === 'fp32') return [[`${module}.weight`, weight]];
-  if (base === 'fp16') return [[`${module}.fp16`, halved(module, weight)]];
+  if (base === 'fp16') return [[`${module}.fp16`, reading(weight, (read) => halved(module, read))]];
   if (base === 'int4') {
-    const { weight: bytes, scale } = quantizeBlocks(weight);
+    const { weight: bytes, scale } = reading(weight, quantizeBlocks);
     return [
       [`${module}.int4`, bytes],
       [`${module}.int4_scale`, scale],
     ];
   }
   const columns = (name: string, transposed: boolean): [string, HostTensor][] => {
-    const { weight: bytes, scale } = quantizeColumns(weight, transposed);
+    const { weight: bytes, scale } = reading(weight, (read) => quantizeColumns(read, transposed));
     return [
       [`${module}.${name}`, bytes],
       [`${module}.${name}_scale`, scale],

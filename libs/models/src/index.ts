@@ -26,11 +26,10 @@ export { exportOnnx } from './onnx-export.js';
 export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
 export { type Masking, mixedParameters } from './perturbed-weights.js';
-export { SafetensorsFile, writeSafetensors } from './safetensors.js';
+export { SafetensorsFile, type WrittenTensor, writeSafetensors } from './safetensors.js';
 export { type ScoreRequest, Scorer } from './scorer.js';
 export { ggufCompanions, loadModelChatTemplate, loadTokenizer } from './tokenizer-files.js';
 export {
-  accumulateGraph,
   ascentGraph,
   type GridShape,
   lossGraph,

@@ -4,7 +4,7 @@ import { type Recompute, recomputes } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from './config.js';
 import { initialLora } from './lora.js';
-import { initialTensors, type Method, trainableParameters } from './model.js';
+import { frozenTensors, initialTensors, type Method, trainableParameters } from './model.js';
 import { trainGraph } from './train-graph.js';
 
 let executor: Executor;
@@ -23,7 +23,8 @@ const configs = {
   opt: parseConfig({ model_type: 'opt', ...common, ...layers, ffn_dim: 24 }),
   bloom: parseConfig({ model_type: 'bloom', ...common, n_layer: 5, n_head: 4 }),
 };
-const methods: readonly Method[] = [{ name: 'full' }, { name: 'lora', rank: 2, alpha: 4 }];
+const lora = { name: 'lora', rank: 2, alpha: 4 } as const;
+const methods: readonly Method[] = [{ name: 'full' }, lora, { ...lora, baseCompute: 'int8' }];
 const shape = { batch: 2, sequence: 8, answers: 4 };
 
 describe('recomputation of a model', () => {
@@ -47,7 +48,8 @@ describe('recomputation of a model', () => {
       };
       for (const method of methods) {
         const names = trainableParameters(config, method).map(({ name }) => `grad.${name}`);
-        const weights = new Map(initialTensors(config, 1));
+        const tensors = initialTensors(config, 1);
+        const weights = new Map([...tensors, ...frozenTensors({ config, tensors }, method)]);
         if (method.name === 'lora') {
           // B starts as zeros, with which A has no gradient.
           for (const [name, { shape: size, data }] of initialLora(config, method, 1))

@@ -6,7 +6,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { InvalidArgument, NotFound, show } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
-import type { Shape } from '@emotune/graph';
+import { type Shape, sizeOf } from '@emotune/graph';
 import { z } from 'zod';
 import { readFully } from './file-bytes.js';
 import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
@@ -196,16 +196,22 @@ export class SafetensorsFile {
   }
 }
 
+export interface WrittenTensor {
+  readonly shape: Shape;
+  /** A function is called when it is the tensor's turn: one after another is in memory. */
+  readonly data: Float32Array | (() => Promise<Float32Array>);
+}
+
 /** Writes float tensors. F16 rounds to nearest. The file appears whole or not at all. */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>,
+  tensors: ReadonlyMap<string, WrittenTensor>,
   options: { dtype: 'F32' | 'F16'; metadata?: Record<string, string> } = { dtype: 'F32' },
 ): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt', ...options.metadata } };
   let offset = 0;
-  for (const [name, { shape, data }] of tensors) {
-    const bytes = data.length * bytesPer[options.dtype];
+  for (const [name, { shape }] of tensors) {
+    const bytes = sizeOf(shape) * bytesPer[options.dtype];
     header[name] = { dtype: options.dtype, shape, data_offsets: [offset, offset + bytes] };
     offset += bytes;
   }
@@ -220,7 +226,8 @@ export async function writeSafetensors(
   try {
     await handle.write(length);
     await handle.write(padded);
-    for (const { data } of tensors.values()) {
+    for (const { data: given } of tensors.values()) {
+      const data = typeof given === 'function' ? await given() : given;
       const stored = options.dtype === 'F16' ? toFloat16(data) : data;
       await handle.write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
     }

@@ -13,7 +13,6 @@ import {
   weighted,
 } from './losses.js';
 import { type GraphWeights, hiddenStates, logitsOf, type Method, trainableParameters } from './model.js';
-import type { Parameter } from './parameters.js';
 import { dropout, type Masking, PerturbedWeights } from './perturbed-weights.js';
 
 export interface StepShape {
@@ -231,13 +230,4 @@ export function referenceGraph(
 /** `nll` [n] alone, for validation. */
 export function lossGraph(config: ModelConfig, method: Method, shape: StepShape): Record<string, Value> {
   return { nll: step(config, method, shape, {}).nll };
-}
-/** `next.<name>` = `grad.<name>` + `part.<name>` for every trained weight: one more micro-batch of a step. */
-export function accumulateGraph(parameters: readonly Parameter[]): Record<string, Value> {
-  return Object.fromEntries(
-    parameters.map(({ name, shape }) => [
-      `next.${name}`,
-      b.add(b.input(`grad.${name}`, 'float32', shape), b.input(`part.${name}`, 'float32', shape)),
-    ]),
-  );
 }

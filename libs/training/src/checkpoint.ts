@@ -5,9 +5,9 @@
  */
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { canonicalJson, makeFolder, sha256, syncToDisk } from '@emotune/base';
+import { canonicalJson, makeFolder, sha256, sha256OfFile, syncToDisk } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
-import { SafetensorsFile, writeSafetensors } from '@emotune/models';
+import { SafetensorsFile, type WrittenTensor, writeSafetensors } from '@emotune/models';
 import { z } from 'zod';
 
 const state = z.strictObject({
@@ -62,18 +62,15 @@ function folderName(step: number): string {
 export async function saveCheckpoint(
   dir: string,
   run: RunState,
-  tensors: ReadonlyMap<string, HostTensor>,
+  tensors: ReadonlyMap<string, WrittenTensor>,
   kept: number,
 ): Promise<string> {
   const final = join(dir, folderName(run.step));
   const temporary = `${final}.${process.pid}.tmp`;
   await rm(temporary, { recursive: true, force: true });
   await makeFolder(temporary);
-  await writeSafetensors(
-    join(temporary, tensorFile),
-    tensors as ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
-  );
-  const files = { [tensorFile]: sha256(await readFile(join(temporary, tensorFile))) };
+  await writeSafetensors(join(temporary, tensorFile), tensors);
+  const files = { [tensorFile]: await sha256OfFile(join(temporary, tensorFile)) };
   const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson({ state: run, files })) });
   await writeFile(join(temporary, manifestFile), content);
   for (const path of [tensorFile, manifestFile]) await syncToDisk(join(temporary, path));
@@ -110,7 +107,7 @@ export async function loadCheckpoint(
       if (sha256(canonicalJson({ state: found, files })) !== hash)
         throw new Error(`${manifestFile} is damaged`);
       if (found.run !== run) throw new Error('it belongs to a run with another spec, model or data');
-      if (sha256(await readFile(join(folder, tensorFile))) !== files[tensorFile])
+      if ((await sha256OfFile(join(folder, tensorFile))) !== files[tensorFile])
         throw new Error(`${tensorFile} is damaged`);
       const file = await SafetensorsFile.open(join(folder, tensorFile));
       try {

@@ -2,7 +2,6 @@
 import { Rng } from '@emotune/base';
 import { bool, float32, type HostTensor, type Session } from '@emotune/engine';
 import {
-  accumulateGraph,
   ascentGraph,
   type ModelConfig,
   referenceGraph,
@@ -13,9 +12,8 @@ import {
 import { type Batch, type Feeds, feedsOf } from './batches.js';
 import { Diverged } from './failures.js';
 import { digitFeeds, gridFeeds, ordinalTarget } from './number-answers.js';
-import { groupsOf } from './optimizers/update.js';
+import { addParts } from './optimizers/update.js';
 import { answersOf } from './packing.js';
-import { keepsArena } from './plan.js';
 import type { Pass, RunOptions } from './regularisers/method.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
@@ -169,7 +167,7 @@ class MicroPass implements Pass {
       `train ${this.key}`,
       () => trainGraph(config, spec.method, this.batch, this.options),
       // Sizes of tries differ between batches, and each size would keep a batch's memory.
-      { arena: keepsArena(spec.method) && this.options.grid === undefined },
+      { arena: this.options.grid === undefined },
     );
     const trained = trainableParameters(config, spec.method);
     const target = this.fresh ? 'grad' : 'part';
@@ -186,16 +184,7 @@ class MicroPass implements Pass {
       },
       new Map([['reference', `reference.${consistency?.with}`]]),
     );
-    if (!this.fresh) {
-      for (const [i, group] of groupsOf(trained).entries()) {
-        const sum = await sessions.of(`accumulate ${i}`, () => accumulateGraph(group));
-        await sessions.run(sum, {
-          feeds: {},
-          to: Object.fromEntries(group.map(({ name }) => [`next.${name}`, `grad.${name}`])),
-          fetch: [],
-        });
-      }
-    }
+    if (!this.fresh) await addParts(sessions, trained);
     this.fresh = false;
     const weight = place.share * answers;
     const mean = weight > 0 ? (loss.data[0] as number) / weight : 0;

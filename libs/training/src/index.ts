@@ -2,8 +2,7 @@ export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
 export { Diverged, exitCodeOf, Interrupted } from './failures.js';
 export type { NumberAnswer, NumberChoices } from './number-answers.js';
-export { adamW } from './optimizers/adamw.js';
-export { clipFactor, normGraph, updateGraph } from './optimizers/update-graph.js';
+export { Update } from './optimizers/update.js';
 export { checkMemory, type MemoryPlan, type PlannedRun, planMemory, planText } from './plan.js';
 export {
   type PretrainHooks,
@@ -17,5 +16,6 @@ export {
   smallConfig,
 } from './pretrain.js';
 export { comparesNumbers } from './regularisers/settings.js';
+export { Sessions } from './sessions.js';
 export { type TrainSpec, trainSpec } from './spec.js';
 export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';

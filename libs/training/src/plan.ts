@@ -17,7 +17,6 @@ import {
 import {
   ascentGraph,
   lossGraph,
-  type Method,
   type ModelConfig,
   modelParameters,
   type StepOptions,
@@ -25,8 +24,8 @@ import {
   trainGraph,
 } from '@emotune/models';
 import type { BatchShape } from './batches.js';
-import { groupsOf } from './optimizers/update.js';
-import { optimizerOf, updateGraph } from './optimizers/update-graph.js';
+import { partsOf } from './optimizers/update.js';
+import { optimizerOf } from './optimizers/update-graph.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
 import type { TrainSpec } from './spec.js';
@@ -60,9 +59,11 @@ interface MemoryParts {
   /** Moments and the moving average. */
   readonly optimizer: number;
   readonly gradients: number;
+  /** A copy of the trained weights as they were at their best. */
+  readonly best: number;
   /** What the graphs of training steps keep from run to run. */
   readonly activations: number;
-  /** At the worst moment: results that are handed over, another graph's values, a copy that is written to disk. */
+  /** At the worst moment: another graph's values, a copy that is written to disk. */
   readonly passing: number;
   /** Programs, compiled graphs, threads. */
   readonly runtime: number;
@@ -74,11 +75,8 @@ export interface MemoryPlan extends MemoryParts {
 }
 
 /** Node.js with this program, ONNX Runtime and its threads' scratch, bytes; and for each node of a compiled graph. */
-const processBytes = 220 * 2 ** 20;
+const processBytes = 190 * 2 ** 20;
 const bytesPerNode = 28 * 2 ** 10;
-
-/** Of the system's allocator, where no arena is kept: what lies idle between what is alive. */
-const heapSlack = 1.25;
 
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 const floats = (shapes: readonly { readonly shape: readonly number[] }[]) =>
@@ -89,14 +87,6 @@ function followed(outputs: Readonly<Record<string, Value>>) {
   const list = listed(values);
   const order = executionOrder(list);
   return { list, nodes: order.length, peak: liveness(order, values).peak, arena: arenaBytes(order, values) };
-}
-
-/**
- * Whether the graph of training steps keeps its memory between runs: not where the gradients of a full model lie in it,
- * whose copies in slots would come on top.
- */
-export function keepsArena(method: Method): boolean {
-  return method.name !== 'full';
 }
 
 export function planMemory(run: PlannedRun): MemoryPlan {
@@ -125,35 +115,28 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     ...averaged,
   ]);
   const gradients = floats(trained);
-  const arena = keepsArena(method);
-  const running = arena
-    ? sum(graphs.map((graph) => graph.arena))
-    : heapSlack * Math.max(...graphs.map(({ peak }) => peak));
+  const activations = sum(graphs.map(({ arena }) => arena));
   const others = [
     ...(options.delta
       ? shapes.map((shape) => followed(ascentGraph(config, method, shape, options)).peak)
       : []),
     ...(validates ? shapes.map((shape) => followed(lossGraph(config, method, shape)).peak) : []),
   ];
-  const groups = groupsOf(trained);
-  // While a graph's outputs are copied to slots, both are there, besides the slots that it reads.
   const passing = Math.max(
-    // The gradient of one more micro-batch, added group by group.
-    spec.gradientAccumulation > 1 ? gradients + 2 * Math.max(...groups.map(floats)) : 0,
-    ...groups.map((group) => {
-      const graph = updateGraph(group, rule, { weightDecay: 1, ema: spec.ema !== undefined });
+    // Every output of a run is there once more, as a copy; the gradient of one more micro-batch stays besides.
+    (spec.gradientAccumulation > 1 ? 2 : 1) * gradients,
+    // While a graph's outputs are copied to slots that it reads, both are there.
+    ...partsOf(trained, rule, { weightDecay: 1, ema: spec.ema !== undefined }).map(({ build }) => {
+      const graph = build();
       return Math.max(followed(graph).peak, 2 * sum(Object.values(graph).map(bytesOf)));
     }),
     ...others,
-    // Copies on the caller's side: of the trained weights, and of all state for a checkpoint.
-    gradients + (checkpoints ? gradients + optimizer : 0),
+    // One tensor after another is copied for a checkpoint.
+    checkpoints ? Math.max(...trained.map((parameter) => floats([parameter]))) : 0,
   );
+  const best = validates ? floats(trained) : 0;
   const runtime = processBytes + bytesPerNode * sum(graphs.map(({ nodes }) => nodes));
-  // The worst moment is the end of a training graph's run, or a later one when it keeps nothing or all.
-  const later = arena ? running + passing : passing;
-  const worst =
-    later > running ? { activations: arena ? running : 0, passing } : { activations: running, passing: 0 };
-  const parts = { weights, optimizer, gradients, ...worst, runtime };
+  const parts = { weights, optimizer, gradients, best, activations, passing, runtime };
   return { ...parts, peak: sum(Object.values(parts)) };
 }
 

@@ -6,8 +6,10 @@ import {
   lossGraph,
   type Model,
   mixedParameters,
+  type Parameter,
   rateScaleOf,
   trainableParameters,
+  type WrittenTensor,
 } from '@emotune/models';
 import { type Batch, feedsOf } from './batches.js';
 import { Diverged, notFinite } from './failures.js';
@@ -42,6 +44,7 @@ export interface Validated {
 export class Run {
   private readonly executor: Executor;
   private readonly sessions: Sessions;
+  private readonly trained: readonly Parameter[];
   private readonly names: readonly string[];
   private readonly update: Update;
   /** What graphs read from slots, frozen first; what lies in files was checked when it was loaded. */
@@ -55,8 +58,11 @@ export class Run {
     this.executor = Executor.create({ threads: spec.threads, spin: true, profile });
     this.sessions = new Sessions(this.executor);
     const trained = trainableParameters(model.config, spec.method);
+    this.trained = trained;
     this.names = trained.map(({ name }) => name);
-    this.update = new Update(this.sessions, trained, spec, (name) => rateScaleOf(spec.method, name));
+    this.update = new Update(this.sessions, trained, spec, {
+      rateScale: (name) => rateScaleOf(spec.method, name),
+    });
   }
 
   /** Weights and the optimizer's state into slots, fresh or those of a checkpoint. */
@@ -71,11 +77,11 @@ export class Run {
     this.weights = [...inSlots.map(([name]) => name), ...trained.keys()];
     for (const [name, tensor] of frozen) await executor.hold(name, tensor, { move: takeWeights });
     for (const [name, tensor] of trained)
-      await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights });
+      await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights || resumed !== undefined });
     // What the executor holds in another form is not needed as it was.
     if (takeWeights)
       for (const tensor of model.tensors.values()) if (!(tensor instanceof FileTensor)) release(tensor);
-    await this.update.begin(executor, resumed);
+    await this.update.begin(resumed);
   }
 
   /**
@@ -178,19 +184,25 @@ export class Run {
     return this.spec.ema === undefined ? name : `ema.${name}`;
   }
 
-  /** The trained tensors as they would be kept now. */
-  async keptTensors(): Promise<Map<string, HostTensor>> {
+  /** The trained tensors as they would be kept now. With `end` they leave the executor instead of being copied. */
+  async keptTensors({ end = false } = {}): Promise<Map<string, HostTensor>> {
     const tensors = new Map<string, HostTensor>();
-    for (const name of this.names) tensors.set(name, await this.executor.get(this.keptSlot(name)));
+    for (const name of this.names) {
+      const slot = this.keptSlot(name);
+      tensors.set(name, await (end ? this.executor.take(slot) : this.executor.get(slot)));
+    }
     return tensors;
   }
 
-  /** Everything that a checkpoint needs. */
-  async everything(): Promise<Map<string, HostTensor>> {
-    const tensors = new Map<string, HostTensor>();
-    for (const name of [...this.names, ...this.update.slots().map((slot) => slot.name)])
-      tensors.set(name, await this.executor.get(name));
-    return tensors;
+  /** Everything that a checkpoint needs, read when it is written. */
+  everything(): Map<string, WrittenTensor> {
+    const { executor } = this;
+    return new Map(
+      [...this.trained, ...this.update.slots()].map(({ name, shape }) => [
+        name,
+        { shape, data: async () => (await executor.get(name)).data as Float32Array },
+      ]),
+    );
   }
 
   async close(): Promise<void> {

@@ -5,7 +5,7 @@ import type { Value } from '@emotune/graph';
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
 
-  constructor(private readonly executor: Executor) {}
+  constructor(readonly executor: Executor) {}
 
   /** The graph of this key, compiled once. `arena`: as `Executor.load`; worth its memory to the graph that runs most. */
   async of(
@@ -33,5 +33,10 @@ export class Sessions {
         .map((name) => [name, slots?.get(name) ?? name]),
     );
     return this.executor.run(session, { feeds, from, ...(to ? { to } : {}), fetch });
+  }
+
+  async release(): Promise<void> {
+    for (const session of this.sessions.values()) await this.executor.release(session);
+    this.sessions.clear();
   }
 }

@@ -132,8 +132,8 @@ const settings = z.strictObject({
       patience: z.number().int().min(0).default(0),
     })
     .prefault({}),
-  /** What of the forward pass is computed again instead of being kept: less memory for a quarter more time, or more. */
-  recompute: z.enum(recomputes).default('none'),
+  /** What of the forward pass is computed again instead of being kept; `blocks` and `full` cost a quarter more time, or more. */
+  recompute: z.enum(recomputes).default('selective'),
   /** Resident memory that the run may take, MiB; default: what the machine has for it. */
   memoryLimitMiB: z.number().int().min(1).optional(),
   seed: z.number().int(),

@@ -3,7 +3,7 @@
  * forward, backward and the optimizers are graphs, batches and rates are pure functions beside this file.
  */
 import { canonicalJson, InvalidArgument, Rng, sha256, systemClock } from '@emotune/base';
-import type { HostTensor } from '@emotune/engine';
+import { type HostTensor, reading, release } from '@emotune/engine';
 import { longestRow, type Model } from '@emotune/models';
 import { epochBatches, packingOf, type Row } from './batches.js';
 import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
@@ -115,7 +115,10 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
         recompute: 0,
       },
       config: model.config,
-      weights: [...model.tensors].map(([name, { data }]) => [name, sha256(bytesOf(data))]),
+      weights: [...model.tensors].map(([name, tensor]) => [
+        name,
+        reading(tensor, ({ data }) => sha256(bytesOf(data))),
+      ]),
       rows: rows.map((some) => some.map(hash)),
     }),
   );
@@ -197,8 +200,9 @@ export async function train(
   const checkpoint = async () => {
     const started = systemClock.now();
     if (checkpoints) {
-      const tensors = await held.everything();
-      for (const [name, t] of bestWeights ?? []) tensors.set(`${bestPrefix}${name}`, t);
+      const tensors = held.everything();
+      for (const [name, { shape, data }] of bestWeights ?? [])
+        tensors.set(`${bestPrefix}${name}`, { shape, data: data as Float32Array });
       const folder = await saveCheckpoint(checkpoints, state, tensors, spec.keepCheckpoints);
       await hooks.onCheckpoint?.(folder);
     }
@@ -220,6 +224,7 @@ export async function train(
     if (state.best === null || objective < state.best.objective) {
       state.best = { objective, tokens: state.tokens, step: state.step };
       state.misses = 0;
+      for (const tensor of bestWeights?.values() ?? []) release(tensor);
       bestWeights = await held.keptTensors();
     } else {
       state.misses++;
@@ -308,7 +313,7 @@ export async function train(
       else Object.assign(cursor, { epoch: cursor.epoch + 1, index: 0, epochTokens: cursor.stageTokens });
     }
     await checkpoint();
-    const tensors = bestWeights ?? (await held.keptTensors());
+    const tensors = bestWeights ?? (await held.keptTensors({ end: true }));
     for (const [name, { data }] of tensors)
       if (!(data as Float32Array).every(Number.isFinite)) throw new Diverged(state.step, name);
     return {

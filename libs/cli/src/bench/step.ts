@@ -6,6 +6,7 @@ import { InvalidArgument, Rng } from '@emotune/base';
 import { type Recompute, sizeOf } from '@emotune/graph';
 import {
   type BaseCompute,
+  loadModel,
   longestRow,
   type Method,
   type Model,
@@ -15,7 +16,7 @@ import {
 } from '@emotune/models';
 import { type Row, train, trainSpec } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
-import { modelOfShape } from './model-folder.js';
+import { withCheckpoint } from './model-folder.js';
 import { type NodeKind, nodeKinds } from './profile.js';
 import { linearProducts, type StepShape, stepFlops } from './step-flops.js';
 import { median } from './timing.js';
@@ -27,7 +28,8 @@ export interface StepWorkload extends StepShape {
   readonly threads: number;
   /** That are counted. */
   readonly steps: number;
-  readonly recompute: Recompute;
+  /** Also run without, to compare; default: `selective`, alone. */
+  readonly recompute?: Recompute | undefined;
   /** How LoRA's frozen base is multiplied. */
   readonly baseCompute: BaseCompute;
   /** A folder of feature shards whose train rows are used instead of random ones, packed into such batches. */
@@ -65,6 +67,7 @@ export interface StepFigures extends StepShape {
 /** Compilation, and runs in which the runtime finds out how much memory it needs. */
 export const uncountedSteps = 3;
 const profiledSteps = 5;
+const defaultRecompute: Recompute = 'selective';
 export const lora = { rank: 8, alpha: 16 };
 
 /** Of the physical memory. */
@@ -138,7 +141,12 @@ async function measured(
 async function profiled(model: Model, rows: readonly Row[], workload: StepWorkload): Promise<NodeKind[]> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-profile-'));
   try {
-    await measured(model, rows, { ...workload, steps: profiledSteps }, { ...workload, profile: folder });
+    await measured(
+      model,
+      rows,
+      { ...workload, steps: profiledSteps },
+      { recompute: workload.recompute ?? defaultRecompute, profile: folder },
+    );
     return await nodeKinds(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -161,14 +169,19 @@ function flopsPerToken(config: ModelConfig, rows: readonly Row[], workload: Step
   return flops / tokens;
 }
 
-/** @throws InvalidArgument when the model cannot take such rows, and as `modelOfShape`. */
-export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
-  const { folder, batch, sequence, answers, threads, steps, recompute, baseCompute, signal } = workload;
+/** @throws InvalidArgument when the model cannot take such rows, and as `withCheckpoint`. */
+export function benchStep(workload: StepWorkload): Promise<StepFigures> {
+  return withCheckpoint(workload.folder, (folder) => stepFigures({ ...workload, folder }));
+}
+
+async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
+  const { folder, batch, sequence, answers, threads, steps, baseCompute, signal } = workload;
+  const recompute = workload.recompute ?? defaultRecompute;
   if (workload.method === 'full' && baseCompute !== 'fp32')
     throw InvalidArgument.at('--base-compute', `expected fp32 with --method full, got ${baseCompute}`);
   if (answers >= sequence)
     throw InvalidArgument.at('--answers', `expected at most ${sequence - 1} of ${sequence}, got ${answers}`);
-  const model = await modelOfShape(folder);
+  const model = await loadModel(folder, { inFiles: true });
   const { config } = model;
   if (sequence > longestRow(config))
     throw InvalidArgument.at('--sequence', `expected at most ${longestRow(config)}, got ${sequence}`);
@@ -176,10 +189,12 @@ export async function benchStep(workload: StepWorkload): Promise<StepFigures> {
   const { tokensPerSecond, peakMemoryMiB } = await measured(model, rows, workload, { recompute });
   // Keeping everything needs more memory: the peak that the process has reached by then is its own.
   const kept =
-    recompute === 'none'
+    (workload.recompute ?? 'none') === 'none'
       ? undefined
-      : await measured(await modelOfShape(folder), rows, workload, { recompute: 'none' });
-  const profile = workload.profile ? await profiled(await modelOfShape(folder), rows, workload) : undefined;
+      : await measured(await loadModel(folder, { inFiles: true }), rows, workload, { recompute: 'none' });
+  const profile = workload.profile
+    ? await profiled(await loadModel(folder, { inFiles: true }), rows, workload)
+    : undefined;
   const tokens = rows.reduce((sum, row) => sum + row.tokens.length, 0);
   return {
     model: basename(folder),

@@ -141,6 +141,13 @@ describe('bench step', () => {
     positive(figures);
   });
 
+  it('compares what computes again with what keeps everything, where asked to', async () => {
+    const figures = await json('step', '--model', 'llama', '--recompute', 'blocks', ...tiny);
+    expect(figures).toMatchObject({ recompute: 'blocks' });
+    for (const name of ['savedMemoryMiB', 'recomputeTime'])
+      expect(figures).toHaveProperty(name, expect.any(Number));
+  });
+
   it('prints workload, figures and limit', async () => {
     const { code, stdout, stderr } = await bench('step', '--model', 'llama', '--answers', '3', ...tiny);
     expect(code, stderr).toBe(0);

@@ -72,10 +72,8 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .addOption(
       new Option(
         '--recompute <mode>',
-        'what is computed again instead of being kept; also run without, to compare',
-      )
-        .choices(['none', 'blocks', 'full'])
-        .default('none'),
+        'what is computed again instead of being kept; also run without, to compare (default: selective, alone)',
+      ).choices(['none', 'selective', 'blocks', 'full']),
     )
     .addOption(
       new Option('--base-compute <mode>', "how LoRA's frozen base is multiplied")

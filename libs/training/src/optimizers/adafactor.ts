@@ -35,6 +35,7 @@ function atLeast(x: Value, floor: number): Value {
 export function adafactor({ decayRate, clipThreshold, scaleParameter }: Adafactor): Optimizer {
   const s = b.scalar;
   return {
+    elementwise: false,
     state({ shape }): Readonly<Record<string, Shape>> {
       return shape.length < 2 ? { v: shape } : { row: [shape[0], 1], column: [1, shape[1]] };
     },

@@ -16,6 +16,7 @@ export function lion({ beta1, beta2 }: Lion): Optimizer {
   const s = b.scalar;
   const mix = (m: Value, g: Value, beta: number) => b.add(b.mul(m, s(beta)), b.mul(g, s(1 - beta)));
   return {
+    elementwise: true,
     state: ({ shape }) => ({ m: shape }),
     scalars: () => ({}),
     update({ weight, gradient, state, rate, weightDecay }) {

@@ -18,6 +18,8 @@ interface UpdateInputs {
 }
 
 export interface Optimizer {
+  /** An element's next values hang on its own alone. */
+  readonly elementwise: boolean;
   /** What is kept beside a weight, by name; it starts at zero. */
   state(parameter: Parameter): Readonly<Record<string, Shape>>;
   /** What changes with the updates made, besides the rate. `update` counts from 1. */

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Sessions } from '../sessions.js';
 import { trainSpec } from '../spec.js';
 import { Update } from './update.js';
-import { clipFactor, optimizerOf, updateGraph } from './update-graph.js';
+import { clipFactor } from './update-graph.js';
 
 const parameters = [
   { name: 'w', shape: [2, 3] },
@@ -33,35 +33,17 @@ const get = async (name: string) => Array.from((await executor.get(name)).data a
 
 /** Three unclipped updates, norms and biases decayed as PyTorch does. */
 async function threeSteps(more: object): Promise<Record<string, number[]>> {
-  const spec = optimizer(more);
-  const chosen = optimizerOf(spec);
-  const session = await executor.load(
-    updateGraph(parameters, chosen, { weightDecay: spec.weightDecay, decayVectors: true }),
-  );
-  const names = parameters.flatMap((parameter) => [
-    parameter.name,
-    ...Object.keys(chosen.state(parameter)).map((part) => `${part}.${parameter.name}`),
-  ]);
+  const sessions = new Sessions(executor);
+  const unclipped = Number.MAX_VALUE;
+  const spec = { optimizer: optimizer({ ...more, clipNorm: unclipped }) };
+  const update = new Update(sessions, parameters, spec, { decayVectors: true });
   await put(weights);
-  for (const parameter of parameters)
-    for (const [part, shape] of Object.entries(chosen.state(parameter)))
-      await executor.put(
-        `${part}.${parameter.name}`,
-        float32(shape, new Float32Array(shape.reduce((a, d) => a * d, 1))),
-      );
+  await update.begin(undefined);
   for (let t = 0; t < 3; t++) {
     await put(gradients(t), 'grad.');
-    const scalars = { rate, factor: 1, ...chosen.scalars(t + 1) };
-    await executor.run(session, {
-      feeds: Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, float32([], [x])])),
-      from: Object.fromEntries(
-        [...names, ...parameters.map(({ name }) => `grad.${name}`)].map((slot) => [slot, slot]),
-      ),
-      to: Object.fromEntries(names.map((slot) => [`next.${slot}`, slot])),
-      fetch: [],
-    });
+    await update.apply({ update: t + 1, rate, norm: await update.norm(), scale: 1 });
   }
-  await executor.release(session);
+  await sessions.release();
   return { w: await get('w'), b: await get('b') };
 }
 
@@ -124,9 +106,11 @@ describe('Update', () => {
   };
 
   it('clips by the norm over all weights, decays matrices alone, averages, and knows single weights’ rates', async () => {
-    const update = new Update(new Sessions(executor), parameters, spec, (name) => (name === 'b' ? 4 : 1));
+    const update = new Update(new Sessions(executor), parameters, spec, {
+      rateScale: (name) => (name === 'b' ? 4 : 1),
+    });
     await put(weights);
-    await update.begin(executor, undefined);
+    await update.begin(undefined);
     await put({ w: [3, 0, 0, 0, 0, 0], b: [0, -4] }, 'grad.');
     expect(await update.norm()).toBeCloseTo(5, 6);
     // Twice what it is: a loss scale.

@@ -12,14 +12,16 @@ export function optimizerOf(spec: TrainSpec['optimizer']): Optimizer {
   return spec.name === 'lion' ? lion(spec) : adamW(spec);
 }
 
-/** `norm`: of the gradients `grad.<name>` taken together. */
-export function normGraph(parameters: readonly Parameter[]): Record<string, Value> {
-  const squares = parameters.map(({ name, shape }) => {
-    const gradient = b.input(`grad.${name}`, 'float32', shape);
-    const axes = shape.map((_, axis) => axis);
-    return b.reshape(b.reduceSum(b.mul(gradient, gradient), axes), [1]);
-  });
-  return { norm: b.sqrt(b.reshape(b.reduceSum(b.concat(squares, 0), [0]), [])) };
+/** `squares`: the sum of those of a vector `gradient`. */
+export function squaresGraph(elements: number): Record<string, Value> {
+  const gradient = b.input('gradient', 'float32', [elements]);
+  return { squares: b.reshape(b.reduceSum(b.mul(gradient, gradient), [0]), []) };
+}
+
+/** `sum` of the vectors `gradient` and `part`. */
+export function sumGraph(elements: number): Record<string, Value> {
+  const vector = (name: string) => b.input(name, 'float32', [elements]);
+  return { sum: b.add(vector('gradient'), vector('part')) };
 }
 
 /** What a gradient of this norm is multiplied with so that none is longer than `clipNorm`, as PyTorch's clip_grad_norm_. */
@@ -38,6 +40,11 @@ export interface UpdateOptions {
   readonly ema?: boolean;
 }
 
+/** Of this weight. */
+export function decayOf({ shape }: Parameter, { weightDecay, decayVectors = false }: UpdateOptions): number {
+  return shape.length > 1 || decayVectors ? weightDecay : 0;
+}
+
 /**
  * For each weight w with gradient `grad.w` and the optimizer's state `<state>.w`: `next.w` and `next.<state>.w`. Scalars
  * `rate`, `factor` (the gradient is multiplied with it first) and the optimizer's own. With `ema` also `ema.w` and the
@@ -46,8 +53,9 @@ export interface UpdateOptions {
 export function updateGraph(
   parameters: readonly Parameter[],
   optimizer: Optimizer,
-  { weightDecay, decayVectors = false, rateScale = () => 1, ema = false }: UpdateOptions,
+  options: UpdateOptions,
 ): Record<string, Value> {
+  const { rateScale = () => 1, ema = false } = options;
   const scalar = (name: string) => b.input(name, 'float32', []);
   const rate = scalar('rate');
   const factor = scalar('factor');
@@ -68,7 +76,7 @@ export function updateGraph(
       ),
       rate: scale === 1 ? rate : b.mul(rate, b.scalar(scale)),
       scalars,
-      weightDecay: shape.length > 1 || decayVectors ? weightDecay : 0,
+      weightDecay: decayOf(parameter, options),
     });
     outputs[`next.${name}`] = next.weight;
     for (const [part, value] of Object.entries(next.state)) outputs[`next.${part}.${name}`] = value;

@@ -1,17 +1,36 @@
 /** The optimizer of a run: its state in slots, and the graphs that change them. */
-import { type Executor, float32, type HostTensor } from '@emotune/engine';
-import { sizeOf } from '@emotune/graph';
+import { float32, type HostTensor } from '@emotune/engine';
+import { sizeOf, type Value } from '@emotune/graph';
 import type { Parameter } from '@emotune/models';
 import type { Sessions } from '../sessions.js';
 import type { TrainSpec } from '../spec.js';
 import type { Optimizer } from './optimizer.js';
-import { clipFactor, normGraph, optimizerOf, updateGraph } from './update-graph.js';
+import {
+  clipFactor,
+  decayOf,
+  optimizerOf,
+  squaresGraph,
+  sumGraph,
+  type UpdateOptions,
+  updateGraph,
+} from './update-graph.js';
 
-/** Weights of one graph: while it runs, theirs are there twice. */
+/** Elements of a piece: what is computed from them stays in a processor's cache. */
+const pieceElements = 2 ** 17;
+
+/** Weights of one graph that reads them whole: while it runs, theirs are there twice. */
 const graphElements = 2 ** 24;
 
+/** Elements that a sweep over these takes at a time. */
+function pieceOf(parameters: readonly Parameter[]): number {
+  return Math.min(
+    pieceElements,
+    parameters.reduce((n, { shape }) => n + sizeOf(shape), 0),
+  );
+}
+
 /** Neighbours together, as many as `graphElements` allows. */
-export function groupsOf(parameters: readonly Parameter[]): Parameter[][] {
+function neighbours(parameters: readonly Parameter[]): Parameter[][] {
   const groups: Parameter[][] = [];
   let elements = Number.POSITIVE_INFINITY;
   for (const parameter of parameters) {
@@ -26,18 +45,76 @@ export function groupsOf(parameters: readonly Parameter[]): Parameter[][] {
   return groups;
 }
 
+/** What `updateGraph` sees of weights that are swept: one vector of this name. */
+const swept = 'weights';
+
+/** A graph of the update, and the weights that it is for. */
+interface Part {
+  readonly parameters: readonly Parameter[];
+  build(): Record<string, Value>;
+}
+
+/**
+ * The graphs of an update: one for all weights of a rate and a decay, a piece at a time, where the optimizer is
+ * elementwise, else one for some whole weights.
+ */
+export function partsOf(
+  parameters: readonly Parameter[],
+  optimizer: Optimizer,
+  options: UpdateOptions,
+): Part[] {
+  if (!optimizer.elementwise)
+    return neighbours(parameters).map((group) => ({
+      parameters: group,
+      build: () => updateGraph(group, optimizer, options),
+    }));
+  const { rateScale = () => 1 } = options;
+  const alike = new Map<string, Parameter[]>();
+  for (const parameter of parameters) {
+    const key = `${rateScale(parameter.name)} ${decayOf(parameter, options)}`;
+    alike.set(key, [...(alike.get(key) ?? []), parameter]);
+  }
+  return [...alike.values()].map((group) => ({
+    parameters: group,
+    build: () =>
+      updateGraph([{ name: swept, shape: [pieceOf(group)] }], optimizer, {
+        weightDecay: decayOf(group[0], options),
+        decayVectors: true,
+        rateScale: () => rateScale(group[0].name),
+        ema: options.ema === true,
+      }),
+  }));
+}
+
+/** Adds the slots `part.<name>` to `grad.<name>`. */
+export async function addParts(sessions: Sessions, parameters: readonly Parameter[]): Promise<void> {
+  const session = await sessions.of('sum', () => sumGraph(pieceOf(parameters)));
+  const slots = (prefix: string) => parameters.map(({ name }) => prefix + name);
+  await sessions.executor.sweep(session, {
+    feeds: {},
+    from: { gradient: slots('grad.'), part: slots('part.') },
+    to: { sum: slots('grad.') },
+    fetch: [],
+  });
+}
+
 export class Update {
   private readonly optimizer: Optimizer;
-  private readonly groups: readonly Parameter[][];
+  private readonly parts: readonly Part[];
 
   constructor(
     private readonly sessions: Sessions,
     private readonly parameters: readonly Parameter[],
     private readonly spec: Pick<TrainSpec, 'optimizer' | 'ema'>,
-    private readonly rateScale: (name: string) => number,
+    options: Pick<UpdateOptions, 'rateScale' | 'decayVectors'> = {},
   ) {
     this.optimizer = optimizerOf(spec.optimizer);
-    this.groups = groupsOf(parameters);
+    const { weightDecay } = spec.optimizer;
+    this.parts = partsOf(parameters, this.optimizer, {
+      ...options,
+      weightDecay,
+      ema: spec.ema !== undefined,
+    });
   }
 
   /** Slots of the optimizer's state and of the moving average, which starts as the weights. */
@@ -54,7 +131,8 @@ export class Update {
   }
 
   /** Fills the slots, from a checkpoint's tensors where there are some; the weights are in theirs. */
-  async begin(executor: Executor, resumed: ReadonlyMap<string, HostTensor> | undefined): Promise<void> {
+  async begin(resumed: ReadonlyMap<string, HostTensor> | undefined): Promise<void> {
+    const { executor } = this.sessions;
     for (const { name, shape, copyOf } of this.slots()) {
       const initial =
         resumed?.get(name) ??
@@ -63,11 +141,16 @@ export class Update {
     }
   }
 
-  /** Of the gradient in the slots. */
+  /** Of the gradient in the slots `grad.<name>`. */
   async norm(): Promise<number> {
-    const session = await this.sessions.of('norm', () => normGraph(this.parameters));
-    const { norm } = await this.sessions.run(session, { feeds: {}, fetch: ['norm'] });
-    return norm.data[0] as number;
+    const session = await this.sessions.of('squares', () => squaresGraph(pieceOf(this.parameters)));
+    const { squares } = await this.sessions.executor.sweep(session, {
+      feeds: {},
+      from: { gradient: this.parameters.map(({ name }) => `grad.${name}`) },
+      to: {},
+      fetch: ['squares'],
+    });
+    return Math.sqrt(squares.reduce((sum, square) => sum + square, 0));
   }
 
   /** Changes the weights: `update` counts from 1, `norm` is the gradient's in the slots, which `scale` times the real one's. */
@@ -90,21 +173,26 @@ export class Update {
       ...(ema === undefined ? {} : { decay: update === 1 ? 0 : ema }),
       ...this.optimizer.scalars(update),
     };
-    const feeds = Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [name, float32([], [value])]),
-    );
-    for (const [i, group] of this.groups.entries()) {
-      const session = await this.sessions.of(`update ${i}`, () =>
-        updateGraph(group, this.optimizer, {
-          weightDecay: optimizer.weightDecay,
-          rateScale: this.rateScale,
-          ema: ema !== undefined,
-        }),
+    for (const [i, { parameters, build }] of this.parts.entries()) {
+      const session = await this.sessions.of(`update ${i}`, build);
+      const { inputs, outputs } = session.model;
+      const feeds = Object.fromEntries(
+        Object.entries(values)
+          .filter(([name]) => name in inputs)
+          .map(([name, value]) => [name, float32([], [value])]),
       );
-      const outputs = Object.keys(session.model.outputs);
-      await this.sessions.run(session, {
-        feeds: Object.fromEntries(Object.entries(feeds).filter(([name]) => name in session.model.inputs)),
-        to: Object.fromEntries(outputs.map((name) => [name, name.slice('next.'.length)])),
+      const next = Object.keys(outputs).map((name) => [name, name.slice('next.'.length)]);
+      if (!this.optimizer.elementwise) {
+        await this.sessions.run(session, { feeds, to: Object.fromEntries(next), fetch: [] });
+        continue;
+      }
+      const slots = (name: string) =>
+        parameters.map((parameter) => name.slice(0, name.length - swept.length) + parameter.name);
+      const read = Object.keys(inputs).filter((name) => !(name in feeds));
+      await this.sessions.executor.sweep(session, {
+        feeds,
+        from: Object.fromEntries(read.map((name) => [name, slots(name)])),
+        to: Object.fromEntries(next.map(([name, slot]) => [name, slots(slot)])),
         fetch: [],
       });
     }
