@@ -2,7 +2,8 @@
  * How likely a trial is to work: a Gaussian process on what became of trials, 1 where they worked and −1 where not
  * (least-squares classification, Rasmussen and Williams 2006, section 6.5), squashed so that what it says of each trial
  * without it is likeliest. It learns which parameters decide, and how near the edge of what works one may go. Beside a wall
- * that is sharper than the process, what lies nearest to a trial that did not work is no likelier to work than not.
+ * that is sharper than the process, what lies right beside a trial that did not work, and nearer to it than to one that
+ * did, is no likelier to work than not.
  */
 import { lessonOf, type TrialRecord, violationOf } from './history.js';
 import { cdf } from './normal.js';
@@ -11,6 +12,9 @@ import { featuresOf, fittedProcess } from './surrogate.js';
 
 /** Of each outcome, the latest count. */
 const maxPoints = 60;
+
+/** r² below which a kernel is above 0.96, so that the process hardly tells two points apart. */
+const beside = 0.05;
 
 /** Probability that a trial of these values works. */
 export type Feasibility = (values: Assignment) => number;
@@ -51,7 +55,8 @@ export function learnedFeasibility(
     const x = encode(values);
     const { mean: above, variance } = process.at(x);
     const chance = squashed(above + mean, variance, slope, shift);
-    return process.nearest(x) < worked.length ? chance : Math.min(0.5, chance);
+    const { index, r2 } = process.nearest(x);
+    return index >= worked.length && r2 < beside ? Math.min(0.5, chance) : chance;
   };
 }
 

@@ -242,15 +242,15 @@ export class GaussianProcess {
     return r2;
   }
 
-  /** Index of the point nearest to `x` by the kernel's weights; the first of several. */
-  nearest(x: Float64Array): number {
+  /** Index of the point nearest to `x` by the kernel's weights, the first of several, and their r². */
+  nearest(x: Float64Array): { readonly index: number; readonly r2: number } {
     let nearest = 0;
     let least = Infinity;
     this.inputs.rows.forEach((row, i) => {
       const r2 = this.squaredDistance(x, row);
       if (r2 < least) [nearest, least] = [i, r2];
     });
-    return nearest;
+    return { index: nearest, r2: least };
   }
 
   private kernel(a: Float64Array, b: Float64Array): number {

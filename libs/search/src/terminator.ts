@@ -1,10 +1,9 @@
 /**
- * When a search is over: when the improvement that a further trial promises is smaller than the error with which objectives
- * are estimated (Makarova et al. 2022, "Automatic termination for hyperparameter optimization", with the expected
- * improvement in place of their bound on the regret).
+ * When a search is over: when what further trials can improve is smaller than the error with which objectives are estimated
+ * (Makarova et al. 2022, "Automatic termination for hyperparameter optimization").
  */
 import { lessonOf, type TrialRecord } from './history.js';
-import { expectedImprovement } from './samplers/gp.js';
+import { regretBound } from './samplers/gp.js';
 import type { SearchSpace } from './space.js';
 
 export interface Termination {
@@ -33,14 +32,13 @@ export function termination(
   const measured = history.filter((record) => lessonOf(record) === 'measured').length;
   if (measured < minTrials)
     return { stop: false, reason: `${measured} of at least ${minTrials} trials are measured` };
-  const expected = expectedImprovement(space, history, { seed, trialNumber: history.length });
-  if (expected === undefined)
-    return { stop: false, reason: 'too few trials have values that the space allows' };
-  const stop = expected < error;
+  const bound = regretBound(space, history, { seed, trialNumber: history.length });
+  if (bound === undefined) return { stop: false, reason: 'too few trials have values that the space allows' };
+  const stop = bound < error;
   return {
     stop,
-    reason: `a further trial is expected to improve the objective by ${show(expected)}, ${
-      stop ? 'less than' : 'at least'
-    } the error of its estimate, ${show(error)}`,
+    reason: `further trials are expected to improve the objective by at most ${show(bound)}, ${
+      stop ? 'less' : 'not less'
+    } than the error of its estimate, ${show(error)}`,
   };
 }

@@ -394,7 +394,7 @@ describe('limits', () => {
     expect(end).toMatchObject({
       ...{ type: 'enter', state: 'finalizing' },
       reason: expect.stringMatching(
-        /^a further trial is expected to improve the objective by [\d.e-]+, less than the error of its estimate, 0\.1; trial 6 won; /,
+        /^further trials are expected to improve the objective by at most [\d.e-]+, less than the error of its estimate, 0\.1; trial 6 won; /,
       ),
     });
     expect(types(of(undefined, flat))).toEqual(['create-trial']);

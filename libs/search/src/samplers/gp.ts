@@ -152,10 +152,11 @@ function evaluationsOf({ process }: Model): number {
 }
 
 /**
- * The largest expected improvement that one further trial promises, in the objective's units; undefined before 10 trials
- * are measured.
+ * By how much the best measured trial is above the minimum at most, in the objective's units: its upper confidence bound
+ * less the lowest lower one of the space (Makarova et al. 2022, equation 2, with their β = 2 ln(D n² π² / 6δ) / 5 and
+ * δ = 0.1). Undefined before 10 trials are measured.
  */
-export function expectedImprovement(
+export function regretBound(
   space: SearchSpace,
   history: readonly TrialRecord[],
   context: SuggestContext,
@@ -163,11 +164,16 @@ export function expectedImprovement(
   const { startUpTrials, maxPoints } = settings.parse({});
   const model = modelOf(space, history, startUpTrials, maxPoints);
   if (!model) return undefined;
-  const score = (values: Assignment): number => {
-    const { mean, variance } = model.process.at(model.encode(values));
-    return logExpectedImprovement(mean, variance, model.lowest);
+  const { process, kept, unit, encode } = model;
+  const dimensions = encode(kept[0].parameters).length;
+  const beta = (2 * Math.log((dimensions * (kept.length * Math.PI) ** 2) / 0.6)) / 5;
+  const bound = (values: Assignment, sign: 1 | -1): number => {
+    const { mean, variance } = process.at(encode(values));
+    return mean + sign * Math.sqrt(beta * variance);
   };
-  return model.unit * Math.exp(score(climb(space, model.kept, score, evaluationsOf(model), context)));
+  const best = kept.reduce((least, { parameters }) => Math.min(least, bound(parameters, 1)), Infinity);
+  const below = (values: Assignment) => -bound(values, -1);
+  return unit * (best + below(climb(space, kept, below, evaluationsOf(model), context)));
 }
 
 function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
