@@ -104,6 +104,9 @@ it('refuses ranges that training cannot take', () => {
         parameter('warmupRatio', double(0, 1.5)),
         parameter('loraRank', double(1, 8)),
         parameter('method', texts('full', 'qlora')),
+        parameter('regularisation.perturbation.epsilon', double(0, 1)),
+        parameter('regularisation.perturbation.steps', double(1, 3)),
+        parameter('regularisation.perturbation.noise', texts('uniform', 'gauss')),
       ],
       limits: { maxTokens: 10 },
     }),
@@ -112,6 +115,10 @@ it('refuses ranges that training cannot take', () => {
     'parameters[1].double.max': 'expected numbers from 0 to 1, got 1.5',
     'parameters[2].double': 'expected whole numbers from 1 to 1024: declare it as integer',
     'parameters[3].categorical.values[1]': 'expected full or lora, got "qlora"',
+    'parameters[4].double.min': 'expected numbers above 0, got 0',
+    'parameters[5].double': 'expected whole numbers from 1 to 16: declare it as integer',
+    'parameters[6].categorical.values[1]':
+      'expected numbers above 0 (smart), or uniform or normal (r3f), got "gauss"',
     'limits.maxTokens': 'expected at least training.trialTokens (100000), got 10',
   });
 });

@@ -19,21 +19,25 @@ const oneOf = (...names: string[]): Tunable => ({
 });
 const flag: Tunable = { expects: 'true or false', accepts: (v) => typeof v === 'boolean' };
 const rate = number('numbers from 0 to less than 1', (v) => v >= 0 && v < 1);
+const positive = number('numbers above 0', (v) => v > 0);
+const notNegative = number('numbers of at least 0', (v) => v >= 0);
+const wholeTo = (most: number) =>
+  number(`whole numbers from 1 to ${most}`, (v) => Number.isInteger(v) && v >= 1 && v <= most);
 
 /** By the words of the trainer's settings; a dot leads to a setting within another one. */
 export const tunables: Readonly<Record<string, Tunable>> = {
-  learningRate: number('numbers above 0', (v) => v > 0),
-  weightDecay: number('numbers of at least 0', (v) => v >= 0),
+  learningRate: positive,
+  weightDecay: notNegative,
   warmupRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
   batchTokens: number('whole numbers of at least 16', (v) => Number.isInteger(v) && v >= 16),
   replay: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
-  loraRank: number('whole numbers from 1 to 1024', (v) => Number.isInteger(v) && v >= 1 && v <= 1024),
-  loraAlpha: number('numbers above 0', (v) => v > 0),
+  loraRank: wholeTo(1024),
+  loraAlpha: positive,
   method: oneOf('full', 'lora'),
   optimizer: oneOf('adamw', 'adafactor', 'lion'),
   beta1: rate,
   beta2: rate,
-  clipNorm: number('numbers above 0', (v) => v > 0),
+  clipNorm: positive,
   ema: number('numbers above 0 and below 1', (v) => v > 0 && v < 1),
   schedule: oneOf('constant', 'inverse_sqrt', 'linear', 'cosine', 'warmup_stable_decay'),
   finalRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
@@ -44,17 +48,35 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   'full.trainableLayers': number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1),
   'lora.dora': flag,
   'lora.rankStabilised': flag,
-  'lora.loraPlusRatio': number('numbers above 0', (v) => v > 0),
+  'lora.loraPlusRatio': positive,
   'loss.labelSmoothing': rate,
-  'loss.numberTokens.weight': number('numbers above 0', (v) => v > 0),
+  'loss.numberTokens.distance': oneOf('squared', 'wasserstein'),
+  'loss.numberTokens.weight': positive,
   'loss.regression.name': oneOf('answer', 'raft', 'ordinal'),
+  'loss.regression.weight': positive,
+  'loss.regression.answerWeight': notNegative,
+  'loss.regression.deviation': positive,
   'regularisation.mixout.rate': rate,
+  'regularisation.mixout.over': oneOf('element', 'inputFeature'),
   'regularisation.dropout.embedding': rate,
   'regularisation.dropout.hidden': rate,
   'regularisation.dropout.lora': rate,
   'regularisation.perturbation.name': oneOf(
     ...['none', 'neftune', 'mixup', 'fgm', 'pgd', 'freelb', 'smart', 'r3f', 'rdrop'],
   ),
+  // Which of these a method has: docs/training.md.
+  'regularisation.perturbation.alpha': positive,
+  'regularisation.perturbation.epsilon': positive,
+  'regularisation.perturbation.stepSize': positive,
+  'regularisation.perturbation.steps': wholeTo(16),
+  'regularisation.perturbation.initialMagnitude': notNegative,
+  'regularisation.perturbation.maxNorm': notNegative,
+  'regularisation.perturbation.weight': positive,
+  'regularisation.perturbation.noise': {
+    expects: 'numbers above 0 (smart), or uniform or normal (r3f)',
+    accepts: (v) => (typeof v === 'number' ? v > 0 : v === 'uniform' || v === 'normal'),
+  },
+  'regularisation.perturbation.proximal': notNegative,
   architecture: { expects: 'names of architectures', accepts: (v) => typeof v === 'string' },
 };
 
