@@ -12,6 +12,7 @@ import { type Client, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
+import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import type { Models } from './models.js';
@@ -37,14 +38,6 @@ const mostActs = 32;
 
 /** What is left to do once a decision is recorded. */
 type Effect = () => Promise<void>;
-
-async function inParallel(effects: readonly Effect[], most: number): Promise<void> {
-  const rest = [...effects];
-  const lane = async () => {
-    for (let effect = rest.shift(); effect; effect = rest.shift()) await effect();
-  };
-  await Promise.all(Array.from({ length: Math.min(most, rest.length) }, lane));
-}
 
 export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly leaseMs: number;
@@ -159,7 +152,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         return changed || acts.some(({ type }) => type === 'store-model' || type === 'register-model');
       });
       if (more) outbox.wake();
-      await inParallel(effects, mostActs);
+      const lanes = new Lanes(mostActs);
+      await Promise.all(effects.map((effect) => lanes.run(effect)));
     }
   }
 

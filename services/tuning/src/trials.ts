@@ -4,6 +4,7 @@ import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
 import type { TuningContext } from './context.js';
+import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
 import { trialKindMessage } from './messages.js';
 import type { Reconciler } from './reconciler.js';
@@ -74,7 +75,12 @@ function callerOf(row: CallerRow): Caller {
   return { experiment: trial.experiment, state: row.experiment_state, trial: own, attempt: attemptOf(row) };
 }
 
+/** Transactions of trainers at a time: fewer than the database has connections, so that decisions need not wait for them. */
+const mostReports = 3;
+
 export class Trials {
+  private readonly lanes = new Lanes(mostReports);
+
   constructor(
     private readonly context: TuningContext,
     private readonly reconciler: Reconciler,
@@ -92,7 +98,7 @@ export class Trials {
         throw error;
       });
     try {
-      return await this.context.database.transaction(watched, 'read committed');
+      return await this.lanes.run(() => this.context.database.transaction(watched, 'read committed'));
     } catch (error) {
       if (error instanceof Aborted && error !== thrown)
         throw new Unavailable(error.message, { cause: error });
