@@ -132,8 +132,9 @@ it('says how sure the lead of the best is', () => {
     scores: Object.fromEntries(values.map((value, i) => [`seed-${i}`, value])),
   });
   const clear = bestAgainstRunnerUp([
-    scores(7, [5, 6, 7, 8, 9]),
+    scores(4, [0, Number.NaN]),
     scores(2, [1, 2, 3, 4, 5]),
+    scores(7, [5, 6, 7, 8, 9]),
     scores(1, [9, 9, 9, 9, 9]),
   ]);
   // All five leads above 0: 1/32.

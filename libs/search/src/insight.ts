@@ -87,12 +87,21 @@ export function parallelCoordinates(
   return { axes: parameters.map(({ name }) => name), lines };
 }
 
-/** Indexes of points that no other dominates, all minimised; equal points are all kept. Broken ones never are. */
+function lexicographic(a: readonly number[], b: readonly number[]): number {
+  const m = a.findIndex((value, i) => value !== b[i]);
+  return m < 0 ? 0 : a[m] - b[m];
+}
+
+/**
+ * Indexes of points that no other dominates, all minimised; equal points are all kept. Broken ones never are. In
+ * lexicographic order only earlier points dominate, and if any does, then one of the front: O(n · size of the front).
+ */
 export function paretoSet(points: readonly (readonly number[])[]): number[] {
-  const finite = (point: readonly number[]) => point.every(Number.isFinite);
-  return points.flatMap((point, i) =>
-    finite(point) && !points.some((other) => finite(other) && dominates(other, point)) ? [i] : [],
-  );
+  const order = [...points.keys()].filter((i) => points[i].every(Number.isFinite));
+  order.sort((i, j) => lexicographic(points[i], points[j]) || i - j);
+  const front: number[] = [];
+  for (const i of order) if (!front.some((j) => dominates(points[j], points[i]))) front.push(i);
+  return front.sort((i, j) => i - j);
 }
 
 /** Volume that points dominate below a reference, all minimised: by slices along the last objective. */
@@ -101,14 +110,15 @@ export function hypervolume(points: readonly (readonly number[])[], reference: r
   if (inside.length === 0) return 0;
   const d = reference.length - 1;
   if (d === 0) return reference[0] - Math.min(...inside.map(([value]) => value));
-  const sorted = [...inside].sort((a, b) => a[d] - b[d]);
+  const sorted = paretoSet(inside)
+    .map((i) => inside[i])
+    .sort((a, b) => a[d] - b[d]);
   let volume = 0;
   sorted.forEach((point, i) => {
     const height = (sorted[i + 1]?.[d] ?? reference[d]) - point[d];
     if (height === 0) return;
     const below = sorted.slice(0, i + 1).map((p) => p.slice(0, d));
-    const front = paretoSet(below).map((k) => below[k]);
-    volume += height * hypervolume(front, reference.slice(0, d));
+    volume += height * hypervolume(below, reference.slice(0, d));
   });
   return volume;
 }
@@ -122,7 +132,7 @@ interface Scores {
 interface Comparison {
   readonly best: number;
   readonly runnerUp: number;
-  /** Mean over the shared seeds or folds of how much lower the best is. */
+  /** Mean over what they share of how much lower the best is. */
   readonly difference: number;
   readonly shared: number;
   /** One-sided probability, by signed ranks, of a lead this consistent between equals. */
@@ -130,16 +140,15 @@ interface Comparison {
 }
 
 /**
- * Whether the best trial leads the runner-up over the seeds or folds that both have; undefined where fewer than two
- * trials share one with another. Trials are ranked by the mean of their finite scores.
+ * Whether the best trial leads the runner-up over the seeds, folds or subtasks that both have; undefined where there are
+ * none.
+ * @param ranked The best first. Trials without scores, or with one that is not finite, are passed over.
  */
-export function bestAgainstRunnerUp(trials: readonly Scores[]): Comparison | undefined {
-  const ranked = trials
-    .map(({ number, scores }) => ({ number, scores, values: Object.values(scores) }))
-    .filter(({ values }) => values.length > 0 && values.every(Number.isFinite))
-    .map((trial) => ({ ...trial, mean: mean(trial.values) }))
-    .sort((a, b) => a.mean - b.mean || a.number - b.number);
-  const [best, runnerUp] = ranked;
+export function bestAgainstRunnerUp(ranked: readonly Scores[]): Comparison | undefined {
+  const [best, runnerUp] = ranked.filter(({ scores }) => {
+    const values = Object.values(scores);
+    return values.length > 0 && values.every(Number.isFinite);
+  });
   if (!runnerUp) return undefined;
   const leads = Object.keys(best.scores)
     .filter((key) => Object.hasOwn(runnerUp.scores, key))

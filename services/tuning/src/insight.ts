@@ -151,8 +151,9 @@ export class Insights {
     const row = await experimentRow(database, name);
     const plan = planOf(row.spec);
     const records = searched(await this.trials(name));
-    const measured = records.filter((record) => lessonOf(record) === 'measured');
+    const measured = records.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
     const scores = await this.subtaskScores(name, measured);
+    const scoresOf = new Map(scores.map((trial) => [trial.number, trial]));
     const { axes, lines } = parallelCoordinates(plan.space, records);
     return {
       experiment: name,
@@ -174,7 +175,7 @@ export class Insights {
         })),
       },
       front: frontOf(scores),
-      best: bestAgainstRunnerUp(scores),
+      best: bestAgainstRunnerUp(measured.flatMap(({ number }) => scoresOf.get(number) ?? [])),
     };
   }
 
