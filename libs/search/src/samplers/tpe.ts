@@ -46,7 +46,7 @@ const settings = z.strictObject({
   /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
   independentShare: z.number().min(0).max(1).optional(),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
-  minFeasibility: z.number().min(0).max(1).default(0.9),
+  minFeasibility: z.number().min(0).max(1).default(0.5),
   /** 0: whatever it costs, 1: improvement per cost. */
   costPower: z.number().min(0).max(1).default(0),
 });
