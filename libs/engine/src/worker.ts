@@ -135,9 +135,9 @@ function place(session: ort.InferenceSession, output: string, target: string): o
   return made;
 }
 
-/** Part of a piece: `length` elements of the slots at `place`, from `offset` on there and `at` here. */
+/** Part of a piece: `length` elements of the slots of index `slot`, from `offset` on there and `at` here. */
 interface Segment {
-  readonly place: number;
+  readonly slot: number;
   readonly offset: number;
   readonly at: number;
   readonly length: number;
@@ -147,10 +147,10 @@ interface Segment {
 function* piecesOf(sizes: readonly number[], length: number): Generator<Segment[]> {
   let piece: Segment[] = [];
   let at = 0;
-  for (const [place, size] of sizes.entries()) {
+  for (const [slot, size] of sizes.entries()) {
     for (let offset = 0; offset < size; ) {
       const part = Math.min(size - offset, length - at);
-      piece.push({ place, offset, at, length: part });
+      piece.push({ slot, offset, at, length: part });
       offset += part;
       at += part;
       if (at < length) continue;
@@ -174,41 +174,36 @@ async function sweep(
 ): Promise<Record<string, Float32Array>> {
   const given = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]));
   const lanes = (of: SweepIO['from']) =>
-    Object.entries(of).map(([name, names]) => ({
-      name,
-      arrays: names.map(floats),
-      staged: new Float32Array(length),
-    }));
-  const [sources, targets] = [lanes(from), lanes(to)];
+    Object.entries(of).map(([name, names]) => ({ name, arrays: names.map(floats) }));
+  const sources = lanes(from).map((lane) => ({ ...lane, staged: new Float32Array(length) }));
+  const targets = lanes(to);
   const sizes = sources[0].arrays.map((array) => array.length);
   for (const { name, arrays } of [...sources, ...targets])
     if (arrays.length !== sizes.length || arrays.some((array, i) => array.length !== sizes[i]))
       throw new Error(
         `expected slots of [${sizes}] elements for "${name}", got [${arrays.map((a) => a.length)}]`,
       );
-  const vector = (data: Float32Array) => new ort.Tensor('float32', data, [length]);
-  const results: Record<string, ort.Tensor | null> = Object.fromEntries([
-    ...targets.map(({ name, staged }) => [name, vector(staged)]),
-    ...fetch.map((name) => [name, null]),
-  ]);
   const fetched: Record<string, number[]> = Object.fromEntries(fetch.map((name) => [name, []]));
   for (const piece of piecesOf(sizes, length)) {
-    const [{ place, offset, length: part }] = piece;
+    const [first] = piece;
     const end = piece[piece.length - 1];
     for (const { name, arrays, staged } of sources) {
-      if (part === length) {
-        given[name] = vector(arrays[place].subarray(offset, offset + length));
-        continue;
+      let data: Float32Array = staged;
+      if (first.length === length) data = arrays[first.slot].subarray(first.offset, first.offset + length);
+      else {
+        for (const part of piece)
+          staged.set(arrays[part.slot].subarray(part.offset, part.offset + part.length), part.at);
+        staged.fill(0, end.at + end.length);
       }
-      for (const { place, offset, at, length } of piece)
-        staged.set(arrays[place].subarray(offset, offset + length), at);
-      given[name] = vector(staged.fill(0, end.at + end.length));
+      given[name] = new ort.Tensor('float32', data, [length]);
     }
-    const outputs = await session.run(given, results);
-    for (const { name } of targets) free(outputs[name]);
-    for (const { arrays, staged } of targets)
-      for (const { place, offset, at, length } of piece)
-        arrays[place].set(staged.subarray(at, at + length), offset);
+    const outputs = await session.run(given, [...Object.keys(to), ...fetch]);
+    for (const { name, arrays } of targets) {
+      const made = outputs[name].data as Float32Array;
+      for (const { slot, offset, at, length } of piece)
+        arrays[slot].set(made.subarray(at, at + length), offset);
+      free(outputs[name]);
+    }
     for (const name of fetch) fetched[name].push((outputs[name].data as Float32Array)[0]);
   }
   return Object.fromEntries(
