@@ -32,7 +32,7 @@ const sizes: Record<Budget, Size> = {
     rows: { train: 1500, validation: 100, test: 250 },
     trials: 6,
     tokens: 30_000,
-    finalScale: 8,
+    finalScale: 16,
     validationExamples: 100,
   },
   full: {
@@ -99,7 +99,7 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
         { name: 'replay', double: { min: 0.5, max: 1 } },
         {
           name: 'batchTokens',
-          categorical: { values: [{ number: 1024 }, { number: 2048 }] },
+          categorical: { values: [{ number: 512 }, { number: 1024 }] },
         },
       ],
       limits: { maxTrials: size.trials, parallelTrials },
