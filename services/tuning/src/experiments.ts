@@ -13,7 +13,7 @@ import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
 import { type Plan, planOf } from './spec.js';
-import { type Experiment, hasEnded, isOpen } from './state.js';
+import { type Experiment, hasEnded, isOpen, type Taught } from './state.js';
 import {
   type Base,
   type ExperimentRow,
@@ -279,7 +279,9 @@ export class Experiments {
       once(sql, { method: 'ImportTrials', id: requestId, body }, async () => {
         const row = await experimentRow(sql, name);
         assertTeachable(situationOf(row));
-        const history = [...importedRecords(planOf(row.spec), trials, row.history), ...row.history];
+        const taughtAt = this.now().getTime();
+        const imported = importedRecords(planOf(row.spec), trials, row.history);
+        const history = [...imported.map((record): Taught => ({ ...record, taughtAt })), ...row.history];
         await sql.query('update experiments set history = $2, revision = revision + 1 where name = $1', [
           name,
           JSON.stringify(history),

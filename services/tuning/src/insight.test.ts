@@ -1,9 +1,10 @@
 import { tuning } from '@emotune/proto';
-import { suggest } from '@emotune/search';
+import { suggest, type TrialRecord } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
+import { recordsOf } from './decide.js';
 import { frontOf, knownAt, suggestionOf } from './insight.js';
 import { planOf } from './spec.js';
-import type { Trial } from './state.js';
+import type { Attempt, Trial } from './state.js';
 import { experimentSpec } from './testing.js';
 
 const { SuggestionSource } = tuning;
@@ -57,9 +58,37 @@ describe('a suggestion', () => {
     );
   });
 
-  it('counts what earlier experiments taught', () => {
-    const earlier = [{ ...row(0), state: 'succeeded' as const, objective: 1, number: -1 }];
-    expect(suggestionOf(plan, row(0), [row(0)], earlier)).toMatchObject({ measured: 1, running: 0 });
+  it('is made again from what the sampler had been taught by then', () => {
+    const taught = Array.from({ length: 30 }, (_, i) => ({
+      ...{ number: i - 30, state: 'succeeded' as const, objective: i % 7 },
+      parameters: { learningRate: 10 ** (-5 + i / 10) },
+      ...(i < 10 ? { taughtAt: 2000 } : {}),
+    }));
+    const at = (number: number, known: readonly TrialRecord[]) =>
+      row(number, {
+        parameters: suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: number }),
+      });
+    const before = at(0, taught.slice(10));
+    expect(suggestionOf(plan, before, [before], taught)).toMatchObject({ measured: 20, reproduced: true });
+    const after = at(2, [...taught, ...knownAt(row(2), [before])]);
+    expect(suggestionOf(plan, after, [before, after], taught)).toMatchObject({
+      ...{ measured: 31, reproduced: true },
+    });
+  });
+
+  it('is made again with what trials cost', () => {
+    const costly = planOf(experimentSpec({ searchAlgorithm: { name: 'tpe', settings: { costPower: 1 } } }));
+    const attempt = (seconds: number): Attempt => ({
+      ...{ number: 1, step: 4, checkpoint: '', wantsCheckpoint: false, createdAt: 0, leaseUntil: 0 },
+      ...{ outcome: 'succeeded', reason: '', endedAt: 1000 * seconds },
+    });
+    const before = Array.from({ length: 20 }, (_, n) => row(n, { attempts: [attempt((1 + n) ** 3)] }));
+    const records = recordsOf(before);
+    const parameters = suggest(costly.algorithm, costly.space, records, { seed: 1, trialNumber: 20 });
+    const free = before.map((trial) => ({ ...trial, attempts: [] }));
+    const made = row(20, { createdAt: 50_000, parameters });
+    expect(suggestionOf(costly, made, [...before, made], []).reproduced).toBe(true);
+    expect(suggestionOf(costly, made, [...free, made], []).reproduced).toBe(false);
   });
 
   it('of a person, of the defaults and of the winner is said to be so', () => {

@@ -18,10 +18,11 @@ import {
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
 import { recordsOf } from './decide.js';
+import { Ledger } from './ledger.js';
 import { measuredTrials } from './messages.js';
 import { type Plan, planOf } from './spec.js';
-import type { Trial, TrialState } from './state.js';
-import { type AttemptRow, experimentRow, trialOf, trialRow, trialRows } from './store.js';
+import type { Taught, Trial, TrialState } from './state.js';
+import { experimentRow, trialRow } from './store.js';
 import { valueMessage } from './values.js';
 
 const { SuggestionSource } = tuning;
@@ -124,8 +125,9 @@ const searched = (trials: readonly Trial[]) => recordsOf(trials.filter(({ kind }
 export class Insights {
   constructor(private readonly context: TuningContext) {}
 
-  private async trials(experiment: string): Promise<Trial[]> {
-    return (await trialRows(this.context.database, experiment)).map((row) => trialOf(row));
+  /** With their attempts, which tell what they cost. */
+  private trials(experiment: string): Promise<readonly Trial[]> {
+    return new Ledger().trials(this.context.database, experiment);
   }
 
   /** The best measurement of each trial, of the attempt that has it. */
@@ -184,12 +186,8 @@ export class Insights {
     const { spec, history } = await experimentRow(database, experiment);
     const row = await trialRow(database, experiment, number);
     const trials = await this.trials(experiment);
-    const attempts = await database.query<AttemptRow>(
-      'select * from attempts where experiment = $1 and trial = $2 order by number',
-      [experiment, number],
-    );
+    const trial = trials[number];
     const [message] = await measuredTrials(database, [row], 'last');
-    const trial = trialOf(row, attempts);
     return {
       trial: message,
       suggestion: suggestionOf(planOf(spec), trial, trials, history),
@@ -211,16 +209,16 @@ export function knownAt(trial: Trial, trials: readonly Trial[]): TrialRecord[] {
 
 /**
  * @param trials All of the experiment.
- * @param earlier What earlier experiments taught its sampler.
+ * @param taught All that earlier experiments and other programs taught its sampler, also after the trial was created.
  */
 export function suggestionOf(
   plan: Plan,
   trial: Trial,
   trials: readonly Trial[],
-  earlier: readonly TrialRecord[],
+  taught: readonly Taught[],
 ): tuning.SuggestionExplanation {
   const own = knownAt(trial, trials);
-  const records = [...earlier, ...own];
+  const records = [...taught.filter(({ taughtAt = 0 }) => taughtAt <= trial.createdAt), ...own];
   const count = (lesson: ReturnType<typeof lessonOf>) =>
     records.filter((record) => lessonOf(record) === lesson).length;
   const [best] = own.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);

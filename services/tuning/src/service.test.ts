@@ -678,6 +678,22 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   });
   await reached('heir', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
   expect((await trialsOf('heir'))[0].parameters).toEqual(winner.parameters);
+  await submit({
+    ...{ name: 'grandchild', limits: { maxTrials: 13 }, training },
+    searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 5, costPower: 1 } },
+    warmStart: [
+      { experiment: 'roomy', best: 0 },
+      { experiment: 'heir', best: 0 },
+    ],
+  });
+  await reached('grandchild', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+  for (const number of [0, 12]) {
+    const trial = { experiment: 'grandchild', number };
+    expect((await insights.call('explainTrial', trial)).suggestion).toMatchObject({
+      ...{ measured: 6 + number, reproduced: true },
+    });
+  }
   const orphan = submit({
     ...{ name: 'orphan', baseModels: [{ architecture: 'x', model: 'base-x' }] },
     warmStart: [{ experiment: 'nobody', best: 0 }],

@@ -63,6 +63,12 @@ export interface Judgement {
   readonly at: number;
 }
 
+/** A record from elsewhere, numbered below 0. */
+export interface Taught extends TrialRecord {
+  /** When it was imported; absent: with the experiment. */
+  readonly taughtAt?: number;
+}
+
 export interface Trial {
   readonly number: number;
   readonly kind: TrialKind;
@@ -111,8 +117,8 @@ export interface Experiment {
   /** When the search began. */
   readonly startedAt: number | null;
   readonly endedAt: number | null;
-  /** What earlier experiments taught, with numbers below 0. */
-  readonly history: readonly TrialRecord[];
+  /** What earlier experiments and other programs taught. */
+  readonly history: readonly Taught[];
   /** Throughput to expect, by architecture, before trials of this experiment have shown theirs. */
   readonly rates: ReadonlyMap<string, Rate>;
   /** Learning curves of its search trials; asked for only while a trial is paused. */

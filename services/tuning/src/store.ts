@@ -2,13 +2,14 @@
 import { NotFound } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import type { tuning } from '@emotune/proto';
-import type { Assignment, TrialRecord } from '@emotune/search';
+import type { Assignment } from '@emotune/search';
 import type {
   Attempt,
   ExperimentState,
   Features,
   Judgement,
   Outcome,
+  Taught,
   TrainedModel,
   Trial,
   TrialKind,
@@ -38,7 +39,7 @@ export interface ExperimentRow {
   readonly spec: tuning.ExperimentSpec;
   /** Raised since; null: those of the spec. */
   readonly limits: tuning.Limits | null;
-  readonly history: readonly TrialRecord[];
+  readonly history: readonly Taught[];
   readonly bases: readonly Base[];
   readonly state: ExperimentState;
   readonly reason: string;
