@@ -32,4 +32,4 @@ export type { Direction, Study, StudyTrial } from './study.js';
 export { studyOfRows } from './study-csv.js';
 export { readOptunaStudy } from './study-sqlite.js';
 export { type Termination, type TerminatorSettings, termination } from './terminator.js';
-export { type WarmStart, warmStart } from './warm-start.js';
+export { bestConfigurations, fitted, type WarmStart, warmStart } from './warm-start.js';

@@ -1,7 +1,8 @@
 /** Trials of an earlier search, mapped to the space of a new one. */
 import { InvalidArgument, show } from '@emotune/base';
-import type { TrialRecord } from './history.js';
+import { compareMeasured, lessonOf, type TrialRecord } from './history.js';
 import {
+  type Assignment,
   assign,
   gridSteps,
   gridValue,
@@ -56,11 +57,64 @@ function fit(parameter: Parameter, recorded: unknown): ParameterValue | undefine
   );
 }
 
+interface Fitted {
+  /** Of exactly the active parameters; undefined where a value is missing or outside of its range. */
+  readonly values?: Assignment;
+  readonly problems: readonly Pick<Misfit, 'name' | 'problem' | 'leftOut'>[];
+}
+
 /**
- * Maps a study's trials to a space. Parameters that the space does not have are dropped; those that it adds take the
- * value of `fixed`, else their default; trials whose values are out of range, missing or another kind are left out. All
- * of it is said by name. A failed trial is taken as infeasible only where `failuresTeach`: the study does not say
- * whether its parameters were to blame.
+ * Values of another space as values of this one: parameters that it does not have are dropped, those that it adds take
+ * the value of `fixed`, else their default, numbers lie on the nearest step.
+ */
+export function fitted(
+  space: SearchSpace,
+  recorded: Readonly<Record<string, unknown>>,
+  fixed: Readonly<Record<string, unknown>> = {},
+): Fitted {
+  const problems: Fitted['problems'][number][] = [];
+  const failed = new Set<string>();
+  const misses = (parameter: Parameter, problem: string) => {
+    problems.push({ name: parameter.name, problem, leftOut: true });
+    failed.add(parameter.name);
+    return parameter.kind === 'categorical' ? parameter.values[0] : parameter.min;
+  };
+  const values = assign(space, (parameter) => {
+    const { name, condition } = parameter;
+    if (condition && failed.has(condition.parameter)) {
+      // Whether it is active is not known.
+      failed.add(name);
+      return parameter.kind === 'categorical' ? parameter.values[0] : parameter.min;
+    }
+    if (!Object.hasOwn(recorded, name)) {
+      const given = fixed[name] ?? parameter.default;
+      const value = given === undefined ? undefined : fit(parameter, given);
+      return value ?? misses(parameter, 'missing, and neither fixed nor with a default');
+    }
+    const given = recorded[name];
+    return fit(parameter, given) ?? misses(parameter, `${show(given)} is outside of its range`);
+  });
+  if (failed.size > 0) return { problems };
+  for (const name of Object.keys(recorded))
+    if (!Object.hasOwn(values, name))
+      problems.push({
+        name,
+        problem: space.byName.has(name) ? 'not active beside the other values' : 'not in the space',
+        leftOut: false,
+      });
+  return { values, problems };
+}
+
+/** The best configurations that were measured, each once, best first. */
+export function bestConfigurations(history: readonly TrialRecord[], count: number): Assignment[] {
+  const ranked = history.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+  const distinct = new Map(ranked.map(({ parameters }) => [JSON.stringify(parameters), parameters]));
+  return [...distinct.values()].slice(0, count);
+}
+
+/**
+ * Maps a study's trials to a space by their values (`fitted`); what does not fit is left out. All of it is said by name. A
+ * failed trial is taken as infeasible only where `failuresTeach`: the study does not say whether its parameters were to blame.
  * @throws InvalidArgument when `objective` is none of the study's, or its direction is neither recorded nor given.
  */
 export function warmStart(
@@ -118,7 +172,8 @@ export function warmStart(
       note(trial, 'objective', 'not measured', true);
       return undefined;
     }
-    const parameters = parametersOf(trial);
+    const { values: parameters, problems } = fitted(space, trial.parameters, fixed);
+    for (const { name, problem, leftOut } of problems) note(trial, name, problem, leftOut);
     if (!parameters) return undefined;
     if (trial.state === 'failed')
       return { state: 'infeasible', reason: `Failed: in ${study.name}`, parameters };
@@ -128,39 +183,5 @@ export function warmStart(
       objective: (direction === 'maximize' ? -1 : 1) * (value as number),
       ...(last ? { step: last.step } : {}),
     };
-  }
-
-  function parametersOf(trial: StudyTrial): TrialRecord['parameters'] | undefined {
-    const failed = new Set<string>();
-    const misses = (parameter: Parameter, problem: string) => {
-      note(trial, parameter.name, problem, true);
-      failed.add(parameter.name);
-      return parameter.kind === 'categorical' ? parameter.values[0] : parameter.min;
-    };
-    const values = assign(space, (parameter) => {
-      const { name, condition } = parameter;
-      if (condition && failed.has(condition.parameter)) {
-        // Whether it is active is not known.
-        failed.add(name);
-        return parameter.kind === 'categorical' ? parameter.values[0] : parameter.min;
-      }
-      if (!Object.hasOwn(trial.parameters, name)) {
-        const given = fixed[name] ?? parameter.default;
-        const value = given === undefined ? undefined : fit(parameter, given);
-        return value ?? misses(parameter, 'missing, and neither fixed nor with a default');
-      }
-      const recorded = trial.parameters[name];
-      return fit(parameter, recorded) ?? misses(parameter, `${show(recorded)} is outside of its range`);
-    });
-    if (failed.size > 0) return undefined;
-    for (const name of Object.keys(trial.parameters))
-      if (!Object.hasOwn(values, name))
-        note(
-          trial,
-          name,
-          space.byName.has(name) ? 'not active beside the other values' : 'not in the space',
-          false,
-        );
-    return values;
   }
 }

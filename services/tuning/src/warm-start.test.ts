@@ -81,3 +81,35 @@ it('knows a base model by its version, and tries a configuration once', () => {
   expect(first).toHaveLength(1);
   expect(history.map(({ number }) => number)).toEqual([-6, -5, -4, -3, -2, -1]);
 });
+
+it('takes numbers on the nearest step, drops what is not active, and tries the best that fit', () => {
+  const method = { ...double('method', 0, 0), double: undefined };
+  const changed = plan({
+    parameters: [
+      { ...double('learningRate', 1e-3, 3e-3), double: { min: 1e-3, max: 3e-3, log: false, step: 2e-3 } },
+      { ...method, categorical: { values: [{ text: 'full' }, { text: 'lora' }] } },
+      {
+        ...{ name: 'loraRank', integer: { min: 4, max: 64, log: false, step: 4 } },
+        condition: { parameter: 'method', values: [{ text: 'lora' }] },
+        default: { number: 16 },
+      },
+    ],
+  });
+  const values = (learningRate: number, rest: object) => ({ parameters: { learningRate, ...rest } });
+  const trials = [
+    trial(0, 0, values(1e-3, { method: 'lora', loraRank: 9 })),
+    trial(1, 0, values(2.9e-3, { loraRank: 8 })),
+    trial(2, 0, values(2e-2, { method: 'lora' })),
+    trial(3, 0, values(3e-3, { method: 'lora' })),
+  ];
+  const { history, first } = warmStart(changed, bases, [{ ...earlier, trials, best: 2 }]);
+  const small = { architecture: 'small' };
+  const [lora, full, usual] = [
+    { ...small, learningRate: 1e-3, method: 'lora', loraRank: 8 },
+    // The earlier experiment's method, whose trials have no rank.
+    { ...small, learningRate: 3e-3, method: 'full' },
+    { ...small, learningRate: 3e-3, method: 'lora', loraRank: 16 },
+  ];
+  expect(history.map(({ parameters }) => parameters)).toEqual([lora, full, usual]);
+  expect(first).toEqual([usual, full]);
+});

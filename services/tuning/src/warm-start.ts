@@ -1,14 +1,14 @@
 /** What earlier experiments teach a new one: records for its sampler, and configurations to try first. Pure. */
-import { InvalidArgument } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import {
   type Assignment,
+  bestConfigurations,
+  fitted,
   lessonOf,
-  parseAssignment,
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
-import { ranking, recordsOf } from './decide.js';
+import { recordsOf } from './decide.js';
 import { architectureOf, type Plan } from './spec.js';
 import type { Trial } from './state.js';
 import type { Base } from './store.js';
@@ -53,29 +53,16 @@ function architectureIn(to: Settled, from: Settled, parameters: Assignment): str
     ?.architecture;
 }
 
-/** A trial's values in another space: what it does not have comes from its experiment's fixed settings or the defaults. */
-function valuesIn(
-  space: SearchSpace,
-  to: Settled,
-  from: Settled,
-  parameters: Assignment,
-): Assignment | undefined {
-  const architecture = architectureIn(to, from, parameters);
-  if (architecture === undefined) return undefined;
-  const fixed = from.spec.training as unknown as Assignment;
-  const given = Object.fromEntries(
-    space.parameters.flatMap(({ name, condition }) => {
-      const value =
-        name === 'architecture' ? architecture : (parameters[name] ?? (condition ? undefined : fixed[name]));
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
-  try {
-    return parseAssignment(space, given);
-  } catch (error) {
-    if (error instanceof InvalidArgument) return undefined;
-    throw error;
-  }
+/** Trials of an earlier experiment in the space of a new one; what it did not search over comes from its fixed settings. */
+function recordsIn(space: SearchSpace, to: Settled, from: Earlier): TrialRecord[] {
+  const searched = from.trials.filter(({ kind }) => kind === 'search');
+  return recordsOf(searched).flatMap((record) => {
+    const architecture = architectureIn(to, from, record.parameters);
+    if (architecture === undefined) return [];
+    const given = { ...record.parameters, architecture };
+    const { values } = fitted(space, given, { ...from.spec.training });
+    return values ? [{ ...record, parameters: values }] : [];
+  });
 }
 
 /** @param bases Of the new experiment. */
@@ -88,20 +75,13 @@ export function warmStart(
   const records: TrialRecord[] = [];
   const first = new Map<string, Assignment>();
   for (const from of earlier) {
-    const searched = from.trials.filter(({ kind }) => kind === 'search');
-    if (comparable(spec, from.spec))
-      for (const record of recordsOf(searched).slice(-mostRecords)) {
-        const lesson = lessonOf(record);
-        const parameters =
-          lesson === 'measured' || lesson === 'infeasible'
-            ? valuesIn(space, to, from, record.parameters)
-            : undefined;
-        if (parameters) records.push({ ...record, parameters });
-      }
-    for (const { parameters } of ranking(searched).slice(0, from.best)) {
-      const values = valuesIn(space, to, from, parameters);
-      if (values) first.set(JSON.stringify(values), values);
-    }
+    const fitting = recordsIn(space, to, from);
+    const telling = fitting.filter((record) => {
+      const lesson = lessonOf(record);
+      return lesson === 'measured' || lesson === 'infeasible';
+    });
+    if (comparable(spec, from.spec)) records.push(...telling.slice(-mostRecords));
+    for (const values of bestConfigurations(fitting, from.best)) first.set(JSON.stringify(values), values);
   }
   return {
     history: records.map((record, i) => ({ ...record, number: i - records.length })),

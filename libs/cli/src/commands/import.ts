@@ -1,13 +1,6 @@
 import { FailedPrecondition } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import {
-  type Assignment,
-  compareMeasured,
-  type Direction,
-  lessonOf,
-  type WarmStart,
-  warmStart,
-} from '@emotune/search';
+import { bestConfigurations, type Direction, type WarmStart, warmStart } from '@emotune/search';
 import type { Client } from '@emotune/service';
 import { planOf, valueMessages } from '@emotune/tuning';
 import { type Command, Option } from 'commander';
@@ -49,13 +42,6 @@ function taughtOf({ history }: WarmStart): tuning.ImportedTrial[] {
       },
     ];
   });
-}
-
-/** The best configurations, each once. */
-function bestOf({ history }: WarmStart, count: number): Assignment[] {
-  const ranked = history.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
-  const distinct = new Map(ranked.map(({ parameters }) => [JSON.stringify(parameters), parameters]));
-  return [...distinct.values()].slice(0, count);
 }
 
 /** Takes over what another program has found. */
@@ -117,7 +103,7 @@ Examples:
             { signal },
           );
         const enqueued: number[] = [];
-        for (const values of bestOf(found, options.best)) {
+        for (const values of bestConfigurations(found.history, options.best)) {
           const request = { experiment: name, parameters: valueMessages(values), requestId: newRequestId() };
           enqueued.push((await experiments.call('enqueueTrial', request, { signal })).number);
         }
