@@ -5,7 +5,7 @@
  * that is sharper than the process, what lies right beside a trial that did not work, and nearer to it than to one that
  * did, is no likelier to work than not.
  */
-import { lessonOf, type TrialRecord, violationOf } from './history.js';
+import { isTold, lessonOf, type TrialRecord, violationOf } from './history.js';
 import { cdf } from './normal.js';
 import { type Assignment, allows, type SearchSpace } from './space.js';
 import { featuresOf, fittedProcess } from './surrogate.js';
@@ -18,11 +18,6 @@ const beside = 0.05;
 
 /** Probability that a trial of these values works. */
 export type Feasibility = (values: Assignment) => number;
-
-function isTold(record: TrialRecord): boolean {
-  const lesson = lessonOf(record);
-  return lesson === 'measured' || lesson === 'infeasible';
-}
 
 function isWorking(record: TrialRecord): boolean {
   return lessonOf(record) === 'measured' && violationOf(record) === 0;

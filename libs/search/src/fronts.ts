@@ -1,10 +1,11 @@
 /** Order by several objectives, all minimised: Deb, Pratap, Agarwal, Meyarivan 2002 (NSGA-II), sections III and IV. */
 import { compareMeasured, objectivesOf, type TrialRecord, violationOf } from './history.js';
 
-function dominates(a: readonly number[], b: readonly number[]): boolean {
+/** Pareto dominance of minimised values; with one objective: smaller. NaN neither dominates nor is dominated. */
+export function dominates(a: readonly number[], b: readonly number[]): boolean {
   let better = false;
   for (let m = 0; m < a.length; m++) {
-    if (a[m] > b[m]) return false;
+    if (!(a[m] <= b[m])) return false;
     if (a[m] < b[m]) better = true;
   }
   return better;
@@ -31,10 +32,11 @@ function lexicographic(a: readonly number[], b: readonly number[]): number {
 }
 
 /**
- * The first fronts of mutually non-dominated points that hold `wanted` of them, best first, as indices. In
+ * The first fronts of mutually non-dominated points that hold `wanted` of them, best first, as indices. Equal points share a
+ * front. In
  * lexicographic order only earlier points dominate, and if any does, then one of the front: O(n · size) a front.
  */
-function frontsOf(points: readonly (readonly number[])[], wanted: number): number[][] {
+export function frontsOf(points: readonly (readonly number[])[], wanted: number): number[][] {
   let left = points.map((_, i) => i).sort((i, j) => lexicographic(points[i], points[j]) || i - j);
   const fronts: number[][] = [];
   for (let found = 0; left.length > 0 && found < wanted; ) {

@@ -89,3 +89,14 @@ export function compareMeasured(a: TrialRecord, b: TrialRecord): number {
   }
   return firstObjective(a) - firstObjective(b) || a.number - b.number;
 }
+
+/** The measured trials, best first by `compareMeasured`. */
+export function measuredBestFirst<T extends TrialRecord>(history: readonly T[]): T[] {
+  return history.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+}
+
+/** Whether its values are known to work or not to. */
+export function isTold(record: TrialRecord): boolean {
+  const lesson = lessonOf(record);
+  return lesson === 'measured' || lesson === 'infeasible';
+}

@@ -1,5 +1,5 @@
 export { type Evidence, evidenceFor } from './evidence.js';
-export { compareMeasured, lessonOf, type TrialRecord } from './history.js';
+export { isTold, lessonOf, measuredBestFirst, type TrialRecord } from './history.js';
 export { type DependencePoint, ParameterEffects, type ParameterImportance } from './importance.js';
 export {
   bestAgainstRunnerUp,

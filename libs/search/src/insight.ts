@@ -1,7 +1,7 @@
 /** What figures of an experiment show: its course, slices, parallel coordinates, its front, and how sure its winner is. */
 import { Axis } from './axis.js';
+import { frontsOf } from './fronts.js';
 import { compareMeasured, lessonOf, type TrialRecord } from './history.js';
-import { dominates } from './pruners/curves.js';
 import { signedRankP } from './signed-rank.js';
 import { onlyValue, type ParameterValue, type SearchSpace } from './space.js';
 
@@ -87,21 +87,14 @@ export function parallelCoordinates(
   return { axes: parameters.map(({ name }) => name), lines };
 }
 
-function lexicographic(a: readonly number[], b: readonly number[]): number {
-  const m = a.findIndex((value, i) => value !== b[i]);
-  return m < 0 ? 0 : a[m] - b[m];
-}
-
-/**
- * Indexes of points that no other dominates, all minimised; equal points are all kept. Broken ones never are. In
- * lexicographic order only earlier points dominate, and if any does, then one of the front: O(n · size of the front).
- */
+/** Indexes of points that no other dominates, all minimised; equal points are all kept. Broken ones never are. */
 export function paretoSet(points: readonly (readonly number[])[]): number[] {
-  const order = [...points.keys()].filter((i) => points[i].every(Number.isFinite));
-  order.sort((i, j) => lexicographic(points[i], points[j]) || i - j);
-  const front: number[] = [];
-  for (const i of order) if (!front.some((j) => dominates(points[j], points[i]))) front.push(i);
-  return front.sort((i, j) => i - j);
+  const whole = [...points.keys()].filter((i) => points[i].every(Number.isFinite));
+  const [front = []] = frontsOf(
+    whole.map((i) => points[i]),
+    1,
+  );
+  return front.map((k) => whole[k]).sort((i, j) => i - j);
 }
 
 /** Volume that points dominate below a reference, all minimised: by slices along the last objective. */

@@ -1,6 +1,6 @@
 /** Trials of an earlier search, mapped to the space of a new one. */
 import { InvalidArgument, show } from '@emotune/base';
-import { compareMeasured, lessonOf, type TrialRecord } from './history.js';
+import { measuredBestFirst, type TrialRecord } from './history.js';
 import {
   type Assignment,
   assign,
@@ -107,8 +107,9 @@ export function fitted(
 
 /** The best configurations that were measured, each once, best first. */
 export function bestConfigurations(history: readonly TrialRecord[], count: number): Assignment[] {
-  const ranked = history.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
-  const distinct = new Map(ranked.map(({ parameters }) => [JSON.stringify(parameters), parameters]));
+  const distinct = new Map(
+    measuredBestFirst(history).map(({ parameters }) => [JSON.stringify(parameters), parameters]),
+  );
   return [...distinct.values()].slice(0, count);
 }
 

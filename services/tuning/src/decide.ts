@@ -4,10 +4,9 @@
  */
 import {
   type Assignment,
-  compareMeasured,
   endOfJob,
   isInterruption,
-  lessonOf,
+  measuredBestFirst,
   promoted,
   reasons,
   reasonWord,
@@ -369,10 +368,9 @@ export function recordsOf(trials: readonly Trial[]): TrialRecord[] {
 /** Measured trials, best first. */
 export function ranking(trials: readonly Trial[]): Trial[] {
   const byNumber = new Map(trials.map((trial) => [trial.number, trial]));
-  return recordsOf(trials.filter(({ kind }) => kind === 'search'))
-    .filter((record) => lessonOf(record) === 'measured')
-    .sort(compareMeasured)
-    .map(({ number }) => byNumber.get(number)!);
+  return measuredBestFirst(recordsOf(trials.filter(({ kind }) => kind === 'search'))).map(
+    ({ number }) => byNumber.get(number)!,
+  );
 }
 
 function bestTrial(trials: readonly Trial[]): Trial | undefined {

@@ -3,10 +3,10 @@ import { canonicalJson, FailedPrecondition } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
-  compareMeasured,
   evidenceFor,
   hypervolume,
   lessonOf,
+  measuredBestFirst,
   optimizationHistory,
   ParameterEffects,
   parallelCoordinates,
@@ -153,7 +153,7 @@ export class Insights {
     const row = await experimentRow(database, name);
     const plan = planOf(row.spec);
     const records = searched(await this.trials(name));
-    const measured = records.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+    const measured = measuredBestFirst(records);
     const scores = await this.subtaskScores(name, measured);
     const scoresOf = new Map(scores.map((trial) => [trial.number, trial]));
     const { axes, lines } = parallelCoordinates(plan.space, records);
@@ -221,7 +221,7 @@ export function suggestionOf(
   const records = [...taught.filter(({ taughtAt = 0 }) => taughtAt <= trial.createdAt), ...own];
   const count = (lesson: ReturnType<typeof lessonOf>) =>
     records.filter((record) => lessonOf(record) === lesson).length;
-  const [best] = own.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
+  const [best] = measuredBestFirst(own);
   const common = {
     measured: count('measured'),
     infeasible: count('infeasible'),
@@ -291,9 +291,7 @@ function samplerReason(
 }
 
 function endOf(trial: Trial, trials: readonly Trial[]): tuning.EndExplanation {
-  const measured = searched(trials)
-    .filter((record) => lessonOf(record) === 'measured')
-    .sort(compareMeasured);
+  const measured = measuredBestFirst(searched(trials));
   const rank = measured.findIndex(({ number }) => number === trial.number);
   return {
     reason: trial.reason || trial.judgement?.reason || statePhrases[trial.state],

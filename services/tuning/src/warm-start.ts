@@ -4,7 +4,7 @@ import {
   type Assignment,
   bestConfigurations,
   fitted,
-  lessonOf,
+  isTold,
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
@@ -76,11 +76,7 @@ export function warmStart(
   const first = new Map<string, Assignment>();
   for (const from of earlier) {
     const fitting = recordsIn(space, to, from);
-    const telling = fitting.filter((record) => {
-      const lesson = lessonOf(record);
-      return lesson === 'measured' || lesson === 'infeasible';
-    });
-    if (comparable(spec, from.spec)) records.push(...telling.slice(-mostRecords));
+    if (comparable(spec, from.spec)) records.push(...fitting.filter(isTold).slice(-mostRecords));
     for (const values of bestConfigurations(fitting, from.best)) first.set(JSON.stringify(values), values);
   }
   return {

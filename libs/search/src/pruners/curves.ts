@@ -107,11 +107,6 @@ export function valuesAt(trial: TrialCurve, examples: number): readonly number[]
 /** Whether no value is broken. */
 export const isFinitePoint = ({ values }: MeasuredPoint) => !values.includes(Infinity);
 
-/** Pareto dominance of minimised values; with one objective: smaller. */
-export function dominates(a: readonly number[], b: readonly number[]): boolean {
-  return a.every((value, i) => value <= b[i]) && a.some((value, i) => value < b[i]);
-}
-
 /** Whether no objective became better by more than `minDelta` in the last `patience` points. */
 export function stalled(points: readonly MeasuredPoint[], patience: number, minDelta = 0): boolean {
   if (points.length <= patience) return false;

@@ -6,9 +6,9 @@
  */
 import { Rng } from '@emotune/base';
 import { z } from 'zod';
+import { dominates } from '../fronts.js';
 import {
   comparison,
-  dominates,
   firstFrom,
   goOn,
   measuredPoints,

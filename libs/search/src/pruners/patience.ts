@@ -1,14 +1,7 @@
 /** Ends a trial whose curve has levelled out, unless it leads. Compares no learning curve with another. */
 import { z } from 'zod';
-import {
-  dominates,
-  goOn,
-  isFinitePoint,
-  measuredPoints,
-  stalled,
-  type TrialCurve,
-  type Verdict,
-} from './curves.js';
+import { dominates } from '../fronts.js';
+import { goOn, isFinitePoint, measuredPoints, stalled, type TrialCurve, type Verdict } from './curves.js';
 import type { Pruner } from './pruner.js';
 
 const settings = z.strictObject({

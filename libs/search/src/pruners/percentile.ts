@@ -4,9 +4,9 @@
  * trial all of whose points are dominated by that share of the others.
  */
 import { z } from 'zod';
+import { dominates } from '../fronts.js';
 import {
   comparison,
-  dominates,
   goOn,
   isFinitePoint,
   measuredPoints,

@@ -13,7 +13,7 @@
 import { Rng } from '@emotune/base';
 import { z } from 'zod';
 import { Axis } from '../axis.js';
-import { compareMeasured, lessonOf, type TrialRecord } from '../history.js';
+import { compareMeasured, isTold, lessonOf, type TrialRecord } from '../history.js';
 import { quantileOfLog } from '../normal.js';
 import type { Sampler } from '../sampler.js';
 import { type NumericParameter, onlyValue, type SearchSpace } from '../space.js';
@@ -169,8 +169,7 @@ function distributionAfter(
   const cma = new CmaEs(axes.length, lambda, settings.sigma);
   let generation: { point: Float64Array; record: TrialRecord }[] = [];
   for (const record of history) {
-    const lesson = lessonOf(record);
-    const point = lesson === 'measured' || lesson === 'infeasible' ? pointOf(axes, record) : undefined;
+    const point = isTold(record) ? pointOf(axes, record) : undefined;
     if (!point) continue;
     generation.push({ point, record });
     if (generation.length < lambda) continue;

@@ -15,7 +15,7 @@ import { Axis } from '../axis.js';
 import { learnedCost } from '../cost.js';
 import { cautionAfter, learnedFeasibility } from '../feasibility.js';
 import { GaussianProcess, type Inputs } from '../gaussian-process.js';
-import { compareMeasured, lessonOf, objectivesOf, type TrialRecord, violationOf } from '../history.js';
+import { lessonOf, measuredBestFirst, objectivesOf, type TrialRecord, violationOf } from '../history.js';
 import { logCdf, logPdf } from '../normal.js';
 import type { Sampler, SuggestContext } from '../sampler.js';
 import {
@@ -176,12 +176,11 @@ export function regretBound(
   return unit * (best + below(climb(space, kept, below, evaluationsOf(model), context)));
 }
 
+/** Of measured trials the latest half of `most`, and the best others. */
 function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
   if (known.length <= most) return [...known];
   const kept = new Set(known.slice(-Math.floor(most / 2)));
-  const ranked = known.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
-  for (const record of ranked) if (kept.size < most) kept.add(record);
-  for (let i = known.length - 1; kept.size < most; i--) kept.add(known[i]);
+  for (const record of measuredBestFirst(known)) if (kept.size < most) kept.add(record);
   return [...kept].sort((a, b) => a.number - b.number);
 }
 
@@ -194,10 +193,7 @@ function climb(
   { seed, trialNumber }: SuggestContext,
 ): Assignment {
   const rng = Rng.of(seed, 'gp', trialNumber);
-  const leaders = kept
-    .filter((record) => lessonOf(record) === 'measured')
-    .sort(compareMeasured)
-    .slice(0, starts);
+  const leaders = measuredBestFirst(kept).slice(0, starts);
   const first = Math.floor(evaluations / 3);
   const found = Array.from({ length: first }, (_, i) => {
     const values =
