@@ -1,8 +1,10 @@
 /** What the parameters of an experiment did to its objective, from forests over its measured trials. */
+
 import { FailedPrecondition, Rng } from '@emotune/base';
 import { Axis } from './axis.js';
 import { growForest, type Tree } from './forest.js';
 import { lessonOf, type TrialRecord } from './history.js';
+import { mean } from './mean.js';
 import { encodingOf } from './parzen.js';
 import { onlyValue, type Parameter, type ParameterValue, type SearchSpace } from './space.js';
 
@@ -32,8 +34,6 @@ interface Model {
   readonly values: readonly number[];
   readonly trees: readonly Tree[];
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Mean over the trees of the share of their variance that is of the marginal over one or two coordinates. */
 function shareOf(trees: readonly Tree[], first: number, second?: number): number {

@@ -1,7 +1,9 @@
 /** What figures of an experiment show: its course, slices, parallel coordinates, its front, and how sure its winner is. */
+
 import { Axis } from './axis.js';
 import { frontsOf } from './fronts.js';
 import { compareMeasured, lessonOf, type TrialRecord } from './history.js';
+import { mean } from './mean.js';
 import { signedRankP } from './signed-rank.js';
 import { onlyValue, type ParameterValue, type SearchSpace } from './space.js';
 
@@ -155,5 +157,3 @@ export function bestAgainstRunnerUp(ranked: readonly Scores[]): Comparison | und
     p: signedRankP(leads),
   };
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,7 +1,6 @@
 /** What trials take and cost: throughput from elsewhere first, then from the experiment's own trials. */
-import type { Plan } from './spec.js';
-import { architectureOf } from './spec.js';
-import type { Attempt, Experiment, Trial } from './state.js';
+import { architectureOf, type Plan } from './spec.js';
+import { type Attempt, type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
 export interface Rate {
   /** Of one trial, with everything that it does beside training. */
@@ -62,20 +61,16 @@ export function hoursOf({ attempts }: Trial, now: number): number {
   return attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0) / hourMs;
 }
 
-function searched({ trials }: Experiment): Trial[] {
-  return trials.filter(({ kind }) => kind === 'search');
-}
-
 /** Of the search so far. */
 export function gpuHoursSpent(experiment: Experiment, now: number): number {
-  const hours = searched(experiment).reduce((sum, trial) => sum + hoursOf(trial, now), 0);
+  const hours = searchTrials(experiment.trials).reduce((sum, trial) => sum + hoursOf(trial, now), 0);
   return hours * experiment.plan.cost.gpusPerTrial;
 }
 
 /** Throughput by architecture, refined by the trials that finished here. */
 export function ratesNow(experiment: Experiment): Map<string, Rate> {
   const { plan, rates } = experiment;
-  const finished = searched(experiment).filter(
+  const finished = searchTrials(experiment.trials).filter(
     ({ state, tokens }) => tokens > 0 && (state === 'succeeded' || state === 'stopped'),
   );
   return new Map(
@@ -139,7 +134,7 @@ export function budgetOf(
   const spent = gpuHoursSpent(experiment, now);
   if (spent >= hours) return { usedUp: `${limit} are used up` };
   const rates = ratesNow(experiment);
-  const running = searched(experiment)
+  const running = searchTrials(experiment.trials)
     .filter(({ state }) => state === 'running')
     .reduce((sum, trial) => sum + gpuHoursLeft(trial, rates, plan), 0);
   const wanted = next
@@ -165,8 +160,8 @@ export function estimate(experiment: Experiment, now: number): Estimate {
   const { plan, startedAt } = experiment;
   const { limits, training } = plan;
   const rates = ratesNow(experiment);
-  const trials = searched(experiment);
-  const open = trials.filter(({ state }) => state === 'queued' || state === 'running' || state === 'paused');
+  const trials = searchTrials(experiment.trials);
+  const open = trials.filter(isOpen);
   const each = gpuHoursOfNext(rates, training.trialTokens, plan);
   const openHours = open.reduce((sum, trial) => sum + gpuHoursLeft(trial, rates, plan), 0);
   const openTokens = open.reduce((sum, t) => sum + Math.max(0, t.totalTokens - t.tokens), 0);

@@ -27,6 +27,7 @@ import {
   jobName,
   numberOfJob,
   type Outcome,
+  searchTrials,
   type Trial,
   type TrialKind,
   type TrialState,
@@ -213,17 +214,13 @@ function progress(experiment: Experiment, now: number): Action[] {
   if (state === 'waiting')
     return features.state === 'ready' ? [{ type: 'enter', state: 'running', reason: '' }] : [];
   if (state === 'finalizing') return finalize(experiment);
-  const failed = searchTrials(experiment).filter((trial) => trial.state === 'failed');
+  const failed = searchTrials(experiment.trials).filter((trial) => trial.state === 'failed');
   const { maxFailedTrials } = plan.limits;
   if (failed.length > maxFailedTrials) {
     const reason = `${failed.length} trials failed, more than limits.maxFailedTrials (${maxFailedTrials}); ${commonest(failed)}`;
     return [{ type: 'finish', state: 'failed', reason }];
   }
   return state === 'running' ? search(experiment, now) : [];
-}
-
-function searchTrials({ trials }: Experiment): Trial[] {
-  return trials.filter(({ kind }) => kind === 'search');
 }
 
 /** The reason that most of the trials ended for, with how many did. */
@@ -258,7 +255,7 @@ function searchOver(experiment: Experiment, now: number, next?: Trial): string |
 function cutOff(experiment: Experiment, now: number): Action[] {
   const { usedUp } = budgetOf(experiment, now);
   if (usedUp === undefined) return [];
-  return searchTrials(experiment)
+  return searchTrials(experiment.trials)
     .filter(({ state, judgement }) => state === 'running' && judgement === null)
     .map(({ number }) => ({
       type: 'judge',
@@ -297,7 +294,7 @@ function worthless({ plan, history }: Experiment, trials: readonly Trial[]): str
 
 function search(experiment: Experiment, now: number): Action[] {
   const { plan } = experiment;
-  const trials = searchTrials(experiment);
+  const trials = searchTrials(experiment.trials);
   const inState = (wanted: TrialState) => trials.filter(({ state }) => state === wanted);
   const running = inState('running').length;
   const [queued, paused] = [inState('queued'), inState('paused')];
@@ -368,9 +365,7 @@ export function recordsOf(trials: readonly Trial[]): TrialRecord[] {
 /** Measured trials, best first. */
 export function ranking(trials: readonly Trial[]): Trial[] {
   const byNumber = new Map(trials.map((trial) => [trial.number, trial]));
-  return measuredBestFirst(recordsOf(trials.filter(({ kind }) => kind === 'search'))).map(
-    ({ number }) => byNumber.get(number)!,
-  );
+  return measuredBestFirst(recordsOf(searchTrials(trials))).map(({ number }) => byNumber.get(number)!);
 }
 
 function bestTrial(trials: readonly Trial[]): Trial | undefined {
@@ -379,7 +374,7 @@ function bestTrial(trials: readonly Trial[]): Trial | undefined {
 
 function nextTrial(experiment: Experiment): Action {
   const { plan } = experiment;
-  const trials = searchTrials(experiment);
+  const trials = searchTrials(experiment.trials);
   const number = experiment.trials.length;
   const context = { seed: plan.spec.seed, trialNumber: number };
   const first = trials.every(({ enqueued }) => enqueued) ? suggestDefaults(plan.space, context) : undefined;

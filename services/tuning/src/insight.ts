@@ -21,7 +21,7 @@ import { recordsOf } from './decide.js';
 import { Ledger } from './ledger.js';
 import { measuredTrials } from './messages.js';
 import { type Plan, planOf } from './spec.js';
-import type { Taught, Trial, TrialState } from './state.js';
+import { searchTrials, type Taught, type Trial, type TrialState } from './state.js';
 import { experimentRow, trialRow } from './store.js';
 import { valueMessage } from './values.js';
 
@@ -120,8 +120,6 @@ export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | u
   };
 }
 
-const searched = (trials: readonly Trial[]) => recordsOf(trials.filter(({ kind }) => kind === 'search'));
-
 export class Insights {
   constructor(private readonly context: TuningContext) {}
 
@@ -152,7 +150,7 @@ export class Insights {
     const { database } = this.context;
     const row = await experimentRow(database, name);
     const plan = planOf(row.spec);
-    const records = searched(await this.trials(name));
+    const records = recordsOf(searchTrials(await this.trials(name)));
     const measured = measuredBestFirst(records);
     const scores = await this.subtaskScores(name, measured);
     const scoresOf = new Map(scores.map((trial) => [trial.number, trial]));
@@ -291,7 +289,7 @@ function samplerReason(
 }
 
 function endOf(trial: Trial, trials: readonly Trial[]): tuning.EndExplanation {
-  const measured = measuredBestFirst(searched(trials));
+  const measured = measuredBestFirst(recordsOf(searchTrials(trials)));
   const rank = measured.findIndex(({ number }) => number === trial.number);
   return {
     reason: trial.reason || trial.judgement?.reason || statePhrases[trial.state],

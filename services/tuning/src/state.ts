@@ -142,6 +142,11 @@ export function isOpen(trial: { readonly state: TrialState }): boolean {
   return trial.state === 'queued' || trial.state === 'running' || trial.state === 'paused';
 }
 
+/** All but the winner's training. */
+export function searchTrials<T extends Pick<Trial, 'kind'>>(trials: readonly T[]): T[] {
+  return trials.filter(({ kind }) => kind === 'search');
+}
+
 /** A pure function of the attempt, at most 52 characters for names of at most 40: creating it twice is harmless. */
 export function jobName(experiment: string, trial: number, attempt: number): string {
   return `${experiment}-t${trial}-a${attempt}`;

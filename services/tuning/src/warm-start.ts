@@ -10,7 +10,7 @@ import {
 } from '@emotune/search';
 import { recordsOf } from './decide.js';
 import { architectureOf, type Plan } from './spec.js';
-import type { Trial } from './state.js';
+import { searchTrials, type Trial } from './state.js';
 import type { Base } from './store.js';
 
 /** An experiment whose base models are settled. */
@@ -55,8 +55,7 @@ function architectureIn(to: Settled, from: Settled, parameters: Assignment): str
 
 /** Trials of an earlier experiment in the space of a new one; what it did not search over comes from its fixed settings. */
 function recordsIn(space: SearchSpace, to: Settled, from: Earlier): TrialRecord[] {
-  const searched = from.trials.filter(({ kind }) => kind === 'search');
-  return recordsOf(searched).flatMap((record) => {
+  return recordsOf(searchTrials(from.trials)).flatMap((record) => {
     const architecture = architectureIn(to, from, record.parameters);
     if (architecture === undefined) return [];
     const given = { ...record.parameters, architecture };

@@ -2,7 +2,9 @@
  * Stops a trial that is worse than the best whole trial on the folds they share, by Wilcoxon's signed-rank test; never
  * one whose mean over its folds is as good.
  */
+
 import { z } from 'zod';
+import { mean } from '../mean.js';
 import { signedRankP } from '../signed-rank.js';
 import { comparison, goOn, peersOf, short, type TrialCurve, type Verdict } from './curves.js';
 import type { Pruner } from './pruner.js';
@@ -16,8 +18,6 @@ const settings = z.strictObject({
 });
 
 type WilcoxonSettings = z.output<typeof settings>;
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function judge(trial: TrialCurve, others: readonly TrialCurve[], settings: WilcoxonSettings): Verdict {
   const folds = trial.folds ?? {};
