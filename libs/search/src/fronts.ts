@@ -32,9 +32,8 @@ function lexicographic(a: readonly number[], b: readonly number[]): number {
 }
 
 /**
- * The first fronts of mutually non-dominated points that hold `wanted` of them, best first, as indices. Equal points share a
- * front. In
- * lexicographic order only earlier points dominate, and if any does, then one of the front: O(n · size) a front.
+ * The first fronts of mutually non-dominated points that hold `wanted` of them, best first, as indices. Equal points share
+ * a front. In lexicographic order only earlier points dominate, and if any does, then one of the front: O(n · size) a front.
  */
 export function frontsOf(points: readonly (readonly number[])[], wanted: number): number[][] {
   let left = points.map((_, i) => i).sort((i, j) => lexicographic(points[i], points[j]) || i - j);

@@ -67,7 +67,6 @@ export interface StepFigures extends StepShape {
 /** Compilation, and runs in which the runtime finds out how much memory it needs. */
 export const uncountedSteps = 3;
 const profiledSteps = 5;
-const defaultRecompute: Recompute = 'selective';
 export const lora = { rank: 8, alpha: 16 };
 
 /** Of the physical memory. */
@@ -138,15 +137,15 @@ async function measured(
   };
 }
 
-async function profiled(model: Model, rows: readonly Row[], workload: StepWorkload): Promise<NodeKind[]> {
+async function profiled(
+  model: Model,
+  rows: readonly Row[],
+  workload: StepWorkload,
+  recompute: Recompute,
+): Promise<NodeKind[]> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-profile-'));
   try {
-    await measured(
-      model,
-      rows,
-      { ...workload, steps: profiledSteps },
-      { recompute: workload.recompute ?? defaultRecompute, profile: folder },
-    );
+    await measured(model, rows, { ...workload, steps: profiledSteps }, { recompute, profile: folder });
     return await nodeKinds(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -176,7 +175,7 @@ export function benchStep(workload: StepWorkload): Promise<StepFigures> {
 
 async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
   const { folder, batch, sequence, answers, threads, steps, baseCompute, signal } = workload;
-  const recompute = workload.recompute ?? defaultRecompute;
+  const recompute = workload.recompute ?? 'selective';
   if (workload.method === 'full' && baseCompute !== 'fp32')
     throw InvalidArgument.at('--base-compute', `expected fp32 with --method full, got ${baseCompute}`);
   if (answers >= sequence)
@@ -193,7 +192,7 @@ async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
       ? undefined
       : await measured(await loadModel(folder, { inFiles: true }), rows, workload, { recompute: 'none' });
   const profile = workload.profile
-    ? await profiled(await loadModel(folder, { inFiles: true }), rows, workload)
+    ? await profiled(await loadModel(folder, { inFiles: true }), rows, workload, recompute)
     : undefined;
   const tokens = rows.reduce((sum, row) => sum + row.tokens.length, 0);
   return {
