@@ -19,3 +19,5 @@ export { comparesNumbers } from './regularisers/settings.js';
 export { Sessions } from './sessions.js';
 export { type TrainSpec, trainSpec } from './spec.js';
 export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';
+export { type TrainingSettings, trainingSettings, trainSpecOf } from './training-settings.js';
+export { trialSettings } from './trial-settings.js';

@@ -6,10 +6,10 @@ import { parse } from '@emotune/base';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard } from '@emotune/records';
 import { Tokenizer, trainBpe } from '@emotune/text';
+import { trainingSettings } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { numberRows } from './number-rows.js';
 import { featureRow } from './testing.js';
-import { trainingSettings } from './training-settings.js';
 import { trainOnce } from './tune.js';
 
 const tokenizer = Tokenizer.parse(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));

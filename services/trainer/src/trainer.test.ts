@@ -7,6 +7,7 @@ import { type JobStatus, ProcessRunner } from '@emotune/jobs';
 import { loadAdapter, loadModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { protoRoot, serviceFiles, tuning } from '@emotune/proto';
+import { trainingSettings } from '@emotune/training';
 import {
   type GrpcObject,
   loadPackageDefinition,
@@ -20,7 +21,6 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeTinyInputs } from './testing.js';
-import { trainingSettings } from './training-settings.js';
 import { trainOnce } from './tune.js';
 
 const definition = loadSync([...serviceFiles], {
@@ -89,7 +89,7 @@ class TrialServer {
 function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
   return {
     ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 256, validationExamples: 40, replay: 0 },
-    ...{ threads: 0, checkpointSeconds: 0, patience: 0 },
+    ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
     ...more,
   };
 }

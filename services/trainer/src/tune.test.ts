@@ -3,10 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, NotFound, parse } from '@emotune/base';
 import { loadAdapter, loadModel, mergeAdapter } from '@emotune/models';
-import { Interrupted } from '@emotune/training';
+import { Interrupted, trainingSettings } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeTinyInputs } from './testing.js';
-import { trainingSettings } from './training-settings.js';
 import { trainOnce } from './tune.js';
 
 let folder: string;

@@ -1,6 +1,7 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
 import { copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { tasks } from '@emotune/affect';
 import { AlreadyExists, exists, makeFolder } from '@emotune/base';
 import {
   loadModel,
@@ -11,10 +12,16 @@ import {
   saveAdapter,
   saveModel,
 } from '@emotune/models';
-import { comparesNumbers, type TrainHooks, type TrainResult, train } from '@emotune/training';
+import {
+  comparesNumbers,
+  type TrainHooks,
+  type TrainingSettings,
+  type TrainResult,
+  train,
+  trainSpecOf,
+} from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { numberRows } from './number-rows.js';
-import { type TrainingSettings, trainSpecOf } from './training-settings.js';
 
 export interface Tuning {
   /** Checkpoint folder. */
@@ -44,7 +51,10 @@ export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
         : validationRows(await readRows(request.features, [validationSplit]), settings.validationExamples),
   };
   checkRows([...rows.train, ...rows.validation], base.config);
-  const spec = trainSpecOf(settings, rows);
+  const spec = trainSpecOf(settings, {
+    tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
+    validationTokens: rows.validation.reduce((sum, { tokens }) => sum + tokens.length, 0),
+  });
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;

@@ -76,6 +76,7 @@ const training = z.object({
   replay: z.number().min(0).max(1).prefault(0),
   threads: count.max(1024).prefault(0),
   patience: count.max(1000).prefault(0),
+  memoryLimitMib: count.prefault(0),
   checkpointSeconds: z
     .number()
     .min(0)

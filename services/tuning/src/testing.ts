@@ -54,7 +54,7 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     },
     training: {
       ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0 },
-      ...{ replay: 0, threads: 0, checkpointSeconds: 0, patience: 0 },
+      ...{ replay: 0, threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
       ...training,
     },
   };

@@ -36,8 +36,8 @@ export const addTrainCommand: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { progress, signal } = session;
       const given = await readYamlFile(session.path(file), file);
-      const { trainOnce, trainingSettings } = await import('@emotune/trainer');
-      const { Interrupted } = await import('@emotune/training');
+      const { trainOnce } = await import('@emotune/trainer');
+      const { Interrupted, trainingSettings } = await import('@emotune/training');
       const schema = trainingSettings.extend({
         model: path,
         features: path,

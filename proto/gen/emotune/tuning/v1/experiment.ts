@@ -501,6 +501,11 @@ export interface TrainingSpec {
   checkpointSeconds: number;
   /** Validations without improvement after which a search trial stops early; 0 never stops. */
   patience: number;
+  /**
+   * MiB of resident memory that a trial may take: a run whose memory plan does not fit is refused before it starts, and such
+   * values are not suggested. 0 means what its machine has, of which the search knows nothing beforehand.
+   */
+  memoryLimitMib: number;
 }
 
 export interface Experiment {
@@ -2135,6 +2140,7 @@ function createBaseTrainingSpec(): TrainingSpec {
     threads: 0,
     checkpointSeconds: 0,
     patience: 0,
+    memoryLimitMib: 0,
   };
 }
 
@@ -2166,6 +2172,9 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
     }
     if (message.patience !== 0) {
       writer.uint32(72).int32(message.patience);
+    }
+    if (message.memoryLimitMib !== 0) {
+      writer.uint32(80).int32(message.memoryLimitMib);
     }
     return writer;
   },
@@ -2253,6 +2262,14 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
             }
 
             message.patience = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.memoryLimitMib = reader.int32();
             continue;
           }
         }

@@ -1,8 +1,7 @@
 /** What a training run can be told, with defaults for small models, and the spec that follows for given rows. */
-import { type Task, tasks } from '@emotune/affect';
 import { InvalidArgument, parse, type Violation } from '@emotune/base';
-import { type Row, type TrainSpec, trainSpec } from '@emotune/training';
 import { z } from 'zod';
+import { type TrainSpec, trainSpec } from './spec.js';
 
 const share = z.number().min(0).max(1);
 const beta = z.number().min(0).lt(1);
@@ -98,8 +97,12 @@ const ownedBy = {
   scaleParameter: ['adafactor'],
 } as const satisfies Partial<Record<keyof TrainingSettings, readonly TrainingSettings['optimizer'][]>>;
 
-function tokensOf(rows: readonly Row[]): number {
-  return rows.reduce((n, row) => n + row.tokens.length, 0);
+/** What of the rows decides about stages and validations. */
+export interface TrainedOn {
+  /** Subtasks that there are rows of, in the order of the curriculum. */
+  readonly tasks: readonly string[];
+  /** Of all rows that a validation reads. */
+  readonly validationTokens: number;
 }
 
 /** Settings that contradict each other, where the spec that follows would not show it. */
@@ -140,7 +143,7 @@ function optimizerOf(settings: TrainingSettings): object {
  * a tenth of the tokens each; the last one, in which every subtask is replayed, gets the rest: what ends a small model's
  * training is what it knows best. Mixed, one stage of them all.
  */
-function stagesOf(settings: TrainingSettings, present: readonly Task[]): object[] {
+function stagesOf(settings: TrainingSettings, present: readonly string[]): object[] {
   const { tokens, replay, mixingTemperature, competence, competenceStart } = settings;
   const easyFirst =
     competence === 'none'
@@ -175,10 +178,7 @@ const words: readonly [RegExp, string][] = [
  * @throws InvalidArgument naming settings that contradict each other or the method, and when there is no row of any
  * subtask.
  */
-export function trainSpecOf(
-  settings: TrainingSettings,
-  rows: { readonly train: readonly Row[]; readonly validation: readonly Row[] },
-): TrainSpec {
+export function trainSpecOf(settings: TrainingSettings, { tasks, validationTokens }: TrainedOn): TrainSpec {
   const violations = contradictions(settings);
   if (violations.length > 0) throw new InvalidArgument(violations);
   const { method, tokens } = settings;
@@ -198,10 +198,7 @@ export function trainSpecOf(
       decayType: settings.decayType,
       rewarm: settings.rewarm,
     },
-    stages: stagesOf(
-      settings,
-      tasks.filter((task) => rows.train.some((row) => row.task === task)),
-    ),
+    stages: stagesOf(settings, tasks),
     batchTokens: settings.batchTokens,
     recompute: settings.recompute,
     memoryLimitMiB: settings.memoryLimitMiB,
@@ -210,7 +207,7 @@ export function trainSpecOf(
     ema: settings.ema,
     validation: {
       patience: settings.patience,
-      everyTokens: Math.max(Math.ceil(tokens / 8), trainedPerValidated * tokensOf(rows.validation)),
+      everyTokens: Math.max(Math.ceil(tokens / 8), trainedPerValidated * validationTokens),
     },
     seed: settings.seed,
     threads: settings.threads,

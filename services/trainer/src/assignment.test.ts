@@ -1,0 +1,86 @@
+import { InvalidArgument, parse } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import { trainingSettings } from '@emotune/training';
+import { describe, expect, it } from 'vitest';
+import { settingsOf } from './assignment.js';
+
+describe('settingsOf', () => {
+  const assignment = (
+    parameters: Record<string, tuning.ParameterValue>,
+    training: Partial<tuning.TrainingSpec> = {},
+  ): tuning.Assignment => ({
+    trial: undefined,
+    kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
+    architecture: 'opt',
+    baseModelPrefix: '',
+    featuresPrefix: '',
+    trainSplits: ['train'],
+    validationSplit: 'validation',
+    parameters,
+    training: {
+      ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0, replay: 0 },
+      ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
+      ...training,
+    },
+    seed: 5,
+    totalTokens: 20_000,
+    outputPrefix: '',
+    leaseSeconds: 10,
+  });
+
+  it('takes a tuned parameter, then a fixed setting, then the default', () => {
+    const parameters = {
+      learningRate: { number: 0.01 },
+      method: { text: 'lora' },
+      replay: { number: 0 },
+      architecture: { text: 'opt' },
+    };
+    expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual({
+      ...parse(trainingSettings, {}),
+      ...{ learningRate: 0.01, method: 'lora', replay: 0, batchTokens: 512 },
+      ...{ seed: 5, tokens: 20_000, threads: 3 },
+    });
+    // The process was given its threads: those of the spec are a search trial's.
+    expect(
+      settingsOf(
+        assignment({}, { replay: 0.5, threads: 1, validationExamples: 9, patience: 2, memoryLimitMib: 700 }),
+        3,
+      ),
+    ).toMatchObject({
+      ...{ method: 'full', replay: 0.5, threads: 3, validationExamples: 9, batchTokens: 2048, patience: 2 },
+      memoryLimitMiB: 700,
+    });
+  });
+
+  it('reaches settings within settings by a dot, and leaves out a method that is none', () => {
+    const parameters = {
+      'loss.labelSmoothing': { number: 0.1 },
+      'regularisation.mixout.rate': { number: 0.3 },
+      'regularisation.perturbation.name': { text: 'none' },
+    };
+    const { loss, regularisation } = settingsOf(assignment(parameters), 1);
+    expect(loss.labelSmoothing).toBe(0.1);
+    expect(regularisation).toMatchObject({ mixout: { rate: 0.3 } });
+    expect(regularisation.perturbation).toBeUndefined();
+    const name = { 'regularisation.perturbation.name': { text: 'neftune' } };
+    expect(settingsOf(assignment(name), 1).regularisation.perturbation).toEqual({
+      name: 'neftune',
+      alpha: 5,
+    });
+  });
+
+  it('names every parameter that it does not accept', () => {
+    const refused = (() => {
+      try {
+        return settingsOf(assignment({ learningrate: { number: 1 }, loraRank: { number: 2.5 } }), 1);
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(refused).toBeInstanceOf(InvalidArgument);
+    expect((refused as Error).message).toContain('parameters.loraRank: expected int, got 2.5');
+    expect((refused as Error).message).toContain(
+      'parameters.learningrate: unknown field, did you mean "learningRate"?',
+    );
+  });
+});
