@@ -97,6 +97,26 @@ function roundUp(n: number): number {
   return Math.ceil(n / step) * step;
 }
 
+/** Rows with a tree. */
+function itemsOf(rows: readonly Row[]) {
+  return rows.flatMap(({ number, tree }, r) => (number && tree ? [{ number, tree, r }] : []));
+}
+
+/** Sizes of what a graph is fed of the rows with a tree, or undefined where there is none. */
+export function gridShape(rows: readonly Row[]): GridShape | undefined {
+  const items = itemsOf(rows);
+  if (items.length === 0) return undefined;
+  const most = (of: (tree: CandidateTree) => number) => Math.max(...items.map(({ tree }) => of(tree)));
+  const count = roundUp(items.length);
+  return {
+    items: count,
+    choices: roundUp(most(({ paths }) => paths.length)),
+    depth: most(({ paths }) => Math.max(...paths.map(({ length }) => length))),
+    asked: count * roundUp(most(({ edges }) => new Set(edges.map(({ place }) => place)).size)),
+    edges: count * roundUp(most(({ edges }) => edges.length)),
+  };
+}
+
 export interface GridFeeds {
   readonly shape: GridShape;
   readonly feeds: Readonly<Record<string, HostTensor>>;
@@ -112,19 +132,9 @@ export function gridFeeds(
   candidateValues: (number: NumberAnswer) => readonly number[],
   weights: readonly number[],
 ): GridFeeds | undefined {
-  const items = rows.flatMap(({ number, tree }, r) => (number && tree ? [{ number, tree, r }] : []));
-  if (items.length === 0) return undefined;
-  const most = (of: (item: (typeof items)[number]) => number) => Math.max(...items.map(of));
-  const askedOf = ({ tree }: (typeof items)[number]) => new Set(tree.edges.map(({ place }) => place)).size;
-  const count = roundUp(items.length);
-  const shape: GridShape = {
-    items: count,
-    choices: roundUp(most(({ tree }) => tree.paths.length)),
-    depth: most(({ tree }) => Math.max(...tree.paths.map(({ length }) => length))),
-    asked: count * roundUp(most(askedOf)),
-    edges: count * roundUp(most(({ tree }) => tree.edges.length)),
-  };
-  const { choices, depth } = shape;
+  const shape = gridShape(rows);
+  if (!shape) return undefined;
+  const { items: count, choices, depth } = shape;
   const asked = new Array<number>(shape.asked).fill(0);
   const edges = new Array<number>(shape.edges).fill(0);
   const paths = new Array<number>(count * choices * depth).fill(shape.edges);
@@ -132,7 +142,7 @@ export function gridFeeds(
   const values = new Float32Array(count * choices);
   const weight = new Float32Array(count);
   let [askedCount, edgeCount] = [0, 0];
-  items.forEach(({ number, tree, r }, i) => {
+  itemsOf(rows).forEach(({ number, tree, r }, i) => {
     const root = starts[r] + rows[r].answerStart - 1;
     const rowOf = new Map<number, number>();
     const firstEdge = edgeCount;
@@ -178,6 +188,12 @@ export function ordinalTarget({ value, choices }: NumberAnswer, deviation: numbe
   return powers.map((x) => x / sum);
 }
 
+/** Sizes of what a graph is fed of the digits of `answers` tokens of these rows. */
+export function digitShape(rows: readonly Row[], answers: number): NumberShape {
+  const sizes = rows.flatMap(({ number }) => number?.choices.digits.map(({ size }) => size) ?? []);
+  return { items: answers, choices: Math.max(1, ...sizes) };
+}
+
 export interface DigitFeeds {
   readonly shape: NumberShape;
   readonly feeds: Readonly<Record<string, HostTensor>>;
@@ -194,8 +210,8 @@ export function digitFeeds(
   { signed, weight }: { readonly signed: boolean; readonly weight: number },
 ): DigitFeeds {
   const target = feeds['answer_target'].data as BigInt64Array;
-  const sizes = rows.flatMap(({ number }) => number?.choices.digits.map(({ size }) => size) ?? []);
-  const choices = Math.max(1, ...sizes);
+  const shape = digitShape(rows, answers);
+  const { choices } = shape;
   const choice = new Array<number>(answers * choices).fill(0);
   const present = new Uint8Array(answers * choices);
   const error = new Float32Array(answers * choices);
@@ -216,7 +232,7 @@ export function digitFeeds(
   });
   for (const n of digits) weights[n] = weight / digits.length;
   return {
-    shape: { items: answers, choices },
+    shape,
     feeds: {
       digit_choice: int64([choice.length], choice),
       digit_present: bool([answers, choices], present),

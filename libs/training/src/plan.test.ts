@@ -96,6 +96,57 @@ describe('the memory plan', () => {
     expect(Math.abs(peak / 2 ** 20 / measured - 1)).toBeLessThan(0.15);
   });
 
+  const perturbed = (name: string, dropout = {}) => ({ regularisation: { perturbation: { name }, dropout } });
+  const grid = { choices: 128, depth: 4 };
+  // The same, from random rows of which 101 numbers of two decimals could be the answer.
+  it.each([
+    ['LLaMA 4M, PGD', 'llama', lora, [16, 128, 80], perturbed('pgd'), 595],
+    ['LLaMA 4M, SMART', 'llama', lora, [16, 128, 80], perturbed('smart'), 636],
+    ['LLaMA 4M, R3F', 'llama', lora, [16, 128, 80], perturbed('r3f'), 480],
+    ['LLaMA 4M, R-Drop', 'llama', lora, [16, 128, 80], perturbed('rdrop', { hidden: 0.1 }), 478],
+    ['LLaMA 4M, FGM', 'llama', lora, [16, 128, 80], perturbed('fgm'), 419],
+    ['BLOOM 4M, full, SMART', 'bloom', { name: 'full' }, [8, 128, 40], perturbed('smart'), 462],
+    ['OPT 4M, RAFT', 'opt', lora, [16, 128, 80], { loss: { regression: { name: 'raft' } } }, 401],
+    [
+      'OPT 4M, full, ordinal',
+      'opt',
+      { name: 'full' },
+      [16, 128, 80],
+      { loss: { regression: { name: 'ordinal' } } },
+      442,
+    ],
+    ['BLOOM 4M, full, digits', 'bloom', { name: 'full' }, [8, 128, 40], { loss: { numberTokens: {} } }, 332],
+  ] as const)('is near what %s took', (_, family, method, [batch, sequence, answers], changes, measured) => {
+    const planned = run({ method, recompute: 'selective', ...changes });
+    const { regression, numberTokens } = planned.spec.loss;
+    const { peak } = planMemory({
+      ...planned,
+      ...{ config: shipped(family), validates: false, checkpoints: false },
+      shapes: [
+        {
+          ...{ batch, sequence, answers },
+          ...(numberTokens ? { digits: { items: answers, choices: 10 } } : {}),
+          ...(regression.name === 'answer'
+            ? {}
+            : { grids: [{ ...grid, items: batch, asked: 16 * batch, edges: 128 * batch }] }),
+        },
+      ],
+    });
+    expect(Math.abs(peak / 2 ** 20 / measured - 1)).toBeLessThan(0.15);
+  });
+
+  it('counts a graph for each size of grids', () => {
+    const one = { ...grid, items: 16, asked: 256, edges: 2048 };
+    const of = (...grids: (typeof one)[]) => {
+      const planned = run({ loss: { regression: { name: 'raft' } } });
+      return planMemory({ ...planned, shapes: [{ ...planned.shapes[0], grids }] });
+    };
+    const [first, both] = [of(one), of(one, { ...one, choices: 64 })];
+    expect(first.activations).toBe(0);
+    expect(both.passing).toBe(first.passing);
+    expect(both.runtime).toBeGreaterThan(first.runtime + 2 ** 20);
+  });
+
   it('refuses what does not fit with exit code 42, and names the largest batch that does', () => {
     const limit = planMemory(run()).peak - 1;
     const error = refusal(run(), limit);

@@ -16,9 +16,12 @@ import {
 } from '@emotune/graph';
 import {
   ascentGraph,
+  type GridShape,
   lossGraph,
   type ModelConfig,
   modelParameters,
+  type NumberShape,
+  referenceGraph,
   type StepOptions,
   trainableParameters,
   trainGraph,
@@ -29,6 +32,13 @@ import { optimizerOf } from './optimizers/update-graph.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
 import type { TrainSpec } from './spec.js';
+
+/** A batch, and what it is fed besides where answers are compared as numbers. */
+export interface PlannedShape extends BatchShape {
+  readonly digits?: NumberShape;
+  /** Of the batches that come, each size once: it has a graph of its own. */
+  readonly grids?: readonly GridShape[];
+}
 
 /** What of a run decides its memory. */
 export interface PlannedRun {
@@ -45,7 +55,7 @@ export interface PlannedRun {
     | 'batchTokens'
   >;
   /** Each has a graph of its own, with memory of its own. */
-  readonly shapes: readonly BatchShape[];
+  readonly shapes: readonly PlannedShape[];
   readonly validates: boolean;
   readonly checkpoints: boolean;
   /** The caller keeps the model's weights besides. */
@@ -89,18 +99,48 @@ function followed(outputs: Readonly<Record<string, Value>>) {
   return { list, nodes: order.length, peak: liveness(order, values).peak, arena: arenaBytes(order, values) };
 }
 
+/** Sizes that hold each of these. */
+function largestGrid(grids: readonly GridShape[]): GridShape | undefined {
+  return grids.reduce<GridShape | undefined>(
+    (most, grid) => ({
+      items: Math.max(grid.items, most?.items ?? 0),
+      choices: Math.max(grid.choices, most?.choices ?? 0),
+      depth: Math.max(grid.depth, most?.depth ?? 0),
+      asked: Math.max(grid.asked, most?.asked ?? 0),
+      edges: Math.max(grid.edges, most?.edges ?? 0),
+    }),
+    undefined,
+  );
+}
+
 export function planMemory(run: PlannedRun): MemoryPlan {
   const { config, spec, shapes, validates, checkpoints } = run;
   const { method, regularisation, recompute, loss } = spec;
-  const { perturbation } = regularisation;
-  const options: StepOptions = {
-    labelSmoothing: loss.labelSmoothing,
-    recompute,
-    ...maskingOf(regularisation),
-    ...(perturbation ? perturbationOf(perturbation).needs : {}),
+  const perturbation = regularisation.perturbation && perturbationOf(regularisation.perturbation);
+  const optionsOf = ({ digits, grids = [] }: PlannedShape): StepOptions => {
+    const grid = largestGrid(grids);
+    return {
+      labelSmoothing: loss.labelSmoothing,
+      recompute,
+      ...maskingOf(regularisation),
+      ...perturbation?.needs,
+      ...(digits ? { digits: { ...digits, squared: loss.numberTokens?.distance === 'squared' } } : {}),
+      ...(grid ? { grid: { ...grid, distribution: loss.regression.name === 'ordinal' } } : {}),
+    };
   };
   const trained = trainableParameters(config, method);
-  const graphs = shapes.map((shape) => followed(trainGraph(config, method, shape, options)));
+  const graphs = shapes.map((shape) => ({
+    ...followed(trainGraph(config, method, shape, optionsOf(shape))),
+    grids: shape.grids?.length ?? 0,
+  }));
+  const others = shapes.flatMap((shape) => {
+    const options = optionsOf(shape);
+    return [
+      ...(perturbation?.ascends ? [ascentGraph(config, method, shape, options)] : []),
+      ...(perturbation?.needs.consistency ? [referenceGraph(config, method, shape, options)] : []),
+      ...(validates ? [lossGraph(config, method, shape)] : []),
+    ].map(followed);
+  });
   // Parameters have paths for names, what a batch is fed has words.
   const held = sum(
     graphs[0].list
@@ -115,13 +155,8 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     ...averaged,
   ]);
   const gradients = floats(trained);
-  const activations = sum(graphs.map(({ arena }) => arena));
-  const others = [
-    ...(options.delta
-      ? shapes.map((shape) => followed(ascentGraph(config, method, shape, options)).peak)
-      : []),
-    ...(validates ? shapes.map((shape) => followed(lossGraph(config, method, shape)).peak) : []),
-  ];
+  // Graphs of grids keep no memory from run to run.
+  const activations = sum(graphs.filter(({ grids }) => grids === 0).map(({ arena }) => arena));
   const passing = Math.max(
     // Every output of a run is there once more, as a copy; the gradient of one more micro-batch stays besides.
     (spec.gradientAccumulation > 1 ? 2 : 1) * gradients,
@@ -130,12 +165,17 @@ export function planMemory(run: PlannedRun): MemoryPlan {
       const graph = build();
       return Math.max(followed(graph).peak, 2 * sum(Object.values(graph).map(bytesOf)));
     }),
-    ...others,
+    ...graphs.filter(({ grids }) => grids > 0).map(({ peak }) => peak),
+    ...others.map(({ peak }) => peak),
     // One tensor after another is copied for a checkpoint.
     checkpoints ? Math.max(...trained.map((parameter) => floats([parameter]))) : 0,
   );
   const best = validates ? floats(trained) : 0;
-  const runtime = processBytes + bytesPerNode * sum(graphs.map(({ nodes }) => nodes));
+  const nodes = [
+    ...graphs.map((graph) => graph.nodes * Math.max(1, graph.grids)),
+    ...others.map((graph) => graph.nodes),
+  ];
+  const runtime = processBytes + bytesPerNode * sum(nodes);
   const parts = { weights, optimizer, gradients, best, activations, passing, runtime };
   return { ...parts, peak: sum(Object.values(parts)) };
 }

@@ -11,10 +11,10 @@ import { type Forgetting, forgettingOf } from './curriculum.js';
 import { Diverged, Interrupted } from './failures.js';
 import { initialLossScale, nextLossScale } from './loss-scale.js';
 import { machineMemoryMiB } from './machine-memory.js';
-import { withCandidates } from './number-answers.js';
-import { packRows } from './packing.js';
-import { checkMemory, withPlan } from './plan.js';
-import { checkMethods } from './regularisers/settings.js';
+import { digitShape, gridShape, withCandidates } from './number-answers.js';
+import { type Packing, packRows } from './packing.js';
+import { checkMemory, type PlannedShape, withPlan } from './plan.js';
+import { checkMethods, comparesNumbers } from './regularisers/settings.js';
 import { Run, type Validated } from './run.js';
 import { rateOf } from './schedule.js';
 import type { TrainSpec } from './spec.js';
@@ -72,6 +72,20 @@ export interface TrainResult {
   readonly stopped: 'patience' | 'directive' | null;
   /** After the last stage whose end was measured, where it follows others. */
   readonly forgetting: Forgetting | null;
+}
+
+/** The batches of the first epochs, with what they are fed where answers are compared as numbers. */
+function plannedShapes(rows: readonly Row[], spec: TrainSpec, packing: Packing): PlannedShape[] {
+  if (!comparesNumbers(spec.loss)) return [...packing.shapes];
+  const batches = spec.stages.flatMap((_, stage) =>
+    epochBatches(rows, spec, packing, { stage, epoch: 0, stageTokens: 0 }),
+  );
+  return packing.shapes.map((shape) => {
+    if (spec.loss.numberTokens) return { ...shape, digits: digitShape(rows, shape.answers) };
+    const grids = batches.filter((b) => b.sequence === shape.sequence).map((b) => gridShape(b.rows));
+    const sizes = new Map(grids.flatMap((grid) => (grid ? [[canonicalJson(grid), grid]] : [])));
+    return { ...shape, grids: [...sizes.values()] };
+  });
 }
 
 const bestPrefix = 'best.';
@@ -183,7 +197,7 @@ export async function train(
   const validation = packRows(Rng.of('validation').shuffle(rows.validation), packing);
   const plan = checkMemory(
     {
-      ...{ config, spec, shapes: packing.shapes },
+      ...{ config, spec, shapes: plannedShapes(trainRows, spec, packing) },
       ...{ validates: validation.length > 0, checkpoints: checkpoints !== undefined },
       keepsWeights: !hooks.takeWeights,
     },

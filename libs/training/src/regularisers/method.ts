@@ -47,6 +47,8 @@ interface Needs {
 
 export interface Perturbation<Settings> {
   readonly needs: Needs;
+  /** It asks for `ascend`. */
+  readonly ascends?: boolean;
   /** One micro-batch: runs whose gradients add up to the objective's. Returns the mean loss of the answers' tokens, nats. */
   pass(pass: Pass, settings: Settings): Promise<number>;
 }

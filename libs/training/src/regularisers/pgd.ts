@@ -15,6 +15,7 @@ export const pgdSettings = z.strictObject({
 
 export const pgd: Perturbation<z.output<typeof pgdSettings>> = {
   needs: { delta: true },
+  ascends: true,
   async pass(pass, { epsilon, stepSize, steps }) {
     const { loss, deltaGradient } = await pass.learn();
     const climb = (delta: Float32Array, gradient: Float32Array) =>

@@ -27,6 +27,7 @@ export const smartSettings = z.strictObject({
 
 export const smart: Perturbation<z.output<typeof smartSettings>> = {
   needs: { delta: true, consistency: true },
+  ascends: true,
   async pass(pass, { weight, steps, stepSize, noise: sigma, maxNorm, proximal }) {
     const stream = Stream.of(pass.random('smart'));
     await pass.remember('clean');
