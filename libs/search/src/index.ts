@@ -13,6 +13,7 @@ export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';
 export { endOfJob, isInterruption, reasons, reasonWord } from './reasons.js';
+export type { SuggestContext } from './sampler.js';
 export {
   originOf,
   parseSearchAlgorithm,
@@ -22,6 +23,7 @@ export {
 } from './samplers.js';
 export {
   type Assignment,
+  isActive,
   type Parameter,
   type ParameterValue,
   parseAssignment,

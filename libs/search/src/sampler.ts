@@ -12,7 +12,7 @@ export interface SuggestContext {
    * What is known beforehand of whether values work, such as a plan of the memory: the probability, 0 for what cannot
    * work. Without it everything may.
    */
-  readonly feasibility?: (values: Assignment) => number;
+  readonly feasibility?: ((values: Assignment) => number) | undefined;
 }
 
 export type SamplerSettings = Readonly<Record<string, number | undefined>>;

@@ -121,7 +121,7 @@ export function originOf(
 
 /**
  * Values for the trial that comes first: declared defaults, with what has none drawn at random. Undefined where no
- * parameter declares a default.
+ * parameter declares a default, and where the context holds them to be unlikely to work.
  */
 export function suggestDefaults(space: SearchSpace, context: SuggestContext): Assignment | undefined {
   if (space.parameters.every((parameter) => parameter.default === undefined)) return undefined;
@@ -137,5 +137,6 @@ export function suggestDefaults(space: SearchSpace, context: SuggestContext): As
           },
   );
   const narrowed = { parameters, byName: new Map(parameters.map((p) => [p.name, p])) };
-  return random.suggest(narrowed, [], context, {});
+  const values = random.suggest(narrowed, [], context, {});
+  return (context.feasibility?.(values) ?? 1) < priorLeast ? undefined : values;
 }

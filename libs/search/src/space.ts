@@ -365,7 +365,7 @@ export function onlyValue(parameter: Parameter): ParameterValue | undefined {
 }
 
 /** Whether the parameter exists beside these values, which must hold its parent if that is active. */
-function isActive(parameter: Parameter, values: Assignment): boolean {
+export function isActive(parameter: Parameter, values: Assignment): boolean {
   const { condition } = parameter;
   return (
     condition === undefined ||

@@ -238,13 +238,18 @@ function advice(run: PlannedRun, limit: number): string {
   return `no batchTokens fits; a batch of one line would need, MiB: as it is ${mib(planMemory(one).peak)}, with ${needs.join(', ')}`;
 }
 
+/** Why a run of this plan does not fit into `limit` bytes, and what would; undefined where it fits. */
+export function shortage(run: PlannedRun, plan: MemoryPlan, limit: number): string | undefined {
+  if (plan.peak <= limit) return undefined;
+  return `the run would need ${planText(plan)}, has ${mib(limit)} MiB; ${advice(run, limit)}`;
+}
+
 /** @throws ResourceExhausted with the plan and what would fit, where the run needs more than `limit` bytes. */
 export function checkMemory(run: PlannedRun, limit: number): MemoryPlan {
   const plan = planMemory(run);
-  if (plan.peak <= limit) return plan;
-  throw new ResourceExhausted(
-    `out of memory: the run would need ${planText(plan)}, has ${mib(limit)} MiB; ${advice(run, limit)}`,
-  );
+  const missing = shortage(run, plan, limit);
+  if (missing === undefined) return plan;
+  throw new ResourceExhausted(`out of memory: ${missing}`);
 }
 
 /** What went wrong with a run of this plan: memory that the runtime did not get is told with the plan. */

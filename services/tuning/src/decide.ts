@@ -10,6 +10,7 @@ import {
   promoted,
   reasons,
   reasonWord,
+  type SuggestContext,
   suggest,
   suggestDefaults,
   type Termination,
@@ -372,11 +373,19 @@ function bestTrial(trials: readonly Trial[]): Trial | undefined {
   return ranking(trials)[0];
 }
 
+/** What a sampler is told beside the history. */
+export function contextOf(
+  { plan, feasibility }: Pick<Experiment, 'plan' | 'feasibility'>,
+  trialNumber: number,
+): SuggestContext {
+  return { seed: plan.spec.seed, trialNumber, feasibility };
+}
+
 function nextTrial(experiment: Experiment): Action {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
   const number = experiment.trials.length;
-  const context = { seed: plan.spec.seed, trialNumber: number };
+  const context = contextOf(experiment, number);
   const first = trials.every(({ enqueued }) => enqueued) ? suggestDefaults(plan.space, context) : undefined;
   return {
     type: 'create-trial',

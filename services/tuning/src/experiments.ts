@@ -2,13 +2,15 @@
 import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { tuning } from '@emotune/proto';
+import { common, tuning } from '@emotune/proto';
 import { type Assignment, parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
 import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
 import { importedRecords } from './imported.js';
+import { nobody } from './ledger.js';
+import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
@@ -16,6 +18,7 @@ import { type Plan, planOf } from './spec.js';
 import { type Experiment, hasEnded, isOpen, type Taught } from './state.js';
 import {
   type Base,
+  type BoundFeatures,
   type ExperimentRow,
   experimentRow,
   specNow,
@@ -51,12 +54,14 @@ export class Experiments {
   }
 
   /** The versions of the base models that the trials will use; those that are not there become violations. */
-  private async basesOf(sql: Sql, { spec }: Plan, violations: Violation[]): Promise<Base[]> {
+  private async basesOf(sql: Sql, { spec, training }: Plan, violations: Violation[]): Promise<Base[]> {
     const bases: Base[] = [];
     for (const [i, { architecture, model }] of spec.baseModels.entries()) {
       try {
         const { name, version, prefix, tokenizer } = await this.models.find(model, sql, 'base');
-        bases.push({ architecture, model: name, version, prefix, tokenizer });
+        const asked = training.memoryLimitMib > 0;
+        const config = asked ? { config: await this.models.config(prefix) } : {};
+        bases.push({ architecture, model: name, version, prefix, tokenizer, ...config });
       } catch (error) {
         if (!(error instanceof NotFound)) throw error;
         violations.push({ field: `baseModels[${i}].model`, description: error.message });
@@ -75,6 +80,7 @@ export class Experiments {
     const plan = planOf(spec);
     const text = stored(plan.spec);
     const { name, features } = plan.spec;
+    const rows = await this.rowsOf(plan);
     const created = await this.context.database.transaction(async (sql) => {
       const made = await once(sql, { method: 'CreateExperiment', id: requestId, body: spec }, async () => {
         const [row] = await sql.query<ExperimentRow>('select * from experiments where name = $1', [name]);
@@ -83,7 +89,7 @@ export class Experiments {
             `name: an experiment ${show(name)} with another spec exists; choose another name`,
           );
         if (row) return name;
-        const { bases, earlier } = await this.settle(sql, plan);
+        const { bases, earlier } = await this.settle(sql, plan, rows);
         const { history, first } = warmStart(plan, bases, earlier);
         await sql.query(
           `insert into experiments (name, spec, bases, history, state, reason, created_at)
@@ -102,11 +108,22 @@ export class Experiments {
     return created;
   }
 
-  /** What a plan refers to. @throws InvalidArgument naming everything that is not there. */
-  private async settle(sql: Sql, plan: Plan): Promise<{ bases: Base[]; earlier: Earlier[] }> {
+  /** Of the feature set, where the memory of trials is limited and it is ready. */
+  private async rowsOf({ spec, training }: Plan): Promise<BoundFeatures['rows']> {
+    const set = training.memoryLimitMib > 0 ? await this.reconciler.featureSet(spec.features) : undefined;
+    return set?.state === common.BuildState.BUILD_STATE_READY ? rowLengths(set) : undefined;
+  }
+
+  /** What a plan refers to. @throws InvalidArgument naming everything that is not there, and a memory that is too small. */
+  private async settle(
+    sql: Sql,
+    plan: Plan,
+    rows: BoundFeatures['rows'],
+  ): Promise<{ bases: Base[]; earlier: Earlier[] }> {
     const violations: Violation[] = [];
     const bases = await this.basesOf(sql, plan, violations);
     const earlier = await this.earlier(sql, plan, violations);
+    violations.push(...nothingFits(plan, bases, rows));
     if (violations.length > 0) throw new InvalidArgument(violations);
     return { bases, earlier };
   }
@@ -329,21 +346,20 @@ export class Experiments {
     if ((name === '') === (spec === undefined || spec === null))
       throw InvalidArgument.at('spec', 'expected either the name of an experiment or the spec of a new one');
     const { ledger } = this.reconciler;
-    const surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
     if (name !== '') {
       const row = await experimentRow(database, name);
-      const experiment = await ledger.read(database, row, surroundings);
+      const experiment = await ledger.read(database, row);
       return estimateMessage(estimate(experiment, clock.now()), experiment.plan);
     }
     const plan = planOf(spec);
-    const { bases } = await this.settle(database, plan);
+    const { bases } = await this.settle(database, plan, await this.rowsOf(plan));
     const experiment: Experiment = {
       ...{ name: plan.spec.name, plan, reason: '', trials: [], model: null, history: [], curves: () => [] },
       state: 'waiting',
       features: { state: 'waiting' },
       ...{ startedAt: null, endedAt: null },
       rates: await ledger.ratesOf(database, bases),
-      ...surroundings,
+      ...nobody,
     };
     return estimateMessage(estimate(experiment, clock.now()), plan);
   }

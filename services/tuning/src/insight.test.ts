@@ -3,8 +3,8 @@ import { suggest, type TrialRecord } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
 import { recordsOf } from './decide.js';
 import { frontOf, knownAt, suggestionOf } from './insight.js';
-import { planOf } from './spec.js';
-import type { Attempt, Trial } from './state.js';
+import { type Plan, planOf } from './spec.js';
+import type { Attempt, Taught, Trial } from './state.js';
 import { experimentSpec } from './testing.js';
 
 const { SuggestionSource } = tuning;
@@ -19,6 +19,10 @@ function row(number: number, changes: Partial<Trial> = {}): Trial {
     ...changes,
   };
 }
+
+const seen = (of: Plan, trials: readonly Trial[], history: readonly Taught[] = []) => ({
+  ...{ plan: of, trials, history },
+});
 
 describe('a suggestion', () => {
   it('is explained by what had ended when it was made', () => {
@@ -36,7 +40,7 @@ describe('a suggestion', () => {
       [1, 'infeasible'],
       [2, 'running'],
     ]);
-    expect(suggestionOf(plan, rows[3], rows, [])).toMatchObject({
+    expect(suggestionOf(seen(plan, rows), rows[3])).toMatchObject({
       ...{ source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reproduced: false },
       ...{ measured: 1, infeasible: 1, running: 1, bestTrial: 0 },
       reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
@@ -50,7 +54,7 @@ describe('a suggestion', () => {
     const known = knownAt(row(20, { createdAt: created }), before);
     const parameters = suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: 20 });
     const made = row(20, { createdAt: created, parameters });
-    const found = suggestionOf(plan, made, [...before, made], []);
+    const found = suggestionOf(seen(plan, [...before, made]), made);
     expect(found).toMatchObject({ reproduced: true, measured: 20, bestTrial: 19 });
     expect(found.evidence[0].logRatio).toBeGreaterThan(0);
     expect(found.reason).toMatch(
@@ -69,9 +73,12 @@ describe('a suggestion', () => {
         parameters: suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: number }),
       });
     const before = at(0, taught.slice(10));
-    expect(suggestionOf(plan, before, [before], taught)).toMatchObject({ measured: 20, reproduced: true });
+    expect(suggestionOf(seen(plan, [before], taught), before)).toMatchObject({
+      measured: 20,
+      reproduced: true,
+    });
     const after = at(2, [...taught, ...knownAt(row(2), [before])]);
-    expect(suggestionOf(plan, after, [before, after], taught)).toMatchObject({
+    expect(suggestionOf(seen(plan, [before, after], taught), after)).toMatchObject({
       ...{ measured: 31, reproduced: true },
     });
   });
@@ -87,16 +94,16 @@ describe('a suggestion', () => {
     const parameters = suggest(costly.algorithm, costly.space, records, { seed: 1, trialNumber: 20 });
     const free = before.map((trial) => ({ ...trial, attempts: [] }));
     const made = row(20, { createdAt: 50_000, parameters });
-    expect(suggestionOf(costly, made, [...before, made], []).reproduced).toBe(true);
-    expect(suggestionOf(costly, made, [...free, made], []).reproduced).toBe(false);
+    expect(suggestionOf(seen(costly, [...before, made]), made).reproduced).toBe(true);
+    expect(suggestionOf(seen(costly, [...free, made]), made).reproduced).toBe(false);
   });
 
   it('of a person, of the defaults and of the winner is said to be so', () => {
     const rows = [row(0, { enqueued: true }), row(1), row(2, { kind: 'final' })];
-    const given = suggestionOf(plan, rows[0], rows, []);
+    const given = suggestionOf(seen(plan, rows), rows[0]);
     expect(given.source).toBe(SuggestionSource.SUGGESTION_SOURCE_ENQUEUED);
     expect(given.reproduced).toBeUndefined();
-    expect(suggestionOf(plan, rows[2], rows, [])).toMatchObject({
+    expect(suggestionOf(seen(plan, rows), rows[2])).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
       reason: 'the parameters of the best trial, 1, trained on train + validation',
     });
@@ -105,7 +112,7 @@ describe('a suggestion', () => {
       experimentSpec({ parameters: [{ ...learningRate, default: { number: 1e-3 } }] }),
     );
     const first = row(1, { parameters: { learningRate: 1e-3 } });
-    expect(suggestionOf(withDefault, first, [rows[0], first], [])).toMatchObject({
+    expect(suggestionOf(seen(withDefault, [rows[0], first]), first)).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
     });
   });

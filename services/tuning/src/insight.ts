@@ -17,11 +17,11 @@ import {
   type TrialRecord,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
-import { recordsOf } from './decide.js';
-import { Ledger } from './ledger.js';
+import { contextOf, recordsOf } from './decide.js';
+import type { Ledger } from './ledger.js';
 import { measuredTrials } from './messages.js';
-import { type Plan, planOf } from './spec.js';
-import { searchTrials, type Taught, type Trial, type TrialState } from './state.js';
+import type { Plan } from './spec.js';
+import { type Experiment, searchTrials, type Trial, type TrialState } from './state.js';
 import { experimentRow, trialRow } from './store.js';
 import { valueMessage } from './values.js';
 
@@ -121,12 +121,10 @@ export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | u
 }
 
 export class Insights {
-  constructor(private readonly context: TuningContext) {}
-
-  /** With their attempts, which tell what they cost. */
-  private trials(experiment: string): Promise<readonly Trial[]> {
-    return new Ledger().trials(this.context.database, experiment);
-  }
+  constructor(
+    private readonly context: TuningContext,
+    private readonly ledger: Ledger,
+  ) {}
 
   /** The best measurement of each trial, of the attempt that has it. */
   private async subtaskScores(experiment: string, records: readonly TrialRecord[]): Promise<SubtaskScores[]> {
@@ -148,9 +146,8 @@ export class Insights {
 
   async of(name: string): Promise<tuning.Insight> {
     const { database } = this.context;
-    const row = await experimentRow(database, name);
-    const plan = planOf(row.spec);
-    const records = recordsOf(searchTrials(await this.trials(name)));
+    const { plan, trials } = await this.ledger.read(database, await experimentRow(database, name));
+    const records = recordsOf(searchTrials(trials));
     const measured = measuredBestFirst(records);
     const scores = await this.subtaskScores(name, measured);
     const scoresOf = new Map(scores.map((trial) => [trial.number, trial]));
@@ -179,17 +176,16 @@ export class Insights {
     };
   }
 
-  async explain(experiment: string, number: number): Promise<tuning.TrialExplanation> {
+  async explain(name: string, number: number): Promise<tuning.TrialExplanation> {
     const { database } = this.context;
-    const { spec, history } = await experimentRow(database, experiment);
-    const row = await trialRow(database, experiment, number);
-    const trials = await this.trials(experiment);
-    const trial = trials[number];
+    const row = await trialRow(database, name, number);
+    const experiment = await this.ledger.read(database, await experimentRow(database, name));
+    const trial = experiment.trials[number];
     const [message] = await measuredTrials(database, [row], 'last');
     return {
       trial: message,
-      suggestion: suggestionOf(planOf(spec), trial, trials, history),
-      end: endOf(trial, trials),
+      suggestion: suggestionOf(experiment, trial),
+      end: endOf(trial, experiment.trials),
     };
   }
 }
@@ -206,15 +202,13 @@ export function knownAt(trial: Trial, trials: readonly Trial[]): TrialRecord[] {
 }
 
 /**
- * @param trials All of the experiment.
- * @param taught All that earlier experiments and other programs taught its sampler, also after the trial was created.
+ * @param experiment With all that its sampler was taught, also after the trial was created.
  */
 export function suggestionOf(
-  plan: Plan,
+  experiment: Pick<Experiment, 'plan' | 'trials' | 'history' | 'feasibility'>,
   trial: Trial,
-  trials: readonly Trial[],
-  taught: readonly Taught[],
 ): tuning.SuggestionExplanation {
+  const { plan, trials, history: taught } = experiment;
   const own = knownAt(trial, trials);
   const records = [...taught.filter(({ taughtAt = 0 }) => taughtAt <= trial.createdAt), ...own];
   const count = (lesson: ReturnType<typeof lessonOf>) =>
@@ -248,7 +242,7 @@ export function suggestionOf(
       source: SuggestionSource.SUGGESTION_SOURCE_ENQUEUED,
       reason: 'given, not suggested: enqueued, or among the best of an earlier experiment',
     };
-  const context = { seed: plan.spec.seed, trialNumber: trial.number };
+  const context = contextOf(experiment, trial.number);
   const first = trials.every(({ number, enqueued }) => number >= trial.number || enqueued);
   const defaults = first ? suggestDefaults(plan.space, context) : undefined;
   if (defaults && same(defaults))

@@ -6,6 +6,7 @@ import type { Sql } from '@emotune/database';
 import type { JobStatus } from '@emotune/jobs';
 import type { TrialCurve } from '@emotune/search';
 import { type Rate, rateOf, type Throughput } from './cost.js';
+import { memoryPrior } from './memory.js';
 import { type Plan, planOf } from './spec.js';
 import { type Experiment, hasEnded, isOpen, type Trial, type TrialState } from './state.js';
 import {
@@ -29,6 +30,7 @@ interface Known {
   curvesAt: number;
   plan?: { readonly limits: string; readonly plan: Plan };
   rates?: ReadonlyMap<string, Rate>;
+  feasibility?: Experiment['feasibility'];
 }
 
 export interface Surroundings {
@@ -36,6 +38,8 @@ export interface Surroundings {
   readonly listeningSince: number;
   readonly leaseMs: number;
 }
+
+export const nobody: Surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
 
 interface PointRow {
   readonly trial: number;
@@ -197,12 +201,13 @@ export class Ledger {
     );
   }
 
-  /** What `decide` needs, as recorded now. */
-  async read(sql: Sql, row: ExperimentRow, surroundings: Surroundings): Promise<Experiment> {
+  /** What `decide` needs, as recorded now. @param surroundings Left out where nothing is to be done. */
+  async read(sql: Sql, row: ExperimentRow, surroundings: Surroundings = nobody): Promise<Experiment> {
     const { name, state, reason } = row;
     const trials = await this.trials(sql, name);
     const known = this.of(name);
     known.rates ??= await this.ratesOf(sql, row.bases);
+    known.feasibility ??= memoryPrior(this.plan(row), row.bases, row.features?.rows);
     const curves = trials.some((trial) => trial.state === 'paused') ? await this.curves(sql, name) : [];
     const experiment: Experiment = {
       ...{ name, state, reason, trials, ...surroundings },
@@ -211,6 +216,7 @@ export class Ledger {
       startedAt: row.started_at?.getTime() ?? null,
       endedAt: row.ended_at?.getTime() ?? null,
       history: row.history,
+      feasibility: known.feasibility,
       rates: known.rates,
       curves: () => curves,
       model: await trainedModel(sql, row.model_version),

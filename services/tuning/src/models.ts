@@ -10,7 +10,9 @@ import {
   loadAdapter,
   loadModel,
   loadTokenizer,
+  type ModelConfig,
   mergeAdapter,
+  parseConfig,
   saveModel,
 } from '@emotune/models';
 import { type evaluation, tuning } from '@emotune/proto';
@@ -72,6 +74,12 @@ export class Models {
     );
     const hint = near && near !== model ? `did you mean "${near}"?` : '"emotune model list" shows all';
     throw new NotFound(`expected a ${kind ?? ''}${kind ? ' ' : ''}model, got ${show(name)}; ${hint}`);
+  }
+
+  /** Of the base model in this folder of the object store. */
+  async config(prefix: string): Promise<ModelConfig> {
+    const bytes = await this.context.objects.get(`${prefix}/config.json`);
+    return parseConfig(JSON.parse(new TextDecoder().decode(bytes)));
   }
 
   async get(name: string): Promise<tuning.Model> {

@@ -24,7 +24,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
       { provide: Reconciler, useValue: reconciler },
       { provide: Models, useValue: models },
       { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
-      { provide: Insights, useValue: new Insights(context) },
+      { provide: Insights, useValue: new Insights(context, reconciler.ledger) },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],
   };

@@ -14,10 +14,11 @@ import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
 import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
+import { nothingFits, rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import { saveChanges } from './save.js';
-import { architectureOf } from './spec.js';
+import { architectureOf, planOf } from './spec.js';
 import { type Experiment, jobName } from './state.js';
 import { type BoundFeatures, type ExperimentRow, experimentRow, trialRow } from './store.js';
 import { advance } from './transitions.js';
@@ -284,12 +285,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       return;
     const set = await this.featureSet(row.spec.features);
     if (!set) return;
-    const { database } = this.context;
     if (set.state === common.BuildState.BUILD_STATE_FAILED) {
-      await database.query('update experiments set features_failure = $2 where name = $1', [
-        row.name,
-        set.failure,
-      ]);
+      await this.failFeatures(row.name, set.failure);
       return;
     }
     if (set.state !== common.BuildState.BUILD_STATE_READY) return;
@@ -297,11 +294,16 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const missing = row.bases.filter(({ tokenizer }) => prefixes[tokenizer] === undefined);
     if (missing.length > 0) {
       const names = missing.map(({ model }) => model).join(', ');
-      const failure = `feature set ${show(set.name)} was not made for the tokenizer of ${names}; create one whose baseModels name it`;
-      await database.query('update experiments set features_failure = $2 where name = $1', [
+      await this.failFeatures(
         row.name,
-        failure,
-      ]);
+        `feature set ${show(set.name)} was not made for the tokenizer of ${names}; create one whose baseModels name it`,
+      );
+      return;
+    }
+    const rows = rowLengths(set);
+    const [tooLarge] = nothingFits(planOf(row.spec), row.bases, rows);
+    if (tooLarge) {
+      await this.failFeatures(row.name, `${tooLarge.field}: ${tooLarge.description}`);
       return;
     }
     const bound: BoundFeatures = {
@@ -309,15 +311,23 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       dataset: set.spec?.dataset ?? '',
       datasetVersion: set.datasetVersion,
       prefixes,
+      rows,
     };
-    await database.query('update experiments set features = $2 where name = $1', [
+    await this.context.database.query('update experiments set features = $2 where name = $1', [
       row.name,
       JSON.stringify(bound),
     ]);
   }
 
+  private async failFeatures(name: string, failure: string): Promise<void> {
+    await this.context.database.query('update experiments set features_failure = $2 where name = $1', [
+      name,
+      failure,
+    ]);
+  }
+
   /** Undefined while it does not exist or its service is away. */
-  private async featureSet(name: string): Promise<featurization.FeatureSet | undefined> {
+  async featureSet(name: string): Promise<featurization.FeatureSet | undefined> {
     try {
       return await this.features.call('getFeatureSet', { name }, { deadlineMs: peerDeadlineMs });
     } catch (error) {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -15,9 +16,11 @@ import {
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
+import { parseConfig } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { common, type featurization, tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
+import { MemoryForecast, trainingSettings } from '@emotune/training';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
 import {
@@ -929,4 +932,68 @@ it('learns from the trials of another program', async () => {
   await expect(platform.experiments.call('importTrials', { ...request, requestId: '' })).rejects.toThrow(
     'its search is over, its sampler has nothing left to learn',
   );
+});
+
+describe('the memory of trials', () => {
+  const numbers = (name: string, min: number, max: number) => ({
+    ...{ name, integer: { min, max, log: true, step: 0 }, condition: undefined, default: undefined },
+  });
+  const split = {
+    ...{ rows: 100, tokens: 2400, answerTokens: 300, longest: 30, cut: 0 },
+    files: [],
+    rowsByTask: {},
+  };
+  const splits = ['train', 'validation'].map((name) => ({ split: name, ...split }));
+  const spec = (name: string, memoryLimitMib: number) => ({
+    ...{ name, features: 'measured-rows', limits: { maxTrials: 16, parallelTrials: 3 } },
+    parameters: [...experimentSpec().parameters, numbers('batchTokens', 1024, 262_144)],
+    training: { memoryLimitMib },
+  });
+  const limit = 240;
+  const config = async () => parseConfig(JSON.parse(await readFile(join(folder, 'opt/config.json'), 'utf8')));
+
+  it('is kept to by what is suggested, as far as the plan of their training tells', async () => {
+    sets.set('measured-rows', {
+      ...sets.get('demo'),
+      name: 'measured-rows',
+      tokenized: [{ tokenizer, baseModels: [], prefix: 'features/demo/f1/t', splits }],
+    });
+    const limits: number[] = [];
+    runner.train = (context) => {
+      limits.push(context.assignment.training?.memoryLimitMib ?? 0);
+      return usualTrainer(context);
+    };
+    const forecast = new MemoryForecast(await config(), { longest: 30, answerShare: 0.125 });
+    const tooLarge = async (name: string) => {
+      await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+      return (await trialsOf(name)).filter(({ parameters }) => {
+        const settings = trainingSettings.parse({ batchTokens: parameters['batchTokens']?.number });
+        return forecast.shortage(settings, limit * 2 ** 20) !== undefined;
+      });
+    };
+    await submit(spec('roomy-memory', 0));
+    await submit(spec('tight-memory', limit));
+    expect((await tooLarge('roomy-memory')).length).toBeGreaterThan(2);
+    expect(await tooLarge('tight-memory')).toEqual([]);
+    expect(new Set(limits)).toEqual(new Set([0, limit]));
+    const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+    const { suggestion } = await insights.call('explainTrial', { experiment: 'tight-memory', number: 14 });
+    expect(suggestion?.reproduced).toBe(true);
+  });
+
+  it('is refused where nothing fits: at once, or when the rows are known', async () => {
+    const refused =
+      /training\.memoryLimitMib: expected at least \d+, which the smallest .*, got 100: the run would/;
+    await expect(submit(spec('no-memory', 100))).rejects.toThrow(refused);
+    await expect(
+      platform.experiments.call('estimateExperiment', { spec: experimentSpec(spec('no-memory', 100)) }),
+    ).rejects.toThrow(refused);
+    await expect(submit({ ...spec('no-memory', 100), features: 'later-rows' })).rejects.toThrow(refused);
+    const large = [...experimentSpec().parameters, numbers('batchTokens', 131_072, 262_144)];
+    await submit({ ...spec('small-memory', limit), features: 'later-rows', parameters: large });
+    sets.set('later-rows', { ...sets.get('measured-rows'), name: 'later-rows' });
+    const { reason } = await reached('small-memory', ExperimentState.EXPERIMENT_STATE_FAILED);
+    expect(reason).toMatch(/^its features failed: training\.memoryLimitMib: expected at least \d+, /);
+    expect(await trialsOf('small-memory')).toEqual([]);
+  });
 });

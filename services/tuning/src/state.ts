@@ -1,6 +1,6 @@
 /** What is recorded of an experiment: the words and shapes that decisions are made from. Times are in milliseconds. */
 import type { JobStatus } from '@emotune/jobs';
-import type { Assignment, TrialCurve, TrialRecord, Verdict } from '@emotune/search';
+import type { Assignment, SuggestContext, TrialCurve, TrialRecord, Verdict } from '@emotune/search';
 import type { Rate } from './cost.js';
 import type { Plan } from './spec.js';
 
@@ -119,6 +119,8 @@ export interface Experiment {
   readonly endedAt: number | null;
   /** What earlier experiments and other programs taught. */
   readonly history: readonly Taught[];
+  /** Of values, where it is known beforehand what may work: see `SuggestContext`. */
+  readonly feasibility?: SuggestContext['feasibility'];
   /** Throughput to expect, by architecture, before trials of this experiment have shown theirs. */
   readonly rates: ReadonlyMap<string, Rate>;
   /** Learning curves of its search trials; asked for only while a trial is paused. */

@@ -1,8 +1,10 @@
 /** Rows of the tuning service, and what they mean to the rules. */
 import { NotFound } from '@emotune/base';
 import type { Sql } from '@emotune/database';
+import type { ModelConfig } from '@emotune/models';
 import type { tuning } from '@emotune/proto';
 import type { Assignment } from '@emotune/search';
+import type { RowLengths } from '@emotune/training';
 import type {
   Attempt,
   ExperimentState,
@@ -23,6 +25,8 @@ export interface Base {
   readonly version: string;
   readonly prefix: string;
   readonly tokenizer: string;
+  /** Recorded where `training.memoryLimitMib` asks whether it fits. */
+  readonly config?: ModelConfig;
 }
 
 export interface BoundFeatures {
@@ -31,6 +35,8 @@ export interface BoundFeatures {
   readonly datasetVersion: string;
   /** Folder of the shards by tokenizer. */
   readonly prefixes: Readonly<Record<string, string>>;
+  /** Of the rows, by tokenizer; absent where they were bound before it was recorded. */
+  readonly rows?: Readonly<Record<string, RowLengths>>;
 }
 
 export interface ExperimentRow {
