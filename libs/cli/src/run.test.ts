@@ -222,10 +222,10 @@ describe('experiment', () => {
     expect(shown).toEqual([
       'experiment first running',
       'trial 0 running: architecture=opt learningRate=0.001235',
-      'trial 0 succeeded: objective 2.5, 1,235 tokens/s',
+      'trial 0 succeeded: objective 2.5 ± 0.125, 1,235 tokens/s',
       'trial 1 failed: Diverged: not finite',
       'experiment first succeeded',
-      'trial 0 won with objective 2.5: architecture=opt learningRate=0.001235',
+      'trial 0 won with objective 2.5 ± 0.125: architecture=opt learningRate=0.001235',
       'model first@aa11',
       '',
     ]);
@@ -264,7 +264,7 @@ describe('experiment', () => {
     );
     expect(await text('experiment', 'get', 'first')).toMatch(/^base models: +opt=emotune-opt-4m$/m);
     expect(await text('experiment', 'trials', 'first')).toMatch(
-      /^ *0 +search +succeeded +2\.5 +100,000 +1,235 +architecture=opt/m,
+      /^ *0 +search +succeeded +2\.5 ± 0\.125 +100,000 +1,235 +architecture=opt/m,
     );
     expect(asked.get('listTrials')).toMatchObject({ withoutMeasurements: true });
     expect(await json('experiment', 'trials', 'first')).toEqual([
@@ -321,7 +321,7 @@ describe('experiment', () => {
 
   it('insight shows what trials teach', async () => {
     const shown = await text('experiment', 'insight', 'first');
-    expect(shown).toMatch(/^lead: +trial 0 leads trial 1 by 0\.5 on average of 4 subtasks, p = 0\.0625$/m);
+    expect(shown).toMatch(/^lead: +trial 0 leads trial 1 by 0\.5 on average of 4 folds, p = 0\.0625$/m);
     expect(shown).toMatch(/^learningRate +75 % +80 % +12$/m);
     expect(shown).toMatch(/^learningRate +replay +5 %$/m);
     expect(shown).toMatch(/^learningRate +0\.001 +2 +0\.01 +4$/m);
@@ -367,7 +367,7 @@ describe('experiment', () => {
 
   it('estimates before and after it is submitted', async () => {
     const line =
-      '8 trials, up to limits.maxTrials, about 1.5 GPU-h (cost 3), 0.75 h by the clock, then 0.25 GPU-h for the winner; from 4 finished trials of the same base models\n';
+      '8 trials of 5 folds, up to limits.maxTrials, about 1.5 GPU-h (cost 3), 0.75 h by the clock, then 0.25 GPU-h for the winner; from 4 finished trials of the same base models\n';
     expect(await text('experiment', 'estimate', 'first')).toBe(line);
     expect(asked.get('estimateExperiment')).toMatchObject({ name: 'first' });
     expect(await json('experiment', 'estimate', '-f', 'first.yaml')).toEqual([

@@ -223,6 +223,7 @@ function trial(changes: Partial<tuning.Trial> = {}): tuning.Trial {
 const won = trial({
   state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
   objective: 2.5,
+  objectiveError: 0.125,
   tokens: 100_000,
   tokensPerSecond: 1234.5,
 });
@@ -309,6 +310,7 @@ class Experiments implements tuning.ExperimentServiceController {
     return {
       ...{
         trials: 8,
+        folds: 5,
         tokens: 240_000,
         gpuHours: 1.5,
         cost: 3,
@@ -560,7 +562,7 @@ class Insights implements tuning.InsightServiceController {
         hypervolume: 0.25,
         reference: [2.75],
       },
-      best: { best: 0, runnerUp: 1, difference: 0.5, shared: 4, p: 0.0625 },
+      best: { best: 0, runnerUp: 1, difference: 0.5, shared: 4, p: 0.0625, over: 'folds' },
     };
   }
   explainTrial({ experiment, number }: tuning.ExplainTrialRequest): tuning.TrialExplanation {

@@ -9,6 +9,7 @@ export {
   paretoSet,
   slices,
 } from './insight.js';
+export { mean, standardError } from './mean.js';
 export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';

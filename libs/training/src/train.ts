@@ -66,6 +66,9 @@ export interface TrainResult {
   readonly best: { readonly objective: number; readonly tokens: number; readonly step: number } | null;
   readonly step: number;
   readonly tokens: number;
+  /** Rows trained on. */
+  readonly examples: number;
+  readonly seconds: number;
   /** Of this process, without validation and checkpoints. */
   readonly tokensPerSecond: number;
   /** Why it ended before its tokens were used up. */
@@ -335,6 +338,8 @@ export async function train(
       best: state.best,
       step: state.step,
       tokens: state.tokens,
+      examples: state.examples,
+      seconds: state.seconds,
       tokensPerSecond: trainingMs > 0 ? (1000 * trained) / trainingMs : 0,
       stopped: state.stopped,
       forgetting: forgettingOf(state.stageObjectives, spec.stages) ?? null,

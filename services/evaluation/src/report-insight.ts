@@ -93,7 +93,7 @@ function frontPart({ front }: tuning.Insight): Markup | undefined {
 
 function leadPart({ best }: tuning.Insight): Markup | undefined {
   if (!best) return undefined;
-  return html`<p>Trial ${best.best} leads trial ${best.runnerUp} by ${number(best.difference)} on average of the ${count(best.shared)} subtasks they share; p = ${pValue(best.p)} (signed ranks, one-sided; ${number(0.5 ** best.shared)} is the least that so few can give).</p>`;
+  return html`<p>Trial ${best.best} leads trial ${best.runnerUp} by ${number(best.difference)} on average of the ${count(best.shared)} ${best.over || 'subtasks'} they share; p = ${pValue(best.p)} (signed ranks, one-sided; ${number(0.5 ** best.shared)} is the least that so few can give).</p>`;
 }
 
 /** What spoke most for a trial: values where good trials were denser than others, the strongest first. */

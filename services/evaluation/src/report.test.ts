@@ -108,6 +108,7 @@ function trial(i: number): tuning.Trial {
     tokensPerSecond: 2345,
     bestTokens: 90_000,
     gpuHours: 0,
+    folds: [],
     createTime: undefined,
     startTime: undefined,
     endTime: undefined,
@@ -162,7 +163,7 @@ function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
       hypervolume: 12.345678,
       reference: [20, 4],
     },
-    best: { best: 3, runnerUp: 5, difference: 0.0421, shared: 4, p: 0.0625 },
+    best: { best: 3, runnerUp: 5, difference: 0.0421, shared: 4, p: 0.0625, over: 'subtasks' },
   };
 }
 
@@ -311,6 +312,11 @@ describe('the report', () => {
     expect(page.match(/<path class="line c1" d="[^"]*"><title>trial \d+: [\d., ]+</g)).toHaveLength(4);
     // A line is broken where it has no place.
     expect(page).toMatch(/<path class="line faint" d="M[\d.]+ [\d.]+L[\d.]+ [\d.]+">/);
+    const byFolds = renderReport({
+      ...data,
+      insight: { ...data.insight!, best: { ...data.insight!.best!, over: 'folds' } },
+    });
+    expect(byFolds).toContain('of the 4 folds they share');
     const untold = renderReport({
       ...data,
       insight: {
@@ -326,6 +332,25 @@ describe('the report', () => {
     expect(untold).toContain('too &lt;few&gt;');
     for (const absent of ['leads trial', 'Hypervolume', 'were suggested'])
       expect(untold).not.toContain(absent);
+  });
+
+  it('draws each fold of a trial, and tells the spread of its objective', () => {
+    const [whole, ...rest] = data.trials;
+    const half = whole.measurements[11].tokens;
+    const folded = {
+      ...whole,
+      ...{ objective: 1.5, objectiveError: 0.0625 },
+      folds: [{ tokens: half, objective: 1, bestTokens: 1, step: 1, examples: 1, elapsedSeconds: 1 }],
+      measurements: whole.measurements.map((m, i) => ({ ...m, fold: i < 12 ? 0 : 1 })),
+    };
+    const shown = renderReport({ ...data, trials: [folded, ...rest] });
+    elements(shown);
+    expect(shown).toContain('<td>1.500 ± 0.063</td>');
+    const lines = (html: string) =>
+      html.match(/<path class="line c[0-9]" d="[^"]*"><title>trial 0(, fold [12])?</g) ?? [];
+    expect(lines(shown)).toEqual(
+      expect.arrayContaining([expect.stringContaining('fold 1'), expect.stringContaining('fold 2')]),
+    );
   });
 
   it('leaves out what a base model evaluated on a file does not have', () => {

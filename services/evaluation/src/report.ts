@@ -212,6 +212,21 @@ const stateTitles: Partial<Record<tuning.TrialState, string>> = {
   [tuning.TrialState.TRIAL_STATE_QUEUED]: 'queued',
 };
 
+/** What a trial measured, each of its folds by itself. `before`: tokens of the folds before it. */
+function trainingsOf({ number: trial, measurements, folds }: tuning.Trial) {
+  const numbers = [...new Set(measurements.map(({ fold }) => fold ?? undefined))];
+  return numbers.map((fold) => ({
+    name: fold === undefined ? `trial ${trial}` : `trial ${trial}, fold ${fold + 1}`,
+    measurements: measurements.filter((m) => (m.fold ?? undefined) === fold),
+    before: fold ? (folds[fold - 1]?.tokens ?? 0) : 0,
+  }));
+}
+
+function objectiveText({ objective, objectiveError }: tuning.Trial): string {
+  const spread = objectiveError == null ? '' : ` ± ${number(objectiveError)}`;
+  return `${number(objective ?? undefined)}${spread}`;
+}
+
 function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
   if (trials.length === 0) return undefined;
   const ordered = [...trials].sort((a, b) => a.number - b.number);
@@ -219,14 +234,16 @@ function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
   const series = [...new Set(ordered.map(seriesOf))].sort();
   const curves = (value: (m: tuning.Measurement) => number | undefined): Curve[] =>
     ordered
-      .map((trial) => ({
-        name: `trial ${trial.number}`,
-        series: seriesOf(trial),
-        points: trial.measurements.flatMap((m) => {
-          const y = value(m);
-          return y === undefined || y === null ? [] : [{ x: m.tokens, y }];
-        }),
-      }))
+      .flatMap((trial) =>
+        trainingsOf(trial).map(({ name, measurements, before }) => ({
+          name,
+          series: seriesOf(trial),
+          points: measurements.flatMap((m) => {
+            const y = value(m);
+            return y === undefined || y === null ? [] : [{ x: m.tokens - before, y }];
+          }),
+        })),
+      )
       .filter(({ points }) => points.length > 0);
   const losses = curves((m) => m.trainLoss);
   const objectives = curves((m) => m.objective);
@@ -234,7 +251,7 @@ function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
     number: trial.number,
     series: seriesOf(trial),
     objective: trial.objective ?? undefined,
-    note: `trial ${trial.number}: ${trial.objective == null ? trial.reason : number(trial.objective)}; ${parametersText(trial.parameters)}`,
+    note: `trial ${trial.number}: ${trial.objective == null ? trial.reason : objectiveText(trial)}; ${parametersText(trial.parameters)}`,
   }));
   return html`<section><h2>Search</h2>${
     points.length > 0
@@ -256,7 +273,7 @@ function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
     ordered.map((trial) => [
       `${trial.number}${trial.kind === tuning.TrialKind.TRIAL_KIND_FINAL ? ' (final)' : ''}`,
       stateTitles[trial.state] ?? '',
-      number(trial.objective ?? undefined),
+      objectiveText(trial),
       count(trial.tokens),
       count(trial.tokensPerSecond),
       trial.reason === ''

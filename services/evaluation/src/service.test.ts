@@ -322,6 +322,7 @@ function describeResources(): void {
       tokensPerSecond: 100,
       bestTokens: 1000,
       gpuHours: 0,
+      folds: [],
       createTime: undefined,
       startTime: undefined,
       endTime: undefined,

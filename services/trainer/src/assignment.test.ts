@@ -19,12 +19,13 @@ describe('settingsOf', () => {
     parameters,
     training: {
       ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0, replay: 0 },
-      ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
+      ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
       ...training,
     },
     seed: 5,
     totalTokens: 20_000,
     outputPrefix: '',
+    finishedFolds: [],
     leaseSeconds: 10,
   });
 

@@ -10,6 +10,11 @@ export class CheckpointStore {
     private readonly prefix: string,
   ) {}
 
+  /** A store within this one. */
+  below(name: string): CheckpointStore {
+    return new CheckpointStore(this.objects, `${this.prefix}/${name}`);
+  }
+
   /** Copies what is stored into a local folder, which is made. */
   async restore(folder: string): Promise<void> {
     await makeFolder(folder);

@@ -1,4 +1,4 @@
-import { ManualClock } from '@emotune/base';
+import { Aborted, ManualClock, Unavailable } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import type { Measurement } from '@emotune/training';
 import { expect, it } from 'vitest';
@@ -56,4 +56,57 @@ it('reports as often as it is told to, an objective at once, and hears what to d
   await pass(1000);
   expect(sent).toHaveLength(7);
   await heartbeats.close();
+});
+
+const fold: tuning.FoldResult = {
+  ...{ objective: 1, bestTokens: 10, step: 1, tokens: 10, examples: 2, elapsedSeconds: 1 },
+};
+
+it('the end of a fold is waited for until it was heard, with all that came before', async () => {
+  const clock = new ManualClock();
+  const heard: [number, number][] = [];
+  const answers: (() => void)[] = [];
+  let failure: Error | undefined;
+  const heartbeats = new Heartbeats({
+    send: async (measurements, _, folds) => {
+      await new Promise<void>((resolve) => answers.push(resolve));
+      if (failure) throw failure;
+      heard.push([measurements.length, folds.length]);
+      return { directive: DIRECTIVE_STOP, reason: '', everySeconds: 9 };
+    },
+    ...{ leaseSeconds: 30, clock, onLost: () => {}, onUnreachable: () => {} },
+  });
+  const answer = async () => {
+    await settled();
+    for (const resolve of answers.splice(0)) resolve();
+    await settled();
+  };
+  const quiet = new AbortController().signal;
+  heartbeats.start();
+  await settled();
+  // A report that is under way does not have it.
+  let directive: string | undefined;
+  const told = heartbeats.foldsEnded([fold], quiet).then((d) => {
+    directive = d;
+  });
+  failure = new Unavailable('away');
+  await answer();
+  failure = undefined;
+  clock.advance(250);
+  await settled();
+  expect(directive).toBeUndefined();
+  await answer();
+  await told;
+  expect([heard, directive]).toEqual([[[0, 1]], 'stop']);
+
+  // Who is asked to end waits no longer, nor does who has lost the trial.
+  const abort = new AbortController();
+  const left = heartbeats.foldsEnded([fold, fold], abort.signal);
+  abort.abort();
+  await left;
+  const lost = heartbeats.foldsEnded([fold, fold], quiet);
+  failure = new Aborted('another attempt owns the trial');
+  await answer();
+  expect(await lost).toBe('stop');
+  expect(await heartbeats.foldsEnded([fold], quiet)).toBe('stop');
 });

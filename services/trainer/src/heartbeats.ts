@@ -15,6 +15,7 @@ export interface HeartbeatOptions {
   readonly send: (
     measurements: readonly Draft<tuning.Measurement>[],
     checkpoint: string,
+    folds: readonly tuning.FoldResult[],
   ) => Promise<tuning.HeartbeatResponse>;
   readonly leaseSeconds: number;
   readonly clock: Clock;
@@ -23,6 +24,9 @@ export interface HeartbeatOptions {
   /** No heartbeat came through for as long as the lease lasts. */
   readonly onUnreachable: (error: Error) => void;
 }
+
+/** Of a trial with folds: of all of them so far, but for the objectives. */
+export type Observed = Measurement & { readonly fold?: number };
 
 /** Between two heartbeats, unless the answer says otherwise; a validation is reported at once. */
 const everyMs = 1000;
@@ -40,9 +44,9 @@ function valuesOf(kind: string, byTask: Readonly<Record<string, number>>): Recor
 }
 
 /** What happened between two reports, as one message. Losses are averaged over the steps. */
-function summary(steps: readonly Measurement[], before: Measurement | undefined): Draft<tuning.Measurement> {
+function summary(steps: readonly Observed[], before: Measurement | undefined): Draft<tuning.Measurement> {
   const last = steps[steps.length - 1];
-  const { objective, objectives = {}, forgetting } = last;
+  const { objective, objectives = {}, forgetting, fold } = last;
   const tokens = last.tokens - (before?.tokens ?? 0);
   const seconds = last.seconds - (before?.seconds ?? 0);
   return {
@@ -52,6 +56,7 @@ function summary(steps: readonly Measurement[], before: Measurement | undefined)
     elapsedSeconds: last.seconds,
     trainLoss: steps.reduce((n, { trainLoss }) => n + trainLoss, 0) / steps.length,
     ...(objective === undefined ? {} : { objective }),
+    ...(fold === undefined ? {} : { fold }),
     stage: last.stage,
     learningRate: last.learningRate,
     tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
@@ -70,23 +75,31 @@ function summary(steps: readonly Measurement[], before: Measurement | undefined)
 }
 
 export class Heartbeats {
-  private steps: Measurement[] = [];
+  private steps: Observed[] = [];
   private reported: Measurement | undefined;
   private unsent: Draft<tuning.Measurement>[] = [];
   private directive: Directive = 'continue';
   private checkpoint = '';
   private wake = () => {};
+  /** Folds that have ended, those of earlier attempts included. */
+  private folds: readonly tuning.FoldResult[] = [];
+  /** Of those who wait until everything so far was heard. */
+  private settled: (() => void)[] = [];
   private closed = false;
+  private ended = false;
   private running: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: HeartbeatOptions) {}
 
   start(): void {
-    this.running = this.run();
+    this.running = this.run().finally(() => {
+      this.ended = true;
+      for (const settled of this.settled) settled();
+    });
   }
 
   /** Takes note of a step; the newest directive. */
-  observe(measurement: Measurement): Directive {
+  observe(measurement: Observed): Directive {
     this.steps.push(measurement);
     if (measurement.objective !== undefined) {
       this.summarise();
@@ -100,6 +113,25 @@ export class Heartbeats {
   /** Where the newest checkpoint lies. */
   checkpointed(place: string): void {
     this.checkpoint = place;
+  }
+
+  /**
+   * Tells of all folds that have ended and waits until that was heard, `signal` aborts, or nobody will hear it; the newest
+   * directive then.
+   */
+  async foldsEnded(folds: readonly tuning.FoldResult[], signal: AbortSignal): Promise<Directive> {
+    this.folds = folds;
+    if (!this.ended && !signal.aborted)
+      await new Promise<void>((resolve) => {
+        const over = () => {
+          signal.removeEventListener('abort', over);
+          resolve();
+        };
+        signal.addEventListener('abort', over);
+        this.settled.push(over);
+        this.wake();
+      });
+    return this.directive;
   }
 
   private summarise(): void {
@@ -128,18 +160,25 @@ export class Heartbeats {
     let retryMs = firstRetryMs;
     while (!this.closed) {
       const measurements = this.take();
+      const settled = this.settled.splice(0);
       let pauseMs = everyMs;
       try {
-        const { directive, everySeconds } = await send(measurements, this.checkpoint);
+        const { directive, everySeconds } = await send(measurements, this.checkpoint, this.folds);
         if (everySeconds > 0) pauseMs = Math.min(1000 * everySeconds, (1000 * leaseSeconds) / 3);
         if (directive === tuning.Directive.DIRECTIVE_STOP) this.directive = 'stop';
         if (directive === tuning.Directive.DIRECTIVE_CHECKPOINT && this.directive !== 'stop')
           this.directive = 'checkpoint';
         heardAt = clock.now();
         retryMs = firstRetryMs;
+        for (const heard of settled) heard();
+        if (this.settled.length > 0) continue;
       } catch (error) {
         this.unsent.unshift(...measurements);
-        if (isFinal(error)) return onLost(error as Error);
+        this.settled.unshift(...settled);
+        if (isFinal(error)) {
+          this.directive = 'stop';
+          return onLost(error as Error);
+        }
         if (clock.now() - heardAt >= leaseSeconds * 1000) return onUnreachable(error as Error);
         pauseMs = retryMs;
         retryMs = Math.min(2 * retryMs, 2 * everyMs);

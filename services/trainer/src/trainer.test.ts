@@ -21,7 +21,7 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeTinyInputs } from './testing.js';
-import { trainOnce } from './tune.js';
+import { trainOnce, tune } from './tune.js';
 
 const definition = loadSync([...serviceFiles], {
   includeDirs: [protoRoot],
@@ -89,7 +89,7 @@ class TrialServer {
 function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
   return {
     ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 256, validationExamples: 40, replay: 0 },
-    ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
+    ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
     ...more,
   };
 }
@@ -308,6 +308,52 @@ describe('the trainer', { timeout: 120_000 }, () => {
       bestTokens: straight.best!.tokens,
       step: straight.step,
     });
+  });
+
+  it('trains folds, and goes on in the second without training the first again', async () => {
+    const folded = { training: trainingSpec({ folds: 2, checkpointSeconds: 0.2 }), totalTokens: 120_000 };
+    await assign({ ...folded, validationSplit: '', finishedFolds: [] });
+    const first = await startAttempt(1);
+    await until(first, () =>
+      server.heartbeats.some(({ checkpoint }) => checkpoint.startsWith('trials/exp/4/checkpoints/fold-1/')),
+    );
+    process.kill(pidOf(first), 'SIGKILL');
+    await expectExit(first, 137);
+    expect(server.finished).toEqual([]);
+    expect((await checkpointKeys()).filter((key) => !key.includes('/fold-1/'))).toEqual([]);
+    const [done] = server.heartbeats.at(-1)!.folds;
+    const before = server.heartbeats.length;
+    const objectives = server.measurements.filter(({ fold, objective }) => fold === 0 && objective != null);
+    expect(done).toMatchObject({
+      objective: Math.min(...objectives.map(({ objective }) => objective!)),
+      step: objectives.at(-1)!.step,
+    });
+    server.assignment = { ...server.assignment, finishedFolds: [done] };
+    await expectExit(await startAttempt(2), 0);
+    const again = [...server.heartbeats.slice(before), ...server.finished].flatMap((r) => r.measurements);
+    expect(new Set(again.map(({ fold }) => fold))).toEqual(new Set([1]));
+    expect(again[0].step).toBeGreaterThan(done.step + 1);
+    const [report] = server.finished;
+    expect(report).toMatchObject({ state: tuning.TrialState.TRIAL_STATE_SUCCEEDED, folds: [done, {}] });
+    expect(await checkpointKeys()).toEqual([]);
+
+    // Each fold is as it would be by itself, from the base model and never interrupted.
+    for (const [fold, { objective, bestTokens }] of report.folds.entries()) {
+      const { best } = await tune(
+        {
+          baseModel: join(folder, 'inputs', 'base'),
+          features: join(folder, 'inputs', 'features'),
+          ...{ trainSplits: ['train'], validationSplit: '', fold: { fold, of: 2 } },
+          settings: trainingSettings.parse({
+            ...{ learningRate: 0.01, replay: 0.2, batchTokens: 256, validationExamples: 40 },
+            ...{ seed: 3, tokens: 60_000 },
+          }),
+        },
+        {},
+      );
+      expect(best).toMatchObject({ objective, tokens: bestTokens });
+    }
+    expect(report.folds[1].step).toBe(report.step);
   });
 
   it('leaves a checkpoint and exits with 75 when it is asked to end', async () => {

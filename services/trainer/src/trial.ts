@@ -5,12 +5,13 @@ import { type Clock, Unavailable } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
-import { Interrupted } from '@emotune/training';
+import { Interrupted, type Measurement } from '@emotune/training';
 import { settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
-import { Heartbeats, isFinal } from './heartbeats.js';
+import { crossValidate } from './cross-validation.js';
+import { Heartbeats, isFinal, type Observed } from './heartbeats.js';
 import { failureOf } from './outcome.js';
-import { saveTuned, tune } from './tune.js';
+import { saveTuned, type Tuned, type Tuning, tune } from './tune.js';
 
 export interface TrialOptions {
   readonly trial: tuning.TrialReference;
@@ -78,10 +79,10 @@ export class Trial {
     });
     lost.catch(() => {});
     const heartbeats = new Heartbeats({
-      send: (measurements, checkpoint) =>
+      send: (measurements, checkpoint, folds) =>
         client.call(
           'heartbeat',
-          { trial, measurements: [...measurements], checkpoint },
+          { trial, measurements: [...measurements], checkpoint, folds: [...folds] },
           { token, deadlineMs: Math.min(callMs, leaseMs / 2) },
         ),
       leaseSeconds: assignment.leaseSeconds,
@@ -128,28 +129,53 @@ export class Trial {
   ): Promise<Draft<tuning.FinishTrialRequest>> {
     const { objects, threads, work, log } = this.options;
     const settings = settingsOf(assignment, threads);
-    const local = join(work, 'checkpoints');
-    await checkpoints.restore(local);
     const baseModel = await objects.folder(assignment.baseModelPrefix);
-    const tuned = await tune(
-      {
-        baseModel,
-        features: await objects.folder(assignment.featuresPrefix),
-        trainSplits: assignment.trainSplits,
-        validationSplit: assignment.validationSplit,
-        settings,
-      },
-      {
-        checkpoints: local,
+    const request: Tuning = {
+      ...{ baseModel, settings },
+      features: await objects.folder(assignment.featuresPrefix),
+      trainSplits: assignment.trainSplits,
+      validationSplit: assignment.validationSplit,
+    };
+    const local = join(work, 'checkpoints');
+    const train = async (
+      what: Tuning,
+      store = checkpoints,
+      folder = local,
+      observed: (m: Measurement) => Observed = (m) => m,
+    ): Promise<Tuned> => {
+      await store.restore(folder);
+      return tune(what, {
+        checkpoints: folder,
         signal,
-        onMeasurement: (measurement) => (owned() ? heartbeats.observe(measurement) : 'stop'),
-        onCheckpoint: async (folder) => {
+        onMeasurement: (measurement) => (owned() ? heartbeats.observe(observed(measurement)) : 'stop'),
+        onCheckpoint: async (checkpoint) => {
           // The checkpoints are another attempt's now.
-          if (owned()) heartbeats.checkpointed(await checkpoints.store(folder, settings.keepCheckpoints));
+          if (owned()) heartbeats.checkpointed(await store.store(checkpoint, settings.keepCheckpoints));
         },
         onNotice: (text) => log.warn(text),
-      },
-    );
+      });
+    };
+    const folds = assignment.training?.folds ?? 0;
+    if (folds > 1) {
+      const place = (fold: number) => `fold-${fold}`;
+      const each = { ...settings, tokens: Math.round(settings.tokens / folds) };
+      return crossValidate({
+        ...{ folds, finished: assignment.finishedFolds, signal },
+        train: (fold, observed) =>
+          train(
+            { ...request, settings: each, fold: { fold, of: folds } },
+            checkpoints.below(place(fold)),
+            join(local, place(fold)),
+            observed,
+          ),
+        tell: (ended) => heartbeats.foldsEnded(ended, signal),
+        forget: async (fold) => {
+          await checkpoints.below(place(fold)).clear();
+          await rm(join(local, place(fold)), { recursive: true, force: true });
+        },
+      });
+    }
+    const tuned = await train(request);
     const report = {
       ...(tuned.best ? { objective: tuned.best.objective } : {}),
       bestTokens: tuned.best?.tokens ?? tuned.tokens,

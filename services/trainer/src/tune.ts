@@ -21,6 +21,7 @@ import {
   trainSpecOf,
 } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
+import { type FoldPlace, splitOf } from './folds.js';
 import { numberRows } from './number-rows.js';
 
 export interface Tuning {
@@ -29,8 +30,10 @@ export interface Tuning {
   /** Folder of feature shards. */
   readonly features: string;
   readonly trainSplits: readonly string[];
-  /** Empty: no validation. */
+  /** Empty: no validation but on a fold. */
   readonly validationSplit: string;
+  /** Held out of the train splits, for validation. */
+  readonly fold?: FoldPlace;
   readonly settings: TrainingSettings;
 }
 
@@ -41,15 +44,16 @@ export interface Tuned extends TrainResult {
 
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
 export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
-  const { settings, validationSplit } = request;
+  const { settings, validationSplit, fold } = request;
   const base = await loadModel(request.baseModel, { inFiles: true });
-  const rows = {
-    train: await readRows(request.features, request.trainSplits),
-    validation:
-      validationSplit === ''
-        ? []
-        : validationRows(await readRows(request.features, [validationSplit]), settings.validationExamples),
-  };
+  const given = await readRows(request.features, request.trainSplits);
+  const { train: trained, held } = fold
+    ? splitOf(given, fold)
+    : {
+        train: given,
+        held: validationSplit === '' ? [] : await readRows(request.features, [validationSplit]),
+      };
+  const rows = { train: trained, validation: validationRows(held, settings.validationExamples) };
   checkRows([...rows.train, ...rows.validation], base.config);
   const spec = trainSpecOf(settings, {
     tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
@@ -135,7 +139,7 @@ export async function trainOnce({
   out,
   settings,
   ...hooks
-}: TrainOnceOptions): Promise<Omit<TrainResult, 'tensors'>> {
+}: TrainOnceOptions): Promise<Omit<TrainResult, 'tensors' | 'examples' | 'seconds'>> {
   await assertNew(out);
   const validationSplit = (await shardsOf(features, 'validation')).length > 0 ? 'validation' : '';
   const request = { baseModel, features, trainSplits: ['train'], validationSplit, settings };

@@ -90,6 +90,15 @@ describe('an estimate', () => {
     });
   });
 
+  it('with folds is of as many trainings a trial, and of one for the winner', () => {
+    const training = { trialTokens: 36_000, finalScale: 2, folds: 5 };
+    expect(of({ limits: { maxTrials: 12 }, training })).toMatchObject({
+      ...{ trials: 12, tokens: 12 * 5 * 36_000, gpuHours: 60, seconds: 60 * 3600, finalGpuHours: 2 },
+    });
+    expect(of({ limits: { maxTrials: 12, maxTokens: 36_000 * 12 }, training }).trials).toBe(2);
+    expect(of({ limits: { maxTrials: 12, maxGpuHours: 12 }, training }).trials).toBe(2);
+  });
+
   it('is cut by the limit that comes first', () => {
     const cut = (limits: object) => {
       const { trials, limitedBy } = of({

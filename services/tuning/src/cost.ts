@@ -1,5 +1,5 @@
 /** What trials take and cost: throughput from elsewhere first, then from the experiment's own trials. */
-import { architectureOf, type Plan } from './spec.js';
+import { architectureOf, type Plan, searchTokens } from './spec.js';
 import { type Attempt, type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
 export interface Rate {
@@ -83,7 +83,7 @@ export function ratesNow(experiment: Experiment): Map<string, Rate> {
       );
       if (seconds === 0) return [architecture, prior];
       const tokens = own.reduce((sum, trial) => sum + trial.tokens, 0);
-      const weight = weights[prior.basis] * plan.training.trialTokens;
+      const weight = weights[prior.basis] * searchTokens(plan.training);
       return [
         architecture,
         {
@@ -139,7 +139,7 @@ export function budgetOf(
     .reduce((sum, trial) => sum + gpuHoursLeft(trial, rates, plan), 0);
   const wanted = next
     ? gpuHoursLeft(next, rates, plan)
-    : gpuHoursOfNext(rates, plan.training.trialTokens, plan);
+    : gpuHoursOfNext(rates, searchTokens(plan.training), plan);
   return spent + running + wanted > hours ? { tight: `${limit} leave no room for another trial` } : {};
 }
 
@@ -162,7 +162,8 @@ export function estimate(experiment: Experiment, now: number): Estimate {
   const rates = ratesNow(experiment);
   const trials = searchTrials(experiment.trials);
   const open = trials.filter(isOpen);
-  const each = gpuHoursOfNext(rates, training.trialTokens, plan);
+  const tokensEach = searchTokens(training);
+  const each = gpuHoursOfNext(rates, tokensEach, plan);
   const openHours = open.reduce((sum, trial) => sum + gpuHoursLeft(trial, rates, plan), 0);
   const openTokens = open.reduce((sum, t) => sum + Math.max(0, t.totalTokens - t.tokens), 0);
   const secondsEach = (each / plan.cost.gpusPerTrial) * 3600;
@@ -179,9 +180,7 @@ export function estimate(experiment: Experiment, now: number): Estimate {
     ['limits.maxTrials', limits.maxTrials - trials.length],
     [
       'limits.maxTokens',
-      limits.maxTokens > 0
-        ? Math.floor((limits.maxTokens - usedTokens - openTokens) / training.trialTokens)
-        : Infinity,
+      limits.maxTokens > 0 ? Math.floor((limits.maxTokens - usedTokens - openTokens) / tokensEach) : Infinity,
     ],
     [
       limit.replace(/ .*/, ''),
@@ -198,7 +197,7 @@ export function estimate(experiment: Experiment, now: number): Estimate {
   const worst = order[Math.max(...best.map(({ basis }) => order.indexOf(basis)))];
   return {
     trials: open.length + fresh,
-    tokens: openTokens + fresh * training.trialTokens,
+    tokens: openTokens + fresh * tokensEach,
     gpuHours: openHours + fresh * each,
     seconds: open.length + fresh === 0 ? 0 : seconds(fresh),
     finalGpuHours: gpuHoursOfNext(rates, training.trialTokens * training.finalScale, plan),

@@ -33,6 +33,7 @@ function trial(number: number, changes: Partial<Trial> = {}): Trial {
     parameters: { learningRate: 1e-3 * (number + 1) },
     enqueued: false,
     objective: null,
+    folds: [],
     step: 0,
     tokens: 0,
     totalTokens: 1000,

@@ -18,7 +18,7 @@ import {
   termination,
 } from '@emotune/search';
 import { budgetOf, hoursOf } from './cost.js';
-import type { Plan } from './spec.js';
+import { type Plan, searchTokens } from './spec.js';
 import {
   type Attempt,
   type Experiment,
@@ -245,7 +245,7 @@ function searchOver(experiment: Experiment, now: number, next?: Trial): string |
     const used = trials
       .filter(({ kind, state, number }) => kind === 'search' && state !== 'queued' && number !== next?.number)
       .reduce((sum, trial) => sum + (isOpen(trial) ? trial.totalTokens : trial.tokens), 0);
-    if (used + plan.training.trialTokens > maxTokens)
+    if (used + searchTokens(plan.training) > maxTokens)
       return `limits.maxTokens (${maxTokens}) leave no room for another trial`;
   }
   const { usedUp, tight } = budgetOf(experiment, now, next);
@@ -393,7 +393,7 @@ function nextTrial(experiment: Experiment): Action {
     kind: 'search',
     parameters:
       first ?? suggest(plan.algorithm, plan.space, [...experiment.history, ...recordsOf(trials)], context),
-    totalTokens: plan.training.trialTokens,
+    totalTokens: searchTokens(plan.training),
   };
 }
 

@@ -14,7 +14,7 @@ import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
-import { type Plan, planOf } from './spec.js';
+import { type Plan, planOf, searchTokens } from './spec.js';
 import { type Experiment, hasEnded, isOpen, type Taught } from './state.js';
 import {
   type Base,
@@ -159,7 +159,7 @@ export class Experiments {
       await sql.query(
         `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at)
          values ($1, $2, 'search', 'queued', $3, true, $4, $5)`,
-        [name, from + i, JSON.stringify(values), training.trialTokens, this.now()],
+        [name, from + i, JSON.stringify(values), searchTokens(training), this.now()],
       );
   }
 
@@ -375,12 +375,13 @@ const basisMessages = {
   measured: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED,
 } as const;
 
-function estimateMessage({ rates, ...figures }: Estimate, { cost }: Plan): tuning.Estimate {
+function estimateMessage({ rates, ...figures }: Estimate, { cost, training }: Plan): tuning.Estimate {
   return {
     ...figures,
     cost: figures.gpuHours * cost.pricePerGpuHour,
     finalCost: figures.finalGpuHours * cost.pricePerGpuHour,
     basis: basisMessages[figures.basis],
+    folds: training.folds,
     tokensPerSecond: Object.fromEntries([...rates].map(([name, rate]) => [name, rate.tokensPerSecond])),
   };
 }

@@ -2,7 +2,7 @@ import { tuning } from '@emotune/proto';
 import { suggest, type TrialRecord } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
 import { recordsOf } from './decide.js';
-import { frontOf, knownAt, suggestionOf } from './insight.js';
+import { frontOf, knownAt, leadOf, suggestionOf } from './insight.js';
 import { type Plan, planOf } from './spec.js';
 import type { Attempt, Taught, Trial } from './state.js';
 import { experimentSpec } from './testing.js';
@@ -14,6 +14,7 @@ function row(number: number, changes: Partial<Trial> = {}): Trial {
   return {
     ...{ number, kind: 'search', state: 'succeeded', reason: '', enqueued: false },
     ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
+    folds: [],
     ...{ tokens: 8, totalTokens: 8, bestTokens: 8, examples: 4, judgedAt: 0, judgement: null },
     ...{ createdAt: 1000 * number, startedAt: null, endedAt: 1000 * number + 1000, attempts: [] },
     ...changes,
@@ -116,6 +117,22 @@ describe('a suggestion', () => {
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
     });
   });
+});
+
+it('the lead is over folds, or over subtasks where trials have none', () => {
+  const fold = (objective: number) => ({
+    ...{ objective, bestTokens: 1, step: 1, tokens: 1, examples: 1, elapsedSeconds: 1 },
+  });
+  const ranked = [row(4, { folds: [1, 2, 3].map(fold) }), row(2, { folds: [1.5, 3, 4.5].map(fold) }), row(3)];
+  const subtasks = [
+    { number: 3, scores: { joy: 1 } },
+    { number: 2, scores: { joy: 0.5 } },
+  ];
+  expect(leadOf(ranked, subtasks, true)).toEqual({
+    ...{ best: 4, runnerUp: 2, difference: 1, shared: 3, p: 0.125, over: 'folds' },
+  });
+  expect(leadOf(ranked, subtasks, false)).toMatchObject({ best: 2, runnerUp: 3, over: 'subtasks' });
+  expect(leadOf([row(1)], [], true)).toBeUndefined();
 });
 
 it('fronts are over the subtasks that every trial was measured on', () => {

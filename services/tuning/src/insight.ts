@@ -17,11 +17,11 @@ import {
   type TrialRecord,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
-import { contextOf, recordsOf } from './decide.js';
+import { contextOf, ranking, recordsOf } from './decide.js';
 import type { Ledger } from './ledger.js';
-import { measuredTrials } from './messages.js';
+import { grouped, measuredTrials } from './messages.js';
 import type { Plan } from './spec.js';
-import { type Experiment, searchTrials, type Trial, type TrialState } from './state.js';
+import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
 import { experimentRow, trialRow } from './store.js';
 import { valueMessage } from './values.js';
 
@@ -94,7 +94,7 @@ function interaction(effects: ParameterEffects, first: string, second: string): 
   }
 }
 
-/** A trial's objective of each subtask, at its best measurement. */
+/** A trial's objective of each subtask, at its best measurement; with folds the mean over those that have ended. */
 export interface SubtaskScores {
   readonly number: number;
   readonly scores: Readonly<Record<string, number>>;
@@ -120,27 +120,45 @@ export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | u
   };
 }
 
+/** Whether the best trial leads, over its folds or, without any, over the subtasks. */
+export function leadOf(
+  ranked: readonly Trial[],
+  subtasks: readonly SubtaskScores[],
+  hasFolds: boolean,
+): tuning.BestAgainstRunnerUp | undefined {
+  const scoresOf = new Map(subtasks.map(({ number, scores }) => [number, scores]));
+  const lead = bestAgainstRunnerUp(
+    ranked.map((trial) => ({
+      number: trial.number,
+      scores: hasFolds ? foldScores(trial) : (scoresOf.get(trial.number) ?? {}),
+    })),
+  );
+  return lead && { ...lead, over: hasFolds ? 'folds' : 'subtasks' };
+}
+
 export class Insights {
   constructor(
     private readonly context: TuningContext,
     private readonly ledger: Ledger,
   ) {}
 
-  /** The best measurement of each trial, of the attempt that has it. */
-  private async subtaskScores(experiment: string, records: readonly TrialRecord[]): Promise<SubtaskScores[]> {
-    const rows = await this.context.database.query<{ trial: number; further: Record<string, number> }>(
-      `select distinct on (trial) trial, further from measurements
-       where experiment = $1 and trial = any($2) and objective is not null and objective < 'Infinity'::float8
-       order by trial, objective, step`,
-      [experiment, records.map(({ number }) => number)],
+  /** Of the best measurement of each trial or of each of its folds, of the attempt that has it. */
+  private async subtaskScores(experiment: string, trials: readonly Trial[]): Promise<SubtaskScores[]> {
+    const rows = await this.context.database.query<{ trial: number; task: string; score: number }>(
+      `select trial, task, avg(score::float8) as score from (
+         select distinct on (m.trial, m.fold) m.trial, m.further
+         from measurements m join trials t on t.experiment = m.experiment and t.number = m.trial
+         where m.experiment = $1 and m.trial = any($2) and m.objective < 'Infinity'::float8
+           and (m.fold is null or m.fold < jsonb_array_length(t.folds))
+         order by m.trial, m.fold, m.objective, m.step) best
+       cross join lateral jsonb_each_text(further) as of_task (task, score)
+       where starts_with(task, $3) group by trial, task order by trial`,
+      [experiment, trials.map(({ number }) => number), subtaskPrefix],
     );
-    return rows.map(({ trial, further }) => ({
-      number: trial,
-      scores: Object.fromEntries(
-        Object.entries(further)
-          .filter(([name]) => name.startsWith(subtaskPrefix))
-          .map(([name, value]) => [name.slice(subtaskPrefix.length), Number(value)]),
-      ),
+    const scoresOf = grouped(rows, ({ trial }) => trial);
+    return [...scoresOf].map(([number, scores]) => ({
+      number,
+      scores: Object.fromEntries(scores.map(({ task, score }) => [task.slice(subtaskPrefix.length), score])),
     }));
   }
 
@@ -148,9 +166,8 @@ export class Insights {
     const { database } = this.context;
     const { plan, trials } = await this.ledger.read(database, await experimentRow(database, name));
     const records = recordsOf(searchTrials(trials));
-    const measured = measuredBestFirst(records);
-    const scores = await this.subtaskScores(name, measured);
-    const scoresOf = new Map(scores.map((trial) => [trial.number, trial]));
+    const ranked = ranking(trials);
+    const scores = await this.subtaskScores(name, ranked);
     const { axes, lines } = parallelCoordinates(plan.space, records);
     return {
       experiment: name,
@@ -172,7 +189,7 @@ export class Insights {
         })),
       },
       front: frontOf(scores),
-      best: bestAgainstRunnerUp(measured.flatMap(({ number }) => scoresOf.get(number) ?? [])),
+      best: leadOf(ranked, scores, plan.training.folds > 1),
     };
   }
 

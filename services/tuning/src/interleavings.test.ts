@@ -13,7 +13,7 @@ import type { Action } from './decide.js';
 import {
   answer,
   assertOwner,
-  checkMeasurements,
+  checkReport,
   type FinalReport,
   finished,
   judged,
@@ -264,7 +264,7 @@ class World {
     const owner: Owner = { state: experiment.state, trial: own, attempt };
     const over = attempt.outcome !== null && attempt.outcome !== 'cancelled';
     try {
-      checkMeasurements(message.measurements);
+      checkReport(message.measurements, []);
       const directive = message.report ? this.finish(owner, message) : this.heartbeat(owner, message);
       const job = this.jobs.get(jobName('run', message.trial, message.attempt));
       if (directive === 'stop' && job && !replyLost) job.trainer.told = true;

@@ -92,6 +92,7 @@ it('reads curves of trials that have ended once, and those of others at most eve
   expect(curves[5]).toEqual({
     ...{ number: 5, state: 'succeeded', parameters: { learningRate: 0.001 }, judgedAt: 0 },
     points: [1, 2, 3].map((s) => ({ examples: 10 * s, values: [5 + 1 / s] })),
+    folds: {},
   });
   expect(rows()).toBeGreaterThan(3 * trials);
   await ledger.curves(sql, name, 1500);

@@ -8,7 +8,7 @@ import type { TrialCurve } from '@emotune/search';
 import { type Rate, rateOf, type Throughput } from './cost.js';
 import { memoryPrior } from './memory.js';
 import { type Plan, planOf } from './spec.js';
-import { type Experiment, hasEnded, isOpen, type Trial, type TrialState } from './state.js';
+import { type Experiment, foldScores, hasEnded, isOpen, type Trial, type TrialState } from './state.js';
 import {
   type AttemptRow,
   type ExperimentRow,
@@ -47,7 +47,7 @@ interface PointRow {
   readonly objective: number;
 }
 
-const columns = `experiment, number, kind, state, reason, parameters, enqueued, objective, step, tokens, total_tokens,
+const columns = `experiment, number, kind, state, reason, parameters, enqueued, objective, folds, step, tokens, total_tokens,
   best_tokens, examples, judged_at, judgement, created_at, started_at, ended_at`;
 
 function groupedBy<T extends { readonly trial: number }>(rows: readonly T[]): Map<number, T[]> {
@@ -89,6 +89,7 @@ function curve(trial: Omit<Trial, 'attempts'>, points: readonly PointRow[]): Tri
     state: curveState(state),
     parameters,
     judgedAt,
+    folds: foldScores(trial),
     points: points.map(({ examples, objective }) => ({ examples, values: [objective] })),
   };
 }

@@ -1,6 +1,7 @@
 /** Rows as messages of the contract. */
 import type { Sql } from '@emotune/database';
 import { tuning } from '@emotune/proto';
+import { standardError } from '@emotune/search';
 import { timestamp } from '@emotune/service';
 import type { TrialKind, TrialState } from './state.js';
 import { type ExperimentRow, type ModelRow, specNow, type TrialRow } from './store.js';
@@ -17,10 +18,11 @@ interface MeasurementRow {
   readonly learning_rate: number;
   readonly tokens_per_second: number;
   readonly examples: number;
+  readonly fold: number | null;
   readonly further: { [name: string]: number | string };
 }
 
-function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
+export function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
   for (const item of items) {
     const group = groups.get(keyOf(item));
@@ -64,6 +66,8 @@ export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] =
     endTime: timestamp(row.ended_at),
     measurements,
     gpuHours: (row.seconds / 3600) * gpus,
+    folds: [...row.folds],
+    objectiveError: standardError(row.folds.map(({ objective }) => objective)),
   };
 }
 
@@ -79,6 +83,7 @@ function measurementMessage(row: MeasurementRow): tuning.Measurement {
     tokensPerSecond: row.tokens_per_second,
     values: Object.fromEntries(Object.entries(row.further).map(([name, value]) => [name, Number(value)])),
     examples: row.examples,
+    fold: row.fold ?? undefined,
   };
 }
 

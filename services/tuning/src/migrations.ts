@@ -109,4 +109,9 @@ update attempts a set step = coalesce((select max(step) from measurements m
 alter table measurements add examples bigint not null default 0;
 create index open_trials on trials (experiment, number) where state in ('queued', 'running', 'paused');
 create index finished_trials on trials (ended_at desc) where kind = 'search' and state in ('succeeded', 'stopped');`,
+  `
+-- Folds that have ended, in order.
+alter table trials add folds jsonb not null default '[]';
+-- From 0; null without folds.
+alter table measurements add fold int;`,
 ];

@@ -3,13 +3,14 @@ import { describe, expect, it } from 'vitest';
 import {
   answer,
   assertOwner,
-  checkMeasurements,
+  checkReport,
   type FinalReport,
   finished,
   judged,
   measure,
   type Owner,
   unwanted,
+  withFolds,
 } from './reports.js';
 import { planOf } from './spec.js';
 import type { Attempt, Trial } from './state.js';
@@ -56,11 +57,11 @@ it('an attempt that is over is refused, one that nobody wants is told so', () =>
 
 describe('measurements', () => {
   it('name every number that cannot be', () => {
-    expect(() => checkMeasurements([at(1), at(1), at(2, Number.NaN), at(3, -Infinity)])).not.toThrow();
+    expect(() => checkReport([at(1), at(1), at(2, Number.NaN), at(3, -Infinity)], [])).not.toThrow();
     const wrong = [at(3), { ...at(2), tokens: -1, examples: Number.NaN, elapsedSeconds: Infinity }];
     let error: unknown;
     try {
-      checkMeasurements(wrong);
+      checkReport(wrong, []);
     } catch (thrown) {
       error = thrown;
     }
@@ -106,6 +107,44 @@ describe('measurements', () => {
   });
 });
 
+const fold = (objective: number, step = 1) => ({
+  ...{ objective, bestTokens: 100 * objective, step, tokens: 10 * step, examples: step, elapsedSeconds: 1 },
+});
+
+describe('folds', () => {
+  it('count once each, and their mean is the objective', () => {
+    const one = withFolds(owner(), [fold(1, 4)]);
+    expect(one.trial).toMatchObject({ objective: 1, bestTokens: 100, folds: [fold(1, 4)] });
+    expect(withFolds(one, [fold(1, 4)])).toBe(one);
+    expect(withFolds(one, [])).toBe(one);
+    // What was heard first stands.
+    const two = withFolds(one, [fold(7), fold(4, 9)]);
+    expect(two.trial).toMatchObject({ objective: 2.5, bestTokens: 250, folds: [fold(1, 4), fold(4, 9)] });
+    expect(finished(two, { ...stoppedReport, objective: undefined, bestTokens: 0 }, now)).toMatchObject({
+      ...{ attempt: { outcome: 'stopped' }, trial: { objective: 2.5, bestTokens: 250, step: 9 } },
+    });
+  });
+
+  it('have objectives of their own until they have ended', () => {
+    const { owner: heard, fresh } = measure(owner(), [{ ...at(5, 0.5), fold: 0 }], new Set());
+    expect(fresh).toHaveLength(1);
+    expect(heard.trial).toMatchObject({ objective: null, step: 5, tokens: 50 });
+    expect(finished(heard, { ...stoppedReport, objective: undefined }, now)).toMatchObject({
+      ...{ attempt: { outcome: 'stopped' }, trial: { objective: null } },
+    });
+  });
+
+  it('that cannot be are named', () => {
+    const wrong = () => checkReport([], [fold(1), { ...fold(Number.NaN), tokens: -1 }]);
+    expect(wrong).toThrow(/folds\[1\]\.tokens: expected a number of at least 0, got -1/);
+    expect(wrong).toThrow(/folds\[1\]\.objective: expected a finite number, got NaN/);
+  });
+});
+
+const stoppedReport: FinalReport = {
+  ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: '' },
+};
+
 describe('the pruner', () => {
   const plan = planOf(
     experimentSpec({ earlyStopping: { name: 'threshold', settings: { upper: 5, warmUp: 2 } } }),
@@ -114,9 +153,6 @@ describe('the pruner', () => {
     ...{ number: 3, state: 'running' as const, parameters: {} },
     points: values.map((value, i) => ({ examples: i + 1, values: [value] })),
   });
-  const report: FinalReport = {
-    ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: '' },
-  };
 
   it('stops a trial with its reason, once', () => {
     expect(judged(owner(), curve(9), [], plan, now).trial).toMatchObject({ judgement: null, judgedAt: 1 });
@@ -125,10 +161,30 @@ describe('the pruner', () => {
     expect(stopped.trial).toMatchObject({ judgement: { decision: 'stop', reason, at: now }, judgedAt: 2 });
     expect(judged(stopped, curve(9, 9, 9), [], plan, now + 1)).toBe(stopped);
     expect(answer(stopped, '', now).answer).toEqual({ directive: 'stop', reason });
-    expect(finished(stopped, report, now)).toMatchObject({
+    expect(finished(stopped, stoppedReport, now)).toMatchObject({
       attempt: { outcome: 'stopped', reason, endedAt: now },
       trial: { objective: 9, bestTokens: 7, tokens: 8, step: 9 },
     });
+  });
+
+  it('judges folds until the last has ended', () => {
+    const training = { folds: 3 };
+    const byFolds = planOf(
+      experimentSpec({ training, earlyStopping: { name: 'wilcoxon', settings: { pThreshold: 0.3 } } }),
+    );
+    const scored = (number: number, ...scores: number[]) => ({
+      ...curve(),
+      ...{ number, state: number === 3 ? ('running' as const) : ('succeeded' as const) },
+      folds: Object.fromEntries(scores.entries()),
+    });
+    const best = scored(1, 1, 2, 3);
+    const after = (count: number) => owner({ trial: { folds: [fold(2), fold(3), fold(4)].slice(0, count) } });
+    expect(judged(after(1), scored(3, 2), [best], byFolds, now).trial.judgement).toBeNull();
+    expect(judged(after(2), scored(3, 2, 3), [best], byFolds, now).trial.judgement).toMatchObject({
+      decision: 'stop',
+      reason: 'Pruned: wilcoxon: mean 2.5 over 2 folds against 2 of trial 1, p = 0.25 over 2',
+    });
+    expect(judged(after(3), scored(3, 2, 3, 4), [best], byFolds, now)).toEqual(after(3));
   });
 
   it('leaves the final training alone', () => {
@@ -143,7 +199,7 @@ describe('the pruner', () => {
     const done = judged(owner(), flat, [flat, { ...curve(1), number: 4 }], usual, now);
     const reason = 'Converged: patience: no improvement in 5 measurements';
     expect(done.trial.judgement).toMatchObject({ decision: 'finish', reason });
-    expect(finished(done, report, now).attempt).toMatchObject({ outcome: 'succeeded', reason });
+    expect(finished(done, stoppedReport, now).attempt).toMatchObject({ outcome: 'succeeded', reason });
   });
 });
 

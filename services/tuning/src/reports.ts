@@ -1,9 +1,9 @@
 /** What becomes of a trainer's report: whether it is heard, what it changes, what it is answered. Pure. */
 import { Aborted, FailedPrecondition, InvalidArgument, type Violation } from '@emotune/base';
-import { judge, type TrialCurve, type Verdict } from '@emotune/search';
+import { judge, mean, type TrialCurve, type Verdict } from '@emotune/search';
 import { outcomeOf } from './decide.js';
 import type { Plan } from './spec.js';
-import { type Attempt, type ExperimentState, hasEnded, type Trial } from './state.js';
+import { type Attempt, type ExperimentState, type Fold, hasEnded, type Trial } from './state.js';
 
 /** An attempt with what it belongs to. */
 export interface Owner {
@@ -25,6 +25,8 @@ export interface Measured {
   readonly elapsedSeconds: number;
   /** Absent: not measured here. NaN and ±∞: measured, and broken. */
   readonly objective?: number | undefined;
+  /** Of a trial with folds: its objective is of this one alone. */
+  readonly fold?: number | undefined;
 }
 
 /** Why nobody wants what the attempt does, or undefined. */
@@ -42,16 +44,27 @@ export function assertOwner({ trial, attempt }: Owner): void {
     );
 }
 
+function countViolations(counts: Omit<Measured, 'objective' | 'fold'>, at: string): Violation[] {
+  return (['step', 'tokens', 'examples', 'elapsedSeconds'] as const)
+    .filter((name) => !(counts[name] >= 0 && counts[name] < Infinity))
+    .map((name) => ({
+      field: `${at}.${name}`,
+      description: `expected a number of at least 0, got ${counts[name]}`,
+    }));
+}
+
 /** @throws InvalidArgument naming every number that cannot be. */
-export function checkMeasurements(measurements: readonly Measured[]): void {
-  const violations: Violation[] = [];
+export function checkReport(measurements: readonly Measured[], folds: readonly Fold[]): void {
+  const violations = folds.flatMap((fold, i) => countViolations(fold, `folds[${i}]`));
+  folds.forEach(({ objective }, i) => {
+    if (!Number.isFinite(objective))
+      violations.push({
+        field: `folds[${i}].objective`,
+        description: `expected a finite number, got ${objective}: a fold that diverges ends its trial`,
+      });
+  });
   measurements.forEach((m, i) => {
-    for (const name of ['step', 'tokens', 'examples', 'elapsedSeconds'] as const)
-      if (!(m[name] >= 0 && m[name] < Infinity))
-        violations.push({
-          field: `measurements[${i}].${name}`,
-          description: `expected a number of at least 0, got ${m[name]}`,
-        });
+    violations.push(...countViolations(m, `measurements[${i}]`));
     const before = measurements[i - 1];
     if (before && m.step < before.step)
       violations.push({
@@ -79,29 +92,45 @@ export function measure<M extends Measured>(
       throw new FailedPrecondition(
         `trial ${trial.number}, attempt ${attempt.number}: expected a step above ${attempt.step}, got ${m.step}: steps do not go backwards within an attempt`,
       );
-    const { step, tokens, examples, objective } = m;
+    const { step, tokens, examples, objective, fold } = m;
     if (step > attempt.step) {
       fresh.push(m);
       attempt = { ...attempt, step };
       trial = { ...trial, step, tokens, examples };
     }
-    // A repetition may add what its step lacked.
-    if (objective !== undefined && Number.isFinite(objective) && objective < (trial.objective ?? Infinity))
+    // A repetition may add what its step lacked. Folds count once they have ended.
+    if (
+      fold === undefined &&
+      objective !== undefined &&
+      Number.isFinite(objective) &&
+      objective < (trial.objective ?? Infinity)
+    )
       trial = { ...trial, objective, bestTokens: tokens };
   }
   return { owner: { ...owner, trial, attempt }, fresh };
 }
 
-/** Lets the pruner judge a trial that has just measured its objective. */
+/** The owner after the folds that its trainer has finished so far, each counted once: their mean is the objective. */
+export function withFolds(owner: Owner, finished: readonly Fold[]): Owner {
+  const { trial } = owner;
+  if (finished.length <= trial.folds.length) return owner;
+  const folds = [...trial.folds, ...finished.slice(trial.folds.length)];
+  const objective = mean(folds.map((fold) => fold.objective));
+  const bestTokens = Math.round(mean(folds.map((fold) => fold.bestTokens)));
+  return { ...owner, trial: { ...trial, folds, objective, bestTokens } };
+}
+
+/** Lets the pruner judge a trial that has just measured its objective, or finished a fold. */
 export function judged(
   owner: Owner,
   curve: TrialCurve,
   others: readonly TrialCurve[],
-  { earlyStopping }: Plan,
+  { earlyStopping, training }: Plan,
   now: number,
 ): Owner {
   const { trial } = owner;
   if (trial.kind !== 'search' || trial.judgement) return owner;
+  if (training.folds > 1 && trial.folds.length === training.folds) return owner;
   const { decision, reason }: Verdict = judge({ ...curve, judgedAt: trial.judgedAt }, others, earlyStopping);
   const judgedAt = curve.points.at(-1)?.examples ?? trial.judgedAt;
   if (decision === 'continue') return { ...owner, trial: { ...trial, judgedAt } };
@@ -148,9 +177,9 @@ export interface FinalReport {
 /** The owner after its last word. */
 export function finished(owner: Owner, report: FinalReport, now: number): Owner {
   const { trial, attempt } = owner;
-  const { outcome, reason } = outcomeOf(trial, { ...report, objective: report.objective });
-  const objective =
-    report.objective !== undefined && Number.isFinite(report.objective) ? report.objective : trial.objective;
+  const told = trial.folds.length > 0 ? trial.objective! : report.objective;
+  const { outcome, reason } = outcomeOf(trial, { ...report, objective: told });
+  const objective = told !== undefined && Number.isFinite(told) ? told : trial.objective;
   return {
     ...owner,
     attempt: { ...attempt, outcome, reason, endedAt: now, wantsCheckpoint: false },

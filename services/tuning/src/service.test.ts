@@ -557,6 +557,83 @@ describe('trainers', () => {
     expect(whole.measurements.map(({ examples }) => examples)).toEqual([1, 2, 3, 4]);
   });
 
+  it('train folds one by one, none twice, and are stopped when they lose on the folds of the best', async () => {
+    const began: string[] = [];
+    const assigned: tuning.Assignment[] = [];
+    const losses = (trial: number, fold: number) => 1 + trial + fold / 10;
+    runner.train = async (context) => {
+      const { assignment, reference, heartbeat, finish } = context;
+      assigned.push(assignment);
+      if (assignment.kind === TrialKind.TRIAL_KIND_FINAL) return usualTrainer(context);
+      const folds = [...assignment.finishedFolds];
+      const { number, attempt } = reference;
+      for (let fold = folds.length; fold < 4; fold++) {
+        began.push(`${number}/${attempt}: ${fold}`);
+        const step = 2 * fold + 1;
+        await heartbeat({ step, tokens: 100 * step, fold });
+        if (number === 0 && attempt === 1 && fold === 2) return 1;
+        const objective = losses(number, fold);
+        const end = { step: step + 1, tokens: 100 * (step + 1), examples: step + 1, elapsedSeconds: step };
+        folds.push({ ...end, objective, bestTokens: 150 + fold });
+        const values = { 'objective/joy': objective, 'objective/fear': 2 };
+        const { directive } = await heartbeat({ ...end, objective, fold, values }, folds);
+        if (directive === Directive.DIRECTIVE_STOP) {
+          await finish({ ...end, folds, state: TrialState.TRIAL_STATE_STOPPED });
+          return 0;
+        }
+      }
+      await finish({ step: 8, tokens: 800, folds, state: TrialState.TRIAL_STATE_SUCCEEDED });
+      return 0;
+    };
+    await submit({
+      ...{ name: 'folded', limits: { maxTrials: 2 }, training: { folds: 4, trialTokens: 200 } },
+      earlyStopping: { name: 'wilcoxon', settings: { pThreshold: 0.3 }, compareAll: true },
+    });
+    await reached('folded', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(began).toEqual(['0/1: 0', '0/1: 1', '0/1: 2', '0/2: 2', '0/2: 3', '1/1: 0', '1/1: 1']);
+    const search = { validationSplit: '', trainSplits: ['train'], totalTokens: 800 };
+    // The winner's folds were at their best after 150 to 153 tokens, 151.5 on average.
+    expect(assigned).toMatchObject([
+      { ...search, finishedFolds: [], training: { folds: 4 } },
+      {
+        ...search,
+        finishedFolds: [
+          { step: 2, objective: 1 },
+          { step: 4, tokens: 400 },
+        ],
+      },
+      { ...search, finishedFolds: [] },
+      { training: { folds: 0 }, validationSplit: '', totalTokens: 152, finishedFolds: [] },
+    ]);
+    const [whole, stopped] = await trialsOf('folded');
+    expect(whole).toMatchObject({
+      state: TrialState.TRIAL_STATE_SUCCEEDED,
+      attempt: 2,
+      tokens: 800,
+      bestTokens: 152,
+    });
+    expect(whole.folds.map(({ objective }) => objective)).toEqual([1, 1.1, 1.2, 1.3]);
+    expect(whole.objective).toBeCloseTo(1.15, 12);
+    // The sample variance of 1, 1.1, 1.2 and 1.3 is 1/60.
+    expect(whole.objectiveError).toBeCloseTo(Math.sqrt(1 / 60 / 4), 12);
+    expect(whole.measurements.map(({ step, fold }) => [step, fold])).toEqual(
+      [0, 0, 1, 1, 2, 2, 3, 3].map((fold, i) => [i + 1, fold]),
+    );
+    const reason = 'Pruned: wilcoxon: mean 2.05 over 2 folds against 1.15 of trial 0, p = 0.25 over 2';
+    expect(stopped).toMatchObject({ state: TrialState.TRIAL_STATE_STOPPED, reason, tokens: 400 });
+    expect(stopped.objective).toBeCloseTo(2.05, 12);
+    const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+    const { best, front } = await insights.call('getInsight', { experiment: 'folded' });
+    expect(best).toMatchObject({ best: 0, runnerUp: 1, shared: 2, p: 0.25, over: 'folds' });
+    expect(best!.difference).toBeCloseTo(1, 12);
+    expect(front!.objectives).toEqual(['fear', 'joy']);
+    expect(front!.points.flatMap(({ values }) => values).map((v) => v.toFixed(6))).toEqual(
+      [2, 1.15, 2, 2.05].map((v) => v.toFixed(6)),
+    );
+    const explained = await insights.call('explainTrial', { experiment: 'folded', number: 1 });
+    expect(explained.end).toMatchObject({ reason, rank: 2 });
+  });
+
   it('are paused at a rung with their checkpoint, and go on when they are promoted', async () => {
     const rungs = new Map<number, number>();
     runner.train = async (context) => {

@@ -171,12 +171,38 @@ it('early stopping, costs and earlier experiments are checked with the rest', ()
   });
   expect(refused).toEqual({
     'cost.pricePerGpuHour': 'expected a price above 0, which limits.maxCost is reckoned with, got 0',
-    'earlyStopping.name': 'expected a pruner of learning curves, got "wilcoxon": trials have no folds',
+    'earlyStopping.name':
+      'expected training.folds of 2 or more with "wilcoxon", which compares folds, got none',
     'earlyStopping.strata': 'expected none with compareAll',
     'earlyStopping.strata[0].factor': expect.stringContaining('got 0.5'),
     'warmStart[0].experiment': 'expected an earlier experiment, got this one ("run")',
     'warmStart[2].experiment': 'expected distinct experiments, got "a" twice',
   });
+});
+
+it('trials with folds are judged by their folds or not at all', () => {
+  const usual = planOf(experimentSpec({ training: { folds: 5 } }));
+  expect(usual).toMatchObject({ earlyStopping: { name: 'none' }, training: { folds: 5 } });
+  const wilcoxon = { name: 'wilcoxon', settings: { pThreshold: 0.3 } };
+  for (const plan of [
+    usual,
+    planOf(experimentSpec({ training: { folds: 2 }, earlyStopping: wilcoxon })),
+    planOf(experimentSpec({ training: { folds: 1 } })),
+  ])
+    expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
+  expect(planOf(experimentSpec({ training: { folds: 1 } }))).toEqual(planOf(experimentSpec()));
+  expect(
+    violations({
+      training: { folds: 5, trialTokens: 1000 },
+      earlyStopping: { name: 'median', settings: { warmUp: 9 } },
+      limits: { maxTokens: 4999 },
+    }),
+  ).toEqual({
+    'earlyStopping.name': 'expected none or wilcoxon with training.folds (5), got "median"',
+    'limits.maxTokens': 'expected at least training.trialTokens (1000) times training.folds (5), got 4999',
+  });
+  for (const folds of [-1, 21, 2.5])
+    expect(Object.keys(violations({ training: { folds } }))).toContain('training.folds');
 });
 
 it('early stopping with strata, or without any, is the same when it is read again', () => {

@@ -77,6 +77,7 @@ const training = z.object({
   threads: count.max(1024).prefault(0),
   patience: count.max(1000).prefault(0),
   memoryLimitMib: count.prefault(0),
+  folds: countOr(1, 20).prefault(0),
   checkpointSeconds: z
     .number()
     .min(0)
@@ -142,15 +143,24 @@ function collect<T>(violations: Violation[], check: () => T): T | undefined {
   }
 }
 
+/** What may stop trials with folds: other pruners compare learning curves, of which such trials have several. */
+const foldPruners = ['none', 'wilcoxon'];
+
 /** Settings of a pruner from the message's typed fields. */
-function pruningOf(message: tuning.EarlyStopping | null | undefined): EarlyStopping {
-  const { name = '', settings = {}, variant = '', strata = [], compareAll = false } = message ?? {};
+function pruningOf(message: tuning.EarlyStopping | null | undefined, folds: number): EarlyStopping {
+  const { settings = {}, variant = '', strata = [], compareAll = false } = message ?? {};
   const at = 'earlyStopping';
   const violations: Violation[] = [];
-  if (name === 'wilcoxon')
+  const name = message?.name || (folds > 1 ? 'none' : '');
+  if (folds > 1 && !foldPruners.includes(name))
     violations.push({
       field: `${at}.name`,
-      description: 'expected a pruner of learning curves, got "wilcoxon": trials have no folds',
+      description: `expected ${foldPruners.join(' or ')} with training.folds (${folds}), got ${show(name)}`,
+    });
+  if (folds < 2 && name === 'wilcoxon')
+    violations.push({
+      field: `${at}.name`,
+      description: 'expected training.folds of 2 or more with "wilcoxon", which compares folds, got none',
     });
   if (compareAll && strata.length > 0)
     violations.push({ field: `${at}.strata`, description: 'expected none with compareAll' });
@@ -295,7 +305,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
       description:
         'expected a sampler whose trials begin anew, got "pbt": trainers take over no other trial\'s weights',
     });
-  const earlyStopping = collect(violations, () => pruningOf(spec.earlyStopping));
+  const earlyStopping = collect(violations, () => pruningOf(spec.earlyStopping, spec.training?.folds ?? 0));
   if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
     violations.push({
       field: 'cost.pricePerGpuHour',
@@ -311,11 +321,14 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     if (all.findIndex((other) => other.experiment === experiment) < i)
       violations.push({ field, description: `expected distinct experiments, got ${show(experiment)} twice` });
   });
-  if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < checked.training.trialTokens)
+  if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < searchTokens(checked.training)) {
+    const { trialTokens, folds } = checked.training;
+    const wanted = `training.trialTokens (${trialTokens})${folds > 1 ? ` times training.folds (${folds})` : ''}`;
     violations.push({
       field: 'limits.maxTokens',
-      description: `expected at least training.trialTokens (${checked.training.trialTokens}), got ${checked.limits.maxTokens}`,
+      description: `expected at least ${wanted}, got ${checked.limits.maxTokens}`,
     });
+  }
   if (violations.length > 0 || !checked || !space || !algorithm || !earlyStopping)
     throw new InvalidArgument(violations);
   const settings = Object.fromEntries(
@@ -338,6 +351,11 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     cost: checked.cost,
     termination: checked.termination,
   };
+}
+
+/** Tokens that a search trial trains on, all folds together. */
+export function searchTokens({ trialTokens, folds }: tuning.TrainingSpec): number {
+  return trialTokens * folds;
 }
 
 /** The architecture of a trial: the one it was given, or the only one there is. */

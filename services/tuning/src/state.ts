@@ -69,6 +69,17 @@ export interface Taught extends TrialRecord {
   readonly taughtAt?: number;
 }
 
+/** A fold that has ended. Steps, tokens, examples and seconds are of the trial until then. */
+export interface Fold {
+  readonly objective: number;
+  /** Of the fold, at its best point. */
+  readonly bestTokens: number;
+  readonly step: number;
+  readonly tokens: number;
+  readonly examples: number;
+  readonly elapsedSeconds: number;
+}
+
 export interface Trial {
   readonly number: number;
   readonly kind: TrialKind;
@@ -77,8 +88,10 @@ export interface Trial {
   readonly parameters: Assignment;
   /** Given by a person, not suggested. */
   readonly enqueued: boolean;
-  /** Of the report, or the best so far. */
+  /** Of the report, or the best so far; with folds the mean of those that have ended. */
   readonly objective: number | null;
+  /** Those that have ended, in order. */
+  readonly folds: readonly Fold[];
   readonly step: number;
   readonly tokens: number;
   readonly totalTokens: number;
@@ -134,6 +147,11 @@ export interface Experiment {
   readonly listeningSince: number;
   /** A heartbeat must come within this time. */
   readonly leaseMs: number;
+}
+
+/** Objectives by fold. */
+export function foldScores({ folds }: Pick<Trial, 'folds'>): Record<string, number> {
+  return Object.fromEntries(folds.map(({ objective }, fold) => [fold, objective]));
 }
 
 export function hasEnded(state: ExperimentState): boolean {

@@ -9,6 +9,7 @@ import type {
   Attempt,
   ExperimentState,
   Features,
+  Fold,
   Judgement,
   Outcome,
   Taught,
@@ -67,6 +68,7 @@ export interface TrialRow {
   readonly parameters: Assignment;
   readonly enqueued: boolean;
   readonly objective: number | null;
+  readonly folds: readonly Fold[];
   readonly step: number;
   readonly tokens: number;
   readonly total_tokens: number;
@@ -188,6 +190,7 @@ export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = [])
     parameters: row.parameters,
     enqueued: row.enqueued,
     objective: row.objective,
+    folds: row.folds,
     step: row.step,
     tokens: row.tokens,
     totalTokens: row.total_tokens,

@@ -54,7 +54,7 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     },
     training: {
       ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0 },
-      ...{ replay: 0, threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0 },
+      ...{ replay: 0, threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
       ...training,
     },
   };
@@ -120,7 +120,10 @@ export interface TrainerContext {
   readonly objects: ObjectStore;
   /** Aborts at SIGTERM. */
   readonly signal: AbortSignal;
-  heartbeat(measurement: Partial<tuning.Measurement>): Promise<tuning.HeartbeatResponse>;
+  heartbeat(
+    measurement: Partial<tuning.Measurement>,
+    folds?: readonly tuning.FoldResult[],
+  ): Promise<tuning.HeartbeatResponse>;
   finish(report: Partial<tuning.FinishTrialRequest>): Promise<void>;
 }
 
@@ -190,9 +193,13 @@ export class TestRunner implements TrialRunner {
       const assignment = await patiently(() => trials.call('getAssignment', { trial: reference }, { token }));
       return await this.train({
         ...{ assignment, reference, trials, token, objects: this.objects, signal },
-        heartbeat: (measurement) =>
+        heartbeat: (measurement, folds = []) =>
           patiently(() =>
-            trials.call('heartbeat', { trial: reference, measurements: [measurement] }, { token }),
+            trials.call(
+              'heartbeat',
+              { trial: reference, measurements: [measurement], folds: [...folds] },
+              { token },
+            ),
           ),
         finish: async (report) => {
           await patiently(() => trials.call('finishTrial', { trial: reference, ...report }, { token }));

@@ -110,6 +110,7 @@ export function newTrial(
   return {
     ...given,
     ...{ state: 'queued', reason: '', objective: null, step: 0, tokens: 0, bestTokens: 0, examples: 0 },
+    folds: [],
     ...{ judgedAt: 0, judgement: null, createdAt: now, startedAt: null, endedAt: null, attempts: [] },
   };
 }

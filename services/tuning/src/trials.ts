@@ -11,12 +11,13 @@ import type { Reconciler } from './reconciler.js';
 import {
   answer,
   assertOwner,
-  checkMeasurements,
+  checkReport,
   finished,
   judged,
   measure,
   type Owner,
   unwanted,
+  withFolds,
 } from './reports.js';
 import { architectureOf } from './spec.js';
 import {
@@ -145,6 +146,7 @@ export class Trials {
       const architecture = architectureOf(spec, trial.parameters);
       const base = bases.find((b) => b.architecture === architecture)!;
       const final = trial.kind === 'final';
+      const folds = final ? 0 : (spec.training?.folds ?? 0);
       return {
         trial: { experiment: name, number: trial.number, attempt: attempt.number },
         kind: trialKindMessage(trial.kind),
@@ -152,13 +154,14 @@ export class Trials {
         baseModelPrefix: base.prefix,
         featuresPrefix: features!.prefixes[base.tokenizer],
         trainSplits: final ? ['train', 'validation'] : ['train'],
-        validationSplit: final ? '' : 'validation',
+        validationSplit: final || folds > 1 ? '' : 'validation',
         parameters: valueMessages(trial.parameters),
-        training: spec.training,
+        training: { ...spec.training!, folds },
         seed: spec.seed,
         totalTokens: trial.totalTokens,
         outputPrefix: outputPrefix(caller),
         leaseSeconds: this.reconciler.leaseMs / 1000,
+        finishedFolds: [...trial.folds],
       };
     });
   }
@@ -183,7 +186,7 @@ export class Trials {
   }
 
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
-    checkMeasurements(request.measurements);
+    checkReport(request.measurements, request.folds);
     let paused = false;
     const everySeconds = this.reconciler.reportSeconds;
     const response = await this.transaction(async (sql) => {
@@ -191,7 +194,7 @@ export class Trials {
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why, everySeconds };
-      const { caller: heard, fresh } = await this.measure(sql, caller, request.measurements);
+      const { caller: heard, fresh } = await this.measure(sql, caller, request);
       paused = heard.trial.judgement?.decision === 'pause';
       const { directive, reason } = await this.renew(sql, heard, request.checkpoint);
       await this.tell(sql, heard, fresh);
@@ -202,13 +205,13 @@ export class Trials {
     return response;
   }
 
-  /** Keeps measurements, each (attempt, step) once; what a repetition adds to a step is kept too. */
+  /** Keeps measurements, each (attempt, step) once; what a repetition adds to a step is kept too. And folds, each once. */
   private async measure(
     sql: Sql,
     caller: Caller,
-    measurements: readonly tuning.Measurement[],
+    { measurements, folds }: Pick<tuning.HeartbeatRequest, 'measurements' | 'folds'>,
   ): Promise<{ caller: Caller; fresh: readonly tuning.Measurement[] }> {
-    if (measurements.length === 0) return { caller, fresh: [] };
+    if (measurements.length === 0 && folds.length <= caller.trial.folds.length) return { caller, fresh: [] };
     const { experiment, attempt } = caller;
     const place = [experiment, caller.trial.number, attempt.number];
     const repeated = measurements.map(({ step }) => step).filter((step) => step <= attempt.step);
@@ -220,7 +223,8 @@ export class Trials {
             [...place, repeated],
           );
     const heard = measure(caller, measurements, new Set(known.map(({ step }) => step)));
-    let after: Caller = { ...caller, ...heard.owner };
+    const counted = withFolds(heard.owner, folds);
+    let after: Caller = { ...caller, ...counted };
     // Of one step, the last of the call completes those before it.
     const byStep = new Map<number, tuning.Measurement>();
     for (const m of measurements) {
@@ -231,9 +235,9 @@ export class Trials {
     const column = <K extends keyof tuning.Measurement>(name: K) => rows.map((m) => m[name] ?? null);
     await sql.query(
       `insert into measurements as m (experiment, trial, attempt, step, tokens, examples, elapsed_seconds, train_loss,
-         objective, stage, learning_rate, tokens_per_second, further)
+         objective, stage, learning_rate, tokens_per_second, fold, further)
        select $1, $2, $3, * from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
-         $9::float8[], $10::int[], $11::float8[], $12::float8[], $13::jsonb[])
+         $9::float8[], $10::int[], $11::float8[], $12::float8[], $13::int[], $14::jsonb[])
        on conflict (experiment, trial, attempt, step) do update set
          train_loss = coalesce(m.train_loss, excluded.train_loss),
          objective = coalesce(m.objective, excluded.objective),
@@ -241,19 +245,24 @@ export class Trials {
       [
         ...place,
         ...(['step', 'tokens', 'examples', 'elapsedSeconds', 'trainLoss'] as const).map(column),
-        ...(['objective', 'stage', 'learningRate', 'tokensPerSecond'] as const).map(column),
+        ...(['objective', 'stage', 'learningRate', 'tokensPerSecond', 'fold'] as const).map(column),
         rows.map(({ values }) => JSON.stringify(numbersAsTexts(values ?? {}))),
       ],
     );
-    if (measurements.some(({ objective }) => objective !== undefined)) after = await this.judge(sql, after);
+    if (
+      counted !== heard.owner ||
+      measurements.some(({ objective, fold }) => objective !== undefined && fold === undefined)
+    )
+      after = await this.judge(sql, after);
     const { trial } = after;
     await sql.query(
-      `update trials set step = $3, tokens = $4, examples = $5, tokens_per_second = $6, objective = $7, best_tokens = $8,
-         judged_at = $9, judgement = $10, revision = revision + 1 where experiment = $1 and number = $2`,
+      `update trials set step = $3, tokens = $4, examples = $5,
+         tokens_per_second = coalesce($6, tokens_per_second), objective = $7, best_tokens = $8, judged_at = $9,
+         judgement = $10, folds = $11, revision = revision + 1 where experiment = $1 and number = $2`,
       [
         ...[experiment, trial.number, trial.step, trial.tokens, trial.examples],
-        ...[measurements[measurements.length - 1].tokensPerSecond, trial.objective, trial.bestTokens],
-        ...[trial.judgedAt, trial.judgement && JSON.stringify(trial.judgement)],
+        ...[measurements.at(-1)?.tokensPerSecond ?? null, trial.objective, trial.bestTokens],
+        ...[trial.judgedAt, trial.judgement && JSON.stringify(trial.judgement), JSON.stringify(trial.folds)],
       ],
     );
     return { caller: after, fresh: heard.fresh };
@@ -281,7 +290,8 @@ export class Trials {
     if (plan.earlyStopping.name === 'none') return caller;
     const now = this.context.clock.now();
     const own = await curveOf(sql, experiment, trial);
-    const others = await ledger.curves(sql, experiment, now);
+    // Folds end seldom enough to be judged beside what has ended by this moment.
+    const others = await ledger.curves(sql, experiment, plan.training.folds > 1 ? undefined : now);
     return { ...caller, ...judged(caller, own, others, plan, now) };
   }
 
@@ -293,7 +303,7 @@ export class Trials {
         'state',
         `expected ${Object.keys(reportStates).join(', ')}, got ${request.state}`,
       );
-    checkMeasurements(request.measurements);
+    checkReport(request.measurements, request.folds);
     await this.transaction(async (sql) => {
       const caller = await this.authorised(sql, request.trial, token);
       const { outcome: over } = caller.attempt;
@@ -305,7 +315,7 @@ export class Trials {
           'modelPrefix',
           `expected a folder in ${within}, got ${show(request.modelPrefix)}`,
         );
-      const { caller: measured, fresh } = await this.measure(sql, caller, request.measurements);
+      const { caller: measured, fresh } = await this.measure(sql, caller, request);
       const { trial, attempt } = finished(measured, { ...request, state }, clock.now());
       await sql.query(
         `update attempts set outcome = $4, reason = $5, ended_at = $6, step = $7, wants_checkpoint = false

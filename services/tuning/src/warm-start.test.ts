@@ -65,6 +65,7 @@ it('compares no objectives of other data or budgets, but tries their best config
     { features: 'other' },
     { training: { trialTokens: 7 } },
     { training: { validationExamples: 7 } },
+    { training: { folds: 3 } },
   ];
   for (const changes of others) {
     const { history, first } = warmStart(plan(changes), bases, [{ ...earlier, best: 2 }]);

@@ -41,7 +41,8 @@ function comparable(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean
     a.features === b.features &&
     a.objective?.metric === b.objective?.metric &&
     a.training?.trialTokens === b.training?.trialTokens &&
-    a.training?.validationExamples === b.training?.validationExamples
+    a.training?.validationExamples === b.training?.validationExamples &&
+    (a.training?.folds || 1) === (b.training?.folds || 1)
   );
 }
 

@@ -45,13 +45,14 @@ const bases: Readonly<Record<string, (estimate: tuning.Estimate) => string>> = {
   [EstimateBasis.ESTIMATE_BASIS_ASSUMED]: () => 'a guess until a trial has finished here',
 };
 
-/** "12 trials, about 9 GPU-h (cost 27), 3.1 h by the clock, then 0.8 GPU-h for the winner; …" */
+/** "12 trials of 5 folds, about 9 GPU-h (cost 27), 3.1 h by the clock, then 0.8 GPU-h for the winner; …" */
 export function estimateLine(estimate: tuning.Estimate): string {
-  const { trials, gpuHours, cost, seconds, finalGpuHours, basis, limitedBy } = estimate;
+  const { trials, gpuHours, cost, seconds, finalGpuHours, basis, limitedBy, folds } = estimate;
   const money = cost > 0 ? ` (cost ${hours(cost)})` : '';
   const why = limitedBy === '' || trials === 0 ? '' : `, up to ${limitedBy}`;
   const said = bases[basis]?.(estimate) ?? '';
-  return `${count(trials)} trials${why}, about ${hours(gpuHours)} GPU-h${money}, ${hours(seconds / 3600)} h by the clock, then ${hours(finalGpuHours)} GPU-h for the winner; ${said}`;
+  const each = folds > 1 ? ` of ${folds} folds` : '';
+  return `${count(trials)} trials${each}${why}, about ${hours(gpuHours)} GPU-h${money}, ${hours(seconds / 3600)} h by the clock, then ${hours(finalGpuHours)} GPU-h for the winner; ${said}`;
 }
 
 export function experimentsText(experiments: readonly tuning.Experiment[]): string {
@@ -69,6 +70,13 @@ export function experimentsText(experiments: readonly tuning.Experiment[]): stri
 
 const reasonColumns = 60;
 
+/** With folds its standard error. */
+function objectiveText({ objective, objectiveError }: tuning.Trial): string {
+  return objectiveError === undefined
+    ? figure(objective)
+    : `${figure(objective)} ± ${figure(objectiveError)}`;
+}
+
 export function trialsText(trials: readonly tuning.Trial[]): string {
   return table(
     ['trial', 'kind', 'state', 'objective', 'tokens', 'tokens/s', 'parameters', 'reason'],
@@ -76,7 +84,7 @@ export function trialsText(trials: readonly tuning.Trial[]): string {
       String(trial.number),
       shortEnumName(trial.kind),
       shortEnumName(trial.state),
-      figure(trial.objective),
+      objectiveText(trial),
       count(trial.tokens),
       trial.tokensPerSecond > 0 ? count(trial.tokensPerSecond) : nothing,
       parametersText(trial.parameters),
@@ -104,7 +112,7 @@ function speed({ tokensPerSecond }: tuning.Trial): string[] {
 }
 
 function trialLine(trial: tuning.Trial, began: boolean): string {
-  const objective = trial.objective === undefined ? [] : [`objective ${figure(trial.objective)}`];
+  const objective = trial.objective === undefined ? [] : [`objective ${objectiveText(trial)}`];
   const tokens =
     trial.totalTokens > 0 ? [`${count(trial.tokens)} of ${count(trial.totalTokens)} tokens`] : [];
   if (trial.state === TrialState.TRIAL_STATE_RUNNING && !began)
@@ -157,7 +165,7 @@ export class ExperimentWatch {
 
 export function winnerText(experiment: tuning.Experiment, winner: tuning.Trial | undefined): string {
   const best = winner
-    ? `trial ${winner.number} won with objective ${figure(winner.objective)}: ${parametersText(winner.parameters)}`
+    ? `trial ${winner.number} won with objective ${objectiveText(winner)}: ${parametersText(winner.parameters)}`
     : '';
   return [best, `model ${experiment.modelVersion}`].filter(Boolean).join('\n');
 }

@@ -12,8 +12,8 @@ function dependenceRow({ parameter, points }: tuning.PartialDependence): string[
   return [parameter, ...ends.flatMap(({ value, mean }) => [valueText(value!), figure(mean)])];
 }
 
-function leadText({ best, runnerUp, difference, shared, p }: tuning.BestAgainstRunnerUp): string {
-  return `trial ${best} leads trial ${runnerUp} by ${figure(difference)} on average of ${shared} subtasks, p = ${figure(p)}`;
+function leadText({ best, runnerUp, difference, shared, p, over }: tuning.BestAgainstRunnerUp): string {
+  return `trial ${best} leads trial ${runnerUp} by ${figure(difference)} on average of ${shared} ${over || 'subtasks'}, p = ${figure(p)}`;
 }
 
 export function insightText(insight: tuning.Insight): string {

@@ -332,11 +332,14 @@ export interface Termination {
 }
 
 export interface EarlyStopping {
-  /** none, patience, median, percentile, asha, hyperband or threshold; empty means patience. */
+  /**
+   * none, patience, median, percentile, asha, hyperband or threshold; empty means patience. With folds none, the default,
+   * or wilcoxon, which judges at the end of each fold.
+   */
   name: string;
   /**
    * Numbers by the pruner's own names: patience, minDelta, warmUp, startUpTrials, percentile, minExamples, maxExamples,
-   * reductionFactor, lower, upper. Examples are training examples seen.
+   * reductionFactor, lower, upper, pThreshold, startUpFolds. Examples are training examples seen.
    */
   settings: { [key: string]: number };
   /** Of asha: stop, or promote, which pauses a trial at a rung until it is among the best; empty means stop. */
@@ -367,7 +370,7 @@ export interface Cost {
 
 /**
  * Measured trials of an earlier experiment join the history that suggestions are made from, where their objectives can be
- * compared: same features, same base models, same tokens and validation examples of a trial. Values that the space does
+ * compared: same features, same base models, same tokens, validation examples and folds of a trial. Values that the space does
  * not allow are left out. Of any other experiment only the best configurations are tried first.
  */
 export interface WarmStart {
@@ -485,13 +488,13 @@ export interface Limits {
 export interface TrainingSpec {
   /** full or lora; empty means full. */
   method: string;
-  /** Tokens (padding not counted) that one search trial trains on; 0 means 100,000. */
+  /** Tokens (padding not counted) that one search trial trains on, with folds in each of them; 0 means 100,000. */
   trialTokens: number;
   /** The winner is retrained on train + validation with final_scale times the tokens at its best point; 0 means 1. */
   finalScale: number;
   /** Padded tokens of one batch; 0 means 2,048. */
   batchTokens: number;
-  /** Validation examples used for the objective; 0 means 400. */
+  /** Validation examples used for the objective, with folds in each of them; 0 means 400. */
   validationExamples: number;
   /** Rows of each earlier subtask in a later stage, as a share of the stage's own, 0..1. */
   replay: number;
@@ -499,13 +502,19 @@ export interface TrainingSpec {
   threads: number;
   /** Seconds between checkpoints; 0 means 30. */
   checkpointSeconds: number;
-  /** Validations without improvement after which a search trial stops early; 0 never stops. */
+  /** Validations without improvement after which a search trial stops early, or its fold; 0 never stops. */
   patience: number;
   /**
    * MiB of resident memory that a trial may take: a run whose memory plan does not fit is refused before it starts, and such
    * values are not suggested. 0 means what its machine has, of which the search knows nothing beforehand.
    */
   memoryLimitMib: number;
+  /**
+   * 2 to 20: a search trial trains so many times, each time from the base model on the train split without one fold, on
+   * which it is validated; rows of one text are of one fold. Its objective is the mean over the folds. 0 or 1: once, and
+   * validated on the validation split.
+   */
+  folds: number;
 }
 
 export interface Experiment {
@@ -564,11 +573,28 @@ export interface Trial {
   measurements: Measurement[];
   /** Of all its attempts. */
   gpuHours: number;
+  /** Of one with folds: those that have ended, in order; the objective is their mean. */
+  folds: FoldResult[];
+  /** Standard error of that mean; absent before two folds have ended. */
+  objectiveError?: number | undefined;
 }
 
 export interface Trial_ParametersEntry {
   key: string;
   value: ParameterValue | undefined;
+}
+
+/** A fold of a search trial that has ended. */
+export interface FoldResult {
+  /** The best of its own measurements. */
+  objective: number;
+  /** Tokens of the fold seen then. */
+  bestTokens: number;
+  /** Of the trial when the fold ended, with all folds before it. */
+  step: number;
+  tokens: number;
+  examples: number;
+  elapsedSeconds: number;
 }
 
 /** What a trainer measured at one point. */
@@ -592,6 +618,8 @@ export interface Measurement {
   values: { [key: string]: number };
   /** Training examples seen. */
   examples: number;
+  /** Of a trial with folds: the one that is trained, from 0. Steps, tokens, examples and seconds go on over the folds. */
+  fold?: number | undefined;
 }
 
 export interface Measurement_ValuesEntry {
@@ -714,6 +742,8 @@ export interface Estimate {
   limitedBy: string;
   /** Expected tokens per second of a trial, by architecture. */
   tokensPerSecond: { [key: string]: number };
+  /** Times that each search trial trains; 1 without folds. Tokens, hours and cost are of all of them. */
+  folds: number;
 }
 
 export interface Estimate_TokensPerSecondEntry {
@@ -2141,6 +2171,7 @@ function createBaseTrainingSpec(): TrainingSpec {
     checkpointSeconds: 0,
     patience: 0,
     memoryLimitMib: 0,
+    folds: 0,
   };
 }
 
@@ -2175,6 +2206,9 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
     }
     if (message.memoryLimitMib !== 0) {
       writer.uint32(80).int32(message.memoryLimitMib);
+    }
+    if (message.folds !== 0) {
+      writer.uint32(88).int32(message.folds);
     }
     return writer;
   },
@@ -2270,6 +2304,14 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
             }
 
             message.memoryLimitMib = reader.int32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.folds = reader.int32();
             continue;
           }
         }
@@ -2530,6 +2572,7 @@ function createBaseTrial(): Trial {
     endTime: undefined,
     measurements: [],
     gpuHours: 0,
+    folds: [],
   };
 }
 
@@ -2588,6 +2631,12 @@ export const Trial: MessageFns<Trial> = {
     }
     if (message.gpuHours !== 0) {
       writer.uint32(145).double(message.gpuHours);
+    }
+    for (const v of message.folds) {
+      FoldResult.encode(v!, writer.uint32(154).fork()).join();
+    }
+    if (message.objectiveError !== undefined) {
+      writer.uint32(161).double(message.objectiveError);
     }
     return writer;
   },
@@ -2752,6 +2801,22 @@ export const Trial: MessageFns<Trial> = {
             message.gpuHours = reader.double();
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.folds.push(FoldResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.objectiveError = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2822,6 +2887,107 @@ export const Trial_ParametersEntry: MessageFns<Trial_ParametersEntry> = {
   },
 };
 
+function createBaseFoldResult(): FoldResult {
+  return { objective: 0, bestTokens: 0, step: 0, tokens: 0, examples: 0, elapsedSeconds: 0 };
+}
+
+export const FoldResult: MessageFns<FoldResult> = {
+  encode(message: FoldResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.objective !== 0) {
+      writer.uint32(9).double(message.objective);
+    }
+    if (message.bestTokens !== 0) {
+      writer.uint32(16).int64(message.bestTokens);
+    }
+    if (message.step !== 0) {
+      writer.uint32(24).int64(message.step);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(32).int64(message.tokens);
+    }
+    if (message.examples !== 0) {
+      writer.uint32(40).int64(message.examples);
+    }
+    if (message.elapsedSeconds !== 0) {
+      writer.uint32(49).double(message.elapsedSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FoldResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFoldResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.objective = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.bestTokens = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.step = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tokens = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.examples = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.elapsedSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseMeasurement(): Measurement {
   return {
     step: 0,
@@ -2866,6 +3032,9 @@ export const Measurement: MessageFns<Measurement> = {
     });
     if (message.examples !== 0) {
       writer.uint32(80).int64(message.examples);
+    }
+    if (message.fold !== undefined) {
+      writer.uint32(88).int32(message.fold);
     }
     return writer;
   },
@@ -2964,6 +3133,14 @@ export const Measurement: MessageFns<Measurement> = {
             }
 
             message.examples = longToNumber(reader.int64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.fold = reader.int32();
             continue;
           }
         }
@@ -4013,6 +4190,7 @@ function createBaseEstimate(): Estimate {
     measuredTrials: 0,
     limitedBy: "",
     tokensPerSecond: {},
+    folds: 0,
   };
 }
 
@@ -4051,6 +4229,9 @@ export const Estimate: MessageFns<Estimate> = {
     globalThis.Object.entries(message.tokensPerSecond).forEach(([key, value]: [string, number]) => {
       Estimate_TokensPerSecondEntry.encode({ key: key as any, value }, writer.uint32(90).fork()).join();
     });
+    if (message.folds !== 0) {
+      writer.uint32(96).int32(message.folds);
+    }
     return writer;
   },
 
@@ -4156,6 +4337,14 @@ export const Estimate: MessageFns<Estimate> = {
             if (entry11.value !== undefined) {
               message.tokensPerSecond[entry11.key] = entry11.value;
             }
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.folds = reader.int32();
             continue;
           }
         }

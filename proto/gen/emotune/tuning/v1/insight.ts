@@ -175,7 +175,10 @@ export interface FrontPoint {
   optimal: boolean;
 }
 
-/** Whether the best trial leads the runner-up over the subtasks that both were measured on. */
+/**
+ * Whether the best trial leads the runner-up over the folds that both have finished or, without folds, over the subtasks
+ * that both were measured on.
+ */
 export interface BestAgainstRunnerUp {
   best: number;
   runnerUp: number;
@@ -184,6 +187,8 @@ export interface BestAgainstRunnerUp {
   shared: number;
   /** One-sided, by signed ranks: of a lead this consistent between equals. At least 1 / 2^shared. */
   p: number;
+  /** What they share: folds or subtasks. */
+  over: string;
 }
 
 export interface ExplainTrialRequest {
@@ -1283,7 +1288,7 @@ export const FrontPoint: MessageFns<FrontPoint> = {
 };
 
 function createBaseBestAgainstRunnerUp(): BestAgainstRunnerUp {
-  return { best: 0, runnerUp: 0, difference: 0, shared: 0, p: 0 };
+  return { best: 0, runnerUp: 0, difference: 0, shared: 0, p: 0, over: "" };
 }
 
 export const BestAgainstRunnerUp: MessageFns<BestAgainstRunnerUp> = {
@@ -1302,6 +1307,9 @@ export const BestAgainstRunnerUp: MessageFns<BestAgainstRunnerUp> = {
     }
     if (message.p !== 0) {
       writer.uint32(41).double(message.p);
+    }
+    if (message.over !== "") {
+      writer.uint32(50).string(message.over);
     }
     return writer;
   },
@@ -1357,6 +1365,14 @@ export const BestAgainstRunnerUp: MessageFns<BestAgainstRunnerUp> = {
             }
 
             message.p = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.over = reader.string();
             continue;
           }
         }

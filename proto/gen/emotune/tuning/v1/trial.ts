@@ -9,6 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { GrpcMethod, GrpcStreamMethod } from "@nestjs/microservices";
 import { Observable } from "rxjs";
 import {
+  FoldResult,
   Measurement,
   ParameterValue,
   TrainingSpec,
@@ -85,16 +86,19 @@ export interface Assignment {
   featuresPrefix: string;
   /** Splits to train on: train, or train and validation. */
   trainSplits: string[];
-  /** Split for the objective; empty in final training, which runs for total_tokens. */
+  /** Split for the objective; empty with training.folds, and in final training, which runs for total_tokens. */
   validationSplit: string;
   parameters: { [key: string]: ParameterValue };
   training: TrainingSpec | undefined;
   seed: number;
+  /** Of all folds together. */
   totalTokens: number;
   /** Folder in the object store for results and checkpoints of this trial, all attempts. */
   outputPrefix: string;
   /** The lease: a heartbeat must come within this time. */
   leaseSeconds: number;
+  /** Folds that earlier attempts have finished: training goes on with the one after them. */
+  finishedFolds: FoldResult[];
 }
 
 export interface Assignment_ParametersEntry {
@@ -107,6 +111,8 @@ export interface HeartbeatRequest {
   measurements: Measurement[];
   /** The newest checkpoint's folder in the object store, empty when there is none. */
   checkpoint: string;
+  /** All folds that the trial has finished, in order, those of earlier attempts included. Each counts once. */
+  folds: FoldResult[];
 }
 
 export interface HeartbeatResponse {
@@ -132,6 +138,8 @@ export interface FinishTrialRequest {
   /** Folder in the object store with the trained model (final training) or adapter. */
   modelPrefix: string;
   measurements: Measurement[];
+  /** As in a heartbeat. */
+  folds: FoldResult[];
 }
 
 export interface FinishTrialResponse {
@@ -266,6 +274,7 @@ function createBaseAssignment(): Assignment {
     totalTokens: 0,
     outputPrefix: "",
     leaseSeconds: 0,
+    finishedFolds: [],
   };
 }
 
@@ -309,6 +318,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.leaseSeconds !== 0) {
       writer.uint32(105).double(message.leaseSeconds);
+    }
+    for (const v of message.finishedFolds) {
+      FoldResult.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -433,6 +445,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.leaseSeconds = reader.double();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.finishedFolds.push(FoldResult.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -504,7 +524,7 @@ export const Assignment_ParametersEntry: MessageFns<Assignment_ParametersEntry> 
 };
 
 function createBaseHeartbeatRequest(): HeartbeatRequest {
-  return { trial: undefined, measurements: [], checkpoint: "" };
+  return { trial: undefined, measurements: [], checkpoint: "", folds: [] };
 }
 
 export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
@@ -517,6 +537,9 @@ export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
     }
     if (message.checkpoint !== "") {
       writer.uint32(26).string(message.checkpoint);
+    }
+    for (const v of message.folds) {
+      FoldResult.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -556,6 +579,14 @@ export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
             }
 
             message.checkpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.folds.push(FoldResult.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -650,6 +681,7 @@ function createBaseFinishTrialRequest(): FinishTrialRequest {
     tokensPerSecond: 0,
     modelPrefix: "",
     measurements: [],
+    folds: [],
   };
 }
 
@@ -684,6 +716,9 @@ export const FinishTrialRequest: MessageFns<FinishTrialRequest> = {
     }
     for (const v of message.measurements) {
       Measurement.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.folds) {
+      FoldResult.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -779,6 +814,14 @@ export const FinishTrialRequest: MessageFns<FinishTrialRequest> = {
             }
 
             message.measurements.push(Measurement.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.folds.push(FoldResult.decode(reader, reader.uint32()));
             continue;
           }
         }
