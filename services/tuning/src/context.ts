@@ -7,4 +7,6 @@ export interface TuningContext extends ServiceContext {
   readonly address: string;
   /** A trainer that is silent for this long has lost its trial; default 30. */
   readonly leaseSeconds?: number;
+  /** Arguments of Node.js for threads; default: those of the process. */
+  readonly threadArguments?: readonly string[];
 }

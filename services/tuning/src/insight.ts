@@ -1,37 +1,32 @@
 /** What the trials of an experiment teach, and why each came to be and ended. */
-import { canonicalJson, FailedPrecondition } from '@emotune/base';
+import { canonicalJson } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
   evidenceFor,
-  hypervolume,
   lessonOf,
   measuredBestFirst,
-  optimizationHistory,
-  ParameterEffects,
-  parallelCoordinates,
-  paretoSet,
-  slices,
   suggest,
   suggestDefaults,
   type TrialRecord,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
 import { contextOf, ranking, recordsOf } from './decide.js';
+import type { Given, SubtaskScores } from './insight-parts.js';
+import { Lanes } from './lanes.js';
 import type { Ledger } from './ledger.js';
 import { grouped, measuredTrials } from './messages.js';
 import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
-import { experimentRow, trialRow } from './store.js';
+import { type ExperimentRow, experimentRow, trialRow } from './store.js';
+import { inThread, threadFile } from './thread.js';
 import { valueMessage } from './values.js';
 
 const { SuggestionSource } = tuning;
 
-/** Interactions are looked for between so many parameters, and shown from this share on. */
-const mostInteracting = 6;
-const leastInteraction = 0.01;
-/** Beyond the worst value, where a front's volume ends. */
-const referenceFactor = 1.1;
+const thread = threadFile('insight-thread');
+/** Insights of experiments that are kept. */
+const mostKnown = 8;
 /** What trials report of each subtask. */
 const subtaskPrefix = 'objective/';
 
@@ -49,77 +44,6 @@ const statePhrases: Readonly<Record<TrialState, string>> = {
 
 const short = (value: number) => String(Number(value.toPrecision(4)));
 
-function importanceParts(
-  { space }: Plan,
-  records: readonly TrialRecord[],
-): Pick<tuning.Insight, 'importance' | 'importanceMissing' | 'interactions' | 'dependence'> {
-  const effects = new ParameterEffects(space, records);
-  try {
-    const importance = effects.importance();
-    const names = importance.map(({ parameter }) => parameter);
-    const interactions: tuning.ParameterInteraction[] = [];
-    names.slice(0, mostInteracting).forEach((first, i) => {
-      for (const second of names.slice(i + 1, mostInteracting)) {
-        const fanova = interaction(effects, first, second);
-        if (fanova >= leastInteraction) interactions.push({ first, second, fanova });
-      }
-    });
-    const dependence = names.map((name) => {
-      const parameter = space.byName.get(name)!;
-      return {
-        parameter: name,
-        log: parameter.kind !== 'categorical' && parameter.log,
-        points: effects.dependence(name).map(({ value, mean, deviation }) => ({
-          value: valueMessage(value),
-          mean,
-          standardDeviation: deviation,
-        })),
-      };
-    });
-    interactions.sort((a, b) => b.fanova - a.fanova);
-    return { importance, importanceMissing: '', interactions, dependence };
-  } catch (error) {
-    if (!(error instanceof FailedPrecondition)) throw error;
-    return { importance: [], importanceMissing: error.message, interactions: [], dependence: [] };
-  }
-}
-
-/** 0 where too few trials have both parameters. */
-function interaction(effects: ParameterEffects, first: string, second: string): number {
-  try {
-    return effects.interaction(first, second);
-  } catch (error) {
-    if (error instanceof FailedPrecondition) return 0;
-    throw error;
-  }
-}
-
-/** A trial's objective of each subtask, at its best measurement; with folds the mean over those that have ended. */
-export interface SubtaskScores {
-  readonly number: number;
-  readonly scores: Readonly<Record<string, number>>;
-}
-
-/** Over the subtasks that all trials have; undefined where none has any. */
-export function frontOf(trials: readonly SubtaskScores[]): tuning.TrialFront | undefined {
-  const [first] = trials;
-  if (!first) return undefined;
-  const objectives = Object.keys(first.scores)
-    .filter((name) => trials.every(({ scores }) => Number.isFinite(scores[name])))
-    .sort();
-  if (objectives.length === 0) return undefined;
-  const points = trials.map(({ scores }) => objectives.map((name) => scores[name]));
-  const optimal = new Set(paretoSet(points));
-  const worst = objectives.map((_, m) => points.reduce((most, point) => Math.max(most, point[m]), -Infinity));
-  const reference = worst.map((value) => Math.max(value * referenceFactor, value / referenceFactor));
-  return {
-    objectives,
-    points: points.map((values, i) => ({ trial: trials[i].number, values, optimal: optimal.has(i) })),
-    hypervolume: hypervolume(points, reference),
-    reference,
-  };
-}
-
 /** Whether the best trial leads, over its folds or, without any, over the subtasks. */
 export function leadOf(
   ranked: readonly Trial[],
@@ -136,7 +60,17 @@ export function leadOf(
   return lead && { ...lead, over: hasFolds ? 'folds' : 'subtasks' };
 }
 
+interface Known {
+  /** Trials that had ended by then: those that run teach nothing. */
+  readonly ended: number;
+  readonly insight: Promise<tuning.Insight>;
+}
+
 export class Insights {
+  /** Newest last. */
+  private readonly known = new Map<string, Known>();
+  private readonly lanes = new Lanes(1);
+
   constructor(
     private readonly context: TuningContext,
     private readonly ledger: Ledger,
@@ -162,35 +96,34 @@ export class Insights {
     }));
   }
 
+  /** Computed in a thread of its own, and again only when further trials have ended. */
   async of(name: string): Promise<tuning.Insight> {
-    const { database } = this.context;
-    const { plan, trials } = await this.ledger.read(database, await experimentRow(database, name));
+    const row = await experimentRow(this.context.database, name);
+    const [{ ended }] = await this.context.database.query<{ ended: number }>(
+      `select count(*) as ended from trials where experiment = $1 and ended_at is not null`,
+      [name],
+    );
+    const known = this.known.get(name);
+    if (known?.ended === ended) return known.insight;
+    const insight = this.lanes.run(() => this.compute(row));
+    this.known.delete(name);
+    this.known.set(name, { ended, insight });
+    for (const oldest of [...this.known.keys()].slice(0, -mostKnown)) this.known.delete(oldest);
+    insight.catch(() => {
+      if (this.known.get(name)?.insight === insight) this.known.delete(name);
+    });
+    return insight;
+  }
+
+  private async compute(row: ExperimentRow): Promise<tuning.Insight> {
+    const { database, threadArguments } = this.context;
+    const { name, plan, trials } = await this.ledger.read(database, row);
     const records = recordsOf(searchTrials(trials));
     const ranked = ranking(trials);
     const scores = await this.subtaskScores(name, ranked);
-    const { axes, lines } = parallelCoordinates(plan.space, records);
-    return {
-      experiment: name,
-      ...importanceParts(plan, records),
-      history: optimizationHistory(records).map(({ number, objective, best }) => ({
-        ...{ trial: number, objective, best },
-      })),
-      slices: slices(plan.space, records).map(({ parameter, log, points }) => ({
-        ...{ parameter, log },
-        points: points.map(({ number, value, objective }) => ({
-          ...{ trial: number, value: valueMessage(value), objective },
-        })),
-      })),
-      parallelCoordinates: {
-        axes: [...axes],
-        lines: lines.map(({ number, objective, places }) => ({
-          ...{ trial: number, objective },
-          places: places.map((place) => ({ place: place ?? undefined })),
-        })),
-      },
-      front: frontOf(scores),
-      best: leadOf(ranked, scores, plan.training.folds > 1),
-    };
+    const given: Given = { experiment: name, space: plan.space, records, scores };
+    const parts = await inThread<Omit<tuning.Insight, 'best'>>(thread, given, threadArguments);
+    return { ...parts, best: leadOf(ranked, scores, plan.training.folds > 1) };
   }
 
   async explain(name: string, number: number): Promise<tuning.TrialExplanation> {

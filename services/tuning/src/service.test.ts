@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import {
   Aborted,
   AlreadyExists,
@@ -49,6 +50,13 @@ interface Platform {
   readonly models: Client<tuning.ModelServiceClient>;
 }
 
+/** Threads run the sources. */
+const threadArguments = [
+  '--conditions=source',
+  '--import',
+  new URL('../../../scripts/source-loader.mjs', import.meta.url).href,
+];
+
 const finished: string[] = [];
 const registered: tuning.ModelRegistered[] = [];
 /** What evaluations say. */
@@ -89,7 +97,7 @@ async function start(runner: TestRunner, port = 0, leaseSeconds = 30): Promise<P
   const context = await host.context('tuning', tuningMigrations);
   await host.start([
     featureSets(sets),
-    tuningModule({ ...context, runner, address: host.address, leaseSeconds }),
+    tuningModule({ ...context, runner, address: host.address, leaseSeconds, threadArguments }),
   ]);
   return {
     ...{ host, databases, bus },
@@ -1009,6 +1017,38 @@ it('learns from the trials of another program', async () => {
   await expect(platform.experiments.call('importTrials', { ...request, requestId: '' })).rejects.toThrow(
     'its search is over, its sampler has nothing left to learn',
   );
+});
+
+it('answers other calls while a thread computes an insight, once for the trials that have ended', async () => {
+  const [gate, started, go] = ['gate.mjs', 'started', 'go'].map((name) => join(folder, name));
+  await writeFile(
+    gate,
+    `import { existsSync, writeFileSync } from 'node:fs';
+     writeFileSync(${JSON.stringify(started)}, '');
+     while (!existsSync(${JSON.stringify(go)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);`,
+  );
+  threadArguments.push('--import', pathToFileURL(gate).href);
+  const insights = platform.host.channel.client<tuning.InsightServiceClient>('InsightService');
+  const call = () => insights.call('getInsight', { experiment: 'learnt' });
+  const answered: string[] = [];
+  const insight = call().then((found) => {
+    answered.push('insight');
+    return found;
+  });
+  await vi.waitFor(() => expect(existsSync(started)).toBe(true), patience);
+  for (let i = 0; i < 3; i++) {
+    await get('learnt');
+    answered.push('experiment');
+  }
+  await writeFile(go, '');
+  const found = await insight;
+  expect(answered).toEqual(['experiment', 'experiment', 'experiment', 'insight']);
+  expect(found).toMatchObject({ history: [{ trial: 0 }], importance: [] });
+  expect(found.importanceMissing).toContain('expected at least 4 measured trials');
+  // Another thread would wait for ever.
+  await rm(go);
+  expect(await call()).toEqual(found);
+  threadArguments.splice(-2);
 });
 
 describe('the memory of trials', () => {
