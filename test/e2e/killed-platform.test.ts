@@ -6,17 +6,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
-import {
-  common,
-  type data,
-  type evaluation,
-  type featurization,
-  type inference,
-  tuning,
-} from '@emotune/proto';
+import { type data, type evaluation, type featurization, type inference, tuning } from '@emotune/proto';
 import type { Channel } from '@emotune/service';
 import { afterAll, expect, it } from 'vitest';
-import { emotune, type Served, serve } from './platform-process.js';
+import { built, emotune, type Served, serve } from './platform-process.js';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'emotune-e2e-'));
 let platform: Served | undefined;
@@ -39,19 +32,6 @@ afterAll(async () => {
 /** The command's answer. */
 async function answer(...args: string[]): Promise<unknown> {
   return JSON.parse((await emotune(['--json', '--data-dir', dataDir, ...args])).stdout);
-}
-
-const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
-
-async function built<T extends { state: common.BuildState; failure: string }>(
-  look: () => Promise<T>,
-): Promise<T> {
-  for (const deadline = Date.now() + 60_000; ; await systemClock.sleep(50)) {
-    const found = await look();
-    if (found.state === BUILD_STATE_READY) return found;
-    if (found.state === BUILD_STATE_FAILED || Date.now() > deadline)
-      throw new Error(found.failure || 'too slow');
-  }
 }
 
 const name = 'e2e';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
+import { common } from '@emotune/proto';
 import { Channel } from '@emotune/service';
 
 const program = fileURLToPath(new URL('../../libs/cli/dist/main.js', import.meta.url));
@@ -80,6 +81,20 @@ export async function serve(dataDir: string): Promise<Served> {
 export async function until(what: string, holds: () => unknown, seconds = 120): Promise<void> {
   for (const deadline = Date.now() + seconds * 1000; !(await holds()); await systemClock.sleep(20))
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+}
+
+const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
+
+/** Of a dataset or feature set. */
+export async function built<T extends { state: common.BuildState; failure: string }>(
+  look: () => Promise<T>,
+): Promise<T> {
+  for (const deadline = Date.now() + 60_000; ; await systemClock.sleep(50)) {
+    const found = await look();
+    if (found.state === BUILD_STATE_READY) return found;
+    if (found.state === BUILD_STATE_FAILED || Date.now() > deadline)
+      throw new Error(found.failure || 'too slow');
+  }
 }
 
 /** The PostgreSQL server and the trainers that the platform of a data folder has started, by process id. */

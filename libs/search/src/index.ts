@@ -14,17 +14,19 @@ export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';
 export { endOfJob, isInterruption, reasons, reasonWord } from './reasons.js';
-export type { SuggestContext } from './sampler.js';
+export type { LineageRules, SuggestContext } from './sampler.js';
 export {
-  originOf,
+  lineageOf,
   parseSearchAlgorithm,
   type SearchAlgorithm,
   suggest,
   suggestDefaults,
+  suggestion,
 } from './samplers.js';
 export {
   type Assignment,
   isActive,
+  onlyValue,
   type Parameter,
   type ParameterValue,
   parseAssignment,

@@ -23,6 +23,7 @@ export const reasons: Readonly<Record<string, Reason | undefined>> = Object.free
     ImagePull: { blames: 'machine' },
     BrokenObjective: { blames: 'unknown' },
     DeadlineExceeded: { blames: 'parameters' },
+    LostOrigin: { blames: 'machine' },
     Cancelled: { blames: 'machine' },
   } satisfies Record<string, Reason>),
 );

@@ -32,14 +32,31 @@ export interface Sampler<Settings extends SamplerSettings = SamplerSettings> {
     context: SuggestContext,
     settings: Settings,
   ): Assignment;
+  /** Of a sampler whose trials go on from each other's last checkpoints; absent where each begins anew. */
+  readonly lineage?: LineageRules<Settings>;
+}
+
+/** How trials go on from each other. */
+export interface LineageRules<Settings extends SamplerSettings = SamplerSettings> {
   /**
    * Number of the trial from whose last checkpoint the trial of these very arguments goes on; undefined where it begins
-   * anew. A sampler without it has every trial begin anew.
+   * anew.
    */
-  origin?(
+  origin(
     space: SearchSpace,
     history: readonly TrialRecord[],
     context: SuggestContext,
     settings: Settings,
   ): number | undefined;
+  /** Whether the trial of these arguments is better suggested when some that run have ended. */
+  waits(
+    space: SearchSpace,
+    history: readonly TrialRecord[],
+    context: SuggestContext,
+    settings: Settings,
+  ): boolean;
+  /** The least number that `origin` can still give, whatever becomes of running and later trials. */
+  oldestOrigin(space: SearchSpace, history: readonly TrialRecord[], settings: Settings): number;
+  /** Trials of the longest lineage among so many. */
+  longest(trials: number, settings: Settings): number;
 }

@@ -1,7 +1,7 @@
 /** The search algorithms by name. A new one is a file in `samplers/` and a row here. */
 import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
 import type { TrialRecord } from './history.js';
-import type { Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import type { LineageRules, Sampler, SamplerSettings, SuggestContext } from './sampler.js';
 import { cmaEs } from './samplers/cma-es.js';
 import { gp } from './samplers/gp.js';
 import { grid } from './samplers/grid.js';
@@ -59,23 +59,29 @@ const priorDraws = 64;
 /** Least prior probability to work. */
 const priorLeast = 0.5;
 
-interface Draw {
+/** What the next trial is to be. */
+export interface Suggestion {
   readonly values: Assignment;
+  /** Number of the trial from whose last checkpoint it goes on; undefined where it begins anew. */
   readonly origin: number | undefined;
 }
 
-/** What a sampler says, drawn again while the context holds it to be unlikely to work. */
-function draw(
+/**
+ * The next trial; see `Sampler.suggest`. Where the context says beforehand what works, values that are less likely to than
+ * not are drawn again; of 64 draws that are all unlikely, the likeliest counts.
+ * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
+ */
+export function suggestion(
   algorithm: { readonly name?: string; readonly settings?: unknown },
   space: SearchSpace,
   history: readonly TrialRecord[],
   context: SuggestContext,
-): Draw {
+): Suggestion {
   const { name, settings } = parseSearchAlgorithm(algorithm);
   const chosen = samplers.get(name) as Sampler;
-  const by = (sampler: Sampler, own: SuggestContext): Draw => ({
+  const by = (sampler: Sampler, own: SuggestContext): Suggestion => ({
     values: sampler.suggest(space, history, own, settings),
-    origin: sampler.origin?.(space, history, own, settings),
+    origin: sampler.lineage?.origin(space, history, own, settings),
   });
   const first = by(chosen, context);
   const { feasibility, seed } = context;
@@ -91,32 +97,19 @@ function draw(
   return likeliest;
 }
 
-/**
- * Values for the next trial; see `Sampler.suggest`. Where the context says beforehand what works, values that are less
- * likely to than not are drawn again; of 64 draws that are all unlikely, the likeliest counts.
- * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
- */
+/** Values for the next trial alone: `suggestion`. */
 export function suggest(
   algorithm: { readonly name?: string; readonly settings?: unknown },
   space: SearchSpace,
   history: readonly TrialRecord[],
   context: SuggestContext,
 ): Assignment {
-  return draw(algorithm, space, history, context).values;
+  return suggestion(algorithm, space, history, context).values;
 }
 
-/**
- * Number of the trial from whose last checkpoint the next trial goes on, for the arguments that `suggest` got; undefined
- * where it begins anew.
- * @throws InvalidArgument when the algorithm is unknown or its settings are wrong.
- */
-export function originOf(
-  algorithm: { readonly name?: string; readonly settings?: unknown },
-  space: SearchSpace,
-  history: readonly TrialRecord[],
-  context: SuggestContext,
-): number | undefined {
-  return draw(algorithm, space, history, context).origin;
+/** How an algorithm's trials go on from each other; undefined where each begins anew. */
+export function lineageOf({ name }: Pick<SearchAlgorithm, 'name'>): LineageRules | undefined {
+  return samplers.get(name)?.lineage;
 }
 
 /**

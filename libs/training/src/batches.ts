@@ -115,6 +115,13 @@ export function epochBatches(
   return epochRng(spec, place).child('batches').shuffle(batches);
 }
 
+/** How many of an epoch's batches came before these many of its tokens were trained on. */
+export function batchesIn(batches: readonly Batch[], tokens: number): number {
+  let [count, seen] = [0, 0];
+  while (count < batches.length && seen < tokens) seen += tokensOf(batches[count++].rows);
+  return count;
+}
+
 /** The shapes of a run's batches: for what its stages draw, and rows for validation, no longer than `maxSequence`. */
 export function packingOf(
   rows: { readonly train: readonly Row[]; readonly validation: readonly Row[] },

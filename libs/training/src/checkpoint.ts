@@ -9,6 +9,7 @@ import { canonicalJson, makeFolder, sha256, sha256OfFile, syncToDisk } from '@em
 import { float32, type HostTensor } from '@emotune/engine';
 import { SafetensorsFile, type WrittenTensor, writeSafetensors } from '@emotune/models';
 import { z } from 'zod';
+import { LostOrigin } from './failures.js';
 
 const state = z.strictObject({
   /** Of the spec and the rows: another run's checkpoint is refused. */
@@ -37,6 +38,8 @@ const state = z.strictObject({
   stopped: z.enum(['patience', 'directive']).nullable(),
   /** Of the weights: steps less those that were skipped. */
   updates: z.number().int(),
+  /** What the runs did that it goes on from; the numbers above are its own, but for the cursor and the updates. */
+  before: z.strictObject({ steps: z.number().int(), tokens: z.number() }),
   lossScale: z.strictObject({ scale: z.number(), goodSteps: z.number().int() }).nullable(),
 });
 
@@ -83,6 +86,50 @@ export async function saveCheckpoint(
   return final;
 }
 
+export interface Checkpoint {
+  readonly state: RunState;
+  readonly tensors: Map<string, HostTensor>;
+}
+
+/** Newest first. */
+async function foldersIn(dir: string): Promise<string[]> {
+  const names = (await readdir(dir).catch(() => [])).filter((name) => stepFolder.test(name));
+  return names
+    .sort()
+    .reverse()
+    .map((name) => join(dir, name));
+}
+
+/** @throws with what is wrong with it, as far as `accepts` does not refuse it first. */
+async function readCheckpoint(folder: string, accepts: (state: RunState) => void): Promise<Checkpoint> {
+  const {
+    state: found,
+    files,
+    hash,
+  } = manifest.parse(JSON.parse(await readFile(join(folder, manifestFile), 'utf8')));
+  if (sha256(canonicalJson({ state: found, files })) !== hash) throw new Error(`${manifestFile} is damaged`);
+  accepts(found);
+  if ((await sha256OfFile(join(folder, tensorFile))) !== files[tensorFile])
+    throw new Error(`${tensorFile} is damaged`);
+  const file = await SafetensorsFile.open(join(folder, tensorFile));
+  try {
+    const tensors = new Map<string, HostTensor>();
+    for (const key of file.entries.keys()) {
+      const { shape, data } = await file.float32(key);
+      tensors.set(key, float32(shape, data));
+    }
+    return { state: found, tensors };
+  } finally {
+    await file.close();
+  }
+}
+
+function whyNot(error: unknown): string {
+  return error instanceof z.ZodError || error instanceof SyntaxError
+    ? `${manifestFile} is not one of ours`
+    : (error as Error).message;
+}
+
 /**
  * The newest checkpoint that is whole and belongs to this run, or undefined.
  * `onRefused` hears of each one that was passed over, and why.
@@ -91,43 +138,29 @@ export async function loadCheckpoint(
   dir: string,
   run: string,
   onRefused: (folder: string, reason: string) => void,
-): Promise<{ state: RunState; tensors: Map<string, HostTensor> } | undefined> {
-  const folders = (await readdir(dir).catch(() => []))
-    .filter((name) => stepFolder.test(name))
-    .sort()
-    .reverse();
-  for (const name of folders) {
-    const folder = join(dir, name);
+): Promise<Checkpoint | undefined> {
+  for (const folder of await foldersIn(dir)) {
     try {
-      const {
-        state: found,
-        files,
-        hash,
-      } = manifest.parse(JSON.parse(await readFile(join(folder, manifestFile), 'utf8')));
-      if (sha256(canonicalJson({ state: found, files })) !== hash)
-        throw new Error(`${manifestFile} is damaged`);
-      if (found.run !== run) throw new Error('it belongs to a run with another spec, model or data');
-      if ((await sha256OfFile(join(folder, tensorFile))) !== files[tensorFile])
-        throw new Error(`${tensorFile} is damaged`);
-      const file = await SafetensorsFile.open(join(folder, tensorFile));
-      try {
-        const tensors = new Map<string, HostTensor>();
-        for (const key of file.entries.keys()) {
-          const { shape, data } = await file.float32(key);
-          tensors.set(key, float32(shape, data));
-        }
-        return { state: found, tensors };
-      } finally {
-        await file.close();
-      }
+      return await readCheckpoint(folder, (state) => {
+        if (state.run !== run) throw new Error('it belongs to a run with another spec, model or data');
+      });
     } catch (error) {
-      onRefused(
-        folder,
-        error instanceof z.ZodError || error instanceof SyntaxError
-          ? `${manifestFile} is not one of ours`
-          : (error as Error).message,
-      );
+      onRefused(folder, whyNot(error));
     }
   }
   return undefined;
+}
+
+/**
+ * The last checkpoint of another run, whatever its spec: an older one would be another run's middle.
+ * @throws LostOrigin when there is none or it is damaged.
+ */
+export async function loadOrigin(dir: string): Promise<Checkpoint> {
+  const [folder] = await foldersIn(dir);
+  if (folder === undefined) throw new LostOrigin(`there is no checkpoint in ${dir}`);
+  try {
+    return await readCheckpoint(folder, () => {});
+  } catch (error) {
+    throw new LostOrigin(`${folder} cannot be used: ${whyNot(error)}`, { cause: error });
+  }
 }

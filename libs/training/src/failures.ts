@@ -24,6 +24,14 @@ export class Interrupted extends Error {
   }
 }
 
+/** The checkpoint that a run was to go on from is missing or damaged. */
+export class LostOrigin extends Error {
+  constructor(what: string, options?: ErrorOptions) {
+    super(`the run cannot go on from another's checkpoint: ${what}`, options);
+    this.name = 'LostOrigin';
+  }
+}
+
 /** INTERFACES: 42 out of memory, 43 invalid configuration, 44 diverged, 75 interrupted after a checkpoint, else 1. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof ResourceExhausted) return 42;

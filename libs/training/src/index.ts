@@ -1,6 +1,6 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
-export { Diverged, exitCodeOf, Interrupted } from './failures.js';
+export { Diverged, exitCodeOf, Interrupted, LostOrigin } from './failures.js';
 export { chanceToFit, MemoryForecast, type RowLengths } from './memory-forecast.js';
 export type { NumberAnswer, NumberChoices } from './number-answers.js';
 export { Update } from './optimizers/update.js';

@@ -116,6 +116,11 @@ const settings = z.strictObject({
         }),
     )
     .min(1),
+  /**
+   * Tokens of the stages, in all, at which this run ends: a part of a longer one, which others go on with. What it has then is
+   * validated and kept, not its best.
+   */
+  until: z.number().int().min(1).optional(),
   /** Padded tokens of one micro-batch. */
   batchTokens: z.number().int().min(16).default(2048),
   /** Several rows to a line of a batch, each for itself; false pads each row to a line of its own. */

@@ -5,8 +5,8 @@
 import { canonicalJson, InvalidArgument, Rng, sha256, systemClock } from '@emotune/base';
 import { type HostTensor, reading, release } from '@emotune/engine';
 import { longestRow, type Model } from '@emotune/models';
-import { epochBatches, packingOf, type Row } from './batches.js';
-import { loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint.js';
+import { batchesIn, epochBatches, packingOf, type Row } from './batches.js';
+import { loadCheckpoint, loadOrigin, type RunState, saveCheckpoint } from './checkpoint.js';
 import { type Forgetting, forgettingOf } from './curriculum.js';
 import { Diverged, Interrupted } from './failures.js';
 import { initialLossScale, nextLossScale } from './loss-scale.js';
@@ -47,6 +47,12 @@ export interface TrainHooks {
   readonly onNotice?: (text: string) => void;
   /** A folder for checkpoints; without it the run cannot resume. */
   readonly checkpoints?: string;
+  /**
+   * Gives a folder of another run's checkpoints, from whose last this one goes on: weights, the optimizer's state, and the
+   * place in schedule and stages. Not asked where the run has a checkpoint of its own. Model, method and kind of optimizer
+   * have to be the same.
+   */
+  readonly startFrom?: (() => Promise<string>) | undefined;
   /** Called with the folder of every checkpoint that was written, before the next step. */
   readonly onCheckpoint?: (folder: string) => Promise<void>;
   /**
@@ -61,7 +67,7 @@ export interface TrainHooks {
 }
 
 export interface TrainResult {
-  /** The trained tensors at the best validation, or at the end where there is no validation. */
+  /** The trained tensors at the best validation, or at the end where there is no validation or the run is a part of one. */
   readonly tensors: Map<string, HostTensor>;
   readonly best: { readonly objective: number; readonly tokens: number; readonly step: number } | null;
   readonly step: number;
@@ -118,7 +124,12 @@ function bytesOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Ui
 }
 
 /** Of everything that decides the result: a checkpoint of another run must not be gone on from. */
-function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec): string {
+function hashOf(
+  model: Model,
+  rows: readonly (readonly Row[])[],
+  spec: TrainSpec,
+  begins: 'anew' | 'from another',
+): string {
   const hash = (row: Row) => [row.id, row.task, row.answerStart, sha256(bytesOf(row.tokens))];
   return sha256(
     canonicalJson({
@@ -137,6 +148,7 @@ function hashOf(model: Model, rows: readonly (readonly Row[])[], spec: TrainSpec
         reading(tensor, ({ data }) => sha256(bytesOf(data))),
       ]),
       rows: rows.map((some) => some.map(hash)),
+      begins,
     }),
   );
 }
@@ -154,7 +166,35 @@ const beginning = {
   stageObjectives: [],
   stopped: null,
   updates: 0,
+  before: { steps: 0, tokens: 0 },
 };
+
+/** Where a run begins that goes on from another one's end. */
+function goneOn(origin: RunState, run: string): RunState {
+  const { before, step, tokens, cursor, updates, lossScale, stageObjectives } = origin;
+  return {
+    ...structuredClone(beginning),
+    ...{ run, cursor, updates, lossScale, stageObjectives },
+    before: { steps: before.steps + step, tokens: before.tokens + tokens },
+  };
+}
+
+/** @throws InvalidArgument naming what the checkpoint of another run does not have as this one needs it. */
+function checkFits(
+  found: ReadonlyMap<string, HostTensor>,
+  wanted: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): void {
+  const shown = (tensor: { readonly shape: readonly number[] } | undefined) =>
+    tensor ? `[${tensor.shape.join(', ')}]` : 'none';
+  const names = new Set([...wanted.keys(), ...found.keys()]);
+  const violations = [...names]
+    .filter((name) => !name.startsWith(bestPrefix) && shown(found.get(name)) !== shown(wanted.get(name)))
+    .map((name) => ({
+      field: `startFrom.${name}`,
+      description: `expected ${shown(wanted.get(name))}, got ${shown(found.get(name))}: the run before had another model, method or optimizer`,
+    }));
+  if (violations.length > 0) throw new InvalidArgument(violations);
+}
 
 /** Whether the loss is scaled: where weights are held in half precision. */
 function holdsHalf({ method }: TrainSpec): boolean {
@@ -163,7 +203,7 @@ function holdsHalf({ method }: TrainSpec): boolean {
 
 /**
  * Trains, or goes on from the newest checkpoint of the same run.
- * @throws InvalidArgument, Diverged, Interrupted, ResourceExhausted: see `exitCodeOf`.
+ * @throws InvalidArgument, Diverged, Interrupted, ResourceExhausted: see `exitCodeOf`; LostOrigin.
  */
 export async function train(
   model: Model,
@@ -177,21 +217,30 @@ export async function train(
   checkRows(rows.train, spec, maxPositions);
   checkMethods(spec, config, rows.train);
   const trainRows = spec.loss.regression.name === 'answer' ? rows.train : withCandidates(rows.train);
-  const run = hashOf(model, [rows.train, rows.validation], spec);
+  const { startFrom } = hooks;
+  const begins = startFrom === undefined ? 'anew' : 'from another';
+  const run = hashOf(model, [rows.train, rows.validation], spec, begins);
   const found = checkpoints
     ? await loadCheckpoint(checkpoints, run, (folder, reason) =>
         hooks.onNotice?.(`${folder} is not used: ${reason}`),
       )
     : undefined;
-  const state: RunState = found?.state ?? {
-    run,
-    ...structuredClone(beginning),
-    lossScale: holdsHalf(spec) ? { ...initialLossScale } : null,
-  };
+  const origin = found || startFrom === undefined ? undefined : await loadOrigin(await startFrom());
+  const state: RunState =
+    found?.state ??
+    (origin
+      ? goneOn(origin.state, run)
+      : {
+          run,
+          ...structuredClone(beginning),
+          lossScale: holdsHalf(spec) ? { ...initialLossScale } : null,
+        });
   const saved = [...(found?.tensors ?? [])].filter(([name]) => name.startsWith(bestPrefix));
   let bestWeights =
     saved.length > 0 ? new Map(saved.map(([name, t]) => [name.slice(bestPrefix.length), t])) : undefined;
-  const totalTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
+  const { before } = state;
+  const allTokens = spec.stages.reduce((n, stage) => n + stage.tokens, 0);
+  const totalTokens = Math.max(0, Math.min(allTokens, spec.until ?? allTokens) - before.tokens);
   const packing = packingOf({ ...rows, train: trainRows }, spec, {
     width: config.hiddenSize,
     maxSequence: maxPositions,
@@ -231,6 +280,11 @@ export async function train(
     throw new Interrupted(state.step);
   };
   const stageEnded = () => cursor.stageTokens >= spec.stages[cursor.stage].tokens;
+  const batchesNow = () => {
+    const { stage, epoch, epochTokens } = cursor;
+    return epochBatches(trainRows, spec, packing, { stage, epoch, stageTokens: epochTokens });
+  };
+  const partEnded = () => spec.until !== undefined && before.tokens + state.tokens >= spec.until;
 
   /** Validates, if it is time for that, and keeps the weights if they are the best. */
   const evaluate = async (): Promise<Validated & { forgetting?: Forgetting }> => {
@@ -238,11 +292,11 @@ export async function train(
     if (!measured) return interrupt();
     const { objective, objectives } = measured;
     state.sinceValidation = 0;
-    if (state.best === null || objective < state.best.objective) {
+    if (spec.until !== undefined || state.best === null || objective < state.best.objective) {
       state.best = { objective, tokens: state.tokens, step: state.step };
       state.misses = 0;
       for (const tensor of bestWeights?.values() ?? []) release(tensor);
-      bestWeights = await held.keptTensors();
+      bestWeights = spec.until === undefined ? await held.keptTensors() : undefined;
     } else {
       state.misses++;
     }
@@ -255,7 +309,7 @@ export async function train(
   /** What follows a step: validation, the word to the outside, and whether to end or to write a checkpoint. */
   const conclude = async () => {
     const { everyTokens, patience } = spec.validation;
-    const due = stageEnded() || (everyTokens > 0 && state.sinceValidation >= everyTokens);
+    const due = stageEnded() || partEnded() || (everyTokens > 0 && state.sinceValidation >= everyTokens);
     const measured = validation.length > 0 && due ? await evaluate() : {};
     const directive = await hooks.onMeasurement?.({
       step: state.step,
@@ -276,20 +330,23 @@ export async function train(
   };
 
   try {
-    await held.begin(found?.tensors, hooks.takeWeights ?? false);
+    if (origin) checkFits(origin.tensors, held.everything());
+    await held.begin((found ?? origin)?.tensors, hooks.takeWeights ?? false);
     if (state.pending) await conclude();
-    while (cursor.stage < spec.stages.length && state.stopped === null) {
-      const place = { stage: cursor.stage, epoch: cursor.epoch, stageTokens: cursor.epochTokens };
-      const batches = epochBatches(trainRows, spec, packing, place);
-      while (cursor.index < batches.length && !stageEnded() && state.stopped === null) {
+    // Of other batches than the origin's, the tokens tell how many there would have been.
+    if (origin && cursor.stage < spec.stages.length)
+      cursor.index = batchesIn(batchesNow(), cursor.stageTokens - cursor.epochTokens);
+    while (cursor.stage < spec.stages.length && state.stopped === null && !partEnded()) {
+      const batches = batchesNow();
+      while (cursor.index < batches.length && !stageEnded() && !partEnded() && state.stopped === null) {
         if (signal?.aborted) await interrupt();
         const started = performance.now();
         const micros = batches.slice(cursor.index, cursor.index + spec.gradientAccumulation);
         const learningRate =
           spec.optimizer.learningRate *
-          rateOf(spec.schedule, spec.stages, { ...cursor, tokens: state.tokens });
+          rateOf(spec.schedule, spec.stages, { ...cursor, tokens: before.tokens + state.tokens });
         const done = await held.step(micros, {
-          step: state.step + 1,
+          step: before.steps + state.step + 1,
           update: state.updates + 1,
           rate: learningRate,
           scale: state.lossScale?.scale,
@@ -318,7 +375,7 @@ export async function train(
         }
         await conclude();
       }
-      if (state.stopped !== null) break;
+      if (state.stopped !== null || partEnded()) break;
       if (stageEnded())
         Object.assign(cursor, {
           stage: cursor.stage + 1,

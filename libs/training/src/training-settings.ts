@@ -7,7 +7,7 @@ const share = z.number().min(0).max(1);
 const beta = z.number().min(0).lt(1);
 const { loss, regularisation, gradientAccumulation, packing, ema, keepCheckpoints, checkpointSeconds } =
   trainSpec.shape;
-const { recompute, memoryLimitMiB } = trainSpec.shape;
+const { recompute, memoryLimitMiB, until } = trainSpec.shape;
 const [full, lora] = trainSpec.shape.method.options;
 const schedule = trainSpec.shape.schedule.unwrap().shape;
 
@@ -62,6 +62,8 @@ export const trainingSettings = z.strictObject({
   competenceStart: z.number().positive().max(1).optional(),
   /** Tokens to train on, padding not counted. */
   tokens: z.number().int().min(1).default(100_000),
+  /** Of those, where the run ends: a part, with which others go on. */
+  until,
   /** Validation rows on which the objective is measured. */
   validationExamples: z.number().int().min(1).default(400),
   /** Validations without improvement after which training stops; 0 never stops. */
@@ -199,6 +201,7 @@ export function trainSpecOf(settings: TrainingSettings, { tasks, validationToken
       rewarm: settings.rewarm,
     },
     stages: stagesOf(settings, tasks),
+    until: settings.until,
     batchTokens: settings.batchTokens,
     recompute: settings.recompute,
     memoryLimitMiB: settings.memoryLimitMiB,

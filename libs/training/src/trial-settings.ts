@@ -40,7 +40,7 @@ function nested(parameters: Readonly<Record<string, unknown>>): Record<string, u
 export function trialSettings(
   parameters: Readonly<Record<string, unknown>>,
   fixed: FixedSettings | null | undefined,
-  own: Pick<TrainingSettings, 'threads' | 'tokens' | 'seed'>,
+  own: Pick<TrainingSettings, 'threads' | 'tokens' | 'until' | 'seed'>,
 ): TrainingSettings {
   // The architecture chooses the base model, which training is given.
   const { architecture: _, ...tuned } = parameters;

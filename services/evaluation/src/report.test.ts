@@ -109,6 +109,7 @@ function trial(i: number): tuning.Trial {
     bestTokens: 90_000,
     gpuHours: 0,
     folds: [],
+    originTokens: 0,
     createTime: undefined,
     startTime: undefined,
     endTime: undefined,

@@ -323,6 +323,7 @@ function describeResources(): void {
       bestTokens: 1000,
       gpuHours: 0,
       folds: [],
+      originTokens: 0,
       createTime: undefined,
       startTime: undefined,
       endTime: undefined,

@@ -27,6 +27,7 @@ describe('settingsOf', () => {
     outputPrefix: '',
     finishedFolds: [],
     leaseSeconds: 10,
+    ...{ originPrefix: '', originTokens: 0, lineageTokens: 0 },
   });
 
   it('takes a tuned parameter, then a fixed setting, then the default', () => {
@@ -51,6 +52,12 @@ describe('settingsOf', () => {
       ...{ method: 'full', replay: 0.5, threads: 3, validationExamples: 9, batchTokens: 2048, patience: 2 },
       memoryLimitMiB: 700,
     });
+  });
+
+  it('lays schedule and stages out over a whole lineage, and ends with its own part of it', () => {
+    const third = { ...assignment({}), originPrefix: 'a', originTokens: 40_000, lineageTokens: 100_000 };
+    expect(settingsOf(third, 1)).toMatchObject({ tokens: 100_000, until: 60_000 });
+    expect(settingsOf(assignment({}), 1).until).toBeUndefined();
   });
 
   it('reaches settings within settings by a dot, and leaves out a method that is none', () => {

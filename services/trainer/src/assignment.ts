@@ -15,11 +15,15 @@ function parameterValue({
  * @throws InvalidArgument naming every parameter or setting that training does not accept.
  */
 export function settingsOf(
-  { parameters, training, seed, totalTokens }: tuning.Assignment,
+  { parameters, training, seed, totalTokens, originTokens, lineageTokens }: tuning.Assignment,
   threads: number,
 ): TrainingSettings {
   const values = Object.fromEntries(
     Object.entries(parameters).map(([name, value]) => [name, parameterValue(value)]),
   );
-  return trialSettings(values, training, { threads, tokens: totalTokens, seed });
+  const extent =
+    lineageTokens > 0
+      ? { tokens: lineageTokens, until: originTokens + totalTokens }
+      : { tokens: totalTokens, until: undefined };
+  return trialSettings(values, training, { threads, ...extent, seed });
 }

@@ -1,6 +1,6 @@
 import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { Diverged, Interrupted } from '@emotune/training';
+import { Diverged, Interrupted, LostOrigin } from '@emotune/training';
 import { expect, it } from 'vitest';
 import { failureOf } from './outcome.js';
 
@@ -20,6 +20,7 @@ it.each([
   [fullDisk, 1, failed, 'Crashed: the disk is full'],
   [new NotFound('no shards'), 1, failed, 'Crashed: no shards'],
   [new FailedPrecondition('cannot be written'), 1, failed, 'Crashed: cannot be written'],
+  [new LostOrigin('there is none'), 1, failed, /^LostOrigin: .*: there is none/],
   [new RangeError('Invalid array length'), 1, failed, 'Crashed: Invalid array length'],
 ] as const)('%s', (error, exitCode, state, reason) => {
   const failure = failureOf(error);

@@ -1,7 +1,7 @@
 /** What an error means for the trial: told to the tuning service, and to the runner by the exit code. */
 import { InvalidArgument, ResourceExhausted } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { Diverged, exitCodeOf, Interrupted } from '@emotune/training';
+import { Diverged, exitCodeOf, Interrupted, LostOrigin } from '@emotune/training';
 
 const { TRIAL_STATE_FAILED, TRIAL_STATE_INFEASIBLE } = tuning.TrialState;
 
@@ -35,5 +35,6 @@ export function failureOf(error: unknown): Failure {
   if (isOutOfMemory(error)) return infeasible(42, 'OutOfMemory');
   if (error instanceof InvalidArgument) return infeasible(43, 'InvalidConfiguration');
   if (error instanceof Diverged) return infeasible(44, 'Diverged');
-  return { exitCode: 1, report: { state: TRIAL_STATE_FAILED, reason: `Crashed: ${message}` } };
+  const word = error instanceof LostOrigin ? 'LostOrigin' : 'Crashed';
+  return { exitCode: 1, report: { state: TRIAL_STATE_FAILED, reason: `${word}: ${message}` } };
 }

@@ -1,10 +1,10 @@
 /** The trainer as the platform runs it: a process of its own, against a trial service over gRPC. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type JobStatus, ProcessRunner } from '@emotune/jobs';
-import { loadAdapter, loadModel } from '@emotune/models';
+import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { protoRoot, serviceFiles, tuning } from '@emotune/proto';
 import { trainingSettings } from '@emotune/training';
@@ -148,6 +148,7 @@ async function assign(
     totalTokens: 12_000,
     outputPrefix: 'trials/exp/4',
     leaseSeconds: 20,
+    ...{ originPrefix: '', originTokens: 0, lineageTokens: 0 },
     ...more,
   };
 }
@@ -280,6 +281,51 @@ describe('the trainer', { timeout: 120_000 }, () => {
     const adapter = await loadAdapter(await objects.folder('trials/exp/4/model'), base.config);
     expect(adapter.lora.rank).toBe(2);
     expect(await objects.exists('trials/exp/4/model/tokenizer.json')).toBe(true);
+  });
+
+  it("goes on from another trial's checkpoint, leaves its own, and makes its weights the model of a final trial", async () => {
+    await assign({ lineageTokens: 24_000 });
+    await expectExit(await startAttempt(1), 0);
+    expect((await checkpointKeys()).length).toBeGreaterThan(0);
+    const origin = { originPrefix: 'trials/exp/4/checkpoints', originTokens: 12_000 };
+    server.assignment = { ...server.assignment, ...origin, outputPrefix: 'trials/exp/5' };
+    const before = server.heartbeats.length;
+    await expectExit(await startAttempt(2), 0);
+    const [first, second] = server.finished;
+    expect(second).toMatchObject({ state: tuning.TrialState.TRIAL_STATE_SUCCEEDED });
+    const [{ step, tokens }] = server.heartbeats.slice(before).flatMap(({ measurements }) => measurements);
+    expect(step).toBeLessThan(first.step);
+    expect(tokens).toBeLessThan(first.tokens);
+    // It has learnt on.
+    expect(second.objective!).toBeLessThan(first.objective!);
+
+    server.assignment = {
+      ...server.assignment,
+      ...{
+        kind: tuning.TrialKind.TRIAL_KIND_FINAL,
+        trainSplits: ['train', 'validation'],
+        validationSplit: '',
+      },
+      ...{ totalTokens: 0, outputPrefix: 'trials/exp/6' },
+      ...{ originPrefix: 'trials/exp/5/checkpoints', originTokens: 24_000 },
+    };
+    await expectExit(await startAttempt(3), 0);
+    expect(server.finished[2]).toMatchObject({ step: 0, tokens: 0, modelPrefix: 'trials/exp/6/model' });
+    const model = await loadModel(await objects.folder('trials/exp/6/model'));
+    const kept = await objects.folder('trials/exp/5/checkpoints');
+    const last = await SafetensorsFile.open(
+      join(kept, readdirSync(kept).sort().at(-1)!, 'tensors.safetensors'),
+    );
+    for (const [name, { data }] of model.tensors) expect(data).toEqual((await last.float32(name)).data);
+    await last.close();
+    expect(await objects.list('trials/exp/6/checkpoints/')).toEqual([]);
+
+    server.assignment = { ...server.assignment, originPrefix: 'trials/exp/9/checkpoints' };
+    await expectExit(await startAttempt(4), 1);
+    expect(server.finished[3]).toMatchObject({
+      state: tuning.TrialState.TRIAL_STATE_FAILED,
+      reason: expect.stringMatching(/^LostOrigin: .*there is none in trials\/exp\/9\/checkpoints/),
+    });
   });
 
   it('goes on from the checkpoint of an attempt that was killed, with the same result', async () => {

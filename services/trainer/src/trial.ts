@@ -1,11 +1,11 @@
 /** One attempt of a trial: fetch the assignment, train, report, store what came of it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, Unavailable } from '@emotune/base';
+import { type Clock, NotFound, Unavailable } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
-import { Interrupted, type Measurement } from '@emotune/training';
+import { Interrupted, LostOrigin, type Measurement } from '@emotune/training';
 import { settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
@@ -28,6 +28,7 @@ export interface TrialOptions {
 }
 
 const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
+const { TRIAL_KIND_FINAL } = tuning.TrialKind;
 const interrupted = 75;
 const callMs = 5000;
 const retryMs = 500;
@@ -110,13 +111,25 @@ export class Trial {
       if (!report) return exitCode;
       const request = { trial, ...report, measurements: heartbeats.take() };
       await this.insist(leaseMs, () => client.call('finishTrial', request, call));
-      await checkpoints.clear();
+      // With others that may go on from it, its last checkpoint is the tuning service's to remove.
+      const { kind, lineageTokens } = assignment;
+      if (lineageTokens === 0 || kind === TRIAL_KIND_FINAL) await checkpoints.clear();
       return exitCode;
     } catch (error) {
       log.error('the trial is lost', { error });
       // Training ends after its step: a process that exits in the middle of one is aborted by the runtime.
       await work;
       return error instanceof Unreachable ? exitCode || interrupted : 1;
+    }
+  }
+
+  /** @throws LostOrigin */
+  private async origin({ originPrefix }: tuning.Assignment): Promise<string> {
+    try {
+      return await this.options.objects.folder(originPrefix);
+    } catch (error) {
+      if (!(error instanceof NotFound)) throw error;
+      throw new LostOrigin(`there is none in ${originPrefix}`, { cause: error });
     }
   }
 
@@ -146,6 +159,7 @@ export class Trial {
       await store.restore(folder);
       return tune(what, {
         checkpoints: folder,
+        startFrom: assignment.originPrefix === '' ? undefined : () => this.origin(assignment),
         signal,
         onMeasurement: (measurement) => (owned() ? heartbeats.observe(observed(measurement)) : 'stop'),
         onCheckpoint: async (checkpoint) => {
@@ -184,8 +198,7 @@ export class Trial {
       tokensPerSecond: tuned.tokensPerSecond,
     };
     if (tuned.stopped === 'directive') return { ...report, state: TRIAL_STATE_STOPPED };
-    if (assignment.kind !== tuning.TrialKind.TRIAL_KIND_FINAL)
-      return { ...report, state: TRIAL_STATE_SUCCEEDED };
+    if (assignment.kind !== TRIAL_KIND_FINAL) return { ...report, state: TRIAL_STATE_SUCCEEDED };
     const folder = join(work, 'model');
     await rm(folder, { recursive: true, force: true });
     await saveTuned(folder, tuned, { baseModel, baseName: assignment.baseModelPrefix });

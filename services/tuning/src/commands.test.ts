@@ -1,12 +1,12 @@
 import { FailedPrecondition, InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
+import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
 import { planOf } from './spec.js';
 import type { ExperimentState } from './state.js';
 import { experimentSpec } from './testing.js';
 
 const situation = (state: ExperimentState, begun = true) => ({
-  ...{ name: 'run', state, reason: '', begun, features: 'demo' },
+  ...{ name: 'run', state, reason: '', begun, lineages: false, features: 'demo' },
 });
 const { limits } = planOf(experimentSpec({ limits: { maxTrials: 10, maxGpuHours: 2 } }));
 const none = experimentSpec().limits!;
@@ -51,6 +51,16 @@ describe('raised limits', () => {
     );
     expect(() => raised(situation('running'), limits, none)).toThrow('expected at least one limit to raise');
   });
+});
+
+it('with lineages no generation is added, and nothing is taught', () => {
+  const lineages = { ...situation('running'), lineages: true };
+  expect(() => raised(lineages, limits, { ...none, maxTrials: 20 })).toThrow(
+    'limits.maxTrials: expected 10, over whose generations schedule and stages are laid out, got 20',
+  );
+  expect(raised(lineages, limits, { ...none, maxGpuHours: 3 })).toEqual({ ...limits, maxGpuHours: 3 });
+  expect(() => assertTeachable(lineages)).toThrow(FailedPrecondition);
+  expect(() => assertTeachable(situation('running'))).not.toThrow();
 });
 
 it('a trial can be added while there is room', () => {

@@ -9,6 +9,8 @@ interface Situation {
   readonly reason: string;
   /** The search has begun. */
   readonly begun: boolean;
+  /** Its trials go on from each other. */
+  readonly lineages: boolean;
   readonly features: string;
 }
 
@@ -45,6 +47,10 @@ export function cancelled({ name, state, reason }: Situation): Change {
 /** @throws FailedPrecondition when nothing will be suggested any more. */
 export function assertTeachable(situation: Situation): void {
   assertSearching(situation, 'its sampler has nothing left to learn');
+  if (situation.lineages)
+    throw new FailedPrecondition(
+      `experiment ${situation.name} searches by trials that go on from each other: those of other programs teach it nothing; enqueue their values`,
+    );
 }
 
 /** @throws FailedPrecondition when no trial can be added. */
@@ -63,6 +69,11 @@ export function assertRoom(situation: Situation, trials: number, { maxTrials }: 
 export function raised(situation: Situation, limits: tuning.Limits, wanted: tuning.Limits): tuning.Limits {
   assertSearching(situation, 'its limits hold nothing up any more');
   const violations: Violation[] = [];
+  if (situation.lineages && wanted.maxTrials > limits.maxTrials)
+    violations.push({
+      field: 'limits.maxTrials',
+      description: `expected ${limits.maxTrials}, over whose generations schedule and stages are laid out, got ${wanted.maxTrials}`,
+    });
   const entries = Object.entries(wanted).filter(([, value]) => value !== 0) as [
     keyof tuning.Limits,
     number,

@@ -1,4 +1,5 @@
 /** What trials take and cost: throughput from elsewhere first, then from the experiment's own trials. */
+import { lineageOf } from '@emotune/search';
 import { architectureOf, type Plan, searchTokens } from './spec.js';
 import { type Attempt, type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
@@ -200,7 +201,10 @@ export function estimate(experiment: Experiment, now: number): Estimate {
     tokens: openTokens + fresh * tokensEach,
     gpuHours: openHours + fresh * each,
     seconds: open.length + fresh === 0 ? 0 : seconds(fresh),
-    finalGpuHours: gpuHoursOfNext(rates, training.trialTokens * training.finalScale, plan),
+    // With lineages the best trial's weights are the model.
+    finalGpuHours: lineageOf(plan.algorithm)
+      ? 0
+      : gpuHoursOfNext(rates, training.trialTokens * training.finalScale, plan),
     basis: worst,
     measuredTrials: best.reduce((sum, rate) => sum + (rate.basis === 'measured' ? rate.trials : 0), 0),
     limitedBy,

@@ -6,13 +6,14 @@ import {
   type Assignment,
   endOfJob,
   isInterruption,
+  lineageOf,
   measuredBestFirst,
   promoted,
   reasons,
   reasonWord,
   type SuggestContext,
-  suggest,
   suggestDefaults,
+  suggestion,
   type Termination,
   type TrialRecord,
   termination,
@@ -26,6 +27,7 @@ import {
   isOpen,
   type Judgement,
   jobName,
+  type LineagePlace,
   numberOfJob,
   type Outcome,
   searchTrials,
@@ -37,13 +39,13 @@ import {
 export type Action =
   | { readonly type: 'enter'; readonly state: 'running' | 'finalizing'; readonly reason: string }
   | { readonly type: 'finish'; readonly state: 'succeeded' | 'failed'; readonly reason: string }
-  | {
+  | ({
       readonly type: 'create-trial';
       readonly number: number;
       readonly kind: TrialKind;
       readonly parameters: Assignment;
       readonly totalTokens: number;
-    }
+    } & Partial<LineagePlace>)
   /** Tells a trial's trainer to stop, at its next report. */
   | { readonly type: 'judge'; readonly trial: number; readonly judgement: Omit<Judgement, 'at'> }
   /** A trial whose attempt has left at a rung waits to be promoted. */
@@ -64,6 +66,8 @@ export type Action =
     }
   | { readonly type: 'stop-job'; readonly job: string; readonly graceSeconds: number }
   | { readonly type: 'remove-job'; readonly job: string }
+  /** Removes the checkpoints of a trial that kept them for others. */
+  | { readonly type: 'clear-checkpoints'; readonly trial: number }
   /** Makes a model version of what the final trial left in the object store. */
   | { readonly type: 'store-model'; readonly trial: number }
   | { readonly type: 'register-model' };
@@ -80,7 +84,7 @@ const firstPauseMs = 500;
 const longestPauseMs = 30_000;
 
 export function decide(experiment: Experiment, now: number): Action[] {
-  const actions = tidyJobs(experiment, now);
+  const actions = [...tidyJobs(experiment, now), ...clearCheckpoints(experiment)];
   if (hasEnded(experiment.state))
     return [
       ...actions,
@@ -103,6 +107,32 @@ function tidyJobs({ name, trials, jobs }: Experiment, now: number): Action[] {
     if (reported && now - (attempt.endedAt ?? 0) < exitMs) return [];
     return [{ type: 'stop-job', job: job.name, graceSeconds }];
   });
+}
+
+/** Checkpoints of trials that have ended are removed when nothing can go on from them any more. */
+function clearCheckpoints(experiment: Experiment): Action[] {
+  const { name, plan, state, trials, jobs } = experiment;
+  const kept = trials.filter((trial) => trial.keepsCheckpoint && !isOpen(trial));
+  if (kept.length === 0) return [];
+  const needed = new Set<number | null>();
+  if (!hasEnded(state)) {
+    for (const trial of trials.filter(isOpen)) needed.add(trial.origin);
+    const search = searchTrials(trials);
+    // The final trial goes on from the best.
+    const measured = ranking(search);
+    for (const { number } of measured.slice(0, 1)) needed.add(number);
+    if (state !== 'finalizing' && search.length < plan.limits.maxTrials) {
+      const { space, algorithm } = plan;
+      const oldest = lineageOf(algorithm)?.oldestOrigin(space, recordsOf(search), algorithm.settings) ?? 0;
+      for (const { number } of measured) if (number >= oldest) needed.add(number);
+    }
+  }
+  // The trainer of an attempt that was given up may still write.
+  const runs = ({ number, attempts }: Trial) =>
+    attempts.some((a) => jobs.has(jobName(name, number, a.number)));
+  return kept
+    .filter((trial) => !needed.has(trial.number) && !runs(trial))
+    .map(({ number }) => ({ type: 'clear-checkpoints', trial: number }));
 }
 
 function abandon(trial: Trial, why: string): Action[] {
@@ -308,7 +338,8 @@ function search(experiment: Experiment, now: number): Action[] {
     searchOver(experiment, now, next) ?? (room && !next ? worthless(experiment, trials) : undefined);
   if (over === undefined && room) {
     if (next) return [{ type: 'start-attempt', trial: next.number, attempt: next.attempts.length + 1 }];
-    return [nextTrial(experiment)];
+    const created = nextTrial(experiment);
+    if (created) return [created];
   }
   if (running > 0 || (over === undefined && more)) return [];
   if (paused.length > 0)
@@ -325,7 +356,7 @@ function search(experiment: Experiment, now: number): Action[] {
     {
       type: 'enter',
       state: 'finalizing',
-      reason: `${over === undefined ? '' : `${over}; `}trial ${winner.number} won; it is trained on train + validation`,
+      reason: `${over === undefined ? '' : `${over}; `}trial ${winner.number} won; ${lineageOf(plan.algorithm) ? 'its weights are the model' : 'it is trained on train + validation'}`,
     },
   ];
 }
@@ -381,38 +412,49 @@ export function contextOf(
   return { seed: plan.spec.seed, trialNumber, feasibility };
 }
 
-function nextTrial(experiment: Experiment): Action {
+/** Its place behind the trial whose last checkpoint it goes on from. */
+function after({ number, originTokens, totalTokens }: Trial): Partial<LineagePlace> {
+  return { origin: number, originTokens: originTokens + totalTokens };
+}
+
+/** Undefined while it is better suggested when trials that run have ended. */
+function nextTrial(experiment: Experiment): Action | undefined {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
   const number = experiment.trials.length;
   const context = contextOf(experiment, number);
+  const history = [...experiment.history, ...recordsOf(trials)];
+  const lineage = lineageOf(plan.algorithm);
+  if (lineage?.waits(plan.space, history, context, plan.algorithm.settings)) return undefined;
   const first = trials.every(({ enqueued }) => enqueued) ? suggestDefaults(plan.space, context) : undefined;
+  const { values, origin = undefined } = first
+    ? { values: first }
+    : suggestion(plan.algorithm, plan.space, history, context);
   return {
     type: 'create-trial',
     number,
     kind: 'search',
-    parameters:
-      first ?? suggest(plan.algorithm, plan.space, [...experiment.history, ...recordsOf(trials)], context),
+    parameters: values,
     totalTokens: searchTokens(plan.training),
+    keepsCheckpoint: lineage !== undefined,
+    ...(origin === undefined ? {} : after(experiment.trials[origin])),
   };
 }
 
-/** The winner's training on train + validation, then its model version, then that version's evaluation. */
+/**
+ * The winner's training on train + validation, then its model version, then that version's evaluation. Where trials go on
+ * from each other there is nothing to repeat with the best one's parameters, which are its last: its weights are the model.
+ */
 function finalize(experiment: Experiment): Action[] {
   const { trials, plan, model } = experiment;
   const final = trials.find(({ kind }) => kind === 'final');
   if (!final) {
-    const { parameters, bestTokens, tokens, totalTokens } = bestTrial(trials)!;
+    const best = bestTrial(trials)!;
+    const { parameters, bestTokens, tokens, totalTokens } = best;
+    const created = { type: 'create-trial', number: trials.length, kind: 'final', parameters } as const;
+    if (lineageOf(plan.algorithm)) return [{ ...created, totalTokens: 0, ...after(best) }];
     const seen = bestTokens || tokens || totalTokens;
-    return [
-      {
-        type: 'create-trial',
-        number: trials.length,
-        kind: 'final',
-        parameters,
-        totalTokens: Math.max(1, Math.round(seen * plan.training.finalScale)),
-      },
-    ];
+    return [{ ...created, totalTokens: Math.max(1, Math.round(seen * plan.training.finalScale)) }];
   }
   if (final.state === 'queued') return [{ type: 'start-attempt', trial: final.number, attempt: 1 }];
   if (final.state === 'running') return [];

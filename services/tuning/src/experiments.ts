@@ -3,7 +3,7 @@ import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, type Vio
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
-import { type Assignment, parseAssignment } from '@emotune/search';
+import { type Assignment, lineageOf, parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
 import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
 import type { TuningContext } from './context.js';
@@ -153,13 +153,17 @@ export class Experiments {
     name: string,
     from: number,
     all: readonly Assignment[],
-    { training }: Plan,
+    { training, algorithm }: Plan,
   ): Promise<void> {
     for (const [i, values] of all.entries())
       await sql.query(
-        `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at)
-         values ($1, $2, 'search', 'queued', $3, true, $4, $5)`,
-        [name, from + i, JSON.stringify(values), searchTokens(training), this.now()],
+        `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at,
+           keeps_checkpoint)
+         values ($1, $2, 'search', 'queued', $3, true, $4, $5, $6)`,
+        [
+          ...[name, from + i, JSON.stringify(values), searchTokens(training), this.now()],
+          lineageOf(algorithm) !== undefined,
+        ],
       );
   }
 
@@ -366,7 +370,8 @@ export class Experiments {
 }
 
 function situationOf({ name, state, reason, started_at: startedAt, spec }: ExperimentRow) {
-  return { name, state, reason, begun: startedAt !== null, features: spec.features };
+  const lineages = lineageOf(planOf(spec).algorithm) !== undefined;
+  return { name, state, reason, begun: startedAt !== null, lineages, features: spec.features };
 }
 
 const basisMessages = {

@@ -17,6 +17,7 @@ function row(number: number, changes: Partial<Trial> = {}): Trial {
     ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
     folds: [],
     ...{ tokens: 8, totalTokens: 8, bestTokens: 8, examples: 4, judgedAt: 0, judgement: null },
+    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
     ...{ createdAt: 1000 * number, startedAt: null, endedAt: 1000 * number + 1000, attempts: [] },
     ...changes,
   };

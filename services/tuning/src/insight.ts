@@ -6,8 +6,8 @@ import {
   evidenceFor,
   lessonOf,
   measuredBestFirst,
-  suggest,
   suggestDefaults,
+  suggestion,
   type TrialRecord,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
@@ -184,7 +184,10 @@ export function suggestionOf(
     return {
       ...common,
       source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
-      reason: `the parameters of the best trial, ${best?.number}, trained on train + validation`,
+      reason:
+        trial.origin === null
+          ? `the parameters of the best trial, ${best?.number}, trained on train + validation`
+          : `the weights of the best trial, ${trial.origin}`,
     };
   if (trial.enqueued)
     return {
@@ -201,11 +204,12 @@ export function suggestionOf(
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
       reason: 'the declared defaults come first',
     };
+  const again = suggestion(plan.algorithm, plan.space, records, context);
   return {
     ...common,
     source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
-    reason: samplerReason(plan, common, best),
-    reproduced: same(suggest(plan.algorithm, plan.space, records, context)),
+    reason: `${samplerReason(plan, common, best)}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
+    reproduced: same(again.values) && (again.origin ?? null) === trial.origin,
   };
 }
 

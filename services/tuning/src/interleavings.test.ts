@@ -79,14 +79,17 @@ class World {
   private readonly terminal = new Map<number, Trial>();
   private endedWith: { state: string; attempts: number; trials: number } | undefined;
   refused = 0;
+  /** Attempts that go on from another trial. */
+  lineages = 0;
 
   constructor(readonly seed: number) {
     this.rng = Rng.of('interleavings', seed);
+    const lineages = seed % 5 === 4;
     const plan = planOf(
       experimentSpec({
         limits: {
           ...{
-            maxTrials: 2 + this.rng.int(6),
+            maxTrials: (lineages ? 4 : 2) + this.rng.int(6),
             parallelTrials: 1 + this.rng.int(4),
             maxAttempts: 1 + this.rng.int(3),
           },
@@ -95,9 +98,9 @@ class World {
           ...(this.rng.int(4) === 0 ? { maxTokens: 400 } : {}),
           ...(this.rng.int(6) === 0 ? { maxDurationSeconds: 900 } : {}),
         },
-        training: { trialTokens: 100 },
-        searchAlgorithm: { name: 'random' },
-        earlyStopping: prunings[this.rng.int(prunings.length)],
+        training: { trialTokens: 100, batchTokens: 16 },
+        searchAlgorithm: lineages ? { name: 'pbt', settings: { population: 2 } } : { name: 'random' },
+        earlyStopping: prunings[lineages ? 0 : this.rng.int(prunings.length)],
       }),
     );
     this.experiment = {
@@ -166,7 +169,12 @@ class World {
     if (action.type === 'stop-job' && job) job.trainer.stopping = true;
     if (action.type === 'remove-job' && job?.status.phase !== 'running') this.jobs.delete(action.job);
     const { experiment } = this;
-    const { model } = experiment;
+    const { model, trials } = experiment;
+    if (action.type === 'clear-checkpoints') {
+      this.checkpoints.delete(action.trial);
+      const cleared = { ...trials[action.trial], keepsCheckpoint: false };
+      this.experiment = { ...experiment, trials: trials.with(action.trial, cleared) };
+    }
     if (action.type === 'store-model' && experiment.state === 'finalizing')
       this.experiment = {
         ...experiment,
@@ -180,6 +188,12 @@ class World {
     const name = jobName('run', trial, attempt);
     if (this.jobs.has(name)) return;
     const status: JobStatus = { name, labels: {}, phase: 'running' };
+    const { trials } = this.experiment;
+    const { origin, attempts } = trials[trial];
+    if (origin !== null && trials[origin].state === 'succeeded' && attempts[attempt - 1].outcome === null) {
+      this.assert(this.checkpoints.has(origin), 'the checkpoint to go on from is gone');
+      this.lineages++;
+    }
     const trainer = { trial, attempt, step: this.checkpoints.get(trial) ?? 0, stopping: false, told: false };
     this.jobs.set(name, { status, trainer: { ...trainer, reported: false } });
   }
@@ -231,6 +245,7 @@ class World {
         ...{ step: trainer.step, tokens, bestTokens: tokens, modelPrefix: 'model' },
       };
       trainer.reported = true;
+      this.checkpoints.set(trial, trainer.step);
       this.inFlight.push({ trial, attempt, measurements: [], report });
       return;
     }
@@ -327,7 +342,8 @@ class World {
   private command(): void {
     const { experiment } = this;
     const { name, state, reason, startedAt, plan, trials } = experiment;
-    const situation = { name, state, reason, begun: startedAt !== null, features: 'demo' };
+    const lineages = plan.algorithm.name === 'pbt';
+    const situation = { name, state, reason, begun: startedAt !== null, features: 'demo', lineages };
     const change = (next: { state: Experiment['state']; reason: string }) => {
       const endedAt = hasEnded(next.state) ? (experiment.endedAt ?? this.clock()) : null;
       this.experiment = { ...experiment, ...next, endedAt };
@@ -340,7 +356,10 @@ class World {
         2,
         () => {
           const { maxTrials, parallelTrials } = plan.limits;
-          const wanted = { maxTrials: maxTrials + 1, parallelTrials: parallelTrials + 1 };
+          const wanted = {
+            ...(lineages ? {} : { maxTrials: maxTrials + 1 }),
+            parallelTrials: parallelTrials + 1,
+          };
           const limits = raised(situation, plan.limits, wanted as typeof plan.limits);
           this.experiment = { ...experiment, plan: { ...plan, limits } };
         },
@@ -354,7 +373,10 @@ class World {
             kind: 'search',
             parameters: { learningRate: 1e-3 },
           } as const;
-          const added = newTrial({ ...given, totalTokens: 100, enqueued: true }, this.clock());
+          const added = newTrial(
+            { ...given, totalTokens: 100, enqueued: true, keepsCheckpoint: lineages },
+            this.clock(),
+          );
           this.experiment = { ...experiment, trials: [...trials, added] };
         },
       ],
@@ -442,8 +464,9 @@ class World {
       this.evaluate();
       this.now += 5_000;
       this.check();
-      if (hasEnded(this.experiment.state) && this.jobs.size === 0 && !this.experiment.trials.some(isOpen))
-        return;
+      const { state, trials } = this.experiment;
+      const left = trials.some((trial) => isOpen(trial) || trial.keepsCheckpoint);
+      if (hasEnded(state) && this.jobs.size === 0 && !left) return;
     }
   }
 
@@ -479,8 +502,9 @@ class World {
       const charged = attemptsOf(({ outcome }) => outcome === 'failed' || outcome === 'lost')(trial);
       this.assert(charged <= limits.maxAttempts, 'more than maxAttempts');
       const before = this.terminal.get(trial.number);
-      if (before) expect(trial, `trial ${trial.number} changed after its end`).toEqual(before);
-      else if (!isOpen(trial)) this.terminal.set(trial.number, trial);
+      const record = { ...trial, keepsCheckpoint: false };
+      if (before) expect(record, `trial ${trial.number} changed after its end`).toEqual(before);
+      else if (!isOpen(trial)) this.terminal.set(trial.number, record);
     }
     const attempts = trials.reduce((sum, trial) => sum + trial.attempts.length, 0);
     if (this.endedWith) expect({ state, attempts, trials: trials.length }).toEqual(this.endedWith);
@@ -490,7 +514,7 @@ class World {
 
 it('whatever happens in whatever order, each trial ends once, limits hold and nothing outlives the experiment', () => {
   const ends: Record<string, number> = {};
-  let refused = 0;
+  let [refused, lineages] = [0, 0];
   for (let seed = 0; seed < worlds; seed++) {
     const world = new World(seed);
     for (let i = 0; i < eventsEach; i++) world.event();
@@ -500,11 +524,13 @@ it('whatever happens in whatever order, each trial ends once, limits hold and no
     expect([...world.jobs.keys()], `jobs left in world ${seed}`).toEqual([]);
     for (const trial of trials) {
       expect(isOpen(trial), `trial ${trial.number} of world ${seed}`).toBe(false);
+      expect(trial.keepsCheckpoint, `checkpoint of trial ${trial.number} of world ${seed}`).toBe(false);
       expect(trial.attempts.every(({ outcome }) => outcome !== null)).toBe(true);
       ends[trial.state] = (ends[trial.state] ?? 0) + 1;
     }
     ends[`experiment ${state}`] = (ends[`experiment ${state}`] ?? 0) + 1;
     refused += world.refused;
+    lineages += world.lineages;
   }
   // The worlds are not all alike, or this would show little.
   for (const end of ['succeeded', 'stopped', 'failed', 'infeasible', 'cancelled'])
@@ -512,4 +538,5 @@ it('whatever happens in whatever order, each trial ends once, limits hold and no
   for (const end of ['experiment succeeded', 'experiment failed', 'experiment cancelled'])
     expect(ends[end], JSON.stringify(ends)).toBeGreaterThan(0);
   expect(refused).toBeGreaterThan(100);
+  expect(lineages).toBeGreaterThan(20);
 });

@@ -1,6 +1,6 @@
 /**
- * What is recorded of experiments, kept in memory between decisions: trials that have ended never change, so only open
- * and new ones are read again. Built from the rows after a restart, and right beside other processes on the same database.
+ * What is recorded of experiments, kept in memory between decisions: trials that have ended and keep nothing for others never
+ * change, so only the rest and new ones are read again. Built from the rows after a restart, and right beside other processes on the same database.
  */
 import type { Sql } from '@emotune/database';
 import type { JobStatus } from '@emotune/jobs';
@@ -48,7 +48,7 @@ interface PointRow {
 }
 
 const columns = `experiment, number, kind, state, reason, parameters, enqueued, objective, folds, step, tokens, total_tokens,
-  best_tokens, examples, judged_at, judgement, created_at, started_at, ended_at`;
+  best_tokens, examples, judged_at, judgement, origin, origin_tokens, keeps_checkpoint, created_at, started_at, ended_at`;
 
 function groupedBy<T extends { readonly trial: number }>(rows: readonly T[]): Map<number, T[]> {
   const groups = new Map<number, T[]>();
@@ -117,8 +117,8 @@ export class Ledger {
   /** All trials, those that have ended as the same objects as before. */
   async trials(sql: Sql, name: string): Promise<readonly Trial[]> {
     const known = this.of(name);
-    const open = known.trials.filter(isOpen).map(({ number }) => number);
-    const which = [name, open, known.trials.length];
+    const changing = known.trials.filter((trial) => isOpen(trial) || trial.keepsCheckpoint);
+    const which = [name, changing.map(({ number }) => number), known.trials.length];
     const rows = await sql.query<TrialColumns>(
       `select ${columns} from trials where experiment = $1 and (number = any($2) or number >= $3) order by number`,
       which,

@@ -68,6 +68,8 @@ export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] =
     gpuHours: (row.seconds / 3600) * gpus,
     folds: [...row.folds],
     objectiveError: standardError(row.folds.map(({ objective }) => objective)),
+    origin: row.origin ?? undefined,
+    originTokens: row.origin_tokens,
   };
 }
 

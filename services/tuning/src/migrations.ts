@@ -114,4 +114,11 @@ create index finished_trials on trials (ended_at desc) where kind = 'search' and
 alter table trials add folds jsonb not null default '[]';
 -- From 0; null without folds.
 alter table measurements add fold int;`,
+  `
+-- The trial whose last checkpoint it goes on from, and the planned tokens of its lineage until then.
+alter table trials add origin int;
+alter table trials add origin_tokens bigint not null default 0;
+-- Its checkpoints lie in the object store until no trial can go on from them any more.
+alter table trials add keeps_checkpoint boolean not null default false;
+create index checkpointed_trials on trials (experiment, number) where keeps_checkpoint;`,
 ];

@@ -187,7 +187,7 @@ export class Models {
       featuresVersion: features.version,
       parameters: valueMessages(trial.parameters),
       seed: experiment.spec.seed,
-      tokens: trial.tokens,
+      tokens: trial.origin_tokens + trial.tokens,
       tokensPerSecond: trial.tokens_per_second,
       codeVersion,
     };

@@ -20,7 +20,13 @@ import type { Models } from './models.js';
 import { saveChanges } from './save.js';
 import { architectureOf, planOf } from './spec.js';
 import { type Experiment, jobName } from './state.js';
-import { type BoundFeatures, type ExperimentRow, experimentRow, trialRow } from './store.js';
+import {
+  type BoundFeatures,
+  checkpointsPrefix,
+  type ExperimentRow,
+  experimentRow,
+  trialRow,
+} from './store.js';
 import { advance } from './transitions.js';
 
 /** Where nothing wakes it, it looks for work this often. */
@@ -112,7 +118,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       );
     const rows = await database.query<{ name: string }>(
       `select name from experiments e where state not in ('succeeded', 'failed', 'cancelled') or name = any($1)
-         or exists (select 1 from trials where experiment = e.name and state in ('queued', 'running', 'paused')) order by created_at`,
+         or exists (select 1 from trials where experiment = e.name and state in ('queued', 'running', 'paused'))
+         or exists (select 1 from trials where experiment = e.name and keeps_checkpoint) order by created_at`,
       [[...new Set(jobs.map(({ labels }) => labels['emotune.io/experiment'] ?? ''))]],
     );
     for (const { name } of rows) {
@@ -167,6 +174,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         return [];
       case 'store-model':
         return [() => this.storeModel(row.name, action.trial)];
+      case 'clear-checkpoints':
+        return [() => this.clearCheckpoints(row.name, action.trial)];
       case 'stop-job':
         if (this.stopping.has(action.job)) return [];
         return [
@@ -253,6 +262,15 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     );
     const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
     await emit(sql, topics.experimentFinished, name, { experiment });
+  }
+
+  private async clearCheckpoints(name: string, number: number): Promise<void> {
+    const { database, objects } = this.context;
+    await objects.delete(checkpointsPrefix(name, number));
+    await database.query('update trials set keeps_checkpoint = false where experiment = $1 and number = $2', [
+      name,
+      number,
+    ]);
   }
 
   private async storeModel(name: string, number: number): Promise<void> {

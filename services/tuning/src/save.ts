@@ -26,15 +26,16 @@ export async function saveChanges(sql: Sql, before: Experiment, after: Experimen
   const created = after.trials.slice(before.trials.length);
   if (created.length > 0)
     await sql.query(
-      `insert into trials (experiment, number, kind, state, reason, parameters, enqueued, total_tokens, created_at,
-         started_at, ended_at)
+      `insert into trials (experiment, number, kind, state, reason, parameters, enqueued, total_tokens, origin,
+         origin_tokens, keeps_checkpoint, created_at, started_at, ended_at)
        select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::boolean[],
-         $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[])`,
+         $8::bigint[], $9::int[], $10::bigint[], $11::boolean[], $12::timestamptz[], $13::timestamptz[],
+         $14::timestamptz[])`,
       [
         name,
         ...columns(created, ['number', 'kind', 'state', 'reason']),
         created.map(({ parameters }) => JSON.stringify(parameters)),
-        ...columns(created, ['enqueued', 'totalTokens']),
+        ...columns(created, ['enqueued', 'totalTokens', 'origin', 'originTokens', 'keepsCheckpoint']),
         ...dates(created),
       ],
     );

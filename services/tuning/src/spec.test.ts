@@ -1,6 +1,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { lineageTokens } from './lineage.js';
 import { architectureOf, planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
@@ -150,7 +151,6 @@ it('early stopping, costs and earlier experiments are checked with the rest', ()
       earlyStopping: { name: 'asha', settings: { minExamples: 0, warmUp: 1 }, variant: 'halve' },
       limits: { maxCost: 5, maxGpuHours: Number.NaN, parallelTrials: 5000 },
       cost: { gpusPerTrial: -1 },
-      searchAlgorithm: { name: 'pbt' },
       termination: { error: Number.NaN, minTrials: 0 },
       warmStart: [{ experiment: 'a', best: -1 }],
     }),
@@ -160,7 +160,6 @@ it('early stopping, costs and earlier experiments are checked with the rest', ()
     'limits.maxGpuHours': expect.stringContaining('got NaN'),
     'limits.parallelTrials': expect.stringContaining('got 5000'),
     'cost.gpusPerTrial': expect.stringContaining('got -1'),
-    'searchAlgorithm.name': expect.stringContaining('trials begin anew, got "pbt"'),
     'termination.error': expect.stringContaining('got NaN'),
     'warmStart[0].best': expect.stringContaining('got -1'),
   });
@@ -219,4 +218,72 @@ it('early stopping with strata, or without any, is the same when it is read agai
     expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
     expect(plan.earlyStopping.settings['strata']).toHaveLength('compareAll' in how ? 0 : 2);
   }
+});
+
+describe('with trials that go on from each other', () => {
+  const pbt = { searchAlgorithm: { name: 'pbt', settings: { population: 4 } } };
+
+  it('a lineage is as long as there are generations, and nothing is pruned', () => {
+    const limits = { maxTrials: 10 };
+    const plan = planOf(experimentSpec({ ...pbt, limits, training: { trialTokens: 5000 } }));
+    expect(lineageTokens(plan)).toBe(15_000);
+    expect(plan.spec).toMatchObject({ earlyStopping: { name: 'none' }, training: { finalScale: 1 } });
+    expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
+    expect(lineageTokens(planOf(experimentSpec()))).toBe(0);
+  });
+
+  it('what fits no checkpoint but its own is not searched over; one value of it is none', () => {
+    expect(
+      violations({
+        ...pbt,
+        parameters: [
+          parameter('weightDecay', double(0, 0.1)),
+          parameter('loraRank', { integer: { min: 2, max: 8, log: false, step: 0 } }),
+          parameter('optimizer', texts('adamw', 'lion')),
+          parameter('method', texts('lora')),
+          parameter('regularisation.dropout.lora', double(0, 0.5)),
+          parameter('lora.dora', {
+            categorical: { values: [{ flag: true }] },
+            condition: { parameter: 'optimizer', values: [{ text: 'lion' }] },
+          }),
+        ],
+      }),
+    ).toEqual(
+      Object.fromEntries(
+        [
+          [1, 'loraRank'],
+          [2, 'optimizer'],
+          [5, 'lora.dora'],
+        ].map(([i, name]) => [
+          `parameters[${i}].name`,
+          `expected one value in all trials, got "${name}" to search over: trials of pbt go on from each other's checkpoints, which fit one value of it`,
+        ]),
+      ),
+    );
+    expect(violations({ ...pbt, baseModels: three })).toEqual({
+      baseModels: expect.stringContaining('expected one base model, got 3'),
+    });
+  });
+
+  it('all that they exclude is refused at once', () => {
+    expect(
+      violations({
+        ...pbt,
+        earlyStopping: { name: 'median' },
+        limits: { maxTrials: 4 },
+        training: { patience: 2, finalScale: 2, folds: 3, trialTokens: 4000, batchTokens: 1024 },
+        termination: { error: 0.1, minTrials: 0 },
+        parameters: [parameter('gradientAccumulation', { integer: { min: 1, max: 4, log: false, step: 0 } })],
+      }),
+    ).toEqual({
+      'earlyStopping.settings.warmUp': expect.stringContaining('got nothing'),
+      'earlyStopping.name': 'expected none with pbt, which replaces the worst trials itself, got "median"',
+      'training.patience': expect.stringContaining('expected 0 with pbt'),
+      'training.folds': expect.stringContaining('expected none with pbt'),
+      'training.finalScale': expect.stringContaining('expected 1 with pbt'),
+      'training.trialTokens': 'expected at least the tokens of a step (4096) with pbt, got 4000',
+      'termination.error': expect.stringContaining('expected 0 with pbt'),
+      'limits.maxTrials': expect.stringContaining('got 4'),
+    });
+  });
 });

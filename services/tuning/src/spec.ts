@@ -3,6 +3,7 @@ import { fieldPath, InvalidArgument, nearest, parse, show, type Violation } from
 import { tuning } from '@emotune/proto';
 import {
   type EarlyStopping,
+  lineageOf,
   type Parameter,
   parseEarlyStopping,
   parseSearchAlgorithm,
@@ -12,6 +13,7 @@ import {
 } from '@emotune/search';
 import { namePattern } from '@emotune/service';
 import { z } from 'zod';
+import { lineageViolations } from './lineage.js';
 import { tunables, unacceptable } from './tunables.js';
 import { plainValue, valueMessage } from './values.js';
 
@@ -146,12 +148,16 @@ function collect<T>(violations: Violation[], check: () => T): T | undefined {
 /** What may stop trials with folds: other pruners compare learning curves, of which such trials have several. */
 const foldPruners = ['none', 'wilcoxon'];
 
-/** Settings of a pruner from the message's typed fields. */
-function pruningOf(message: tuning.EarlyStopping | null | undefined, folds: number): EarlyStopping {
+/** Settings of a pruner from the message's typed fields; `usual` where it names none. */
+function pruningOf(
+  message: tuning.EarlyStopping | null | undefined,
+  folds: number,
+  usual: string,
+): EarlyStopping {
   const { settings = {}, variant = '', strata = [], compareAll = false } = message ?? {};
+  const name = message?.name || usual;
   const at = 'earlyStopping';
   const violations: Violation[] = [];
-  const name = message?.name || (folds > 1 ? 'none' : '');
   if (folds > 1 && !foldPruners.includes(name))
     violations.push({
       field: `${at}.name`,
@@ -299,13 +305,13 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     if (parameter) violations.push(...unacceptable(parameter, fieldPath(['parameters', i])));
   });
   const algorithm = collect(violations, () => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
-  if (algorithm?.name === 'pbt')
-    violations.push({
-      field: 'searchAlgorithm.name',
-      description:
-        'expected a sampler whose trials begin anew, got "pbt": trainers take over no other trial\'s weights',
-    });
-  const earlyStopping = collect(violations, () => pruningOf(spec.earlyStopping, spec.training?.folds ?? 0));
+  const lineage = algorithm && lineageOf(algorithm);
+  const folds = spec.training?.folds ?? 0;
+  const earlyStopping = collect(violations, () =>
+    pruningOf(spec.earlyStopping, folds, lineage || folds > 1 ? 'none' : ''),
+  );
+  if (lineage && checked && space)
+    violations.push(...lineageViolations(algorithm, lineage, space, { ...spec, parameters: given }, checked));
   if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
     violations.push({
       field: 'cost.pricePerGpuHour',

@@ -80,7 +80,17 @@ export interface Fold {
   readonly elapsedSeconds: number;
 }
 
-export interface Trial {
+/** Where a trial stands among those that go on from each other's checkpoints. */
+export interface LineagePlace {
+  /** The trial whose last checkpoint it goes on from; null: it begins anew. */
+  readonly origin: number | null;
+  /** Planned tokens of the trials of its lineage before it. */
+  readonly originTokens: number;
+  /** Its last checkpoint outlives it, until no trial can go on from it any more. */
+  readonly keepsCheckpoint: boolean;
+}
+
+export interface Trial extends LineagePlace {
   readonly number: number;
   readonly kind: TrialKind;
   readonly state: TrialState;

@@ -19,6 +19,16 @@ import type {
   TrialState,
 } from './state.js';
 
+/** Where a trial's results and checkpoints lie in the object store, all attempts. */
+export function trialPrefix(experiment: string, number: number): string {
+  return `trials/${experiment}/${number}`;
+}
+
+/** Where its trainers write checkpoints. */
+export function checkpointsPrefix(experiment: string, number: number): string {
+  return `${trialPrefix(experiment, number)}/checkpoints`;
+}
+
 /** A base model as it was when the experiment was accepted. */
 export interface Base {
   readonly architecture: string;
@@ -76,6 +86,9 @@ export interface TrialRow {
   readonly examples: number;
   readonly judged_at: number;
   readonly judgement: Judgement | null;
+  readonly origin: number | null;
+  readonly origin_tokens: number;
+  readonly keeps_checkpoint: boolean;
   readonly tokens_per_second: number;
   readonly model_prefix: string;
   readonly created_at: Date;
@@ -198,6 +211,9 @@ export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = [])
     examples: row.examples,
     judgedAt: row.judged_at,
     judgement: row.judgement,
+    origin: row.origin,
+    originTokens: row.origin_tokens,
+    keepsCheckpoint: row.keeps_checkpoint,
     createdAt: row.created_at.getTime(),
     startedAt: row.started_at?.getTime() ?? null,
     endedAt: row.ended_at?.getTime() ?? null,

@@ -4,11 +4,16 @@
  */
 import { Internal } from '@emotune/base';
 import { type Action, decide } from './decide.js';
-import { type Attempt, type Experiment, hasEnded, isOpen, type Trial } from './state.js';
+import { type Attempt, type Experiment, hasEnded, isOpen, type LineagePlace, type Trial } from './state.js';
 
-/** Whether an action is recorded; the others are only done. */
+/** What is only done. */
+const unrecorded: ReadonlySet<Action['type']> = new Set([
+  ...(['stop-job', 'remove-job', 'store-model', 'register-model', 'clear-checkpoints'] as const),
+]);
+
+/** Whether an action is recorded by itself. */
 function isRecorded({ type }: Action): boolean {
-  return type !== 'stop-job' && type !== 'remove-job' && type !== 'store-model' && type !== 'register-model';
+  return !unrecorded.has(type);
 }
 
 function trialAt({ name, trials }: Experiment, number: number): Trial {
@@ -50,8 +55,8 @@ function record(experiment: Experiment, action: Action, now: number): Experiment
     case 'create-trial': {
       if (hasEnded(experiment.state) || action.number !== trials.length)
         throw new Internal(`${experiment.name} cannot have another trial ${action.number}`);
-      const { number, kind, parameters, totalTokens } = action;
-      const created = newTrial({ number, kind, parameters, totalTokens, enqueued: false }, now);
+      const { type: _, ...given } = action;
+      const created = newTrial({ ...given, enqueued: false }, now);
       return { ...experiment, trials: [...trials, created] };
     }
     case 'judge': {
@@ -104,10 +109,11 @@ function record(experiment: Experiment, action: Action, now: number): Experiment
 }
 
 export function newTrial(
-  given: Pick<Trial, 'number' | 'kind' | 'parameters' | 'totalTokens' | 'enqueued'>,
+  given: Pick<Trial, 'number' | 'kind' | 'parameters' | 'totalTokens' | 'enqueued'> & Partial<LineagePlace>,
   now: number,
 ): Trial {
   return {
+    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
     ...given,
     ...{ state: 'queued', reason: '', objective: null, step: 0, tokens: 0, bestTokens: 0, examples: 0 },
     folds: [],

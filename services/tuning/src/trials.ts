@@ -6,6 +6,7 @@ import { tuning } from '@emotune/proto';
 import type { TuningContext } from './context.js';
 import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
+import { lineageTokens } from './lineage.js';
 import { trialKindMessage } from './messages.js';
 import type { Reconciler } from './reconciler.js';
 import {
@@ -23,10 +24,12 @@ import { architectureOf } from './spec.js';
 import {
   type AttemptRow,
   attemptOf,
+  checkpointsPrefix,
   type ExperimentRow,
   experimentRow,
   type TrialColumns,
   trialOf,
+  trialPrefix,
 } from './store.js';
 import { isToken } from './token.js';
 import { valueMessages } from './values.js';
@@ -49,11 +52,6 @@ const directives = {
 /** An attempt as its trainer's call finds it. */
 interface Caller extends Owner {
   readonly experiment: string;
-}
-
-/** Where a trial's results and checkpoints lie, all attempts. */
-function outputPrefix({ experiment, trial }: Caller): string {
-  return `trials/${experiment}/${trial.number}`;
 }
 
 type CallerRow = AttemptRow & {
@@ -142,7 +140,8 @@ export class Trials {
       if (why !== undefined) throw new Aborted(why);
       await this.renew(sql, caller, '');
       const { trial, attempt } = caller;
-      const { name, spec, bases, features } = await experimentRow(sql, caller.experiment);
+      const row = await experimentRow(sql, caller.experiment);
+      const { name, spec, bases, features } = row;
       const architecture = architectureOf(spec, trial.parameters);
       const base = bases.find((b) => b.architecture === architecture)!;
       const final = trial.kind === 'final';
@@ -159,7 +158,10 @@ export class Trials {
         training: { ...spec.training!, folds },
         seed: spec.seed,
         totalTokens: trial.totalTokens,
-        outputPrefix: outputPrefix(caller),
+        outputPrefix: trialPrefix(name, trial.number),
+        originPrefix: trial.origin === null ? '' : checkpointsPrefix(name, trial.origin),
+        originTokens: trial.originTokens,
+        lineageTokens: lineageTokens(this.reconciler.ledger.plan(row)),
         leaseSeconds: this.reconciler.leaseMs / 1000,
         finishedFolds: [...trial.folds],
       };
@@ -309,7 +311,7 @@ export class Trials {
       const { outcome: over } = caller.attempt;
       if (over === 'lost') assertOwner(caller);
       if (over !== null || unwanted(caller) !== undefined) return;
-      const within = `${outputPrefix(caller)}/`;
+      const within = `${trialPrefix(caller.experiment, caller.trial.number)}/`;
       if (request.modelPrefix !== '' && !request.modelPrefix.startsWith(within))
         throw InvalidArgument.at(
           'modelPrefix',

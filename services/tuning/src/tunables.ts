@@ -6,12 +6,16 @@ interface Tunable {
   /** Of the values, for people. */
   readonly expects: string;
   accepts(value: ParameterValue): boolean;
+  /** A checkpoint made with one value does not fit another, or would mean something else with it. */
+  readonly shared?: true;
 }
 
 const number = (expects: string, holds: (value: number) => boolean): Tunable => ({
   expects,
   accepts: (value) => typeof value === 'number' && holds(value),
 });
+
+const shared = (tunable: Tunable): Tunable => ({ ...tunable, shared: true });
 
 const oneOf = (...names: string[]): Tunable => ({
   expects: `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]}`,
@@ -31,23 +35,23 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   warmupRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
   batchTokens: number('whole numbers of at least 16', (v) => Number.isInteger(v) && v >= 16),
   replay: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
-  loraRank: wholeTo(1024),
-  loraAlpha: positive,
-  method: oneOf('full', 'lora'),
-  optimizer: oneOf('adamw', 'adafactor', 'lion'),
+  loraRank: shared(wholeTo(1024)),
+  loraAlpha: shared(positive),
+  method: shared(oneOf('full', 'lora')),
+  optimizer: shared(oneOf('adamw', 'adafactor', 'lion')),
   beta1: rate,
   beta2: rate,
   clipNorm: positive,
-  ema: number('numbers above 0 and below 1', (v) => v > 0 && v < 1),
+  ema: shared(number('numbers above 0 and below 1', (v) => v > 0 && v < 1)),
   schedule: oneOf('constant', 'inverse_sqrt', 'linear', 'cosine', 'warmup_stable_decay'),
   finalRatio: number('numbers from 0 to 1', (v) => v >= 0 && v <= 1),
   gradientAccumulation: number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1),
-  curriculum: oneOf('staged', 'mixed'),
+  curriculum: shared(oneOf('staged', 'mixed')),
   mixingTemperature: number('numbers of at least 1', (v) => v >= 1),
   competence: oneOf('none', 'length', 'spread'),
-  'full.trainableLayers': number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1),
-  'lora.dora': flag,
-  'lora.rankStabilised': flag,
+  'full.trainableLayers': shared(number('whole numbers of at least 1', (v) => Number.isInteger(v) && v >= 1)),
+  'lora.dora': shared(flag),
+  'lora.rankStabilised': shared(flag),
   'lora.loraPlusRatio': positive,
   'loss.labelSmoothing': rate,
   'loss.numberTokens.distance': oneOf('squared', 'wasserstein'),
@@ -77,7 +81,7 @@ export const tunables: Readonly<Record<string, Tunable>> = {
     accepts: (v) => (typeof v === 'number' ? v > 0 : v === 'uniform' || v === 'normal'),
   },
   'regularisation.perturbation.proximal': notNegative,
-  architecture: { expects: 'names of architectures', accepts: (v) => typeof v === 'string' },
+  architecture: shared({ expects: 'names of architectures', accepts: (v) => typeof v === 'string' }),
 };
 
 /** What training could not accept of a parameter's range or categories; `path` is the parameter's. */

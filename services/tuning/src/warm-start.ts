@@ -5,6 +5,8 @@ import {
   bestConfigurations,
   fitted,
   isTold,
+  lineageOf,
+  parseSearchAlgorithm,
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
@@ -35,9 +37,13 @@ export interface WarmStart {
 /** Of one earlier experiment. */
 const mostRecords = 2_000;
 
-/** Whether an objective of the one means the same in the other: measured on the same rows after as much training. */
+/**
+ * Whether an objective of the one means the same in the other: measured on the same rows after as much training, of its
+ * own parameters alone.
+ */
 function comparable(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean {
   return (
+    [a, b].every(({ searchAlgorithm }) => !lineageOf(parseSearchAlgorithm(searchAlgorithm ?? {}))) &&
     a.features === b.features &&
     a.objective?.metric === b.objective?.metric &&
     a.training?.trialTokens === b.training?.trialTokens &&

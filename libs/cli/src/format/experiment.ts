@@ -78,10 +78,15 @@ function objectiveText({ objective, objectiveError }: tuning.Trial): string {
 }
 
 export function trialsText(trials: readonly tuning.Trial[]): string {
+  const lineages = trials.some(({ origin }) => origin !== undefined);
   return table(
-    ['trial', 'kind', 'state', 'objective', 'tokens', 'tokens/s', 'parameters', 'reason'],
+    [
+      ...['trial', ...(lineages ? ['from'] : []), 'kind', 'state', 'objective', 'tokens', 'tokens/s'],
+      ...['parameters', 'reason'],
+    ],
     trials.map((trial) => [
       String(trial.number),
+      ...(lineages ? [trial.origin === undefined ? nothing : String(trial.origin)] : []),
       shortEnumName(trial.kind),
       shortEnumName(trial.state),
       objectiveText(trial),
@@ -119,7 +124,10 @@ function trialLine(trial: tuning.Trial, began: boolean): string {
     return `${trialName(trial)}: ${[...tokens, ...objective, ...speed(trial)].join(', ')}`;
   const attempt = trial.attempt > 1 ? ` (attempt ${trial.attempt})` : '';
   const details = began
-    ? [parametersText(trial.parameters)]
+    ? [
+        ...(trial.origin === undefined ? [] : [`from trial ${trial.origin}`]),
+        parametersText(trial.parameters),
+      ]
     : [...(trial.reason === '' ? [] : [trial.reason]), ...objective, ...speed(trial)];
   return `${trialName(trial)} ${shortEnumName(trial.state)}${attempt}: ${details.join(', ')}`.replace(
     /: $/,

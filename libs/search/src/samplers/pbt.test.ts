@@ -1,6 +1,7 @@
-import { expect, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
 import type { TrialRecord } from '../history.js';
-import { originOf, suggest } from '../samplers.js';
+import { lineageOf, parseSearchAlgorithm, suggest, suggestion } from '../samplers.js';
 import { parseSearchSpace } from '../space.js';
 
 const space = parseSearchSpace([
@@ -10,11 +11,8 @@ const space = parseSearchSpace([
 ]);
 const pbt = { name: 'pbt', settings: { population: 8, truncation: 0.25, resample: 0 } };
 const at = (history: readonly TrialRecord[], trialNumber: number) => {
-  const context = { seed: 1, trialNumber };
-  return {
-    parameters: suggest(pbt, space, history, context),
-    origin: originOf(pbt, space, history, context),
-  };
+  const { values, origin } = suggestion(pbt, space, history, { seed: 1, trialNumber });
+  return { parameters: values, origin };
 };
 
 /** A first generation in which trial k is the k-th best. */
@@ -102,5 +100,73 @@ it('follows a rate that has to fall as training goes on', () => {
 });
 
 it('other samplers have every trial begin anew', () => {
-  expect(originOf({ name: 'tpe' }, space, generation, { seed: 1, trialNumber: 8 })).toBeUndefined();
+  const tpe = parseSearchAlgorithm({ name: 'tpe' });
+  expect(suggestion(tpe, space, generation, { seed: 1, trialNumber: 8 }).origin).toBeUndefined();
+  expect(lineageOf(tpe)).toBeUndefined();
+});
+
+it('goes on from no trial of another experiment, however good', () => {
+  const foreign = generation.map((r) => ({ ...r, number: r.number - 8, objective: -1 }));
+  expect(at(foreign, 0)).toEqual({ parameters: generation[0].parameters, origin: undefined });
+  expect(at([...foreign, ...generation], 8).origin).toBe(0);
+});
+
+describe('lineages', () => {
+  const two = parseSearchAlgorithm({ name: 'pbt', settings: { population: 2 } });
+  const lineage = lineageOf(two)!;
+  const { parameters } = generation[0];
+  /** m: measured, r: running, i: infeasible, l: lost with its machine. */
+  const historyOf = (states: string): TrialRecord[] =>
+    [...states].map((letter, number): TrialRecord => {
+      if (letter === 'm') return { number, parameters, state: 'succeeded', objective: number };
+      if (letter === 'r') return { number, parameters, state: 'running' };
+      if (letter === 'i') return { number, parameters, state: 'infeasible' };
+      return { number, parameters, state: 'failed', reason: 'LostLease: gone' };
+    });
+
+  it.each([
+    ['', false],
+    ['r', false],
+    ['rm', true],
+    ['mm', false],
+    ['mmr', false],
+    ['mmrm', true],
+    ['mmrmm', true],
+    ['mmil', false],
+    ['mmilr', true],
+  ])('after %s the next trial waits: %s', (states, waits) => {
+    const history = historyOf(states);
+    expect(lineage.waits(space, history, { seed: 1, trialNumber: history.length }, two.settings)).toBe(waits);
+  });
+
+  it('are as long as there are generations, the last one begun', () => {
+    expect([1, 2, 3, 4, 5].map((trials) => lineage.longest(trials, two.settings))).toEqual([1, 1, 2, 2, 3]);
+  });
+
+  it('an origin is never older than was foretold, whatever becomes of those that ran', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(...'mmril'), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.constantFrom(...'mil'), { minLength: 12, maxLength: 12 }),
+        fc.array(fc.constantFrom(...'mmril'), { maxLength: 4 }),
+        (now, ends, later) => {
+          const oldest = lineage.oldestOrigin(space, historyOf(now.join('')), two.settings);
+          const then = now.map((letter, i) => (letter === 'r' ? ends[i] : letter));
+          const history = historyOf([...then, ...later].join(''));
+          const { origin } = suggestion(two, space, history, { seed: 1, trialNumber: history.length });
+          if (origin !== undefined) {
+            expect(origin).toBeGreaterThanOrEqual(oldest);
+            expect(history[origin].state).toBe('succeeded');
+          }
+        },
+      ),
+    );
+  });
+
+  it('let go of generations that nobody goes on from any more', () => {
+    expect(lineage.oldestOrigin(space, historyOf('mmm'), two.settings)).toBe(0);
+    expect(lineage.oldestOrigin(space, historyOf('mmmm'), two.settings)).toBe(2);
+    // Of the second nothing is known.
+    expect(lineage.oldestOrigin(space, historyOf('mmiim'), two.settings)).toBe(0);
+  });
 });

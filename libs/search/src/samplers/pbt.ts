@@ -41,28 +41,48 @@ interface Forerunner {
   readonly kept: boolean;
 }
 
+/** Trials with a place in a generation, in order. Those of other experiments have left no checkpoint here. */
+function membersOf(space: SearchSpace, history: readonly TrialRecord[]): TrialRecord[] {
+  return history.filter((r) => r.number >= 0 && lessonOf(r) !== 'nothing' && allows(space, r.parameters));
+}
+
+function membersBefore(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  { trialNumber }: SuggestContext,
+): TrialRecord[] {
+  return membersOf(space, history).filter(({ number }) => number < trialNumber);
+}
+
+/** Of the last whole generation of which something is known: its number and its measured members. */
+function lastKnown(
+  members: readonly TrialRecord[],
+  population: number,
+): { readonly generation: number; readonly measured: readonly TrialRecord[] } | undefined {
+  for (let generation = Math.floor(members.length / population) - 1; generation >= 0; generation--) {
+    const measured = members
+      .slice(generation * population, (generation + 1) * population)
+      .filter((record) => lessonOf(record) === 'measured');
+    if (measured.length > 0) return { generation, measured };
+  }
+  return undefined;
+}
+
 function forerunner(
   space: SearchSpace,
   history: readonly TrialRecord[],
-  { seed, trialNumber }: SuggestContext,
+  context: SuggestContext,
   { population, truncation }: PbtSettings,
 ): Forerunner | undefined {
-  const members = history.filter(
-    (r) => r.number < trialNumber && lessonOf(r) !== 'nothing' && allows(space, r.parameters),
-  );
-  const generation = Math.floor(members.length / population);
-  const measuredOf = (g: number) =>
-    members.slice(g * population, (g + 1) * population).filter((record) => lessonOf(record) === 'measured');
-  // A generation of which nothing is known is passed over.
-  let before = generation - 1;
-  while (before >= 0 && measuredOf(before).length === 0) before--;
-  if (before < 0) return undefined;
-  const ranked = bestMeasured(measuredOf(before), population);
+  const members = membersBefore(space, history, context);
+  const before = lastKnown(members, population);
+  if (!before) return undefined;
+  const ranked = bestMeasured(before.measured, population);
   const share = Math.max(1, Math.floor(truncation * ranked.length));
-  const own = members[before * population + (members.length % population)];
+  const own = members[before.generation * population + (members.length % population)];
   const rank = ranked.indexOf(own);
   if (rank >= 0 && (rank < share || rank < ranked.length - share)) return { record: own, kept: true };
-  const chosen = Rng.of(seed, 'pbt', trialNumber, 'exploit').int(share);
+  const chosen = Rng.of(context.seed, 'pbt', context.trialNumber, 'exploit').int(share);
   return { record: ranked[chosen], kept: false };
 }
 
@@ -100,5 +120,23 @@ export const pbt: Sampler<PbtSettings> = {
     if (!from) return random.suggest(space, history, context, {});
     return from.kept ? from.record.parameters : explored(space, from.record.parameters, context, settings);
   },
-  origin: (space, history, context, settings) => forerunner(space, history, context, settings)?.record.number,
+  lineage: {
+    origin: (space, history, context, settings) =>
+      forerunner(space, history, context, settings)?.record.number,
+    // Whom a generation is made from is known when all of the one before have ended.
+    waits: (space, history, context, { population }) => {
+      const members = membersBefore(space, history, context);
+      const begun = members.length - (members.length % population);
+      return members.slice(Math.max(0, begun - population), begun).some((r) => lessonOf(r) === 'running');
+    },
+    oldestOrigin: (space, history, { population }) => {
+      const members = membersOf(space, history);
+      // Up to the first that runs, nobody's place changes any more.
+      const running = members.findIndex((r) => lessonOf(r) === 'running');
+      const settled = running < 0 ? members : members.slice(0, running);
+      const before = lastKnown(settled, population);
+      return before ? settled[before.generation * population].number : 0;
+    },
+    longest: (trials, { population }) => Math.ceil(trials / population),
+  },
 };

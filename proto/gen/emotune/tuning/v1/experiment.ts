@@ -301,7 +301,10 @@ export interface ExperimentSpec {
   searchAlgorithm:
     | SearchAlgorithm
     | undefined;
-  /** Tunable: learningRate, weightDecay, warmupRatio, batchTokens, replay, loraRank, loraAlpha, method, architecture. */
+  /**
+   * Tunable: learningRate, weightDecay, warmupRatio, batchTokens, replay, loraRank, loraAlpha, method, architecture. With
+   * pbt, those that leave a checkpoint as it is.
+   */
   parameters: Parameter[];
   limits:
     | Limits
@@ -334,7 +337,7 @@ export interface Termination {
 export interface EarlyStopping {
   /**
    * none, patience, median, percentile, asha, hyperband or threshold; empty means patience. With folds none, the default,
-   * or wilcoxon, which judges at the end of each fold.
+   * or wilcoxon, which judges at the end of each fold; with pbt none.
    */
   name: string;
   /**
@@ -488,9 +491,15 @@ export interface Limits {
 export interface TrainingSpec {
   /** full or lora; empty means full. */
   method: string;
-  /** Tokens (padding not counted) that one search trial trains on, with folds in each of them; 0 means 100,000. */
+  /**
+   * Tokens (padding not counted) that one search trial trains on, with folds in each of them, with pbt on top of those of the
+   * trial that it goes on from; 0 means 100,000.
+   */
   trialTokens: number;
-  /** The winner is retrained on train + validation with final_scale times the tokens at its best point; 0 means 1. */
+  /**
+   * The winner is retrained on train + validation with final_scale times the tokens at its best point; 0 means 1. With pbt
+   * its weights are the model, and there is no scale.
+   */
   finalScale: number;
   /** Padded tokens of one batch; 0 means 2,048. */
   batchTokens: number;
@@ -576,7 +585,15 @@ export interface Trial {
   /** Of one with folds: those that have ended, in order; the objective is their mean. */
   folds: FoldResult[];
   /** Standard error of that mean; absent before two folds have ended. */
-  objectiveError?: number | undefined;
+  objectiveError?:
+    | number
+    | undefined;
+  /** The trial whose last checkpoint it goes on from; absent: it begins anew. */
+  origin?:
+    | number
+    | undefined;
+  /** Tokens planned for the trials of its lineage before it: its own tokens are counted from there. */
+  originTokens: number;
 }
 
 export interface Trial_ParametersEntry {
@@ -2573,6 +2590,7 @@ function createBaseTrial(): Trial {
     measurements: [],
     gpuHours: 0,
     folds: [],
+    originTokens: 0,
   };
 }
 
@@ -2637,6 +2655,12 @@ export const Trial: MessageFns<Trial> = {
     }
     if (message.objectiveError !== undefined) {
       writer.uint32(161).double(message.objectiveError);
+    }
+    if (message.origin !== undefined) {
+      writer.uint32(168).int32(message.origin);
+    }
+    if (message.originTokens !== 0) {
+      writer.uint32(176).int64(message.originTokens);
     }
     return writer;
   },
@@ -2815,6 +2839,22 @@ export const Trial: MessageFns<Trial> = {
             }
 
             message.objectiveError = reader.double();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.origin = reader.int32();
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.originTokens = longToNumber(reader.int64());
             continue;
           }
         }

@@ -99,6 +99,12 @@ export interface Assignment {
   leaseSeconds: number;
   /** Folds that earlier attempts have finished: training goes on with the one after them. */
   finishedFolds: FoldResult[];
+  /** Folder in the object store of the checkpoints of the trial that this one goes on from; empty: it begins anew. */
+  originPrefix: string;
+  /** Tokens planned for the trials of its lineage before it; total_tokens come on top. */
+  originTokens: number;
+  /** Tokens of a whole lineage, over which schedule and curriculum extend; 0: trials do not go on from each other. */
+  lineageTokens: number;
 }
 
 export interface Assignment_ParametersEntry {
@@ -275,6 +281,9 @@ function createBaseAssignment(): Assignment {
     outputPrefix: "",
     leaseSeconds: 0,
     finishedFolds: [],
+    originPrefix: "",
+    originTokens: 0,
+    lineageTokens: 0,
   };
 }
 
@@ -321,6 +330,15 @@ export const Assignment: MessageFns<Assignment> = {
     }
     for (const v of message.finishedFolds) {
       FoldResult.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.originPrefix !== "") {
+      writer.uint32(122).string(message.originPrefix);
+    }
+    if (message.originTokens !== 0) {
+      writer.uint32(128).int64(message.originTokens);
+    }
+    if (message.lineageTokens !== 0) {
+      writer.uint32(136).int64(message.lineageTokens);
     }
     return writer;
   },
@@ -451,6 +469,30 @@ export const Assignment: MessageFns<Assignment> = {
             }
 
             message.finishedFolds.push(FoldResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.originPrefix = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.originTokens = longToNumber(reader.int64());
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.lineageTokens = longToNumber(reader.int64());
             continue;
           }
         }
