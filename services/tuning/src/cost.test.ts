@@ -67,6 +67,19 @@ describe('throughput', () => {
   });
 });
 
+it('is expected as trials of earlier experiments took, for whose tokens and machine it was', () => {
+  const taught = (number: number, cost?: number) => ({
+    ...{ number, state: 'succeeded' as const, parameters: { learningRate: 1e-3 }, objective: 1 },
+    ...(cost === undefined ? {} : { cost }),
+  });
+  const history = [taught(-3, 1), taught(-2, 3), taught(-1)];
+  const known = { tokensPerSecond: 36_000 / 7200, basis: 'measured', trials: 2 };
+  expect(ratesNow(experiment({ history })).get('opt')).toEqual(known);
+  expect(ratesNow(experiment({ history: [taught(-1)] })).get('opt')?.tokensPerSecond).toBe(10);
+  const later = experiment({ history, trials: [trial(0, 1)] });
+  expect(ratesNow(later).get('opt')?.tokensPerSecond).toBeCloseTo(72_000 / (7200 + 3600), 9);
+});
+
 it('GPU-hours are those of all attempts, running ones until now, whatever the clock did', () => {
   const running = trial(1, 3, { state: 'running' });
   const open = { ...running.attempts[0], outcome: null, endedAt: null };

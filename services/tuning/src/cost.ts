@@ -68,6 +68,17 @@ export function gpuHoursSpent(experiment: Experiment, now: number): number {
   return hours * experiment.plan.cost.gpusPerTrial;
 }
 
+/** Of trials of earlier experiments that told their cost, which `warmStart` takes over where the same values cost as much. */
+function taughtRate({ plan, history }: Experiment, architecture: string): Rate | undefined {
+  const hours = history
+    .filter(({ parameters }) => architectureOf(plan.spec, parameters) === architecture)
+    .flatMap(({ cost }) => cost ?? []);
+  if (hours.length === 0) return undefined;
+  const each = hours.reduce((sum, some) => sum + some, 0) / hours.length;
+  const tokensPerSecond = searchTokens(plan.training) / (3600 * each);
+  return { tokensPerSecond, basis: 'measured', trials: hours.length };
+}
+
 /** Throughput by architecture, refined by the trials that finished here. */
 export function ratesNow(experiment: Experiment): Map<string, Rate> {
   const { plan, rates } = experiment;
@@ -76,7 +87,10 @@ export function ratesNow(experiment: Experiment): Map<string, Rate> {
   );
   return new Map(
     plan.spec.baseModels.map(({ architecture }) => {
-      const prior = rates.get(architecture) ?? rateOf({ model: '', parameters: 1 }, []);
+      const prior =
+        taughtRate(experiment, architecture) ??
+        rates.get(architecture) ??
+        rateOf({ model: '', parameters: 1 }, []);
       const own = finished.filter(({ parameters }) => architectureOf(plan.spec, parameters) === architecture);
       const seconds = own.reduce(
         (sum, { attempts }) => sum + attempts.reduce((ms, a) => ms + attemptMs(a, a.createdAt), 0) / 1000,

@@ -22,7 +22,6 @@ import {
   type ExperimentRow,
   experimentRow,
   specNow,
-  trialOf,
   trialRow,
   trialRows,
 } from './store.js';
@@ -136,7 +135,7 @@ export class Experiments {
     for (const [i, { experiment, best }] of spec.warmStart.entries()) {
       const row = rows.find(({ name }) => name === experiment);
       if (row) {
-        const trials = (await trialRows(sql, experiment)).map((trial) => trialOf(trial));
+        const { trials } = await this.reconciler.ledger.read(sql, row);
         found.push({ spec: row.spec, bases: row.bases, trials, best });
       } else
         violations.push({
@@ -356,9 +355,10 @@ export class Experiments {
       return estimateMessage(estimate(experiment, clock.now()), experiment.plan);
     }
     const plan = planOf(spec);
-    const { bases } = await this.settle(database, plan, await this.rowsOf(plan));
+    const { bases, earlier } = await this.settle(database, plan, await this.rowsOf(plan));
+    const { history } = warmStart(plan, bases, earlier);
     const experiment: Experiment = {
-      ...{ name: plan.spec.name, plan, reason: '', trials: [], model: null, history: [], curves: () => [] },
+      ...{ name: plan.spec.name, plan, reason: '', trials: [], model: null, history, curves: () => [] },
       state: 'waiting',
       features: { state: 'waiting' },
       ...{ startedAt: null, endedAt: null },

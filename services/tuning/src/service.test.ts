@@ -757,6 +757,13 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   const left = await platform.experiments.call('estimateExperiment', { name: 'roomy' });
   expect(left).toMatchObject({ trials: 0, gpuHours: 0, basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED });
   await expect(platform.experiments.call('estimateExperiment', {})).rejects.toBeInstanceOf(InvalidArgument);
+  const next = experimentSpec({
+    ...{ name: 'next', limits: { maxTrials: 3 }, cost, training },
+    warmStart: [{ experiment: 'roomy', best: 0 }],
+  });
+  const expected = await platform.experiments.call('estimateExperiment', { spec: next });
+  expect(expected).toMatchObject({ trials: 3, measuredTrials: 4 });
+  expect(expected.gpuHours / ended.gpuHours).toBeCloseTo(3 / 4, 2);
 
   runner.train = usualTrainer;
   const [winner] = (await platform.experiments.call('listOptimalTrials', { experiment: 'roomy' })).trials;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { planOf } from './spec.js';
-import type { Trial } from './state.js';
+import type { Attempt, Trial } from './state.js';
 import { experimentSpec } from './testing.js';
 import { newTrial } from './transitions.js';
 import { warmStart } from './warm-start.js';
@@ -113,4 +113,17 @@ it('takes numbers on the nearest step, drops what is not active, and tries the b
   ];
   expect(history.map(({ parameters }) => parameters)).toEqual([lora, full, usual]);
   expect(first).toEqual([usual, full]);
+});
+
+it('takes over what trials cost where a trial has the same threads and GPUs', () => {
+  const attempt: Attempt = {
+    ...{ number: 1, step: 3, checkpoint: '', wantsCheckpoint: false, leaseUntil: 0 },
+    ...{ outcome: 'succeeded', reason: '', createdAt: 0, endedAt: 7_200_000 },
+  };
+  const trials = [trial(0, 1e-3, { attempts: [attempt] })];
+  const costs = (changes: Parameters<typeof plan>[0]) =>
+    warmStart(plan(changes), bases, [{ ...earlier, trials }]).history.map(({ cost }) => cost);
+  expect(costs({})).toEqual([2]);
+  expect(costs({ training: { threads: 2 } })).toEqual([undefined]);
+  expect(costs({ cost: { gpusPerTrial: 2 } })).toEqual([undefined]);
 });

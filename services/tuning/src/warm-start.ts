@@ -52,6 +52,15 @@ function comparable(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean
   );
 }
 
+/**
+ * Whether what a trial of the one costs says what the same values cost in the other: the base model and the tokens are the
+ * same already (`architectureIn`, `comparable`), and so have to be the threads and GPUs of a trial. Machines are taken to be
+ * alike, for a spec does not name them.
+ */
+function costsAlike(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean {
+  return a.training?.threads === b.training?.threads && a.cost?.gpusPerTrial === b.cost?.gpusPerTrial;
+}
+
 /** The architecture of the new experiment that has the trial's base model. */
 function architectureIn(to: Settled, from: Settled, parameters: Assignment): string | undefined {
   const name = architectureOf(from.spec, parameters);
@@ -82,7 +91,10 @@ export function warmStart(
   const first = new Map<string, Assignment>();
   for (const from of earlier) {
     const fitting = recordsIn(space, to, from);
-    if (comparable(spec, from.spec)) records.push(...fitting.filter(isTold).slice(-mostRecords));
+    if (comparable(spec, from.spec)) {
+      const told = fitting.filter(isTold).slice(-mostRecords);
+      records.push(...(costsAlike(spec, from.spec) ? told : told.map(({ cost: _, ...record }) => record)));
+    }
     for (const values of bestConfigurations(fitting, from.best)) first.set(JSON.stringify(values), values);
   }
   return {

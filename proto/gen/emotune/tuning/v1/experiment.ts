@@ -374,7 +374,8 @@ export interface Cost {
 /**
  * Measured trials of an earlier experiment join the history that suggestions are made from, where their objectives can be
  * compared: same features, same base models, same tokens, validation examples and folds of a trial. Values that the space does
- * not allow are left out. Of any other experiment only the best configurations are tried first.
+ * not allow are left out. What trials took counts too where threads and GPUs of a trial are the same. Of any other experiment
+ * only the best configurations are tried first.
  */
 export interface WarmStart {
   experiment: string;
