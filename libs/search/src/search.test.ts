@@ -1,6 +1,7 @@
 import { InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { endOfJob } from './reasons.js';
+import { lessonOf } from './history.js';
+import { endOfJob, isInterruption } from './reasons.js';
 import { parseSearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
 import { parseAssignment, parseSearchSpace } from './space.js';
 
@@ -132,6 +133,11 @@ describe('parseSearchAlgorithm', () => {
       violations(() => parseSearchAlgorithm({ name: 'random', settings: { candidates: 3 } })),
     ).toHaveLength(1);
   });
+});
+
+it('a lost checkpoint of another trial is tried again, and no fault of the parameters', () => {
+  const lost = { number: 0, state: 'failed', reason: 'LostOrigin: it is gone', parameters: {} } as const;
+  expect([isInterruption('LostOrigin'), lessonOf(lost)]).toEqual([false, 'nothing']);
 });
 
 it('endOfJob reads exit codes and causes', () => {

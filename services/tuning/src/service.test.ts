@@ -893,6 +893,78 @@ describe('a killed platform goes on where it was', () => {
   });
 });
 
+describe('trials that go on from each other', () => {
+  const checkpoints = async (name: string) =>
+    (await objects.list(`trials/${name}/`))
+      .map(({ key }) => key)
+      .filter((key) => key.includes('/checkpoints/'));
+
+  it('are told from where, and their checkpoints stay as long as others need them', async () => {
+    const told: string[] = [];
+    runner.train = async (context) => {
+      const { assignment, reference } = context;
+      const { originPrefix, originTokens, lineageTokens, outputPrefix } = assignment;
+      const there = originPrefix === '' || (await objects.exists(`${originPrefix}/step-1/manifest.json`));
+      told.push([reference.number, originPrefix, originTokens, lineageTokens, there].join(' '));
+      await objects.put(`${outputPrefix}/checkpoints/step-1/manifest.json`, '{}');
+      if (reference.number !== 3) return usualTrainer(context);
+      const reason = "LostOrigin: there is no checkpoint in the origin's folder";
+      await context.finish({ state: TrialState.TRIAL_STATE_FAILED, reason });
+      return 1;
+    };
+    await submit({
+      ...{ name: 'lineages', searchAlgorithm: { name: 'pbt', settings: { population: 2 } } },
+      ...{ limits: { maxTrials: 6, parallelTrials: 2, maxAttempts: 2 }, training: { trialTokens: 3000 } },
+    });
+    const experiment = await reached('lineages', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    const trials = await trialsOf('lineages');
+    expect(trials.map(({ state, attempt }) => [state, attempt])).toEqual(
+      trials.map(({ number }) =>
+        number === 3 ? [TrialState.TRIAL_STATE_FAILED, 2] : [TrialState.TRIAL_STATE_SUCCEEDED, 1],
+      ),
+    );
+    expect(trials[3].reason).toMatch(/^LostOrigin: .*2 attempts/);
+    // Its place is the next trial's: lost checkpoints are no fault of the parameters.
+    expect(trials.map(({ originTokens }) => originTokens)).toEqual(
+      [0, 0, 3000, 3000, 3000, 6000, 9000].map((tokens, i) =>
+        i === 6 ? trials[experiment.bestTrial!].originTokens + 3000 : tokens,
+      ),
+    );
+    for (const { number, origin, originTokens, attempt } of trials) {
+      const prefix = origin === undefined ? '' : `trials/lineages/${origin}/checkpoints`;
+      const line = [number, prefix, originTokens, 9000, true].join(' ');
+      expect(told.filter((one) => one === line)).toHaveLength(attempt);
+    }
+    expect(trials[6]).toMatchObject({ kind: TrialKind.TRIAL_KIND_FINAL, origin: experiment.bestTrial });
+    expect(experiment.reason).toBe('');
+    const model = await platform.models.call('getModel', { name: experiment.modelVersion });
+    expect(model.lineage?.tokens).toBe(trials[6].originTokens + trials[6].tokens);
+    // Those of the final trial are its trainer's to remove.
+    await vi.waitFor(async () => {
+      const left = (await checkpoints('lineages')).map((key) => Number(key.split('/')[2]));
+      expect(left).toEqual([6]);
+    }, patience);
+  });
+
+  it('leave nothing when the experiment is cancelled', async () => {
+    runner.train = async (context) => {
+      await objects.put(`${context.assignment.outputPrefix}/checkpoints/step-1/manifest.json`, '{}');
+      return usualTrainer(context);
+    };
+    const then = held();
+    const first = runner.train;
+    runner.train = (context) => (context.reference.number < 2 ? first(context) : then.train(context));
+    await submit({
+      ...{ name: 'cut', searchAlgorithm: { name: 'pbt', settings: { population: 2 } } },
+      ...{ limits: { maxTrials: 4 }, training: { trialTokens: 3000 } },
+    });
+    await vi.waitFor(() => expect(then.waiting).toHaveLength(1), patience);
+    expect(await checkpoints('cut')).toHaveLength(2);
+    await platform.experiments.call('cancelExperiment', { name: 'cut' });
+    await vi.waitFor(async () => expect(await checkpoints('cut')).toEqual([]), patience);
+  });
+});
+
 it('two services on one database do no harm to each other', async () => {
   const second = await start(runner);
   await submit({ name: 'shared', limits: { maxTrials: 12, parallelTrials: 6 } });

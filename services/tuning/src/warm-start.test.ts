@@ -47,6 +47,17 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) =>
     }),
   );
 
+it('learns nothing of trials that went on from each other, whose objectives are of more than their parameters', () => {
+  const lineages = experimentSpec({
+    name: 'old',
+    searchAlgorithm: { name: 'pbt' },
+    limits: { maxTrials: 20 },
+  });
+  const from = { ...earlier, spec: planOf(lineages).spec, best: 1 };
+  const { history, first } = warmStart(plan(), bases, [from]);
+  expect([history, first.length]).toEqual([[], 1]);
+});
+
 it('takes over what the space allows, with fixed settings and defaults for what was not searched', () => {
   const { history, first } = warmStart(plan(), bases, [earlier]);
   const at = (learningRate: number) => ({
