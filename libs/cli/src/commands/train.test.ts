@@ -80,6 +80,36 @@ describe('train', () => {
     expect(await train('../train.yaml')).toMatchObject({ code: 2, stdout: '' });
   });
 
+  it('goes on from the last checkpoint of another run, with settings of its own', async () => {
+    const part = (name: string, more: string) =>
+      writeFileSync(
+        join(folder, `${name}.yaml`),
+        `model: base\nfeatures: features\nout: ${name}\ntokens: 3000\nbatchTokens: 256\n${more}`,
+      );
+    part('first', 'until: 1500\n');
+    part('second', 'learningRate: 0.002\nstartFrom: first.checkpoints\n');
+    part('other', 'optimizer: lion\nstartFrom: first.checkpoints\n');
+    const [first, second] = [await train('../first.yaml', '--json'), await train('../second.yaml', '--json')];
+    expect([first.code, second.code], first.stderr + second.stderr).toEqual([0, 0]);
+    const [before, after] = [first, second].map(({ stdout }) => JSON.parse(stdout));
+    for (const { tokens } of [before, after]) expect(Math.abs(tokens - 1500)).toBeLessThan(256);
+    expect(after.objective).toBeLessThan(before.objective);
+    const other = await train('../other.yaml');
+    expect(other).toMatchObject({ code: 2 });
+    expect(other.stderr).toMatch(
+      /^ {2}startFrom\.\S+: expected none, got \[.*\]: the run before had another/m,
+    );
+    rmSync(join(folder, 'first.checkpoints'), { recursive: true });
+    rmSync(join(folder, 'second'), { recursive: true });
+    rmSync(join(folder, 'second.checkpoints'), { recursive: true });
+    expect(await train('../second.yaml')).toMatchObject({
+      ...{
+        code: 1,
+        stderr: expect.stringContaining(`there is no checkpoint in ${join(folder, 'first.checkpoints')}`),
+      },
+    });
+  });
+
   it('names everything that is wrong with its YAML', async () => {
     writeFileSync(join(folder, 'bad.yaml'), 'modle: base\nfeatures: features\nout: x\ntokens: 0\n');
     const { code, stderr } = await train('../bad.yaml');

@@ -43,8 +43,16 @@ export const addTrainCommand: AddCommands = (program, io) => {
         features: path,
         out: path,
         checkpoints: path.optional(),
+        startFrom: path.optional(),
       });
-      const { model, features, out, checkpoints = `${out}.checkpoints`, ...settings } = parse(schema, given);
+      const {
+        model,
+        features,
+        out,
+        startFrom,
+        checkpoints = `${out}.checkpoints`,
+        ...settings
+      } = parse(schema, given);
       const at = (relative: string) => resolve(dirname(session.path(file)), relative);
       try {
         const result = await trainOnce({
@@ -53,6 +61,7 @@ export const addTrainCommand: AddCommands = (program, io) => {
           out: at(out),
           settings,
           checkpoints: at(checkpoints),
+          startFrom: startFrom === undefined ? undefined : async () => at(startFrom),
           signal,
           onNotice: (text) => session.note(text),
           onMeasurement: ({ tokens, totalTokens, seconds, trainLoss, objective, forgetting }) => {
