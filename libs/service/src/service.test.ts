@@ -44,6 +44,7 @@ const thrown: Record<string, () => Error> = {
       { field: 'spec.name', description: 'expected a name, got ""' },
       { field: 'spec.sources[3]', description: 'expected é, got 😀' },
     ]),
+  long: () => InvalidArgument.at('spec', `expected ${'more '.repeat(600)}`),
   missing: () => new NotFound('no such thing'),
   exists: () => new AlreadyExists('taken'),
   state: () => new FailedPrecondition('not ready'),

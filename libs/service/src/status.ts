@@ -50,13 +50,17 @@ const { nested } = protobuf.Root.fromJSON({
 });
 const { BadRequest, Status } = nested as Record<'BadRequest' | 'Status', protobuf.Type>;
 
-/** Violations sent at most: the trailer must fit into HTTP/2 headers. */
+/** Violations sent at most, and characters of all of them: the trailer must fit into HTTP/2 headers. */
 const sentViolations = 20;
+const sentCharacters = 6000;
 
 function trailer(error: InvalidArgument): Metadata {
-  const fieldViolations = error.violations
-    .slice(0, sentViolations)
-    .map(({ field, description }) => ({ field, description: description.slice(0, 300) }));
+  const sent = error.violations.slice(0, sentViolations);
+  const each = Math.floor(sentCharacters / sent.length);
+  const fieldViolations = sent.map(({ field, description }) => ({
+    field,
+    description: description.slice(0, each),
+  }));
   const value = BadRequest.encode(BadRequest.fromObject({ fieldViolations })).finish();
   const metadata = new Metadata();
   metadata.set(
