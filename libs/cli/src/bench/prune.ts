@@ -1,7 +1,8 @@
 /**
  * Pruners on learning curves of known ends: what they save, and what they lose by it. Families over the same objective:
  * where small learning rates learn slowly, the early order of the trials is against the last one; where all learn at one
- * rate, it is the last one, also with two objectives that ask for other learning rates.
+ * rate, it is the last one, also with two objectives that ask for other learning rates. And on trials of folds, some of
+ * which are harder than others.
  */
 import { Rng } from '@emotune/base';
 import {
@@ -10,6 +11,7 @@ import {
   hyperbandBracket,
   hypervolume,
   judge,
+  mean,
   paretoSet,
   parseEarlyStopping,
   suggest,
@@ -63,6 +65,8 @@ export interface PruneFigures {
 const { space, valueOf: regretOf } = llm7.of(0);
 const stepsPerTrial = 27;
 const noise = 0.01;
+const folds = 9;
+const foldSpread = 0.05;
 const limit = 0.02;
 
 interface Family {
@@ -71,6 +75,8 @@ interface Family {
   ends(values: Assignment): readonly number[];
   /** How far above that an objective is after so many steps. */
   ahead(values: Assignment, step: number, end: number): number;
+  /** Trials of `folds` in place of steps, whose mean is the objective. */
+  readonly folded?: boolean;
 }
 
 const early = (_: Assignment, step: number, end: number) => (1 + end) * Math.exp(-step / 3);
@@ -93,12 +99,27 @@ const families: readonly Family[] = [
     },
     ahead: early,
   },
+  {
+    name: `${folds} folds`,
+    ends: (values) => [regretOf(values)],
+    ahead: (_, fold) => foldSpread * Rng.of('fold', fold).normal(),
+    folded: true,
+  },
 ];
+
+/** Steps, or folds, of a whole trial. */
+const lengthOf = ({ folded = false }: Family) => (folded ? folds : stepsPerTrial);
 
 const all = { warmUp: 0, strata: [] };
 
+interface Pruning {
+  readonly label: string;
+  readonly name: string;
+  readonly settings?: object;
+}
+
 /** Steps count as examples. */
-const pruners: readonly { label: string; name: string; settings?: object }[] = [
+const pruners: readonly Pruning[] = [
   { label: 'none', name: 'none' },
   { label: 'default', name: '' },
   { label: 'median', name: 'median', settings: all },
@@ -119,6 +140,14 @@ const pruners: readonly { label: string; name: string; settings?: object }[] = [
   },
 ];
 
+const foldPruners: readonly Pruning[] = [
+  { label: 'none', name: 'none' },
+  { label: 'Wilcoxon, p < 0.05', name: 'wilcoxon', settings: { strata: [], pThreshold: 0.05 } },
+  { label: 'Wilcoxon, p < 0.1', name: 'wilcoxon', settings: { strata: [] } },
+  { label: 'Wilcoxon, p < 0.3', name: 'wilcoxon', settings: { strata: [], pThreshold: 0.3 } },
+  { label: 'Wilcoxon, stratified', name: 'wilcoxon' },
+];
+
 /** Trials of one Hyperband bracket do not inform the suggestions of another. */
 function sameBracket(spec: EarlyStopping, number: number): (trial: { number: number }) => boolean {
   if (spec.name !== 'hyperband') return () => true;
@@ -137,7 +166,10 @@ function search(
   const records: TrialRecord[] = [];
   const curves: TrialCurve[] = [];
   let steps = 0;
-  const goesOn = () => (equalBudget ? steps < trials * stepsPerTrial : records.length < trials);
+  const length = lengthOf(family);
+  // The mean of folds has the noise of a curve's end.
+  const spread = family.folded ? noise * Math.sqrt(folds) : noise;
+  const goesOn = () => (equalBudget ? steps < trials * length : records.length < trials);
   while (goesOn()) {
     const number = records.length;
     const known = records.filter(sameBracket(spec, number));
@@ -146,23 +178,26 @@ function search(
     const ends = family.ends(parameters);
     const points: { examples: number; values: number[] }[] = [];
     let state: 'succeeded' | 'stopped' = 'succeeded';
-    for (let step = 1; step <= stepsPerTrial; step++) {
+    const scores: Record<string, number> = {};
+    for (let step = 1; step <= length; step++) {
       const values = ends.map(
-        (end) => 0.3 + end + family.ahead(parameters, step, end) + noise * rng.normal(),
+        (end) => 0.3 + end + family.ahead(parameters, step, end) + spread * rng.normal(),
       );
       points.push({ examples: step, values });
-      if (step === stepsPerTrial) break;
-      const { decision } = judge({ number, state: 'running', parameters, points }, curves, spec);
+      if (family.folded) [scores[step]] = values;
+      if (step === length) break;
+      const curve = { number, state: 'running', parameters, points, folds: scores } as const;
+      const { decision } = judge(curve, curves, spec);
       if (decision === 'stop') state = 'stopped';
       if (decision !== 'continue') break;
     }
     steps += points.length;
-    curves.push({ number, state, parameters, points });
+    curves.push({ number, state, parameters, points, folds: scores });
     records.push({
       number,
       state,
       parameters,
-      objectives: points[points.length - 1].values,
+      objectives: family.folded ? [mean(Object.values(scores))] : points[points.length - 1].values,
       step: points.length,
     });
   }
@@ -182,15 +217,13 @@ function search(
   };
 }
 
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 export async function benchPrune(workload: PruneWorkload): Promise<PruneFigures> {
   const { trials, seeds, equalBudget, signal } = workload;
   const rows: PruneRow[] = [];
   for (const family of families)
     for (const algorithm of algorithms) {
       let whole: readonly number[] = [];
-      for (const { label, name, settings } of pruners) {
+      for (const { label, name, settings } of family.folded ? foldPruners : pruners) {
         const spec = parseEarlyStopping({ name, settings });
         const found: ReturnType<typeof search>[] = [];
         while (found.length < seeds) {
@@ -207,7 +240,7 @@ export async function benchPrune(workload: PruneWorkload): Promise<PruneFigures>
           regret: median(regrets),
           lost: mean(lost),
           error: Math.sqrt(mean(lost.map((l) => (l - mean(lost)) ** 2)) / seeds),
-          budget: median(found.map((run) => run.steps)) / (trials * stepsPerTrial),
+          budget: median(found.map((run) => run.steps)) / (trials * lengthOf(family)),
           trials: median(found.map((run) => run.trials)),
         });
       }

@@ -290,6 +290,16 @@ it('bench prune', async () => {
       expect(patient.budget).toBeLessThan(1);
       expect(of(curves, algorithm)).toHaveLength(10);
     }
+  for (const algorithm of ['random', 'tpe']) {
+    const [none, ...wilcoxon] = of('9 folds', algorithm);
+    expect(none).toMatchObject({ pruner: 'none', budget: 1, trials: 12, lost: 0 });
+    expect(wilcoxon).toHaveLength(4);
+    // With p < 0.1 nothing is stopped before the fourth fold.
+    for (const { pruner, budget } of wilcoxon) {
+      expect(budget).toBeLessThan(1);
+      expect(budget).toBeGreaterThan(pruner.endsWith('0.3') ? 2 / 9 : 4 / 9);
+    }
+  }
   // The same searches.
   expect((await json('prune', ...workload)).rows).toEqual(rows);
   const equal = await json('prune', '--equal-budget', '--trials', '3', '--seeds', '1');

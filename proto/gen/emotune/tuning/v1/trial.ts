@@ -136,6 +136,7 @@ export interface FinishTrialRequest {
   /** SUCCEEDED, STOPPED, FAILED or INFEASIBLE. */
   state: TrialState;
   reason: string;
+  /** Left out with folds, like best_tokens: both are the means over the folds. */
   objective?: number | undefined;
   bestTokens: number;
   tokens: number;
