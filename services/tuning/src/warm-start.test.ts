@@ -126,6 +126,13 @@ it('takes numbers on the nearest step, drops what is not active, and tries the b
   expect(first).toEqual([usual, full]);
 });
 
+it('does not hold against a trial that it ran out of another memory', () => {
+  const reasons = (memoryLimitMib: number) =>
+    warmStart(plan({ training: { memoryLimitMib } }), bases, [earlier]).history.map(({ reason }) => reason);
+  expect(reasons(0)).toEqual(['', '', 'OutOfMemory: x']);
+  expect(reasons(900)).toEqual(['', '']);
+});
+
 it('takes over what trials cost where a trial has the same threads and GPUs', () => {
   const attempt: Attempt = {
     ...{ number: 1, step: 3, checkpoint: '', wantsCheckpoint: false, leaseUntil: 0 },

@@ -7,6 +7,7 @@ import {
   isTold,
   lineageOf,
   parseSearchAlgorithm,
+  reasonWord,
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
@@ -61,6 +62,15 @@ function costsAlike(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean
   return a.training?.threads === b.training?.threads && a.cost?.gpusPerTrial === b.cost?.gpusPerTrial;
 }
 
+/** Whether a trial that ran out of memory would do so again: where it may take as much as it might. */
+function memoryAlike(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean {
+  return (a.training?.memoryLimitMib || 0) === (b.training?.memoryLimitMib || 0);
+}
+
+function ranOutOfMemory({ reason = '' }: TrialRecord): boolean {
+  return reasonWord(reason) === 'OutOfMemory';
+}
+
 /** The architecture of the new experiment that has the trial's base model. */
 function architectureIn(to: Settled, from: Settled, parameters: Assignment): string | undefined {
   const name = architectureOf(from.spec, parameters);
@@ -92,7 +102,9 @@ export function warmStart(
   for (const from of earlier) {
     const fitting = recordsIn(space, to, from);
     if (comparable(spec, from.spec)) {
-      const told = fitting.filter(isTold).slice(-mostRecords);
+      const told = fitting
+        .filter((record) => isTold(record) && (memoryAlike(spec, from.spec) || !ranOutOfMemory(record)))
+        .slice(-mostRecords);
       records.push(...(costsAlike(spec, from.spec) ? told : told.map(({ cost: _, ...record }) => record)));
     }
     for (const values of bestConfigurations(fitting, from.best)) first.set(JSON.stringify(values), values);
