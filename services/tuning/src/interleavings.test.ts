@@ -5,7 +5,7 @@
  */
 import { Aborted, FailedPrecondition, Rng } from '@emotune/base';
 import type { JobStatus } from '@emotune/jobs';
-import type { TrialCurve } from '@emotune/search';
+import { mean, type TrialCurve } from '@emotune/search';
 import { expect, it } from 'vitest';
 import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
 import { gpuHoursSpent } from './cost.js';
@@ -21,9 +21,19 @@ import {
   measure,
   type Owner,
   unwanted,
+  withFolds,
 } from './reports.js';
 import { planOf } from './spec.js';
-import { type Attempt, type Experiment, hasEnded, isOpen, jobName, type Trial } from './state.js';
+import {
+  type Attempt,
+  type Experiment,
+  type Fold,
+  foldScores,
+  hasEnded,
+  isOpen,
+  jobName,
+  type Trial,
+} from './state.js';
 import { experimentSpec } from './testing.js';
 import { advance, newTrial } from './transitions.js';
 
@@ -31,16 +41,21 @@ const worlds = 80;
 const eventsEach = 140;
 const leaseMs = 30_000;
 const stepsOfTrial = 6;
+const stepsOfFold = 2;
 
 type Place = { readonly trial: number; readonly attempt: number };
 type Message = Place & {
   readonly measurements: readonly Measured[];
+  /** That have ended. */
+  readonly folds: readonly Fold[];
   readonly report?: FinalReport;
 };
 
 interface Trainer extends Place {
   /** Steps that its trial's checkpoint holds. */
   step: number;
+  /** Folds of which it knows that the service has heard. */
+  heard: number;
   stopping: boolean;
   told: boolean;
   reported: boolean;
@@ -62,6 +77,19 @@ const prunings = [
     compareAll: true,
   },
 ];
+const foldPrunings = [
+  { name: 'none' },
+  { name: 'wilcoxon', settings: { pThreshold: 0.3 }, compareAll: true },
+];
+
+/** As every attempt of a trial trains it. */
+function foldOf(trial: number, fold: number): Fold {
+  const step = stepsOfFold * (fold + 1);
+  return {
+    ...{ objective: 1 + trial / 10 + fold / 100, bestTokens: 10 + fold, step },
+    ...{ tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step },
+  };
+}
 
 class World {
   readonly trace: string[] = [];
@@ -85,6 +113,8 @@ class World {
   constructor(readonly seed: number) {
     this.rng = Rng.of('interleavings', seed);
     const lineages = seed % 5 === 4;
+    const folded = seed % 5 === 3;
+    const prune = folded ? foldPrunings : prunings;
     const plan = planOf(
       experimentSpec({
         limits: {
@@ -98,9 +128,9 @@ class World {
           ...(this.rng.int(4) === 0 ? { maxTokens: 400 } : {}),
           ...(this.rng.int(6) === 0 ? { maxDurationSeconds: 900 } : {}),
         },
-        training: { trialTokens: 100, batchTokens: 16 },
+        training: { trialTokens: 100, batchTokens: 16, folds: folded ? stepsOfTrial / stepsOfFold : 0 },
         searchAlgorithm: lineages ? { name: 'pbt', settings: { population: 2 } } : { name: 'random' },
-        earlyStopping: prunings[lineages ? 0 : this.rng.int(prunings.length)],
+        earlyStopping: prune[lineages ? 0 : this.rng.int(prune.length)],
       }),
     );
     this.experiment = {
@@ -128,13 +158,14 @@ class World {
   private curves(): TrialCurve[] {
     return this.experiment.trials
       .filter(({ kind }) => kind === 'search')
-      .map(({ number, state, parameters, judgedAt }) => {
+      .map((trial) => {
+        const { number, state, parameters, judgedAt } = trial;
         const points = new Map<number, number>();
         for (const [place, m] of this.stored)
           if (place.startsWith(`${number}/`) && m.objective !== undefined)
             points.set(m.examples, m.objective);
         return {
-          ...{ number, parameters, judgedAt },
+          ...{ number, parameters, judgedAt, folds: foldScores(trial) },
           state: state === 'queued' || state === 'cancelled' ? 'running' : state,
           points: [...points]
             .sort(([a], [b]) => a - b)
@@ -189,13 +220,15 @@ class World {
     if (this.jobs.has(name)) return;
     const status: JobStatus = { name, labels: {}, phase: 'running' };
     const { trials } = this.experiment;
-    const { origin, attempts } = trials[trial];
+    const { origin, attempts, folds } = trials[trial];
     if (origin !== null && trials[origin].state === 'succeeded' && attempts[attempt - 1].outcome === null) {
       this.assert(this.checkpoints.has(origin), 'the checkpoint to go on from is gone');
       this.lineages++;
     }
-    const trainer = { trial, attempt, step: this.checkpoints.get(trial) ?? 0, stopping: false, told: false };
-    this.jobs.set(name, { status, trainer: { ...trainer, reported: false } });
+    const heard = folds.length;
+    const step = Math.max(this.checkpoints.get(trial) ?? 0, stepsOfFold * heard);
+    const trainer = { trial, attempt, step, heard, stopping: false, told: false, reported: false };
+    this.jobs.set(name, { status, trainer });
   }
 
   private restart(): void {
@@ -225,9 +258,16 @@ class World {
     return trainer.step % 2 === 0 ? 1 + trainer.trial / 10 + 1 / (1 + trainer.step) : undefined;
   }
 
+  private hasFolds(trial: number): boolean {
+    const { plan, trials } = this.experiment;
+    return plan.training.folds > 1 && trials[trial].kind === 'search';
+  }
+
   private train(job: Job, faults: boolean): void {
     const { trainer } = job;
     const { trial, attempt } = trainer;
+    const ended = this.hasFolds(trial) ? Math.floor(trainer.step / stepsOfFold) : 0;
+    const folds = Array.from({ length: ended }, (_, fold) => foldOf(trial, fold));
     if (trainer.reported) {
       this.exit(job, 0);
       return;
@@ -246,16 +286,22 @@ class World {
       };
       trainer.reported = true;
       this.checkpoints.set(trial, trainer.step);
-      this.inFlight.push({ trial, attempt, measurements: [], report });
+      this.inFlight.push({ trial, attempt, measurements: [], folds, report });
+      return;
+    }
+    if (ended > trainer.heard) {
+      this.inFlight.push({ trial, attempt, measurements: [], folds });
       return;
     }
     trainer.step++;
     const { step } = trainer;
     const objective = this.objective(trainer, faults);
-    const m = { step, tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step };
+    const m = {
+      ...{ step, tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step },
+      ...(this.hasFolds(trial) ? { fold: ended } : {}),
+    };
     this.inFlight.push({
-      trial,
-      attempt,
+      ...{ trial, attempt, folds },
       measurements: [{ ...m, ...(objective === undefined ? {} : { objective }) }],
     });
     if (this.chance(0.5)) this.checkpoints.set(trial, step);
@@ -279,10 +325,13 @@ class World {
     const owner: Owner = { state: experiment.state, trial: own, attempt };
     const over = attempt.outcome !== null && attempt.outcome !== 'cancelled';
     try {
-      checkReport(message.measurements, []);
+      checkReport(message.measurements, message.folds);
       const directive = message.report ? this.finish(owner, message) : this.heartbeat(owner, message);
       const job = this.jobs.get(jobName('run', message.trial, message.attempt));
-      if (directive === 'stop' && job && !replyLost) job.trainer.told = true;
+      if (job && !replyLost) {
+        if (directive === 'stop') job.trainer.told = true;
+        job.trainer.heard = Math.max(job.trainer.heard, message.folds.length);
+      }
       this.assert(!over || message.report !== undefined, 'a zombie was heard');
     } catch (error) {
       if (!(error instanceof Aborted || error instanceof FailedPrecondition)) throw error;
@@ -294,36 +343,41 @@ class World {
   private heartbeat(owner: Owner, message: Message): string {
     assertOwner(owner);
     if (unwanted(owner) !== undefined) return 'stop';
-    const heard = this.measure(owner, message.measurements);
+    const heard = this.measure(owner, message);
     const replied = answer(heard, '', this.clock() + leaseMs);
     this.keep({ ...heard, attempt: replied.attempt });
     return replied.answer.directive;
   }
 
-  private finish(owner: Owner, { report, measurements }: Message): string {
+  private finish(owner: Owner, message: Message): string {
     const { outcome } = owner.attempt;
     if (outcome === 'lost') assertOwner(owner);
     if (outcome === null && unwanted(owner) === undefined)
-      this.keep(finished(this.measure(owner, measurements), report!, this.clock()));
+      this.keep(finished(this.measure(owner, message), message.report!, this.clock()));
     return 'continue';
   }
 
-  private measure(owner: Owner, measurements: readonly Measured[]): Owner {
+  private measure(owner: Owner, { measurements, folds }: Message): Owner {
     const prefix = `${owner.trial.number}/${owner.attempt.number}/`;
     const known = [...this.stored.keys()]
       .filter((key) => key.startsWith(prefix))
       .map((key) => Number(key.slice(prefix.length)));
-    const { owner: heard, fresh } = measure(owner, measurements, new Set(known));
+    const { owner: before, fresh } = measure(owner, measurements, new Set(known));
+    const heard = withFolds(before, folds);
     for (const m of fresh) {
       this.assert(!this.stored.has(`${prefix}${m.step}`), 'a step counts once');
       this.assert(m.step > Math.max(-1, ...known), 'steps go up');
       this.stored.set(`${prefix}${m.step}`, m);
     }
-    if (!fresh.some(({ objective }) => objective !== undefined)) return heard;
+    if (
+      heard === before &&
+      !fresh.some(({ objective, fold }) => objective !== undefined && fold === undefined)
+    )
+      return heard;
     const curves = this.curves();
     return judged(
       heard,
-      curves.find(({ number }) => number === owner.trial.number)!,
+      { ...curves.find(({ number }) => number === owner.trial.number)!, folds: foldScores(heard.trial) },
       curves,
       this.experiment.plan,
       this.clock(),
@@ -494,6 +548,16 @@ class World {
         'more than maxTokens',
       );
     for (const trial of trials) {
+      const { folds } = trial;
+      expect(folds).toEqual(folds.map((_, fold) => foldOf(trial.number, fold)));
+      if (this.hasFolds(trial.number)) {
+        const objective = folds.length === 0 ? null : mean(Object.values(foldScores(trial)));
+        this.assert(trial.objective === objective, 'an objective that is not the mean of the folds');
+        this.assert(
+          trial.state !== 'succeeded' || folds.length === plan.training.folds,
+          'a whole trial without all folds',
+        );
+      } else this.assert(folds.length === 0, 'folds that nobody asked for');
       const open = attemptsOf(({ outcome }) => outcome === null)(trial);
       this.assert(
         open <= 1 && (open === 0 || trial.state === 'running'),
@@ -527,13 +591,14 @@ it('whatever happens in whatever order, each trial ends once, limits hold and no
       expect(trial.keepsCheckpoint, `checkpoint of trial ${trial.number} of world ${seed}`).toBe(false);
       expect(trial.attempts.every(({ outcome }) => outcome !== null)).toBe(true);
       ends[trial.state] = (ends[trial.state] ?? 0) + 1;
+      if (trial.folds.length > 0) ends['of folds'] = (ends['of folds'] ?? 0) + 1;
     }
     ends[`experiment ${state}`] = (ends[`experiment ${state}`] ?? 0) + 1;
     refused += world.refused;
     lineages += world.lineages;
   }
   // The worlds are not all alike, or this would show little.
-  for (const end of ['succeeded', 'stopped', 'failed', 'infeasible', 'cancelled'])
+  for (const end of ['succeeded', 'stopped', 'failed', 'infeasible', 'cancelled', 'of folds'])
     expect(ends[end], JSON.stringify(ends)).toBeGreaterThan(5);
   for (const end of ['experiment succeeded', 'experiment failed', 'experiment cancelled'])
     expect(ends[end], JSON.stringify(ends)).toBeGreaterThan(0);
