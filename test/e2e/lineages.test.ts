@@ -47,7 +47,7 @@ it('trials go on from each other, and the best one becomes the model', async () 
         { name: 'batchTokens', integer: { min: 256, max: 512, step: 128 } },
       ],
       limits: { maxTrials: 5, parallelTrials: 2 },
-      training: { trialTokens, validationExamples: 8, checkpointSeconds: 0.3, threads: 1 },
+      training: { trialTokens, replay: 1, validationExamples: 8, checkpointSeconds: 0.3, threads: 1 },
     },
   });
   await until('a trial of the second generation trains', async () =>
