@@ -351,12 +351,15 @@ function search(experiment: Experiment, now: number): Action[] {
     const why = trials.length === 0 ? over : commonest(trials);
     return [{ type: 'finish', state: 'failed', reason: `no trial has an objective; ${why}` }];
   }
+  const fate = lineageOf(plan.algorithm)
+    ? 'its weights are the model'
+    : 'it is trained on train + validation';
   return [
     ...queued.map(({ number }) => endOf(number, 'cancelled', `Cancelled: ${over}`)),
     {
       type: 'enter',
       state: 'finalizing',
-      reason: `${over === undefined ? '' : `${over}; `}trial ${winner.number} won; ${lineageOf(plan.algorithm) ? 'its weights are the model' : 'it is trained on train + validation'}`,
+      reason: `${over === undefined ? '' : `${over}; `}trial ${winner.number} won; ${fate}`,
     },
   ];
 }

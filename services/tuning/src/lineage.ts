@@ -34,16 +34,17 @@ export function lineageViolations(
   const violations: Violation[] = [];
   const refuse = (field: string, description: string) => violations.push({ field, description });
   const pruner = given.earlyStopping?.name || 'none';
-  for (const [i, parameter] of space.parameters.entries()) {
+  for (const parameter of space.parameters) {
     const { condition } = parameter;
     if (!tunables[parameter.name]?.shared || (onlyValue(parameter) !== undefined && !condition)) continue;
     const why = `trials of ${name} go on from each other's checkpoints, which fit one value of it`;
-    if (i < given.parameters.length)
+    const i = given.parameters.findIndex((other) => other.name === parameter.name);
+    if (i < 0) refuse('baseModels', `expected one base model, got ${given.baseModels.length}: ${why}`);
+    else
       refuse(
         fieldPath(['parameters', i, 'name']),
         `expected one value in all trials, got ${show(parameter.name)} to search over: ${why}`,
       );
-    else refuse('baseModels', `expected one base model, got ${given.baseModels.length}: ${why}`);
   }
   if (pruner !== 'none')
     refuse(

@@ -238,22 +238,23 @@ describe('with trials that go on from each other', () => {
         ...pbt,
         parameters: [
           parameter('weightDecay', double(0, 0.1)),
-          parameter('loraRank', { integer: { min: 2, max: 8, log: false, step: 0 } }),
-          parameter('optimizer', texts('adamw', 'lion')),
-          parameter('method', texts('lora')),
-          parameter('regularisation.dropout.lora', double(0, 0.5)),
+          // Of some trials only, and before what it depends on.
           parameter('lora.dora', {
             categorical: { values: [{ flag: true }] },
             condition: { parameter: 'optimizer', values: [{ text: 'lion' }] },
           }),
+          parameter('loraRank', { integer: { min: 2, max: 8, log: false, step: 0 } }),
+          parameter('optimizer', texts('adamw', 'lion')),
+          parameter('method', texts('lora')),
+          parameter('regularisation.dropout.lora', double(0, 0.5)),
         ],
       }),
     ).toEqual(
       Object.fromEntries(
         [
-          [1, 'loraRank'],
-          [2, 'optimizer'],
-          [5, 'lora.dora'],
+          [1, 'lora.dora'],
+          [2, 'loraRank'],
+          [3, 'optimizer'],
         ].map(([i, name]) => [
           `parameters[${i}].name`,
           `expected one value in all trials, got "${name}" to search over: trials of pbt go on from each other's checkpoints, which fit one value of it`,
