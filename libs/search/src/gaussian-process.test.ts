@@ -1,5 +1,6 @@
 import { Rng } from '@emotune/base';
 import { expect, it } from 'vitest';
+import { logExpectedImprovement } from './acquisition.js';
 import {
   distances,
   fitHyperparameters,
@@ -7,7 +8,6 @@ import {
   type Inputs,
   logPosterior,
 } from './gaussian-process.js';
-import { logExpectedImprovement } from './samplers/gp.js';
 
 const rng = Rng.of(1, 'points');
 const inputs: Inputs = {

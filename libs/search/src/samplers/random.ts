@@ -2,8 +2,15 @@
 import { Rng } from '@emotune/base';
 import { z } from 'zod';
 import { Axis } from '../axis.js';
-import type { Sampler } from '../sampler.js';
-import { assign, onlyValue, type Parameter, type ParameterValue } from '../space.js';
+import type { Sampler, SuggestContext } from '../sampler.js';
+import {
+  type Assignment,
+  assign,
+  onlyValue,
+  type Parameter,
+  type ParameterValue,
+  type SearchSpace,
+} from '../space.js';
 
 /** One value, evenly from a parameter's categories or along its line. */
 function draw(parameter: Parameter, rng: Rng): ParameterValue {
@@ -20,3 +27,9 @@ export const random: Sampler<Record<string, never>> = {
   suggest: (space, _history, { seed, trialNumber }) =>
     assign(space, (parameter) => draw(parameter, Rng.of(seed, 'random', trialNumber, parameter.name))),
 };
+
+/** Values for one trial's choice, by the draw's number. */
+export function randomDraws(space: SearchSpace, { seed, trialNumber }: SuggestContext) {
+  return (draw: number): Assignment =>
+    random.suggest(space, [], { seed: `${seed} ${trialNumber}`, trialNumber: draw }, {});
+}

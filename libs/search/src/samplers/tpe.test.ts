@@ -85,7 +85,9 @@ describe('on a line with the minimum at 0.7', () => {
   /** Few candidates, so that suggestions show where the densities are and not their largest ratio alone. */
   const soft = { settings: { candidates: 24, goodShare: 0.1, independentShare: 0, minFeasibility: 0 } };
   const suggestions = (history: readonly TrialRecord[]) =>
-    Array.from({ length: 200 }, (_, i) => x(suggest(soft, line, history, { seed: 3, trialNumber: 100 + i })));
+    Array.from({ length: 200 }, (_, i) =>
+      x(suggest(soft, line, history, { seed: 3, trialNumber: 100 + 2 * i })),
+    );
   const near = (values: readonly number[], at: number) =>
     values.filter((value) => Math.abs(value - at) < 0.05).length;
   const base = Array.from({ length: 20 }, (_, number): TrialRecord => {
@@ -125,5 +127,99 @@ describe('on a line with the minimum at 0.7', () => {
     const infeasible = suggestions(around({ state: 'infeasible', reason: 'Diverged' }));
     for (const objective of [Number.NaN, Infinity, -Infinity])
       expect(suggestions(around({ state: 'succeeded', objective }))).toEqual(infeasible);
+  });
+});
+
+describe('in batches of ten', () => {
+  const names = ['v', 'w', 'x', 'y', 'z'];
+  const bowl = parseSearchSpace([
+    { name: 'method', categorical: { values: ['a', 'b', 'c'] } },
+    ...names.map((name) => ({ name, double: { min: 0, max: 1 } })),
+  ]);
+  const depth = (v: Assignment) =>
+    (v['method'] === 'b' ? 0 : 0.2) + names.reduce((sum, name) => sum + ((v[name] as number) - 0.3) ** 2, 0);
+  const apart = (a: Assignment, b: Assignment) =>
+    Math.hypot(...names.map((name) => (a[name] as number) - (b[name] as number)));
+
+  /** Six batches, each asked before any of it is told. */
+  const batches = [1, 2, 3].map((seed) => {
+    const history: TrialRecord[] = [];
+    for (let number = 0; number < 60; number++) {
+      if (number % 10 === 0)
+        history.forEach((record, i) => {
+          history[i] = { ...record, state: 'succeeded', objective: depth(record.parameters) };
+        });
+      const parameters = suggest({ name: 'tpe' }, bowl, history, { seed, trialNumber: number });
+      history.push({ number, parameters, state: 'running' });
+    }
+    return history.map(({ parameters }) => parameters);
+  });
+
+  it('nine that run do not drive the tenth out of the good region, and it is none of them', () => {
+    for (const all of batches) {
+      const tenth = all[59];
+      // 0.051 to 0.32 where all running trials count as bad.
+      expect(depth(tenth)).toBeLessThan(0.02);
+      for (const other of all.slice(50, 59)) expect(apart(tenth, other)).toBeGreaterThan(1e-5);
+    }
+  });
+
+  it('come near the bottom of a bowl', () => {
+    // 0.014 to 0.051 where all running trials count as bad.
+    for (const all of batches) expect(Math.min(...all.map(depth))).toBeLessThan(0.003);
+  });
+
+  it('of two hundred at a time ask ten of the process', () => {
+    const random = (trialNumber: number) => suggest({ name: 'random' }, bowl, [], { seed: 1, trialNumber });
+    const history = Array.from({ length: 300 }, (_, number): TrialRecord => {
+      const parameters = random(number);
+      if (number >= 100) return { number, parameters, state: 'running' };
+      return { number, parameters, state: 'succeeded', objective: depth(parameters) };
+    });
+    const numbers = Array.from({ length: 40 }, (_, i) => 300 + i);
+    const good = numbers.filter(
+      (trialNumber) => depth(suggest({ name: 'tpe' }, bowl, history, { seed: 1, trialNumber })) < 0.02,
+    );
+    expect(good).toEqual([301, 321]);
+  });
+
+  it('do not repeat each other on a grid', () => {
+    const grid = parseSearchSpace(['x', 'y'].map((name) => ({ name, integer: { min: 0, max: 9 } })));
+    const at = (x: number, y: number, number: number, state: 'running' | 'succeeded'): TrialRecord => {
+      const parameters = { x, y };
+      if (state === 'running') return { number, parameters, state };
+      return { number, parameters, state, objective: (x - 4) ** 2 + (y - 4) ** 2 };
+    };
+    const around = [-1, 0, 1].flatMap((dx) => [-1, 0, 1].map((dy) => [4 + dx, 4 + dy] as const));
+    const history = [
+      ...Array.from({ length: 20 }, (_, i) =>
+        at((i * 7) % 10, (i * 3 + (i > 9 ? 5 : 0)) % 10, i, 'succeeded'),
+      ),
+      ...around.map(([x, y], i) => at(x, y, 20 + i, 'running')),
+    ];
+    for (let i = 0; i < 10; i++) {
+      const next = suggest({ name: 'tpe' }, grid, history, { seed: 1, trialNumber: 29 + 2 * i });
+      expect(history.slice(20).map(({ parameters }) => parameters)).not.toContainEqual(next);
+    }
+  });
+
+  it('stay all over the front of two objectives', () => {
+    const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
+    const x = (v: Assignment) => v['x'] as number;
+    const history = Array.from({ length: 39 }, (_, number): TrialRecord => {
+      const parameters = { x: ((number * 17) % 39) / 38 };
+      if (number >= 30) return { number, parameters, state: 'running' };
+      return {
+        number,
+        parameters,
+        state: 'succeeded',
+        objectives: [x(parameters) ** 2, (x(parameters) - 1) ** 2],
+      };
+    });
+    const found = Array.from({ length: 20 }, (_, i) =>
+      x(suggest({ settings: { candidates: 1 } }, line, history, { seed: 1, trialNumber: 39 + 2 * i })),
+    );
+    expect(found.filter((value) => value > 0.5).length).toBeGreaterThan(4);
+    expect(found.filter((value) => value < 0.5).length).toBeGreaterThan(4);
   });
 });

@@ -12,10 +12,14 @@
  *   trials together.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
- * the good ones are the first fronts. Running trials belong to g ("constant liar"), so that parallel trials keep apart.
+ * the good ones are the first fronts. Running trials belong to g ("constant liar"), so that parallel trials keep apart; in a
+ * good region that has narrowed down they drive each other out of it, so while any run every second trial with one objective
+ * (of many that run at a time about ten) is where a Gaussian process that believes in what it expects of them promises most
+ * (`acquisition.ts`), uphill from the best trials and from draws from l.
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { z } from 'zod';
+import { mostPromising } from '../acquisition.js';
 import { learnedCost } from '../cost.js';
 import { cautionAfter, learnedFeasibility } from '../feasibility.js';
 import { bestMeasured } from '../fronts.js';
@@ -128,6 +132,12 @@ function goodOf(measured: readonly TrialRecord[], { goodShare, maxGood }: TpeSet
   return several ? new Set(bestMeasured(measured, count)) : best(measured, Math.min(count, maxGood));
 }
 
+interface Draw<Values> {
+  readonly values: Values;
+  /** log l − log g */
+  readonly score: number;
+}
+
 /** Densities of the good trials and of all others over a group of parameters that all have a choice [D]. */
 class Group {
   private readonly l: ParzenEstimator;
@@ -154,12 +164,17 @@ class Group {
     this.g = new ParzenEstimator(encodings, above, kernels);
   }
 
+  /** Values [D] from l. */
+  sample(rng: Rng): ParameterValue[] {
+    return this.l.sample(rng);
+  }
+
   /** Of candidates from l, the values [D] of the largest log l − log g, and that. */
-  draw(rng: Rng, candidates = this.candidates): { values: ParameterValue[]; score: number } {
+  draw(rng: Rng, candidates = this.candidates): Draw<ParameterValue[]> {
     let values: ParameterValue[] = [];
     let score = -Infinity;
     for (let i = 0; i < candidates; i++) {
-      const candidate = this.l.sample(rng);
+      const candidate = this.sample(rng);
       const ratio = this.l.logDensity(candidate) - this.g.logDensity(candidate);
       if (i === 0 || ratio > score) [values, score] = [candidate, ratio];
     }
@@ -196,26 +211,36 @@ class Proposals {
     return group;
   }
 
-  /** The proposal number `attempt`, with the sum of its groups' log l − log g; of so many candidates in each group. */
-  draw(attempt: number, candidates?: number): { values: Assignment; score: number } {
+  /** The proposal number `attempt`, of values [D] for each group. */
+  private propose(attempt: number, valuesFor: (group: Group, rng: Rng) => ParameterValue[]): Assignment {
     const { seed, trialNumber } = this.context;
     const drawn = new Map<Parameter, ParameterValue>();
-    let total = 0;
-    const values = assign(this.space, (parameter) => {
+    return assign(this.space, (parameter) => {
       const only = onlyValue(parameter);
       if (only !== undefined) return only;
       if (!drawn.has(parameter)) {
         const group = this.group(parameter);
-        const { values, score } = group.draw(
-          Rng.of(seed, 'tpe', trialNumber, parameter.name, attempt),
-          candidates,
-        );
+        const values = valuesFor(group, Rng.of(seed, 'tpe', trialNumber, parameter.name, attempt));
         group.parameters.forEach((member, d) => {
           drawn.set(member, values[d]);
         });
-        total += score;
       }
       return drawn.get(parameter) as ParameterValue;
+    });
+  }
+
+  /** The proposal number `attempt` from l alone. */
+  sample(attempt: number): Assignment {
+    return this.propose(attempt, (group, rng) => group.sample(rng));
+  }
+
+  /** The proposal number `attempt`, with the sum of its groups' log l − log g; of so many candidates in each group. */
+  draw(attempt: number, candidates?: number): Draw<Assignment> {
+    let total = 0;
+    const values = this.propose(attempt, (group, rng) => {
+      const { values, score } = group.draw(rng, candidates);
+      total += score;
+      return values;
     });
     return { values, score: total };
   }
@@ -223,6 +248,26 @@ class Proposals {
 
 /** Proposals of one candidate each that feasibility and cost choose from. */
 const attempts = 96;
+
+/** Measured trials that the Gaussian process of parallel trials is made from. */
+const maxPoints = 200;
+/** Of as many trials as run at a time, about so many are asked of the process, which takes some 70 ms. */
+const askedOfProcess = 10;
+
+/** What the densities and a Gaussian process suggest together; undefined where it is not this trial's turn or too little is known. */
+function believed(
+  space: SearchSpace,
+  lessons: readonly TrialRecord[],
+  context: SuggestContext,
+  settings: TpeSettings,
+  proposals: Proposals,
+): Assignment | undefined {
+  const running = lessons.filter(({ state }) => state === 'running').length;
+  const every = Math.max(2, Math.ceil(running / askedOfProcess));
+  if (running === 0 || context.trialNumber % every !== 1) return undefined;
+  if (lessons.some((record) => objectivesOf(record).length > 1)) return undefined;
+  return mostPromising(space, lessons, context, { ...settings, maxPoints }, (draw) => proposals.sample(draw));
+}
 
 function suggest(
   space: SearchSpace,
@@ -235,6 +280,8 @@ function suggest(
   if (finished < settings.startUpTrials) return random.suggest(space, history, context, {});
 
   const proposals = new Proposals(space, lessons, context, settings);
+  const promising = believed(space, lessons, context, settings, proposals);
+  if (promising) return promising;
   const learned = settings.minFeasibility > 0 ? learnedFeasibility(space, lessons) : undefined;
   const prior = context.feasibility;
   const cost = settings.costPower > 0 ? learnedCost(space, lessons) : undefined;

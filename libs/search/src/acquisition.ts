@@ -1,0 +1,202 @@
+/**
+ * Where a Gaussian process of the objective promises most: where the expected improvement (Jones, Schonlau, Welch 1998) is
+ * largest, in logarithms (Ament et al. 2023, section 4.1), or, with `beta`, where the confidence bound μ − √β·σ is lowest
+ * (Srinivas et al. 2010).
+ *
+ * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
+ * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
+ * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Running trials count as measured at the process's mean
+ * ("kriging believer", Ginsbourger et al. 2010), so that parallel trials keep apart, and none gets the values of another that
+ * runs where there are others. Beyond `maxPoints` the best half
+ * and the latest half are kept, which bounds time and memory.
+ */
+import { canonicalJson, Rng } from '@emotune/base';
+import { Axis } from './axis.js';
+import { learnedCost } from './cost.js';
+import { cautionAfter, learnedFeasibility } from './feasibility.js';
+import { GaussianProcess, type Inputs } from './gaussian-process.js';
+import { lessonOf, measuredBestFirst, objectivesOf, type TrialRecord, violationOf } from './history.js';
+import { logCdf, logPdf } from './normal.js';
+import type { SuggestContext } from './sampler.js';
+import {
+  type Assignment,
+  allows,
+  assign,
+  onlyValue,
+  type ParameterValue,
+  type SearchSpace,
+} from './space.js';
+import { featuresOf, fitOnSome, standardised } from './surrogate.js';
+
+interface ModelSettings {
+  /** Measured trials without which there is no process. */
+  readonly startUpTrials: number;
+  /** Measured trials that the process is made from at most, and as many running ones. */
+  readonly maxPoints: number;
+}
+
+interface AcquisitionSettings extends ModelSettings {
+  /** Of the confidence bound; without it expected improvement decides. */
+  readonly beta?: number | undefined;
+  /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
+  readonly minFeasibility: number;
+  /** 0: whatever it costs, 1: improvement per cost. */
+  readonly costPower: number;
+}
+
+/** Points that are improved step by step. */
+const starts = 5;
+
+/** log of E[max(0, best − f)] for f ~ N(mean, variance). */
+export function logExpectedImprovement(mean: number, variance: number, best: number): number {
+  const sigma = Math.sqrt(variance);
+  const u = (best - mean) / sigma;
+  // h(u) = φ(u) + u·Φ(u)
+  if (u > -1) return Math.log(sigma) + Math.log(Math.exp(logPdf(u)) + u * Math.exp(logCdf(u)));
+  const share = -u * Math.exp(logCdf(u) - logPdf(u));
+  const log = u > -1e3 ? Math.log1p(-share) : -2 * Math.log(-u);
+  return Math.log(sigma) + logPdf(u) + log;
+}
+
+/** Values near others: numbers moved by about `step` of their range, categories drawn anew now and then. */
+function near(space: SearchSpace, values: Assignment, step: number, rng: Rng): Assignment {
+  const free = space.parameters.filter((p) => Object.hasOwn(values, p.name) && onlyValue(p) === undefined);
+  const chance = Math.max(0.3, 1 / Math.max(1, free.length));
+  const must = free.length > 0 ? free[rng.int(free.length)] : undefined;
+  return assign(space, (parameter) => {
+    const only = onlyValue(parameter);
+    if (only !== undefined) return only;
+    const old: ParameterValue | undefined = Object.hasOwn(values, parameter.name)
+      ? values[parameter.name]
+      : undefined;
+    const moved = parameter === must || rng.uniform() < (parameter.kind === 'categorical' ? 0.1 : chance);
+    if (old !== undefined && !moved) return old;
+    if (parameter.kind === 'categorical') return parameter.values[rng.int(parameter.values.length)];
+    const axis = new Axis(parameter);
+    if (old === undefined) return axis.valueAt(axis.low + axis.width * rng.uniform());
+    const place = axis.place(old as number) + axis.width * step * rng.normal();
+    return axis.valueAt(Math.min(axis.high, Math.max(axis.low, place)));
+  });
+}
+
+export interface Model {
+  readonly process: GaussianProcess;
+  /** Trials that it is made from, without running ones. */
+  readonly kept: readonly TrialRecord[];
+  /** Lowest target. */
+  readonly lowest: number;
+  /** Of a target, in the objective's units. */
+  readonly unit: number;
+  encode(values: Assignment): Float64Array;
+}
+
+/** The process after a history; undefined where too few trials are measured or the space has no choice. */
+export function modelOf(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  { startUpTrials, maxPoints }: ModelSettings,
+): Model | undefined {
+  const { categorical, encode } = featuresOf(space);
+  const allowed = history.filter((record) => allows(space, record.parameters));
+  const measured = allowed.filter((record) => lessonOf(record) === 'measured');
+  if (categorical.length === 0 || measured.length < startUpTrials) return undefined;
+  const kept = keep(measured, maxPoints);
+  const target = (record: TrialRecord) => objectivesOf(record)[0];
+  const worst = measured.reduce((most, record) => Math.max(most, target(record)), -Infinity);
+  const { y, unit } = standardised(kept.map((r) => (violationOf(r) === 0 ? target(r) : worst)));
+  const inputs: Inputs = { categorical, rows: kept.map((record) => encode(record.parameters)) };
+  const theta = fitOnSome(inputs, y);
+  let process = new GaussianProcess(inputs, y, theta);
+  const running = allowed.filter((record) => record.state === 'running').slice(-maxPoints);
+  if (running.length > 0) {
+    const rows = running.map((record) => encode(record.parameters));
+    const believed = rows.map((row) => process.at(row).mean);
+    process = new GaussianProcess(
+      { categorical, rows: [...inputs.rows, ...rows] },
+      Float64Array.from([...y, ...believed]),
+      theta,
+    );
+  }
+  return { process, kept, lowest: y.reduce((least, v) => Math.min(least, v), Infinity), unit, encode };
+}
+
+/** Values drawn for a trial's choice, by the draw's number. */
+type Draws = (draw: number) => Assignment;
+
+/**
+ * The values of the largest acquisition that are found, starting from the best trials and from draws. Undefined where too few
+ * trials are measured or the space has no choice.
+ */
+export function mostPromising(
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+  { startUpTrials, maxPoints, beta, minFeasibility, costPower }: AcquisitionSettings,
+  draws: Draws,
+): Assignment | undefined {
+  const model = modelOf(space, history, { startUpTrials, maxPoints });
+  if (!model) return undefined;
+  const { process, lowest, encode } = model;
+  const learned = minFeasibility > 0 ? learnedFeasibility(space, history) : undefined;
+  const prior = context.feasibility;
+  const least = cautionAfter(history, minFeasibility);
+  const cost = costPower > 0 ? learnedCost(space, history) : undefined;
+  const running = new Set(
+    history.filter(({ state }) => state === 'running').map(({ parameters }) => canonicalJson(parameters)),
+  );
+  const score = (values: Assignment): number => {
+    // Below every value of the acquisition.
+    if (running.size > 0 && running.has(canonicalJson(values))) return -1e300;
+    const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
+    // Below that; the more likely to work, the better.
+    if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
+    const { mean, variance } = process.at(encode(values));
+    const log =
+      beta === undefined
+        ? logExpectedImprovement(mean, variance, lowest) + Math.log(chance)
+        : Math.sqrt(beta * variance) - mean;
+    return cost ? log - costPower * cost.logOf(values) : log;
+  };
+  return climb(model, space, score, draws, context);
+}
+
+/** Of measured trials the latest half of `most`, and the best others. */
+function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
+  if (known.length <= most) return [...known];
+  const kept = new Set(known.slice(-Math.floor(most / 2)));
+  for (const record of measuredBestFirst(known)) if (kept.size < most) kept.add(record);
+  return [...kept].sort((a, b) => a.number - b.number);
+}
+
+/** The best values by `score` that are found from the best trials and draws, uphill from the best of them. */
+export function climb(
+  { process, kept }: Model,
+  space: SearchSpace,
+  score: (values: Assignment) => number,
+  draws: Draws,
+  { seed, trialNumber }: SuggestContext,
+): Assignment {
+  const evaluations = Math.min(1200, Math.max(240, Math.round(6e7 / process.size ** 2)));
+  const rng = Rng.of(seed, 'gp', trialNumber);
+  const leaders = measuredBestFirst(kept).slice(0, starts);
+  const first = Math.floor(evaluations / 3);
+  const found = Array.from({ length: first }, (_, i) => {
+    const values =
+      i % 3 === 0 ? near(space, leaders[i % leaders.length].parameters, 0.05 / (1 + (i % 7)), rng) : draws(i);
+    return { values, score: score(values) };
+  })
+    .sort((a, b) => b.score - a.score)
+    .slice(0, starts);
+  const rounds = Math.floor((evaluations - first) / found.length);
+  for (const point of found)
+    for (let i = 0, step = 0.1; i < rounds; i++) {
+      const values = near(space, point.values, step, rng);
+      const value = score(values);
+      if (value > point.score) {
+        point.values = values;
+        point.score = value;
+        step = Math.min(0.2, step * 1.5);
+      } else step = Math.max(1e-4, step * 0.93);
+    }
+  return found.reduce((a, b) => (b.score > a.score ? b : a)).values;
+}
