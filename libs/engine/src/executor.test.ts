@@ -295,6 +295,28 @@ describe('an executor', () => {
     expect(await held('c')).toEqual([32, 72]);
   });
 
+  it('adds up rows of equal indices the same way in every run, however many threads it has', async () => {
+    const [rows, width] = [2 ** 15, 64];
+    const x = b.input('x', 'float32', [rows, width]);
+    const ids = b.input('ids', 'int64', [rows]);
+    const feeds = {
+      x: float32([rows, width], new Float32Array(rows * width).fill(1)),
+      ids: int64(
+        [rows],
+        Array.from({ length: rows }, (_, i) => i % 3),
+      ),
+    };
+    const threaded = Executor.create({ threads: 2, spin: true });
+    const session = await threaded.load({ sums: b.scatterRows(x, ids, 4) });
+    for (let run = 0; run < 20; run++) {
+      const { sums } = await threaded.run(session, { feeds, fetch: ['sums'] });
+      const first = [0, 1, 2, 3].map((row) => (sums.data as Float32Array)[row * width]);
+      expect(first).toEqual([10923, 10923, 10922, 0]);
+      expect(new Set((sums.data as Float32Array).subarray(0, width)).size).toBe(1);
+    }
+    await threaded.close();
+  });
+
   it('names every input that is missing, unknown or misshapen', async () => {
     const session = await executor.load({
       y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),

@@ -481,10 +481,21 @@ export const ops = {
       return out;
     },
     vjp: (b, { inputs: [, indices] }, dy) => [b.gather(dy, indices), undefined],
-    lower: ({ shape, inputs }) => [
+    // Not ScatterND: the runtime adds rows of equal indices in several threads at once and loses some.
+    lower: ({ shape, inputs: [x, indices] }) => [
       { op: 'ConstantOfShape', inputs: [{ ints: shape }], output: 'zeros' },
-      { op: 'Reshape', inputs: ['$1', { ints: [inputs[1].shape[0], 1] }], output: 'rows' },
-      { op: 'ScatterND', inputs: ['zeros', 'rows', '$0'], output: '$y', attributes: { reduction: 'add' } },
+      {
+        op: 'Reshape',
+        inputs: ['$1', { ints: [indices.shape[0], ...x.shape.slice(1).map(() => 1)] }],
+        output: 'column',
+      },
+      { op: 'Expand', inputs: ['column', { ints: x.shape }], output: 'rows' },
+      {
+        op: 'ScatterElements',
+        inputs: ['zeros', 'rows', '$0'],
+        output: '$y',
+        attributes: { axis: 0, reduction: 'add' },
+      },
     ],
   },
 

@@ -195,6 +195,9 @@ function scratchBytes(value: Value): number {
   switch (value.op) {
     case 'Where':
       return 2 * bytesOf(value);
+    // An index for each element, twice.
+    case 'ScatterRows':
+      return 16 * sizeOf(value.inputs[0].shape);
     // The weight in float32.
     case 'HalfMatMul':
       return 4 * sizeOf(value.inputs[1].shape);
