@@ -119,6 +119,13 @@ describe('on a line with the minimum at 0.7', () => {
     expect(near(suggestions(around({ state: 'running' })), x(best.parameters))).toBeLessThan(before / 2);
   });
 
+  it('running trials that are asked of the process, the odd ones, leave the densities as they are', () => {
+    const odd = around({ state: 'running' }).filter(
+      ({ state, number }) => state !== 'running' || number % 2 === 1,
+    );
+    expect(suggestions(odd)).toEqual(suggestions(base));
+  });
+
   it('trials that a machine lost teach nothing', () => {
     expect(suggestions(around({ state: 'failed', reason: 'LostLease: gone' }))).toEqual(suggestions(base));
   });

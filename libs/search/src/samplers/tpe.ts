@@ -12,10 +12,12 @@
  *   trials together.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
- * the good ones are the first fronts. Running trials belong to g ("constant liar"), so that parallel trials keep apart; in a
- * good region that has narrowed down they drive each other out of it, so while any run every second trial with one objective
- * (of many that run at a time about ten) is where a Gaussian process that believes in what it expects of them promises most
- * (`acquisition.ts`), uphill from the best trials and from draws from l.
+ * the good ones are the first fronts.
+ *
+ * Running trials belong to g ("constant liar"), so that parallel trials keep apart; in a good region that has narrowed down they
+ * drive each other out of it. So while any run every second trial with one objective (of many that run at a time about ten) is
+ * where a Gaussian process that believes in what it expects of them promises most (`acquisition.ts`), uphill from the best
+ * trials and from draws from l; and such trials are not of g while they run.
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { z } from 'zod';
@@ -254,19 +256,15 @@ const maxPoints = 200;
 /** Of as many trials as run at a time, about so many are asked of the process, which takes some 70 ms. */
 const askedOfProcess = 10;
 
-/** What the densities and a Gaussian process suggest together; undefined where it is not this trial's turn or too little is known. */
-function believed(
-  space: SearchSpace,
-  lessons: readonly TrialRecord[],
-  context: SuggestContext,
-  settings: TpeSettings,
-  proposals: Proposals,
-): Assignment | undefined {
+/** Which trials by their numbers are asked of the process while others run; none before so many are measured. */
+function turnsOfProcess(lessons: readonly TrialRecord[], startUpTrials: number): (number: number) => boolean {
   const running = lessons.filter(({ state }) => state === 'running').length;
+  if (running === 0) return () => false;
+  const measured = lessons.filter((record) => lessonOf(record) === 'measured');
+  if (measured.length < startUpTrials || measured.some((record) => objectivesOf(record).length > 1))
+    return () => false;
   const every = Math.max(2, Math.ceil(running / askedOfProcess));
-  if (running === 0 || context.trialNumber % every !== 1) return undefined;
-  if (lessons.some((record) => objectivesOf(record).length > 1)) return undefined;
-  return mostPromising(space, lessons, context, { ...settings, maxPoints }, (draw) => proposals.sample(draw));
+  return (number) => number % every === 1;
 }
 
 function suggest(
@@ -279,8 +277,12 @@ function suggest(
   const finished = lessons.filter((record) => record.state !== 'running').length;
   if (finished < settings.startUpTrials) return random.suggest(space, history, context, {});
 
-  const proposals = new Proposals(space, lessons, context, settings);
-  const promising = believed(space, lessons, context, settings, proposals);
+  const ofProcess = turnsOfProcess(lessons, settings.startUpTrials);
+  const taught = lessons.filter(({ state, number }) => state !== 'running' || !ofProcess(number));
+  const proposals = new Proposals(space, taught, context, settings);
+  const promising =
+    ofProcess(context.trialNumber) &&
+    mostPromising(space, lessons, context, { ...settings, maxPoints }, (draw) => proposals.sample(draw));
   if (promising) return promising;
   const learned = settings.minFeasibility > 0 ? learnedFeasibility(space, lessons) : undefined;
   const prior = context.feasibility;
