@@ -231,7 +231,8 @@ describe('an executor', () => {
       await expect(wrong).rejects.toThrow('expected slot "cache", float32 [2,3,2], to hold float32 [2,1,2]');
   });
 
-  it('sweeps over slots of any size, piece by piece, and returns a scalar for each', async () => {
+  it.each([1, 3])('sweeps over slots of any size, piece by piece, with %i threads', async (threads) => {
+    const executor = Executor.create({ threads });
     const shapes = [[3], [2, 5], [1], [0, 2], [4, 1]];
     const sizes = shapes.map((shape) => shape.reduce((n, d) => n * d, 1));
     const values = (sign: number) => {
@@ -246,7 +247,7 @@ describe('an executor', () => {
         await executor.put(`${name}${i}`, float32(shapes[i], data));
     const vector = (name: string) => b.input(name, 'float32', [4]);
     const [x, y] = [vector('x'), vector('y')];
-    const session = await executor.load({
+    const session = await executor.loadSweep({
       next: b.add(b.mul(x, b.input('factor', 'float32', [])), y),
       total: b.reshape(b.reduceSum(x, [0]), []),
     });
@@ -269,6 +270,15 @@ describe('an executor', () => {
     await expect(executor.sweep(session, { ...io, from: { x: io.from.x } })).rejects.toThrow(
       'y: expected slots or a tensor, got nothing',
     );
+    // What is put in the place of a slot that was swept is swept from then on.
+    await executor.put('y0', float32([3], [10, 20, 30]));
+    await executor.sweep(session, io);
+    expect([...(await executor.take('y0')).data]).toEqual([13, 26, 39]);
+    await expect(executor.sweep(session, io)).rejects.toThrow('expected a slot that was filled, got "y0"');
+    await executor.release(session);
+    await executor.put('y0', float32([3], [1, 1, 1]));
+    await expect(executor.sweep(session, io)).rejects.toThrow('expected a loaded session');
+    await executor.close();
   });
 
   it('computes an output in the slot that it ends in, unless the graph reads that slot', async () => {

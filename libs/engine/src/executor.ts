@@ -12,6 +12,11 @@ export interface Session {
   readonly model: Pick<OnnxModel, 'inputs' | 'outputs'>;
 }
 
+/** A graph of vectors that sweeps run over slots. */
+export interface SweepSession extends Session {
+  readonly swept: true;
+}
+
 export interface ExecutorOptions {
   /** Of ONNX Runtime, at least 1. */
   readonly threads?: number | undefined;
@@ -19,6 +24,11 @@ export interface ExecutorOptions {
   readonly spin?: boolean | undefined;
   /** A folder for a file of timings of each session, in Chrome's trace event format: see `endProfiling`. */
   readonly profile?: string | undefined;
+}
+
+/** Threads that sweep, beside those of ONNX Runtime. Many more would wait for the memory together. */
+export function sweepersOf(threads: number): number {
+  return Math.min(threads, 8);
 }
 
 interface Waiting {
@@ -70,7 +80,8 @@ export class Executor {
 
   static create({ threads = 1, spin = false, profile }: ExecutorOptions = {}): Executor {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { threads, spin, profile } });
+    const workerData = { threads, sweepers: sweepersOf(threads), spin, profile };
+    const worker = new Worker(new URL(file, import.meta.url), { workerData });
     worker.unref();
     return new Executor(worker);
   }
@@ -104,6 +115,13 @@ export class Executor {
     return { id, model: { inputs: model.inputs, outputs: model.outputs } };
   }
 
+  /** Compiles a graph of vectors [n] for `sweep`. */
+  async loadSweep(outputs: Readonly<Record<string, Value>>): Promise<SweepSession> {
+    const { bytes, inputs, outputs: made } = toOnnx(outputs);
+    const id = (await this.call({ kind: 'loadSweep', model: bytes })) as number;
+    return { id, model: { inputs, outputs: made }, swept: true };
+  }
+
   /** Writes what was timed since the executor was made with `profile`. */
   async endProfiling(): Promise<void> {
     await this.call({ kind: 'endProfiling' });
@@ -115,12 +133,13 @@ export class Executor {
 
   /**
    * Fills a slot. With `move` the tensor's buffer goes to the executor instead of a copy of it, and the caller's array
-   * is empty afterwards; an array that is part of a larger buffer is copied all the same.
+   * is empty afterwards; an array that is part of a larger buffer is copied all the same. With `shared` it lies where sweeps
+   * want it from the start; else the first sweep puts it there.
    */
-  async put(slot: string, tensor: HostTensor, { move = false } = {}): Promise<void> {
+  async put(slot: string, tensor: HostTensor, { move = false, shared = false } = {}): Promise<void> {
     const { dtype, shape, data } = tensor;
     const read = { dtype, shape, data };
-    await this.call({ kind: 'put', slot, tensor: read }, move ? ownBuffer(read) : []);
+    await this.call({ kind: 'put', slot, tensor: read, shared }, move ? ownBuffer(read) : []);
   }
 
   /**
@@ -193,11 +212,12 @@ export class Executor {
   }
 
   /**
-   * Runs a session of vectors [n], whose elements have nothing to do with each other, over slots of any shape, n elements
-   * after n: what it makes of them stays in the processor's cache. Returns the scalars of `fetch`, one for each piece.
+   * Runs a graph of vectors [n], whose elements have nothing to do with each other, over slots of any shape, n elements after
+   * n: what it makes of them stays in the processor's cache. Each of the threads sweeps over neighbouring pieces of its own.
+   * Returns the scalars of `fetch`, one for each piece, in their order.
    * @throws InvalidArgument naming an input that is missing or unknown; Internal where slots differ in size; ResourceExhausted.
    */
-  async sweep(session: Session, io: SweepIO): Promise<Record<string, Float32Array>> {
+  async sweep(session: SweepSession, io: SweepIO): Promise<Record<string, Float32Array>> {
     const { inputs } = session.model;
     const given = [...Object.keys(io.feeds), ...Object.keys(io.from)];
     const violations = [

@@ -1,4 +1,4 @@
-export { Executor, type Session } from './executor.js';
+export { Executor, type Session, type SweepSession, sweepersOf } from './executor.js';
 export {
   bool,
   type FileRange,

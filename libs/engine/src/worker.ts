@@ -4,8 +4,9 @@
  *
  * Only erasable TypeScript here, and imports of types only from our own code: Node runs this file as it is.
  */
-import { parentPort, type Transferable, workerData } from 'node:worker_threads';
+import { parentPort, type Transferable, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
+import type { Scalars, SweeperReply, SweeperRequest } from './sweeper.js';
 import type { HostTensor } from './tensor.js';
 
 export interface SlotPart {
@@ -46,9 +47,10 @@ export type Request =
       readonly constants: readonly string[];
       readonly mapped: boolean;
     }
+  | { readonly kind: 'loadSweep'; readonly model: Uint8Array }
   | { readonly kind: 'release'; readonly session: number }
   | { readonly kind: 'endProfiling' }
-  | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor }
+  | { readonly kind: 'put'; readonly slot: string; readonly tensor: HostTensor; readonly shared: boolean }
   | { readonly kind: 'get'; readonly slot: string }
   | { readonly kind: 'take'; readonly slot: string }
   | { readonly kind: 'drop'; readonly slot: string }
@@ -80,8 +82,8 @@ function bytesOf({ data }: ort.Tensor): Uint8Array {
 
 /** Gives memory back now: what waits for the garbage collector is memory that the next run's results need besides. */
 function free(tensor: ort.Tensor | undefined): void {
-  type Movable = ArrayBuffer & { transfer(length: number): ArrayBuffer };
-  ((tensor?.data as Float32Array | undefined)?.buffer as Movable | undefined)?.transfer(0);
+  type Movable = ArrayBufferLike & { transfer?(length: number): ArrayBuffer };
+  ((tensor?.data as Float32Array | undefined)?.buffer as Movable | undefined)?.transfer?.(0);
 }
 
 function fill(name: string, tensor: ort.Tensor): void {
@@ -130,84 +132,81 @@ function place(session: ort.InferenceSession, output: string, target: string): o
   if (old?.type === 'float32' && old.dims.length === shape.length && old.dims.every((d, i) => d === shape[i]))
     return old;
   free(old);
-  const made = new ort.Tensor('float32', new Float32Array(shape.reduce((a, d) => a * d, 1)), shape);
+  const data = new Float32Array(shape.reduce((a, d) => a * d, 1));
+  const made = new ort.Tensor('float32', data, shape);
   slots.set(target, made);
   return made;
 }
 
-/** Part of a piece: `length` elements of the slots of index `slot`, from `offset` on there and `at` here. */
-interface Segment {
-  readonly slot: number;
-  readonly offset: number;
-  readonly at: number;
-  readonly length: number;
-}
+/** What a sweep leaves behind is small. */
+const resourceLimits = { maxYoungGenerationSizeMb: 4 };
 
-/** The pieces of slots of these sizes, each at most `length` elements. */
-function* piecesOf(sizes: readonly number[], length: number): Generator<Segment[]> {
-  let piece: Segment[] = [];
-  let at = 0;
-  for (const [slot, size] of sizes.entries()) {
-    for (let offset = 0; offset < size; ) {
-      const part = Math.min(size - offset, length - at);
-      piece.push({ slot, offset, at, length: part });
-      offset += part;
-      at += part;
-      if (at < length) continue;
-      yield piece;
-      [piece, at] = [[], 0];
-    }
+/** A thread that sweeps, and what it answers to the last request. */
+class Sweeper {
+  private answer: { resolve(scalars: Scalars): void; reject(error: Error): void } | undefined;
+  private readonly worker: Worker;
+
+  constructor() {
+    const file = import.meta.url.endsWith('.ts') ? './sweeper.ts' : './sweeper.js';
+    this.worker = new Worker(new URL(file, import.meta.url), { resourceLimits });
+    this.worker.on('message', ({ scalars, error }: SweeperReply) =>
+      error === undefined ? this.answer?.resolve(scalars!) : this.answer?.reject(new Error(error)),
+    );
+    this.worker.on('error', (error) => this.answer?.reject(error));
   }
-  if (at > 0) yield piece;
-}
 
-function floats(name: string): Float32Array {
-  const { type, data } = slot(name);
-  if (type !== 'float32') throw new Error(`expected float32 in slot "${name}", got ${type}`);
-  return data as Float32Array;
-}
-
-async function sweep(
-  session: ort.InferenceSession,
-  length: number,
-  { feeds, from, to, fetch }: SweepIO,
-): Promise<Record<string, Float32Array>> {
-  const given = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]));
-  const lanes = (of: SweepIO['from']) =>
-    Object.entries(of).map(([name, names]) => ({ name, arrays: names.map(floats) }));
-  const sources = lanes(from).map((lane) => ({ ...lane, staged: new Float32Array(length) }));
-  const targets = lanes(to);
-  const sizes = sources[0].arrays.map((array) => array.length);
-  for (const { name, arrays } of [...sources, ...targets])
-    if (arrays.length !== sizes.length || arrays.some((array, i) => array.length !== sizes[i]))
-      throw new Error(
-        `expected slots of [${sizes}] elements for "${name}", got [${arrays.map((a) => a.length)}]`,
-      );
-  const fetched: Record<string, number[]> = Object.fromEntries(fetch.map((name) => [name, []]));
-  for (const piece of piecesOf(sizes, length)) {
-    const [first] = piece;
-    const end = piece[piece.length - 1];
-    for (const { name, arrays, staged } of sources) {
-      let data: Float32Array = staged;
-      if (first.length === length) data = arrays[first.slot].subarray(first.offset, first.offset + length);
-      else {
-        for (const part of piece)
-          staged.set(arrays[part.slot].subarray(part.offset, part.offset + part.length), part.at);
-        staged.fill(0, end.at + end.length);
-      }
-      given[name] = new ort.Tensor('float32', data, [length]);
-    }
-    const outputs = await session.run(given, [...Object.keys(to), ...fetch]);
-    for (const { name, arrays } of targets) {
-      const made = outputs[name].data as Float32Array;
-      for (const { slot, offset, at, length } of piece)
-        arrays[slot].set(made.subarray(at, at + length), offset);
-      free(outputs[name]);
-    }
-    for (const name of fetch) fetched[name].push((outputs[name].data as Float32Array)[0]);
+  ask(request: SweeperRequest): Promise<Scalars> {
+    return new Promise((resolve, reject) => {
+      this.answer = { resolve, reject };
+      this.worker.postMessage(request);
+    });
   }
+}
+
+let sweepers: readonly Sweeper[] = [];
+/** Where the sweepers look for slots. */
+const known = new Map<string, Float32Array>();
+
+/** What is in a slot of float32, in memory that sweepers share. */
+function shared(name: string): Float32Array {
+  const tensor = slot(name);
+  if (tensor.type !== 'float32') throw new Error(`expected float32 in slot "${name}", got ${tensor.type}`);
+  const data = tensor.data as Float32Array;
+  if (data.buffer instanceof SharedArrayBuffer) return data;
+  const copy = new Float32Array(new SharedArrayBuffer(data.byteLength));
+  copy.set(data);
+  fill(name, new ort.Tensor('float32', copy, tensor.dims));
+  return copy;
+}
+
+async function loadSweep(model: Uint8Array): Promise<number> {
+  if (sweepers.length === 0) sweepers = Array.from({ length: workerData.sweepers }, () => new Sweeper());
+  const session = nextSession++;
+  await Promise.all(sweepers.map((sweeper) => sweeper.ask({ kind: 'load', session, model })));
+  return session;
+}
+
+async function sweep(session: number, length: number, io: SweepIO): Promise<Scalars> {
+  const lanes = [...Object.entries(io.from), ...Object.entries(io.to)].map(([name, names]) => ({
+    name,
+    sizes: names.map((of) => shared(of).length),
+  }));
+  const [{ sizes }] = lanes;
+  for (const lane of lanes)
+    if (lane.sizes.length !== sizes.length || lane.sizes.some((size, i) => size !== sizes[i]))
+      throw new Error(`expected slots of [${sizes}] elements for "${lane.name}", got [${lane.sizes}]`);
+  const named = new Set([...Object.values(io.from), ...Object.values(io.to)].flat());
+  const moved = [...named]
+    .map((name) => [name, shared(name)] as const)
+    .filter(([name, data]) => known.get(name) !== data);
+  for (const [name, data] of moved) known.set(name, data);
+  const parts = await Promise.all(
+    sweepers.map((sweeper, thread) =>
+      sweeper.ask({ kind: 'sweep', session, length, io, slots: moved, thread, threads: sweepers.length }),
+    ),
+  );
   return Object.fromEntries(
-    Object.entries(fetched).map(([name, values]) => [name, Float32Array.from(values)]),
+    io.fetch.map((name) => [name, Float32Array.from(parts.flatMap((part) => [...part[name]]))]),
   );
 }
 
@@ -245,15 +244,19 @@ async function handle(request: Request): Promise<unknown> {
       sessions.set(nextSession, session);
       return nextSession++;
     }
+    case 'loadSweep':
+      return loadSweep(request.model);
     case 'endProfiling':
       for (const session of sessions.values()) session.endProfiling();
       return undefined;
     case 'release':
       await sessions.get(request.session)?.release();
-      sessions.delete(request.session);
+      if (!sessions.delete(request.session))
+        await Promise.all(sweepers.map((sweeper) => sweeper.ask(request)));
       return undefined;
     case 'put':
       fill(request.slot, toOrt(request.tensor));
+      if (request.shared) shared(request.slot);
       return undefined;
     case 'get': {
       const { dtype, shape, data } = toHost(slot(request.slot));
@@ -262,7 +265,8 @@ async function handle(request: Request): Promise<unknown> {
     case 'take': {
       const taken = toHost(slot(request.slot));
       slots.delete(request.slot);
-      return taken;
+      // What is shared cannot be handed over.
+      return taken.data.buffer instanceof SharedArrayBuffer ? { ...taken, data: taken.data.slice() } : taken;
     }
     case 'drop':
       free(slots.get(request.slot));
@@ -289,7 +293,7 @@ async function handle(request: Request): Promise<unknown> {
       return Object.fromEntries(fetch.map((name) => [name, toHost(outputs[name])]));
     }
     case 'sweep':
-      return sweep(loaded(request.session), request.length, request.io);
+      return sweep(request.session, request.length, request.io);
   }
 }
 

@@ -51,6 +51,7 @@ function formOf({ method, optimizer, ema, loss, regularisation, ...spec }: Train
     recompute: spec.recompute,
     gradientAccumulation: Math.min(2, spec.gradientAccumulation),
     batchTokens: 0,
+    threads: spec.threads,
   };
 }
 

@@ -4,6 +4,7 @@
  * runtime needs besides, measured once. Pure.
  */
 import { ResourceExhausted } from '@emotune/base';
+import { sweepersOf } from '@emotune/engine';
 import {
   arenaBytes,
   bytesOf,
@@ -53,6 +54,7 @@ export interface PlannedRun {
     | 'recompute'
     | 'gradientAccumulation'
     | 'batchTokens'
+    | 'threads'
   >;
   /** Each has a graph of its own, with memory of its own. */
   readonly shapes: readonly PlannedShape[];
@@ -84,8 +86,9 @@ export interface MemoryPlan extends MemoryParts {
   readonly peak: number;
 }
 
-/** Node.js with this program, ONNX Runtime and its threads' scratch, bytes; and for each node of a compiled graph. */
-const processBytes = 190 * 2 ** 20;
+/** Node.js with this program and ONNX Runtime, bytes; for each thread that sweeps; and for each node of a compiled graph. */
+const processBytes = 178 * 2 ** 20;
+const sweeperBytes = 13 * 2 ** 20;
 const bytesPerNode = 28 * 2 ** 10;
 
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
@@ -175,7 +178,7 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     ...graphs.map((graph) => graph.nodes * Math.max(1, graph.grids)),
     ...others.map((graph) => graph.nodes),
   ];
-  const runtime = processBytes + bytesPerNode * sum(nodes);
+  const runtime = processBytes + sweeperBytes * sweepersOf(spec.threads) + bytesPerNode * sum(nodes);
   const parts = { weights, optimizer, gradients, best, activations, passing, runtime };
   return { ...parts, peak: sum(Object.values(parts)) };
 }

@@ -77,7 +77,10 @@ export class Run {
     this.weights = [...inSlots.map(([name]) => name), ...trained.keys()];
     for (const [name, tensor] of frozen) await executor.hold(name, tensor, { move: takeWeights });
     for (const [name, tensor] of trained)
-      await executor.put(name, resumed?.get(name) ?? tensor, { move: takeWeights || resumed !== undefined });
+      await executor.put(name, resumed?.get(name) ?? tensor, {
+        move: takeWeights || resumed !== undefined,
+        shared: this.update.sweeps,
+      });
     // What the executor holds in another form is not needed as it was.
     if (takeWeights)
       for (const tensor of model.tensors.values()) if (!(tensor instanceof FileTensor)) release(tensor);

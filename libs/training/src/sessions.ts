@@ -1,23 +1,26 @@
 /** The compiled graphs of a run, each made when it is first needed. */
-import type { Executor, HostTensor, RunIO, Session } from '@emotune/engine';
+import type { Executor, HostTensor, RunIO, Session, SweepSession } from '@emotune/engine';
 import type { Value } from '@emotune/graph';
+
+type Graph = () => Readonly<Record<string, Value>>;
 
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
+  private readonly sweeps = new Map<string, SweepSession>();
 
   constructor(readonly executor: Executor) {}
 
   /** The graph of this key, compiled once. `arena`: as `Executor.load`; worth its memory to the graph that runs most. */
-  async of(
-    key: string,
-    build: () => Readonly<Record<string, Value>>,
-    { arena = false } = {},
-  ): Promise<Session> {
-    let session = this.sessions.get(key);
-    if (!session) {
-      session = await this.executor.load(build(), { arena });
-      this.sessions.set(key, session);
-    }
+  async of(key: string, build: Graph, { arena = false } = {}): Promise<Session> {
+    const session = this.sessions.get(key) ?? (await this.executor.load(build(), { arena }));
+    this.sessions.set(key, session);
+    return session;
+  }
+
+  /** The same of a graph that is swept. */
+  async sweepOf(key: string, build: Graph): Promise<SweepSession> {
+    const session = this.sweeps.get(key) ?? (await this.executor.loadSweep(build()));
+    this.sweeps.set(key, session);
     return session;
   }
 
@@ -36,7 +39,9 @@ export class Sessions {
   }
 
   async release(): Promise<void> {
-    for (const session of this.sessions.values()) await this.executor.release(session);
+    for (const session of [...this.sessions.values(), ...this.sweeps.values()])
+      await this.executor.release(session);
     this.sessions.clear();
+    this.sweeps.clear();
   }
 }

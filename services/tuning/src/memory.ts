@@ -30,7 +30,9 @@ export function rowLengths({ tokenized }: featurization.FeatureSet): Record<stri
 }
 
 function settingsOf({ training, spec }: Plan, values: Assignment): TrainingSettings {
-  return trialSettings(values, training, { threads: 1, tokens: training.trialTokens, seed: spec.seed });
+  // 0 threads: as many as the trainer has processors, which nobody knows yet.
+  const threads = Math.max(1, training.threads);
+  return trialSettings(values, training, { threads, tokens: training.trialTokens, seed: spec.seed });
 }
 
 /** What is planned for each architecture; those whose base model's config was not recorded are left out. */

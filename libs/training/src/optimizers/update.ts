@@ -1,5 +1,5 @@
 /** The optimizer of a run: its state in slots, and the graphs that change them. */
-import { float32, type HostTensor } from '@emotune/engine';
+import { float32, type HostTensor, type Session } from '@emotune/engine';
 import { sizeOf, type Value } from '@emotune/graph';
 import type { Parameter } from '@emotune/models';
 import type { Sessions } from '../sessions.js';
@@ -16,7 +16,7 @@ import {
 } from './update-graph.js';
 
 /** Elements of a piece: what is computed from them stays in a processor's cache. */
-const pieceElements = 2 ** 17;
+const pieceElements = 2 ** 15;
 
 /** Weights of one graph that reads them whole: while it runs, theirs are there twice. */
 const graphElements = 2 ** 24;
@@ -88,7 +88,7 @@ export function partsOf(
 
 /** Adds the slots `part.<name>` to `grad.<name>`. */
 export async function addParts(sessions: Sessions, parameters: readonly Parameter[]): Promise<void> {
-  const session = await sessions.of('sum', () => sumGraph(pieceOf(parameters)));
+  const session = await sessions.sweepOf('sum', () => sumGraph(pieceOf(parameters)));
   const slots = (prefix: string) => parameters.map(({ name }) => prefix + name);
   await sessions.executor.sweep(session, {
     feeds: {},
@@ -117,6 +117,11 @@ export class Update {
     });
   }
 
+  /** Whether weights and state are swept, a piece at a time. */
+  get sweeps(): boolean {
+    return this.optimizer.elementwise;
+  }
+
   /** Slots of the optimizer's state and of the moving average, which starts as the weights. */
   slots(): { name: string; shape: readonly number[]; copyOf?: string }[] {
     return this.parameters.flatMap((parameter) => [
@@ -137,13 +142,13 @@ export class Update {
       const initial =
         resumed?.get(name) ??
         (copyOf === undefined ? float32(shape, new Float32Array(sizeOf(shape))) : await executor.get(copyOf));
-      await executor.put(name, initial, { move: true });
+      await executor.put(name, initial, { move: true, shared: this.sweeps });
     }
   }
 
   /** Of the gradient in the slots `grad.<name>`. */
   async norm(): Promise<number> {
-    const session = await this.sessions.of('squares', () => squaresGraph(pieceOf(this.parameters)));
+    const session = await this.sessions.sweepOf('squares', () => squaresGraph(pieceOf(this.parameters)));
     const { squares } = await this.sessions.executor.sweep(session, {
       feeds: {},
       from: { gradient: this.parameters.map(({ name }) => `grad.${name}`) },
@@ -173,26 +178,30 @@ export class Update {
       ...(ema === undefined ? {} : { decay: update === 1 ? 0 : ema }),
       ...this.optimizer.scalars(update),
     };
-    for (const [i, { parameters, build }] of this.parts.entries()) {
-      const session = await this.sessions.of(`update ${i}`, build);
-      const { inputs, outputs } = session.model;
-      const feeds = Object.fromEntries(
+    const feedsOf = ({ model }: Session) =>
+      Object.fromEntries(
         Object.entries(values)
-          .filter(([name]) => name in inputs)
+          .filter(([name]) => name in model.inputs)
           .map(([name, value]) => [name, float32([], [value])]),
       );
-      const next = Object.keys(outputs).map((name) => [name, name.slice('next.'.length)]);
-      if (!this.optimizer.elementwise) {
-        await this.sessions.run(session, { feeds, to: Object.fromEntries(next), fetch: [] });
+    const nextOf = ({ model }: Session) =>
+      Object.keys(model.outputs).map((name) => [name, name.slice('next.'.length)]);
+    for (const [i, { parameters, build }] of this.parts.entries()) {
+      if (!this.sweeps) {
+        const session = await this.sessions.of(`update ${i}`, build);
+        const to = Object.fromEntries(nextOf(session));
+        await this.sessions.run(session, { feeds: feedsOf(session), to, fetch: [] });
         continue;
       }
+      const session = await this.sessions.sweepOf(`update ${i}`, build);
+      const feeds = feedsOf(session);
       const slots = (name: string) =>
         parameters.map((parameter) => name.slice(0, name.length - swept.length) + parameter.name);
-      const read = Object.keys(inputs).filter((name) => !(name in feeds));
+      const read = Object.keys(session.model.inputs).filter((name) => !(name in feeds));
       await this.sessions.executor.sweep(session, {
         feeds,
         from: Object.fromEntries(read.map((name) => [name, slots(name)])),
-        to: Object.fromEntries(next.map(([name, slot]) => [name, slots(slot)])),
+        to: Object.fromEntries(nextOf(session).map(([name, slot]) => [name, slots(slot)])),
         fetch: [],
       });
     }
