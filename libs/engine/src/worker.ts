@@ -145,6 +145,7 @@ const resourceLimits = { maxYoungGenerationSizeMb: 4 };
 class Sweeper {
   private answer: { resolve(scalars: Scalars): void; reject(error: Error): void } | undefined;
   private readonly worker: Worker;
+  private ended: Error | undefined;
 
   constructor() {
     const file = import.meta.url.endsWith('.ts') ? './sweeper.ts' : './sweeper.js';
@@ -152,10 +153,14 @@ class Sweeper {
     this.worker.on('message', ({ scalars, error }: SweeperReply) =>
       error === undefined ? this.answer?.resolve(scalars!) : this.answer?.reject(new Error(error)),
     );
-    this.worker.on('error', (error) => this.answer?.reject(error));
+    this.worker.on('error', (error) => {
+      this.ended = error;
+      this.answer?.reject(error);
+    });
   }
 
   ask(request: SweeperRequest): Promise<Scalars> {
+    if (this.ended) return Promise.reject(this.ended);
     return new Promise((resolve, reject) => {
       this.answer = { resolve, reject };
       this.worker.postMessage(request);
@@ -179,32 +184,40 @@ function shared(name: string): Float32Array {
   return copy;
 }
 
+/** Asks every sweeper, by its number; all have answered before the next is asked. */
+async function askAll(requestOf: (thread: number) => SweeperRequest): Promise<Scalars[]> {
+  const answers = await Promise.allSettled(sweepers.map((sweeper, thread) => sweeper.ask(requestOf(thread))));
+  return answers.map((answer) => {
+    if (answer.status === 'rejected') throw answer.reason;
+    return answer.value;
+  });
+}
+
 async function loadSweep(model: Uint8Array): Promise<number> {
   if (sweepers.length === 0) sweepers = Array.from({ length: workerData.sweepers }, () => new Sweeper());
   const session = nextSession++;
-  await Promise.all(sweepers.map((sweeper) => sweeper.ask({ kind: 'load', session, model })));
+  await askAll(() => ({ kind: 'load', session, model }));
   return session;
 }
 
 async function sweep(session: number, length: number, io: SweepIO): Promise<Scalars> {
   const lanes = [...Object.entries(io.from), ...Object.entries(io.to)].map(([name, names]) => ({
     name,
-    sizes: names.map((of) => shared(of).length),
+    arrays: names.map((of) => [of, shared(of)] as const),
   }));
-  const [{ sizes }] = lanes;
-  for (const lane of lanes)
-    if (lane.sizes.length !== sizes.length || lane.sizes.some((size, i) => size !== sizes[i]))
-      throw new Error(`expected slots of [${sizes}] elements for "${lane.name}", got [${lane.sizes}]`);
-  const named = new Set([...Object.values(io.from), ...Object.values(io.to)].flat());
-  const moved = [...named]
-    .map((name) => [name, shared(name)] as const)
-    .filter(([name, data]) => known.get(name) !== data);
+  const [sizes] = lanes.map(({ arrays }) => arrays.map(([, { length }]) => length));
+  for (const { name, arrays } of lanes) {
+    const own = arrays.map(([, { length }]) => length);
+    if (own.length !== sizes.length || own.some((size, i) => size !== sizes[i]))
+      throw new Error(`expected slots of [${sizes}] elements for "${name}", got [${own}]`);
+  }
+  const moved = lanes.flatMap(({ arrays }) => arrays.filter(([name, data]) => known.get(name) !== data));
   for (const [name, data] of moved) known.set(name, data);
-  const parts = await Promise.all(
-    sweepers.map((sweeper, thread) =>
-      sweeper.ask({ kind: 'sweep', session, length, io, slots: moved, thread, threads: sweepers.length }),
-    ),
-  );
+  const threads = sweepers.length;
+  const parts = await askAll((thread) => ({
+    ...{ kind: 'sweep', session, length, io },
+    ...{ slots: moved, thread, threads },
+  }));
   return Object.fromEntries(
     io.fetch.map((name) => [name, Float32Array.from(parts.flatMap((part) => [...part[name]]))]),
   );
@@ -251,8 +264,7 @@ async function handle(request: Request): Promise<unknown> {
       return undefined;
     case 'release':
       await sessions.get(request.session)?.release();
-      if (!sessions.delete(request.session))
-        await Promise.all(sweepers.map((sweeper) => sweeper.ask(request)));
+      if (!sessions.delete(request.session)) await askAll(() => request);
       return undefined;
     case 'put':
       fill(request.slot, toOrt(request.tensor));

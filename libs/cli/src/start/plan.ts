@@ -24,6 +24,7 @@ interface Size {
   /** Search is done with few tokens; the final training sees this many times those of the winner's best point. */
   readonly finalScale: number;
   readonly validationExamples: number;
+  readonly batchTokens: readonly number[];
 }
 
 const sizes: Record<Budget, Size> = {
@@ -34,6 +35,7 @@ const sizes: Record<Budget, Size> = {
     tokens: 30_000,
     finalScale: 16,
     validationExamples: 100,
+    batchTokens: [512, 1024],
   },
   full: {
     sourceRows: 0,
@@ -42,6 +44,7 @@ const sizes: Record<Budget, Size> = {
     tokens: 60_000,
     finalScale: 24,
     validationExamples: 160,
+    batchTokens: [1024, 2048],
   },
 };
 
@@ -95,11 +98,12 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
       baseModels: [...baseModels],
       searchAlgorithm: { name: 'tpe', settings: { startUpTrials: Math.ceil(size.trials / 2) } },
       parameters: [
-        { name: 'learningRate', double: { min: 5e-4, max: 5e-3, log: true } },
+        // Higher rates win short trials and lose the final training, which is so much longer.
+        { name: 'learningRate', double: { min: 3e-4, max: 1.5e-3, log: true } },
         { name: 'replay', double: { min: 0.5, max: 1 } },
         {
           name: 'batchTokens',
-          categorical: { values: [{ number: 512 }, { number: 1024 }] },
+          categorical: { values: size.batchTokens.map((number) => ({ number })) },
         },
       ],
       limits: { maxTrials: size.trials, parallelTrials },
