@@ -31,11 +31,20 @@ export function learnedFeasibility(
   space: SearchSpace,
   history: readonly TrialRecord[],
 ): Feasibility | undefined {
+  const latest = (works: boolean): TrialRecord[] => {
+    const found: TrialRecord[] = [];
+    for (let i = history.length - 1; i >= 0 && found.length < maxPoints; i--) {
+      const record = history[i];
+      if (isTold(record) && isWorking(record) === works && allows(space, record.parameters))
+        found.push(record);
+    }
+    return found.reverse();
+  };
+  const failed = latest(false);
+  if (failed.length === 0) return undefined;
+  const worked = latest(true);
   const { categorical, encode } = featuresOf(space);
-  const told = history.filter((r) => isTold(r) && allows(space, r.parameters));
-  const failed = told.filter((r) => !isWorking(r)).slice(-maxPoints);
-  const worked = told.filter(isWorking).slice(-maxPoints);
-  if (failed.length === 0 || worked.length === 0 || categorical.length === 0) return undefined;
+  if (worked.length === 0 || categorical.length === 0) return undefined;
   const mean = (worked.length - failed.length) / (worked.length + failed.length);
   const rows = [...worked, ...failed].map(({ parameters }) => encode(parameters));
   const y = Float64Array.from(rows, (_, i) => (i < worked.length ? 1 : -1) - mean);

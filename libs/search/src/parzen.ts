@@ -197,9 +197,13 @@ class NumericKernels implements Kernels {
     this.logInside = logInside;
     this.constants = new Float64Array(classes);
     this.precision = new Float64Array(classes);
+    // Most widths are the least one: its logarithm is taken once.
+    let [same, logSame] = [1, 0];
     for (let c = 0; c < classes; c++) {
       this.precision[c] = Math.SQRT1_2 / width[c];
-      if (!classOf) this.constants[c] = -Math.log(width[c]) - logSqrt2Pi - logInside[c];
+      if (classOf) continue;
+      if (width[c] !== same) [same, logSame] = [width[c], Math.log(width[c])];
+      this.constants[c] = -logSame - logSqrt2Pi - logInside[c];
     }
   }
 
