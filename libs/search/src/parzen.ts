@@ -138,17 +138,16 @@ function fastCdf(x: number): number {
 }
 
 class NumericKernels implements Kernels {
-  /** Middle, bandwidth and log of the mass inside the range [C]. On a grid, kernels that agree share a class. */
+  /** Middle and bandwidth [C]. On a grid, kernels that agree share a class. */
   private readonly mu: Float64Array;
   private readonly sigma: Float64Array;
-  private readonly logInside: Float64Array;
   /** [K]; undefined where every kernel is a class of its own. */
   private readonly classOf: Int32Array | undefined;
-  /** Of continuous kernels: what their log density has beside −z²/2 [C]. */
+  /** What the log density has beside −z²/2, or on a grid beside the log mass of the value [C]. */
   private readonly constants: Float64Array;
   /** On a grid: log masses of the classes [C] at the values asked for so far. */
   private readonly masses = new Map<number, Float64Array>();
-  /** 1/(√2 σ) [C] */
+  /** Of continuous kernels: 1/(√2 σ) [C]. */
   private readonly precision: Float64Array;
 
   constructor(
@@ -180,7 +179,10 @@ class NumericKernels implements Kernels {
     const { low, high } = axis;
     const mu = new Float64Array(classes);
     const width = new Float64Array(classes);
-    const logInside = new Float64Array(classes);
+    const constants = new Float64Array(classes);
+    const precision = new Float64Array(classOf ? 0 : classes);
+    // Most bandwidths are the least one: its logarithm is taken once.
+    let [same, logSame] = [1, 0];
     for (let c = 0; c < classes; c++) {
       const last = c === classes - 1;
       const k = classOf ? members[c] : c;
@@ -189,22 +191,20 @@ class NumericKernels implements Kernels {
       const from = (low - mu[c]) / width[c];
       const to = (high - mu[c]) / width[c];
       // The middle is inside and σ at most the range, so at least a third of the mass is.
-      logInside[c] = from < -farSigmas && to > farSigmas ? 0 : Math.log(fastCdf(to) - fastCdf(from));
+      const logInside = from < -farSigmas && to > farSigmas ? 0 : Math.log(fastCdf(to) - fastCdf(from));
+      if (classOf) {
+        constants[c] = -logInside;
+        continue;
+      }
+      if (width[c] !== same) [same, logSame] = [width[c], Math.log(width[c])];
+      constants[c] = -logSame - logSqrt2Pi - logInside;
+      precision[c] = Math.SQRT1_2 / width[c];
     }
     this.classOf = classOf;
     this.mu = mu;
     this.sigma = width;
-    this.logInside = logInside;
-    this.constants = new Float64Array(classes);
-    this.precision = new Float64Array(classes);
-    // Most widths are the least one: its logarithm is taken once.
-    let [same, logSame] = [1, 0];
-    for (let c = 0; c < classes; c++) {
-      this.precision[c] = Math.SQRT1_2 / width[c];
-      if (classOf) continue;
-      if (width[c] !== same) [same, logSame] = [width[c], Math.log(width[c])];
-      this.constants[c] = -logSame - logSqrt2Pi - logInside[c];
-    }
+    this.constants = constants;
+    this.precision = precision;
   }
 
   sample(k: number, rng: Rng): number {
@@ -217,7 +217,7 @@ class NumericKernels implements Kernels {
   }
 
   addLogDensity(value: ParameterValue, sums: Float64Array): void {
-    const { axis, mu, sigma, logInside, classOf, constants, precision } = this;
+    const { axis, mu, sigma, classOf, constants, precision } = this;
     if (!classOf) {
       const at = axis.place(value as number);
       for (let k = 0; k < sums.length; k++) {
@@ -231,7 +231,7 @@ class NumericKernels implements Kernels {
       const [from, to] = axis.stretch(value as number);
       masses = new Float64Array(mu.length);
       for (let c = 0; c < mu.length; c++)
-        masses[c] = logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c]) - logInside[c];
+        masses[c] = logMass((from - mu[c]) / sigma[c], (to - mu[c]) / sigma[c]) + constants[c];
       this.masses.set(value as number, masses);
     }
     for (let k = 0; k < sums.length; k++) sums[k] += masses[classOf[k]];
@@ -275,11 +275,10 @@ class CategoricalKernels implements Kernels {
 
 /** Weights by age, oldest first: all 1 below 25, otherwise a ramp from 1/n up to 1 and 25 ones. */
 function ageWeights(n: number): Float64Array {
+  const weights = new Float64Array(n).fill(1);
   const ramp = n - 25;
-  return Float64Array.from({ length: n }, (_, i) => {
-    if (ramp <= 0 || i >= ramp) return 1;
-    return ramp === 1 ? 1 / n : 1 / n + ((1 - 1 / n) * i) / (ramp - 1);
-  });
+  for (let i = 0; i < ramp; i++) weights[i] = ramp === 1 ? 1 / n : 1 / n + ((1 - 1 / n) * i) / (ramp - 1);
+  return weights;
 }
 
 export class ParzenEstimator {
@@ -303,11 +302,13 @@ export class ParzenEstimator {
     weights.set(ageWeights(n));
     weights[n] = n === 0 ? 1 : settings.priorWeight;
     let total = 0;
-    this.cumulative = weights.map((w) => {
-      total += w;
-      return total;
-    });
-    this.logWeights = weights.map((w) => Math.log(w / total));
+    this.cumulative = new Float64Array(n + 1);
+    for (let k = 0; k <= n; k++) {
+      total += weights[k];
+      this.cumulative[k] = total;
+    }
+    this.logWeights = weights;
+    for (let k = 0; k <= n; k++) this.logWeights[k] = Math.log(weights[k] / total);
     this.sums = new Float64Array(n + 1);
     this.kernels = encodings.map((encoding, d) => encoding.kernels(columns[d], encodings.length, settings));
   }

@@ -101,7 +101,7 @@ class Observations {
       let d = 0;
       for (; d < encodings.length; d++) {
         const { parameter, encode } = encodings[d];
-        if (!Object.hasOwn(parameters, parameter.name)) break;
+        // Not a number where there is none, too.
         const x = encode(parameters[parameter.name]);
         if (Number.isNaN(x)) break;
         columns[d][row] = x;
