@@ -4,7 +4,7 @@
  *
  * Only erasable TypeScript here, and imports of types only from our own code: Node runs this file as it is.
  */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { SweepIO } from './worker.js';
 
@@ -19,10 +19,14 @@ export type SweeperRequest =
       readonly io: SweepIO;
       /** Slots that were not named before, or lie elsewhere now. */
       readonly slots: readonly (readonly [name: string, data: Float32Array])[];
-      /** This thread's place among `threads`, from 0. */
-      readonly thread: number;
-      readonly threads: number;
     };
+
+/** What a thread is started with. */
+export interface SweeperData {
+  /** Its place among all, from 0. */
+  readonly thread: number;
+  readonly threads: number;
+}
 
 /** Of a sweep: each scalar of its pieces, in their order. */
 export type Scalars = Record<string, Float32Array>;
@@ -32,6 +36,7 @@ export interface SweeperReply {
   readonly error?: string;
 }
 
+const { thread, threads } = workerData as SweeperData;
 const sessions = new Map<number, ort.InferenceSession>();
 const slots = new Map<string, Float32Array>();
 
@@ -61,19 +66,13 @@ function* piecesOf(sizes: readonly number[], length: number): Generator<Segment[
   if (at > 0) yield piece;
 }
 
-/** A thread's pieces: neighbours, so that threads seldom write to one cache line. */
-function shareOf<T>(pieces: readonly T[], thread: number, threads: number): readonly T[] {
+/** This thread's pieces: neighbours, so that threads seldom write to one cache line. */
+function shareOf<T>(pieces: readonly T[]): readonly T[] {
   const begin = (of: number) => Math.floor((of * pieces.length) / threads);
   return pieces.slice(begin(thread), begin(thread + 1));
 }
 
-async function sweep({
-  session,
-  length,
-  io,
-  thread,
-  threads,
-}: SweeperRequest & { kind: 'sweep' }): Promise<Scalars> {
+async function sweep({ session, length, io }: SweeperRequest & { kind: 'sweep' }): Promise<Scalars> {
   const loaded = sessions.get(session);
   if (!loaded) throw new Error(`expected a loaded session, got ${session}`);
   const { feeds, from, to, fetch } = io;
@@ -94,7 +93,7 @@ async function sweep({
     ),
   ];
   const fetched: Record<string, number[]> = Object.fromEntries(fetch.map((name) => [name, []]));
-  for (const piece of shareOf(pieces, thread, threads)) {
+  for (const piece of shareOf(pieces)) {
     const [first] = piece;
     const end = piece[piece.length - 1];
     for (const { name, arrays, staged } of sources) {

@@ -6,7 +6,7 @@
  */
 import { parentPort, type Transferable, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import type { Scalars, SweeperReply, SweeperRequest } from './sweeper.js';
+import type { Scalars, SweeperData, SweeperReply, SweeperRequest } from './sweeper.js';
 import type { HostTensor } from './tensor.js';
 
 export interface SlotPart {
@@ -147,9 +147,9 @@ class Sweeper {
   private readonly worker: Worker;
   private ended: Error | undefined;
 
-  constructor() {
+  constructor(workerData: SweeperData) {
     const file = import.meta.url.endsWith('.ts') ? './sweeper.ts' : './sweeper.js';
-    this.worker = new Worker(new URL(file, import.meta.url), { resourceLimits });
+    this.worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits });
     this.worker.on('message', ({ scalars, error }: SweeperReply) =>
       error === undefined ? this.answer?.resolve(scalars!) : this.answer?.reject(new Error(error)),
     );
@@ -184,9 +184,9 @@ function shared(name: string): Float32Array {
   return copy;
 }
 
-/** Asks every sweeper, by its number; all have answered before the next is asked. */
-async function askAll(requestOf: (thread: number) => SweeperRequest): Promise<Scalars[]> {
-  const answers = await Promise.allSettled(sweepers.map((sweeper, thread) => sweeper.ask(requestOf(thread))));
+/** Asks every sweeper; all have answered before the next is asked. */
+async function askAll(request: SweeperRequest): Promise<Scalars[]> {
+  const answers = await Promise.allSettled(sweepers.map((sweeper) => sweeper.ask(request)));
   return answers.map((answer) => {
     if (answer.status === 'rejected') throw answer.reason;
     return answer.value;
@@ -194,9 +194,11 @@ async function askAll(requestOf: (thread: number) => SweeperRequest): Promise<Sc
 }
 
 async function loadSweep(model: Uint8Array): Promise<number> {
-  if (sweepers.length === 0) sweepers = Array.from({ length: workerData.sweepers }, () => new Sweeper());
+  const threads: number = workerData.sweepers;
+  if (sweepers.length === 0)
+    sweepers = Array.from({ length: threads }, (_, thread) => new Sweeper({ thread, threads }));
   const session = nextSession++;
-  await askAll(() => ({ kind: 'load', session, model }));
+  await askAll({ kind: 'load', session, model });
   return session;
 }
 
@@ -213,11 +215,7 @@ async function sweep(session: number, length: number, io: SweepIO): Promise<Scal
   }
   const moved = lanes.flatMap(({ arrays }) => arrays.filter(([name, data]) => known.get(name) !== data));
   for (const [name, data] of moved) known.set(name, data);
-  const threads = sweepers.length;
-  const parts = await askAll((thread) => ({
-    ...{ kind: 'sweep', session, length, io },
-    ...{ slots: moved, thread, threads },
-  }));
+  const parts = await askAll({ kind: 'sweep', session, length, io, slots: moved });
   return Object.fromEntries(
     io.fetch.map((name) => [name, Float32Array.from(parts.flatMap((part) => [...part[name]]))]),
   );
@@ -264,7 +262,7 @@ async function handle(request: Request): Promise<unknown> {
       return undefined;
     case 'release':
       await sessions.get(request.session)?.release();
-      if (!sessions.delete(request.session)) await askAll(() => request);
+      if (!sessions.delete(request.session)) await askAll(request);
       return undefined;
     case 'put':
       fill(request.slot, toOrt(request.tensor));
