@@ -272,3 +272,27 @@ export const usualTrainer: Trainer = async ({ assignment, objects, heartbeat, fi
   await finish({ ...done, modelPrefix });
   return 0;
 };
+
+/** A trainer that waits until it is let go, or asked to end; what comes after is another's. */
+export function held(then: Trainer = usualTrainer): {
+  train: Trainer;
+  release: () => void;
+  waiting: TrainerContext[];
+} {
+  const waiting: TrainerContext[] = [];
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return {
+    waiting,
+    release: () => release(),
+    train: async (context) => {
+      waiting.push(context);
+      const ended = new Promise<number>((resolve) => {
+        context.signal.addEventListener('abort', () => resolve(75));
+      });
+      return Promise.race([ended, released.then(() => then(context))]);
+    },
+  };
+}

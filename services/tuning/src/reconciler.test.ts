@@ -1,0 +1,118 @@
+import { Aborted } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import { describe, expect, it, vi } from 'vitest';
+import { patience, testPlatform } from './test-platform.js';
+import { held, type Trainer, usualTrainer } from './testing.js';
+
+const { ExperimentState, TrialKind, TrialState } = tuning;
+const platform = await testPlatform();
+const { get, objects, reached, runner, submit, trialsOf } = platform;
+
+describe('a killed platform goes on where it was', () => {
+  /** Trains ten steps with a checkpoint after each, one token a step; stands still at step 5 until it is let go. */
+  function stepwise(name: string, go: { on: boolean }, steps: string[]): Trainer {
+    return async (context) => {
+      const { assignment, reference, signal, heartbeat, finish } = context;
+      if (assignment.kind === TrialKind.TRIAL_KIND_FINAL) return usualTrainer(context);
+      const checkpoint = `${assignment.outputPrefix}/checkpoints/step`;
+      const done = (await objects.exists(checkpoint))
+        ? Number(Buffer.from(await objects.get(checkpoint)))
+        : 0;
+      for (let step = done + 1; step <= 10; step++) {
+        await vi.waitFor(() => {
+          signal.throwIfAborted();
+          if (step > 5 && reference.number > 0 && !go.on) throw new Error('waits');
+        }, patience);
+        await heartbeat({ step, tokens: step });
+        if (reference.experiment === name) steps.push(`${reference.number}:${step}`);
+        await objects.put(checkpoint, String(step));
+      }
+      const objective = 1 + reference.number;
+      await finish({
+        state: TrialState.TRIAL_STATE_SUCCEEDED,
+        objective,
+        step: 10,
+        tokens: 10,
+        bestTokens: 10,
+      });
+      return 0;
+    };
+  }
+
+  it.each([
+    ['its trainers die with it and resume from their checkpoints', true],
+    ['its trainers live on and are not started again', false],
+  ])('%s', async (_, lose) => {
+    const name = lose ? 'killed' : 'severed';
+    const go = { on: false };
+    const steps: string[] = [];
+    runner.train = stepwise(name, go, steps);
+    await submit({ name, limits: { maxTrials: 4, parallelTrials: 2 } });
+    // Trial 0 has succeeded; 1 and 2 are in the middle.
+    await vi.waitFor(async () => {
+      expect((await get(name)).trialsSucceeded).toBe(1);
+      expect(steps).toEqual(expect.arrayContaining(['1:5', '2:5']));
+    }, patience);
+    const before = (await trialsOf(name)).map(({ parameters }) => parameters);
+    const port = Number(platform.host.address.split(':')[1]);
+    await platform.kill();
+    if (lose) runner.loseAll();
+    await platform.start({ port });
+    go.on = true;
+    const experiment = await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment).toMatchObject({ trialsSucceeded: 4, trialsTotal: 4, trialsFailed: 0 });
+    const trials = await trialsOf(name);
+    expect(trials.slice(0, 3).map(({ parameters }) => parameters)).toEqual(before);
+    const again = lose ? 2 : 1;
+    expect(trials.map(({ attempt }) => attempt)).toEqual([1, again, again, 1, 1]);
+    // No step was trained twice, so no trial was.
+    expect([...new Set(steps)].sort()).toEqual([...steps].sort());
+    expect(steps).toHaveLength(40);
+    expect(trials[1].measurements.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  it('also in the middle of the final training', async () => {
+    const { train, release, waiting } = held();
+    runner.train = (context) =>
+      context.assignment.kind === TrialKind.TRIAL_KIND_FINAL ? train(context) : usualTrainer(context);
+    await submit({ name: 'late', limits: { maxTrials: 1 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
+    const port = Number(platform.host.address.split(':')[1]);
+    await platform.kill();
+    release();
+    await platform.start({ port });
+    const experiment = await reached('late', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment.modelVersion).toMatch(/^late@/);
+    expect((await trialsOf('late')).map(({ attempt }) => attempt)).toEqual([1, 1]);
+  });
+});
+
+it('two services on one database do no harm to each other', async () => {
+  const second = await platform.serve();
+  await submit({ name: 'shared', limits: { maxTrials: 12, parallelTrials: 6 } });
+  const experiment = await reached('shared', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect(experiment).toMatchObject({ trialsSucceeded: 12, trialsTotal: 12 });
+  const jobs = runner.started.filter((job) => job.startsWith('shared-'));
+  expect([...new Set(jobs)].sort()).toEqual([...jobs].sort());
+  expect(jobs).toHaveLength(13);
+  await second.host.close();
+});
+
+it('a silent trainer loses its trial to another attempt', async () => {
+  await platform.host.close();
+  await platform.start({ leaseSeconds: 2 });
+  const { train, waiting } = held();
+  runner.train = (context) =>
+    context.reference.number === 0 && context.reference.attempt === 1
+      ? train(context)
+      : usualTrainer(context);
+  await submit({ name: 'silent', limits: { maxTrials: 1 } });
+  await reached('silent', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  expect((await trialsOf('silent')).map(({ attempt }) => attempt)).toEqual([2, 1]);
+  const [{ reference: trial, token, signal }] = waiting;
+  expect(signal.aborted).toBe(true);
+  await expect(platform.trials.call('heartbeat', { trial }, { token })).rejects.toBeInstanceOf(Aborted);
+  await expect(
+    platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_SUCCEEDED }, { token }),
+  ).rejects.toBeInstanceOf(Aborted);
+});
