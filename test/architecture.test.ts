@@ -29,8 +29,10 @@ const allowed: Record<string, readonly string[]> = {
   core: ['core'],
   adapter: ['core', 'proto', 'adapter'],
   service: ['core', 'proto', 'adapter'],
-  platform: ['core', 'proto', 'adapter', 'service'],
-  test: ['core', 'proto', 'adapter', 'service', 'platform'],
+  client: ['core', 'proto', 'adapter', 'service'],
+  lab: ['core', 'proto', 'adapter', 'service', 'client'],
+  platform: ['core', 'proto', 'adapter', 'service', 'client', 'lab'],
+  test: ['core', 'proto', 'adapter', 'service'],
 };
 
 it.each(packages.map((p) => [p.name, p] as const))('%s imports only what lies below it', (_, p) => {

@@ -8,7 +8,7 @@ import { systemClock } from '@emotune/base';
 import { common } from '@emotune/proto';
 import { Channel } from '@emotune/service';
 
-const program = fileURLToPath(new URL('../../libs/cli/dist/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../services/platform/dist/main.js', import.meta.url));
 
 /** Nothing of the environment that tests run in, so that no setting of its user counts. */
 const environment = { PATH: process.env['PATH'], HOME: process.env['HOME'] };

@@ -1,1 +1,3 @@
-export { runParity } from './parity.js';
+export { type Commands, clientCommands } from './commands.js';
+export { type Embedded, type Io, interruptedExitCode, type OpenOptions, Stopped } from './io.js';
+export { run } from './run.js';

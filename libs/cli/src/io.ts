@@ -1,9 +1,24 @@
 /** What the command line touches of the process it runs in, so that tests can run it in theirs. */
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import type { Channel } from '@emotune/service/client';
 
 export type TextOutput = Writable & { readonly isTTY?: boolean };
 type TextInput = Readable & { readonly isTTY?: boolean };
+
+/** Which platform is opened, and by whom. */
+export interface OpenOptions extends Pick<Io, 'env' | 'signal'> {
+  readonly dataDir: string;
+  /** Lets other commands find the platform meanwhile. */
+  readonly announce: boolean;
+}
+
+/** A platform that runs in this process. */
+export interface Embedded {
+  readonly channel: Channel;
+  readonly logFile: string;
+  close(): Promise<void>;
+}
 
 export interface Io {
   readonly stdin: TextInput;
@@ -14,6 +29,8 @@ export interface Io {
   readonly cwd: string;
   /** Aborts with `Stopped` when the user or the system wants the command to end. */
   readonly signal: AbortSignal;
+  /** The platform of a data folder: started in this process, or the host:port of the one that serves it already. */
+  readonly openPlatform: (options: OpenOptions) => Promise<Embedded | string>;
 }
 
 /** Of training that was interrupted after a checkpoint: it goes on when it is repeated. */

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
 import type { Host } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { asked, type Outcome, type RunOptions, runCommand, startServer, watched } from './testing.js';
+import { clientCommands } from './commands.js';
+import { asked, startServer, watched } from './test-server.js';
+import { type Outcome, type RunOptions, runCommand } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-cli-'));
 let host: Host;
@@ -34,7 +36,12 @@ afterAll(async () => {
 
 /** Runs a command against the server. */
 function emotune(args: readonly string[], options: Partial<RunOptions> = {}): Promise<Outcome> {
-  return runCommand(args, { cwd: folder, env: { EMOTUNE_SERVER: host.address }, ...options });
+  return runCommand(args, {
+    commands: clientCommands,
+    cwd: folder,
+    env: { EMOTUNE_SERVER: host.address },
+    ...options,
+  });
 }
 
 /** The documents that a command prints with --json. */
@@ -647,26 +654,6 @@ describe('the program', () => {
   it('a server that is away is unavailable: 4', async () => {
     const { code, stderr } = await emotune(['--server', '127.0.0.1:1', 'dataset', 'list']);
     expect([code, stderr]).toEqual([4, expect.stringContaining('127.0.0.1:1 cannot be reached')]);
-  });
-
-  it('finds the platform that serves the data folder', async () => {
-    writeFileSync(join(folder, 'platform.json'), JSON.stringify({ address: host.address, pid: process.pid }));
-    const { code } = await emotune(['dataset', 'get', 'mine', '--data-dir', '.'], { env: {} });
-    expect(code).toBe(0);
-    expect((await emotune(['dataset', 'get', 'mine'], { env: { EMOTUNE_DATA_DIR: folder } })).code).toBe(0);
-  });
-
-  it('up says where the data folder is served already', async () => {
-    const { code, stderr } = await emotune(['up', '--data-dir', '.']);
-    expect([code, stderr]).toEqual([2, `emotune: ${folder} is served already, on ${host.address}\n`]);
-  });
-
-  it('a data folder that cannot be one is refused', async () => {
-    const { code, stderr } = await emotune(['dataset', 'list', '--data-dir', 'dataset.yaml'], { env: {} });
-    expect([code, stderr]).toEqual([
-      2,
-      expect.stringContaining('--data-dir: expected a folder that can be written'),
-    ]);
   });
 
   it.each([

@@ -9,36 +9,8 @@ import {
   Unavailable,
 } from '@emotune/base';
 import { Command, CommanderError } from 'commander';
-import { addAnalyzeCommand } from './commands/analyze.js';
-import { addBenchCommands } from './commands/bench.js';
-import { addDatasetCommands } from './commands/dataset.js';
-import { addEvaluateCommand } from './commands/evaluate.js';
-import { addExperimentCommands } from './commands/experiment.js';
-import { addFeaturesCommands } from './commands/features.js';
-import { addModelCommands } from './commands/model.js';
-import { addParityCommand } from './commands/parity.js';
-import { addPretrainCommand } from './commands/pretrain.js';
-import { addSourceCommands } from './commands/source.js';
-import { addStartCommand } from './commands/start.js';
-import { addTrainCommand } from './commands/train.js';
-import { addUpCommand } from './commands/up.js';
+import type { Commands } from './commands.js';
 import { type Io, Stopped } from './io.js';
-
-const commands = [
-  addStartCommand,
-  addUpCommand,
-  addSourceCommands,
-  addDatasetCommands,
-  addFeaturesCommands,
-  addExperimentCommands,
-  addModelCommands,
-  addEvaluateCommand,
-  addAnalyzeCommand,
-  addTrainCommand,
-  addPretrainCommand,
-  addParityCommand,
-  addBenchCommands,
-];
 
 const examples = `
 Examples:
@@ -69,7 +41,6 @@ function programOf(io: Io): Command {
     })
     .showHelpAfterError('Add --help to see what is possible.')
     .exitOverride();
-  for (const add of commands) add(program, io);
   return program;
 }
 
@@ -90,10 +61,24 @@ function errorText(error: unknown): string {
   return `emotune: ${error instanceof Error ? error.message : error}`;
 }
 
+/** Only the command that is called is loaded; all are when none is: for the help, and to say what might have been meant. */
+async function addCommands(
+  program: Command,
+  argv: readonly string[],
+  io: Io,
+  commands: Commands,
+): Promise<void> {
+  const [called] = program.parseOptions([...argv]).operands;
+  const loads = Object.hasOwn(commands, called) ? [commands[called]] : Object.values(commands);
+  for (const add of await Promise.all(loads.map((load) => load()))) add(program, io);
+}
+
 /** Runs one command line, without the program's name. Never throws. */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
+export async function run(argv: readonly string[], io: Io, commands: Commands): Promise<number> {
   try {
-    await programOf(io).parseAsync(argv, { from: 'user' });
+    const program = programOf(io);
+    await addCommands(program, argv, io, commands);
+    await program.parseAsync(argv, { from: 'user' });
     return 0;
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;

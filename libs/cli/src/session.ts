@@ -1,13 +1,10 @@
 /** One call of the command: its global options, how it answers, and the platform that it talks to. */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { Internal, InvalidArgument, show, systemClock } from '@emotune/base';
-import { Channel, jsonLog, type Log } from '@emotune/service';
+import { Channel } from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
-import type { Platform, PlatformOptions } from './platform.js';
 import { Progress } from './progress.js';
-import { runningPlatform } from './running-platform.js';
 
 export interface GlobalOptions {
   readonly json?: boolean;
@@ -75,43 +72,6 @@ async function withServer(
   }
 }
 
-/** A command that uses the data folder for a moment is waited for this long. */
-const turnMs = 15_000;
-const lookMs = 100;
-
-/** Starts the platform of the data folder; gives the host:port of the one that serves it already. */
-export async function openPlatform(
-  { io, dataDir, signal }: Session,
-  options: Omit<PlatformOptions, 'dataDir'>,
-): Promise<Platform | string> {
-  const { startPlatform } = await import('./platform.js');
-  const { ClusterInUse } = await import('@emotune/database');
-  for (const deadline = systemClock.now() + turnMs; ; await systemClock.sleep(lookMs, signal)) {
-    const address = await runningPlatform(dataDir);
-    signal.throwIfAborted();
-    if (address !== undefined) return address;
-    try {
-      const corporaDir = io.env['EMOTUNE_CORPORA'] || undefined;
-      return await startPlatform({ corporaDir, ...options, dataDir });
-    } catch (error) {
-      if (!(error instanceof ClusterInUse) || systemClock.now() > deadline) throw error;
-    }
-  }
-}
-
-/** Of the platform of a command: its log, and where that lies. */
-export function logInto(dataDir: string): { log: Log; logFile: string } {
-  const logFile = join(dataDir, 'platform.log');
-  const write = (line: string) => {
-    try {
-      appendFileSync(logFile, line);
-    } catch {
-      // A full disk costs the log, not the command.
-    }
-  };
-  return { logFile, log: jsonLog(write) };
-}
-
 /**
  * Connects to the server that was named, else to the platform that serves the data folder, else to one that is started
  * over the data folder for as long as `use` takes.
@@ -122,16 +82,17 @@ export async function withPlatform(
   use: (channel: Channel, embedded: boolean) => Promise<void>,
   announce = false,
 ): Promise<void> {
-  const { dataDir, signal } = session;
+  const { io, dataDir, signal } = session;
   if (session.server !== undefined) return withServer(session.server, use);
-  const { log, logFile } = logInto(dataDir);
-  const platform = await openPlatform(session, { log, announce });
+  const platform = await io.openPlatform({ dataDir, env: io.env, signal, announce });
   if (typeof platform === 'string') return withServer(platform, use);
   try {
     signal.throwIfAborted();
     await use(platform.channel, true);
   } catch (error) {
-    throw error instanceof Internal ? new Internal(`${error.message} (${logFile})`, { cause: error }) : error;
+    throw error instanceof Internal
+      ? new Internal(`${error.message} (${platform.logFile})`, { cause: error })
+      : error;
   } finally {
     session.progress.end();
     await platform.close();

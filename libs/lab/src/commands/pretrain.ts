@@ -1,8 +1,8 @@
 import { join } from 'node:path';
+import { interruptedExitCode, Stopped } from '@emotune/cli';
+import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
-import { interruptedExitCode, Stopped } from '../io.js';
 import type { PretrainOptions } from '../pretrain.js';
-import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 interface GivenOptions extends Pick<PretrainOptions, 'family' | 'out' | 'tokens' | 'seed' | 'threads'> {
   readonly vocabulary: number;

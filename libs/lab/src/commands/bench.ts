@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
+import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
 import type { PruneWorkload } from '../bench/prune.js';
 import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
 import type { StepWorkload } from '../bench/step.js';
-import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 const examples = `
 Examples:
@@ -90,7 +90,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchStep } = await import('../bench/step.js');
-      const { stepText } = await import('../format/bench.js');
+      const { stepText } = await import('../bench/format.js');
       const figures = await benchStep({
         ...options,
         folder: model === undefined ? shippedModel : session.path(model),
@@ -115,7 +115,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchGenerate } = await import('../bench/generate.js');
-      const { generateText } = await import('../format/bench.js');
+      const { generateText } = await import('../bench/format.js');
       const folder = model === undefined ? shippedModel : session.path(model);
       const figures = await benchGenerate({ ...options, folder, signal: session.signal });
       await session.answer(figures, () => generateText(figures));
@@ -134,7 +134,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchScore } = await import('../bench/score.js');
-      const { scoreText } = await import('../format/bench.js');
+      const { scoreText } = await import('../bench/format.js');
       const folder = model === undefined ? shippedModel : session.path(model);
       const figures = await benchScore({ ...options, folder, signal: session.signal });
       await session.answer(figures, () => scoreText(figures));
@@ -147,7 +147,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .action(async ({ texts }: { texts: number }, command) => {
       const session = sessionOf(io, command);
       const { benchLexicon } = await import('../bench/lexicon.js');
-      const { lexiconText } = await import('../format/bench.js');
+      const { lexiconText } = await import('../bench/format.js');
       const figures = await benchLexicon(texts, session.signal);
       await session.answer(figures, () => lexiconText(figures));
     });
@@ -171,7 +171,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .action(async (options: SearchOptions, command) => {
       const session = sessionOf(io, command);
       const { benchSearch } = await import('../bench/search.js');
-      const { searchText } = await import('../format/bench.js');
+      const { searchText } = await import('../bench/format.js');
       const figures = await benchSearch({ ...options, signal: session.signal });
       await session.answer(figures, () => searchText(figures));
     });
@@ -185,7 +185,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .action(async ({ equalBudget = false, ...options }: PruneOptions, command) => {
       const session = sessionOf(io, command);
       const { benchPrune } = await import('../bench/prune.js');
-      const { pruneText } = await import('../format/bench.js');
+      const { pruneText } = await import('../bench/format.js');
       const figures = await benchPrune({ ...options, equalBudget, signal: session.signal });
       await session.answer(figures, () => pruneText(figures));
     });
@@ -199,7 +199,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .action(async (options: { trials: number; trialSeconds: number; seconds: number }, command) => {
       const session = sessionOf(io, command);
       const { benchController } = await import('../bench/controller.js');
-      const { controllerText } = await import('../format/bench.js');
+      const { controllerText } = await import('../bench/format.js');
       const figures = await benchController({ ...options, signal: session.signal });
       await session.answer(figures, () => controllerText(figures));
     });
@@ -211,7 +211,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .action(async ({ events }: { events: number }, command) => {
       const session = sessionOf(io, command);
       const { benchBus } = await import('../bench/bus.js');
-      const { busText } = await import('../format/bench.js');
+      const { busText } = await import('../bench/format.js');
       const figures = await benchBus({ events, signal: session.signal });
       await session.answer(figures, () => busText(figures));
     });

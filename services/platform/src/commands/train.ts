@@ -1,10 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import { parse } from '@emotune/base';
+import { interruptedExitCode, Stopped } from '@emotune/cli';
+import { type AddCommands, fileOption, readYamlFile, sessionOf } from '@emotune/cli/command';
+import { figure } from '@emotune/cli/format';
 import { z } from 'zod';
-import { figure } from '../format/text.js';
-import { interruptedExitCode, Stopped } from '../io.js';
-import { readYamlFile } from '../yaml-file.js';
-import { type AddCommands, fileOption, sessionOf } from './options.js';
 
 const examples = `
 Example:

@@ -3,6 +3,8 @@ import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Internal, Unavailable } from '@emotune/base';
+import { type Progress, untilEnded } from '@emotune/cli/command';
+import { experimentEnded } from '@emotune/cli/format';
 import {
   common,
   type data,
@@ -12,10 +14,7 @@ import {
   tuning,
 } from '@emotune/proto';
 import { type Channel, type Client, everyPage } from '@emotune/service';
-import { untilEnded } from '../commands/specs.js';
-import { experimentEnded } from '../format/experiment.js';
 import { baseModels } from '../platform.js';
-import type { Progress } from '../progress.js';
 import { type Budget, type StartPlan, startPlan } from './plan.js';
 import type { StartResult } from './summary.js';
 

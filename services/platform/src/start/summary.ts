@@ -1,13 +1,21 @@
 /** The summary of `npm start`, as text for people and as JSON. */
 import { join } from 'node:path';
+import {
+  analysisJson,
+  analysisText,
+  count,
+  datasetJson,
+  evaluationJson,
+  facts,
+  figure,
+  messageJson,
+  nothing,
+  parametersText,
+  shortEnumName,
+  table,
+  valueText,
+} from '@emotune/cli/format';
 import type { data, evaluation, featurization, inference, tuning } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
-import { analysisJson, analysisText } from '../format/analysis.js';
-import { datasetJson } from '../format/dataset.js';
-import { evaluationJson } from '../format/evaluation.js';
-import { parametersText, valueText } from '../format/experiment.js';
-import { count, facts, figure, nothing, table } from '../format/text.js';
-import { messageJson } from '../message-json.js';
 
 export interface StartResult {
   readonly dataset: data.Dataset;

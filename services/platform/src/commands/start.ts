@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { FailedPrecondition, Internal } from '@emotune/base';
+import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
-import { logInto, openPlatform } from '../session.js';
+import { logInto, openPlatform } from '../open-platform.js';
 import type { Budget } from '../start/plan.js';
 import { start } from '../start/start.js';
 import { summaryJson, summaryText } from '../start/summary.js';
-import { type AddCommands, integerFrom, sessionOf } from './options.js';
 
 interface StartFlags {
   readonly corpora: string;
@@ -33,7 +33,10 @@ export const addStartCommand: AddCommands = (program, io) => {
       const given = corpora !== 'auto' && corpora !== 'demo';
       session.note(`starting the platform over ${session.dataDir}`);
       const { log, logFile } = logInto(session.dataDir);
-      const platform = await openPlatform(session, {
+      const platform = await openPlatform({
+        dataDir: session.dataDir,
+        env: io.env,
+        signal: session.signal,
         ...(given ? { corporaDir: session.path(corpora), download: false } : {}),
         log,
         announce: true,

@@ -1,6 +1,6 @@
-/** The `emotune` command. */
-import { Stopped } from './io.js';
-import { run } from './run.js';
+/** The `emotune` program. What a command does not need is not loaded for it. */
+import { run, Stopped } from '@emotune/cli';
+import { commands } from './commands.js';
 
 const stop = new AbortController();
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -14,11 +14,16 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   stop.abort(new Stopped(0, 'the output was closed'));
 });
 
-process.exitCode = await run(process.argv.slice(2), {
-  stdin: process.stdin,
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: process.env,
-  cwd: process.cwd(),
-  signal: stop.signal,
-});
+process.exitCode = await run(
+  process.argv.slice(2),
+  {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    signal: stop.signal,
+    openPlatform: async (options) => (await import('./open-platform.js')).embedded(options),
+  },
+  commands,
+);

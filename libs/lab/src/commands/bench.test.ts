@@ -2,11 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
+import { runCommand } from '@emotune/cli/testing';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard, type FeatureRow } from '@emotune/records';
 import { trainBpe } from '@emotune/text';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCommand } from '../testing.js';
+import { labCommands } from '../index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-bench-test-'));
 const shapes = {
@@ -42,7 +43,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const bench = (...args: string[]) => runCommand(['bench', ...args], { cwd: folder });
+const bench = (...args: string[]) => runCommand(['bench', ...args], { commands: labCommands, cwd: folder });
 
 async function json(...args: string[]) {
   const { code, stdout, stderr } = await bench(...args, '--json');

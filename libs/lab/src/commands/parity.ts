@@ -1,4 +1,4 @@
-import { type AddCommands, sessionOf } from './options.js';
+import { type AddCommands, sessionOf } from '@emotune/cli/command';
 
 /** A number lies outside its tolerance, or a folder cannot be compared. */
 class ParityFailed extends Error {}

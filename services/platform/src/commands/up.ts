@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { FailedPrecondition } from '@emotune/base';
-import { jsonLog } from '@emotune/service';
-import { openPlatform } from '../session.js';
-import { type AddCommands, integerFrom, sessionOf } from './options.js';
+import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
+import { jsonLog } from '@emotune/service/client';
+import { openPlatform } from '../open-platform.js';
 
 export const addUpCommand: AddCommands = (program, io) => {
   program
@@ -13,7 +13,8 @@ export const addUpCommand: AddCommands = (program, io) => {
     .action(async ({ port }: { port: number }, command) => {
       const session = sessionOf(io, command);
       const log = jsonLog((line) => io.stderr.write(line));
-      const platform = await openPlatform(session, { port, log, announce: true });
+      const { dataDir, signal } = session;
+      const platform = await openPlatform({ dataDir, env: io.env, signal, port, log, announce: true });
       if (typeof platform === 'string')
         throw new FailedPrecondition(`${session.dataDir} is served already, on ${platform}`);
       try {

@@ -1,14 +1,15 @@
 /** Benchmarks for people: the workload, then each figure beside the limit it is held against. */
-import type { BusFigures } from '../bench/bus.js';
-import type { ControllerFigures } from '../bench/controller.js';
-import type { GenerateFigures } from '../bench/generate.js';
-import type { LexiconFigures } from '../bench/lexicon.js';
-import type { NodeKind } from '../bench/profile.js';
-import type { PruneFigures } from '../bench/prune.js';
-import type { ScoreFigures } from '../bench/score.js';
-import type { SearchFigures } from '../bench/search.js';
-import { lora, type StepFigures, uncountedSteps } from '../bench/step.js';
-import { count, facts, figure, nothing, percent, table } from './text.js';
+
+import { count, facts, figure, nothing, percent, table } from '@emotune/cli/format';
+import type { BusFigures } from './bus.js';
+import type { ControllerFigures } from './controller.js';
+import type { GenerateFigures } from './generate.js';
+import type { LexiconFigures } from './lexicon.js';
+import type { NodeKind } from './profile.js';
+import type { PruneFigures } from './prune.js';
+import type { ScoreFigures } from './score.js';
+import type { SearchFigures } from './search.js';
+import { lora, type StepFigures, uncountedSteps } from './step.js';
 
 const sections = (...parts: readonly string[]) => parts.join('\n\n');
 

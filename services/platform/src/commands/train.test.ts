@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
+import { runCommand } from '@emotune/cli/testing';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard, type FeatureRow } from '@emotune/records';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCommand } from '../testing.js';
+import { commands } from '../commands.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-train-'));
 const vocabSize = 64;
@@ -51,7 +52,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const train = (file: string, ...more: string[]) =>
-  runCommand(['train', '-f', file, ...more], { cwd: join(folder, 'features') });
+  runCommand(['train', '-f', file, ...more], { commands, cwd: join(folder, 'features') });
 
 describe('train', () => {
   it('writes a model to a folder beside its YAML', async () => {

@@ -1,0 +1,8 @@
+import type { Commands } from '@emotune/cli';
+
+/** Benchmarks, comparisons with other programs, and the making of base models. */
+export const labCommands: Commands = {
+  pretrain: async () => (await import('./commands/pretrain.js')).addPretrainCommand,
+  parity: async () => (await import('./commands/parity.js')).addParityCommand,
+  bench: async () => (await import('./commands/bench.js')).addBenchCommands,
+};
