@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
 import pg from 'pg';
+import { Session } from './session.js';
 
 /** Runs statements: on any connection, or inside one transaction. */
 export interface Sql {
@@ -41,22 +42,23 @@ export class Database implements Sql {
 
   private constructor(
     private readonly pool: pg.Pool,
+    private readonly connection: pg.ClientConfig,
     readonly schema: string,
   ) {}
 
   /** @throws Unavailable when the server does not answer; FailedPrecondition when it refuses user or database. */
   static async connect(url: string, schema: string): Promise<Database> {
-    const pool = new pg.Pool({
+    const connection: pg.ClientConfig = {
       connectionString: url,
-      max: 5,
       connectionTimeoutMillis: 10_000,
       options: `-c search_path=${schema}`,
       types,
-    });
+    };
+    const pool = new pg.Pool({ ...connection, max: 5 });
     // A connection that breaks between statements is replaced at the next one.
     pool.on('error', () => {});
     pool.on('connect', (client) => client.on('error', () => {}));
-    const database = new Database(pool, schema);
+    const database = new Database(pool, connection, schema);
     try {
       await database.run('read committed', async (sql) => {
         await database.lock(sql);
@@ -116,6 +118,19 @@ export class Database implements Sql {
     isolation: 'serializable' | 'read committed' = 'serializable',
   ): Promise<T> {
     return this.run(isolation, work);
+  }
+
+  /** A connection beside the pool; whoever asks for it closes it. @throws Unavailable */
+  async session(): Promise<Session> {
+    const client = new pg.Client(this.connection);
+    // Before it is connected, an error also rejects the attempt.
+    client.on('error', () => {});
+    try {
+      await client.connect();
+    } catch (error) {
+      throw named(error as Error);
+    }
+    return new Session(client, named);
   }
 
   /** Once its queries have ended; a second call changes nothing. */

@@ -1,3 +1,4 @@
 export { Database, type Sql } from './database.js';
 export { type EmbeddedPostgres, type EmbeddedPostgresOptions, startEmbeddedPostgres } from './embedded.js';
 export { ClusterInUse } from './postmaster.js';
+export type { Session } from './session.js';

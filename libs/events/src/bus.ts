@@ -3,6 +3,7 @@
  * handler that throws is tried again with growing pauses and, after the last try, the event goes to the dead letters.
  * A handler that throws Unavailable is tried until it succeeds: what it needs is away, the event is not at fault.
  */
+import { AlreadyExists } from '@emotune/base';
 
 export interface BusEvent {
   /** Unique: a second delivery has the same id. */
@@ -24,8 +25,11 @@ export interface Bus {
    */
   publish(events: readonly BusEvent[]): Promise<void>;
   /**
-   * `group`: each group gets every event once (or more), its members share them. A group that has no member at the
-   * time gets its events when one subscribes again. Returns how to leave, which waits for the member's handlers.
+   * Makes this process a member of a group. Each group gets every event of its topics once (or more) from its first
+   * subscription on, its members share them. A group that has no member at the time gets its events when one subscribes
+   * again. Returns how to leave, which waits for the member's handlers.
+   * @param topics All that the group takes.
+   * @throws AlreadyExists when this process is a member already.
    */
   subscribe(
     group: string,
@@ -34,6 +38,11 @@ export interface Bus {
   ): Promise<() => Promise<void>>;
   /** Waits for handlers that run. */
   close(): Promise<void>;
+}
+
+/** A process is a member of a group once, as brokers want it: members are what events are shared among. */
+export function twice(group: string): AlreadyExists {
+  return new AlreadyExists(`group ${group} is subscribed already; subscribe once to all of its topics`);
 }
 
 /** When a handler that threw is tried again. */

@@ -1,29 +1,42 @@
 /** Takes events in so that each has its effect once, however often it is delivered. */
+import { Internal } from '@emotune/base';
 import type { Database, Sql } from '@emotune/database';
 import type { Bus } from './bus.js';
 import type { Topic } from './topics.js';
 
+/** What a group does with the events of one topic; made by `on`. */
+export interface TopicHandler {
+  readonly topic: string;
+  readonly handle: (sql: Sql, payload: Uint8Array) => Promise<void>;
+}
+
+export function on<T>(topic: Topic<T>, handle: (sql: Sql, message: T) => Promise<void>): TopicHandler {
+  return { topic: topic.name, handle: (sql, payload) => handle(sql, topic.decode(payload)) };
+}
+
 /**
- * Subscribes `group` to a topic. The event is noted in the inbox in the transaction in which `handle` acts, so a second
- * delivery does nothing. `handle` may run again when its transaction does; long work belongs to a worker that it wakes
- * by what it writes. Returns how to leave.
+ * Subscribes `group` to all of its topics. An event is noted in the inbox in the transaction in which its handler acts,
+ * so a second delivery does nothing. The handler may run again when its transaction does; long work belongs to a worker
+ * that it wakes by what it writes. Returns how to leave.
  */
-export function consume<T>(options: {
+export function consume(options: {
   readonly database: Database;
   readonly bus: Bus;
   readonly group: string;
-  readonly topic: Topic<T>;
-  readonly handle: (sql: Sql, message: T) => Promise<void>;
+  readonly handlers: readonly TopicHandler[];
 }): Promise<() => Promise<void>> {
-  const { database, bus, group, topic, handle } = options;
-  return bus.subscribe(group, [topic.name], async (event) => {
-    const message = topic.decode(event.payload);
+  const { database, bus, group, handlers } = options;
+  const byTopic = new Map(handlers.map(({ topic, handle }) => [topic, handle]));
+  if (byTopic.size < handlers.length) throw new Internal(`group ${group} has two handlers of one topic`);
+  return bus.subscribe(group, [...byTopic.keys()], async (event) => {
+    const handle = byTopic.get(event.topic);
+    if (!handle) throw new Internal(`group ${group} takes no ${event.topic}`);
     await database.transaction(async (sql) => {
       const taken = await sql.query(
         'insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing returning 1',
         [group, event.id],
       );
-      if (taken.length > 0) await handle(sql, message);
+      if (taken.length > 0) await handle(sql, event.payload);
     });
   });
 }

@@ -4,7 +4,7 @@ import { standardRetry } from './bus.js';
 import { MemoryBus } from './memory-bus.js';
 import { busContract, testEvent } from './testing.js';
 
-busContract('MemoryBus', (retry) => new MemoryBus(systemClock, retry));
+busContract('MemoryBus', (retry) => new MemoryBus(systemClock, retry), 'one process');
 
 describe('MemoryBus', () => {
   it('resolves publish when every group has handled the event', async () => {

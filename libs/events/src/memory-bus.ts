@@ -1,6 +1,6 @@
 /** The bus of embedded mode: delivers within the process. What it has not delivered is kept by the outboxes. */
 import { type Clock, systemClock, Unavailable } from '@emotune/base';
-import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry } from './bus.js';
+import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry, twice } from './bus.js';
 
 interface Member {
   readonly topics: ReadonlySet<string>;
@@ -11,12 +11,12 @@ interface Member {
 
 interface Group {
   readonly name: string;
-  /** Every topic that a member ever asked for. */
+  /** Every topic that its member ever asked for. */
   readonly topics: Set<string>;
-  readonly members: Set<Member>;
+  member: Member | undefined;
   /** By topic and key, what was published last: the next event of these waits for it. */
   readonly tails: Map<string, Promise<void>>;
-  /** Called when a member comes. */
+  /** Called when its member comes. */
   readonly waiting: Set<() => void>;
 }
 
@@ -46,28 +46,28 @@ export class MemoryBus implements Bus {
     handle: (event: BusEvent) => Promise<void>,
   ): Promise<() => Promise<void>> {
     this.closing.signal.throwIfAborted();
-    const group = this.groups.get(name) ?? {
+    const group: Group = this.groups.get(name) ?? {
       name,
       topics: new Set(),
-      members: new Set(),
+      member: undefined,
       tails: new Map(),
       waiting: new Set(),
     };
+    if (group.member !== undefined) throw twice(name);
     this.groups.set(name, group);
     const member: Member = { topics: new Set(topics), handle, running: new Set() };
     for (const topic of topics) group.topics.add(topic);
-    group.members.add(member);
+    group.member = member;
     for (const wake of group.waiting) wake();
     return async () => {
-      group.members.delete(member);
+      if (group.member === member) group.member = undefined;
       await Promise.allSettled(member.running);
     };
   }
 
   async close(): Promise<void> {
     this.closing.abort(new Unavailable('The event bus is closed'));
-    const members = [...this.groups.values()].flatMap((group) => [...group.members]);
-    await Promise.allSettled(members.flatMap(({ running }) => [...running]));
+    await Promise.allSettled([...this.groups.values()].flatMap(({ member }) => [...(member?.running ?? [])]));
   }
 
   /** Delivers after the events of this topic and key that came before. */
@@ -105,18 +105,12 @@ export class MemoryBus implements Bus {
     }
   }
 
-  /** A member that takes the topic, once there is one. */
+  /** The member, once there is one that takes the topic. */
   private async memberFor(group: Group, topic: string): Promise<Member> {
     const { signal } = this.closing;
     for (;;) {
       signal.throwIfAborted();
-      const member = [...group.members].find(({ topics }) => topics.has(topic));
-      if (member !== undefined) {
-        // The next one is another's turn.
-        group.members.delete(member);
-        group.members.add(member);
-        return member;
-      }
+      if (group.member?.topics.has(topic)) return group.member;
       await new Promise<void>((resolve) => {
         const wake = () => {
           group.waiting.delete(wake);

@@ -4,7 +4,7 @@ import { testDatabase } from '@emotune/database/testing';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Bus } from './bus.js';
-import { consume } from './inbox.js';
+import { consume, on } from './inbox.js';
 import { MemoryBus } from './memory-bus.js';
 import { emit, eventTables, Outbox } from './outbox.js';
 import { textOf } from './testing.js';
@@ -53,12 +53,13 @@ function listen(bus: Bus, interfere: () => void = () => {}): Promise<unknown> {
     database: receiver,
     bus,
     group: 'listener',
-    topic,
-    handle: async (sql, { name, reason }) => {
-      interfere();
-      await sql.query('insert into effects (key, text) values ($1, $2)', [name, reason]);
-      interfere();
-    },
+    handlers: [
+      on(topic, async (sql, { name, reason }) => {
+        interfere();
+        await sql.query('insert into effects (key, text) values ($1, $2)', [name, reason]);
+        interfere();
+      }),
+    ],
   });
 }
 

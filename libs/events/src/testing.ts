@@ -1,6 +1,6 @@
 /** The contract that every bus keeps. */
 import { randomUUID } from 'node:crypto';
-import { Unavailable } from '@emotune/base';
+import { AlreadyExists, Unavailable } from '@emotune/base';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Bus, type BusEvent, deadLetterTopic, type Retry } from './bus.js';
 
@@ -33,8 +33,23 @@ async function eventually(check: () => void, seconds = 20): Promise<void> {
   await expect.poll(passes, { timeout: seconds * 1000, interval: 5 }).toBe(true);
 }
 
-/** `create` is called for each test; `retry` must be short enough for tests. */
-export function busContract(name: string, create: (retry: Retry) => Promise<Bus> | Bus): void {
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/**
+ * `create` is called for each test, and several times in one that needs several processes.
+ * @param between Whether it carries events between processes: between two that `create` gives.
+ */
+export function busContract(
+  name: string,
+  create: (retry: Retry) => Promise<Bus> | Bus,
+  between: 'one process' | 'processes',
+): void {
   describe(`${name} keeps the bus contract`, () => {
     const retry = { tries: 4, pauseMs: 2, longestPauseMs: 20 };
     const buses: Bus[] = [];
@@ -69,8 +84,10 @@ export function busContract(name: string, create: (retry: Retry) => Promise<Bus>
       const topic = freshName('shared');
       const group = freshName('group');
       const seen: string[] = [];
-      for (let member = 0; member < 3; member++)
-        await bus.subscribe(group, [topic], async (event) => void seen.push(event.id));
+      for (let member = 0; member < (between === 'processes' ? 3 : 1); member++) {
+        const of = member === 0 ? bus : await open();
+        await of.subscribe(group, [topic], async (event) => void seen.push(event.id));
+      }
       const events = Array.from({ length: 30 }, (_, i) => testEvent(topic, `key-${i}`));
       await bus.publish(events);
       await eventually(() => expect(new Set(seen)).toEqual(new Set(events.map(({ id }) => id))));
@@ -193,6 +210,174 @@ export function busContract(name: string, create: (retry: Retry) => Promise<Bus>
       await left;
       await published;
     });
+
+    it('takes one subscription of a group, to all of its topics', async () => {
+      const bus = await open();
+      const topics = [freshName('left'), freshName('right')];
+      const group = freshName('group');
+      const seen: string[] = [];
+      const leave = await bus.subscribe(group, topics, async (event) => void seen.push(event.topic));
+      const again = bus.subscribe(group, [freshName('more')], async () => {});
+      await expect(again).rejects.toThrow(AlreadyExists);
+      await expect(again).rejects.toThrow(group);
+      await bus.publish(topics.map((topic) => testEvent(topic, 'key')));
+      await eventually(() => expect(seen.sort()).toEqual(topics));
+      await leave();
+      await bus.subscribe(group, topics, async () => {});
+    });
+
+    it('starts with what is published after the first subscription of a group', async () => {
+      const bus = await open();
+      const topic = freshName('started');
+      const seen: string[] = [];
+      await bus.publish([testEvent(topic, 'key', 'before')]);
+      await bus.subscribe(freshName('group'), [topic], async (event) => void seen.push(textOf(event)));
+      await bus.publish([testEvent(topic, 'key', 'after')]);
+      await eventually(() => expect(seen).toContain('after'));
+      expect(seen).toEqual(['after']);
+    });
+
+    it('delivers an event whose handler failed again, unchanged, before the next of its key', async () => {
+      const bus = await open();
+      const topic = freshName('again');
+      const seen: BusEvent[] = [];
+      await bus.subscribe(freshName('group'), [topic], async (event) => {
+        seen.push(event);
+        if (seen.length < retry.tries) throw new Error('not now');
+      });
+      const events = [testEvent(topic, 'key', 'first'), testEvent(topic, 'key', 'second')];
+      await bus.publish(events);
+      await eventually(() => expect(seen).toHaveLength(retry.tries + 1));
+      expect(seen).toEqual([...Array(retry.tries).fill(events[0]), events[1]]);
+    });
+
+    it('does not count against an event what its handler lacked', async () => {
+      const bus = await open();
+      const topic = freshName('blameless');
+      const dead: BusEvent[] = [];
+      let calls = 0;
+      await bus.subscribe(freshName('undertaker'), [deadLetterTopic(topic)], async (event) => {
+        dead.push(event);
+      });
+      let done = false;
+      await bus.subscribe(freshName('group'), [topic], async () => {
+        calls++;
+        if (calls % 3 !== 0) throw new Unavailable('the database is away');
+        if (calls < 3 * retry.tries) throw new Error('not now');
+        done = true;
+      });
+      await bus.publish([testEvent(topic, 'key')]);
+      await eventually(() => expect(done).toBe(true));
+      expect(dead).toEqual([]);
+    });
+
+    it('lets no other key wait for one that fails', async () => {
+      const bus = await open();
+      const topic = freshName('failing');
+      const handled: string[] = [];
+      const mended = gate();
+      let failing = true;
+      await bus.subscribe(freshName('group'), [topic], async (event) => {
+        if (event.key === 'poison' && failing) throw new Unavailable('not yet');
+        handled.push(textOf(event));
+        if (handled.length === 3) mended.open();
+      });
+      const published = bus.publish([
+        testEvent(topic, 'poison', 'late'),
+        ...['0', '1', '2'].map((text) => testEvent(topic, 'food', text)),
+      ]);
+      await mended.opened;
+      expect(handled).toEqual(['0', '1', '2']);
+      failing = false;
+      await published;
+      await eventually(() => expect(handled).toEqual(['0', '1', '2', 'late']));
+    });
+
+    it('hands nothing to a member that has left, and what it had not handled to the next, in order', async () => {
+      const bus = await open();
+      const topic = freshName('left');
+      const group = freshName('group');
+      const tried = gate();
+      let calls = 0;
+      const leave = await bus.subscribe(group, [topic], async () => {
+        calls++;
+        tried.open();
+        throw new Unavailable('not with me');
+      });
+      const published = bus.publish(['0', '1', '2'].map((text) => testEvent(topic, 'key', text)));
+      await tried.opened;
+      await leave();
+      const before = calls;
+      const seen: string[] = [];
+      await bus.subscribe(group, [topic], async (event) => void seen.push(textOf(event)));
+      await published;
+      await eventually(() => expect(seen).toEqual(['0', '1', '2']));
+      expect(calls).toBe(before);
+    });
+
+    it.runIf(between === 'processes')('carries events from one process to another', async () => {
+      const [here, there] = [await open(), await open()];
+      const topic = freshName('carried');
+      const seen: string[] = [];
+      await there.subscribe(freshName('group'), [topic], async (event) => void seen.push(textOf(event)));
+      await here.publish([testEvent(topic, 'key', 'news')]);
+      await eventually(() => expect(seen).toEqual(['news']));
+    });
+
+    it.runIf(between === 'processes')(
+      'keeps the order of each key among the members of a group in several processes',
+      async () => {
+        const topic = freshName('ordered');
+        const group = freshName('group');
+        const begun: Record<string, string[]> = { a: [], b: [], c: [], d: [] };
+        const keys = Object.keys(begun);
+        const running = new Set<string>();
+        const overlaps: string[] = [];
+        const failed = new Set<string>();
+        const buses = [await open(), await open()];
+        for (const bus of buses)
+          await bus.subscribe(group, [topic], async (event) => {
+            const text = textOf(event);
+            if (running.has(event.key)) overlaps.push(event.key);
+            running.add(event.key);
+            await new Promise((resolve) => setTimeout(resolve, Number(text) % 3));
+            running.delete(event.key);
+            if (Number(text) % 5 === 4 && !failed.has(event.key + text)) {
+              failed.add(event.key + text);
+              throw new Error('not now');
+            }
+            begun[event.key].push(text);
+          });
+        const wanted = Array.from({ length: 40 }, (_, i) => String(i));
+        for (const text of wanted) {
+          const bus = buses[Number(text) % 2];
+          await bus.publish(keys.map((key) => testEvent(topic, key, text)));
+        }
+        await eventually(() => expect(Object.values(begun).flat()).toHaveLength(keys.length * wanted.length));
+        expect(begun).toEqual(Object.fromEntries(keys.map((key) => [key, wanted])));
+        expect(overlaps).toEqual([]);
+      },
+    );
+
+    it.runIf(between === 'processes')(
+      'passes what a process that closes has not handled to another',
+      async () => {
+        const topic = freshName('passed');
+        const group = freshName('group');
+        const [leaving, staying] = [await open(), await open()];
+        const tried = gate();
+        await leaving.subscribe(group, [topic], async () => {
+          tried.open();
+          throw new Unavailable('not with me');
+        });
+        await leaving.publish(['0', '1', '2'].map((text) => testEvent(topic, 'key', text)));
+        await tried.opened;
+        await leaving.close();
+        const seen: string[] = [];
+        await staying.subscribe(group, [topic], async (event) => void seen.push(textOf(event)));
+        await eventually(() => expect(seen).toEqual(['0', '1', '2']));
+      },
+    );
 
     it('refuses to publish once it is closed', async () => {
       const bus = await open();

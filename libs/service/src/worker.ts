@@ -1,5 +1,5 @@
 /** The background loop of a service: takes up what its tables say is to be done, now and after a restart. */
-import type { Clock } from '@emotune/base';
+import { type Clock, Rest } from '@emotune/base';
 import type { Log } from './log.js';
 
 export interface WorkerOptions {
@@ -13,14 +13,15 @@ export interface WorkerOptions {
 export class Worker {
   private readonly abort = new AbortController();
   private running: Promise<void> | undefined;
-  private woken = false;
-  private nap: AbortController | undefined;
+  private readonly rest: Rest;
 
   /** @param work One round; true when it did something, so that another round may find more. */
   constructor(
     private readonly work: (signal: AbortSignal) => Promise<boolean>,
     private readonly options: WorkerOptions,
-  ) {}
+  ) {
+    this.rest = new Rest(options.clock);
+  }
 
   start(): void {
     this.running ??= this.loop();
@@ -28,25 +29,20 @@ export class Worker {
 
   /** Looks for work soon. */
   wake(): void {
-    this.woken = true;
-    this.nap?.abort();
+    this.rest.wake();
   }
 
   private async loop(): Promise<void> {
-    const { name, log, clock, everyMs } = this.options;
+    const { name, log, everyMs } = this.options;
     const { signal } = this.abort;
     while (!signal.aborted) {
-      this.woken = false;
       let busy = false;
       try {
         busy = await this.work(signal);
       } catch (error) {
         if (!signal.aborted) log.error(`${name} failed and will try again`, { error });
       }
-      if (busy || this.woken || signal.aborted) continue;
-      this.nap = new AbortController();
-      await clock.sleep(everyMs, AbortSignal.any([this.nap.signal, signal])).catch(() => {});
-      this.nap = undefined;
+      if (!busy) await this.rest.take(everyMs, signal);
     }
   }
 

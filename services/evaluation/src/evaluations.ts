@@ -5,7 +5,7 @@ import { explain, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, InvalidArgument, NotFound, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import { consume, emit, eventTables, topics } from '@emotune/events';
+import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type evaluation, tuning } from '@emotune/proto';
 import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
 import {
@@ -126,14 +126,15 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       database,
       bus,
       group: 'evaluation',
-      topic: topics.modelTrained,
-      handle: async (sql, { name, version }) => {
-        await sql.query(
-          'insert into evaluations (id, model, version, trained, state) values ($1, $2, $3, true, $4) on conflict do nothing',
-          [this.newId(name), name, version, BuildState.BUILD_STATE_PENDING],
-        );
-        this.worker.wake();
-      },
+      handlers: [
+        on(topics.modelTrained, async (sql, { name, version }) => {
+          await sql.query(
+            'insert into evaluations (id, model, version, trained, state) values ($1, $2, $3, true, $4) on conflict do nothing',
+            [this.newId(name), name, version, BuildState.BUILD_STATE_PENDING],
+          );
+          this.worker.wake();
+        }),
+      ],
     });
     this.worker.start();
   }

@@ -12,7 +12,7 @@ import {
   type Violation,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import { consume, emit, eventTables, topics } from '@emotune/events';
+import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
   type Client,
@@ -89,7 +89,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   private readonly builder: Worker;
   private readonly datasets: Client<data.DatasetServiceClient>;
   private readonly models: Client<tuning.ModelServiceClient>;
-  private leave: (() => Promise<void>)[] = [];
+  private leave: (() => Promise<void>) | undefined;
 
   constructor(private readonly context: ServiceContext) {
     const { clock, log, channel } = context;
@@ -102,17 +102,14 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   async onApplicationBootstrap(): Promise<void> {
     const { database, bus } = this.context;
     // An event says that it is time to ask; what the service answers then is what holds.
-    const handle = async () => this.builder.wake();
-    const options = { database, bus, group: 'featurization', handle };
-    this.leave = [
-      await consume({ ...options, topic: topics.datasetReady }),
-      await consume({ ...options, topic: topics.datasetFailed }),
-    ];
+    const ask = async () => this.builder.wake();
+    const handlers = [on(topics.datasetReady, ask), on(topics.datasetFailed, ask)];
+    this.leave = await consume({ database, bus, group: 'featurization', handlers });
     this.builder.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all(this.leave.map((leave) => leave()));
+    await this.leave?.();
     await this.builder.close();
   }
 

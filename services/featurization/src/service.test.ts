@@ -77,7 +77,11 @@ class RemotePeers {}
 async function start(): Promise<void> {
   bus = new MemoryBus();
   const subscribe = (topic: { name: string; decode(payload: Uint8Array): unknown }, list: unknown[]) =>
-    bus.subscribe('test', [topic.name], async (event) => void list.push(topic.decode(event.payload)));
+    bus.subscribe(
+      `test of ${topic.name}`,
+      [topic.name],
+      async (event) => void list.push(topic.decode(event.payload)),
+    );
   await subscribe(topics.featuresReady, ready);
   await subscribe(topics.featuresFailed, failed);
   host = await Host.create({

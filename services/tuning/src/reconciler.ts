@@ -5,7 +5,7 @@
  */
 import { Aborted, NotFound, ResourceExhausted, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import { consume, emit, topics } from '@emotune/events';
+import { consume, emit, on, topics } from '@emotune/events';
 import type { JobSpec, JobStatus } from '@emotune/jobs';
 import { common, type featurization } from '@emotune/proto';
 import { type Client, Worker } from '@emotune/service';
@@ -33,7 +33,6 @@ import { advance } from './transitions.js';
 const lookMs = 1_000;
 const usualLeaseSeconds = 30;
 const peerDeadlineMs = 5_000;
-const group = 'tuning';
 
 /** Between two rounds, in durations of the last one, and at most so long: changes that come together are taken up together. */
 const restShare = 3;
@@ -78,11 +77,15 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const wake = async () => this.wake();
     this.leave = [
       runner.onChange(() => this.wake()),
-      await consume({ database, bus, group, topic: topics.featuresReady, handle: wake }),
-      await consume({ database, bus, group, topic: topics.featuresFailed, handle: wake }),
       await consume({
-        ...{ database, bus, group, topic: topics.evaluationCompleted },
-        handle: (sql, message) => this.models.evaluated(sql, message),
+        database,
+        bus,
+        group: 'tuning',
+        handlers: [
+          on(topics.featuresReady, wake),
+          on(topics.featuresFailed, wake),
+          on(topics.evaluationCompleted, (sql, message) => this.models.evaluated(sql, message)),
+        ],
       }),
     ];
     this.worker.start();

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
-import { consume, emit, eventTables, MemoryBus, Outbox, topics } from '@emotune/events';
+import { consume, emit, eventTables, MemoryBus, Outbox, on, topics } from '@emotune/events';
 import { median, medianSeconds, quantile, secondsOf } from './timing.js';
 
 export interface BusWorkload {
@@ -90,11 +90,12 @@ class Pair {
       database: this.receiver,
       bus: this.bus,
       group: 'bench',
-      topic,
-      handle: async (_, { reason }) => {
-        this.waiting.get(reason)?.();
-        this.waiting.delete(reason);
-      },
+      handlers: [
+        on(topic, async (_, { reason }) => {
+          this.waiting.get(reason)?.();
+          this.waiting.delete(reason);
+        }),
+      ],
     });
     this.outbox.start();
   }
