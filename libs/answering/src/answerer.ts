@@ -41,6 +41,12 @@ export interface AnswererOptions {
   readonly maxTokens?: number;
 }
 
+/** A folder that stays as it is until it is released. */
+export interface HeldFolder {
+  readonly path: string;
+  release(): Promise<void>;
+}
+
 /** The answers of one kind of question, tokenised. */
 interface Choices {
   readonly candidates: readonly Candidate[];
@@ -50,8 +56,13 @@ interface Choices {
 /** Kinds of question whose choices are kept. */
 const keptChoices = 256;
 
-/** A loaded model. Holds a thread and memory; close it. */
+async function releaseAll(folders: readonly HeldFolder[]): Promise<void> {
+  await Promise.all(folders.map((folder) => folder.release()));
+}
+
+/** A loaded model. Holds a thread, memory and the folders that its weights are mapped from; close it. */
 export class Answerer {
+  private held: readonly HeldFolder[] = [];
   private readonly choices = new Map<string, Choices>();
 
   private constructor(
@@ -81,20 +92,34 @@ export class Answerer {
   }
 
   /**
-   * A model as it is stored: a checkpoint, or an adapter beside its base's. `folderOf` gives the files below a prefix.
+   * A model as it is stored: a checkpoint, or an adapter beside its base's. `folderOf` gives the files below a prefix, which
+   * are released when the model is closed or cannot be opened.
    * @throws as `open`.
    */
   static async openStored(
     { prefix, basePrefix }: { readonly prefix: string; readonly basePrefix: string },
-    folderOf: (prefix: string) => Promise<string>,
+    folderOf: (prefix: string) => Promise<HeldFolder>,
     threads: number,
   ): Promise<Answerer> {
-    const folder = await folderOf(prefix);
-    return Answerer.open(
-      basePrefix === ''
-        ? { folder, threads }
-        : { folder: await folderOf(basePrefix), adapter: folder, threads },
-    );
+    const held: HeldFolder[] = [];
+    const hold = async (below: string): Promise<string> => {
+      const folder = await folderOf(below);
+      held.push(folder);
+      return folder.path;
+    };
+    try {
+      const folder = await hold(prefix);
+      const answerer = await Answerer.open(
+        basePrefix === ''
+          ? { folder, threads }
+          : { folder: await hold(basePrefix), adapter: folder, threads },
+      );
+      answerer.held = held;
+      return answerer;
+    } catch (error) {
+      await releaseAll(held);
+      throw error;
+    }
   }
 
   private choicesOf(q: Question): Choices {
@@ -136,9 +161,10 @@ export class Answerer {
     });
   }
 
-  /** Ends the thread; questions under way are refused. */
+  /** Ends the thread, then releases the model's folders; questions under way are refused. */
   async close(): Promise<void> {
     await this.scorer.close();
+    await releaseAll(this.held);
   }
 }
 

@@ -1,4 +1,13 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,7 +15,7 @@ import { FailedPrecondition, InvalidArgument, ResourceExhausted } from '@emotune
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { FolderStore, storeError } from './folder-store.js';
 import { openObjectStore } from './open.js';
-import { objectStoreContract } from './testing.js';
+import { EvictingStore, objectStoreContract } from './testing.js';
 
 const folders: string[] = [];
 function temporaryFolder(): string {
@@ -20,6 +29,26 @@ afterAll(() => {
 objectStoreContract('FolderStore', {
   create: () => FolderStore.open(join(temporaryFolder(), 'objects with space')),
   again: openObjectStore,
+});
+
+objectStoreContract('EvictingStore', {
+  create: async () => new EvictingStore(await FolderStore.open(temporaryFolder())),
+  again: async (url) => new EvictingStore(await openObjectStore(url)),
+});
+
+describe('EvictingStore', () => {
+  it('keeps a copy only while it is held', async () => {
+    const store = new EvictingStore(await FolderStore.open(temporaryFolder()));
+    await store.put('m/a', 'x');
+    const [one, two] = [await store.folder('m'), await store.folder('m')];
+    await one.release();
+    await one.release();
+    expect([store.held, existsSync(join(two.path, 'a'))]).toEqual([1, true]);
+    await two.release();
+    expect([store.held, existsSync(two.path)]).toEqual([0, false]);
+    await expect(store.folder('none')).rejects.toThrow('expected objects below none');
+    expect(store.held).toBe(0);
+  });
 });
 
 describe('FolderStore', () => {

@@ -6,7 +6,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, syncToDisk } from '@emotune/base';
 import { checkedFolder, checkedKey } from './key.js';
-import type { ObjectInfo, ObjectStore } from './store.js';
+import type { FolderLease, ObjectInfo, ObjectStore } from './store.js';
 
 /** Where objects are written before they are renamed to their place. No key begins with it. */
 const incoming = '.incoming';
@@ -180,10 +180,12 @@ export class FolderStore implements ObjectStore {
     }
   }
 
-  async folder(prefix: string): Promise<string> {
+  /** The store's own folder, which needs no release: nothing is ever evicted from it. */
+  async folder(prefix: string): Promise<FolderLease> {
     const path = this.path(checkedFolder(prefix));
     if ((await filesBelow(path)).length === 0)
       throw new NotFound(`expected objects below ${prefix} in ${this.url}`);
-    return path;
+    const release = async () => {};
+    return { path, release, [Symbol.asyncDispose]: release };
   }
 }

@@ -1,3 +1,3 @@
 export { FolderStore } from './folder-store.js';
 export { openObjectStore } from './open.js';
-export type { ObjectInfo, ObjectStore } from './store.js';
+export type { FolderLease, ObjectInfo, ObjectStore } from './store.js';

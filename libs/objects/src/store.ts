@@ -5,6 +5,14 @@ export interface ObjectInfo {
   readonly bytes: number;
 }
 
+/** A local folder that stays as it is until it is released. `await using` releases it. */
+export interface FolderLease extends AsyncDisposable {
+  /** Read only: it may be the store itself. */
+  readonly path: string;
+  /** Nothing may be read or mapped from the folder any more: a store that keeps copies may remove it. Twice is harmless. */
+  release(): Promise<void>;
+}
+
 export interface ObjectStore {
   /** Where the store lies, as `openObjectStore` takes it: what a trainer process is given. */
   readonly url: string;
@@ -24,8 +32,8 @@ export interface ObjectStore {
   /** Copies every file below a local folder to `prefix/…`; the object `prefix/<last>` (if named) becomes visible last. */
   putFolder(prefix: string, folder: string, last?: string): Promise<void>;
   /**
-   * A local folder that holds the objects below `prefix`, for code that maps files. Read only: it may be the store itself.
+   * A local folder that holds the objects below `prefix`, for code that maps files: for as long as it is not released.
    * @throws NotFound when there are none.
    */
-  folder(prefix: string): Promise<string>;
+  folder(prefix: string): Promise<FolderLease>;
 }

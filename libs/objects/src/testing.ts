@@ -1,10 +1,10 @@
 /** The contract that every object store keeps. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgument, NotFound } from '@emotune/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ObjectStore } from './store.js';
+import type { FolderLease, ObjectStore } from './store.js';
 
 /** `create` gives an empty store; `again` another client of the store at that URL. */
 export function objectStoreContract(
@@ -118,12 +118,91 @@ export function objectStoreContract(
       const all = ['models/m/v1/a.json', 'models/m/v1/nested/b.bin'];
       expect(await keys('models/')).toEqual(all);
       for (const found of seen) if (found.includes(all[0])) expect(found).toEqual(all);
-      const folder = await store.folder('models/m/v1');
-      expect(readFileSync(join(folder, 'a.json'), 'utf8')).toBe('manifest');
-      expect([...readFileSync(join(folder, 'nested', 'b.bin'))]).toEqual([7]);
+      await using folder = await store.folder('models/m/v1');
+      expect(readFileSync(join(folder.path, 'a.json'), 'utf8')).toBe('manifest');
+      expect([...readFileSync(join(folder.path, 'nested', 'b.bin'))]).toEqual([7]);
       await expect(store.putFolder('x', local, 'none.json')).rejects.toThrow(InvalidArgument);
       await expect(store.putFolder('x', join(local, 'none'))).rejects.toThrow(NotFound);
       expect(await keys('x')).toEqual([]);
     });
+
+    it('keeps a folder for as long as one of its leases is not released, twice or at the end of a block', async () => {
+      await store.put('models/m/config.json', 'v1');
+      const read = ({ path }: FolderLease) => readFileSync(join(path, 'config.json'), 'utf8');
+      const kept = await store.folder('models/m');
+      {
+        await using short = await store.folder('models/m');
+        expect(read(short)).toBe('v1');
+      }
+      const other = await store.folder('models/m');
+      await other.release();
+      await other.release();
+      expect(read(kept)).toBe('v1');
+      await kept.release();
+      await using later = await store.folder('models/m');
+      expect(read(later)).toBe('v1');
+    });
   });
+}
+
+/**
+ * A store whose folders are copies that are gone once nobody holds them, as those of a cache may be at any time: code that
+ * goes on reading after its release fails, and `held` tells what was never released.
+ */
+export class EvictingStore implements ObjectStore {
+  /** Leases that are not released. */
+  held = 0;
+  readonly url: string;
+  readonly put: ObjectStore['put'];
+  readonly get: ObjectStore['get'];
+  readonly exists: ObjectStore['exists'];
+  readonly list: ObjectStore['list'];
+  readonly delete: ObjectStore['delete'];
+  readonly putFolder: ObjectStore['putFolder'];
+  private readonly copies = new Map<string, { readonly path: Promise<string>; users: number }>();
+
+  constructor(private readonly store: ObjectStore) {
+    this.url = store.url;
+    this.put = store.put.bind(store);
+    this.get = store.get.bind(store);
+    this.exists = store.exists.bind(store);
+    this.list = store.list.bind(store);
+    this.delete = store.delete.bind(store);
+    this.putFolder = store.putFolder.bind(store);
+  }
+
+  private async copyOf(prefix: string): Promise<string> {
+    await using folder = await this.store.folder(prefix);
+    const path = mkdtempSync(join(tmpdir(), 'emotune-cached-'));
+    cpSync(folder.path, path, { recursive: true });
+    return path;
+  }
+
+  async folder(prefix: string): Promise<FolderLease> {
+    const copy = this.copies.get(prefix) ?? { path: this.copyOf(prefix), users: 0 };
+    this.copies.set(prefix, copy);
+    copy.users++;
+    const leave = async () => {
+      if (--copy.users > 0) return;
+      if (this.copies.get(prefix) === copy) this.copies.delete(prefix);
+      await copy.path.then(
+        (path) => rmSync(path, { recursive: true, force: true }),
+        () => {},
+      );
+    };
+    const path = await copy.path.catch(async (error) => {
+      await leave();
+      throw error;
+    });
+    this.held++;
+    let released: Promise<void> | undefined;
+    const release = () => {
+      if (!released) {
+        this.held--;
+        released = leave();
+      }
+      return released;
+    };
+    return { path, release, [Symbol.asyncDispose]: release };
+  }
 }

@@ -22,6 +22,7 @@ import { testDatabaseUrl } from '@emotune/database/testing';
 import { emit, MemoryBus, topics } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
+import { EvictingStore } from '@emotune/objects/testing';
 import { common, type data, type evaluation, type featurization, tuning } from '@emotune/proto';
 import { decodePredictions, encodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
 import { type Client, Host, jsonLog, type ServiceContext } from '@emotune/service';
@@ -35,7 +36,7 @@ import { evaluationModule } from './module.js';
 const { BuildState } = common;
 const folder = mkdtempSync(join(tmpdir(), 'emotune-evaluation-'));
 const completed: evaluation.EvaluationCompleted[] = [];
-let objects: FolderStore;
+let objects: EvictingStore;
 let context: ServiceContext;
 let host: Host;
 let evaluations: Client<evaluation.EvaluationServiceClient>;
@@ -365,7 +366,7 @@ async function start(): Promise<void> {
 }
 
 beforeAll(async () => {
-  objects = await FolderStore.open(join(folder, 'objects'));
+  objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
   describeResources();
   await storeData(await storeModels());
   await start();
@@ -373,6 +374,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await host.close();
+  expect(objects.held).toBe(0);
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -6,6 +6,7 @@ import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
+import { EvictingStore } from '@emotune/objects/testing';
 import { common, featurization, type inference, tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
 import { trainBpe } from '@emotune/text';
@@ -53,8 +54,10 @@ const modelOf = (name: string): tuning.Model => ({
   prefix: `models/${name}/v1`,
 });
 
+let objects: EvictingStore;
+
 /** Stores a tiny model of random weights and makes it known. */
-async function addModel(objects: FolderStore, name: string, seed: number, features = ''): Promise<void> {
+async function addModel(name: string, seed: number, features = ''): Promise<void> {
   const config = parseConfig({
     model_type: 'opt',
     vocab_size: 300,
@@ -74,9 +77,9 @@ async function addModel(objects: FolderStore, name: string, seed: number, featur
 }
 
 beforeAll(async () => {
-  const objects = await FolderStore.open(join(folder, 'objects'));
-  for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(objects, name, i, 'cued');
-  await addModel(objects, 'uncued', 0, 'plain');
+  objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
+  for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(name, i, 'cued');
+  await addModel('uncued', 0, 'plain');
   await objects.put('models/broken/v1/config.json', '{}');
   await objects.put('models/broken/v1/tokenizer.json', tokenizerJson);
   for (const name of ['broken', 'gone']) models.set(name, modelOf(name));
@@ -95,6 +98,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await host?.close();
+  expect(objects.held).toBe(0);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -287,4 +291,6 @@ it('loads a model once for all who want it, and keeps the last used ones', async
   logged.length = 0;
   await Promise.all([ask('one'), ask('one')]);
   expect(loads()).toBe(0);
+  // Their weights are mapped from the store's files, which stay until the models go.
+  expect(objects.held).toBeGreaterThanOrEqual(3);
 });

@@ -19,7 +19,12 @@ export class CheckpointStore {
   async restore(folder: string): Promise<void> {
     await makeFolder(folder);
     if ((await this.objects.list(`${this.prefix}/`)).length === 0) return;
-    await cp(await this.objects.folder(this.prefix), folder, { recursive: true });
+    const stored = await this.objects.folder(this.prefix);
+    try {
+      await cp(stored.path, folder, { recursive: true });
+    } finally {
+      await stored.release();
+    }
   }
 
   /** Stores one checkpoint's folder and forgets all but the `kept` newest. Its place in the object store. */

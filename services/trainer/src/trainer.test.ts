@@ -263,7 +263,7 @@ describe('the trainer', { timeout: 120_000 }, () => {
     await expectExit(await startAttempt(1), 0);
     expect(server.finished[0].objective ?? undefined).toBeUndefined();
     expect(server.finished[0].modelPrefix).toBe('trials/exp/4/model');
-    const saved = await objects.folder('trials/exp/4/model');
+    const { path: saved } = await objects.folder('trials/exp/4/model');
     const [tuned, base] = [await loadModel(saved), await loadModel(join(folder, 'inputs', 'base'))];
     expect(tuned.tensors.get('model.norm.weight')!.data).not.toEqual(
       base.tensors.get('model.norm.weight')!.data,
@@ -278,7 +278,8 @@ describe('the trainer', { timeout: 120_000 }, () => {
     await runner.remove('exp-t4-a1');
     await objects.delete('trials/exp/4');
     await expectExit(await startAttempt(2), 0);
-    const adapter = await loadAdapter(await objects.folder('trials/exp/4/model'), base.config);
+    const { path } = await objects.folder('trials/exp/4/model');
+    const adapter = await loadAdapter(path, base.config);
     expect(adapter.lora.rank).toBe(2);
     expect(await objects.exists('trials/exp/4/model/tokenizer.json')).toBe(true);
   });
@@ -311,8 +312,9 @@ describe('the trainer', { timeout: 120_000 }, () => {
     };
     await expectExit(await startAttempt(3), 0);
     expect(server.finished[2]).toMatchObject({ step: 0, tokens: 0, modelPrefix: 'trials/exp/6/model' });
-    const model = await loadModel(await objects.folder('trials/exp/6/model'));
-    const kept = await objects.folder('trials/exp/5/checkpoints');
+    const { path } = await objects.folder('trials/exp/6/model');
+    const model = await loadModel(path);
+    const { path: kept } = await objects.folder('trials/exp/5/checkpoints');
     const last = await SafetensorsFile.open(
       join(kept, readdirSync(kept).sort().at(-1)!, 'tensors.safetensors'),
     );

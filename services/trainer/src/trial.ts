@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, NotFound, Unavailable } from '@emotune/base';
-import type { ObjectStore } from '@emotune/objects';
+import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
 import { Interrupted, LostOrigin, type Measurement } from '@emotune/training';
@@ -39,7 +39,20 @@ const patienceMs = 30_000;
 class Unreachable extends Error {}
 
 export class Trial {
+  /** Folders that the attempt reads and maps weights from, until its work has ended. */
+  private readonly held: FolderLease[] = [];
+
   constructor(private readonly options: TrialOptions) {}
+
+  private async hold(prefix: string): Promise<string> {
+    const folder = await this.options.objects.folder(prefix);
+    this.held.push(folder);
+    return folder.path;
+  }
+
+  private async release(): Promise<void> {
+    await Promise.all(this.held.splice(0).map((folder) => folder.release()));
+  }
 
   /** Repeats a call until it is answered. @throws Unreachable after `patience`; the answer, where it is an error for good. */
   private async insist<T>(patience: number, call: () => Promise<T>): Promise<T> {
@@ -96,15 +109,17 @@ export class Trial {
     let report: Draft<tuning.FinishTrialRequest> | undefined;
     let exitCode = 0;
     const signal = AbortSignal.any([this.options.signal, unreachable.signal]);
-    const work = this.work(assignment, heartbeats, checkpoints, signal, () => owned).then(
-      (result) => {
-        report = result;
-      },
-      (error) => {
-        ({ report, exitCode } = { report: undefined, ...failureOf(error) });
-        log[error instanceof Interrupted ? 'info' : 'error']('training ended early', { error, exitCode });
-      },
-    );
+    const work = this.work(assignment, heartbeats, checkpoints, signal, () => owned)
+      .finally(() => this.release())
+      .then(
+        (result) => {
+          report = result;
+        },
+        (error) => {
+          ({ report, exitCode } = { report: undefined, ...failureOf(error) });
+          log[error instanceof Interrupted ? 'info' : 'error']('training ended early', { error, exitCode });
+        },
+      );
     try {
       await Promise.race([lost, work]);
       await heartbeats.close();
@@ -126,7 +141,7 @@ export class Trial {
   /** @throws LostOrigin */
   private async origin({ originPrefix }: tuning.Assignment): Promise<string> {
     try {
-      return await this.options.objects.folder(originPrefix);
+      return await this.hold(originPrefix);
     } catch (error) {
       if (!(error instanceof NotFound)) throw error;
       throw new LostOrigin(`there is none in ${originPrefix}`, { cause: error });
@@ -142,10 +157,10 @@ export class Trial {
   ): Promise<Draft<tuning.FinishTrialRequest>> {
     const { objects, threads, work, log } = this.options;
     const settings = settingsOf(assignment, threads);
-    const baseModel = await objects.folder(assignment.baseModelPrefix);
+    const baseModel = await this.hold(assignment.baseModelPrefix);
     const request: Tuning = {
       ...{ baseModel, settings },
-      features: await objects.folder(assignment.featuresPrefix),
+      features: await this.hold(assignment.featuresPrefix),
       trainSplits: assignment.trainSplits,
       validationSplit: assignment.validationSplit,
     };

@@ -17,6 +17,7 @@ import {
 } from '@emotune/models';
 import { convertedTensors, ggufBytes } from '@emotune/models/testing';
 import { FolderStore } from '@emotune/objects';
+import { EvictingStore } from '@emotune/objects/testing';
 import { tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,7 +27,7 @@ import type { ExperimentRow, TrialRow } from './store.js';
 import { experimentSpec, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-models-'));
-const objects = await FolderStore.open(join(folder, 'objects'));
+const objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
 let host: Host;
 let database: Database;
 let client: Client<tuning.ModelServiceClient>;
@@ -54,6 +55,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await host.close();
+  expect(objects.held).toBe(0);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -81,7 +83,8 @@ describe('import', () => {
         ...{ kind: tuning.ModelKind.MODEL_KIND_BASE, state: tuning.ModelState.MODEL_STATE_REGISTERED },
         prefix: `models/base-${family}/${model.version}`,
       });
-      const { tensors } = await loadModel(await objects.folder(model.prefix));
+      await using stored = await objects.folder(model.prefix);
+      const { tensors } = await loadModel(stored.path);
       expect(model.parameters).toBe([...tensors.values()].reduce((n, { data }) => n + data.length, 0));
       expect(await add(`base-${family}`, join(folder, family))).toEqual(model);
     }
@@ -147,7 +150,8 @@ describe('import', () => {
       }),
     );
     const { prefix } = await add('gguf', dir);
-    const stored = await objects.folder(prefix);
+    await using lease = await objects.folder(prefix);
+    const stored = lease.path;
     expect(readdirSync(stored).sort()).toEqual([
       'config.json',
       'model.gguf',

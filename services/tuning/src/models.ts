@@ -165,10 +165,11 @@ export class Models {
     const architecture = architectureOf(experiment.spec, trial.parameters);
     const base = experiment.bases.find((b) => b.architecture === architecture)!;
     const baseRow = await this.find(`${base.model}@${base.version}`);
-    const folder = await objects.folder(trial.model_prefix);
+    await using trained = await objects.folder(trial.model_prefix);
+    const folder = trained.path;
     const files = await checkpointFiles(folder);
     const adapter = files.includes('adapter_config.json');
-    if (adapter) await loadAdapter(folder, (await loadModel(await objects.folder(base.prefix))).config);
+    if (adapter) await loadAdapter(folder, await this.config(base.prefix));
     else await loadModel(folder);
     const version = await contentVersion(folder, files);
     const prefix = `models/${name}/${version}`;
@@ -235,14 +236,16 @@ export class Models {
     const { format, directory } = request;
     const row = await this.find(request.name);
     const { objects } = this.context;
-    const folder = await objects.folder(row.prefix);
+    await using stored = await objects.folder(row.prefix);
+    const folder = stored.path;
+    await using lease = isAdapter(row) ? await objects.folder(row.base_prefix) : undefined;
+    const base = lease?.path ?? folder;
     switch (format) {
       case 'safetensors':
         if (!isAdapter(row))
           return { files: await exportFiles(folder, await checkpointFiles(folder), directory) };
         return {
           files: await writeFolder(directory, async (target) => {
-            const base = await objects.folder(row.base_prefix);
             const model = await loadModel(base);
             const merged = mergeAdapter(model, await loadAdapter(folder, model.config));
             await saveModel(target, merged, { tokenizer: join(base, 'tokenizer.json') });
@@ -257,7 +260,6 @@ export class Models {
       case 'onnx':
         return {
           files: await writeFolder(directory, async (target) => {
-            const base = isAdapter(row) ? await objects.folder(row.base_prefix) : folder;
             const model = await loadModel(base);
             const merged = isAdapter(row)
               ? mergeAdapter(model, await loadAdapter(folder, model.config))

@@ -268,7 +268,8 @@ export const usualTrainer: Trainer = async ({ assignment, objects, heartbeat, fi
     return 0;
   }
   const modelPrefix = join(assignment.outputPrefix, 'model');
-  await objects.putFolder(modelPrefix, await objects.folder(assignment.baseModelPrefix), 'config.json');
+  await using base = await objects.folder(assignment.baseModelPrefix);
+  await objects.putFolder(modelPrefix, base.path, 'config.json');
   await finish({ ...done, modelPrefix });
   return 0;
 };
