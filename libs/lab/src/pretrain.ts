@@ -5,7 +5,7 @@ import { parse, systemClock } from '@emotune/base';
 import type { LocateOptions } from '@emotune/data';
 import { type Family, modelParameters, saveModel } from '@emotune/models';
 import { Tokenizer, trainBpe } from '@emotune/text';
-import { type PretrainSpec, pretrain, pretrainSpec, smallConfig } from '@emotune/training';
+import { type PretrainSpec, pretrain, pretrainSpec, smallConfig, withExecutor } from '@emotune/training';
 import { pretrainingText, type TextSource } from './pretraining-text.js';
 
 export interface PretrainOptions {
@@ -107,27 +107,34 @@ export async function pretrainBaseModel(options: PretrainOptions): Promise<void>
   await mkdir(folder, { recursive: true });
   const curve: CurvePoint[] = JSON.parse(await readFile(curveFile, 'utf8').catch(() => '[]'));
   let reported = 0;
-  const result = await pretrain(config, tokenized, spec, {
-    checkpoints: join(folder, 'checkpoints'),
-    signal: options.signal,
-    onNotice: options.log,
-    onProgress: async ({ tokens, totalTokens, seconds, trainLoss, heldOutLoss }) => {
-      if (heldOutLoss !== undefined) {
-        // A resumed run repeats what came after its checkpoint.
-        while (curve.length > 0 && curve[curve.length - 1].tokens >= tokens) curve.pop();
-        curve.push({ tokens, train: trainLoss, heldOut: heldOutLoss });
-        await writeFile(curveFile, JSON.stringify(curve));
-      }
-      if (heldOutLoss !== undefined || systemClock.now() - reported >= reportEveryMs) {
-        reported = systemClock.now();
-        const held = heldOutLoss === undefined ? '' : `, held out ${heldOutLoss.toFixed(3)}`;
-        options.log(
-          `${tokens} of ${totalTokens} tokens, loss ${trainLoss.toFixed(3)}${held}, ${(tokens / seconds).toFixed(0)} tokens/s`,
-        );
-      }
-      return 'continue' as const;
-    },
-  });
+  const result = await withExecutor(spec, (executor) =>
+    pretrain({
+      executor,
+      clock: systemClock,
+      config,
+      documents: tokenized,
+      spec,
+      checkpoints: join(folder, 'checkpoints'),
+      signal: options.signal,
+      onNotice: options.log,
+      onProgress: async ({ tokens, totalTokens, seconds, trainLoss, heldOutLoss }) => {
+        if (heldOutLoss !== undefined) {
+          // A resumed run repeats what came after its checkpoint.
+          while (curve.length > 0 && curve[curve.length - 1].tokens >= tokens) curve.pop();
+          curve.push({ tokens, train: trainLoss, heldOut: heldOutLoss });
+          await writeFile(curveFile, JSON.stringify(curve));
+        }
+        if (heldOutLoss !== undefined || systemClock.now() - reported >= reportEveryMs) {
+          reported = systemClock.now();
+          const held = heldOutLoss === undefined ? '' : `, held out ${heldOutLoss.toFixed(3)}`;
+          options.log(
+            `${tokens} of ${totalTokens} tokens, loss ${trainLoss.toFixed(3)}${held}, ${(tokens / seconds).toFixed(0)} tokens/s`,
+          );
+        }
+        return 'continue' as const;
+      },
+    }),
+  );
   const parameters = modelParameters(config).reduce(
     (n, { shape }) => n + shape.reduce((a, d) => a * d, 1),
     0,

@@ -41,7 +41,8 @@ export interface Batch extends BatchShape {
 /** A stage's competence grows this often at least. */
 const competenceSteps = 32;
 
-function tokensOf(rows: readonly Row[]): number {
+/** Padding not counted. */
+export function tokensOf(rows: readonly Row[]): number {
   return rows.reduce((n, row) => n + row.tokens.length, 0);
 }
 
@@ -113,13 +114,6 @@ export function epochBatches(
 ): Batch[] {
   const batches = packRows(epochRows(rows, spec, place), packing);
   return epochRng(spec, place).child('batches').shuffle(batches);
-}
-
-/** How many of an epoch's batches came before these many of its tokens were trained on. */
-export function batchesIn(batches: readonly Batch[], tokens: number): number {
-  let [count, seen] = [0, 0];
-  while (count < batches.length && seen < tokens) seen += tokensOf(batches[count++].rows);
-  return count;
 }
 
 /** The shapes of a run's batches: for what its stages draw, and rows for validation, no longer than `maxSequence`. */

@@ -10,44 +10,10 @@ import { float32, type HostTensor } from '@emotune/engine';
 import { SafetensorsFile, type WrittenTensor, writeSafetensors } from '@emotune/models';
 import { z } from 'zod';
 import { LostOrigin } from './failures.js';
-
-const state = z.strictObject({
-  /** Of the spec and the rows: another run's checkpoint is refused. */
-  run: z.string(),
-  step: z.number().int(),
-  tokens: z.number(),
-  examples: z.number(),
-  seconds: z.number(),
-  cursor: z.strictObject({
-    stage: z.number().int(),
-    epoch: z.number().int(),
-    index: z.number().int(),
-    stageTokens: z.number(),
-    /** Of those, the ones before the epoch. */
-    epochTokens: z.number(),
-  }),
-  /** What the last step measured, where its validation did not come to its end. */
-  pending: z
-    .strictObject({ trainLoss: z.number(), learningRate: z.number(), gradientNorm: z.number() })
-    .nullable(),
-  sinceValidation: z.number(),
-  best: z.strictObject({ objective: z.number(), tokens: z.number(), step: z.number().int() }).nullable(),
-  misses: z.number().int(),
-  /** Objectives of each task at the end of each stage so far. */
-  stageObjectives: z.array(z.record(z.string(), z.number())),
-  stopped: z.enum(['patience', 'directive']).nullable(),
-  /** Of the weights: steps less those that were skipped. */
-  updates: z.number().int(),
-  /** What the runs did that it goes on from; the numbers above are its own, but for the cursor and the updates. */
-  before: z.strictObject({ steps: z.number().int(), tokens: z.number() }),
-  lossScale: z.strictObject({ scale: z.number(), goodSteps: z.number().int() }).nullable(),
-});
-
-/** Where a run stands. */
-export type RunState = z.output<typeof state>;
+import { type RunState, runState } from './run-state.js';
 
 const manifest = z.strictObject({
-  state,
+  state: runState,
   /** SHA-256 of each file beside the manifest. */
   files: z.record(z.string(), z.string()),
   /** SHA-256 of the two. */
@@ -56,23 +22,35 @@ const manifest = z.strictObject({
 const manifestFile = 'manifest.json';
 const tensorFile = 'tensors.safetensors';
 const stepFolder = /^step-\d+$/;
+/** Before the names of the weights that are kept as the best. */
+const bestPrefix = 'best.';
 
 function folderName(step: number): string {
   return `step-${String(step).padStart(9, '0')}`;
+}
+
+/** What of a run goes into its checkpoints beside its state. */
+export interface Saved {
+  readonly tensors: ReadonlyMap<string, WrittenTensor>;
+  /** The weights that are kept as the best, where some are. */
+  readonly best?: ReadonlyMap<string, HostTensor> | undefined;
 }
 
 /** Writes a checkpoint below `dir` and removes all but the `kept` newest. Its folder. */
 export async function saveCheckpoint(
   dir: string,
   run: RunState,
-  tensors: ReadonlyMap<string, WrittenTensor>,
+  { tensors, best }: Saved,
   kept: number,
 ): Promise<string> {
   const final = join(dir, folderName(run.step));
   const temporary = `${final}.${process.pid}.tmp`;
   await rm(temporary, { recursive: true, force: true });
   await makeFolder(temporary);
-  await writeSafetensors(join(temporary, tensorFile), tensors);
+  const all = new Map(tensors);
+  for (const [name, { shape, data }] of best ?? [])
+    all.set(`${bestPrefix}${name}`, { shape, data: data as Float32Array });
+  await writeSafetensors(join(temporary, tensorFile), all);
   const files = { [tensorFile]: await sha256OfFile(join(temporary, tensorFile)) };
   const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson({ state: run, files })) });
   await writeFile(join(temporary, manifestFile), content);
@@ -81,14 +59,16 @@ export async function saveCheckpoint(
   await rm(final, { recursive: true, force: true });
   await rename(temporary, final);
   await syncToDisk(dir);
-  const all = (await readdir(dir)).filter((name) => stepFolder.test(name)).sort();
-  for (const old of all.slice(0, -kept)) await rm(join(dir, old), { recursive: true, force: true });
+  const folders = (await readdir(dir)).filter((name) => stepFolder.test(name)).sort();
+  for (const old of folders.slice(0, -kept)) await rm(join(dir, old), { recursive: true, force: true });
   return final;
 }
 
 export interface Checkpoint {
   readonly state: RunState;
-  readonly tensors: Map<string, HostTensor>;
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+  /** The weights that were kept as the best, where some were. */
+  readonly best: Map<string, HostTensor> | undefined;
 }
 
 /** Newest first. */
@@ -113,12 +93,14 @@ async function readCheckpoint(folder: string, accepts: (state: RunState) => void
     throw new Error(`${tensorFile} is damaged`);
   const file = await SafetensorsFile.open(join(folder, tensorFile));
   try {
-    const tensors = new Map<string, HostTensor>();
+    const [tensors, best] = [new Map<string, HostTensor>(), new Map<string, HostTensor>()];
     for (const key of file.entries.keys()) {
       const { shape, data } = await file.float32(key);
-      tensors.set(key, float32(shape, data));
+      const tensor = float32(shape, data);
+      if (key.startsWith(bestPrefix)) best.set(key.slice(bestPrefix.length), tensor);
+      else tensors.set(key, tensor);
     }
-    return { state: found, tensors };
+    return { state: found, tensors, best: best.size > 0 ? best : undefined };
   } finally {
     await file.close();
   }

@@ -1,12 +1,12 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
 export { Diverged, exitCodeOf, Interrupted, LostOrigin } from './failures.js';
+export type { Directive, Measurement } from './measurement.js';
 export { chanceToFit, MemoryForecast, type RowLengths } from './memory-forecast.js';
 export type { NumberAnswer, NumberChoices } from './number-answers.js';
 export { Update } from './optimizers/update.js';
 export { checkMemory, type MemoryPlan, type PlannedRun, planMemory, planText } from './plan.js';
 export {
-  type PretrainHooks,
   type PretrainProgress,
   type PretrainResult,
   type PretrainSpec,
@@ -19,6 +19,7 @@ export {
 export { comparesNumbers } from './regularisers/settings.js';
 export { Sessions } from './sessions.js';
 export { type TrainSpec, trainSpec } from './spec.js';
-export { type Directive, type Measurement, type TrainHooks, type TrainResult, train } from './train.js';
+export { type TrainHooks, type TrainResult, train } from './train.js';
 export { type TrainingSettings, trainingSettings, trainSpecOf } from './training-settings.js';
 export { trialSettings } from './trial-settings.js';
+export { withExecutor } from './with-executor.js';

@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse, Rng } from '@emotune/base';
+import { parse, Rng, systemClock } from '@emotune/base';
 import { modelParameters, parseConfig } from '@emotune/models';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Interrupted } from './failures.js';
-import { packDocuments, pretrain, pretrainSpec, smallConfig } from './pretrain.js';
+import { type Pretraining, packDocuments, pretrain, pretrainSpec, smallConfig } from './pretrain.js';
+import { withExecutor } from './with-executor.js';
 
 let folder: string;
 beforeEach(() => {
@@ -39,6 +40,11 @@ const spec = parse(pretrainSpec, {
   validateEvery: 10_000,
 });
 
+const run = (given: typeof documents, hooks: Partial<Pretraining> = {}) =>
+  withExecutor(spec, (executor) =>
+    pretrain({ executor, clock: systemClock, config: tiny, documents: given, spec, ...hooks }),
+  );
+
 it('packs documents so that every token but the first is predicted once', () => {
   const rows = packDocuments([Int32Array.of(5, 6, 7), Int32Array.of(8, 9)], {
     sequence: 3,
@@ -54,7 +60,7 @@ it('packs documents so that every token but the first is predicted once', () => 
 
 it('learns, and resumed has the same weights to the bit', async () => {
   const losses: number[] = [];
-  const straight = await pretrain(tiny, documents, spec, {
+  const straight = await run(documents, {
     onProgress: ({ heldOutLoss }) => {
       if (heldOutLoss !== undefined) losses.push(heldOutLoss);
       return 'continue';
@@ -66,7 +72,7 @@ it('learns, and resumed has the same weights to the bit', async () => {
   expect([...straight.model.tensors.keys()]).toEqual(modelParameters(tiny).map(({ name }) => name));
 
   const abort = new AbortController();
-  const interrupted = pretrain(tiny, documents, spec, {
+  const interrupted = run(documents, {
     checkpoints: folder,
     signal: abort.signal,
     onProgress: ({ step }) => {
@@ -75,14 +81,14 @@ it('learns, and resumed has the same weights to the bit', async () => {
     },
   });
   await expect(interrupted).rejects.toThrow(Interrupted);
-  const resumed = await pretrain(tiny, documents, spec, { checkpoints: folder });
+  const resumed = await run(documents, { checkpoints: folder });
   expect(resumed.heldOutLoss).toBe(straight.heldOutLoss);
   for (const [name, { data }] of straight.model.tensors)
     expect(resumed.model.tensors.get(name)!.data).toEqual(data);
 });
 
 it('refuses text that does not fill a block', async () => {
-  await expect(pretrain(tiny, documents.slice(0, 2), spec)).rejects.toThrow(
+  await expect(run(documents.slice(0, 2))).rejects.toThrow(
     'documents: expected at least 32 tokens to train on, got 24',
   );
 });

@@ -6,9 +6,10 @@ import { InvalidArgument } from '@emotune/base';
 import { type Family, initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
 import { z } from 'zod';
 import type { Row } from './batches.js';
+import type { Directive } from './measurement.js';
 import { paddedLength } from './packing.js';
 import { trainSpec } from './spec.js';
-import { type Directive, type TrainHooks, type TrainResult, train } from './train.js';
+import { type Training, type TrainResult, train } from './train.js';
 
 const share = z.number().min(0).max(1);
 
@@ -44,7 +45,11 @@ export interface PretrainProgress {
   readonly heldOutLoss?: number;
 }
 
-export interface PretrainHooks extends Pick<TrainHooks, 'checkpoints' | 'signal' | 'onNotice'> {
+export interface Pretraining
+  extends Pick<Training, 'executor' | 'clock' | 'checkpoints' | 'signal' | 'onNotice'> {
+  readonly config: ModelConfig;
+  readonly documents: readonly Int32Array[];
+  readonly spec: PretrainSpec;
   readonly onProgress?: (progress: PretrainProgress) => Directive | Promise<Directive> | undefined;
 }
 
@@ -110,12 +115,13 @@ export function packDocuments(
  * @throws InvalidArgument when the text does not fill one block, or a token is outside the vocabulary; Diverged;
  * Interrupted; ResourceExhausted.
  */
-export async function pretrain(
-  config: ModelConfig,
-  documents: readonly Int32Array[],
-  spec: PretrainSpec,
-  hooks: PretrainHooks = {},
-): Promise<PretrainResult> {
+export async function pretrain({
+  config,
+  documents,
+  spec,
+  onProgress,
+  ...hooks
+}: Pretraining): Promise<PretrainResult> {
   const { sequence } = spec;
   const eos = config.eosTokenId;
   if (eos === null)
@@ -131,10 +137,11 @@ export async function pretrain(
     throw InvalidArgument.at('documents', `expected at least ${sequence} tokens to train on, got ${have}`);
   }
   const perToken = (objective: number) => objective / (sequence - 1);
-  const { tensors, best, ...result } = await train(
-    { config, tensors: initialTensors(config, spec.seed) },
+  const { tensors, best, ...result } = await train({
+    ...hooks,
+    model: { config, tensors: initialTensors(config, spec.seed) },
     rows,
-    trainSpec.parse({
+    spec: trainSpec.parse({
       method: { name: 'full' },
       optimizer: spec.optimizer,
       schedule: spec.schedule,
@@ -145,15 +152,12 @@ export async function pretrain(
       threads: spec.threads,
       checkpointSeconds: spec.checkpointSeconds,
     }),
-    {
-      ...hooks,
-      takeWeights: true,
-      onMeasurement: ({ objective, step, tokens, totalTokens, seconds, trainLoss, learningRate }) =>
-        hooks.onProgress?.({
-          ...{ step, tokens, totalTokens, seconds, trainLoss, learningRate },
-          ...(objective === undefined ? {} : { heldOutLoss: perToken(objective) }),
-        }),
-    },
-  );
+    takeWeights: true,
+    onMeasurement: ({ objective, step, tokens, totalTokens, seconds, trainLoss, learningRate }) =>
+      onProgress?.({
+        ...{ step, tokens, totalTokens, seconds, trainLoss, learningRate },
+        ...(objective === undefined ? {} : { heldOutLoss: perToken(objective) }),
+      }),
+  });
   return { ...result, model: { config, tensors }, heldOutLoss: best && perToken(best.objective) };
 }

@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Row } from './batches.js';
 import { Interrupted } from './failures.js';
 import { trainSpec } from './spec.js';
-import { type TrainHooks, type TrainResult, train } from './train.js';
+import { trainAlone } from './testing.js';
+import type { TrainHooks, TrainResult } from './train.js';
 
 const config = parseConfig({
   ...{ model_type: 'llama', vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 },
@@ -43,7 +44,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const run = (given: ReturnType<typeof spec>, hooks: TrainHooks = {}) => train(model(), data, given, hooks);
+const run = (given: ReturnType<typeof spec>, hooks: TrainHooks = {}) =>
+  trainAlone(model(), data, given, hooks);
 
 /** What took how long is not repeated. */
 function expectSame(got: TrainResult, want: TrainResult): void {
@@ -180,7 +182,7 @@ describe('checkpoints', () => {
   ])('of %s are refused', async (_, given, other) => {
     await run(spec(), { checkpoints: folder });
     const notices: string[] = [];
-    await train(model(), other, given, { checkpoints: folder, onNotice: (text) => notices.push(text) });
+    await trainAlone(model(), other, given, { checkpoints: folder, onNotice: (text) => notices.push(text) });
     expect(notices[0]).toContain('it belongs to a run with another spec, model or data');
   });
 
@@ -188,7 +190,7 @@ describe('checkpoints', () => {
     await run(spec(), { checkpoints: folder });
     const notices: string[] = [];
     const onNotice = (text: string) => notices.push(text);
-    await train({ config, tensors: initialTensors(config, 8) }, data, spec(), {
+    await trainAlone({ config, tensors: initialTensors(config, 8) }, data, spec(), {
       checkpoints: folder,
       onNotice,
     });

@@ -1,5 +1,5 @@
 /** What a run holds in its executor: weights, gradients, the optimizer's state; and what is done with them. */
-import { Executor, FileTensor, type HostTensor, release } from '@emotune/engine';
+import { type Executor, FileTensor, type HostTensor, release } from '@emotune/engine';
 import {
   frozenTensors,
   initialTrainable,
@@ -12,8 +12,10 @@ import {
   type WrittenTensor,
 } from '@emotune/models';
 import { type Batch, feedsOf } from './batches.js';
+import type { Checkpoint, Saved } from './checkpoint.js';
 import { Diverged, notFinite } from './failures.js';
 import { gradientPass } from './gradient-pass.js';
+import type { Validated } from './measurement.js';
 import { Update } from './optimizers/update.js';
 import { answersOf } from './packing.js';
 import { Sessions } from './sessions.js';
@@ -34,29 +36,21 @@ export interface StepResult {
   readonly skipped: boolean;
 }
 
-export interface Validated {
-  /** Mean over rows of the negative log-likelihood of the whole answer, nats. */
-  readonly objective: number;
-  /** The same over the rows of each task. */
-  readonly objectives: Readonly<Record<string, number>>;
-}
-
 export class Run {
-  private readonly executor: Executor;
   private readonly sessions: Sessions;
   private readonly trained: readonly Parameter[];
   private readonly names: readonly string[];
   private readonly update: Update;
   /** What graphs read from slots, frozen first; what lies in files was checked when it was loaded. */
   private weights: readonly string[] = [];
+  private best: Map<string, HostTensor> | undefined;
 
   constructor(
+    private readonly executor: Executor,
     private readonly model: Model,
     private readonly spec: TrainSpec,
-    private readonly profile?: string,
   ) {
-    this.executor = Executor.create({ threads: spec.threads, spin: true, profile });
-    this.sessions = new Sessions(this.executor);
+    this.sessions = new Sessions(executor);
     const trained = trainableParameters(model.config, spec.method);
     this.trained = trained;
     this.names = trained.map(({ name }) => name);
@@ -66,8 +60,12 @@ export class Run {
   }
 
   /** Weights and the optimizer's state into slots, fresh or those of a checkpoint. */
-  async begin(resumed: ReadonlyMap<string, HostTensor> | undefined, takeWeights: boolean): Promise<void> {
+  async begin(
+    { tensors: resumed, best }: Partial<Omit<Checkpoint, 'state'>>,
+    takeWeights: boolean,
+  ): Promise<void> {
     const { model, spec, executor } = this;
+    this.best = best;
     const trained = initialTrainable(model, spec.method, spec.seed);
     const frozen = frozenTensors(model, spec.method);
     if (spec.regularisation.mixout)
@@ -187,29 +185,34 @@ export class Run {
     return this.spec.ema === undefined ? name : `ema.${name}`;
   }
 
-  /** The trained tensors as they would be kept now. With `end` they leave the executor instead of being copied. */
-  async keptTensors({ end = false } = {}): Promise<Map<string, HostTensor>> {
-    const tensors = new Map<string, HostTensor>();
-    for (const name of this.names) {
-      const slot = this.keptSlot(name);
-      tensors.set(name, await (end ? this.executor.take(slot) : this.executor.get(slot)));
-    }
+  /** Keeps the trained tensors as they are now, in place of those kept before. */
+  async keepBest(): Promise<void> {
+    for (const tensor of this.best?.values() ?? []) release(tensor);
+    this.best = await this.kept((slot) => this.executor.get(slot));
+  }
+
+  /** The tensors that were kept as the best, or those of now, which then leave the executor. @throws Diverged */
+  async result(step: number): Promise<Map<string, HostTensor>> {
+    const tensors = this.best ?? (await this.kept((slot) => this.executor.take(slot)));
+    for (const [name, tensor] of tensors) if (!allFinite(tensor)) throw new Diverged(step, name);
     return tensors;
   }
 
-  /** Everything that a checkpoint needs, read when it is written. */
-  everything(): Map<string, WrittenTensor> {
-    const { executor } = this;
-    return new Map(
-      [...this.trained, ...this.update.slots()].map(({ name, shape }) => [
-        name,
-        { shape, data: async () => (await executor.get(name)).data as Float32Array },
-      ]),
-    );
+  private async kept(read: (slot: string) => Promise<HostTensor>): Promise<Map<string, HostTensor>> {
+    const tensors = new Map<string, HostTensor>();
+    for (const name of this.names) tensors.set(name, await read(this.keptSlot(name)));
+    return tensors;
   }
 
-  async close(): Promise<void> {
-    if (this.profile !== undefined) await this.executor.endProfiling();
-    await this.executor.close();
+  /** What a checkpoint needs, read when it is written. */
+  saved(): Saved {
+    const { executor, best } = this;
+    const tensors = [...this.trained, ...this.update.slots()].map(
+      ({ name, shape }): [string, WrittenTensor] => [
+        name,
+        { shape, data: async () => (await executor.get(name)).data as Float32Array },
+      ],
+    );
+    return { tensors: new Map(tensors), best };
   }
 }

@@ -7,8 +7,10 @@ import { initialTensors, parseConfig, SafetensorsFile } from '@emotune/models';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Row } from './batches.js';
 import { Interrupted, LostOrigin } from './failures.js';
+import type { Measurement } from './measurement.js';
 import { trainSpec } from './spec.js';
-import { type Measurement, type TrainHooks, train } from './train.js';
+import { trainAlone } from './testing.js';
+import type { TrainHooks } from './train.js';
 
 const config = parseConfig({
   ...{ model_type: 'llama', vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 },
@@ -45,7 +47,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = (given: ReturnType<typeof spec>, hooks: TrainHooks = {}) =>
-  train({ config, tensors: initialTensors(config, 7) }, data, given, hooks);
+  trainAlone({ config, tensors: initialTensors(config, 7) }, data, given, hooks);
 const lastOf = (name: string) => join(place(name), readdirSync(place(name)).sort().at(-1)!);
 
 const variants = [

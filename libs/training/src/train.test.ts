@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Row } from './batches.js';
 import { Diverged, exitCodeOf, Interrupted } from './failures.js';
 import { trainSpec } from './spec.js';
-import { train } from './train.js';
+import { trainAlone } from './testing.js';
 
 const ids = { vocab_size: 24, hidden_size: 16, bos_token_id: 1, eos_token_id: 2, pad_token_id: 0 };
 const configs = {
@@ -76,7 +76,7 @@ describe('train', () => {
         stages: [{ tasks: ['a', 'b'], tokens: 90_000 }],
         optimizer: { learningRate: 0.008 },
       });
-      const result = await train(fresh(configs[family]), data, long, {
+      const result = await trainAlone(fresh(configs[family]), data, long, {
         onMeasurement: ({ trainLoss }) => {
           first.push(trainLoss);
           return 'continue';
@@ -89,13 +89,13 @@ describe('train', () => {
       // The tuned model is sure of the key; an adapter teaches it another answer.
       const other = { train: rows(300, 'train', 5), validation: rows(40, 'validation', 5) };
       const base = { config: configs[family], tensors: result.tensors };
-      const before = await train(
+      const before = await trainAlone(
         base,
         other,
         spec({ optimizer: { learningRate: 1e-9 }, stages: [{ tasks: ['a', 'b'], tokens: 1 }] }),
       );
       expect(before.best!.objective).toBeGreaterThan(2);
-      const lora = await train(base, other, spec({ method: { name: 'lora', rank: 8, alpha: 32 } }));
+      const lora = await trainAlone(base, other, spec({ method: { name: 'lora', rank: 8, alpha: 32 } }));
       expect([...lora.tensors.keys()].every((name) => name.includes('.lora_'))).toBe(true);
       expect(lora.best!.objective).toBeLessThan(before.best!.objective / 3);
     },
@@ -117,7 +117,7 @@ describe('train', () => {
       const losses = async (baseCompute: string) => {
         const seen: number[] = [];
         const method = { name: 'lora', rank: 4, alpha: 8, baseCompute };
-        await train(model(), data, spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 3000 }] }), {
+        await trainAlone(model(), data, spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 3000 }] }), {
           onMeasurement: ({ trainLoss, gradientNorm }) => {
             seen.push(trainLoss, gradientNorm);
             return 'continue';
@@ -142,14 +142,14 @@ describe('train', () => {
     const short = spec({ method, stages: [{ tasks: ['a', 'b'], tokens: 1000 }] });
     const kept = fresh(configs.llama);
     const given = fresh(configs.llama);
-    const { tensors } = await train(kept, data, short);
-    expect((await train(given, data, short, { takeWeights: true })).tensors).toEqual(tensors);
+    const { tensors } = await trainAlone(kept, data, short);
+    expect((await trainAlone(given, data, short, { takeWeights: true })).tensors).toEqual(tensors);
     for (const { data: left } of kept.tensors.values()) expect(left.length).toBeGreaterThan(0);
     for (const { data: left } of given.tensors.values()) expect(left.length).toBe(0);
   });
 
   it('refuses a run that does not fit its memory, before it begins', async () => {
-    const run = train(fresh(configs.opt), data, spec({ memoryLimitMiB: 1 }));
+    const run = trainAlone(fresh(configs.opt), data, spec({ memoryLimitMiB: 1 }));
     await expect(run).rejects.toThrow(
       /^out of memory: the run would need .*, has 1 MiB; no batchTokens fits/,
     );
@@ -157,13 +157,13 @@ describe('train', () => {
   });
 
   it('resumed after any interruption, has the same weights to the bit', async () => {
-    const straight = await train(fresh(configs.llama), data, spec());
+    const straight = await trainAlone(fresh(configs.llama), data, spec());
     let resumes = 0;
     for (;;) {
       const abort = new AbortController();
       let steps = 0;
       try {
-        const result = await train(fresh(configs.llama), data, spec(), {
+        const result = await trainAlone(fresh(configs.llama), data, spec(), {
           checkpoints: folder,
           signal: abort.signal,
           onMeasurement: () => {
@@ -183,7 +183,7 @@ describe('train', () => {
         resumes++;
       }
     }
-    const other = await train(fresh(configs.llama), data, spec({ seed: 4 }));
+    const other = await trainAlone(fresh(configs.llama), data, spec({ seed: 4 }));
     expect(other.best).not.toEqual(straight.best);
   });
 
@@ -193,7 +193,7 @@ describe('train', () => {
       const abort = new AbortController();
       let done = 0;
       let first = 0;
-      return train(fresh(configs.opt), data, spec(), {
+      return trainAlone(fresh(configs.opt), data, spec(), {
         checkpoints: folder,
         signal: abort.signal,
         onNotice: (text) => notices.push(text),
@@ -223,7 +223,7 @@ describe('train', () => {
   it('names the step and the tensor when it diverges', async () => {
     const model = fresh(configs.llama);
     (model.tensors.get('model.norm.weight')!.data as Float32Array)[3] = Number.NaN;
-    const failed = await train(model, data, spec()).catch((error) => error);
+    const failed = await trainAlone(model, data, spec()).catch((error) => error);
     expect(failed).toBeInstanceOf(Diverged);
     expect(failed).toMatchObject({ step: 1, tensor: 'model.norm.weight' });
     expect(exitCodeOf(failed)).toBe(44);
@@ -231,12 +231,12 @@ describe('train', () => {
 
   it('gives up when the loss is beyond all hope', async () => {
     const hopeless = spec({ optimizer: { learningRate: 1000, clipNorm: 1e9 } });
-    await expect(train(fresh(configs.llama), data, hopeless)).rejects.toThrow(/diverged at step \d+/);
+    await expect(trainAlone(fresh(configs.llama), data, hopeless)).rejects.toThrow(/diverged at step \d+/);
   });
 
   it('tells the objective of each task, whose mean over rows it is', async () => {
     const seen: { objective?: number; objectives?: Readonly<Record<string, number>> }[] = [];
-    await train(fresh(configs.llama), data, spec(), {
+    await trainAlone(fresh(configs.llama), data, spec(), {
       onMeasurement: (measurement) => {
         seen.push(measurement);
         return 'continue';
@@ -249,7 +249,7 @@ describe('train', () => {
   });
 
   it('stops when validation has not improved for long enough', async () => {
-    const result = await train(
+    const result = await trainAlone(
       fresh(configs.llama),
       data,
       spec({ optimizer: { learningRate: 0.3 }, validation: { everyTokens: 300, patience: 2 } }),
@@ -260,10 +260,10 @@ describe('train', () => {
 
   it('refuses tasks that no row has and rows that are too long', async () => {
     await expect(
-      train(fresh(configs.opt), data, spec({ stages: [{ tasks: ['c'], tokens: 10 }] })),
+      trainAlone(fresh(configs.opt), data, spec({ stages: [{ tasks: ['c'], tokens: 10 }] })),
     ).rejects.toThrow('stages[0].tasks: expected tasks that the rows have (b, a), got c');
     const long = { id: 'long', task: 'a', tokens: new Int32Array(65), answerStart: 1 };
-    await expect(train(fresh(configs.opt), { ...data, train: [long] }, spec())).rejects.toThrow(
+    await expect(trainAlone(fresh(configs.opt), { ...data, train: [long] }, spec())).rejects.toThrow(
       'rows.long: expected at most 64 tokens, got 65',
     );
   });

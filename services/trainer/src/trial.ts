@@ -5,7 +5,7 @@ import { type Clock, NotFound, Unavailable } from '@emotune/base';
 import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
-import { Interrupted, LostOrigin, type Measurement } from '@emotune/training';
+import { Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
 import { settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
@@ -172,7 +172,7 @@ export class Trial {
       observed: (m: Measurement) => Observed = (m) => m,
     ): Promise<Tuned> => {
       await store.restore(folder);
-      return tune(what, {
+      const hooks: TrainHooks = {
         checkpoints: folder,
         startFrom: assignment.originPrefix === '' ? undefined : () => this.origin(assignment),
         signal,
@@ -182,7 +182,8 @@ export class Trial {
           if (owned()) heartbeats.checkpointed(await store.store(checkpoint, settings.keepCheckpoints));
         },
         onNotice: (text) => log.warn(text),
-      });
+      };
+      return tune(what, hooks, this.options.clock);
     };
     const folds = assignment.training?.folds ?? 0;
     if (folds > 1) {

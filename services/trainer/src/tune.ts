@@ -2,7 +2,7 @@
 import { copyFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { tasks } from '@emotune/affect';
-import { AlreadyExists, exists, makeFolder } from '@emotune/base';
+import { AlreadyExists, type Clock, exists, makeFolder, systemClock } from '@emotune/base';
 import {
   loadModel,
   loadTokenizer,
@@ -19,6 +19,7 @@ import {
   type TrainResult,
   train,
   trainSpecOf,
+  withExecutor,
 } from '@emotune/training';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type FoldPlace, splitOf } from './folds.js';
@@ -43,7 +44,7 @@ export interface Tuned extends TrainResult {
 }
 
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
-export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
+export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
   const { settings, validationSplit, fold } = request;
   const base = await loadModel(request.baseModel, { inFiles: true });
   const given = await readRows(request.features, request.trainSplits);
@@ -62,11 +63,18 @@ export async function tune(request: Tuning, hooks: TrainHooks): Promise<Tuned> {
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;
-  return {
-    config: base.config,
-    method: spec.method,
-    ...(await train(base, { ...rows, train: trainRows }, spec, { ...hooks, takeWeights: true })),
-  };
+  const result = await withExecutor(spec, (executor) =>
+    train({
+      ...hooks,
+      executor,
+      clock,
+      model: base,
+      rows: { ...rows, train: trainRows },
+      spec,
+      takeWeights: true,
+    }),
+  );
+  return { config: base.config, method: spec.method, ...result };
 }
 
 /** What belongs to a checkpoint beside its weights and its config. */

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { InvalidArgument, Rng } from '@emotune/base';
+import { InvalidArgument, Rng, systemClock } from '@emotune/base';
 import { type Recompute, sizeOf } from '@emotune/graph';
 import {
   type BaseCompute,
@@ -14,7 +14,7 @@ import {
   methodSettings,
   modelParameters,
 } from '@emotune/models';
-import { type Row, train, trainSpec } from '@emotune/training';
+import { type Row, train, trainSpec, withExecutor } from '@emotune/training';
 import { gemmGflops } from './gemm.js';
 import { withCheckpoint } from './model-folder.js';
 import { type NodeKind, nodeKinds } from './profile.js';
@@ -119,15 +119,21 @@ async function measured(
     threads,
   });
   const ends = [{ seconds: 0, tokens: 0 }];
-  await train(model, { train: rows, validation: [] }, spec, {
-    onMeasurement: ({ seconds, tokens }) => {
-      ends.push({ seconds, tokens });
-      return ends.length > uncountedSteps + steps ? 'stop' : 'continue';
-    },
-    signal,
-    takeWeights: true,
-    ...(options.profile === undefined ? {} : { profile: options.profile }),
-  });
+  await withExecutor({ threads, profile: options.profile }, (executor) =>
+    train({
+      executor,
+      clock: systemClock,
+      model,
+      rows: { train: rows, validation: [] },
+      spec,
+      onMeasurement: ({ seconds, tokens }) => {
+        ends.push({ seconds, tokens });
+        return ends.length > uncountedSteps + steps ? 'stop' : 'continue';
+      },
+      signal,
+      takeWeights: true,
+    }),
+  );
   const rates = ends
     .slice(1)
     .map((end, i) => (end.tokens - ends[i].tokens) / (end.seconds - ends[i].seconds));

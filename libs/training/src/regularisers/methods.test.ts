@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Row } from '../batches.js';
 import { Interrupted } from '../failures.js';
 import { trainSpec } from '../spec.js';
-import { type TrainResult, train } from '../train.js';
+import { trainAlone } from '../testing.js';
+import type { TrainResult } from '../train.js';
 
 const config = parseConfig({
   model_type: 'llama',
@@ -86,7 +87,7 @@ describe.each(Object.entries(methods))('%s', (_, settings) => {
 
   it('trains without diverging, and resumed has the same weights to the bit', async () => {
     const losses: number[] = [];
-    const straight = await train(model(), data, spec, {
+    const straight = await trainAlone(model(), data, spec, {
       onMeasurement: ({ trainLoss }) => {
         losses.push(trainLoss);
         return 'continue';
@@ -100,7 +101,7 @@ describe.each(Object.entries(methods))('%s', (_, settings) => {
     while (!resumed) {
       const abort = new AbortController();
       let steps = 0;
-      resumed = await train(model(), data, spec, {
+      resumed = await trainAlone(model(), data, spec, {
         checkpoints: folder,
         signal: abort.signal,
         onMeasurement: () => {
