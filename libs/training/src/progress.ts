@@ -58,7 +58,7 @@ export type Next =
   | { readonly type: 'end'; readonly why: 'tokens' | 'patience' | 'directive' | 'interruption' };
 
 /** What to do besides, before what is next; nothing answers it. */
-export type Aside =
+type Aside =
   /** The weights as they are now are the best so far. */
   { readonly type: 'keep' } | { readonly type: 'notice'; readonly text: string };
 
