@@ -1,6 +1,6 @@
 /**
- * The failures that EmoTune tells apart. Libraries throw them; `libs/service` maps each to one gRPC
- * status. Anything else that is thrown is a bug and leaves as INTERNAL.
+ * The failures that EmoTune tells apart. Each class carries what its errors mean to those who pass them on: a reader asks
+ * `policyOf(error)`, not for classes. Anything else that is thrown is a bug of ours and treated as `Internal`.
  */
 
 /** One thing that is wrong with an input: where it is, what was expected and what came. */
@@ -11,15 +11,77 @@ export interface Violation {
   readonly description: string;
 }
 
-abstract class EmotuneError extends Error {
+/** What a training run that ends with the error has come to; the first word of a trial's reason. */
+export type Ending =
+  | 'OutOfMemory'
+  | 'InvalidConfiguration'
+  | 'Diverged'
+  | 'Interrupted'
+  | 'LostOrigin'
+  | 'Crashed';
+
+export interface ErrorPolicy {
+  /** The gRPC status as which it leaves a service, by its name. The text of INTERNAL stays inside. */
+  readonly status:
+    | 'INVALID_ARGUMENT'
+    | 'NOT_FOUND'
+    | 'ALREADY_EXISTS'
+    | 'FAILED_PRECONDITION'
+    | 'ABORTED'
+    | 'RESOURCE_EXHAUSTED'
+    | 'UNAVAILABLE'
+    | 'PERMISSION_DENIED'
+    | 'UNIMPLEMENTED'
+    | 'INTERNAL';
+  /** The exit code of a command that ends with it: 1 failed, 2 refused input, 3 not found, 4 unavailable, or its own. */
+  readonly exitCode: number;
+  /** A failure of the moment: the same may succeed later. */
+  readonly retryable: boolean;
+  /** The answer for good: asking again changes nothing. A defect is neither that nor retryable. */
+  readonly final: boolean;
+  /** Its text is for the user, also where work in the background failed with it; otherwise it is a defect of ours. */
+  readonly tellsUser: boolean;
+  readonly ending: Ending;
+}
+
+const defect: ErrorPolicy = {
+  status: 'INTERNAL',
+  exitCode: 1,
+  retryable: false,
+  final: false,
+  tellsUser: false,
+  ending: 'Crashed',
+};
+
+export abstract class EmotuneError extends Error {
+  static readonly policy: ErrorPolicy = defect;
+
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = new.target.name;
   }
+
+  get policy(): ErrorPolicy {
+    return (this.constructor as typeof EmotuneError).policy;
+  }
+}
+
+/** What an error means to those who pass it on. */
+export function policyOf(error: unknown): ErrorPolicy {
+  return error instanceof EmotuneError ? error.policy : defect;
 }
 
 /** The input itself is wrong, whatever the state of the system. Holds every violation found, not just the first. */
 export class InvalidArgument extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'INVALID_ARGUMENT',
+    exitCode: 2,
+    final: true,
+    tellsUser: true,
+    ending: 'InvalidConfiguration',
+  };
+
   readonly violations: readonly Violation[];
 
   constructor(violations: readonly Violation[], options?: { cause?: unknown }) {
@@ -37,28 +99,106 @@ export class InvalidArgument extends EmotuneError {
 }
 
 /** The named resource does not exist. */
-export class NotFound extends EmotuneError {}
+export class NotFound extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'NOT_FOUND',
+    exitCode: 3,
+    final: true,
+    tellsUser: true,
+  };
+}
 
 /** A resource of that name exists already and differs from the one asked for. */
-export class AlreadyExists extends EmotuneError {}
+export class AlreadyExists extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'ALREADY_EXISTS',
+    exitCode: 2,
+    final: true,
+    tellsUser: true,
+  };
+}
 
 /** The input is fine but the system is not in a state that allows it. */
-export class FailedPrecondition extends EmotuneError {}
+export class FailedPrecondition extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'FAILED_PRECONDITION',
+    exitCode: 2,
+    final: true,
+    tellsUser: true,
+  };
+}
 
 /** Someone else won: a stale owner, attempt or version. Read again, then retry. */
-export class Aborted extends EmotuneError {}
+export class Aborted extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'ABORTED',
+    final: true,
+  };
+}
 
 /** Out of memory, disk, or quota. */
-export class ResourceExhausted extends EmotuneError {}
+export class ResourceExhausted extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'RESOURCE_EXHAUSTED',
+    exitCode: 4,
+    retryable: true,
+    tellsUser: true,
+    ending: 'OutOfMemory',
+  };
+
+  override get policy(): ErrorPolicy {
+    const { code } = (this.cause ?? {}) as { code?: unknown };
+    // A full disk is the machine's fault, not that of what was to be trained.
+    const fullDisk = code === 'ENOSPC' || code === 'EDQUOT';
+    return fullDisk ? { ...super.policy, ending: 'Crashed' } : super.policy;
+  }
+}
 
 /** A dependency cannot be reached now; retrying later may succeed. */
-export class Unavailable extends EmotuneError {}
+export class Unavailable extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'UNAVAILABLE',
+    exitCode: 4,
+    retryable: true,
+    tellsUser: true,
+  };
+}
 
 /** The caller has not shown that it may do this: a missing or wrong token. */
-export class PermissionDenied extends EmotuneError {}
+export class PermissionDenied extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'PERMISSION_DENIED',
+    final: true,
+  };
+}
 
 /** Part of the contract, but not built yet. */
-export class Unimplemented extends EmotuneError {}
+export class Unimplemented extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'UNIMPLEMENTED',
+  };
+}
 
 /** A broken invariant of our own. */
 export class Internal extends EmotuneError {}
+
+/** Every class above whose errors are made of a text alone, so all but InvalidArgument. */
+export const errorClasses = [
+  NotFound,
+  AlreadyExists,
+  FailedPrecondition,
+  Aborted,
+  ResourceExhausted,
+  Unavailable,
+  PermissionDenied,
+  Unimplemented,
+  Internal,
+] as const;

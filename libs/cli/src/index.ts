@@ -1,3 +1,3 @@
 export { type Commands, clientCommands } from './commands.js';
-export { type Embedded, type Io, interruptedExitCode, type OpenOptions, Stopped } from './io.js';
+export { type Embedded, type Io, type OpenOptions, Stopped } from './io.js';
 export { run } from './run.js';

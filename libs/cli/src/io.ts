@@ -1,6 +1,7 @@
 /** What the command line touches of the process it runs in, so that tests can run it in theirs. */
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { EmotuneError, type ErrorPolicy } from '@emotune/base';
 import type { Channel } from '@emotune/service/client';
 
 export type TextOutput = Writable & { readonly isTTY?: boolean };
@@ -33,17 +34,17 @@ export interface Io {
   readonly openPlatform: (options: OpenOptions) => Promise<Embedded | string>;
 }
 
-/** Of training that was interrupted after a checkpoint: it goes on when it is repeated. */
-export const interruptedExitCode = 75;
-
 /** Asked to end from outside. */
-export class Stopped extends Error {
+export class Stopped extends EmotuneError {
   constructor(
     readonly exitCode: number,
     message: string,
   ) {
     super(message);
-    this.name = 'Stopped';
+  }
+
+  override get policy(): ErrorPolicy {
+    return { ...super.policy, exitCode: this.exitCode };
   }
 }
 

@@ -1,13 +1,6 @@
 /** The `emotune` command as a function: arguments in, exit code out. */
 import { readFileSync } from 'node:fs';
-import {
-  AlreadyExists,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  ResourceExhausted,
-  Unavailable,
-} from '@emotune/base';
+import { InvalidArgument, policyOf } from '@emotune/base';
 import { Command, CommanderError } from 'commander';
 import type { Commands } from './commands.js';
 import { type Io, Stopped } from './io.js';
@@ -44,15 +37,6 @@ function programOf(io: Io): Command {
   return program;
 }
 
-/** INTERFACES: 1 failed, 2 bad arguments or refused input, 3 not found, 4 unavailable. */
-function exitCodeOf(error: unknown): number {
-  if (error instanceof Stopped) return error.exitCode;
-  if (error instanceof NotFound) return 3;
-  if (error instanceof Unavailable || error instanceof ResourceExhausted) return 4;
-  const refusals = [InvalidArgument, AlreadyExists, FailedPrecondition];
-  return refusals.some((refusal) => error instanceof refusal) ? 2 : 1;
-}
-
 function errorText(error: unknown): string {
   if (error instanceof InvalidArgument && error.violations.some(({ field }) => field !== '')) {
     const lines = error.violations.map(({ field, description }) => `  ${field}: ${description}`);
@@ -84,7 +68,7 @@ export async function run(argv: readonly string[], io: Io, commands: Commands): 
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
     // Whatever broke off because of it, the reason is that the command was told to end.
     const error = io.signal.aborted && !(thrown instanceof Stopped) ? io.signal.reason : thrown;
-    const exitCode = exitCodeOf(error);
+    const { exitCode } = policyOf(error);
     if (exitCode !== 0) io.stderr.write(`${errorText(error)}\n`);
     return exitCode;
   }

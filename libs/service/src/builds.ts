@@ -1,21 +1,12 @@
 /** What services tell of the work that they do in the background. */
-import {
-  type Clock,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  ResourceExhausted,
-  Unavailable,
-} from '@emotune/base';
+import { type Clock, policyOf } from '@emotune/base';
 import type { common } from '@emotune/proto';
 import type { Log } from './log.js';
 
-const known = [InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable];
-
 /** Why something failed, in words for the user. */
 export function failureText(error: unknown): string {
-  if (known.some((type) => error instanceof type)) return (error as Error).message;
-  return `internal error: ${(error as Error).message}`;
+  const { message } = error as Error;
+  return policyOf(error).tellsUser ? message : `internal error: ${message}`;
 }
 
 /** A phase's progress is stored at most this often: as a reader would notice. */

@@ -3,16 +3,11 @@
  * travel as google.rpc.BadRequest in the trailer `grpc-status-details-bin` (google.rpc.Status), as other servers send them.
  */
 import {
-  Aborted,
-  AlreadyExists,
-  FailedPrecondition,
+  errorClasses,
   Internal,
   InvalidArgument,
-  NotFound,
-  PermissionDenied,
-  ResourceExhausted,
+  policyOf,
   Unavailable,
-  Unimplemented,
   type Violation,
 } from '@emotune/base';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
@@ -21,16 +16,7 @@ import protobuf from 'protobufjs';
 const detailsKey = 'grpc-status-details-bin';
 const badRequestUrl = 'type.googleapis.com/google.rpc.BadRequest';
 
-const classes = [
-  [status.NOT_FOUND, NotFound],
-  [status.ALREADY_EXISTS, AlreadyExists],
-  [status.FAILED_PRECONDITION, FailedPrecondition],
-  [status.ABORTED, Aborted],
-  [status.RESOURCE_EXHAUSTED, ResourceExhausted],
-  [status.UNAVAILABLE, Unavailable],
-  [status.PERMISSION_DENIED, PermissionDenied],
-  [status.UNIMPLEMENTED, Unimplemented],
-] as const;
+const classes = new Map(errorClasses.map((type) => [status[type.policy.status], type]));
 
 const { nested } = protobuf.Root.fromJSON({
   nested: {
@@ -86,17 +72,10 @@ export interface GrpcError {
 
 /** What leaves the server. Errors without a name of ours leave as INTERNAL, without their text. */
 export function statusOf(error: unknown): GrpcError {
-  if (error instanceof InvalidArgument) {
-    return {
-      code: status.INVALID_ARGUMENT,
-      details: error.message.slice(0, 4000),
-      metadata: trailer(error),
-    };
-  }
-  for (const [code, type] of classes) {
-    if (error instanceof type) return { code, details: error.message.slice(0, 4000) };
-  }
-  return { code: status.INTERNAL, details: 'internal error; the service log says more' };
+  const code = status[policyOf(error).status];
+  if (code === status.INTERNAL) return { code, details: 'internal error; the service log says more' };
+  const details = (error as Error).message.slice(0, 4000);
+  return error instanceof InvalidArgument ? { code, details, metadata: trailer(error) } : { code, details };
 }
 
 function violationsIn(metadata: Metadata | undefined): Violation[] {
@@ -134,7 +113,7 @@ export function errorOf(cause: ServiceError, address: string): Error {
         { cause },
       );
     default: {
-      const type = classes.find(([known]) => known === code)?.[1] ?? Internal;
+      const type = classes.get(code) ?? Internal;
       return new type(details, { cause });
     }
   }

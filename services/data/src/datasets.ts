@@ -7,9 +7,8 @@ import {
   FailedPrecondition,
   InvalidArgument,
   NotFound,
-  ResourceExhausted,
+  policyOf,
   show,
-  Unavailable,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, eventTables, topics } from '@emotune/events';
@@ -90,9 +89,6 @@ function messageOf(row: Row): data.Dataset {
     retryable: row.retryable,
   };
 }
-
-/** Failures of the moment. */
-const passing = [Unavailable, ResourceExhausted];
 
 export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly builder: Worker;
@@ -270,7 +266,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
       await recorder.settled();
       log.warn('a dataset failed', { dataset: name, error });
       const reason = failureText(error);
-      const retryable = passing.some((type) => error instanceof type);
+      const { retryable } = policyOf(error);
       // Nobody refers to what was written of it.
       await objects.delete(`datasets/${name}/`);
       await database.transaction(async (sql) => {

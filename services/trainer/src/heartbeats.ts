@@ -1,12 +1,5 @@
 /** Reports beside the training loop, which never waits for them, and what comes back: directives, and the loss of the trial. */
-import {
-  Aborted,
-  type Clock,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  PermissionDenied,
-} from '@emotune/base';
+import { type Clock, policyOf } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
 import type { Directive, Measurement } from '@emotune/training';
@@ -31,13 +24,6 @@ export type Observed = Measurement & { readonly fold?: number };
 /** Between two heartbeats, unless the answer says otherwise; a validation is reported at once. */
 const everyMs = 1000;
 const firstRetryMs = 250;
-
-/** An answer that will not change by asking again. */
-export function isFinal(error: unknown): boolean {
-  return [Aborted, PermissionDenied, NotFound, InvalidArgument, FailedPrecondition].some(
-    (kind) => error instanceof kind,
-  );
-}
 
 function valuesOf(kind: string, byTask: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(byTask).map(([task, value]) => [`${kind}/${task}`, value]));
@@ -175,7 +161,7 @@ export class Heartbeats {
       } catch (error) {
         this.unsent.unshift(...measurements);
         this.settled.unshift(...settled);
-        if (isFinal(error)) {
+        if (policyOf(error).final) {
           this.directive = 'stop';
           return onLost(error as Error);
         }

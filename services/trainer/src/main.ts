@@ -1,4 +1,4 @@
-/** The trainer process: one attempt of one trial. Its exit codes are those of `exitCodeOf`. */
+/** The trainer process: one attempt of one trial. Its exit codes are those of `endings`. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import type { TokenMessage } from '@emotune/jobs';
 import { openObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
 import { Channel, jsonLog } from '@emotune/service/client';
+import { endings } from '@emotune/training';
 import { trainerEnvironment } from './environment.js';
 import { failureOf } from './outcome.js';
 import { Trial } from './trial.js';
@@ -37,7 +38,7 @@ try {
   const token = given.token ?? (await Promise.race([tokenMessage, interruption]));
   exitCode =
     token === undefined
-      ? 75
+      ? endings.Interrupted.exitCode
       : await new Trial({
           ...{ trial, threads, token, work, log },
           client: Channel.connect(address).client<tuning.TrialServiceClient>('TrialService'),

@@ -1,7 +1,6 @@
 /** What an error means for the trial: told to the tuning service, and to the runner by the exit code. */
-import { InvalidArgument, ResourceExhausted } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { Diverged, exitCodeOf, Interrupted, LostOrigin } from '@emotune/training';
+import { endingOf, endings } from '@emotune/training';
 
 const { TRIAL_STATE_FAILED, TRIAL_STATE_INFEASIBLE } = tuning.TrialState;
 
@@ -14,27 +13,11 @@ export interface Failure {
   };
 }
 
-/** A full disk is the machine's fault, not that of the parameters. */
-function isFullDisk(error: ResourceExhausted): boolean {
-  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT';
-}
-
-function isOutOfMemory(error: unknown): boolean {
-  if (error instanceof ResourceExhausted) return !isFullDisk(error);
-  return error instanceof RangeError && /allocation failed/i.test(error.message);
-}
-
 export function failureOf(error: unknown): Failure {
-  if (error instanceof Interrupted) return { exitCode: exitCodeOf(error) };
+  const ending = endingOf(error);
+  const { exitCode, infeasible } = endings[ending];
+  if (ending === 'Interrupted') return { exitCode };
   const message = error instanceof Error ? error.message : String(error);
-  const infeasible = (exitCode: number, word: string): Failure => ({
-    exitCode,
-    report: { state: TRIAL_STATE_INFEASIBLE, reason: `${word}: ${message}` },
-  });
-  if (isOutOfMemory(error)) return infeasible(42, 'OutOfMemory');
-  if (error instanceof InvalidArgument) return infeasible(43, 'InvalidConfiguration');
-  if (error instanceof Diverged) return infeasible(44, 'Diverged');
-  const word = error instanceof LostOrigin ? 'LostOrigin' : 'Crashed';
-  return { exitCode: 1, report: { state: TRIAL_STATE_FAILED, reason: `${word}: ${message}` } };
+  const state = infeasible ? TRIAL_STATE_INFEASIBLE : TRIAL_STATE_FAILED;
+  return { exitCode, report: { state, reason: `${ending}: ${message}` } };
 }

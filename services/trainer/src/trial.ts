@@ -1,15 +1,15 @@
 /** One attempt of a trial: fetch the assignment, train, report, store what came of it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, NotFound, Unavailable } from '@emotune/base';
+import { type Clock, NotFound, policyOf, Unavailable } from '@emotune/base';
 import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
-import { Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
+import { endings, Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
 import { settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
-import { Heartbeats, isFinal, type Observed } from './heartbeats.js';
+import { Heartbeats, type Observed } from './heartbeats.js';
 import { failureOf } from './outcome.js';
 import { saveTuned, type Tuned, type Tuning, tune } from './tune.js';
 
@@ -29,7 +29,7 @@ export interface TrialOptions {
 
 const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
 const { TRIAL_KIND_FINAL } = tuning.TrialKind;
-const interrupted = 75;
+const interrupted = endings.Interrupted.exitCode;
 const callMs = 5000;
 const retryMs = 500;
 /** For the assignment, before there is a lease. */
@@ -62,7 +62,7 @@ export class Trial {
       try {
         return await call();
       } catch (error) {
-        if (isFinal(error)) throw error;
+        if (policyOf(error).final) throw error;
         if (clock.now() >= deadline || signal.aborted)
           throw new Unreachable((error as Error).message, { cause: error });
         await clock.sleep(retryMs);

@@ -3,7 +3,7 @@
  * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two, or a
  * second one beside it, does no harm.
  */
-import { Aborted, NotFound, ResourceExhausted, show, Unavailable } from '@emotune/base';
+import { Aborted, NotFound, policyOf, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import type { JobSpec, JobStatus } from '@emotune/jobs';
@@ -284,7 +284,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     try {
       id = await this.models.store(row, await trialRow(database, name, number));
     } catch (error) {
-      if (error instanceof ResourceExhausted || error instanceof Unavailable) throw error;
+      if (policyOf(error).retryable) throw error;
       failure = `the trained model cannot be used: ${(error as Error).message}`;
     }
     await database.transaction(async (sql) => {

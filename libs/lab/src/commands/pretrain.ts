@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { interruptedExitCode, Stopped } from '@emotune/cli';
+import { Stopped } from '@emotune/cli';
 import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { PretrainOptions } from '../pretrain.js';
@@ -49,7 +49,7 @@ export const addPretrainCommand: AddCommands = (program, io) => {
         log: (line) => session.note(line),
       });
       await made.catch((error) => {
-        throw error instanceof Interrupted ? new Stopped(interruptedExitCode, error.message) : error;
+        throw error instanceof Interrupted ? new Stopped(error.policy.exitCode, error.message) : error;
       });
       if (session.json)
         await session.write(JSON.stringify({ family: options.family, folder: session.path(out) }));

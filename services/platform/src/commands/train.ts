@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { parse } from '@emotune/base';
-import { interruptedExitCode, Stopped } from '@emotune/cli';
+import { Stopped } from '@emotune/cli';
 import { type AddCommands, fileOption, readYamlFile, sessionOf } from '@emotune/cli/command';
 import { figure } from '@emotune/cli/format';
 import { z } from 'zod';
@@ -86,7 +86,7 @@ export const addTrainCommand: AddCommands = (program, io) => {
           return `wrote ${at(out)} after ${result.tokens} tokens${objective}`;
         });
       } catch (error) {
-        throw error instanceof Interrupted ? new Stopped(interruptedExitCode, error.message) : error;
+        throw error instanceof Interrupted ? new Stopped(error.policy.exitCode, error.message) : error;
       } finally {
         progress.end();
       }
