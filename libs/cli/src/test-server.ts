@@ -601,7 +601,7 @@ export async function startServer(folder: string): Promise<Host> {
     bus: new MemoryBus(systemClock),
     clock: systemClock,
     log: jsonLog((line) => process.stderr.write(line)),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   await host.start([{ module: EveryServiceModule }]);
   return host;

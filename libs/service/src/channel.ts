@@ -1,5 +1,5 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
-import { Unavailable } from '@emotune/base';
+import { Internal, Unavailable } from '@emotune/base';
 import {
   credentials,
   type CallOptions as GrpcCallOptions,
@@ -9,7 +9,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Observable } from 'rxjs';
-import { clientClass } from './contract.js';
+import { type Area, areaOf, clientClass } from './contract.js';
 import { errorOf } from './status.js';
 
 export interface CallOptions {
@@ -81,30 +81,45 @@ interface WritableCall {
   once(event: 'drain', listener: () => void): void;
 }
 
-/** One connection to a server that may hold several services. Connects on first use and again when it was lost. */
+/** The host:port of each area's process. */
+export type Peers = Readonly<Partial<Record<Area, string>>>;
+
+/** The way to services: one connection a server, made on first use and again when it was lost. */
 export class Channel {
   private readonly clients = new Map<string, Untyped>();
-  private connection: Untyped | undefined;
+  /** By address, a client whose connection the others of that server share. */
+  private readonly connections = new Map<string, Untyped>();
 
-  private constructor(readonly address: string) {}
+  private constructor(private readonly addressOf: (service: string) => string) {}
 
-  /** @param address host:port */
+  /** To one server that holds every service. @param address host:port */
   static connect(address: string): Channel {
-    return new Channel(address);
+    return new Channel(() => address);
+  }
+
+  /** To a server an area. A call to an area that is not among `peers` throws Internal. */
+  static toPeers(peers: Peers): Channel {
+    return new Channel((service) => {
+      const address = peers[areaOf(service)];
+      if (address === undefined) throw new Internal(`no peer was named that serves ${service}`);
+      return address;
+    });
   }
 
   private open(service: string): Untyped {
     let client = this.clients.get(service);
     if (!client) {
+      const address = this.addressOf(service);
+      const connection = this.connections.get(address);
       const ClientClass = clientClass(service);
-      client = new ClientClass(this.address, credentials.createInsecure(), {
+      client = new ClientClass(address, credentials.createInsecure(), {
         'grpc.max_receive_message_length': maxMessageBytes,
         // Loopback servers come back within a second after a restart.
         'grpc.max_reconnect_backoff_ms': 1000,
         'grpc.enable_http_proxy': 0,
-        ...(this.connection ? { channelOverride: this.connection.getChannel() } : {}),
+        ...(connection ? { channelOverride: connection.getChannel() } : {}),
       }) as unknown as Untyped;
-      this.connection ??= client;
+      if (!connection) this.connections.set(address, client);
       this.clients.set(service, client);
     }
     return client;
@@ -118,7 +133,7 @@ export class Channel {
       // Not by us: the server ended the call because it is stopping.
       if (code === status.CANCELLED)
         return new Unavailable(`${service}: the server stopped before it answered`);
-      return errorOf(error as ServiceError, this.address);
+      return errorOf(error as ServiceError, this.addressOf(service));
     };
     async function* read(call: ReadableCall, signal: AbortSignal | undefined): AsyncGenerator<never> {
       const cancel = () => call.cancel();
@@ -199,6 +214,6 @@ export class Channel {
   close(): void {
     for (const client of this.clients.values()) client.close();
     this.clients.clear();
-    this.connection = undefined;
+    this.connections.clear();
   }
 }

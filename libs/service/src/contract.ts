@@ -13,9 +13,14 @@ export const packageDefinition = loadSync([...serviceFiles], {
   oneofs: false,
 });
 
+/** Each is one service process in a deployment; its gRPC services make one package. */
 const areas = ['data', 'featurization', 'tuning', 'evaluation', 'inference'] as const;
 
-export const packages: readonly string[] = areas.map((area) => `emotune.${area}.v1`);
+export type Area = (typeof areas)[number];
+
+const packageOf = (area: Area) => `emotune.${area}.v1`;
+
+export const packages: readonly string[] = areas.map(packageOf);
 
 const loaded = loadPackageDefinition(packageDefinition);
 
@@ -24,9 +29,14 @@ export function declarations(name: string): GrpcObject {
   return name.split('.').reduce((at, part) => at[part] as GrpcObject, loaded);
 }
 
-/** The client class of a service by its short name: DatasetService. */
-export function clientClass(service: string): ServiceClientConstructor {
-  const found = packages.map((name) => declarations(name)[service]).find(Boolean);
+/** The area that a service belongs to, by the service's short name: DatasetService. */
+export function areaOf(service: string): Area {
+  const found = areas.find((area) => declarations(packageOf(area))[service]);
   if (!found) throw new Internal(`no service is called ${service}`);
-  return found as ServiceClientConstructor;
+  return found;
+}
+
+/** The client class of a service by its short name. */
+export function clientClass(service: string): ServiceClientConstructor {
+  return declarations(packageOf(areaOf(service)))[service] as ServiceClientConstructor;
 }

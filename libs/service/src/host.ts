@@ -2,14 +2,13 @@
  * Runs service modules in one process on one gRPC port. Embedded mode hosts all services; a deployment one each.
  */
 import 'reflect-metadata';
-import { createServer } from 'node:net';
 import type { Clock } from '@emotune/base';
 import type { Database } from '@emotune/database';
 import { type Bus, Outbox } from '@emotune/events';
 import type { ObjectStore } from '@emotune/objects';
 import { type DynamicModule, type INestMicroservice, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { Channel } from './channel.js';
+import { Channel, type Peers } from './channel.js';
 import type { Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
 
@@ -33,19 +32,8 @@ export interface HostOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
-  /** On 127.0.0.1; 0 takes a free one. */
-  readonly port: number;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
+  /** Where the services are that this host does not serve; without, it serves all of them. */
+  readonly peers?: Peers;
 }
 
 @Module({})
@@ -54,36 +42,48 @@ class HostModule {}
 export class Host {
   private readonly contexts: ServiceContext[] = [];
   private app: INestMicroservice | undefined;
+  readonly channel: Channel;
 
-  private constructor(
+  constructor(
+    private readonly server: EmotuneServer,
     private readonly options: HostOptions,
-    /** host:port */
-    readonly address: string,
-    readonly channel: Channel,
-  ) {}
+  ) {
+    const { peers } = options;
+    this.channel = peers ? Channel.toPeers(peers) : Channel.connect(server.address);
+  }
 
-  static async create(options: HostOptions): Promise<Host> {
-    const address = `127.0.0.1:${options.port === 0 ? await freePort() : options.port}`;
-    return new Host(options, address, Channel.connect(address));
+  /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
+  static async create({ listen, ...options }: HostOptions & { readonly listen: string }): Promise<Host> {
+    return new Host(await EmotuneServer.listen(listen), options);
+  }
+
+  /** host:port */
+  get address(): string {
+    return this.server.address;
   }
 
   /** Connects a service to its schema and brings the schema up to date. */
   async context(schema: string, migrations: readonly string[]): Promise<ServiceContext> {
     const { objects, bus, clock, log } = this.options;
     const database = await this.options.database(schema);
-    await database.migrate(migrations);
+    try {
+      await database.migrate(migrations);
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
     const outbox = new Outbox(database, bus, clock);
     const context = { database, objects, bus, outbox, clock, channel: this.channel, log };
     this.contexts.push(context);
     return context;
   }
 
-  /** Serves the modules. @throws Unavailable when the port is taken. */
+  /** Serves the modules. */
   async start(modules: readonly DynamicModule[]): Promise<void> {
     const { log } = this.options;
     this.app = await NestFactory.createMicroservice(
       { module: HostModule, imports: [...modules] },
-      { strategy: new EmotuneServer(this.address), logger: false, abortOnError: false },
+      { strategy: this.server, logger: false, abortOnError: false },
     );
     this.app.useGlobalFilters(new StatusFilter(log));
     await this.app.listen();
@@ -91,11 +91,16 @@ export class Host {
     for (const { outbox } of this.contexts) outbox.start();
   }
 
-  /** Stops serving, lets workers and handlers end, then leaves the database. */
-  async close(): Promise<void> {
+  /**
+   * Stops serving, lets workers and handlers end, then leaves the database.
+   * @param drainMs how long calls that are open may take to end
+   */
+  async close(drainMs = 0): Promise<void> {
+    if (drainMs > 0) await this.server.drain(drainMs);
+    await this.server.close();
+    await this.app?.close();
     for (const { outbox } of this.contexts) await outbox.close();
     this.channel.close();
-    await this.app?.close();
     await this.options.bus.close();
     for (const { database } of this.contexts) await database.close();
   }

@@ -1,6 +1,20 @@
 /** Nest's gRPC server with health, reflection and only the services that have a controller. */
 import { Unavailable } from '@emotune/base';
-import { Server as GrpcServer, logVerbosity, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import {
+  Server as GrpcServer,
+  logVerbosity,
+  ResponderBuilder,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  setLogVerbosity,
+  status,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { type ArgumentsHost, Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { ServerGrpc } from '@nestjs/microservices';
@@ -21,49 +35,156 @@ export class StatusFilter implements RpcExceptionFilter {
   constructor(private readonly log: Log) {}
 
   catch(error: unknown, _host: ArgumentsHost): Observable<never> {
-    const status = statusOf(error);
-    if (status.metadata === undefined && status.details.startsWith('internal error'))
+    const sent = statusOf(error);
+    if (sent.metadata === undefined && sent.details.startsWith('internal error'))
       this.log.error('a call failed', { error });
-    return throwError(() => status);
+    return throwError(() => sent);
   }
 }
 
-export class EmotuneServer extends ServerGrpc {
-  private readonly health = new HealthImplementation();
+const starting = { code: status.UNAVAILABLE, details: 'the server is starting; ask again' };
+const stopping = { code: status.UNAVAILABLE, details: 'the server is stopping; ask again' };
 
-  /** @param address host:port */
-  constructor(address: string) {
+/** The answers that are being streamed, so that they can be ended. */
+class OpenStreams {
+  private readonly ends = new Set<() => void>();
+  private over = false;
+
+  readonly interceptor: ServerInterceptor = (method, call) => {
+    if (!method.responseStream) return new ServerInterceptingCall(call);
+    let ended = false;
+    const end = () => {
+      this.ends.delete(end);
+      ended = true;
+      call.sendStatus(stopping);
+    };
+    this.ends.add(end);
+    const listener = new ServerListenerBuilder().withOnCancel(() => this.ends.delete(end)).build();
+    const responder = new ResponderBuilder()
+      .withStart((next) => {
+        next(listener);
+        // It came when the others had been ended.
+        if (this.over) end();
+      })
+      .withSendMessage((message, next) => {
+        if (!ended) next(message);
+      })
+      .withSendStatus((sent, next) => {
+        this.ends.delete(end);
+        if (!ended) next(sent);
+      })
+      .build();
+    return new ServerInterceptingCall(call, responder);
+  };
+
+  /** Ends each as UNAVAILABLE, also those that come later: its reader asks another server, or this one when it is back. */
+  end(): void {
+    this.over = true;
+    for (const end of this.ends) end();
+  }
+}
+
+/** What answers for a service until it has its controller. */
+function startingService(definition: ServiceDefinition): UntypedServiceImplementation {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, { responseStream }]) => [
+      name,
+      responseStream
+        ? (call: ServerWritableStream<unknown, unknown>) => call.emit('error', starting)
+        : (_call: unknown, callback: sendUnaryData<unknown>) => callback(starting),
+    ]),
+  );
+}
+
+/** @returns The port, which the system chose where 0 was asked for. */
+function bind(server: GrpcServer, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (cause, port) => {
+      if (!cause) return resolve(port);
+      reject(
+        new Unavailable(
+          `${address} cannot be listened on (${cause.message}): another program has the port; end it or choose another`,
+          { cause },
+        ),
+      );
+    });
+  });
+}
+
+/** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed. */
+export class EmotuneServer extends ServerGrpc {
+  private readonly health = new HealthImplementation({ '': 'NOT_SERVING' });
+  /** As health knows them. */
+  private readonly served = new Set(['']);
+
+  private constructor(
+    /** host:port */
+    readonly address: string,
+    private readonly server: GrpcServer,
+    private readonly streams: OpenStreams,
+  ) {
     super({ url: address, package: [...packages], packageDefinition });
+    this.health.addToServer(server);
+    new ReflectionService(packageDefinition).addToServer(server);
+    for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
+  }
+
+  /** @param address host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
+  static async listen(address: string): Promise<EmotuneServer> {
+    const streams = new OpenStreams();
+    const server = new GrpcServer({
+      'grpc.max_receive_message_length': maxMessageBytes,
+      interceptors: [streams.interceptor],
+    });
+    const port = await bind(server, address);
+    return new EmotuneServer(address.replace(/\d+$/, String(port)), server, streams);
   }
 
   override async createClient(): Promise<GrpcServer> {
-    const server = new GrpcServer({ 'grpc.max_receive_message_length': maxMessageBytes });
-    await new Promise<void>((resolve, reject) => {
-      server.bindAsync(this.url, ServerCredentials.createInsecure(), (cause) => {
-        if (cause) {
-          reject(
-            new Unavailable(
-              `${this.url} cannot be listened on (${cause.message}): another program has the port; end it or choose another`,
-              { cause },
-            ),
-          );
-        } else resolve();
-      });
-    });
-    this.health.addToServer(server);
-    new ReflectionService(packageDefinition).addToServer(server);
-    return server;
+    return this.server;
+  }
+
+  /** Every service of the contract, by its full name. */
+  private contract() {
+    return packages.flatMap((name) =>
+      this.getServiceNames(declarations(name)).map(({ name: service, service: client }) => ({
+        ...{ name: `${name}.${service}`, definition: client.service as ServiceDefinition },
+        handlers: (): Promise<UntypedServiceImplementation> => this.createService(client, service),
+      })),
+    );
   }
 
   override async bindEvents(): Promise<void> {
-    for (const name of packages) {
-      for (const { name: service, service: definition } of this.getServiceNames(declarations(name))) {
-        const methods = await this.createService(definition, service);
-        if (Object.keys(methods).length === 0) continue;
-        this.grpcClient.addService(definition.service, methods);
-        this.health.setStatus(`${name}.${service}`, 'SERVING');
-      }
+    for (const { name, definition, handlers } of this.contract()) {
+      const methods = await handlers();
+      this.server.removeService(definition);
+      if (Object.keys(methods).length === 0) continue;
+      this.server.addService(definition, methods);
+      this.served.add(name);
     }
-    this.health.setStatus('', 'SERVING');
+    this.setHealth('SERVING');
+  }
+
+  private setHealth(state: 'SERVING' | 'NOT_SERVING'): void {
+    for (const name of this.served) this.health.setStatus(name, state);
+  }
+
+  /** Whoever asks about its health hears of it first; then it takes no more calls, ends streams, and lets calls end for `ms`. */
+  async drain(ms: number): Promise<void> {
+    this.setHealth('NOT_SERVING');
+    const ended = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
+    this.streams.end();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
+  }
+
+  /** Ends what is still open. */
+  override async close(): Promise<void> {
+    this.setHealth('NOT_SERVING');
+    this.server.forceShutdown();
   }
 }

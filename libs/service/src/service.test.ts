@@ -19,9 +19,8 @@ import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { common, data, inference } from '@emotune/proto';
-import { credentials, Client as GrpcClient, loadPackageDefinition } from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
 import { Controller, Module } from '@nestjs/common';
-import { service as healthDefinition } from 'grpc-health-check';
 import type { Observable } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -37,6 +36,7 @@ import {
   Worker,
 } from './index.js';
 import type { ServerStreamCall } from './stream.js';
+import { Health } from './testing.js';
 
 const thrown: Record<string, () => Error> = {
   invalid: () =>
@@ -152,7 +152,7 @@ const store = await FolderStore.open(folder);
 let host: Host;
 
 beforeAll(async () => {
-  host = await Host.create({ ...options(), port: 0 });
+  host = await Host.create({ ...options(), listen: '127.0.0.1:0' });
   await host.start([{ module: TestModule }]);
 });
 afterAll(async () => {
@@ -203,11 +203,9 @@ describe('errors', () => {
     const blocker = createServer();
     await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve));
     const { port } = blocker.address() as { port: number };
-    const second = await Host.create({ ...options(), port });
-    await expect(second.start([{ module: TestModule }])).rejects.toThrow(
+    await expect(Host.create({ ...options(), listen: `127.0.0.1:${port}` })).rejects.toThrow(
       new RegExp(`127\\.0\\.0\\.1:${port} cannot be listened on`),
     );
-    await second.close();
     await new Promise((resolve) => blocker.close(resolve));
   });
 });
@@ -271,24 +269,14 @@ describe('calls', () => {
 });
 
 it('health tells of the services that are served, reflection of the contract', async () => {
-  const HealthClient = loadPackageDefinition({
-    'grpc.health.v1.Health': healthDefinition,
-  } as never) as never as {
-    grpc: { health: { v1: { Health: new (...args: unknown[]) => GrpcClient & Record<string, never> } } };
-  };
-  const client = new HealthClient.grpc.health.v1.Health(host.address, credentials.createInsecure());
-  const check = (service: string) =>
-    new Promise((resolve) => {
-      const method = client['check'] as (...args: unknown[]) => void;
-      method.call(client, { service }, (error: { code: number } | null, reply: { status: string }) =>
-        resolve(error ? error.code : reply.status),
-      );
-    });
-  expect(await check('')).toBe('SERVING');
-  expect(await check('emotune.data.v1.DatasetService')).toBe('SERVING');
-  // NOT_FOUND: it has no controller here.
-  expect(await check('emotune.tuning.v1.ModelService')).toBe(5);
-  client.close();
+  const health = new Health(host.address);
+  expect(await health.check('')).toBe('SERVING');
+  expect(await health.check('emotune.data.v1.DatasetService')).toBe('SERVING');
+  // It has no controller here.
+  await expect(health.check('emotune.tuning.v1.ModelService')).rejects.toMatchObject({
+    code: status.NOT_FOUND,
+  });
+  health.close();
 });
 
 describe('a create that is repeated', () => {

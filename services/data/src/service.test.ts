@@ -27,7 +27,7 @@ async function start(): Promise<Host> {
     bus,
     clock: systemClock,
     log: jsonLog(() => {}),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   const context = await created.context('data', dataMigrations);
   await created.start([

@@ -358,7 +358,7 @@ async function start(): Promise<void> {
     bus,
     clock: systemClock,
     log: jsonLog(() => {}),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   context = await host.context('evaluation', evaluationMigrations);
   await host.start([evaluationModule({ ...context, threads: 1 }), peers]);

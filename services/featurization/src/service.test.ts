@@ -90,7 +90,7 @@ async function start(): Promise<void> {
     bus,
     clock: systemClock,
     log: jsonLog(() => {}),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   peers = await host.context('peers', [eventTables]);
   const context = await host.context('featurization', featurizationMigrations);

@@ -89,7 +89,7 @@ beforeAll(async () => {
     bus: new MemoryBus(systemClock),
     clock: systemClock,
     log: jsonLog((line) => logged.push(line)),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   const context = await host.context('inference', inferenceMigrations);
   await host.start([peers, inferenceModule({ ...context, threads: 1 })]);

@@ -110,7 +110,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       bus: new MemoryBus(clock),
       clock,
       log,
-      port: options.port ?? 0,
+      listen: `127.0.0.1:${options.port ?? 0}`,
     });
     started.push(host);
     await host.start([

@@ -43,7 +43,7 @@ beforeAll(async () => {
     bus: new MemoryBus(systemClock),
     clock: systemClock,
     log: jsonLog(() => {}),
-    port: 0,
+    listen: '127.0.0.1:0',
   });
   const context = await host.context('tuning', tuningMigrations);
   const runner = new TestRunner(objects, usualTrainer);

@@ -98,7 +98,7 @@ export class TestPlatform {
       log: jsonLog((line) => {
         if (line.includes('"level":"error"')) this.errors.push(line);
       }),
-      port,
+      listen: `127.0.0.1:${port}`,
     });
     await bus.subscribe('evaluation', [topics.modelTrained.name], async ({ payload }) => {
       const { name, version } = topics.modelTrained.decode(payload);

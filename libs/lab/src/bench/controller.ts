@@ -209,7 +209,7 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
       bus: new MemoryBus(systemClock),
       clock: systemClock,
       log: jsonLog(() => {}),
-      port: 0,
+      listen: '127.0.0.1:0',
     });
     started.push(() => host.close());
     const context = await host.context('tuning', tuningMigrations);
