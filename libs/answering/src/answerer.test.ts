@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerTokens, defaultQuestion, type Question, questionTokens, tasks } from '@emotune/affect';
 import { InvalidArgument, NotFound, Rng } from '@emotune/base';
+import { OnnxExecutor } from '@emotune/engine';
 import {
   initialLora,
   initialTensors,
@@ -112,7 +113,7 @@ describe('answers', () => {
 
   it('have the likelihood of their tokens one after another', async () => {
     const { tensors } = await loadModel(folder);
-    const scorer = await Scorer.create({ config, tensors });
+    const scorer = await Scorer.create({ config, tensors }, OnnxExecutor.create);
     try {
       // The probability of one token at a time, as sampling would see it.
       const stepwise = async (prompt: Int32Array, answer: Int32Array) => {

@@ -14,6 +14,7 @@ import {
   renderAnswer,
 } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
+import { OnnxExecutor } from '@emotune/engine';
 import { loadAdapter, loadModel, loadTokenizer, longestRow, mergeAdapter, Scorer } from '@emotune/models';
 import type { Tokenizer } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
@@ -88,7 +89,12 @@ export class Answerer {
     }
     const model = adapter === undefined ? base : mergeAdapter(base, await loadAdapter(adapter, base.config));
     const maxPositions = longestRow(base.config);
-    return new Answerer(tokenizer, await Scorer.create(model, { threads }), maxTokens, maxPositions);
+    return new Answerer(
+      tokenizer,
+      await Scorer.create(model, OnnxExecutor.create, { threads }),
+      maxTokens,
+      maxPositions,
+    );
   }
 
   /**

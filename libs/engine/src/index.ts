@@ -1,4 +1,18 @@
-export { Executor, type Session, type SweepSession, sweepersOf } from './executor.js';
+export type {
+  CompileHints,
+  Executor,
+  ExecutorFactory,
+  ExecutorMemory,
+  GraphMemory,
+  Outputs,
+  Program,
+  RunIO,
+  SlotPart,
+  SweepGraph,
+  SweepProgram,
+} from './executor.js';
+export { OnnxExecutor } from './onnx/executor.js';
+export { onnxMemory } from './onnx/memory.js';
 export {
   bool,
   type FileRange,
@@ -12,4 +26,3 @@ export {
   release,
   uint8,
 } from './tensor.js';
-export type { RunIO, SlotPart } from './worker.js';

@@ -6,7 +6,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { exists, InvalidArgument, parse, sha256OfFile } from '@emotune/base';
-import { bool, Executor, float32, int64 } from '@emotune/engine';
+import { bool, float32, int64, OnnxExecutor } from '@emotune/engine';
 import { build as b } from '@emotune/graph';
 import {
   GraphWeights,
@@ -80,20 +80,20 @@ async function withNextLogits<T>(
   length: number,
   use: (next: NextLogits) => Promise<T>,
 ): Promise<T> {
-  const executor = Executor.create();
+  const executor = OnnxExecutor.create();
   try {
     for (const [name, { shape, data }] of tensors)
       await executor.put(name, float32(shape, data as Float32Array));
     const weights = new GraphWeights(config, { name: 'full' });
     const row = b.input('row', 'int64', [1]);
     const hidden = hiddenStates(config, weights, modelInputs(1, length), row);
-    const session = await executor.load({ logits: logitsOf(weights, hidden) });
+    const program = await executor.compile({ logits: logitsOf(weights, hidden) });
     const places = Array.from({ length }, (_, t) => t);
     const mask = Uint8Array.from({ length: length * length }, (_, at) =>
       at % length <= Math.floor(at / length) ? 1 : 0,
     );
     return await use(async (ids) => {
-      const { logits } = await executor.run(session, {
+      const { logits } = await executor.run(program, {
         feeds: {
           input_ids: int64(
             [1, length],

@@ -6,7 +6,15 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { exists, InvalidArgument, NotFound, parse } from '@emotune/base';
-import { bool, Executor, float32, type HostTensor, int64, type Session } from '@emotune/engine';
+import {
+  bool,
+  type Executor,
+  float32,
+  type HostTensor,
+  int64,
+  OnnxExecutor,
+  type Program,
+} from '@emotune/engine';
 import {
   adaptedTensors,
   GraphWeights,
@@ -147,7 +155,7 @@ const adamwSteps = z.object({
 async function adamwDeviation(
   executor: Executor,
   { config, method }: Folder,
-  step: Session,
+  step: Program,
   feeds: Readonly<Record<string, HostTensor>>,
   dir: string,
 ): Promise<number | undefined> {
@@ -168,7 +176,7 @@ async function adamwDeviation(
   const before = new Map<string, HostTensor>();
   for (const name of names) before.set(name, await executor.get(name));
   await update.begin(undefined);
-  const weights = Object.keys(step.model.inputs).filter((name) => !(name in feeds));
+  const weights = Object.keys(step.inputs).filter((name) => !(name in feeds));
   let worst = 0;
   for (const [t, want] of losses.entries()) {
     const { loss } = await executor.run(step, {
@@ -211,15 +219,15 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
     );
     const n = answers.length;
     const weights = new GraphWeights(config, method);
-    const logitsSession = await executor.load({
+    const logitsProgram = await executor.compile({
       logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(B, T))),
     });
-    const stepSession = await executor.load(
+    const stepProgram = await executor.compile(
       trainGraph(config, method, { batch: B, sequence: T, answers: n }),
     );
     const slots = (names: readonly string[]) =>
       Object.fromEntries(names.filter((name) => !(name in inputs)).map((name) => [name, name]));
-    const { logits } = await executor.run(logitsSession, {
+    const { logits } = await executor.run(logitsProgram, {
       feeds: inputs,
       from: slots([...weights.values.keys()]),
       fetch: ['logits'],
@@ -236,16 +244,16 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
       ),
       answer_weight: float32([n], new Float32Array(n).fill(1 / n)),
     };
-    const step = await executor.run(stepSession, {
+    const step = await executor.run(stepProgram, {
       feeds,
-      from: slots(Object.keys(stepSession.model.inputs).filter((name) => !name.startsWith('answer_'))),
-      fetch: Object.keys(stepSession.model.outputs).filter((name) => name !== 'nll'),
+      from: slots(Object.keys(stepProgram.inputs).filter((name) => !name.startsWith('answer_'))),
+      fetch: Object.keys(stepProgram.outputs).filter((name) => name !== 'nll'),
     });
-    await executor.release(logitsSession);
+    await executor.release(logitsProgram);
     const adamw = name.endsWith('right')
-      ? await adamwDeviation(executor, folder, stepSession, feeds, dirname(path))
+      ? await adamwDeviation(executor, folder, stepProgram, feeds, dirname(path))
       : undefined;
-    await executor.release(stepSession);
+    await executor.release(stepProgram);
 
     const want = await file.float32('logits');
     let worst = 0;
@@ -345,7 +353,7 @@ export async function runParity(
   dir: string,
 ): Promise<Pick<FolderReport, 'ok' | 'cases'> & { merged?: number }> {
   const folder = await load(dir);
-  const executor = Executor.create();
+  const executor = OnnxExecutor.create();
   try {
     for (const [name, tensor] of folder.tensors) await executor.put(name, tensor);
     const cases = (await readdir(dir)).filter((name) => /^case-.*\.safetensors$/.test(name)).sort();

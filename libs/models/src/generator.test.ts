@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Rng } from '@emotune/base';
-import { bool, Executor, int64 } from '@emotune/engine';
+import { bool, int64, OnnxExecutor } from '@emotune/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modelInputs } from './blocks.js';
 import { loadModel, type Model } from './checkpoint.js';
@@ -50,18 +50,18 @@ async function likeliest(
   count: number,
   base: BaseCompute = 'fp32',
 ): Promise<number[]> {
-  const executor = Executor.create();
+  const executor = OnnxExecutor.create();
   const tensors = heldTensors(config, model.tensors, base, { differentiable: false });
   try {
     for (const [name, tensor] of tensors) await executor.put(name, tensor);
     const row = [...prompt];
     const T = prompt.length + count;
     const weights = new GraphWeights(config, { name: 'full' }, base);
-    const session = await executor.load({
+    const program = await executor.compile({
       logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(1, T))),
     });
     while (row.length < T) {
-      const { logits } = await executor.run(session, {
+      const { logits } = await executor.run(program, {
         feeds: {
           // What comes after a token does not reach it.
           input_ids: int64([1, T], [...row, ...new Array(T - row.length).fill(0)]),
@@ -72,7 +72,7 @@ async function likeliest(
           ),
         },
         from: Object.fromEntries(
-          Object.keys(session.model.inputs)
+          Object.keys(program.inputs)
             .filter((name) => tensors.has(name))
             .map((name) => [name, name]),
         ),
@@ -93,7 +93,7 @@ describe.each(models.map((model) => [model.config.family, model] as const))('%s'
   const prompts = [5, 1, 17, 9, 2].map((length) => Int32Array.from({ length }, () => rng.int(20)));
   let generator: Generator;
   beforeAll(async () => {
-    generator = await Generator.create(model);
+    generator = await Generator.create(model, OnnxExecutor.create);
   });
   afterAll(() => generator.close());
 
@@ -107,7 +107,7 @@ describe.each(models.map((model) => [model.config.family, model] as const))('%s'
   });
 
   it('writes the same with weights of 8 bits as whole passes with them', async () => {
-    const reduced = await Generator.create(model, { baseCompute: 'int8' });
+    const reduced = await Generator.create(model, OnnxExecutor.create, { baseCompute: 'int8' });
     try {
       const written = await reduced.generate(prompts, { maxNewTokens: 6, stopTokens: [] });
       for (const [i, { tokens }] of written.entries())
@@ -153,7 +153,7 @@ describe.each(models.map((model) => [model.config.family, model] as const))('%s'
 });
 
 it('refuses what it cannot continue, by name', async () => {
-  const generator = await Generator.create(models[0]);
+  const generator = await Generator.create(models[0], OnnxExecutor.create);
   const of = (prompt: number[], maxNewTokens = 1, sampling?: object) =>
     generator.generate([Int32Array.from(prompt)], {
       maxNewTokens,
@@ -232,7 +232,7 @@ it
     ),
   );
   const { greedy8_from_left: golden } = JSON.parse(readFileSync(join(folder, 'meta.json'), 'utf8'));
-  const generator = await Generator.create(await loadModel(folder));
+  const generator = await Generator.create(await loadModel(folder), OnnxExecutor.create);
   try {
     const written = await generator.generate(prompts, { maxNewTokens: 8, stopTokens: [] });
     expect(written.map(({ tokens }) => [...tokens])).toEqual(golden);

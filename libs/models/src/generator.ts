@@ -3,7 +3,7 @@
  * new tokens alone, against keys and values that stay in the executor and are written in place.
  */
 import { FailedPrecondition, InvalidArgument, Rng } from '@emotune/base';
-import { bool, float32, int64, type SlotPart } from '@emotune/engine';
+import { bool, type ExecutorFactory, float32, int64, type SlotPart } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
@@ -126,8 +126,12 @@ export class Generator {
 
   private constructor(private readonly executor: ModelExecutor) {}
 
-  static async create(model: Model, options: LoadOptions & { threads?: number } = {}): Promise<Generator> {
-    return new Generator(await ModelExecutor.create(loaded(model, options), options.threads ?? 1));
+  static async create(
+    model: Model,
+    executorOf: ExecutorFactory,
+    { threads = 1, ...options }: LoadOptions & { readonly threads?: number } = {},
+  ): Promise<Generator> {
+    return new Generator(await ModelExecutor.create(loaded(model, options), executorOf({ threads })));
   }
 
   /**
@@ -201,7 +205,7 @@ export class Generator {
     batch: number,
     sequence: number,
   ): Promise<Float32Array> {
-    const session = await this.executor.session(`prefill ${batch} ${sequence}`, (weights) => {
+    const program = await this.executor.program(`prefill ${batch} ${sequence}`, (weights) => {
       const cache = { past: [], present: [] };
       const mask = b.input('mask', 'bool', [1, 1, sequence, sequence]);
       const inputs = { ...modelInputs(batch, sequence), mask, cache };
@@ -210,7 +214,7 @@ export class Generator {
       return { logits: logitsOf(weights, hidden), ...presentOutputs(this.executor.config, cache.present) };
     });
     const at = Array.from({ length: batch * sequence }, (_, i) => i % sequence);
-    const { logits } = await this.executor.run(session, {
+    const { logits } = await this.executor.run(program, {
       feeds: {
         input_ids: int64(
           [batch, sequence],
@@ -258,7 +262,7 @@ export class Generator {
       const hidden = hiddenStates(config, weights, { ...modelInputs(batch, 1), mask, cache });
       return { logits: logitsOf(weights, hidden), ...presentOutputs(config, cache.present) };
     };
-    const session = await this.executor.session(`decode ${batch} ${capacity}`, build, { pack: true });
+    const program = await this.executor.program(`decode ${batch} ${capacity}`, build, { fewRows: true });
     const mask = new Uint8Array(batch * (capacity + 1));
     const pastPositions = new Array<number>(batch * capacity).fill(0);
     for (let row = 0; row < batch; row++) {
@@ -271,7 +275,7 @@ export class Generator {
       }
       mask[row * (capacity + 1) + capacity] = 1;
     }
-    const { logits } = await this.executor.run(session, {
+    const { logits } = await this.executor.run(program, {
       feeds: {
         input_ids: int64(
           [batch, 1],
@@ -312,7 +316,7 @@ export class Generator {
     const { config } = this.executor;
     const more = b.zeros(cacheShape(config, batch, capacity - before));
     const longer = (x: Value) => b.concat([x, more], 2);
-    const session = await this.executor.session(`grow ${batch} ${before} ${capacity}`, () =>
+    const program = await this.executor.program(`grow ${batch} ${before} ${capacity}`, () =>
       presentOutputs(
         config,
         pastInputs(config, batch, before).map(({ key, value }) => ({
@@ -322,7 +326,7 @@ export class Generator {
       ),
     );
     const to = Object.fromEntries(cacheNames(config).map(({ past, present }) => [present, past]));
-    await this.executor.run(session, { feeds: {}, to, fetch: [] });
+    await this.executor.run(program, { feeds: {}, to, fetch: [] });
     this.cache = { batch, capacity };
   }
 

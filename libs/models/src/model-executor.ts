@@ -1,5 +1,5 @@
 /** A model in an executor: its weights in slots, and the graphs that were compiled last. */
-import { Executor, type HostTensor, type RunIO, type Session } from '@emotune/engine';
+import type { CompileHints, Executor, HostTensor, Program, RunIO } from '@emotune/engine';
 import type { Value } from '@emotune/graph';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
@@ -7,9 +7,9 @@ import type { BaseCompute } from './frozen.js';
 import { GraphWeights, heldTensors, type Method } from './model.js';
 import { type Adapter, adaptedTensors } from './peft.js';
 
-/** Compiled graphs that are kept, the last used ones; those with a packed copy of the weights are fewer. */
-const keptSessions = 64;
-const keptPacked = 2;
+/** Compiled graphs that are kept, the last used ones; those that may have a copy of the weights are fewer. */
+const keptPrograms = 64;
+const keptOfFewRows = 2;
 
 /** Weights that a model is run with, by slot, and how graphs read them. */
 export interface Loaded {
@@ -42,7 +42,7 @@ export function loaded(model: Model, { adapter, baseCompute = 'fp32' }: LoadOpti
 
 export class ModelExecutor {
   /** By key, the last used one last. */
-  private readonly sessions = new Map<string, Session & { readonly packed: boolean }>();
+  private readonly programs = new Map<string, { readonly program: Program; readonly fewRows: boolean }>();
 
   private constructor(
     private readonly executor: Executor,
@@ -51,47 +51,41 @@ export class ModelExecutor {
     private readonly baseCompute: BaseCompute,
   ) {}
 
-  /** Holds a thread; close it. */
-  static async create(model: Loaded, threads: number): Promise<ModelExecutor> {
+  /** Close it, and with it the executor. */
+  static async create(model: Loaded, executor: Executor): Promise<ModelExecutor> {
     const { config, method, tensors, baseCompute } = model;
-    const executor = Executor.create({ threads });
     for (const [name, tensor] of tensors) await executor.hold(name, tensor);
     return new ModelExecutor(executor, config, method, baseCompute);
   }
 
-  /** The graph of this key, compiled when it is not among the last used. `pack`: see the executor. */
-  async session(
+  /** The graph of this key, compiled when it is not among the last used. */
+  async program(
     key: string,
     build: (weights: GraphWeights) => Readonly<Record<string, Value>>,
-    options: { readonly pack?: boolean } = {},
-  ): Promise<Session> {
-    const { pack: packed = false } = options;
-    const session = this.sessions.get(key) ?? {
-      ...(await this.executor.load(
-        build(new GraphWeights(this.config, this.method, this.baseCompute)),
-        options,
-      )),
-      packed,
-    };
-    this.sessions.delete(key);
-    this.sessions.set(key, session);
-    const alike = [...this.sessions].filter(([, kept]) => kept.packed === packed);
-    if (alike.length > (packed ? keptPacked : keptSessions)) {
+    { fewRows = false }: Pick<CompileHints, 'fewRows'> = {},
+  ): Promise<Program> {
+    const known = this.programs.get(key);
+    const graph = () => build(new GraphWeights(this.config, this.method, this.baseCompute));
+    const program = known?.program ?? (await this.executor.compile(graph(), { fewRows }));
+    this.programs.delete(key);
+    this.programs.set(key, { program, fewRows });
+    const alike = [...this.programs].filter(([, kept]) => kept.fewRows === fewRows);
+    if (alike.length > (fewRows ? keptOfFewRows : keptPrograms)) {
       const [oldest, unused] = alike[0];
-      this.sessions.delete(oldest);
-      await this.executor.release(unused);
+      this.programs.delete(oldest);
+      await this.executor.release(unused.program);
     }
-    return session;
+    return program;
   }
 
-  /** Runs a graph: of `feeds` what it reads, everything else from the slots of the same name. */
-  run(session: Session, io: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
-    const names = Object.keys(session.model.inputs);
+  /** Runs a program: of `feeds` what it reads, everything else from the slots of the same name. */
+  run(program: Program, io: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
+    const names = Object.keys(program.inputs);
     const feeds = Object.fromEntries(
       names.filter((name) => name in io.feeds).map((name) => [name, io.feeds[name]]),
     );
     const from = Object.fromEntries(names.filter((name) => !(name in feeds)).map((name) => [name, name]));
-    return this.executor.run(session, { ...io, feeds, from });
+    return this.executor.run(program, { ...io, feeds, from });
   }
 
   /** Fills a slot; the tensor's array moves there. */

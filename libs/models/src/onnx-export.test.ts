@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OnnxExecutor } from '@emotune/engine';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadModel, type Model } from './checkpoint.js';
 import { parseConfig } from './config.js';
@@ -11,7 +12,7 @@ import { exportOnnx } from './onnx-export.js';
 import { SafetensorsFile } from './safetensors.js';
 
 /** The runtime itself, as anyone has it, with its default options. */
-const ort = createRequire(new URL('../../engine/src/worker.ts', import.meta.url))('onnxruntime-node');
+const ort = createRequire(new URL('../../engine/src/onnx/worker.ts', import.meta.url))('onnxruntime-node');
 
 let dir: string;
 beforeEach(() => {
@@ -128,7 +129,7 @@ describe.each(Object.entries(models))('%s', (_, json) => {
     ]);
     expect(exported.session.outputNames).toEqual(['logits', ...layers.map((name) => `present.${name}`)]);
     const prompts = [[5, 6, 7, 8, 9], [4], [11, 2, 3]];
-    const generator = await Generator.create(model);
+    const generator = await Generator.create(model, OnnxExecutor.create);
     const written = await generator
       .generate(
         prompts.map((prompt) => Int32Array.from(prompt)),

@@ -1,5 +1,5 @@
 import { Rng } from '@emotune/base';
-import { bool, Executor, float32, type HostTensor, int64 } from '@emotune/engine';
+import { bool, type Executor, float32, type HostTensor, int64, OnnxExecutor } from '@emotune/engine';
 import { type Recompute, recomputes } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from './config.js';
@@ -9,7 +9,7 @@ import { trainGraph } from './train-graph.js';
 
 let executor: Executor;
 beforeAll(() => {
-  executor = Executor.create({ threads: 1 });
+  executor = OnnxExecutor.create({ threads: 1 });
 });
 afterAll(() => executor.close());
 
@@ -62,13 +62,11 @@ describe('recomputation of a model', () => {
             );
         }
         const run = async (recompute: Recompute): Promise<Record<string, HostTensor>> => {
-          const session = await executor.load(trainGraph(config, method, shape, { recompute }));
+          const program = await executor.compile(trainGraph(config, method, shape, { recompute }));
           const all: Record<string, HostTensor> = { ...Object.fromEntries(weights), ...inputs };
-          const feeds = Object.fromEntries(
-            Object.keys(session.model.inputs).map((name) => [name, all[name]]),
-          );
-          const result = await executor.run(session, { feeds, fetch: ['loss', ...names] });
-          await executor.release(session);
+          const feeds = Object.fromEntries(Object.keys(program.inputs).map((name) => [name, all[name]]));
+          const result = await executor.run(program, { feeds, fetch: ['loss', ...names] });
+          await executor.release(program);
           return result;
         };
         const [kept, ...others] = await Promise.all(recomputes.map(run));

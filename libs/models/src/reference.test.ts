@@ -1,5 +1,5 @@
 /** Cases that no fixture has, against what transformers 5.23.0 (torch 2.15.0, eager attention) gave for the same weights. */
-import { bool, Executor, float32, int64 } from '@emotune/engine';
+import { bool, type Executor, float32, int64, OnnxExecutor } from '@emotune/engine';
 import { expect, it } from 'vitest';
 import { modelInputs } from './blocks.js';
 import { type ModelConfig, parseConfig } from './config.js';
@@ -21,7 +21,7 @@ const feeds = {
 
 /** 0.3·sin(0.7·i + length of the name), and 1 more for the weights of norms. */
 async function withWeights<T>(config: ModelConfig, use: (executor: Executor) => Promise<T>): Promise<T> {
-  const executor = Executor.create();
+  const executor = OnnxExecutor.create();
   try {
     for (const { name, shape } of modelParameters(config)) {
       const base = /(norm|ln_f).*weight$/.test(name) ? 1 : 0;
@@ -46,11 +46,11 @@ it('BLOOM starts its residuals from the normalised input where its config says s
   });
   const logits = await withWeights(config, async (executor) => {
     const weights = new GraphWeights(config, { name: 'full' });
-    const session = await executor.load({
+    const program = await executor.compile({
       logits: logitsOf(weights, hiddenStates(config, weights, modelInputs(1, T))),
     });
     const from = Object.fromEntries(modelParameters(config).map(({ name }) => [name, name]));
-    return (await executor.run(session, { feeds, from, fetch: ['logits'] }))['logits'].data as Float32Array;
+    return (await executor.run(program, { feeds, from, fetch: ['logits'] }))['logits'].data as Float32Array;
   });
   const want = [0.078871, 0.729163, -0.793832, 0.049206, 0.745584, -0.780267, 0.019485];
   // Six decimals were written down.
@@ -67,10 +67,10 @@ it('the row of the padding token learns nothing from being looked up', async () 
     num_attention_heads: 2,
   });
   const results = await withWeights(config, async (executor) => {
-    const session = await executor.load(
+    const program = await executor.compile(
       trainGraph(config, { name: 'full' }, { batch: 1, sequence: T, answers: 3 }),
     );
-    return executor.run(session, {
+    return executor.run(program, {
       feeds: {
         ...feeds,
         answer_index: int64([3], [0, 1, 2]),

@@ -1,5 +1,5 @@
 import { Rng } from '@emotune/base';
-import { bool, Executor, int64 } from '@emotune/engine';
+import { bool, int64, OnnxExecutor } from '@emotune/engine';
 import { expect, it } from 'vitest';
 import { parseConfig } from './config.js';
 import { initialTensors } from './model.js';
@@ -38,7 +38,10 @@ it.each(configs)('$family scores nearly the same with weights of 8 bits', async 
     prompt: Int32Array.from({ length }, (_, i) => (3 * i + length) % 20),
     candidates: Array.from({ length: 20 }, (_, token) => Int32Array.of(token)),
   }));
-  const [exact, reduced] = [await Scorer.create(model), await Scorer.create(model, { baseCompute: 'int8' })];
+  const [exact, reduced] = [
+    await Scorer.create(model, OnnxExecutor.create),
+    await Scorer.create(model, OnnxExecutor.create, { baseCompute: 'int8' }),
+  ];
   try {
     const [want, got] = [await exact.score(requests), await reduced.score(requests)];
     const spread = Math.max(...want[0]) - Math.min(...want[0]);
@@ -70,8 +73,8 @@ it.each(configs)(
       // Shared prefixes, one a prefix of another, one alone.
       candidates: [[4, 5, 6], [4, 5, 7], [4, 5], [4, 8, 6, 2], [9]].map((c) => Int32Array.from(c)),
     }));
-    const scorer = await Scorer.create({ config, tensors }, { threads: 2 });
-    const executor = Executor.create();
+    const scorer = await Scorer.create({ config, tensors }, OnnxExecutor.create, { threads: 2 });
+    const executor = OnnxExecutor.create();
     try {
       const got = await scorer.score(requests);
       for (const [name, t] of tensors) await executor.put(name, t);
@@ -80,7 +83,7 @@ it.each(configs)(
           const row = [...prompt, ...candidate];
           const T = row.length;
           const n = candidate.length;
-          const session = await executor.load(
+          const program = await executor.compile(
             lossGraph(config, { name: 'full' }, { batch: 1, sequence: T, answers: n }),
           );
           const feeds = {
@@ -100,9 +103,9 @@ it.each(configs)(
             answer_target: int64([n], candidate),
           };
           const from = Object.fromEntries(
-            [...tensors.keys()].filter((name) => name in session.model.inputs).map((name) => [name, name]),
+            [...tensors.keys()].filter((name) => name in program.inputs).map((name) => [name, name]),
           );
-          const { nll } = await executor.run(session, { feeds, from, fetch: ['nll'] });
+          const { nll } = await executor.run(program, { feeds, from, fetch: ['nll'] });
           const want = -(nll.data as Float32Array).reduce((sum, v) => sum + v, 0);
           // float32 sums in another order.
           expect(Math.abs(got[r][c] - want)).toBeLessThan(2e-5);

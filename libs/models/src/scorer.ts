@@ -5,7 +5,7 @@
  * call begin alike, keys and values of that beginning are computed once and attended to by all.
  */
 import { InvalidArgument } from '@emotune/base';
-import { bool, int64 } from '@emotune/engine';
+import { bool, type ExecutorFactory, int64 } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
 import type { Model } from './checkpoint.js';
@@ -183,7 +183,7 @@ class Lane {
       }
     }
     const shape = { prefix, batch, sequence, asked: roundUp(asked.length), edges: roundUp(edge.length) };
-    const session = await this.executor.session(JSON.stringify(shape), (weights) =>
+    const program = await this.executor.program(JSON.stringify(shape), (weights) =>
       scoreGraph(config, weights, shape),
     );
     const pad = (values: readonly number[], n: number) => [
@@ -197,7 +197,7 @@ class Lane {
       asked_index: int64([shape.asked], pad(asked, shape.asked)),
       edge: int64([shape.edges], pad(edge, shape.edges)),
     };
-    const { scores } = await this.executor.run(session, { feeds, fetch: ['scores'] });
+    const { scores } = await this.executor.run(program, { feeds, fetch: ['scores'] });
     let end = 0;
     return rows.map(({ edges }) => {
       const begin = end;
@@ -212,9 +212,9 @@ class Lane {
     if (tokens.length === 0 || name === this.prefix) return;
     const { config } = this.executor;
     const n = tokens.length;
-    const session = await this.executor.session(`prefix ${n}`, (weights) => prefixGraph(config, weights, n));
+    const program = await this.executor.program(`prefix ${n}`, (weights) => prefixGraph(config, weights, n));
     this.prefix = '';
-    await this.executor.run(session, {
+    await this.executor.run(program, {
       feeds: {
         input_ids: int64([1, n], tokens),
         positions: int64([1, n], tokens.keys()),
@@ -246,13 +246,17 @@ export class Scorer {
     private readonly config: ModelConfig,
   ) {}
 
-  static async create(model: Model, options: LoadOptions & { threads?: number } = {}): Promise<Scorer> {
-    const { threads = 1 } = options;
+  static async create(
+    model: Model,
+    executorOf: ExecutorFactory,
+    { threads = 1, ...options }: LoadOptions & { readonly threads?: number } = {},
+  ): Promise<Scorer> {
     const ready = loaded(model, options);
     const bytes = [...ready.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const count = bytes > smallModelBytes ? 1 : threads;
     const lanes: Lane[] = [];
-    while (lanes.length < count) lanes.push(new Lane(await ModelExecutor.create(ready, threads / count)));
+    while (lanes.length < count)
+      lanes.push(new Lane(await ModelExecutor.create(ready, executorOf({ threads: threads / count }))));
     return new Scorer(lanes, model.config);
   }
 

@@ -1,5 +1,5 @@
 import { parse, Rng } from '@emotune/base';
-import { Executor, float32 } from '@emotune/engine';
+import { type Executor, float32, OnnxExecutor } from '@emotune/engine';
 import { evaluate, sizeOf, type Value } from '@emotune/graph';
 import {
   type Method,
@@ -129,7 +129,7 @@ const uniform = (s: Stream) => () => 2 * s.uniform() - 1;
 let executor: Executor;
 let sessions: Sessions;
 beforeAll(async () => {
-  executor = Executor.create();
+  executor = OnnxExecutor.create();
   sessions = new Sessions(executor);
   for (const { name, shape } of [...modelParameters(config), ...trainableParameters(config, method)]) {
     await executor.put(name, float32(shape, weights[name]));

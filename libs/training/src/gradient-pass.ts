@@ -1,6 +1,6 @@
 /** How a micro-batch becomes a gradient: which graphs are run, how often, on what. */
 import { Rng } from '@emotune/base';
-import { bool, float32, type HostTensor, type Session } from '@emotune/engine';
+import { bool, float32, type HostTensor, type Program } from '@emotune/engine';
 import {
   ascentGraph,
   type ModelConfig,
@@ -133,13 +133,13 @@ class MicroPass implements Pass {
 
   /** Everything that a graph of this micro-batch reads and no slot holds. */
   private feedsFor(
-    session: Session,
+    program: Program,
     { delta, answers = 1, consistency, draw = 0, feeds }: RunOptions,
     share = this.place.share,
   ): Record<string, HostTensor> {
     const fed: Record<string, HostTensor> = { ...this.own, ...feeds };
     for (const name of weightNames) if (fed[name]) fed[name] = scaled(fed[name], share * answers);
-    const { inputs } = session.model;
+    const { inputs } = program;
     if ('delta' in inputs) {
       const { tokens } = this.extent;
       fed['delta'] = float32([tokens, this.width], delta ?? new Float32Array(tokens * this.width));
@@ -163,19 +163,19 @@ class MicroPass implements Pass {
     options: RunOptions & { remember?: string } = {},
   ): Promise<{ loss: number; deltaGradient: Float32Array }> {
     const { sessions, config, spec, place } = this;
-    const session = await sessions.of(
+    const program = await sessions.of(
       `train ${this.key}`,
       () => trainGraph(config, spec.method, this.batch, this.options),
       // Sizes of tries differ between batches, and each size would keep a batch's memory.
-      { arena: this.options.grid === undefined },
+      { runs: this.options.grid === undefined ? 'often' : 'seldom' },
     );
     const trained = trainableParameters(config, spec.method);
     const target = this.fresh ? 'grad' : 'part';
     const { remember, answers = 1, consistency } = options;
     const { loss, 'grad.delta': deltaGradient } = await sessions.run(
-      session,
+      program,
       {
-        feeds: this.feedsFor(session, options),
+        feeds: this.feedsFor(program, options),
         to: Object.fromEntries([
           ...trained.map(({ name }) => [`grad.${name}`, `${target}.${name}`]),
           ...(remember ? [['log_probabilities', `reference.${remember}`]] : []),
@@ -193,12 +193,12 @@ class MicroPass implements Pass {
   }
 
   async ascend(options: RunOptions): Promise<Float32Array> {
-    const session = await this.sessions.of(`ascent ${this.key}`, () =>
+    const program = await this.sessions.of(`ascent ${this.key}`, () =>
       ascentGraph(this.config, this.spec.method, this.batch, this.options),
     );
     const { 'grad.delta': gradient } = await this.sessions.run(
-      session,
-      { feeds: this.feedsFor(session, options, 1), fetch: ['grad.delta'] },
+      program,
+      { feeds: this.feedsFor(program, options, 1), fetch: ['grad.delta'] },
       new Map([['reference', `reference.${options.consistency?.with}`]]),
     );
     return gradient.data as Float32Array;
@@ -206,14 +206,14 @@ class MicroPass implements Pass {
 
   async remember(name: string, options: RunOptions & { average?: boolean } = {}): Promise<void> {
     const { sessions, config, spec } = this;
-    const session = await sessions.of(`reference ${this.key}`, () =>
+    const program = await sessions.of(`reference ${this.key}`, () =>
       referenceGraph(config, spec.method, this.batch, this.options),
     );
     const averaged = options.average ? trainableParameters(config, spec.method) : [];
     await sessions.run(
-      session,
+      program,
       {
-        feeds: this.feedsFor(session, options),
+        feeds: this.feedsFor(program, options),
         to: { log_probabilities: `reference.${name}` },
         fetch: [],
       },

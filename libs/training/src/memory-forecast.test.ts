@@ -1,4 +1,5 @@
 import { InvalidArgument, parse } from '@emotune/base';
+import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { describe, expect, it } from 'vitest';
 import { chanceToFit, MemoryForecast } from './memory-forecast.js';
@@ -17,7 +18,8 @@ function planned(more: object): number {
   const spec = trainSpecOf(settings(more), { tasks: ['t', 'u'], validationTokens: 0 });
   const batch = Math.max(1, Math.floor(spec.batchTokens / 160));
   const shapes = [{ batch, sequence: 160, answers: 8 * batch }];
-  const run = { config, spec, shapes, validates: true, checkpoints: true, keepsWeights: false };
+  const memory = onnxMemory(spec.threads);
+  const run = { memory, config, spec, shapes, validates: true, checkpoints: true, keepsWeights: false };
   return planMemory(run).peak;
 }
 
@@ -34,7 +36,7 @@ describe('a forecast of memory', () => {
     { ...lora, optimizer: 'lion', lora: { baseCompute: 'int4' }, recompute: 'blocks', batchTokens: 5000 },
     { full: { trainableLayers: 1 }, regularisation: { perturbation: { name: 'fgm' } } },
   ])('is the plan of the run, or little more: %j', (more) => {
-    const above = new MemoryForecast(config, rows).peak(settings(more)) / planned(more) - 1;
+    const above = new MemoryForecast(config, rows, onnxMemory).peak(settings(more)) / planned(more) - 1;
     expect(above).toBeGreaterThan(0);
     expect(above).toBeLessThan(0.06);
   });
@@ -59,13 +61,13 @@ describe('a forecast of memory', () => {
       { optimizer: 'adafactor', decayRate: -0.9, clipThreshold: 3, weightDecay: 0.2 },
     ],
   ])('takes %j as %j, as the plan does', (one, other) => {
-    const forecast = new MemoryForecast(config, rows);
+    const forecast = new MemoryForecast(config, rows, onnxMemory);
     expect(planned(other)).toBe(planned(one));
     expect(forecast.peak(settings(other))).toBe(forecast.peak(settings(one)));
   });
 
   it('tells apart what a plan tells apart', () => {
-    const forecast = new MemoryForecast(config, rows);
+    const forecast = new MemoryForecast(config, rows, onnxMemory);
     const peaks = [
       {},
       { optimizer: 'lion' },
@@ -79,7 +81,7 @@ describe('a forecast of memory', () => {
   });
 
   it('refuses settings that contradict each other, and says what would fit in place of what does not', () => {
-    const forecast = new MemoryForecast(config, rows);
+    const forecast = new MemoryForecast(config, rows, onnxMemory);
     expect(() => forecast.peak(settings({ mixingTemperature: 2 }))).toThrow(InvalidArgument);
     const most = planned({});
     expect(forecast.shortage(settings({}), most)).toBeUndefined();
@@ -89,10 +91,10 @@ describe('a forecast of memory', () => {
   });
 
   it('before the rows are known is the least that a run can have', () => {
-    const least = new MemoryForecast(config, undefined);
+    const least = new MemoryForecast(config, undefined, onnxMemory);
     for (const more of [{ batchTokens: 16 }, lora])
       expect(least.peak(settings(more))).toBeLessThan(
-        new MemoryForecast(config, { longest: 8, answerShare: 1 }).peak(settings(more)) + 1,
+        new MemoryForecast(config, { longest: 8, answerShare: 1 }, onnxMemory).peak(settings(more)) + 1,
       );
   });
 });

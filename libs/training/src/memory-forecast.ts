@@ -2,6 +2,7 @@
  * What trials will take of memory, told from their settings before any row is read: the plan of a run whose batches have
  * the shape that rows of such lengths are packed to. Pure.
  */
+import type { ExecutorMemory } from '@emotune/engine';
 import type { ModelConfig } from '@emotune/models';
 import { paddedLength } from './packing.js';
 import { type PlannedRun, planMemory, shortage } from './plan.js';
@@ -51,7 +52,6 @@ function formOf({ method, optimizer, ema, loss, regularisation, ...spec }: Train
     recompute: spec.recompute,
     gradientAccumulation: Math.min(2, spec.gradientAccumulation),
     batchTokens: 0,
-    threads: spec.threads,
   };
 }
 
@@ -68,21 +68,26 @@ function between(x: number, base: number, of: (power: number) => number): number
 export class MemoryForecast {
   private readonly peaks = new Map<string, number>();
 
-  /** @param rows Undefined while they are not known: then a run is planned with one short row, the least that it can have. */
+  /**
+   * @param rows Undefined while they are not known: then a run is planned with one short row, the least that it can have.
+   * @param memoryOf Of the executor that a trial will have with so many threads.
+   */
   constructor(
     private readonly config: ModelConfig,
     private readonly rows: RowLengths | undefined,
+    private readonly memoryOf: (threads: number) => ExecutorMemory,
   ) {}
 
   private linesOf({ batchTokens }: TrainSpec): number {
     return this.rows ? Math.max(1, Math.floor(batchTokens / paddedLength(this.rows.longest))) : 1;
   }
 
-  private runOf(spec: PlannedRun['spec'], batch: number): PlannedRun {
+  private runOf(spec: PlannedRun['spec'], batch: number, threads: number): PlannedRun {
     const sequence = paddedLength(this.rows?.longest ?? 1);
     const answers = paddedLength((this.rows?.answerShare ?? 1) * batch * sequence);
     return {
-      ...{ config: this.config, spec, shapes: [{ batch, sequence, answers }] },
+      ...{ memory: this.memoryOf(threads), config: this.config, spec },
+      shapes: [{ batch, sequence, answers }],
       ...{ validates: true, checkpoints: true, keepsWeights: false },
     };
   }
@@ -93,16 +98,16 @@ export class MemoryForecast {
    */
   peak(settings: TrainingSettings): number {
     const spec = trainSpecOf(settings, anyRows);
-    const { method } = spec;
+    const { method, threads } = spec;
     const form = formOf(spec);
-    const key = JSON.stringify(form);
+    const key = JSON.stringify([form, threads]);
     const peak = between(this.linesOf(spec), lineBase, (lines) =>
       between(method.name === 'lora' ? method.rank : 1, rankBase, (rank) => {
         const at = `${lines} ${rank} ${key}`;
         const known = this.peaks.get(at);
         if (known !== undefined) return known;
         const ranked = form.method.name === 'lora' ? { ...form, method: { ...form.method, rank } } : form;
-        const { peak } = planMemory(this.runOf(ranked, lines));
+        const { peak } = planMemory(this.runOf(ranked, lines, threads));
         this.peaks.set(at, peak);
         return peak;
       }),
@@ -116,7 +121,7 @@ export class MemoryForecast {
    */
   shortage(settings: TrainingSettings, limit: number): string | undefined {
     const spec = trainSpecOf(settings, anyRows);
-    const run = this.runOf(spec, this.linesOf(spec));
+    const run = this.runOf(spec, this.linesOf(spec), spec.threads);
     return shortage(run, planMemory(run), limit);
   }
 }

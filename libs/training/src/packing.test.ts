@@ -1,5 +1,5 @@
 import { Rng } from '@emotune/base';
-import { Executor } from '@emotune/engine';
+import { type Executor, OnnxExecutor } from '@emotune/engine';
 import { initialTensors, type ModelConfig, parseConfig, trainableParameters } from '@emotune/models';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -172,7 +172,7 @@ const configs: Record<string, ModelConfig> = {
 describe('rows that share a line', () => {
   let executor: Executor;
   beforeAll(() => {
-    executor = Executor.create();
+    executor = OnnxExecutor.create();
   });
   afterAll(() => executor.close());
 

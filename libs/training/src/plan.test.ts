@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ResourceExhausted } from '@emotune/base';
+import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { describe, expect, it } from 'vitest';
 import { endingOf, endings } from './failures.js';
@@ -20,7 +21,8 @@ function run(changes: Record<string, unknown> = {}, batch = 16): PlannedRun {
     ...changes,
   });
   const shapes = [{ batch, sequence: 256, answers: 8 * batch }];
-  return { config, spec, shapes, validates: true, checkpoints: false, keepsWeights: false };
+  const memory = onnxMemory(spec.threads);
+  return { memory, config, spec, shapes, validates: true, checkpoints: false, keepsWeights: false };
 }
 
 const refusal = (some: PlannedRun, limit: number): ResourceExhausted => {

@@ -1,20 +1,10 @@
 /**
  * What a training run will hold in memory, before it holds any of it: weights, gradients and the optimizer's state by
- * their sizes, activations by following the graph in the order in which it is computed (`liveness`), and what the
- * runtime needs besides, measured once. Pure.
+ * their sizes, and what the executor says that its graphs take. Pure.
  */
 import { ResourceExhausted } from '@emotune/base';
-import { sweepersOf } from '@emotune/engine';
-import {
-  arenaBytes,
-  bytesOf,
-  executionOrder,
-  listed,
-  liveness,
-  recomputes,
-  sizeOf,
-  type Value,
-} from '@emotune/graph';
+import type { ExecutorMemory } from '@emotune/engine';
+import { bytesOf, listed, recomputes, sizeOf } from '@emotune/graph';
 import {
   ascentGraph,
   type GridShape,
@@ -28,7 +18,7 @@ import {
   trainGraph,
 } from '@emotune/models';
 import type { BatchShape } from './batches.js';
-import { partsOf } from './optimizers/update.js';
+import { memoryOf, partsOf } from './optimizers/update.js';
 import { optimizerOf } from './optimizers/update-graph.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
@@ -43,6 +33,7 @@ export interface PlannedShape extends BatchShape {
 
 /** What of a run decides its memory. */
 export interface PlannedRun {
+  readonly memory: ExecutorMemory;
   readonly config: ModelConfig;
   readonly spec: Pick<
     TrainSpec,
@@ -54,7 +45,6 @@ export interface PlannedRun {
     | 'recompute'
     | 'gradientAccumulation'
     | 'batchTokens'
-    | 'threads'
   >;
   /** Each has a graph of its own, with memory of its own. */
   readonly shapes: readonly PlannedShape[];
@@ -86,21 +76,9 @@ export interface MemoryPlan extends MemoryParts {
   readonly peak: number;
 }
 
-/** Node.js with this program and ONNX Runtime, bytes; for each thread that sweeps; and for each node of a compiled graph. */
-const processBytes = 178 * 2 ** 20;
-const sweeperBytes = 13 * 2 ** 20;
-const bytesPerNode = 28 * 2 ** 10;
-
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 const floats = (shapes: readonly { readonly shape: readonly number[] }[]) =>
   4 * sum(shapes.map(({ shape }) => sizeOf(shape)));
-
-function followed(outputs: Readonly<Record<string, Value>>) {
-  const values = Object.values(outputs);
-  const list = listed(values);
-  const order = executionOrder(list);
-  return { list, nodes: order.length, peak: liveness(order, values).peak, arena: arenaBytes(order, values) };
-}
 
 /** Sizes that hold each of these. */
 function largestGrid(grids: readonly GridShape[]): GridShape | undefined {
@@ -117,7 +95,7 @@ function largestGrid(grids: readonly GridShape[]): GridShape | undefined {
 }
 
 export function planMemory(run: PlannedRun): MemoryPlan {
-  const { config, spec, shapes, validates, checkpoints } = run;
+  const { memory, config, spec, shapes, validates, checkpoints } = run;
   const { method, regularisation, recompute, loss } = spec;
   const perturbation = regularisation.perturbation && perturbationOf(regularisation.perturbation);
   const optionsOf = ({ digits, grids = [] }: PlannedShape): StepOptions => {
@@ -132,21 +110,19 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     };
   };
   const trained = trainableParameters(config, method);
-  const graphs = shapes.map((shape) => ({
-    ...followed(trainGraph(config, method, shape, optionsOf(shape))),
-    grids: shape.grids?.length ?? 0,
-  }));
+  const steps = shapes.map((shape) => trainGraph(config, method, shape, optionsOf(shape)));
+  const graphs = steps.map((step, i) => ({ ...memory.of(step), grids: shapes[i].grids?.length ?? 0 }));
   const others = shapes.flatMap((shape) => {
     const options = optionsOf(shape);
     return [
       ...(perturbation?.ascends ? [ascentGraph(config, method, shape, options)] : []),
       ...(perturbation?.needs.consistency ? [referenceGraph(config, method, shape, options)] : []),
       ...(validates ? [lossGraph(config, method, shape)] : []),
-    ].map(followed);
+    ].map(memory.of);
   });
   // Parameters have paths for names, what a batch is fed has words.
   const held = sum(
-    graphs[0].list
+    listed(Object.values(steps[0]))
       .filter(({ op, name = '' }) => op === 'Input' && name.includes('.') && !name.startsWith('mask.'))
       .map(bytesOf),
   );
@@ -159,26 +135,24 @@ export function planMemory(run: PlannedRun): MemoryPlan {
   ]);
   const gradients = floats(trained);
   // Graphs of grids keep no memory from run to run.
-  const activations = sum(graphs.filter(({ grids }) => grids === 0).map(({ arena }) => arena));
+  const activations = sum(graphs.filter(({ grids }) => grids === 0).map(({ kept }) => kept));
   const passing = Math.max(
     // Every output of a run is there once more, as a copy; the gradient of one more micro-batch stays besides.
     (spec.gradientAccumulation > 1 ? 2 : 1) * gradients,
-    // While a graph's outputs are copied to slots that it reads, both are there.
-    ...partsOf(trained, rule, { weightDecay: 1, ema: spec.ema !== undefined }).map(({ build }) => {
-      const graph = build();
-      return Math.max(followed(graph).peak, 2 * sum(Object.values(graph).map(bytesOf)));
-    }),
-    ...graphs.filter(({ grids }) => grids > 0).map(({ peak }) => peak),
-    ...others.map(({ peak }) => peak),
+    ...partsOf(trained, rule, { weightDecay: 1, ema: spec.ema !== undefined }).map(
+      (part) => memoryOf(part, memory).replacing,
+    ),
+    ...graphs.filter(({ grids }) => grids > 0).map(({ running }) => running),
+    ...others.map(({ running }) => running),
     // One tensor after another is copied for a checkpoint.
     checkpoints ? Math.max(...trained.map((parameter) => floats([parameter]))) : 0,
   );
   const best = validates ? floats(trained) : 0;
-  const nodes = [
-    ...graphs.map((graph) => graph.nodes * Math.max(1, graph.grids)),
-    ...others.map((graph) => graph.nodes),
+  const compiled = [
+    ...graphs.map((graph) => graph.compiled * Math.max(1, graph.grids)),
+    ...others.map((graph) => graph.compiled),
   ];
-  const runtime = processBytes + sweeperBytes * sweepersOf(spec.threads) + bytesPerNode * sum(nodes);
+  const runtime = memory.base + sum(compiled);
   const parts = { weights, optimizer, gradients, best, activations, passing, runtime };
   return { ...parts, peak: sum(Object.values(parts)) };
 }

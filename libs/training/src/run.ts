@@ -77,7 +77,7 @@ export class Run {
     for (const [name, tensor] of trained)
       await executor.put(name, resumed?.get(name) ?? tensor, {
         move: takeWeights || resumed !== undefined,
-        shared: this.update.sweeps,
+        swept: this.update.sweeps,
       });
     // What the executor holds in another form is not needed as it was.
     if (takeWeights)

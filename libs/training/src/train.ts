@@ -86,7 +86,10 @@ export async function train(training: Training): Promise<TrainResult> {
   const validation = packRows(Rng.of('validation').shuffle(held), packing);
   const course = { spec, validates: validation.length > 0, checkpoints: checkpoints !== undefined };
   const plan = checkMemory(
-    { ...course, config, shapes: plannedShapes(rows, spec, packing), keepsWeights: !takeWeights },
+    {
+      ...{ ...course, config, shapes: plannedShapes(rows, spec, packing) },
+      ...{ keepsWeights: !takeWeights, memory: executor.memory },
+    },
     (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
   );
   try {

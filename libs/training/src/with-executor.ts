@@ -1,4 +1,4 @@
-import { Executor } from '@emotune/engine';
+import { type Executor, OnnxExecutor } from '@emotune/engine';
 import type { TrainSpec } from './spec.js';
 
 /**
@@ -9,11 +9,10 @@ export async function withExecutor<T>(
   { threads, profile }: Pick<TrainSpec, 'threads'> & { readonly profile?: string | undefined },
   work: (executor: Executor) => Promise<T>,
 ): Promise<T> {
-  const executor = Executor.create({ threads, spin: true, profile });
+  const executor = OnnxExecutor.create({ threads, spin: true, profile });
   try {
     return await work(executor);
   } finally {
-    if (profile !== undefined) await executor.endProfiling();
     await executor.close();
   }
 }

@@ -1,3 +1,4 @@
+import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import type { featurization, tuning } from '@emotune/proto';
 import { type Assignment, suggest, suggestDefaults, type TrialRecord } from '@emotune/search';
@@ -33,7 +34,7 @@ const plan = (memoryLimitMib: number, changes: Parameters<typeof experimentSpec>
 const limit = 230;
 
 /** MiB that the run of these values is planned with, as its trainer does before it begins. */
-const forecast = new MemoryForecast(config, lengths);
+const forecast = new MemoryForecast(config, lengths, onnxMemory);
 const fits = (values: Assignment) =>
   forecast.shortage(
     trialSettings(values, plan(limit).training, { threads: 1, tokens: 1, seed: 1 }),

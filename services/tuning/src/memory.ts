@@ -1,5 +1,6 @@
 /** Which values of a search fit into the memory that its trials may take, by the plan of their training. Pure. */
 import { InvalidArgument, type Violation } from '@emotune/base';
+import { onnxMemory } from '@emotune/engine';
 import type { featurization } from '@emotune/proto';
 import { type Assignment, isActive, type SearchSpace, type SuggestContext } from '@emotune/search';
 import {
@@ -39,7 +40,7 @@ function settingsOf({ training, spec }: Plan, values: Assignment): TrainingSetti
 function forecastsOf(bases: readonly Base[], rows: BoundFeatures['rows']): Map<string, MemoryForecast> {
   return new Map(
     bases.flatMap(({ architecture, config, tokenizer }): [string, MemoryForecast][] =>
-      config ? [[architecture, new MemoryForecast(config, rows?.[tokenizer])]] : [],
+      config ? [[architecture, new MemoryForecast(config, rows?.[tokenizer], onnxMemory)]] : [],
     ),
   );
 }

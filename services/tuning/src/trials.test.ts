@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Unavailable } from '@emotune/base';
+import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { tuning } from '@emotune/proto';
 import { MemoryForecast, trainingSettings } from '@emotune/training';
@@ -179,7 +180,7 @@ describe('the memory of trials', () => {
       limits.push(context.assignment.training?.memoryLimitMib ?? 0);
       return usualTrainer(context);
     };
-    const forecast = new MemoryForecast(await config(), { longest: 30, answerShare: 0.125 });
+    const forecast = new MemoryForecast(await config(), { longest: 30, answerShare: 0.125 }, onnxMemory);
     const tooLarge = async (name: string) => {
       await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
       return (await trialsOf(name)).filter(({ parameters }) => {

@@ -1,6 +1,6 @@
 /** ONNX Runtime's own rate of matrix products: what a training step could do at most if nothing else took time. */
 import { Rng } from '@emotune/base';
-import { Executor, float32, type HostTensor } from '@emotune/engine';
+import { type Executor, float32, type HostTensor, OnnxExecutor } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
 import { type Product, productFlops } from './step-flops.js';
 import { medianSeconds } from './timing.js';
@@ -29,14 +29,14 @@ async function secondsOfProduct(
   let x: Value = b.input('x', 'float32', [rows, into]);
   // Each product needs the one before, so intermediate results take the memory of two.
   for (let i = 0; i < rounds; i++) x = b.matmul(b.matmul(x, there), back);
-  const session = await executor.load({ y: x });
+  const program = await executor.compile({ y: x });
   await executor.put('there', weights(into, out));
   await executor.put('back', weights(out, into));
   await executor.put('x', weights(rows, into));
   const from = { x: 'x', there: 'there', back: 'back' };
-  const run = () => executor.run(session, { feeds: {}, from, to: { y: 'y' }, fetch: [] });
+  const run = () => executor.run(program, { feeds: {}, from, to: { y: 'y' }, fetch: [] });
   const seconds = await medianSeconds(run, signal);
-  await executor.release(session);
+  await executor.release(program);
   return seconds / (2 * rounds);
 }
 
@@ -46,7 +46,7 @@ export async function gemmGflops(
   threads: number,
   signal: AbortSignal,
 ): Promise<number> {
-  const executor = Executor.create({ threads });
+  const executor = OnnxExecutor.create({ threads });
   try {
     let [flops, seconds] = [0, 0];
     for (const product of products) {

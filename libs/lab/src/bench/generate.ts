@@ -1,7 +1,7 @@
 /** Greedy continuations of random prompts, against the products with the model's weights that they cannot do without. */
 import { basename } from 'node:path';
 import { InvalidArgument, Rng } from '@emotune/base';
-import { Executor, float32 } from '@emotune/engine';
+import { float32, OnnxExecutor } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { Generator, type InferenceCompute, longestRow, type Model } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
@@ -58,22 +58,22 @@ async function secondsOfProducts(
   passes: readonly (readonly [rows: number, times: number])[],
   { batch, threads, signal }: GenerateWorkload,
 ): Promise<number> {
-  const executor = Executor.create({ threads });
+  const executor = OnnxExecutor.create({ threads });
   try {
     for (const [name, tensor] of model.tensors) await executor.put(name, tensor);
     let seconds = 0;
     for (const [rows, times] of passes) {
-      const session = await executor.load(productGraph(model, rows, batch));
-      const names = Object.keys(session.model.inputs);
+      const program = await executor.compile(productGraph(model, rows, batch));
+      const names = Object.keys(program.inputs);
       for (const name of names.filter((given) => !model.tensors.has(given))) {
-        const { shape } = session.model.inputs[name];
+        const { shape } = program.inputs[name];
         await executor.put(name, float32(shape, new Float32Array(shape[0] * shape[1]).fill(0.5)));
       }
       const from = Object.fromEntries(names.map((name) => [name, name]));
       seconds +=
         times *
-        (await medianSeconds(() => executor.run(session, { feeds: {}, from, fetch: ['firsts'] }), signal));
-      await executor.release(session);
+        (await medianSeconds(() => executor.run(program, { feeds: {}, from, fetch: ['firsts'] }), signal));
+      await executor.release(program);
     }
     return seconds;
   } finally {
@@ -92,7 +92,7 @@ export async function benchGenerate(workload: GenerateWorkload): Promise<Generat
   const prompts = Array.from({ length: batch }, () =>
     Int32Array.from({ length: prompt }, () => rng.int(config.vocabSize)),
   );
-  const generator = await Generator.create(model, { threads, baseCompute });
+  const generator = await Generator.create(model, OnnxExecutor.create, { threads, baseCompute });
   let seconds: number;
   try {
     const write = () => generator.generate(prompts, { maxNewTokens: tokens, stopTokens: [], signal });

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { candidatesOf, defaultQuestion, explain, questionTokens, type Task, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
 import { exists, Rng } from '@emotune/base';
+import { OnnxExecutor } from '@emotune/engine';
 import { type InferenceCompute, type ScoreRequest, Scorer } from '@emotune/models';
 import { modelOfShape } from './model-folder.js';
 import { syntheticTexts } from './texts.js';
@@ -71,7 +72,7 @@ const passOver = (prompts: readonly Int32Array[]): ScoreRequest[] =>
 export async function benchScore(workload: ScoreWorkload): Promise<ScoreFigures> {
   const { folder, questions: count, baseCompute, threads, signal } = workload;
   const model = await modelOfShape(folder);
-  const scorer = await Scorer.create(model, { threads, baseCompute });
+  const scorer = await Scorer.create(model, OnnxExecutor.create, { threads, baseCompute });
   try {
     const requests = randomRequests(workload, model.config.vocabSize);
     const passes = passOver(requests.map(({ prompt }) => prompt));

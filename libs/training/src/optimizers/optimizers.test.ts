@@ -1,6 +1,6 @@
 /** Each optimizer's updates on a matrix and a vector, against its reference implementation. */
 import { parse } from '@emotune/base';
-import { Executor, float32 } from '@emotune/engine';
+import { type Executor, float32, OnnxExecutor } from '@emotune/engine';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Sessions } from '../sessions.js';
 import { trainSpec } from '../spec.js';
@@ -21,7 +21,7 @@ const optimizer = (more: object) => parse(trainSpec.shape.optimizer, { learningR
 
 let executor: Executor;
 beforeAll(() => {
-  executor = Executor.create();
+  executor = OnnxExecutor.create();
 });
 afterAll(() => executor.close());
 

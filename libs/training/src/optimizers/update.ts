@@ -1,6 +1,14 @@
 /** The optimizer of a run: its state in slots, and the graphs that change them. */
-import { float32, type HostTensor, type Session } from '@emotune/engine';
-import { sizeOf, type Value } from '@emotune/graph';
+import {
+  type ExecutorMemory,
+  float32,
+  type GraphMemory,
+  type HostTensor,
+  type Outputs,
+  type Program,
+  type SweepGraph,
+} from '@emotune/engine';
+import { sizeOf } from '@emotune/graph';
 import type { Parameter } from '@emotune/models';
 import type { Sessions } from '../sessions.js';
 import type { TrainSpec } from '../spec.js';
@@ -15,19 +23,11 @@ import {
   updateGraph,
 } from './update-graph.js';
 
-/** Elements of a piece: what is computed from them stays in a processor's cache. */
-const pieceElements = 2 ** 15;
-
 /** Weights of one graph that reads them whole: while it runs, theirs are there twice. */
 const graphElements = 2 ** 24;
 
-/** Elements that a sweep over these takes at a time. */
-function pieceOf(parameters: readonly Parameter[]): number {
-  return Math.min(
-    pieceElements,
-    parameters.reduce((n, { shape }) => n + sizeOf(shape), 0),
-  );
-}
+const elementsOf = (parameters: readonly Parameter[]) =>
+  parameters.reduce((n, { shape }) => n + sizeOf(shape), 0);
 
 /** Neighbours together, as many as `graphElements` allows. */
 function neighbours(parameters: readonly Parameter[]): Parameter[][] {
@@ -48,15 +48,20 @@ function neighbours(parameters: readonly Parameter[]): Parameter[][] {
 /** What `updateGraph` sees of weights that are swept: one vector of this name. */
 const swept = 'weights';
 
-/** A graph of the update, and the weights that it is for. */
-interface Part {
-  readonly parameters: readonly Parameter[];
-  build(): Record<string, Value>;
+/** A graph of the update, and the weights that it is for: whole, or one after another in a sweep. */
+type Part = { readonly parameters: readonly Parameter[] } & (
+  | { readonly whole: () => Outputs }
+  | { readonly sweep: SweepGraph }
+);
+
+/** What a part takes of memory. */
+export function memoryOf(part: Part, memory: ExecutorMemory): GraphMemory {
+  return 'whole' in part ? memory.of(part.whole()) : memory.ofSweep(part.sweep, elementsOf(part.parameters));
 }
 
 /**
- * The graphs of an update: one for all weights of a rate and a decay, a piece at a time, where the optimizer is
- * elementwise, else one for some whole weights.
+ * The graphs of an update: one that sweeps over all weights of a rate and a decay where the optimizer is elementwise, else
+ * one for some whole weights.
  */
 export function partsOf(
   parameters: readonly Parameter[],
@@ -66,7 +71,7 @@ export function partsOf(
   if (!optimizer.elementwise)
     return neighbours(parameters).map((group) => ({
       parameters: group,
-      build: () => updateGraph(group, optimizer, options),
+      whole: () => updateGraph(group, optimizer, options),
     }));
   const { rateScale = () => 1 } = options;
   const alike = new Map<string, Parameter[]>();
@@ -76,8 +81,8 @@ export function partsOf(
   }
   return [...alike.values()].map((group) => ({
     parameters: group,
-    build: () =>
-      updateGraph([{ name: swept, shape: [pieceOf(group)] }], optimizer, {
+    sweep: (n) =>
+      updateGraph([{ name: swept, shape: [n] }], optimizer, {
         weightDecay: decayOf(group[0], options),
         decayVectors: true,
         rateScale: () => rateScale(group[0].name),
@@ -88,9 +93,9 @@ export function partsOf(
 
 /** Adds the slots `part.<name>` to `grad.<name>`. */
 export async function addParts(sessions: Sessions, parameters: readonly Parameter[]): Promise<void> {
-  const session = await sessions.sweepOf('sum', () => sumGraph(pieceOf(parameters)));
+  const program = await sessions.sweepOf('sum', sumGraph, elementsOf(parameters));
   const slots = (prefix: string) => parameters.map(({ name }) => prefix + name);
-  await sessions.executor.sweep(session, {
+  await sessions.executor.sweep(program, {
     feeds: {},
     from: { gradient: slots('grad.'), part: slots('part.') },
     to: { sum: slots('grad.') },
@@ -142,14 +147,14 @@ export class Update {
       const initial =
         resumed?.get(name) ??
         (copyOf === undefined ? float32(shape, new Float32Array(sizeOf(shape))) : await executor.get(copyOf));
-      await executor.put(name, initial, { move: true, shared: this.sweeps });
+      await executor.put(name, initial, { move: true, swept: this.sweeps });
     }
   }
 
   /** Of the gradient in the slots `grad.<name>`. */
   async norm(): Promise<number> {
-    const session = await this.sessions.sweepOf('squares', () => squaresGraph(pieceOf(this.parameters)));
-    const { squares } = await this.sessions.executor.sweep(session, {
+    const program = await this.sessions.sweepOf('squares', squaresGraph, elementsOf(this.parameters));
+    const { squares } = await this.sessions.executor.sweep(program, {
       feeds: {},
       from: { gradient: this.parameters.map(({ name }) => `grad.${name}`) },
       to: {},
@@ -178,30 +183,31 @@ export class Update {
       ...(ema === undefined ? {} : { decay: update === 1 ? 0 : ema }),
       ...this.optimizer.scalars(update),
     };
-    const feedsOf = ({ model }: Session) =>
+    const feedsOf = ({ inputs }: Program) =>
       Object.fromEntries(
         Object.entries(values)
-          .filter(([name]) => name in model.inputs)
+          .filter(([name]) => name in inputs)
           .map(([name, value]) => [name, float32([], [value])]),
       );
-    const nextOf = ({ model }: Session) =>
-      Object.keys(model.outputs).map((name) => [name, name.slice('next.'.length)]);
-    for (const [i, { parameters, build }] of this.parts.entries()) {
-      if (!this.sweeps) {
-        const session = await this.sessions.of(`update ${i}`, build);
-        const to = Object.fromEntries(nextOf(session));
-        await this.sessions.run(session, { feeds: feedsOf(session), to, fetch: [] });
+    const nextOf = ({ outputs }: Program) =>
+      Object.keys(outputs).map((name) => [name, name.slice('next.'.length)]);
+    for (const [i, part] of this.parts.entries()) {
+      if ('whole' in part) {
+        const program = await this.sessions.of(`update ${i}`, part.whole);
+        const to = Object.fromEntries(nextOf(program));
+        await this.sessions.run(program, { feeds: feedsOf(program), to, fetch: [] });
         continue;
       }
-      const session = await this.sessions.sweepOf(`update ${i}`, build);
-      const feeds = feedsOf(session);
+      const { parameters, sweep } = part;
+      const program = await this.sessions.sweepOf(`update ${i}`, sweep, elementsOf(parameters));
+      const feeds = feedsOf(program);
       const slots = (name: string) =>
         parameters.map((parameter) => name.slice(0, name.length - swept.length) + parameter.name);
-      const read = Object.keys(session.model.inputs).filter((name) => !(name in feeds));
-      await this.sessions.executor.sweep(session, {
+      const read = Object.keys(program.inputs).filter((name) => !(name in feeds));
+      await this.sessions.executor.sweep(program, {
         feeds,
         from: Object.fromEntries(read.map((name) => [name, slots(name)])),
-        to: Object.fromEntries(nextOf(session).map(([name, slot]) => [name, slots(slot)])),
+        to: Object.fromEntries(nextOf(program).map(([name, slot]) => [name, slots(slot)])),
         fetch: [],
       });
     }

@@ -6,7 +6,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import type { SweepIO } from './worker.js';
+import type { SweepIO } from '../executor.js';
 
 export type SweeperRequest =
   | { readonly kind: 'load'; readonly session: number; readonly model: Uint8Array }

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { Rng } from '@emotune/base';
 import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Executor } from './executor.js';
-import { FileTensor, float32, type HostTensor, int8, int64, uint8 } from './tensor.js';
+import { FileTensor, float32, type HostTensor, int8, int64, uint8 } from '../tensor.js';
+import { OnnxExecutor } from './executor.js';
 
-let executor: Executor;
+let executor: OnnxExecutor;
 beforeAll(() => {
-  executor = Executor.create({ threads: 1 });
+  executor = OnnxExecutor.create({ threads: 1 });
 });
 afterAll(() => executor.close());
 
@@ -22,7 +22,7 @@ function random(name: string, shape: readonly number[]): HostTensor {
 }
 
 /** A little of everything: two layers of attention-like work and a loss over picked answers. */
-function program() {
+function layers() {
   const x = b.input('x', 'float32', [2, 4, 6]);
   const w = b.input('w', 'float32', [6, 6]);
   const table = b.input('table', 'float32', [5, 6]);
@@ -45,9 +45,9 @@ function program() {
   return { x, w, table, loss: extra, logits };
 }
 
-describe('an executor', () => {
+describe('an executor on ONNX Runtime', () => {
   it('agrees with the float64 reference on values and gradients', async () => {
-    const { x, w, table, loss, logits } = program();
+    const { x, w, table, loss, logits } = layers();
     const [dx, dw, dtable] = gradients(loss, [x, w, table]);
     const outputs: Record<string, Value> = { loss, logits, dx, dw, dtable };
     const feeds = {
@@ -56,8 +56,8 @@ describe('an executor', () => {
       table: random('table', table.shape),
       ids: int64([3], [4, 0, 4]),
     };
-    const session = await executor.load(outputs);
-    const got = await executor.run(session, { feeds, fetch: Object.keys(outputs) });
+    const program = await executor.compile(outputs);
+    const got = await executor.run(program, { feeds, fetch: Object.keys(outputs) });
     const want = evaluate(
       Object.values(outputs),
       Object.fromEntries(
@@ -75,7 +75,7 @@ describe('an executor', () => {
         expect(Math.abs((got[name].data as Float32Array)[k] - v)).toBeLessThan(2e-5 * largest);
       });
     });
-    await executor.release(session);
+    await executor.release(program);
   });
 
   it('has the kernels of norms, activations, rotary positions and 8-bit products that the reference describes', async () => {
@@ -104,8 +104,8 @@ describe('an executor', () => {
       ),
       scale: random('scale', [8]),
     };
-    const session = await executor.load(outputs);
-    const got = await executor.run(session, { feeds, fetch: Object.keys(outputs) });
+    const program = await executor.compile(outputs);
+    const got = await executor.run(program, { feeds, fetch: Object.keys(outputs) });
     const want = evaluate(
       Object.values(outputs),
       Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, Array.from(data, Number)])),
@@ -139,8 +139,8 @@ describe('an executor', () => {
       ),
       scale: random('scale', scale.shape),
     };
-    const session = await executor.load(outputs);
-    const got = await executor.run(session, { feeds, fetch: ['y', 'dx'] });
+    const program = await executor.compile(outputs);
+    const got = await executor.run(program, { feeds, fetch: ['y', 'dx'] });
     const want = evaluate(
       [outputs.y, outputs.dx],
       Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, Array.from(data, Number)])),
@@ -153,7 +153,7 @@ describe('an executor', () => {
         expect(Math.abs(Number(v) - want[i].data[k]), name).toBeLessThan(4e-6 * size);
       });
     }
-    await executor.release(session);
+    await executor.release(program);
   });
 
   it('takes constants from where they lie in a file', async () => {
@@ -166,14 +166,14 @@ describe('an executor', () => {
         path,
         Buffer.concat([Buffer.alloc(13), Buffer.from(values.data.buffer as ArrayBuffer)]),
       );
-      const own = Executor.create();
+      const own = OnnxExecutor.create();
       await own.hold('w', new FileTensor([3, 2], { path, offset: 13, length: 24 }));
       const x = b.input('x', 'float32', [2, 3]);
       const w = b.input('w', 'float32', [3, 2]);
-      const session = await own.load({ y: b.matmul(x, w) });
-      expect(Object.keys(session.model.inputs)).toEqual(['x']);
+      const program = await own.compile({ y: b.matmul(x, w) });
+      expect(Object.keys(program.inputs)).toEqual(['x']);
       const feeds = { x: random('x', [2, 3]) };
-      const { y } = await own.run(session, { feeds, fetch: ['y'] });
+      const { y } = await own.run(program, { feeds, fetch: ['y'] });
       const [want] = evaluate([b.matmul(x, w)], {
         x: Array.from(feeds.x.data, Number),
         w: Array.from(values.data, Number),
@@ -189,10 +189,10 @@ describe('an executor', () => {
 
   it('keeps state in slots from run to run', async () => {
     const w = b.input('w', 'float32', [2]);
-    const session = await executor.load({ next: b.mul(w, b.scalar(2)) });
+    const program = await executor.compile({ next: b.mul(w, b.scalar(2)) });
     await executor.put('weights', float32([2], [1, 3]));
     for (let step = 0; step < 3; step++) {
-      const result = await executor.run(session, {
+      const result = await executor.run(program, {
         feeds: {},
         from: { w: 'weights' },
         to: { next: 'weights' },
@@ -216,10 +216,10 @@ describe('an executor', () => {
   });
 
   it('writes outputs over part of a slot, and refuses what does not fit', async () => {
-    const session = await executor.load({ y: b.neg(b.input('x', 'float32', [2, 1, 2])) });
+    const program = await executor.compile({ y: b.neg(b.input('x', 'float32', [2, 1, 2])) });
     await executor.put('cache', float32([2, 3, 2], new Float32Array(12)));
     const run = (at: number, axis = 1) =>
-      executor.run(session, {
+      executor.run(program, {
         feeds: { x: float32([2, 1, 2], [1, 2, 3, 4]) },
         into: { y: { slot: 'cache', axis, at } },
         fetch: [],
@@ -232,7 +232,7 @@ describe('an executor', () => {
   });
 
   it.each([1, 3])('sweeps over slots of any size, piece by piece, with %i threads', async (threads) => {
-    const executor = Executor.create({ threads });
+    const executor = OnnxExecutor.create({ threads, pieceElements: 4 });
     const shapes = [[3], [2, 5], [1], [0, 2], [4, 1]];
     const sizes = shapes.map((shape) => shape.reduce((n, d) => n * d, 1));
     const values = (sign: number) => {
@@ -245,12 +245,13 @@ describe('an executor', () => {
     ] as const)
       for (const [i, data] of values(sign).entries())
         await executor.put(`${name}${i}`, float32(shapes[i], data));
-    const vector = (name: string) => b.input(name, 'float32', [4]);
-    const [x, y] = [vector('x'), vector('y')];
-    const session = await executor.loadSweep({
-      next: b.add(b.mul(x, b.input('factor', 'float32', [])), y),
-      total: b.reshape(b.reduceSum(x, [0]), []),
-    });
+    const program = await executor.compileSweep((n) => {
+      const [x, y] = ['x', 'y'].map((name) => b.input(name, 'float32', [n]));
+      return {
+        next: b.add(b.mul(x, b.input('factor', 'float32', [])), y),
+        total: b.reshape(b.reduceSum(x, [0]), []),
+      };
+    }, 18);
     const slots = (name: string) => shapes.map((_, i) => `${name}${i}`);
     const io = {
       feeds: { factor: float32([], [3]) },
@@ -258,26 +259,26 @@ describe('an executor', () => {
       to: { next: slots('y') },
       fetch: ['total'],
     };
-    const { total } = await executor.sweep(session, io);
+    const { total } = await executor.sweep(program, io);
     // Sums of 1 to 4, 5 to 8, 9 to 12, 13 to 16 and of 17 and 18 alone.
     expect([...total]).toEqual([10, 26, 42, 58, 35]);
     const got = await Promise.all(slots('y').map((slot) => executor.get(slot)));
     expect(got.map(({ data }) => [...data])).toEqual(values(1));
     expect(got.map(({ shape }) => shape)).toEqual(shapes);
-    await expect(executor.sweep(session, { ...io, from: { ...io.from, y: ['y1', 'y0'] } })).rejects.toThrow(
+    await expect(executor.sweep(program, { ...io, from: { ...io.from, y: ['y1', 'y0'] } })).rejects.toThrow(
       'expected slots of [3,10,1,0,4] elements for "y", got [10,3]',
     );
-    await expect(executor.sweep(session, { ...io, from: { x: io.from.x } })).rejects.toThrow(
+    await expect(executor.sweep(program, { ...io, from: { x: io.from.x } })).rejects.toThrow(
       'y: expected slots or a tensor, got nothing',
     );
     // What is put in the place of a slot that was swept is swept from then on.
     await executor.put('y0', float32([3], [10, 20, 30]));
-    await executor.sweep(session, io);
+    await executor.sweep(program, io);
     expect([...(await executor.take('y0')).data]).toEqual([13, 26, 39]);
-    await expect(executor.sweep(session, io)).rejects.toThrow('expected a slot that was filled, got "y0"');
-    await executor.release(session);
+    await expect(executor.sweep(program, io)).rejects.toThrow('expected a slot that was filled, got "y0"');
+    await executor.release(program);
     await executor.put('y0', float32([3], [1, 1, 1]));
-    await expect(executor.sweep(session, io)).rejects.toThrow('expected a loaded session');
+    await expect(executor.sweep(program, io)).rejects.toThrow('expected a loaded session');
     await executor.close();
   });
 
@@ -285,13 +286,13 @@ describe('an executor', () => {
     const x = b.input('x', 'float32', [2]);
     // x is read after the first output is there.
     const doubled = b.add(x, x);
-    const session = await executor.load({ doubled, both: b.mul(doubled, b.after(x, doubled)) });
+    const program = await executor.compile({ doubled, both: b.mul(doubled, b.after(x, doubled)) });
     await executor.put('a', float32([2], [2, 3]));
-    await executor.run(session, { feeds: {}, from: { x: 'a' }, to: { doubled: 'a', both: 'c' }, fetch: [] });
+    await executor.run(program, { feeds: {}, from: { x: 'a' }, to: { doubled: 'a', both: 'c' }, fetch: [] });
     const held = async (slot: string) => [...(await executor.get(slot)).data];
     expect(await held('a')).toEqual([4, 6]);
     expect(await held('c')).toEqual([8, 18]);
-    const { both } = await executor.run(session, {
+    const { both } = await executor.run(program, {
       feeds: {},
       from: { x: 'a' },
       to: { both: 'c' },
@@ -301,7 +302,7 @@ describe('an executor', () => {
     expect(await held('c')).toEqual([32, 72]);
     // Another shape takes the place of what was there.
     await executor.put('c', float32([3], [1, 1, 1]));
-    await executor.run(session, { feeds: {}, from: { x: 'a' }, to: { both: 'c' }, fetch: [] });
+    await executor.run(program, { feeds: {}, from: { x: 'a' }, to: { both: 'c' }, fetch: [] });
     expect(await held('c')).toEqual([32, 72]);
   });
 
@@ -316,10 +317,10 @@ describe('an executor', () => {
         Array.from({ length: rows }, (_, i) => i % 3),
       ),
     };
-    const threaded = Executor.create({ threads: 2, spin: true });
-    const session = await threaded.load({ sums: b.scatterRows(x, ids, 4) });
+    const threaded = OnnxExecutor.create({ threads: 2, spin: true });
+    const program = await threaded.compile({ sums: b.scatterRows(x, ids, 4) });
     for (let run = 0; run < 20; run++) {
-      const { sums } = await threaded.run(session, { feeds, fetch: ['sums'] });
+      const { sums } = await threaded.run(program, { feeds, fetch: ['sums'] });
       const first = [0, 1, 2, 3].map((row) => (sums.data as Float32Array)[row * width]);
       expect(first).toEqual([10923, 10923, 10922, 0]);
       expect(new Set((sums.data as Float32Array).subarray(0, width)).size).toBe(1);
@@ -328,10 +329,10 @@ describe('an executor', () => {
   });
 
   it('names every input that is missing, unknown or misshapen', async () => {
-    const session = await executor.load({
+    const program = await executor.compile({
       y: b.add(b.input('p', 'float32', [2]), b.input('q', 'float32', [2])),
     });
-    const run = executor.run(session, {
+    const run = executor.run(program, {
       feeds: { p: float32([3], [1, 2, 3]), r: float32([1], [1]) },
       fetch: ['z'],
     });
@@ -346,7 +347,7 @@ describe('an executor', () => {
   });
 
   it('refuses calls once it is closed', async () => {
-    const other = Executor.create();
+    const other = OnnxExecutor.create();
     await other.put('a', float32([1], [1]));
     await other.close();
     await expect(other.get('a')).rejects.toThrow('the executor is closed');

@@ -6,38 +6,9 @@
  */
 import { parentPort, type Transferable, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
+import type { RunIO, SlotPart, SweepIO } from '../executor.js';
+import type { HostTensor } from '../tensor.js';
 import type { Scalars, SweeperData, SweeperReply, SweeperRequest } from './sweeper.js';
-import type { HostTensor } from './tensor.js';
-
-export interface SlotPart {
-  readonly slot: string;
-  readonly axis: number;
-  readonly at: number;
-}
-
-export interface RunIO {
-  readonly feeds: Readonly<Record<string, HostTensor>>;
-  /** Graph input → slot to read it from. */
-  readonly from?: Readonly<Record<string, string>>;
-  /** Graph output → slot to leave it in. */
-  readonly to?: Readonly<Record<string, string>>;
-  /** Graph output → part of a filled slot to write it over: indices `at`, `at` + 1, … of an axis. */
-  readonly into?: Readonly<Record<string, SlotPart>>;
-  /** Graph outputs to return. */
-  readonly fetch: readonly string[];
-}
-
-/** A run over slots that are laid end to end and cut into pieces of the length of the session's vectors. */
-export interface SweepIO {
-  /** The same for every piece. */
-  readonly feeds: Readonly<Record<string, HostTensor>>;
-  /** Graph input [n] → slots. The slots of one place have one size under all inputs. */
-  readonly from: Readonly<Record<string, readonly string[]>>;
-  /** Graph output [n] → slots that it is written over. */
-  readonly to: Readonly<Record<string, readonly string[]>>;
-  /** Graph outputs that are scalars, to return. Zeros fill up the last piece. */
-  readonly fetch: readonly string[];
-}
 
 export type Request =
   | {
