@@ -1,6 +1,6 @@
-import { Internal, systemClock, Unavailable } from '@emotune/base';
-import type { Database } from '@emotune/database';
-import { testDatabase } from '@emotune/database/testing';
+import { Internal, ManualClock, systemClock, Unavailable } from '@emotune/base';
+import { Database } from '@emotune/database';
+import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
 import fc from 'fast-check';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Bus } from './bus.js';
@@ -222,6 +222,68 @@ describe('emit and Outbox', () => {
     start(next);
     await untilSent();
     expect(await effects()).toEqual({ key: ['later'] });
+  });
+});
+
+describe('two relays of one table', () => {
+  it('send hundreds of events in the order of their keys, also when one dies', async () => {
+    const published: Record<string, string[]> = {};
+    /** Takes its time, so that two relays at work would come in between each other. */
+    const recording: Bus = {
+      subscribe: async () => async () => {},
+      close: async () => {},
+      publish: async (events) => {
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
+        for (const event of events) {
+          const { name, reason } = topic.decode(event.payload);
+          published[name] = [...(published[name] ?? []), reason];
+        }
+      },
+    };
+    const keys = ['a', 'b', 'c', 'd'];
+    const wanted = Array.from({ length: 100 }, (_, i) => String(i));
+    const dying = await Database.connect(`${await testDatabaseUrl()}?application_name=dying`, 'sender');
+    const relays = [dying, sender].map((database) => new Outbox(database, recording, systemClock, retry));
+    relays[0].start();
+    await say('a', 'first');
+    await untilSent();
+    relays[1].start();
+    closers.push(() => relays[1].close());
+    const emitting = (async () => {
+      for (const text of wanted) for (const key of keys) await say(key, text);
+    })();
+    await expect.poll(() => published['a'].length, { timeout: 60_000, interval: 1 }).toBeGreaterThan(20);
+    // It gets no connection any more, and those it has break: as when its process is killed.
+    const closed = dying.close();
+    await sender.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dying'",
+    );
+    await Promise.all([closed, emitting]);
+    await untilSent();
+    await relays[0].close();
+    for (const key of keys) {
+      const texts = key === 'a' ? ['first', ...wanted] : wanted;
+      expect([...new Set(published[key])]).toEqual(texts);
+      // What was on its way when the relay died comes twice, one after the other.
+      expect(published[key].length).toBeLessThanOrEqual(texts.length + 1);
+      expect(published[key].filter((text, i, all) => text !== all[i - 1])).toEqual(texts);
+    }
+  });
+
+  it('send at once what another process emits', async () => {
+    const bus = new MemoryBus();
+    await listen(bus);
+    const other = await Database.connect(await testDatabaseUrl(), 'sender');
+    // On its clock no time passes, so it looks only when it is woken.
+    const relay = new Outbox(other, bus, new ManualClock(), retry);
+    relay.start();
+    for (const text of ['a', 'b', 'c']) {
+      await say('key', text);
+      await untilSent();
+    }
+    await relay.close();
+    await other.close();
+    expect(await effects()).toEqual({ key: ['a', 'b', 'c'] });
   });
 });
 

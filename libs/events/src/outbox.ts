@@ -1,11 +1,13 @@
 /**
  * Events leave a service through a table: written in the transaction that makes them true, relayed afterwards. Between
  * publishing an event and deleting its row the process may die; then the event is published again, and inboxes see that.
- * Two relays on one table are safe for the same reason, and wasteful.
+ * Of a service's processes one relays, so that events of a key keep their order. One that does not know yet that another
+ * has taken over repeats events at most: each relay publishes those of a key in order, from one that was not known to be
+ * published on.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, Unavailable } from '@emotune/base';
-import type { Database, Sql } from '@emotune/database';
+import { type Clock, Rest, Unavailable } from '@emotune/base';
+import { type Database, lead, type Sql, type Term } from '@emotune/database';
 import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry } from './bus.js';
 import type { Topic } from './topics.js';
 
@@ -30,7 +32,7 @@ create table inbox (
 );`;
 
 /**
- * Records an event in the transaction that makes it true; `Outbox.wake()` after the commit sends it at once.
+ * Records an event in the transaction that makes it true; the commit wakes the relay, in whichever process it is.
  * @param key The resource's name: events of one key keep the order of their commits.
  * @param traceparent W3C trace context of the call that led to it.
  */
@@ -48,9 +50,11 @@ export async function emit<T>(
     ...(traceparent === undefined ? {} : { traceparent }),
   };
   // Numbers are given before commits: without the lock an event could be numbered first and seen second.
-  await sql.query("select pg_advisory_xact_lock(hashtext(current_schema() || '.outbox'), hashtext($1))", [
-    key,
-  ]);
+  await sql.query(
+    `select pg_advisory_xact_lock(hashtext(current_schema() || '.outbox'), hashtext($1)),
+            pg_notify(current_schema() || '.outbox', '')`,
+    [key],
+  );
   await sql.query('insert into outbox (event_id, topic, key, payload, headers) values ($1, $2, $3, $4, $5)', [
     id,
     topic.name,
@@ -80,25 +84,26 @@ export class Outbox {
   private readonly closing = new AbortController();
   /** Keys with an event on its way. */
   private readonly busy = new Set<string>();
+  private readonly rest: Rest;
   private running: Promise<void> | undefined;
-  private nap: AbortController | undefined;
-  private woken = false;
 
   constructor(
     private readonly database: Database,
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly retry: Retry = standardRetry,
-  ) {}
-
-  start(): void {
-    this.running ??= this.relay();
+  ) {
+    this.rest = new Rest(clock);
   }
 
-  /** Looks into the table at once instead of within a second. */
+  start(): void {
+    const { signal } = this.closing;
+    this.running ??= lead(this.database, 'outbox', { clock: this.clock, signal }, (term) => this.relay(term));
+  }
+
+  /** Looks into the table at once instead of within a second, if this process relays. */
   wake(): void {
-    this.woken = true;
-    this.nap?.abort();
+    this.rest.wake();
   }
 
   /** Stops relaying. Events on their way are not waited for: they stay in the table and are published again. */
@@ -107,22 +112,18 @@ export class Outbox {
     await this.running;
   }
 
-  private async relay(): Promise<void> {
-    const { signal } = this.closing;
+  private async relay({ signal, session }: Term): Promise<void> {
+    await session.listen(`${this.database.schema}.outbox`, () => this.wake());
     while (!signal.aborted) {
-      this.woken = false;
       const rows = await this.next();
       for (const [key, events] of byKey(rows)) {
         this.busy.add(key);
-        void this.send(events).finally(() => {
+        void this.send(events, signal).finally(() => {
           this.busy.delete(key);
           this.wake();
         });
       }
-      if (this.woken || signal.aborted) continue;
-      this.nap = new AbortController();
-      await this.clock.sleep(everyMs, AbortSignal.any([this.nap.signal, signal])).catch(() => {});
-      this.nap = undefined;
+      await this.rest.take(everyMs, signal);
     }
   }
 
@@ -141,13 +142,12 @@ export class Outbox {
     return rows.map(eventOf);
   }
 
-  private async send(events: readonly BusEvent[]): Promise<void> {
-    for (const event of events) await this.sendOne(event);
+  private async send(events: readonly BusEvent[], signal: AbortSignal): Promise<void> {
+    for (const event of events) await this.sendOne(event, signal);
   }
 
-  /** Until it is published, or was refused too often for another reason than an absent bus; returns early on close. */
-  private async sendOne(event: BusEvent): Promise<void> {
-    const { signal } = this.closing;
+  /** Until it is published, or was refused too often for another reason than an absent bus; returns early on abort. */
+  private async sendOne(event: BusEvent, signal: AbortSignal): Promise<void> {
     let refusals = 0;
     let reason = '';
     for (let calls = 1; !signal.aborted; calls++) {
