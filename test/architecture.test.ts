@@ -29,7 +29,7 @@ const allowed: Record<string, readonly string[]> = {
   core: ['core'],
   adapter: ['core', 'proto', 'adapter'],
   service: ['core', 'proto', 'adapter'],
-  client: ['core', 'proto', 'adapter', 'service'],
+  client: ['core', 'proto', 'adapter'],
   lab: ['core', 'proto', 'adapter', 'service', 'client'],
   platform: ['core', 'proto', 'adapter', 'service', 'client', 'lab'],
   test: ['core', 'proto', 'adapter', 'service'],
@@ -38,6 +38,35 @@ const allowed: Record<string, readonly string[]> = {
 it.each(packages.map((p) => [p.name, p] as const))('%s imports only what lies below it', (_, p) => {
   const ours = p.dependencies.filter((name) => tagOf.has(name));
   expect(ours.filter((name) => !allowed[p.tag].includes(tagOf.get(name) as string))).toEqual([]);
+});
+
+/** Where the modules of other packages are named, tests and what only they use aside. */
+function importsOf(folder: string): string[] {
+  return readdirSync(join(root, folder, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !/test/.test(file))
+    .flatMap((file) => [
+      ...readFileSync(join(root, folder, 'src', file), 'utf8').matchAll(/'(@emotune\/[^']+)'/g),
+    ])
+    .map(([, name]) => name);
+}
+
+it('the command line is a client of the contract alone', () => {
+  expect([...new Set(importsOf('libs/cli'))].sort()).toEqual([
+    '@emotune/base',
+    '@emotune/proto',
+    '@emotune/service/client',
+  ]);
+  const client = packages.find(({ name }) => name === '@emotune/cli')!;
+  const ours = client.dependencies.filter((name) => tagOf.has(name));
+  expect(ours).toEqual(['@emotune/base', '@emotune/proto', '@emotune/service']);
+});
+
+it.each([
+  ['@emotune/cli', ['@emotune/lab', '@emotune/platform']],
+  ['@emotune/lab', ['@emotune/platform']],
+  ['@emotune/platform', []],
+])('%s is imported by %j alone', (name, importers) => {
+  expect(packages.filter((p) => p.dependencies.includes(name)).map((p) => p.name)).toEqual(importers);
 });
 
 it('core libraries know no framework, transport or database', () => {

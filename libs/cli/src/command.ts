@@ -1,6 +1,14 @@
 /** What a command is made of. */
-export { type AddCommands, fileOption, integerFrom, sessionOf } from './commands/options.js';
+export {
+  type AddCommands,
+  asks,
+  fileOption,
+  integerFrom,
+  type ParameterOptions,
+  parameterOf,
+  sessionOf,
+} from './commands/options.js';
 export { untilEnded } from './commands/specs.js';
 export type { Progress } from './progress.js';
-export type { Session } from './session.js';
+export { newRequestId, type Session } from './session.js';
 export { readYamlFile } from './yaml-file.js';

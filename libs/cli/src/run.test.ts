@@ -289,43 +289,6 @@ describe('experiment', () => {
     expect((await emotune(['experiment', verb, 'missing'])).code).toBe(3);
   });
 
-  it('import enqueues the best of a file and teaches its trials', async () => {
-    writeFileSync(
-      join(folder, 'trials.csv'),
-      'value,state,learningRate,dropout\n2,COMPLETE,0.001,0.1\n1,COMPLETE,0.002,0.1\n3,COMPLETE,7,0.1\n,FAIL,0.01,\n',
-    );
-    const args = ['experiment', 'import', 'first', '-f', 'trials.csv', '-p', 'replay=0.25'];
-    const shown = await text(...args, '--direction', 'maximize', '--best', '1', '--teach', '--failures');
-    expect(shown).toMatch(/^trials: +4, of which 3 fit the search space$/m);
-    expect(shown).toMatch(/^taught: +3$/m);
-    expect(shown).toMatch(/^dropout +not in the space +\d +0 +taken without it$/m);
-    expect(shown).toMatch(/^learningRate +"7" is outside of its range +1 +2 +left out$/m);
-    expect(asked.get('enqueueTrial')).toMatchObject({
-      parameters: { learningRate: { number: 0.001 }, replay: { number: 0.25 } },
-    });
-    expect(asked.get('importTrials')).toMatchObject({
-      trials: [
-        { state: 'TRIAL_STATE_SUCCEEDED', objective: -2 },
-        { state: 'TRIAL_STATE_SUCCEEDED', objective: -1 },
-        { state: 'TRIAL_STATE_INFEASIBLE', parameters: { learningRate: { number: 0.01 } } },
-      ],
-    });
-    expect(await json(...args, '--direction', 'minimize')).toMatchObject([
-      { study: 'trials.csv', trials: 4, fitting: 2, taught: 0, enqueued: [7, 7] },
-    ]);
-    const refused = async (...more: string[]) => {
-      const { code, stderr } = await emotune([...args.slice(0, 5), ...more]);
-      return [code, stderr];
-    };
-    expect(await refused()).toEqual([2, expect.stringContaining('direction: expected minimize or maximize')]);
-    expect(await refused('--direction', 'minimize')).toEqual([
-      2,
-      expect.stringContaining('of which 0 fit the search space'),
-    ]);
-    args[4] = 'nowhere.csv';
-    expect(await refused()).toEqual([3, expect.stringContaining('expected a readable file')]);
-  });
-
   it('insight shows what trials teach', async () => {
     const shown = await text('experiment', 'insight', 'first');
     expect(shown).toMatch(/^lead: +trial 0 leads trial 1 by 0\.5 on average of 4 folds, p = 0\.0625$/m);

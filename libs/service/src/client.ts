@@ -1,3 +1,4 @@
 /** What a process needs that only calls services, without the server framework and the database driver. */
 export { Channel, type Client, type Draft } from './channel.js';
 export { jsonLog, type Log } from './log.js';
+export { everyPage } from './paging.js';

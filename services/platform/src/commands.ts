@@ -6,6 +6,14 @@ export const commands: Commands = {
   start: async () => (await import('./commands/start.js')).addStartCommand,
   up: async () => (await import('./commands/up.js')).addUpCommand,
   ...clientCommands,
+  experiment: async () => {
+    const addExperimentCommands = await clientCommands['experiment']();
+    const { addImportCommand } = await import('./commands/import.js');
+    return (program, io) => {
+      addExperimentCommands(program, io);
+      addImportCommand(program.commands.find((command) => command.name() === 'experiment')!, io);
+    };
+  },
   train: async () => (await import('./commands/train.js')).addTrainCommand,
   ...labCommands,
 };

@@ -7,7 +7,6 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
@@ -20,6 +19,7 @@ import { FolderStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
 import { type Channel, Host, type Log } from '@emotune/service';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { baseModels, modelsFolder } from './base-models.js';
 import { type PlatformRecord, recordFile } from './running-platform.js';
 
 export interface PlatformOptions {
@@ -43,14 +43,6 @@ export interface Platform {
   readonly objectsDir: string;
   close(): Promise<void>;
 }
-
-/** The base models that come with the project. */
-export const baseModels = ['opt', 'bloom', 'llama'].map((architecture) => ({
-  architecture,
-  model: `emotune-${architecture}-4m`,
-}));
-
-const modelsFolder = fileURLToPath(new URL('../../../models', import.meta.url));
 
 async function writableFolder(dataDir: string): Promise<string> {
   const folder = resolve(dataDir);

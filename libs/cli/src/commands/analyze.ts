@@ -1,12 +1,18 @@
 import { createInterface } from 'node:readline';
-import type { Task } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import type { common, inference } from '@emotune/proto';
-import { type Draft, taskMessage } from '@emotune/service';
+import type { Draft } from '@emotune/service/client';
 import { analysisJson, analysisText } from '../format/analysis.js';
 import type { Io } from '../io.js';
 import { withPlatform } from '../session.js';
-import { type AddCommands, labelsOption, scaleOption, sessionOf, taskOption } from './options.js';
+import {
+  type AddCommands,
+  labelsOption,
+  scaleOption,
+  sessionOf,
+  taskMessage,
+  taskOption,
+} from './options.js';
 
 const examples = `
 Examples:
@@ -17,7 +23,7 @@ Examples:
 
 interface AnalyzeOptions {
   readonly model?: string;
-  readonly task?: Task;
+  readonly task?: string;
   readonly scale?: common.Scale;
   readonly labels?: string[];
   readonly emotion?: string;

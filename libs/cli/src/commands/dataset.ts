@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
-import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
 import { datasetJson, datasetsText, datasetText, examplesText } from '../format/dataset.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';

@@ -1,7 +1,6 @@
-import type { Task } from '@emotune/affect';
 import { InvalidArgument, type Violation } from '@emotune/base';
 import { common, type evaluation } from '@emotune/proto';
-import { type Draft, taskMessage } from '@emotune/service';
+import type { Draft } from '@emotune/service/client';
 import { evaluationJson, evaluationText } from '../format/evaluation.js';
 import { newRequestId, withPlatform } from '../session.js';
 import {
@@ -11,6 +10,7 @@ import {
   scaleOption,
   sessionOf,
   splitOption,
+  taskMessage,
   taskOption,
 } from './options.js';
 import { BuildFailed } from './specs.js';
@@ -28,7 +28,7 @@ interface EvaluateOptions {
   readonly dataset?: string;
   readonly split?: string;
   readonly file?: string;
-  readonly task?: Task;
+  readonly task?: string;
   readonly scale?: common.Scale;
   readonly labels?: string[];
   readonly multiLabel?: boolean;

@@ -1,6 +1,6 @@
 import { InvalidArgument, systemClock } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   ExperimentWatch,
@@ -12,7 +12,6 @@ import {
 } from '../format/experiment.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
-import { addImportCommand } from './import.js';
 import { addInsightCommands } from './insight.js';
 import {
   type AddCommands,
@@ -292,5 +291,4 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     );
 
   addInsightCommands(experiment, io);
-  addImportCommand(experiment, io);
 };

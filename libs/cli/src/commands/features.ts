@@ -1,5 +1,5 @@
 import type { featurization } from '@emotune/proto';
-import { type Channel, type Client, type Draft, everyPage } from '@emotune/service';
+import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
 import { cueJson, explanationText, featureSetsText, featureSetText } from '../format/features.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';

@@ -1,5 +1,5 @@
 import type { tuning } from '@emotune/proto';
-import type { Channel, Client } from '@emotune/service';
+import type { Channel, Client } from '@emotune/service/client';
 import type { Command } from 'commander';
 import { explanationText, insightText } from '../format/insight.js';
 import type { Io } from '../io.js';

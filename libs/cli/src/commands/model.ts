@@ -1,5 +1,5 @@
 import type { tuning } from '@emotune/proto';
-import { type Channel, type Client, everyPage } from '@emotune/service';
+import { type Channel, type Client, everyPage } from '@emotune/service/client';
 import { Option } from 'commander';
 import { modelsText, modelText } from '../format/model.js';
 import { messageJson } from '../message-json.js';

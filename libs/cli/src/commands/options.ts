@@ -1,7 +1,6 @@
 /** Options that several commands share, and how their values are read. */
-import { splits, tasks } from '@emotune/affect';
-import type { tuning } from '@emotune/proto';
-import type { Channel, Draft } from '@emotune/service';
+import { common, type tuning } from '@emotune/proto';
+import type { Channel, Draft } from '@emotune/service/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
 import { type GlobalOptions, Session, withPlatform } from '../session.js';
@@ -56,8 +55,23 @@ export function integerFrom(least: number): (text: string) => number {
   };
 }
 
+const { TASK_UNSPECIFIED, UNRECOGNIZED, ...taskMessages } = common.Task;
+
+/** The subtasks by the words that people write. */
+const tasks = new Map(
+  Object.values(taskMessages).map((message) => [
+    message.slice('TASK_'.length).toLowerCase().replaceAll('_', '-'),
+    message,
+  ]),
+);
+
 export function taskOption(description: string): Option {
-  return new Option('--task <task>', description).choices(tasks);
+  return new Option('--task <task>', description).choices([...tasks.keys()]);
+}
+
+/** @param word one of the option's choices */
+export function taskMessage(word: string): common.Task {
+  return tasks.get(word)!;
 }
 
 export const scaleOption = (description: string) =>
@@ -67,7 +81,7 @@ export const labelsOption = (description: string) =>
   new Option('--labels <a,b,c>', description).argParser(labels);
 
 export const splitOption = (description: string) =>
-  new Option('--split <split>', description).choices(splits);
+  new Option('--split <split>', description).choices(['train', 'validation', 'test']);
 
 export const fileOption = (what: string) =>
   new Option('-f, --file <yaml>', `the ${what} as YAML`).makeOptionMandatory();

@@ -1,5 +1,4 @@
 /** Evaluations, as JSON (INTERFACES) and as text. */
-import { metricNames } from '@emotune/affect';
 import type { evaluation } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { clip, count, figure, nothing, percent, table } from './text.js';
@@ -39,11 +38,29 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
   };
 }
 
+/** Metrics in the order of their rows; others come last. */
+const metricOrder = [
+  'pearson',
+  'spearman',
+  'ccc',
+  'rmse',
+  'mae',
+  'skill',
+  'accuracy',
+  'macroF1',
+  'microF1',
+  'jaccard',
+  'ece',
+  'nll',
+];
+
 const shownHardest = 5;
 const textColumns = 60;
 
 function taskRows(result: evaluation.TaskResult): string[][] {
-  const names: string[] = metricNames.filter((name) => name in result.metrics);
+  const names = [...new Set([...metricOrder, ...Object.keys(result.metrics).sort()])].filter(
+    (name) => name in result.metrics,
+  );
   return names.map((name, i) => {
     const interval = result.intervals[name];
     return [

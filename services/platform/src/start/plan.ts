@@ -1,6 +1,6 @@
 /** What `npm start` asks of the services: pure, from its few settings. */
 import type { data, featurization, tuning } from '@emotune/proto';
-import type { Draft } from '@emotune/service';
+import type { Draft } from '@emotune/service/client';
 
 export type Budget = 'small' | 'full';
 

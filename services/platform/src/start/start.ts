@@ -13,8 +13,8 @@ import {
   type inference,
   tuning,
 } from '@emotune/proto';
-import { type Channel, type Client, everyPage } from '@emotune/service';
-import { baseModels } from '../platform.js';
+import { type Channel, type Client, everyPage } from '@emotune/service/client';
+import { baseModels } from '../base-models.js';
 import { type Budget, type StartPlan, startPlan } from './plan.js';
 import type { StartResult } from './summary.js';
 

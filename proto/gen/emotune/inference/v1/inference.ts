@@ -6,8 +6,8 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { GrpcMethod, GrpcStreamMethod } from "@nestjs/microservices";
-import { Observable } from "rxjs";
+import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
+import type { Observable } from "rxjs";
 import { Cue, Scale, Task, taskFromJSON, taskToNumber } from "../../common/v1/common.js";
 
 export interface AnalyzeRequest {

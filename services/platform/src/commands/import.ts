@@ -1,14 +1,12 @@
 import { FailedPrecondition } from '@emotune/base';
+import type { Io } from '@emotune/cli';
+import { asks, integerFrom, newRequestId, type ParameterOptions, parameterOf } from '@emotune/cli/command';
 import { tuning } from '@emotune/proto';
-import { bestConfigurations, type Direction, type WarmStart, warmStart } from '@emotune/search';
-import type { Client } from '@emotune/service';
-import { planOf, valueMessages } from '@emotune/tuning';
+import type { Direction, WarmStart } from '@emotune/search';
+import type { Client } from '@emotune/service/client';
+import type { valueMessages } from '@emotune/tuning';
 import { type Command, Option } from 'commander';
-import { importText } from '../format/import.js';
-import type { Io } from '../io.js';
-import { newRequestId } from '../session.js';
-import { readStudy } from '../study-file.js';
-import { asks, integerFrom, type ParameterOptions, parameterOf } from './options.js';
+import { importText } from '../import/text.js';
 
 interface ImportOptions {
   readonly file: string;
@@ -29,12 +27,12 @@ const states = {
 } as const;
 
 /** What a sampler may learn: not what ended with an objective that cannot be compared. */
-function taughtOf({ history }: WarmStart): tuning.ImportedTrial[] {
+function taughtOf({ history }: WarmStart, messages: typeof valueMessages): tuning.ImportedTrial[] {
   return history.flatMap(({ state, parameters, objective, step, reason }): tuning.ImportedTrial[] => {
     const infeasible = state === 'infeasible' || !Number.isFinite(objective);
     return [
       {
-        parameters: valueMessages(parameters),
+        parameters: messages(parameters),
         state: infeasible ? TrialState.TRIAL_STATE_INFEASIBLE : states[state as keyof typeof states],
         objective: infeasible ? undefined : objective,
         step: step ?? 0,
@@ -80,6 +78,9 @@ Examples:
     )
     .action(
       asks(io, async ({ session, channel, signal }, name: string, options: ImportOptions) => {
+        const { planOf, valueMessages } = await import('@emotune/tuning');
+        const { bestConfigurations, warmStart } = await import('@emotune/search');
+        const { readStudy } = await import('../import/study-file.js');
         const experiments: Client<tuning.ExperimentServiceClient> = channel.client('ExperimentService');
         const study = await readStudy(session.path(options.file), options.study);
         const { spec } = await experiments.call('getExperiment', { name }, { signal });
@@ -95,7 +96,7 @@ Examples:
         });
         if (found.history.length === 0)
           throw new FailedPrecondition(importText({ study, misfits: found.misfits }));
-        const taught = options.teach ? taughtOf(found) : [];
+        const taught = options.teach ? taughtOf(found, valueMessages) : [];
         if (taught.length > 0)
           await experiments.call(
             'importTrials',

@@ -1,6 +1,7 @@
 /** What was taken over from another program, as text. */
+
+import { facts, table } from '@emotune/cli/format';
 import type { Study, WarmStart } from '@emotune/search';
-import { facts, table } from './text.js';
 
 export function importText({
   study,

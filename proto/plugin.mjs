@@ -1,0 +1,25 @@
+/**
+ * ts-proto for a contract that servers and clients share: its code asks for Nest's decorators through `src/decorators.ts`,
+ * and for rxjs as types only, so that a client loads neither.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { CodeGeneratorResponseSchema } from '@bufbuild/protobuf/wkt';
+
+const tsProto = fileURLToPath(import.meta.resolve('ts-proto/protoc-gen-ts_proto'));
+const { status, stdout } = spawnSync(process.execPath, [tsProto], {
+  input: readFileSync(0),
+  stdio: ['pipe', 'pipe', 'inherit'],
+  maxBuffer: 64 * 1024 * 1024,
+});
+if (status !== 0) process.exit(status ?? 1);
+const response = fromBinary(CodeGeneratorResponseSchema, stdout);
+for (const file of response.file) {
+  const source = '../'.repeat(file.name.split('/').length);
+  file.content = file.content
+    .replace('from "@nestjs/microservices"', `from "${source}src/decorators.js"`)
+    .replace('import { Observable } from "rxjs"', 'import type { Observable } from "rxjs"');
+}
+process.stdout.write(toBinary(CodeGeneratorResponseSchema, response));
