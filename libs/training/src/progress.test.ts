@@ -49,8 +49,10 @@ function batchesAt({ stage, epoch, stageTokens }: EpochPlace): number[] {
   return Array.from({ length: 1 + rng.int(6) }, () => 1 + rng.int(batchTokens));
 }
 
+type Stepped = TrainEvent & { type: 'stepped' };
+
 /** What a step leaves, as far as it is told: a function of the step alone, but for its batches. */
-function stepped(next: Next & { type: 'step' }, changes: Partial<TrainEvent> = {}): TrainEvent {
+function stepped(next: Next & { type: 'step' }, changes: Partial<Stepped> = {}): Stepped {
   const tokens = batchesAt(next.place).slice(next.from, next.from + next.count);
   return {
     type: 'stepped',
@@ -61,7 +63,7 @@ function stepped(next: Next & { type: 'step' }, changes: Partial<TrainEvent> = {
     skipped: next.scale !== undefined && next.scale > 20_000,
     elapsedMs: 5,
     ...changes,
-  } as TrainEvent;
+  };
 }
 
 const objectiveAt = (step: number) => 1 + Rng.of('objective', step).int(8);
@@ -200,6 +202,34 @@ describe('batches', () => {
   });
 });
 
+describe('a measurement', () => {
+  it('counts the tokens, rows and seconds of the steps so far, beside what the step was', () => {
+    const all = turns(courseOf());
+    let [tokens, examples, ms] = [0, 0, 0];
+    const steps = asked(all, 'step');
+    for (const [i, measurement] of measurements(all).entries()) {
+      const done = stepped(steps[i]);
+      tokens += done.tokens;
+      examples += done.examples;
+      ms += done.elapsedMs;
+      expect(measurement).toMatchObject({
+        step: i + 1,
+        tokens,
+        examples,
+        totalTokens: 700,
+        stage: steps[i].place.stage,
+        trainLoss: done.loss,
+        gradientNorm: done.norm,
+        learningRate: steps[i].rate,
+      });
+      expect(measurement.seconds).toBeCloseTo(ms / 1000, 9);
+    }
+    const summary = summaryOf(courseOf(), lastOf(all));
+    expect(summary).toMatchObject({ step: steps.length, tokens, examples, stopped: null });
+    expect(summary.tokensPerSecond).toBeCloseTo((1000 * tokens) / ms, 6);
+  });
+});
+
 describe('validation', () => {
   it('is due after so many tokens, and at the end of each stage', () => {
     const all = turns(courseOf());
@@ -212,9 +242,10 @@ describe('validation', () => {
     );
     expect(validated).toEqual(expect.arrayContaining(ends));
     let last = 0;
-    for (const { tokens, objective } of measurements(all)) {
-      if (objective === undefined) expect(tokens - last).toBeLessThan(150);
-      else last = tokens;
+    for (const { step, tokens, objective } of measurements(all)) {
+      const due = tokens - last >= 150 || ends.some((end) => end.step === step);
+      expect([step, objective !== undefined]).toEqual([step, due]);
+      if (due) last = tokens;
     }
   });
 
@@ -259,10 +290,17 @@ describe('a directive', () => {
         ? { type: 'directed', directive }
         : answerTo(state);
 
-  it('to stop ends the run with a checkpoint, after the step that it answers', () => {
-    const all = turns(courseOf(), anew(), at(3, 'stop'));
-    expect(types(all).slice(-3)).toEqual(['report', 'checkpoint', 'end']);
-    expect(lastOf(all)).toMatchObject({ run: { step: 3, stopped: 'directive' }, next: { why: 'directive' } });
+  it('to stop ends the run with one checkpoint, after the step that it answers', () => {
+    let now = 0;
+    const due = () => (now += 10_000);
+    for (const clock of [() => 0, due]) {
+      const all = turns(courseOf(), anew(), at(3, 'stop'), clock);
+      expect(types(all).slice(-3)).toEqual(['report', 'checkpoint', 'end']);
+      expect(lastOf(all)).toMatchObject({
+        run: { step: 3, stopped: 'directive' },
+        next: { why: 'directive' },
+      });
+    }
   });
 
   it('to write a checkpoint is obeyed before the next step, where there is a place for it', () => {
@@ -484,25 +522,26 @@ describe('whatever happens', () => {
   });
 
   it('parts that go on from each other take the batches of one run', () => {
+    const ends = fc.uniqueArray(fc.integer({ min: 1, max: 699 }), { minLength: 1, maxLength: 3 });
     fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 699 }),
-        fc.integer({ min: 1, max: 3 }),
-        (until, gradientAccumulation) => {
-          const whole = turns(courseOf({ spec: { gradientAccumulation } }));
-          const first = turns(courseOf({ spec: { gradientAccumulation, until } }));
-          const second = turns(
-            courseOf({ spec: { gradientAccumulation, until: 700 } }),
-            goneOn(lastOf(first).run, 'second'),
-          );
-          expect([...trainedOn(first), ...trainedOn(second)]).toEqual(trainedOn(whole));
-          const own = lastOf(second).run;
-          expect(lastOf(first).run.tokens + own.tokens).toBe(lastOf(whole).run.tokens);
-          expect(measurements(second)[0]?.totalTokens ?? 0).toBe(
-            own.step > 0 ? 700 - lastOf(first).run.tokens : 0,
-          );
-        },
-      ),
+      fc.property(ends, fc.integer({ min: 1, max: 3 }), (parts, gradientAccumulation) => {
+        const whole = turns(courseOf({ spec: { gradientAccumulation } }));
+        const trained: ReturnType<typeof trainedOn> = [];
+        let [from, tokens] = [anew(), 0];
+        for (const until of [...parts.sort((a, b) => a - b), 700]) {
+          const part = turns(courseOf({ spec: { gradientAccumulation, until } }), from);
+          trained.push(...trainedOn(part));
+          for (const { totalTokens } of measurements(part)) expect(totalTokens).toBe(until - tokens);
+          tokens += lastOf(part).run.tokens;
+          expect(tokens).toBeGreaterThanOrEqual(until);
+          // A part whose end the one before has passed trains nothing; others end with their last step.
+          const last = asked(part, 'step').at(-1);
+          if (last) expect(tokens - stepped(last).tokens).toBeLessThan(until);
+          from = goneOn(lastOf(part).run, `until ${until}`);
+        }
+        expect(trained).toEqual(trainedOn(whole));
+        expect(tokens).toBe(lastOf(whole).run.tokens);
+      }),
       { numRuns: 100 },
     );
   });
