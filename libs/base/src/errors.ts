@@ -20,6 +20,16 @@ export type Ending =
   | 'LostOrigin'
   | 'Crashed';
 
+/** With which a process ends whose work has come to that. */
+export const endingExitCodes = {
+  OutOfMemory: 42,
+  InvalidConfiguration: 43,
+  Diverged: 44,
+  Interrupted: 75,
+  LostOrigin: 1,
+  Crashed: 1,
+} as const satisfies Record<Ending, number>;
+
 export interface ErrorPolicy {
   /** The gRPC status as which it leaves a service, by its name. The text of INTERNAL stays inside. */
   readonly status:

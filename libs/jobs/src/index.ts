@@ -1,2 +1,13 @@
-export { ProcessRunner, type ProcessRunnerOptions, type TokenMessage } from './process-runner.js';
-export type { JobSpec, JobStatus, TrialRunner } from './runner.js';
+export { ProcessRunner, type ProcessRunnerOptions } from './process-runner.js';
+export type { JobSpec, JobStatus, Resources, TrialRunner } from './runner.js';
+export {
+  annotations,
+  labels,
+  meaningOf,
+  readEnvironment,
+  reasonOfEnd,
+  reasonWord,
+  type TrainerEnvironment,
+  type TrainerMessage,
+  writeEnvironment,
+} from './trainer-protocol.js';

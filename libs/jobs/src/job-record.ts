@@ -25,6 +25,10 @@ const jobRecord = z.strictObject({
   pid: z.number().int().optional(),
   /** See `birthOf`. */
   birth: z.string().optional(),
+  /** Milliseconds since 1970 at which the job is ended. */
+  endBy: z.number().optional(),
+  /** Its platform has left on purpose: it goes on. */
+  detached: z.boolean().optional(),
   phase: z.enum(['running', 'succeeded', 'failed']),
   exitCode: z.number().int().optional(),
   cause: z.string().optional(),

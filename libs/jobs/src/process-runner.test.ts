@@ -40,11 +40,14 @@ const spec = (environment: Record<string, string> = {}) => ({
   annotations: {},
   environment,
   token: 'a secret',
+  resources: { cpus: 0, memoryMib: 0, gpus: 0 },
+  ranks: 1,
+  nodeSelector: {},
 });
 const log = () => readFileSync(join(folder, 'jobs', 'exp-t0-a1.log'), 'utf8');
 const failed = ({ phase }: { phase: string }) => phase === 'failed';
 const gone = (pid: number) =>
-  vi.waitFor(async () => expect(await birthOf(pid)).toBeUndefined(), { timeout: 20_000, interval: 20 });
+  vi.waitFor(async () => expect(await birthOf(pid)).toBeUndefined(), { timeout: 200_000, interval: 20 });
 
 trialRunnerContract('ProcessRunner', async () => open());
 
@@ -56,7 +59,14 @@ describe('ProcessRunner', () => {
     await runner.start(spec({ EMOTUNE_TRIAL: '0' }));
     await statusWhen(runner, 'exp-t0-a1', ({ phase }) => phase === 'succeeded');
     const [environment, ...args] = await vi.waitFor(() => JSON.parse(log()));
-    const known = ['EMOTUNE_TRIAL', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE', 'PATH', 'TMPDIR'];
+    const known = [
+      'EMOTUNE_TERMINATION_LOG',
+      'EMOTUNE_TRIAL',
+      'NODE_CHANNEL_FD',
+      'NODE_CHANNEL_SERIALIZATION_MODE',
+      'PATH',
+      'TMPDIR',
+    ];
     expect(known).toEqual(
       expect.arrayContaining(Object.keys(environment).filter((name) => !name.startsWith('__CF'))),
     );
@@ -66,6 +76,23 @@ describe('ProcessRunner', () => {
     expect(existsSync(environment.TMPDIR)).toBe(false);
     for (const name of readdirSync(join(folder, 'jobs')))
       expect(readFileSync(join(folder, 'jobs', name), 'utf8')).not.toContain('a secret');
+  });
+
+  it('refuses ranks that it cannot start', async () => {
+    await expect(open().start({ ...spec(), ranks: 2 })).rejects.toThrow('ranks: expected 1');
+  });
+
+  it('tells the death of a trainer that it was left with', async () => {
+    const first = open();
+    await first.start(spec());
+    await first.detach();
+    const { pid } = JSON.parse(readFileSync(join(folder, 'jobs', 'exp-t0-a1.job.json'), 'utf8'));
+    process.kill(pid, 'SIGKILL');
+    expect(await statusWhen(open(), 'exp-t0-a1', failed)).toEqual({
+      name: 'exp-t0-a1',
+      labels: { 'emotune.io/trial-number': '0' },
+      phase: 'failed',
+    });
   });
 
   it('tells a death by a signal that nobody here sent', async () => {

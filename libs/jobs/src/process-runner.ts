@@ -1,7 +1,7 @@
 /** Trainers as child processes of the platform. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -17,6 +17,7 @@ import {
 import { type JobRecord, readRecords, removeRecord, writeRecord } from './job-record.js';
 import { birthOf } from './process-birth.js';
 import type { JobSpec, JobStatus, TrialRunner } from './runner.js';
+import { type TrainerMessage, terminationTo } from './trainer-protocol.js';
 
 export interface ProcessRunnerOptions {
   /** Records and logs of the jobs; made when missing. One runner at a time. */
@@ -32,27 +33,36 @@ export interface ProcessRunnerOptions {
   readonly clock?: Clock;
 }
 
-/** What a trainer is sent over its IPC channel, once. The channel closes when the platform dies. */
-export interface TokenMessage {
-  readonly token: string;
-}
-
 /** A log is cut after this many bytes. */
 const maxLogBytes = 8 * 2 ** 20;
 const pollMs = 100;
+/** The longest that one timer waits. */
+const longestTimerMs = 2 ** 31 - 1;
 const jobName = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 
 interface Job {
   record: JobRecord;
   child?: ChildProcess;
+  /** Absent where it is being ended already, or has ended. */
+  kill?: (signal: NodeJS.Signals) => void;
   killTimer?: NodeJS.Timeout;
+  /** It has run for as long as it may. */
+  late: boolean;
+  /** Aborts at its end. */
+  readonly over: AbortController;
   /** Resolves when the process is gone and the record says so. */
   ended: Promise<void>;
 }
 
+function newJob(record: JobRecord): Job {
+  return { record, late: false, over: new AbortController(), ended: Promise.resolve() };
+}
+
 function statusOf({ name, labels, phase, exitCode, cause }: JobRecord): JobStatus {
   return {
-    ...{ name, labels, phase },
+    name,
+    labels,
+    phase,
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(cause === undefined ? {} : { cause }),
   };
@@ -66,12 +76,29 @@ function startError(error: unknown): Error {
     : new Unavailable(`no trainer can be started: ${message}`, { cause: error });
 }
 
-function signal(pid: number, name: NodeJS.Signals): void {
+/** Whether the process of a record runs, and no later one that was given its number. */
+async function isAlive({ pid, birth }: JobRecord): Promise<boolean> {
+  return pid !== undefined && birth !== undefined && (await birthOf(pid)) === birth;
+}
+
+async function signal(record: JobRecord, name: NodeJS.Signals): Promise<void> {
+  if (!(await isAlive(record))) return;
   try {
-    process.kill(pid, name);
+    process.kill(record.pid!, name);
   } catch {
     // It is gone already.
   }
+}
+
+/** How a trainer that was nobody's child ended: by its own word, if it came to say one. */
+function readTermination(path: string): Pick<JobRecord, 'phase' | 'exitCode'> {
+  try {
+    const exitCode = Number.parseInt(readFileSync(path, 'utf8'), 10);
+    if (Number.isInteger(exitCode)) return { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode };
+  } catch {
+    // It was killed, or its disk was full.
+  }
+  return { phase: 'failed' };
 }
 
 /** Copies both streams to a file, up to `maxLogBytes`, and drains what comes after. */
@@ -96,6 +123,8 @@ function keepLog(path: string, streams: readonly Readable[]): void {
 
 export class ProcessRunner implements TrialRunner {
   private readonly jobs = new Map<string, Job>();
+  /** Calls of `start` that are under way. */
+  private readonly starting = new Set<Promise<void>>();
   private readonly listeners = new Set<(status: JobStatus) => void>();
   private readonly clock: Clock;
   private readonly graceSeconds: number;
@@ -107,33 +136,66 @@ export class ProcessRunner implements TrialRunner {
   }
 
   /**
-   * Takes over the folder. Jobs of an earlier platform process are lost: those that still run are asked to end and
-   * show as running until they have; all end as failed with the cause NodeLost.
+   * Takes over the folder. Jobs that an earlier runner has left by `detach` are followed to their end. Those of one that
+   * was killed are lost: where they still run they are asked to end and show as running until they have; all end as failed
+   * with the cause NodeLost.
    */
   static open(options: ProcessRunnerOptions): ProcessRunner {
     mkdirSync(options.folder, { recursive: true });
     const runner = new ProcessRunner(options);
     for (const record of readRecords(options.folder)) {
-      const job: Job = { record, ended: Promise.resolve() };
+      const job = newJob(record);
       runner.jobs.set(record.name, job);
-      if (record.phase === 'running')
+      if (record.phase !== 'running') continue;
+      if (record.detached) runner.adopt(job);
+      else
         job.ended = runner
-          .endOrphan(record, options.graceSeconds ?? 15)
+          .endOrphan(record)
           .then(() => runner.finish(job, { phase: 'failed', cause: 'NodeLost' }));
     }
     return runner;
   }
 
-  private async endOrphan({ pid, birth }: JobRecord, graceSeconds: number): Promise<void> {
-    if (pid === undefined || birth === undefined) return;
-    const alive = async () => (await birthOf(pid)) === birth;
-    if (!(await alive())) return;
-    signal(pid, 'SIGTERM');
-    const deadline = this.clock.now() + graceSeconds * 1000;
-    while (await alive()) {
-      if (this.clock.now() >= deadline) signal(pid, 'SIGKILL');
+  private adopt(job: Job): void {
+    const { record } = job;
+    job.kill = (name) => void signal(record, name);
+    job.ended = this.gone(record, job.over.signal).then(
+      () => this.finish(job, readTermination(this.termination(record.name))),
+      // This runner has left it, too.
+      () => {},
+    );
+    this.endInTime(job);
+  }
+
+  private async gone(record: JobRecord, signal: AbortSignal): Promise<void> {
+    while (await isAlive(record)) await this.clock.sleep(pollMs, signal);
+  }
+
+  private async endOrphan(record: JobRecord): Promise<void> {
+    await signal(record, 'SIGTERM');
+    const deadline = this.clock.now() + this.graceSeconds * 1000;
+    while (await isAlive(record)) {
+      if (this.clock.now() >= deadline) await signal(record, 'SIGKILL');
       await this.clock.sleep(pollMs);
     }
+  }
+
+  /** Ends a job that has run for as long as it may. */
+  private endInTime(job: Job): void {
+    const { name, endBy } = job.record;
+    if (endBy === undefined) return;
+    const wait = async () => {
+      for (let left = endBy - this.clock.now(); left > 0; left = endBy - this.clock.now())
+        await this.clock.sleep(Math.min(left, longestTimerMs), job.over.signal);
+      job.late = true;
+      await this.stop(name, this.graceSeconds);
+    };
+    // It has ended by itself.
+    wait().catch(() => {});
+  }
+
+  private termination(name: string): string {
+    return join(this.options.folder, `${name}.end`);
   }
 
   /** For what a trainer writes while it runs: gone when it is, however it ended. */
@@ -143,9 +205,12 @@ export class ProcessRunner implements TrialRunner {
 
   private finish(job: Job, end: Pick<JobRecord, 'phase' | 'exitCode' | 'cause'>): void {
     clearTimeout(job.killTimer);
-    job.record = { ...job.record, ...end };
+    job.over.abort();
+    const cause = job.late ? { cause: 'DeadlineExceeded', phase: 'failed' as const } : {};
+    job.record = { ...job.record, ...end, ...cause };
     try {
       rmSync(this.workFolder(job.record.name), { recursive: true, force: true });
+      rmSync(this.termination(job.record.name), { force: true });
       writeRecord(this.options.folder, job.record);
     } catch {
       // On a full disk the next platform process finds the job gone, and reports it lost.
@@ -158,26 +223,42 @@ export class ProcessRunner implements TrialRunner {
   }
 
   async start(spec: JobSpec): Promise<void> {
-    const { name, labels, annotations } = spec;
+    const { name, ranks } = spec;
     if (!jobName.test(name) || name.length > 52)
       throw InvalidArgument.at(
         'name',
         `expected at most 52 lower-case letters, digits and dashes, got ${show(name)}`,
       );
+    if (ranks !== 1)
+      throw InvalidArgument.at(
+        'ranks',
+        `expected 1, since this runner starts one process a job, got ${ranks}`,
+      );
     if (this.closed) throw new Unavailable('no trainer can be started: the platform is stopping');
     if (this.jobs.has(name)) return;
+    const starting = this.begin(spec);
+    this.starting.add(starting);
+    await starting.finally(() => this.starting.delete(starting));
+  }
+
+  private async begin(spec: JobSpec): Promise<void> {
+    const { name, labels, annotations, deadlineSeconds } = spec;
     const { folder } = this.options;
     const record: JobRecord = {
-      ...{ name, labels: { ...labels }, annotations: { ...annotations } },
+      name,
+      labels: { ...labels },
+      annotations: { ...annotations },
       log: join(folder, `${name}.log`),
+      ...(deadlineSeconds === undefined ? {} : { endBy: this.clock.now() + deadlineSeconds * 1000 }),
       phase: 'running',
     };
-    const job: Job = { record, ended: Promise.resolve() };
+    const job = newJob(record);
     this.jobs.set(name, job);
     try {
       writeRecord(folder, record);
       const child = this.spawn(spec, record.log);
       job.child = child;
+      job.kill = (signal) => child.kill(signal);
       job.ended = new Promise((resolve) => {
         child.once('exit', (code, death) => {
           const exitCode = code ?? 128 + constants.signals[death as NodeJS.Signals];
@@ -194,7 +275,7 @@ export class ProcessRunner implements TrialRunner {
         job.record = { ...record, pid, ...(birth === undefined ? {} : { birth }) };
         writeRecord(folder, job.record);
         // Only a trainer whose record can be found again gets to work.
-        child.send({ token: spec.token } satisfies TokenMessage, () => {});
+        child.send({ token: spec.token } satisfies TrainerMessage, () => {});
       }
     } catch (error) {
       job.child?.kill('SIGKILL');
@@ -203,6 +284,7 @@ export class ProcessRunner implements TrialRunner {
       rmSync(this.workFolder(name), { recursive: true, force: true });
       throw startError(error);
     }
+    this.endInTime(job);
     this.tell(job);
   }
 
@@ -212,7 +294,12 @@ export class ProcessRunner implements TrialRunner {
     const child = fork(this.options.entry, [], {
       execPath: process.execPath,
       execArgv: [...(this.options.nodeArguments ?? [])],
-      env: { ...this.options.environment, TMPDIR: work, ...environment },
+      env: {
+        ...this.options.environment,
+        TMPDIR: work,
+        ...environment,
+        ...terminationTo(this.termination(name)),
+      },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // Ctrl-C at a terminal reaches the platform alone, which then ends its trainers in order.
       detached: true,
@@ -228,12 +315,11 @@ export class ProcessRunner implements TrialRunner {
 
   async stop(name: string, graceSeconds: number): Promise<void> {
     const job = this.jobs.get(name);
-    // One without a child belonged to an earlier process and is being ended already.
-    if (job?.record.phase !== 'running' || !job.child) return;
-    const { child } = job;
-    child.kill('SIGTERM');
+    if (job?.record.phase !== 'running' || !job.kill) return;
+    const { kill } = job;
+    kill('SIGTERM');
     clearTimeout(job.killTimer);
-    job.killTimer = setTimeout(() => child.kill('SIGKILL'), graceSeconds * 1000);
+    job.killTimer = setTimeout(() => kill('SIGKILL'), graceSeconds * 1000);
   }
 
   async remove(name: string): Promise<void> {
@@ -248,6 +334,36 @@ export class ProcessRunner implements TrialRunner {
   onChange(listener: (status: JobStatus) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** What trainers write to their standard output from now on is lost; what they log is not. */
+  async detach(): Promise<void> {
+    this.closed = true;
+    await Promise.allSettled(this.starting);
+    const running = [...this.jobs.values()].filter(({ record }) => record.phase === 'running');
+    await Promise.all(running.map((job) => this.letGo(job)));
+  }
+
+  private async letGo(job: Job): Promise<void> {
+    const { child } = job;
+    clearTimeout(job.killTimer);
+    delete job.kill;
+    // One of an earlier runner is nobody's child: it is there for the next one as it is.
+    if (!child) return job.over.abort();
+    const message: TrainerMessage = { detached: { log: job.record.log } };
+    const told = await new Promise<boolean>((resolve) => {
+      child.send(message, (error) => resolve(error === null));
+    });
+    if (!told || job.record.phase !== 'running') return;
+    child.removeAllListeners('exit');
+    job.over.abort();
+    job.ended = Promise.resolve();
+    job.record = { ...job.record, detached: true };
+    writeRecord(this.options.folder, job.record);
+    child.disconnect();
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+    child.unref();
   }
 
   async close(): Promise<void> {

@@ -3,14 +3,31 @@
 export interface JobSpec {
   /** `<experiment>-t<number>-a<attempt>`, at most 52 characters: a pure function of the attempt, so creating it twice is harmless. */
   readonly name: string;
-  /** emotune.io/experiment, emotune.io/trial, … */
+  /** See `labels` of the trainer's protocol. */
   readonly labels: Readonly<Record<string, string>>;
-  /** emotune.io/parameters, … */
+  /** See `annotations` of the trainer's protocol. */
   readonly annotations: Readonly<Record<string, string>>;
-  /** Settings of the trainer. No secrets but `token`. */
+  /** Settings of the trainer: see `writeEnvironment`. No secrets but `token`. */
   readonly environment: Readonly<Record<string, string>>;
   /** The trial's own token; reaches the trainer without being shown in the job's specification. */
   readonly token: string;
+  /** The container image; a runner of processes has its program already. */
+  readonly image?: string;
+  /** What the trainer needs; a runner that places jobs on machines reserves it. */
+  readonly resources: Resources;
+  /** Processes that train together, at least 1. */
+  readonly ranks: number;
+  /** Labels that a machine must have to run it; a runner with one machine has no choice. */
+  readonly nodeSelector: Readonly<Record<string, string>>;
+  /** The job is ended, with the cause DeadlineExceeded, once it has run for so long; absent: never. */
+  readonly deadlineSeconds?: number;
+}
+
+/** Of one rank; 0: what the machine gives. */
+export interface Resources {
+  readonly cpus: number;
+  readonly memoryMib: number;
+  readonly gpus: number;
 }
 
 export interface JobStatus {
@@ -24,9 +41,12 @@ export interface JobStatus {
 }
 
 export interface TrialRunner {
-  /** Creates the job; one of the same name, running or ended, stays as it is. @throws ResourceExhausted, Unavailable. */
+  /**
+   * Creates the job; one of the same name, running or ended, stays as it is.
+   * @throws InvalidArgument for a job that no cluster takes or this runner cannot run; ResourceExhausted, Unavailable.
+   */
   start(spec: JobSpec): Promise<void>;
-  /** Every job that was started and not removed, also by an earlier process of the platform. */
+  /** Every job that was started and not removed, also by an earlier runner of the same place. */
   list(): Promise<JobStatus[]>;
   /** Asks it to end (SIGTERM), then ends it (SIGKILL) after the grace period. Resolves at once; an unknown name is no error. */
   stop(name: string, graceSeconds: number): Promise<void>;
@@ -34,6 +54,8 @@ export interface TrialRunner {
   remove(name: string): Promise<void>;
   /** Called when a job's status has changed. */
   onChange(listener: (status: JobStatus) => void): () => void;
+  /** Leaves jobs as they are, running ones too: the next runner of the same place has them. */
+  detach(): Promise<void>;
   /** Asks every running job to end and waits for it. */
   close(): Promise<void>;
 }

@@ -4,20 +4,29 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobSpec, JobStatus, TrialRunner } from './runner.js';
 
 /**
- * A trainer for the contract (ECMAScript): exits with EXIT, or 99 when its token is wrong; without EXIT it waits for
- * SIGTERM, upon which it exits with 75, or never with STUBBORN.
+ * A trainer for the contract (ECMAScript): exits with EXIT, AFTER so many milliseconds, or 99 when its token is wrong;
+ * without EXIT it waits for SIGTERM, upon which it exits with 75, or never with STUBBORN.
  */
 export const contractTrainer = `
-process.on('SIGTERM', () => { if (!process.env.STUBBORN) process.exit(75); });
-process.on('disconnect', () => process.exit(75));
-const token = process.env.EMOTUNE_TOKEN ?? (await new Promise((resolve) => process.once('message', (m) => resolve(m.token))));
-if (token !== 'a secret') process.exit(99);
-if (process.env.EXIT) process.exit(Number(process.env.EXIT));
+import { writeFileSync } from 'node:fs';
+const end = (code) => {
+  if (process.env.EMOTUNE_TERMINATION_LOG) writeFileSync(process.env.EMOTUNE_TERMINATION_LOG, String(code));
+  process.exit(code);
+};
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+let detached = false;
+let begin;
+const told = new Promise((resolve) => { begin = resolve; });
+process.on('message', (m) => { if (m.detached) detached = true; else begin(m.token); });
+process.on('SIGTERM', () => { if (!process.env.STUBBORN) end(75); });
+process.on('disconnect', () => { if (!detached) end(75); });
+if ((process.env.EMOTUNE_TOKEN ?? (await told)) !== 'a secret') end(99);
+if (process.env.EXIT) setTimeout(() => end(Number(process.env.EXIT)), Number(process.env.AFTER ?? 0));
 console.log('ready');
 setInterval(() => {}, 1000);
 `;
 
-const patience = { timeout: 20_000, interval: 20 };
+const patience = { timeout: 200_000, interval: 20 };
 
 export async function statusWhen(
   runner: TrialRunner,
@@ -33,7 +42,10 @@ export async function statusWhen(
 
 const ended = ({ phase }: JobStatus) => phase !== 'running';
 
-/** `create` gives a runner without jobs whose trainers run `contractTrainer`. */
+/**
+ * `create` gives a runner of a place that is without jobs when a test begins, and whose trainers run `contractTrainer`;
+ * called again within a test, the next runner of the same place.
+ */
 export function trialRunnerContract(name: string, create: () => Promise<TrialRunner>): void {
   describe(`${name} keeps the trial runner contract`, () => {
     let runner: TrialRunner;
@@ -48,6 +60,9 @@ export function trialRunnerContract(name: string, create: () => Promise<TrialRun
       annotations: { 'emotune.io/parameters': '{"learningRate":0.001}' },
       environment,
       token: 'a secret',
+      resources: { cpus: 1, memoryMib: 0, gpus: 0 },
+      ranks: 1,
+      nodeSelector: {},
     });
 
     it('runs a job with its settings and its token, and keeps its end', async () => {
@@ -104,6 +119,49 @@ export function trialRunnerContract(name: string, create: () => Promise<TrialRun
       for (const name of ['', 'A', 'a/b', '-a', 'a-', '../a', 'a'.repeat(53)])
         await expect(runner.start(spec(name))).rejects.toThrow(InvalidArgument);
       expect(await runner.list()).toEqual([]);
+    });
+
+    it('leaves jobs running when it detaches, and the next runner has them and learns how they end', async () => {
+      await runner.start(spec('exp-t0-a1', { EXIT: '44', AFTER: '500' }));
+      await runner.start(spec('exp-t1-a1'));
+      await runner.start(spec('exp-t2-a1', { EXIT: '0' }));
+      const over = await statusWhen(runner, 'exp-t2-a1', ended);
+      await runner.detach();
+      await expect(runner.start(spec('exp-t3-a1'))).rejects.toThrow('stopping');
+      await runner.close();
+
+      runner = await create();
+      const jobs = await runner.list();
+      expect(jobs).toContainEqual(over);
+      expect(jobs).toContainEqual({
+        name: 'exp-t1-a1',
+        labels: { 'emotune.io/trial': 'exp-t1-a1' },
+        phase: 'running',
+      });
+      await runner.start(spec('exp-t1-a1', { EXIT: '3' }));
+      expect((await statusWhen(runner, 'exp-t0-a1', ended)).exitCode).toBe(44);
+      // It has heard of the first runner's leave, so it was ready to hear more.
+      await runner.stop('exp-t1-a1', 200);
+      expect(await statusWhen(runner, 'exp-t1-a1', ended)).toMatchObject({ phase: 'failed', exitCode: 75 });
+      await runner.remove('exp-t1-a1');
+    });
+
+    it('ends jobs that an earlier runner has left when it closes', async () => {
+      await runner.start(spec('exp-t0-a1'));
+      await runner.detach();
+      runner = await create();
+      await runner.close();
+      expect((await runner.list()).map(({ phase }) => phase)).toEqual(['failed']);
+    });
+
+    it('ends a job that has run for as long as it may, and says so', async () => {
+      await runner.start({ ...spec('exp-t0-a1'), deadlineSeconds: 0.5 });
+      await runner.start({ ...spec('exp-t1-a1', { EXIT: '0' }), deadlineSeconds: 3600 });
+      expect(await statusWhen(runner, 'exp-t0-a1', ended)).toMatchObject({
+        phase: 'failed',
+        cause: 'DeadlineExceeded',
+      });
+      expect(await statusWhen(runner, 'exp-t1-a1', ended)).toMatchObject({ phase: 'succeeded' });
     });
 
     it('ends every job when it closes', async () => {

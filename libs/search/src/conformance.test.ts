@@ -48,7 +48,7 @@ const outcome = fc.oneof(
   fc.record({ state: fc.constantFrom('succeeded' as const, 'stopped' as const, 'running' as const) }),
   fc.record({
     state: fc.constantFrom('failed' as const, 'infeasible' as const),
-    reason: fc.constantFrom('OutOfMemory: too large', 'LostLease: gone', 'Crashed: exit code 1'),
+    blames: fc.constantFrom('parameters', 'machine', 'unknown'),
   }),
 );
 
@@ -103,8 +103,8 @@ describe.each(samplerNames)('%s', (name) => {
       for (const end of [
         measured,
         () => ({ state: 'running' }) as const,
-        () => ({ state: 'infeasible', reason: 'OutOfMemory: too large' }) as const,
-        () => ({ state: 'failed', reason: 'LostLease: gone' }) as const,
+        () => ({ state: 'infeasible', blames: 'parameters' }) as const,
+        () => ({ state: 'failed', blames: 'machine' }) as const,
         () => ({ state: 'succeeded', objective: 0 }) as const,
       ])
         expectValid(space, at(space, drawn(space, count, end), count));
@@ -158,7 +158,7 @@ describe.each(samplerNames)('%s', (name) => {
 
   it('learns nothing from trials that a machine lost, and none from values that the space does not allow', () => {
     const history = drawn(mixed, 30, measured);
-    const lost: TrialRecord[] = drawn(mixed, 35, () => ({ state: 'failed', reason: 'LostLease: gone' }));
+    const lost: TrialRecord[] = drawn(mixed, 35, () => ({ state: 'failed', blames: 'machine' }));
     const odd: TrialRecord = {
       number: 35,
       state: 'succeeded',

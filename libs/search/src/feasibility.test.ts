@@ -17,10 +17,10 @@ const loss = (v: Assignment) =>
   0.1 * (7 - Math.log2(v['batch'] as number)) +
   0.1 * (Math.log10(v['rate'] as number) + 3) ** 2;
 
-function outcome(parameters: Assignment): Pick<TrialRecord, 'state' | 'reason' | 'objective'> {
+function outcome(parameters: Assignment): Pick<TrialRecord, 'state' | 'blames' | 'objective'> {
   return fits(parameters)
     ? { state: 'succeeded', objective: loss(parameters) }
-    : { state: 'failed', reason: 'OutOfMemory: too large' };
+    : { state: 'failed', blames: 'parameters' };
 }
 
 function play(
@@ -59,7 +59,7 @@ describe('after 60 random trials', () => {
 
   it('learns violated constraints as it does failures', () => {
     const constrained = history.map((record): TrialRecord => {
-      const { reason: _, ...rest } = record;
+      const { blames: _, ...rest } = record;
       return { ...rest, state: 'succeeded', objective: 1, constraints: [fits(record.parameters) ? -1 : 1] };
     });
     const learned = learnedFeasibility(space, constrained) as (v: Assignment) => number;
@@ -82,9 +82,7 @@ it('learns nothing where all trials work or none does, or machines are to blame'
       history.filter(({ state }) => state === 'failed'),
     ),
   ).toBeUndefined();
-  const lost = history.map(
-    (r): TrialRecord => (r.state === 'failed' ? { ...r, reason: 'LostLease: gone' } : r),
-  );
+  const lost = history.map((r): TrialRecord => (r.state === 'failed' ? { ...r, blames: 'machine' } : r));
   expect(learnedFeasibility(space, lost)).toBeUndefined();
 });
 

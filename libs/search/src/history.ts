@@ -1,17 +1,24 @@
 /** What has happened to the trials of an experiment, as samplers see it. */
-import { reasons, reasonWord } from './reasons.js';
 import type { Assignment } from './space.js';
 
 /** `stopped`: ended by a directive before its time; its last objective counts, after those of whole trials. */
 type RecordState = 'running' | 'succeeded' | 'failed' | 'infeasible' | 'stopped';
+
+/**
+ * Who is to blame for a trial that failed. `parameters`: told to the sampler, never retried. `machine`: retried, hidden from
+ * it. `unknown`: retried, then told.
+ */
+export type Blame = 'parameters' | 'machine' | 'unknown';
 
 /** One trial. Records are ordered by `number`, which no two share. */
 export interface TrialRecord {
   /** From 0, in the order of suggestion. */
   readonly number: number;
   readonly state: RecordState;
-  /** A word of `reasons`, with a sentence for people after a colon. */
+  /** Why it ended, for people. */
   readonly reason?: string;
+  /** Of a failed trial; absent: unknown. */
+  readonly blames?: Blame;
   /** Values of the active parameters, no others. */
   readonly parameters: Assignment;
   /** Minimised; a metric that is to grow is negated where it enters. Absent until measured; 0 is a value. */
@@ -46,7 +53,7 @@ export function lessonOf(record: TrialRecord): Lesson {
     case 'infeasible':
       return 'infeasible';
     case 'failed':
-      return reasons[reasonWord(record.reason ?? '')]?.blames === 'machine' ? 'nothing' : 'infeasible';
+      return record.blames === 'machine' ? 'nothing' : 'infeasible';
     default:
       if (record.objectives === undefined) {
         if (record.objective === undefined) return 'nothing';

@@ -125,7 +125,7 @@ describe('importance', () => {
       return { number, state: 'succeeded', parameters, objective: lora ? u : 3 };
     });
     const broken: TrialRecord[] = [
-      { number: 60, state: 'failed', reason: 'OutOfMemory', parameters: { method: 'full', only: 1 } },
+      { number: 60, state: 'failed', blames: 'parameters', parameters: { method: 'full', only: 1 } },
       { number: 61, state: 'succeeded', parameters: { method: 'full', only: 1 }, objective: Number.NaN },
     ];
     const found = importanceOf(conditional, [...history, ...broken]);

@@ -1,5 +1,5 @@
 export { type Evidence, evidenceFor } from './evidence.js';
-export { isTold, lessonOf, measuredBestFirst, type TrialRecord } from './history.js';
+export { type Blame, isTold, lessonOf, measuredBestFirst, type TrialRecord } from './history.js';
 export { type DependencePoint, ParameterEffects, type ParameterImportance } from './importance.js';
 export {
   bestAgainstRunnerUp,
@@ -13,7 +13,6 @@ export { mean, standardError } from './mean.js';
 export type { CurvePoint, TrialCurve, Verdict } from './pruners/curves.js';
 export { hyperbandBracket, promoted } from './pruners/halving.js';
 export { type EarlyStopping, judge, parseEarlyStopping } from './pruners.js';
-export { endOfJob, isInterruption, reasons, reasonWord } from './reasons.js';
 export type { LineageRules, SuggestContext } from './sampler.js';
 export {
   lineageOf,

@@ -1,7 +1,5 @@
 import { InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { lessonOf } from './history.js';
-import { endOfJob, isInterruption } from './reasons.js';
 import { parseSearchAlgorithm, suggest, suggestDefaults } from './samplers.js';
 import { parseAssignment, parseSearchSpace } from './space.js';
 
@@ -133,30 +131,6 @@ describe('parseSearchAlgorithm', () => {
       violations(() => parseSearchAlgorithm({ name: 'random', settings: { candidates: 3 } })),
     ).toHaveLength(1);
   });
-});
-
-it('a lost checkpoint of another trial is tried again, and no fault of the parameters', () => {
-  const lost = { number: 0, state: 'failed', reason: 'LostOrigin: it is gone', parameters: {} } as const;
-  expect([isInterruption('LostOrigin'), lessonOf(lost)]).toEqual([false, 'nothing']);
-});
-
-it('endOfJob reads exit codes and causes', () => {
-  const table: [Parameters<typeof endOfJob>[0], word: string, blames: string, interrupted: boolean][] = [
-    [{ phase: 'succeeded', exitCode: 0 }, 'NoReport', 'machine', false],
-    [{ phase: 'failed', exitCode: 42 }, 'OutOfMemory', 'parameters', false],
-    [{ phase: 'failed', exitCode: 137, cause: 'OOMKilled' }, 'OutOfMemory', 'parameters', false],
-    [{ phase: 'failed', exitCode: 43 }, 'InvalidConfiguration', 'parameters', false],
-    [{ phase: 'failed', exitCode: 44 }, 'Diverged', 'parameters', false],
-    [{ phase: 'failed', exitCode: 75 }, 'Interrupted', 'machine', true],
-    [{ phase: 'failed', cause: 'Evicted' }, 'Evicted', 'machine', true],
-    [{ phase: 'failed', exitCode: 137 }, 'Killed', 'machine', false],
-    [{ phase: 'failed', exitCode: 1 }, 'Crashed', 'unknown', false],
-    [{ phase: 'failed' }, 'Killed', 'machine', false],
-  ];
-  for (const [job, word, blames, interrupted] of table) {
-    const end = endOfJob(job);
-    expect([end.reason.split(':')[0], end.blames, end.interrupted]).toEqual([word, blames, interrupted]);
-  }
 });
 
 it('suggestDefaults takes what is declared and draws the rest', () => {

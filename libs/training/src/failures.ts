@@ -1,15 +1,5 @@
-/** How a run can end other than well, and the exit code of the process for each. */
-import { EmotuneError, type Ending, type ErrorPolicy, policyOf } from '@emotune/base';
-
-/** What follows from how a run ended: the exit code of its process, and whether its parameters are to blame. */
-export const endings: Record<Ending, { readonly exitCode: number; readonly infeasible: boolean }> = {
-  OutOfMemory: { exitCode: 42, infeasible: true },
-  InvalidConfiguration: { exitCode: 43, infeasible: true },
-  Diverged: { exitCode: 44, infeasible: true },
-  Interrupted: { exitCode: 75, infeasible: false },
-  LostOrigin: { exitCode: 1, infeasible: false },
-  Crashed: { exitCode: 1, infeasible: false },
-};
+/** How a run can end other than well. */
+import { EmotuneError, type Ending, type ErrorPolicy, endingExitCodes, policyOf } from '@emotune/base';
 
 /** What is wrong with a tensor that holds NaN or infinity. */
 export const notFinite = 'not finite';
@@ -31,7 +21,7 @@ export class Diverged extends EmotuneError {
 export class Interrupted extends EmotuneError {
   static override readonly policy: ErrorPolicy = {
     ...EmotuneError.policy,
-    exitCode: endings.Interrupted.exitCode,
+    exitCode: endingExitCodes.Interrupted,
     ending: 'Interrupted',
   };
 

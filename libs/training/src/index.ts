@@ -1,6 +1,6 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
-export { Diverged, endingOf, endings, Interrupted, LostOrigin } from './failures.js';
+export { Diverged, endingOf, Interrupted, LostOrigin } from './failures.js';
 export type { Directive, Measurement } from './measurement.js';
 export { chanceToFit, MemoryForecast, type RowLengths } from './memory-forecast.js';
 export type { NumberAnswer, NumberChoices } from './number-answers.js';

@@ -3,7 +3,7 @@ import { ResourceExhausted } from '@emotune/base';
 import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { describe, expect, it } from 'vitest';
-import { endingOf, endings } from './failures.js';
+import { endingOf } from './failures.js';
 import { checkMemory, type PlannedRun, planMemory, withPlan } from './plan.js';
 import { trainSpec } from './spec.js';
 
@@ -153,7 +153,7 @@ describe('the memory plan', () => {
   it('refuses what does not fit with exit code 42, and names the largest batch that does', () => {
     const limit = planMemory(run()).peak - 1;
     const error = refusal(run(), limit);
-    expect(endings[endingOf(error)].exitCode).toBe(42);
+    expect(endingExitCodes[endingOf(error)]).toBe(42);
     expect(error.message).toMatch(
       /^out of memory: the run would need [\d,]+ MiB \(weights \d+, optimizer \d+, gradients \d+, best \d+, activations \d+, passing \d+, runtime \d+\), has [\d,]+ MiB; the largest batchTokens that fits is \d+$/,
     );

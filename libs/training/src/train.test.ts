@@ -5,7 +5,7 @@ import { parse, Rng } from '@emotune/base';
 import { initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Row } from './batches.js';
-import { Diverged, endingOf, endings, Interrupted } from './failures.js';
+import { Diverged, endingOf, Interrupted } from './failures.js';
 import { trainSpec } from './spec.js';
 import { trainAlone } from './testing.js';
 
@@ -153,7 +153,7 @@ describe('train', () => {
     await expect(run).rejects.toThrow(
       /^out of memory: the run would need .*, has 1 MiB; no batchTokens fits/,
     );
-    await run.catch((error) => expect(endings[endingOf(error)].exitCode).toBe(42));
+    await run.catch((error) => expect(endingExitCodes[endingOf(error)]).toBe(42));
   });
 
   it('resumed after any interruption, has the same weights to the bit', async () => {
@@ -179,7 +179,7 @@ describe('train', () => {
         break;
       } catch (error) {
         expect(error).toBeInstanceOf(Interrupted);
-        expect(endings[endingOf(error)].exitCode).toBe(75);
+        expect(endingExitCodes[endingOf(error)]).toBe(75);
         resumes++;
       }
     }
@@ -226,7 +226,7 @@ describe('train', () => {
     const failed = await trainAlone(model, data, spec()).catch((error) => error);
     expect(failed).toBeInstanceOf(Diverged);
     expect(failed).toMatchObject({ step: 1, tensor: 'model.norm.weight' });
-    expect(endings[endingOf(failed)].exitCode).toBe(44);
+    expect(endingExitCodes[endingOf(failed)]).toBe(44);
   });
 
   it('gives up when the loss is beyond all hope', async () => {

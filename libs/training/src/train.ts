@@ -66,7 +66,7 @@ export interface TrainResult extends Summary {
 
 /**
  * Trains, or goes on from the newest checkpoint of the same run.
- * @throws InvalidArgument, Diverged, Interrupted, ResourceExhausted, LostOrigin: see `endings`.
+ * @throws InvalidArgument, Diverged, Interrupted, ResourceExhausted, LostOrigin: see `endingOf`.
  */
 export async function train(training: Training): Promise<TrainResult> {
   const { executor, model, spec, checkpoints, startFrom, takeWeights = false } = training;

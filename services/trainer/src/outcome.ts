@@ -1,6 +1,8 @@
 /** What an error means for the trial: told to the tuning service, and to the runner by the exit code. */
+import { endingExitCodes } from '@emotune/base';
+import { meaningOf } from '@emotune/jobs';
 import { tuning } from '@emotune/proto';
-import { endingOf, endings } from '@emotune/training';
+import { endingOf } from '@emotune/training';
 
 const { TRIAL_STATE_FAILED, TRIAL_STATE_INFEASIBLE } = tuning.TrialState;
 
@@ -15,9 +17,10 @@ export interface Failure {
 
 export function failureOf(error: unknown): Failure {
   const ending = endingOf(error);
-  const { exitCode, infeasible } = endings[ending];
-  if (ending === 'Interrupted') return { exitCode };
+  const exitCode = endingExitCodes[ending];
+  const { blames, interrupts } = meaningOf(ending);
+  if (interrupts) return { exitCode };
   const message = error instanceof Error ? error.message : String(error);
-  const state = infeasible ? TRIAL_STATE_INFEASIBLE : TRIAL_STATE_FAILED;
+  const state = blames === 'parameters' ? TRIAL_STATE_INFEASIBLE : TRIAL_STATE_FAILED;
   return { exitCode, report: { state, reason: `${ending}: ${message}` } };
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type JobStatus, ProcessRunner } from '@emotune/jobs';
+import { type JobStatus, ProcessRunner, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { protoRoot, serviceFiles, tuning } from '@emotune/proto';
@@ -159,15 +159,16 @@ async function startAttempt(attempt: number): Promise<string> {
     name,
     labels: {},
     annotations: {},
-    environment: {
-      EMOTUNE_TUNING: server.address,
-      EMOTUNE_EXPERIMENT: 'exp',
-      EMOTUNE_TRIAL: '4',
-      EMOTUNE_ATTEMPT: String(attempt),
-      EMOTUNE_OBJECTS: objects.url,
-      EMOTUNE_THREADS: '1',
-    },
+    environment: writeEnvironment({
+      tuning: server.address,
+      trial: { experiment: 'exp', number: 4, attempt },
+      objects: objects.url,
+      threads: 1,
+    }),
     token: 'its token',
+    resources: { cpus: 1, memoryMib: 0, gpus: 0 },
+    ranks: 1,
+    nodeSelector: {},
   });
   return name;
 }

@@ -1,11 +1,11 @@
 /** One attempt of a trial: fetch the assignment, train, report, store what came of it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, NotFound, policyOf, Unavailable } from '@emotune/base';
+import { type Clock, endingExitCodes, NotFound, policyOf, Unavailable } from '@emotune/base';
 import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
-import { endings, Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
+import { Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
 import { settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
@@ -29,7 +29,6 @@ export interface TrialOptions {
 
 const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
 const { TRIAL_KIND_FINAL } = tuning.TrialKind;
-const interrupted = endings.Interrupted.exitCode;
 const callMs = 5000;
 const retryMs = 500;
 /** For the assignment, before there is a lease. */
@@ -79,7 +78,7 @@ export class Trial {
       assignment = await this.insist(patienceMs, () => client.call('getAssignment', { trial }, call));
     } catch (error) {
       log.error('no assignment', { error });
-      return error instanceof Unreachable ? interrupted : 1;
+      return error instanceof Unreachable ? endingExitCodes.Interrupted : endingExitCodes.Crashed;
     }
     const leaseMs = assignment.leaseSeconds * 1000;
     const unreachable = new AbortController();
@@ -134,7 +133,7 @@ export class Trial {
       log.error('the trial is lost', { error });
       // Training ends after its step: a process that exits in the middle of one is aborted by the runtime.
       await work;
-      return error instanceof Unreachable ? exitCode || interrupted : 1;
+      return error instanceof Unreachable ? exitCode || endingExitCodes.Interrupted : endingExitCodes.Crashed;
     }
   }
 

@@ -2,15 +2,12 @@
  * What to do next with an experiment: a pure function of what is recorded of it. The caller applies the actions in
  * order, records them, and decides again, until there is nothing left to do but to wait.
  */
+import { meaningOf, reasonOfEnd, reasonWord } from '@emotune/jobs';
 import {
   type Assignment,
-  endOfJob,
-  isInterruption,
   lineageOf,
   measuredBestFirst,
   promoted,
-  reasons,
-  reasonWord,
   type SuggestContext,
   suggestDefaults,
   suggestion,
@@ -191,8 +188,9 @@ function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, no
   ];
   const job = jobs.get(jobName(name, trial.number, attempt.number));
   if (job && job.phase !== 'running') {
-    const { reason, blames, interrupted } = endOfJob({ ...job, phase: job.phase });
-    if (interrupted) return end('interrupted', reason);
+    const reason = reasonOfEnd({ ...job, phase: job.phase });
+    const { blames, interrupts } = meaningOf(reason);
+    if (interrupts) return end('interrupted', reason);
     if (blames === 'parameters') return end('infeasible', reason);
     return end(blames === 'machine' ? 'lost' : 'failed', reason);
   }
@@ -387,6 +385,7 @@ function recordOf(trial: Trial): TrialRecord | undefined {
     step,
     // A running trial's best so far is not its result.
     ...(objective === null || open ? {} : { objective }),
+    ...(state === 'failed' ? { blames: meaningOf(reason).blames } : {}),
     ...(state === 'succeeded' && hours > 0 ? { cost: hours } : {}),
   };
   if (!open) records.set(trial, record);
@@ -488,9 +487,9 @@ export function outcomeOf(
     return { outcome: 'infeasible', reason: reason || 'InvalidConfiguration: not said why' };
   if (state === 'failed') {
     const said = reason || 'Crashed: not said why';
-    const word = reasonWord(said);
-    if (reasons[word]?.blames === 'parameters') return { outcome: 'infeasible', reason: said };
-    return { outcome: isInterruption(word) ? 'interrupted' : 'failed', reason: said };
+    const { blames, interrupts } = meaningOf(said);
+    if (blames === 'parameters') return { outcome: 'infeasible', reason: said };
+    return { outcome: interrupts ? 'interrupted' : 'failed', reason: said };
   }
   if (kind === 'final') {
     if (state === 'stopped') return { outcome: 'failed', reason: 'NoReport: the final training ended early' };

@@ -19,8 +19,8 @@ it('searches, retrains the winner, stores, evaluates and registers it with its l
       training: { trialTokens: 1000, finalScale: 2 },
     },
     baseModels: [
-      { architecture: 'opt', model: 'base-opt' },
-      { architecture: 'bloom', model: 'base-bloom' },
+      { architecture: 'opt', model: 'base-opt', nodeSelector: {} },
+      { architecture: 'bloom', model: 'base-bloom', nodeSelector: {} },
     ],
   };
   const created = await submit(spec);
@@ -99,8 +99,8 @@ it('refuses a spec with every violation, and forgets nothing half-made', async (
   const error = await submit({
     name: 'refused',
     baseModels: [
-      { architecture: 'opt', model: 'base-opd' },
-      { architecture: 'bloom', model: 'base-bloom' },
+      { architecture: 'opt', model: 'base-opd', nodeSelector: {} },
+      { architecture: 'bloom', model: 'base-bloom', nodeSelector: {} },
     ],
     model: 'base-opt',
   }).catch((e) => e);
@@ -242,7 +242,7 @@ it('gives a search more room, tells what it costs, and learns from one that is o
     });
   }
   const orphan = submit({
-    ...{ name: 'orphan', baseModels: [{ architecture: 'x', model: 'base-x' }] },
+    ...{ name: 'orphan', baseModels: [{ architecture: 'x', model: 'base-x', nodeSelector: {} }] },
     warmStart: [{ experiment: 'nobody', best: 0 }],
   });
   await expect(orphan).rejects.toThrow(/baseModels\[0\].model.*warmStart\[0\].experiment/);

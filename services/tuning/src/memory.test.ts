@@ -123,6 +123,7 @@ describe('an experiment of which nothing fits', () => {
     const baseModels = ['opt', 'bloom'].map((architecture) => ({
       architecture,
       model: `base-${architecture}`,
+      nodeSelector: {},
     }));
     const both = [base, { ...unknown, architecture: 'bloom' }];
     expect(nothingFits(plan(100, { baseModels }), both, rows)).toEqual([]);

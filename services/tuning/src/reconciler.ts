@@ -6,20 +6,21 @@
 import { Aborted, NotFound, policyOf, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
-import type { JobSpec, JobStatus } from '@emotune/jobs';
+import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
 import { common, type featurization } from '@emotune/proto';
 import { type Client, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
+import { jobOf } from './job.js';
 import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import { saveChanges } from './save.js';
-import { architectureOf, planOf } from './spec.js';
-import { type Experiment, jobName } from './state.js';
+import { planOf } from './spec.js';
+import type { Experiment } from './state.js';
 import {
   type BoundFeatures,
   checkpointsPrefix,
@@ -117,13 +118,13 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     this.running = jobs.filter(({ phase }) => phase === 'running').length;
     const jobsOf = (name: string) =>
       new Map(
-        jobs.filter(({ labels }) => labels['emotune.io/experiment'] === name).map((job) => [job.name, job]),
+        jobs.filter(({ labels }) => labels[jobLabels.experiment] === name).map((job) => [job.name, job]),
       );
     const rows = await database.query<{ name: string }>(
       `select name from experiments e where state not in ('succeeded', 'failed', 'cancelled') or name = any($1)
          or exists (select 1 from trials where experiment = e.name and state in ('queued', 'running', 'paused'))
          or exists (select 1 from trials where experiment = e.name and keeps_checkpoint) order by created_at`,
-      [[...new Set(jobs.map(({ labels }) => labels['emotune.io/experiment'] ?? ''))]],
+      [[...new Set(jobs.map(({ labels }) => labels[jobLabels.experiment] ?? ''))]],
     );
     for (const { name } of rows) {
       try {
@@ -219,30 +220,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     attempt: number,
     token: string,
   ): Effect {
-    const { runner, objects, address, log } = this.context;
+    const { runner, objects, address, image, log } = this.context;
     const { name, spec } = row;
-    const trial = experiment.trials[number];
-    const job: JobSpec = {
-      name: jobName(name, number, attempt),
-      labels: {
-        'emotune.io/experiment': name,
-        'emotune.io/trial': `${name}-t${number}`,
-        'emotune.io/trial-number': String(number),
-        'emotune.io/architecture': architectureOf(spec, trial.parameters),
-        'emotune.io/attempt': String(attempt),
-      },
-      annotations: { 'emotune.io/parameters': JSON.stringify(trial.parameters) },
-      environment: {
-        EMOTUNE_TUNING: address,
-        EMOTUNE_EXPERIMENT: name,
-        EMOTUNE_TRIAL: String(number),
-        EMOTUNE_ATTEMPT: String(attempt),
-        EMOTUNE_OBJECTS: objects.url,
-        // The final training runs alone: it takes what its machine has.
-        EMOTUNE_THREADS: String(trial.kind === 'final' ? 0 : (spec.training?.threads ?? 0)),
-      },
-      token,
-    };
+    const job = jobOf(
+      spec,
+      experiment.trials[number],
+      { attempt, token },
+      { address, objects: objects.url, image },
+    );
     return async () => {
       try {
         await runner.start(job);

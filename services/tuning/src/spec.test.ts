@@ -27,6 +27,7 @@ const texts = (...values: string[]) => ({ categorical: { values: values.map((tex
 const three = ['opt', 'bloom', 'llama'].map((architecture) => ({
   architecture,
   model: `base-${architecture}`,
+  nodeSelector: {},
 }));
 
 it('fills in every default, and a filled spec gives the same plan', () => {
@@ -67,7 +68,7 @@ it('names every violation with its path', () => {
       name: 'Run 1',
       features: '',
       model: '-x',
-      baseModels: [{ architecture: 'opt', model: '' }],
+      baseModels: [{ architecture: 'opt', model: '', nodeSelector: {} }],
       objective: { metric: 'accuracy', goal: tuning.Goal.GOAL_MAXIMIZE },
       searchAlgorithm: { name: 'tpe', settings: { candidats: 3 } },
       parameters: [
@@ -131,7 +132,9 @@ it('refuses architectures without a base model, and base models that share one',
     'parameters[0].categorical.values[1]':
       'expected an architecture of baseModels (opt, bloom, llama), got "gpt"',
   });
-  expect(violations({ baseModels: [...three, { architecture: 'opt', model: 'other' }] })).toMatchObject({
+  expect(
+    violations({ baseModels: [...three, { architecture: 'opt', model: 'other', nodeSelector: {} }] }),
+  ).toMatchObject({
     'baseModels[3].architecture': 'expected distinct architectures, got "opt" twice',
   });
 });

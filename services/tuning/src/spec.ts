@@ -52,6 +52,7 @@ const limits = z
     maxGpuHours: amount,
     maxCost: amount,
     maxInterruptions: countOr(20, 10_000).prefault(0),
+    maxAttemptSeconds: z.number().min(0).prefault(0),
   })
   .transform((l) => ({
     ...l,
@@ -97,6 +98,7 @@ const common = z.object({
       z.object({
         architecture: z.string().max(64),
         model: z.string().min(1, 'expected the name of a base model; "emotune model list" shows all'),
+        nodeSelector: z.record(z.string().min(1).max(317), z.string().max(63)).prefault({}),
       }),
     )
     .min(1, 'expected at least one base model')
@@ -271,8 +273,9 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   if (!spec) throw InvalidArgument.at('spec', 'expected an experiment, got nothing');
   const violations: Violation[] = [];
   const checked = collect(violations, () => parse(common, spec));
-  const baseModels = (spec.baseModels ?? []).map(({ architecture, model }) => ({
+  const baseModels = (spec.baseModels ?? []).map(({ architecture, model, nodeSelector }) => ({
     architecture: architecture || model,
+    nodeSelector: nodeSelector ?? {},
     model,
   }));
   const architectures = baseModels.map(({ architecture }) => architecture);

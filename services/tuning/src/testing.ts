@@ -2,7 +2,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotFound, ResourceExhausted, Unavailable } from '@emotune/base';
-import type { JobSpec, JobStatus, TrialRunner } from '@emotune/jobs';
+import { type JobSpec, type JobStatus, readEnvironment, type TrialRunner } from '@emotune/jobs';
 import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
 import { common, featurization, tuning } from '@emotune/proto';
@@ -29,7 +29,7 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
   return {
     name: 'run',
     features: 'demo',
-    baseModels: [{ architecture: 'opt', model: 'base-opt' }],
+    baseModels: [{ architecture: 'opt', model: 'base-opt', nodeSelector: {} }],
     parameters: [
       {
         name: 'learningRate',
@@ -50,6 +50,7 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     limits: {
       ...{ maxTrials: 0, parallelTrials: 0, maxFailedTrials: 0, maxDurationSeconds: 0 },
       ...{ maxAttempts: 0, maxTokens: 0, maxGpuHours: 0, maxCost: 0, maxInterruptions: 0 },
+      maxAttemptSeconds: 0,
       ...limits,
     },
     training: {
@@ -169,13 +170,9 @@ export class TestRunner implements TrialRunner {
   }
 
   private async run({ environment, token }: JobSpec, signal: AbortSignal): Promise<number> {
-    const channel = Channel.connect(environment['EMOTUNE_TUNING']);
+    const { tuning: address, trial: reference } = readEnvironment(environment);
+    const channel = Channel.connect(address);
     const trials = channel.client<tuning.TrialServiceClient>('TrialService');
-    const reference = {
-      experiment: environment['EMOTUNE_EXPERIMENT'],
-      number: Number(environment['EMOTUNE_TRIAL']),
-      attempt: Number(environment['EMOTUNE_ATTEMPT']),
-    };
     // While the platform restarts a trainer waits for it.
     const patiently = async <T>(call: () => Promise<T>): Promise<T> => {
       for (;;) {
@@ -206,7 +203,7 @@ export class TestRunner implements TrialRunner {
         },
       });
     } catch (error) {
-      return signal.aborted || error instanceof ResourceExhausted ? 75 : 1;
+      return signal.aborted || error instanceof ResourceExhausted ? endingExitCodes.Interrupted : endingExitCodes.Crashed;
     } finally {
       channel.close();
     }
@@ -243,6 +240,8 @@ export class TestRunner implements TrialRunner {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
+
+  async detach(): Promise<void> {}
 
   async close(): Promise<void> {
     this.loseAll();
@@ -291,7 +290,7 @@ export function held(then: Trainer = usualTrainer): {
     train: async (context) => {
       waiting.push(context);
       const ended = new Promise<number>((resolve) => {
-        context.signal.addEventListener('abort', () => resolve(75));
+        context.signal.addEventListener('abort', () => resolve(endingExitCodes.Interrupted));
       });
       return Promise.race([ended, released.then(() => then(context))]);
     },

@@ -37,7 +37,7 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) =>
   planOf(
     experimentSpec({
       name: 'new',
-      baseModels: bases.map(({ architecture, model }) => ({ architecture, model })),
+      baseModels: bases.map(({ architecture, model }) => ({ architecture, model, nodeSelector: {} })),
       parameters: [
         double('learningRate', 1e-4, 5.5e-3),
         double('replay', 0, 1),

@@ -1,4 +1,5 @@
 /** What earlier experiments teach a new one: records for its sampler, and configurations to try first. Pure. */
+import { reasonWord } from '@emotune/jobs';
 import type { tuning } from '@emotune/proto';
 import {
   type Assignment,
@@ -7,7 +8,6 @@ import {
   isTold,
   lineageOf,
   parseSearchAlgorithm,
-  reasonWord,
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';

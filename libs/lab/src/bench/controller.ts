@@ -108,6 +108,8 @@ class SimulatedRunner implements TrialRunner {
     return () => this.listeners.delete(listener);
   }
 
+  async detach(): Promise<void> {}
+
   async close(): Promise<void> {
     this.machine.kill();
   }

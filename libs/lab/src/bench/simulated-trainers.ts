@@ -1,5 +1,6 @@
 /** Trainers that report and end as real ones do, and compute nothing. */
-import type { JobSpec } from '@emotune/jobs';
+import { endingExitCodes } from '@emotune/base';
+import { type JobSpec, readEnvironment } from '@emotune/jobs';
 import { tuning } from '@emotune/proto';
 import { Channel } from '@emotune/service/client';
 
@@ -31,7 +32,7 @@ export class SimulatedTrainers {
     this.running.set(job.name, stop);
     void this.run(job, stop.signal).then(
       () => this.end(job.name, 0),
-      () => this.end(job.name, stop.signal.aborted ? 75 : 1),
+      () => this.end(job.name, stop.signal.aborted ? endingExitCodes.Interrupted : endingExitCodes.Crashed),
     );
   }
 
@@ -53,11 +54,7 @@ export class SimulatedTrainers {
     { environment, token }: Pick<JobSpec, 'environment' | 'token'>,
     signal: AbortSignal,
   ): Promise<void> {
-    const trial = {
-      experiment: environment['EMOTUNE_EXPERIMENT'],
-      number: Number(environment['EMOTUNE_TRIAL']),
-      attempt: Number(environment['EMOTUNE_ATTEMPT']),
-    };
+    const { trial } = readEnvironment(environment);
     const call = { token, signal };
     const { parameters, totalTokens } = await this.client.call('getAssignment', { trial }, call);
     const rate = parameters['learningRate']?.number ?? 1e-3;

@@ -38,7 +38,7 @@ it('takes numbers evenly on their scale, ends included', () => {
 
 it('tries again what a machine lost, and nothing else', () => {
   const history = play(15);
-  const lost: TrialRecord = { ...history[6], state: 'failed', reason: 'LostLease: gone' };
+  const lost: TrialRecord = { ...history[6], state: 'failed', blames: 'machine' };
   const next = suggest(grid, space, history.with(6, lost), { seed: 1, trialNumber: 15 });
   expect(next).toEqual(lost.parameters);
 });

@@ -80,7 +80,7 @@ it('gives the place of a trial that a machine lost to the next', () => {
   const lost: TrialRecord = {
     number: 8,
     state: 'failed',
-    reason: 'LostLease: gone',
+    blames: 'machine',
     parameters: generation[0].parameters,
   };
   expect(at([...generation, lost], 9).origin).toBe(0);
@@ -121,7 +121,7 @@ describe('lineages', () => {
       if (letter === 'm') return { number, parameters, state: 'succeeded', objective: number };
       if (letter === 'r') return { number, parameters, state: 'running' };
       if (letter === 'i') return { number, parameters, state: 'infeasible' };
-      return { number, parameters, state: 'failed', reason: 'LostLease: gone' };
+      return { number, parameters, state: 'failed', blames: 'machine' };
     });
 
   it.each([

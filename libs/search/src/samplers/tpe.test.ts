@@ -107,7 +107,7 @@ describe('on a line with the minimum at 0.7', () => {
   it('infeasible trials push away', () => {
     const before = near(suggestions(base), x(best.parameters));
     const after = near(
-      suggestions(around({ state: 'infeasible', reason: 'OutOfMemory' })),
+      suggestions(around({ state: 'infeasible', blames: 'parameters' })),
       x(best.parameters),
     );
     expect(before).toBeGreaterThan(50);
@@ -127,11 +127,11 @@ describe('on a line with the minimum at 0.7', () => {
   });
 
   it('trials that a machine lost teach nothing', () => {
-    expect(suggestions(around({ state: 'failed', reason: 'LostLease: gone' }))).toEqual(suggestions(base));
+    expect(suggestions(around({ state: 'failed', blames: 'machine' }))).toEqual(suggestions(base));
   });
 
   it('objectives that are not finite count as infeasible', () => {
-    const infeasible = suggestions(around({ state: 'infeasible', reason: 'Diverged' }));
+    const infeasible = suggestions(around({ state: 'infeasible', blames: 'parameters' }));
     for (const objective of [Number.NaN, Infinity, -Infinity])
       expect(suggestions(around({ state: 'succeeded', objective }))).toEqual(infeasible);
   });

@@ -388,6 +388,13 @@ export interface BaseModelChoice {
   architecture: string;
   /** Name of a registered base model. */
   model: string;
+  /** Labels that a machine must have to train it, where trials are placed on machines of a cluster. */
+  nodeSelector: { [key: string]: string };
+}
+
+export interface BaseModelChoice_NodeSelectorEntry {
+  key: string;
+  value: string;
 }
 
 export interface Objective {
@@ -486,6 +493,11 @@ export interface Limits {
    * 0 means 20.
    */
   maxInterruptions: number;
+  /**
+   * Seconds that an attempt of a search trial may run; one that runs longer is ended, and its values count as infeasible.
+   * 0 means no limit.
+   */
+  maxAttemptSeconds: number;
 }
 
 /** Fixed settings of training; a parameter of the same name overrides one. */
@@ -1373,7 +1385,7 @@ export const WarmStart: MessageFns<WarmStart> = {
 };
 
 function createBaseBaseModelChoice(): BaseModelChoice {
-  return { architecture: "", model: "" };
+  return { architecture: "", model: "", nodeSelector: {} };
 }
 
 export const BaseModelChoice: MessageFns<BaseModelChoice> = {
@@ -1384,6 +1396,9 @@ export const BaseModelChoice: MessageFns<BaseModelChoice> = {
     if (message.model !== "") {
       writer.uint32(18).string(message.model);
     }
+    globalThis.Object.entries(message.nodeSelector).forEach(([key, value]: [string, string]) => {
+      BaseModelChoice_NodeSelectorEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
     return writer;
   },
 
@@ -1414,6 +1429,74 @@ export const BaseModelChoice: MessageFns<BaseModelChoice> = {
             }
 
             message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = BaseModelChoice_NodeSelectorEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.nodeSelector[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBaseModelChoice_NodeSelectorEntry(): BaseModelChoice_NodeSelectorEntry {
+  return { key: "", value: "" };
+}
+
+export const BaseModelChoice_NodeSelectorEntry: MessageFns<BaseModelChoice_NodeSelectorEntry> = {
+  encode(message: BaseModelChoice_NodeSelectorEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BaseModelChoice_NodeSelectorEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBaseModelChoice_NodeSelectorEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
             continue;
           }
         }
@@ -2044,6 +2127,7 @@ function createBaseLimits(): Limits {
     maxGpuHours: 0,
     maxCost: 0,
     maxInterruptions: 0,
+    maxAttemptSeconds: 0,
   };
 }
 
@@ -2075,6 +2159,9 @@ export const Limits: MessageFns<Limits> = {
     }
     if (message.maxInterruptions !== 0) {
       writer.uint32(72).int32(message.maxInterruptions);
+    }
+    if (message.maxAttemptSeconds !== 0) {
+      writer.uint32(81).double(message.maxAttemptSeconds);
     }
     return writer;
   },
@@ -2162,6 +2249,14 @@ export const Limits: MessageFns<Limits> = {
             }
 
             message.maxInterruptions = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.maxAttemptSeconds = reader.double();
             continue;
           }
         }

@@ -1,0 +1,176 @@
+/**
+ * What a trainer and whoever starts, watches or judges it agree on: its environment, its labels, its messages, and
+ * the word for how it ended. Its exit codes are `endingExitCodes`, and 0 for done.
+ */
+import { type Ending, endingExitCodes, parse } from '@emotune/base';
+import type { Blame } from '@emotune/search';
+import { z } from 'zod';
+
+const whole = (least: number) => z.coerce.number().int().min(least);
+
+const variables = z.object({
+  /** Tuning service, host:port. */
+  EMOTUNE_TUNING: z.string().regex(/^[^/]+:\d+$/, 'expected host:port'),
+  EMOTUNE_EXPERIMENT: z.string().min(1),
+  EMOTUNE_TRIAL: whole(0),
+  EMOTUNE_ATTEMPT: whole(1),
+  /** URL of the object store. */
+  EMOTUNE_OBJECTS: z.string().min(1),
+  /** 0: as many as the machine has. */
+  EMOTUNE_THREADS: whole(0).default(0),
+  /** Absent where the token comes in a message. */
+  EMOTUNE_TOKEN: z.string().min(1).optional(),
+  /** A file into which the trainer writes its exit code last of all, for a runner that is not its parent any more. */
+  EMOTUNE_TERMINATION_LOG: z.string().min(1).optional(),
+});
+
+/** What a trainer is told when it is started. */
+export interface TrainerEnvironment {
+  /** Where the tuning service is, host:port. */
+  readonly tuning: string;
+  readonly trial: { readonly experiment: string; readonly number: number; readonly attempt: number };
+  /** URL of the object store. */
+  readonly objects: string;
+  /** 0: as many as the machine has. */
+  readonly threads: number;
+  readonly token?: string | undefined;
+  readonly terminationLog?: string | undefined;
+}
+
+/** The variables that `readEnvironment` reads. A token is a secret: it stays out of them unless it is given. */
+export function writeEnvironment(given: TrainerEnvironment): Record<string, string> {
+  const { tuning, trial, objects, threads, token, terminationLog } = given;
+  return {
+    EMOTUNE_TUNING: tuning,
+    EMOTUNE_EXPERIMENT: trial.experiment,
+    EMOTUNE_TRIAL: String(trial.number),
+    EMOTUNE_ATTEMPT: String(trial.attempt),
+    EMOTUNE_OBJECTS: objects,
+    EMOTUNE_THREADS: String(threads),
+    ...(token === undefined ? {} : { EMOTUNE_TOKEN: token }),
+    ...(terminationLog === undefined ? {} : terminationTo(terminationLog)),
+  };
+}
+
+/** The variable that a runner adds of its own accord. */
+export function terminationTo(file: string): Record<string, string> {
+  return { EMOTUNE_TERMINATION_LOG: file };
+}
+
+/** @throws InvalidArgument naming every variable that is missing or wrong, without the token. */
+export function readEnvironment(given: Readonly<Record<string, string | undefined>>): TrainerEnvironment {
+  const found = parse(variables, given);
+  return {
+    tuning: found.EMOTUNE_TUNING,
+    trial: {
+      experiment: found.EMOTUNE_EXPERIMENT,
+      number: found.EMOTUNE_TRIAL,
+      attempt: found.EMOTUNE_ATTEMPT,
+    },
+    objects: found.EMOTUNE_OBJECTS,
+    threads: found.EMOTUNE_THREADS,
+    token: found.EMOTUNE_TOKEN,
+    terminationLog: found.EMOTUNE_TERMINATION_LOG,
+  };
+}
+
+/** What a trainer that is a child process is sent over its IPC channel. The channel closes when its parent dies. */
+export type TrainerMessage =
+  | { readonly token: string }
+  /** The parent leaves on purpose: the trainer goes on, and appends what it has to say to this file. */
+  | { readonly detached: { readonly log: string } };
+
+/** Of a job and its pods. */
+export const labels = {
+  experiment: 'emotune.io/experiment',
+  /** The trial's name over all experiments: `<experiment>-t<number>`. */
+  trial: 'emotune.io/trial',
+  trialNumber: 'emotune.io/trial-number',
+  architecture: 'emotune.io/architecture',
+  attempt: 'emotune.io/attempt',
+} as const;
+
+export const annotations = {
+  /** Hyperparameters as JSON. */
+  parameters: 'emotune.io/parameters',
+} as const;
+
+interface Meaning {
+  /** Who is to blame, and with it whether the sampler hears of it and whether another attempt helps. */
+  readonly blames: Blame;
+  /** It left on request after a checkpoint, or its machine was taken or never came: no attempt is used up by it. */
+  readonly interrupts?: true;
+}
+
+/** Why a trial or an attempt ended, by the word before the colon of its reason. */
+const meanings = {
+  OutOfMemory: { blames: 'parameters' },
+  InvalidConfiguration: { blames: 'parameters' },
+  Diverged: { blames: 'parameters' },
+  DeadlineExceeded: { blames: 'parameters' },
+  Crashed: { blames: 'unknown' },
+  BrokenObjective: { blames: 'unknown' },
+  Killed: { blames: 'machine' },
+  LostLease: { blames: 'machine' },
+  LostJob: { blames: 'machine' },
+  LostOrigin: { blames: 'machine' },
+  NoReport: { blames: 'machine' },
+  Cancelled: { blames: 'machine' },
+  Interrupted: { blames: 'machine', interrupts: true },
+  Evicted: { blames: 'machine', interrupts: true },
+  ImagePull: { blames: 'machine', interrupts: true },
+} as const satisfies Record<Ending, Meaning> & Record<string, Meaning>;
+
+type ReasonWord = keyof typeof meanings;
+
+/** Causes that a runner gives, in Kubernetes' words. */
+const causes: ReadonlyMap<string, `${ReasonWord}: ${string}`> = new Map([
+  ['OOMKilled', 'OutOfMemory: killed for its memory'],
+  ['Evicted', 'Evicted: its machine was needed for something else'],
+  ['Preempted', 'Evicted: preempted'],
+  ['NodeLost', 'Evicted: its machine was lost'],
+  ['DeadlineExceeded', 'DeadlineExceeded: ran longer than its job may'],
+  ['ErrImagePull', "ImagePull: the trainer's image could not be pulled"],
+  ['ImagePullBackOff', "ImagePull: the trainer's image could not be pulled"],
+]);
+
+/** "OutOfMemory: 3 GiB asked for" → "OutOfMemory". */
+export function reasonWord(reason: string): string {
+  const colon = reason.indexOf(':');
+  return colon < 0 ? reason : reason.slice(0, colon);
+}
+
+/** What a reason means; of one with a word that is not known, nobody knows who is to blame. */
+export function meaningOf(reason: string): Meaning {
+  const word = reasonWord(reason);
+  return Object.hasOwn(meanings, word) ? meanings[word as ReasonWord] : { blames: 'unknown' };
+}
+
+/** The reason of a job's end, of which no trainer has told. 128 + n is death by signal n. */
+export function reasonOfEnd(job: {
+  readonly phase: 'succeeded' | 'failed';
+  readonly exitCode?: number;
+  readonly cause?: string;
+}): `${ReasonWord}: ${string}` {
+  const { phase, exitCode, cause } = job;
+  const known = causes.get(cause ?? '');
+  if (known !== undefined) return known;
+  if (phase === 'succeeded' || exitCode === 0)
+    return 'NoReport: the trainer ended without a report';
+  switch (exitCode) {
+    case undefined:
+      return `Killed: the trainer died${cause === undefined ? '' : ` (${cause})`}`;
+    case endingExitCodes.OutOfMemory:
+      return 'OutOfMemory: the trainer ran out of memory';
+    case endingExitCodes.InvalidConfiguration:
+      return 'InvalidConfiguration: the trainer refused its configuration';
+    case endingExitCodes.Diverged:
+      return 'Diverged: the loss is not finite';
+    case endingExitCodes.Interrupted:
+      return 'Interrupted: stopped on request after a checkpoint';
+    default:
+      return exitCode > 128 && exitCode < 160
+        ? `Killed: by signal ${exitCode - 128}`
+        : `Crashed: exit code ${exitCode}`;
+  }
+}

@@ -1,0 +1,57 @@
+/** The job of an attempt: what its trainer is told, and what a runner needs to place it. Pure. */
+import { annotations, type JobSpec, labels, writeEnvironment } from '@emotune/jobs';
+import type { tuning } from '@emotune/proto';
+import { architectureOf } from './spec.js';
+import { jobName, type Trial } from './state.js';
+
+/** What is the same for all trainers of a service. */
+export interface TrainerPlace {
+  /** host:port where trainers reach the tuning service. */
+  readonly address: string;
+  /** URL of the object store. */
+  readonly objects: string;
+  /** The container image of trainers, where the runner starts containers. */
+  readonly image?: string | undefined;
+}
+
+export function jobOf(
+  spec: tuning.ExperimentSpec,
+  trial: Pick<Trial, 'number' | 'kind' | 'parameters'>,
+  { attempt, token }: { readonly attempt: number; readonly token: string },
+  { address, objects, image }: TrainerPlace,
+): JobSpec {
+  const { name, training, cost, limits } = spec;
+  const { number, kind, parameters } = trial;
+  const architecture = architectureOf(spec, parameters);
+  const base = spec.baseModels.find((b) => (b.architecture || b.model) === architecture);
+  // The final training runs alone: it takes what its machine has.
+  const threads = kind === 'final' ? 0 : (training?.threads ?? 0);
+  const deadlineSeconds = kind === 'final' ? 0 : (limits?.maxAttemptSeconds ?? 0);
+  return {
+    name: jobName(name, number, attempt),
+    labels: {
+      [labels.experiment]: name,
+      [labels.trial]: `${name}-t${number}`,
+      [labels.trialNumber]: String(number),
+      [labels.architecture]: architecture,
+      [labels.attempt]: String(attempt),
+    },
+    annotations: { [annotations.parameters]: JSON.stringify(parameters) },
+    environment: writeEnvironment({
+      tuning: address,
+      trial: { experiment: name, number, attempt },
+      objects,
+      threads,
+    }),
+    token,
+    ...(image === undefined ? {} : { image }),
+    resources: {
+      cpus: threads,
+      memoryMib: training?.memoryLimitMib ?? 0,
+      gpus: cost?.gpusPerTrial ?? 0,
+    },
+    ranks: 1,
+    nodeSelector: base?.nodeSelector ?? {},
+    ...(deadlineSeconds > 0 ? { deadlineSeconds } : {}),
+  };
+}
