@@ -253,6 +253,20 @@ describe('the trainer', { timeout: 120_000 }, () => {
     expect(existsSync(join(folder, 'jobs', 'exp-t4-a1.work'))).toBe(false);
   });
 
+  it('goes on when its runner leaves it, and tells the next one how it ended', async () => {
+    await assign(long);
+    const name = await startAttempt(1);
+    await poll(measured);
+    await runner.detach();
+    runner = openRunner();
+    expect(await statusOf(name)).toMatchObject({ phase: 'running' });
+    const before = server.measurements.length;
+    await poll(() => server.measurements.length > before);
+    server.directive = tuning.Directive.DIRECTIVE_STOP;
+    await expectExit(name, 0);
+    expect(server.finished).toMatchObject([{ state: tuning.TrialState.TRIAL_STATE_STOPPED }]);
+  });
+
   it('stores the model of a final trial: weights, config and tokenizer', async () => {
     const final = {
       kind: tuning.TrialKind.TRIAL_KIND_FINAL,
