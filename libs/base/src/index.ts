@@ -5,6 +5,7 @@ export {
   EmotuneError,
   type Ending,
   type ErrorPolicy,
+  endingExitCodes,
   errorClasses,
   FailedPrecondition,
   Internal,

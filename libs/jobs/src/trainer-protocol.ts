@@ -155,8 +155,7 @@ export function reasonOfEnd(job: {
   const { phase, exitCode, cause } = job;
   const known = causes.get(cause ?? '');
   if (known !== undefined) return known;
-  if (phase === 'succeeded' || exitCode === 0)
-    return 'NoReport: the trainer ended without a report';
+  if (phase === 'succeeded' || exitCode === 0) return 'NoReport: the trainer ended without a report';
   switch (exitCode) {
     case undefined:
       return `Killed: the trainer died${cause === undefined ? '' : ` (${cause})`}`;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { ResourceExhausted } from '@emotune/base';
+import { endingExitCodes, ResourceExhausted } from '@emotune/base';
 import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { describe, expect, it } from 'vitest';

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse, Rng } from '@emotune/base';
+import { endingExitCodes, parse, Rng } from '@emotune/base';
 import { initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Row } from './batches.js';

@@ -1,7 +1,7 @@
 /** What tests of this service need: specs, tiny checkpoints, feature sets, and a runner whose trainers are functions. */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NotFound, ResourceExhausted, Unavailable } from '@emotune/base';
+import { endingExitCodes, NotFound, ResourceExhausted, Unavailable } from '@emotune/base';
 import { type JobSpec, type JobStatus, readEnvironment, type TrialRunner } from '@emotune/jobs';
 import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
@@ -203,7 +203,9 @@ export class TestRunner implements TrialRunner {
         },
       });
     } catch (error) {
-      return signal.aborted || error instanceof ResourceExhausted ? endingExitCodes.Interrupted : endingExitCodes.Crashed;
+      return signal.aborted || error instanceof ResourceExhausted
+        ? endingExitCodes.Interrupted
+        : endingExitCodes.Crashed;
     } finally {
       channel.close();
     }
