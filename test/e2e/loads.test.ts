@@ -1,9 +1,13 @@
 /** What the program loads to answer: a client starts fast because it leaves the platform where it is. */
 import { execFile } from 'node:child_process';
-import { relative } from 'node:path';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const program = fileURLToPath(new URL('../../services/platform/dist/main.js', import.meta.url));
@@ -47,17 +51,33 @@ it('its version takes nothing but the table of commands', async () => {
   expect(others).toEqual(['commander', 'fastest-levenshtein']);
 });
 
-it.each(['--help', '--server 127.0.0.1:1 source list', '--server 127.0.0.1:1 experiment list'])(
-  '"%s" loads the client alone',
-  async (command) => {
-    const { ours, others, files } = await loadedBy(command);
-    expect(ours).toEqual(['libs/base', 'libs/cli', 'libs/lab', 'libs/service', 'proto', 'services/platform']);
-    expect(others).toContain('@grpc/grpc-js');
-    expect(others.filter((name) => /^(@nestjs\/.*|rxjs|pg|onnxruntime.*|apache-arrow)$/.test(name))).toEqual(
-      [],
-    );
-    expect(
-      files.filter((path) => /^services\/platform\/dist\/platform\.js|^libs\/lab\/dist\/bench\//.test(path)),
-    ).toEqual([]);
-  },
-);
+/** A data folder that a platform serves, of which a command learns no more than that it listens. */
+const dataDir = mkdtempSync(join(tmpdir(), 'emotune-loads-'));
+const server = createServer((socket) => socket.destroy());
+
+beforeAll(async () => {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  writeFileSync(join(dataDir, 'platform.json'), JSON.stringify({ address, pid: process.pid }));
+});
+afterAll(() => {
+  server.close();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+it.each([
+  ['the help', '--help'],
+  ['a command that names a server', '--server 127.0.0.1:1 source list'],
+  ['a command with commands of its own', '--server 127.0.0.1:1 experiment list'],
+  ['a command whose data folder is served', `--data-dir ${dataDir} source list`],
+])('%s loads the client alone', async (_, command) => {
+  const { ours, others, files } = await loadedBy(command);
+  expect(ours).toEqual(['libs/base', 'libs/cli', 'libs/lab', 'libs/service', 'proto', 'services/platform']);
+  expect(others).toContain('@grpc/grpc-js');
+  expect(others.filter((name) => /^(@nestjs\/.*|rxjs|pg|onnxruntime.*|apache-arrow)$/.test(name))).toEqual(
+    [],
+  );
+  expect(
+    files.filter((path) => /^services\/platform\/dist\/platform\.js|^libs\/lab\/dist\/bench\//.test(path)),
+  ).toEqual([]);
+});

@@ -11,7 +11,7 @@ import { runningPlatform } from './running-platform.js';
 const turnMs = 15_000;
 const lookMs = 100;
 
-export interface OpenPlatformOptions extends OpenOptions, Omit<PlatformOptions, 'dataDir' | 'announce'> {}
+interface OpenPlatformOptions extends OpenOptions, Omit<PlatformOptions, 'dataDir' | 'announce'> {}
 
 /** Starts the platform of the data folder; gives the host:port of the one that serves it already. */
 export async function openPlatform({
@@ -19,12 +19,12 @@ export async function openPlatform({
   signal,
   ...options
 }: OpenPlatformOptions): Promise<Platform | string> {
-  const { startPlatform } = await import('./platform.js');
-  const { ClusterInUse } = await import('@emotune/database');
   for (const deadline = systemClock.now() + turnMs; ; await systemClock.sleep(lookMs, signal)) {
     const address = await runningPlatform(options.dataDir);
     signal.throwIfAborted();
     if (address !== undefined) return address;
+    const { startPlatform } = await import('./platform.js');
+    const { ClusterInUse } = await import('@emotune/database');
     try {
       const corporaDir = env['EMOTUNE_CORPORA'] || undefined;
       return await startPlatform({ corporaDir, ...options });
