@@ -1,4 +1,4 @@
-import { show, type Violation } from '@emotune/base';
+import { show, type Violation, Violations } from '@emotune/base';
 
 /** The label sets of the sources, in canonical order. */
 export const labelSets = {
@@ -12,23 +12,24 @@ export const labelSets = {
 } as const satisfies Record<string, readonly string[]>;
 
 /** What is wrong with the labels that a file declares; `field` names the list. */
-export function labelViolations(labels: readonly string[], field: string): Violation[] {
-  const violations: Violation[] = [];
-  const expect = (holds: boolean, at: string, description: string) => {
-    if (!holds) violations.push({ field: at, description });
-  };
-  expect(
+export function labelViolations(labels: readonly string[], field: string): readonly Violation[] {
+  const violations = new Violations();
+  violations.expect(
     labels.length >= 2,
     field,
     `expected every label that may occur (two at least), got ${show(labels)}`,
   );
   labels.forEach((label, i) => {
-    expect(
+    violations.expect(
       label.trim() === label && label !== '' && !/[|,\n]/.test(label),
       `${field}[${i}]`,
       `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
     );
-    expect(labels.indexOf(label) === i, `${field}[${i}]`, `expected each label once, got ${show(label)}`);
+    violations.expect(
+      labels.indexOf(label) === i,
+      `${field}[${i}]`,
+      `expected each label once, got ${show(label)}`,
+    );
   });
-  return violations;
+  return violations.list;
 }

@@ -1,5 +1,5 @@
 /** The grid of numbers that answers on a declared scale are written on. */
-import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { show, type Violation, Violations } from '@emotune/base';
 import type { Scale } from './tasks.js';
 
 const mostIntervals = 100;
@@ -9,7 +9,7 @@ const largest = 1e6;
 const slack = 1e-9;
 
 /** What is wrong with a scale, nothing when it can be asked on. */
-export function scaleViolations({ low, high }: Scale, field: string): Violation[] {
+export function scaleViolations({ low, high }: Scale, field: string): readonly Violation[] {
   const violations = Object.entries({ low, high })
     .filter(([, value]) => !(Math.abs(value) <= largest))
     .map(([name, value]) => ({
@@ -24,8 +24,7 @@ export function scaleViolations({ low, high }: Scale, field: string): Violation[
 
 /** Decimals of the finest grid of at most 101 numbers: 0..1 → 2, −4..4 → 1, 0..100 → 0. */
 export function decimalsOf(scale: Scale): number {
-  const violations = scaleViolations(scale, 'scale');
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  new Violations(scaleViolations(scale, 'scale')).throwIfAny();
   const range = scale.high - scale.low;
   let decimals = 0;
   while (decimals < mostDecimals && range * 10 ** (decimals + 1) <= mostIntervals * (1 + slack)) decimals++;

@@ -24,3 +24,4 @@ export { isAlive } from './process.js';
 export { every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
+export { Violations } from './violations.js';

@@ -6,7 +6,7 @@
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
  * `0..1`, a parameter value as a plain scalar.
  */
-import { fieldPath, InvalidArgument, nearest, show, unknownField, type Violation } from '@emotune/base';
+import { fieldPath, nearest, show, unknownField, Violations } from '@emotune/base';
 import protobuf from 'protobufjs';
 import { messageType, shortEnumName } from './descriptors.js';
 
@@ -16,14 +16,14 @@ const integers = new Set(['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint6
 const largestInt32 = 2 ** 31 - 1;
 
 class Reader {
-  readonly violations: Violation[] = [];
+  readonly violations = new Violations();
 
   /** @param origin names the text in a violation of the whole. */
   constructor(private readonly origin: string) {}
 
   private wrong(path: Path, expected: string, got: unknown): undefined {
     const field = path.length === 0 ? this.origin : fieldPath(path);
-    this.violations.push({ field, description: `expected ${expected}, got ${show(got)}` });
+    this.violations.add(field, `expected ${expected}, got ${show(got)}`);
     return undefined;
   }
 
@@ -38,7 +38,7 @@ class Reader {
     for (const [key, item] of Object.entries(value)) {
       const field = Object.hasOwn(type.fields, key) ? type.fields[key] : undefined;
       if (field) result[key] = this.field(field, item, [...path, key]);
-      else this.violations.push({ field: fieldPath([...path, key]), description: unknownField(key, known) });
+      else this.violations.add([...path, key], unknownField(key, known));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
       const given = fieldsArray.map((field) => field.name).filter((key) => key in result);
@@ -113,6 +113,6 @@ export function parseScale(text: string): { low: number; high: number } | undefi
 export function specOf(yaml: unknown, typeName: string, origin: string): unknown {
   const reader = new Reader(origin);
   const message = reader.message(messageType(typeName), yaml, []);
-  if (reader.violations.length > 0) throw new InvalidArgument(reader.violations);
+  reader.violations.throwIfAny();
   return message;
 }

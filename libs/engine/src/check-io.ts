@@ -1,12 +1,12 @@
 /** What every executor refuses before it runs anything. */
-import { InvalidArgument } from '@emotune/base';
+import { Violations } from '@emotune/base';
 import { sameShape } from '@emotune/graph';
 import type { Program, RunIO, SweepIO } from './executor.js';
 
 /** @throws InvalidArgument naming every input or output that is missing, unknown or of the wrong type or shape. */
 export function checkRun({ inputs, outputs }: Program, io: RunIO): void {
   const given = new Set([...Object.keys(io.feeds), ...Object.keys(io.from ?? {})]);
-  const violations = [
+  const violations = new Violations([
     ...Object.keys(inputs)
       .filter((name) => !given.has(name))
       .map((name) => ({
@@ -34,14 +34,14 @@ export function checkRun({ inputs, outputs }: Program, io: RunIO): void {
         field: name,
         description: `expected ${inputs[name].dtype} [${inputs[name].shape}], got ${t.dtype} [${t.shape}]`,
       })),
-  ];
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  ]);
+  violations.throwIfAny();
 }
 
 /** @throws InvalidArgument naming every input that is missing or unknown. */
 export function checkSweep({ inputs }: Program, io: SweepIO): void {
   const given = [...Object.keys(io.feeds), ...Object.keys(io.from)];
-  const violations = [
+  const violations = new Violations([
     ...Object.keys(inputs)
       .filter((name) => !given.includes(name))
       .map((name) => ({ field: name, description: 'expected slots or a tensor, got nothing' })),
@@ -51,6 +51,6 @@ export function checkSweep({ inputs }: Program, io: SweepIO): void {
         field,
         description: `expected one of the graph's inputs: ${Object.keys(inputs)}`,
       })),
-  ];
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  ]);
+  violations.throwIfAny();
 }

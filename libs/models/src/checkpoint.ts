@@ -1,7 +1,7 @@
 /** Checkpoint folders as Hugging Face publishes them (config.json, one or several safetensors files, tokenizer.json), and GGUF. */
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AlreadyExists, exists, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
+import { AlreadyExists, exists, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import { FileTensor, float32, type HostTensor, reading, release } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
 import { z } from 'zod';
@@ -86,8 +86,8 @@ async function collect(
   const wanted = new Map(modelParameters(config).map(({ name, shape }) => [name, shape]));
   const known = new Set(wanted.keys());
   const tensors = new Map<string, HostTensor>();
-  const violations: Violation[] = [];
-  const wrong = (field: string, description: string) => violations.push({ field, description });
+  const violations = new Violations();
+  const wrong = (field: string, description: string) => violations.add(field, description);
   /** A head stored beside the table that it repeats. */
   let repeated: Float32Array | undefined;
   for (const open of sources) {
@@ -119,7 +119,7 @@ async function collect(
     }
   }
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && !violations.some((v) => canonicalName(v.field, known) === name))
+    if (!tensors.has(name) && !violations.list.some((v) => canonicalName(v.field, known) === name))
       wrong(name, `expected a tensor of [${shape}], got nothing`);
   }
   const [embeddings] = wanted.keys();
@@ -134,7 +134,7 @@ async function collect(
       'lm_head.weight',
       'expected the embedding table, as tie_word_embeddings says, got other values; set tie_word_embeddings to false to keep them',
     );
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return { config, tensors: new Map([...wanted.keys()].map((name) => [name, tensors.get(name)!])) };
 }
 

@@ -2,7 +2,7 @@
  * What a model is: one of three families with its sizes, read from a Hugging Face `config.json`. Every field of the
  * file is either understood, known to change nothing here, or refused by name.
  */
-import { InvalidArgument, parse, show, type Violation } from '@emotune/base';
+import { InvalidArgument, parse, show, Violations } from '@emotune/base';
 import { z } from 'zod';
 
 /** How rotary frequencies are stretched beyond the trained length. */
@@ -200,21 +200,23 @@ export function parseConfig(json: unknown): ModelConfig {
     throw InvalidArgument.at('model_type', `expected llama, opt or bloom, got ${show(family)}`);
   }
   const schema = schemas[family];
-  const violations: Violation[] = Object.keys(raw)
-    .filter((key) => !(key in schema.shape) && !inert.has(key))
-    .map((key) => ({
-      field: key,
-      description: `expected a field that ${family} models here support, got ${show(raw[key])}`,
-    }));
+  const violations = new Violations(
+    Object.keys(raw)
+      .filter((key) => !(key in schema.shape) && !inert.has(key))
+      .map((key) => ({
+        field: key,
+        description: `expected a field that ${family} models here support, got ${show(raw[key])}`,
+      })),
+  );
   const parsed = schema.safeParse(raw);
   for (const issue of parsed.error?.issues ?? []) {
     const field = issue.path.join('.');
-    violations.push({
+    violations.add(
       field,
-      description: `${issue.message.replace(/^Invalid input: /, '')}, got ${show(raw[String(issue.path[0])])}`,
-    });
+      `${issue.message.replace(/^Invalid input: /, '')}, got ${show(raw[String(issue.path[0])])}`,
+    );
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   const tokens = (c: { bos_token_id?: unknown; eos_token_id?: unknown; pad_token_id?: unknown }) => ({
     bosTokenId: (c.bos_token_id ?? null) as number | null,
     eosTokenId: (c.eos_token_id ?? null) as number | null,

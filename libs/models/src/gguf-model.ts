@@ -3,7 +3,7 @@
  * what llama.cpp's converter does to them (rotary halves interleaved, BLOOM's query, key and value one after the other).
  */
 import { basename } from 'node:path';
-import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, show, type Violation, Violations } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
 import type { Shape } from '@emotune/graph';
 import { type ModelConfig, parseConfig } from './config.js';
@@ -95,15 +95,19 @@ function llama3Scaling(
 }
 
 /** Disagreements between keys, and settings that are not computed here, each by its key. */
-function checkKeys(architecture: string, metadata: Metadata, json: Record<string, unknown>): Violation[] {
-  const violations: Violation[] = [];
+function checkKeys(
+  architecture: string,
+  metadata: Metadata,
+  json: Record<string, unknown>,
+): readonly Violation[] {
+  const violations = new Violations();
   const expect = (key: string, want: unknown, also: readonly unknown[] = []) => {
     const value = metadata.get(`${architecture}.${key}`);
     if (value !== undefined && value !== want && !also.includes(value))
-      violations.push({
-        field: `${architecture}.${key}`,
-        description: `expected ${show(want)} (anything else is not supported), got ${brief(value)}`,
-      });
+      violations.add(
+        `${architecture}.${key}`,
+        `expected ${show(want)} (anything else is not supported), got ${brief(value)}`,
+      );
   };
   expect('vocab_size', json['vocab_size']);
   if (architecture === 'bloom') {
@@ -121,12 +125,12 @@ function checkKeys(architecture: string, metadata: Metadata, json: Record<string
     if (!key.startsWith(`${architecture}.`)) continue;
     const rest = key.slice(architecture.length + 1);
     if (!(rest in fields[architecture]) && !checked[architecture].includes(rest))
-      violations.push({
-        field: key,
-        description: `expected a key that ${architecture} models here support, got ${brief(metadata.get(key))}`,
-      });
+      violations.add(
+        key,
+        `expected a key that ${architecture} models here support, got ${brief(metadata.get(key))}`,
+      );
   }
-  return violations;
+  return violations.list;
 }
 
 /** Where llama.cpp's names differ from Hugging Face's; `<n>` stands for the number of a layer. */
@@ -217,8 +221,7 @@ async function configOf(file: GgufFile, architecture: string): Promise<ModelConf
     json['attention_bias'] = tensors.has('blk.0.attn_q.bias');
     json['mlp_bias'] = tensors.has('blk.0.ffn_gate.bias');
   }
-  const violations = checkKeys(architecture, metadata, json);
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  new Violations(checkKeys(architecture, metadata, json)).throwIfAny();
   if (architecture === 'llama') json['rope_scaling'] = await ropeScaling(file, json);
   return parseConfig(json);
 }

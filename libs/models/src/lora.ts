@@ -1,5 +1,5 @@
 /** Low-rank adaptation (Hu et al. 2022): W + s·B·A with A [r, in], B [out, r]; names, patterns and defaults as PEFT has them. */
-import { InvalidArgument, nearest, Rng, type Violation } from '@emotune/base';
+import { InvalidArgument, nearest, Rng, type Violation, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { z } from 'zod';
 import type { ModelConfig } from './config.js';
@@ -221,7 +221,7 @@ export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
       description: 'expected a regular expression for the end of an adapted path, got one that matches none',
     })),
   );
-  const violations: Violation[] = [
+  const violations = new Violations([
     ...embedding.map((module) => ({
       field: 'targets',
       description: `expected linear layers, got the table ${module}; to train it whole, list it under modules to save`,
@@ -246,8 +246,8 @@ export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
       ? [{ field: 'ensureWeightTying', description: 'expected false: the head of this model is not tied' }]
       : []),
     ...patterns,
-  ];
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  ]);
+  violations.throwIfAny();
   const modules = select(config, lora);
   if (modules.length === 0) throw InvalidArgument.at('targets', 'expected a linear layer to adapt, got none');
   const ranks = patternValue(rankPattern, 'rankPattern', lora.rank);

@@ -1,5 +1,5 @@
 /** One door to the three families: hidden states, logits, and which weights a method trains. */
-import { InvalidArgument, Rng, type Violation } from '@emotune/base';
+import { InvalidArgument, Rng, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { build as b, type Value } from '@emotune/graph';
 import { z } from 'zod';
@@ -159,22 +159,18 @@ export function trainableParameters(config: ModelConfig, method: Method): Parame
 function unfrozen(config: ModelConfig, { trainableLayers, extraModules = [] }: Full): Parameter[] {
   const all = modelParameters(config);
   if (trainableLayers === undefined && extraModules.length === 0) return all;
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const top = trainableLayers ?? 0;
-  if (top > config.layers)
-    violations.push({
-      field: 'trainableLayers',
-      description: `expected at most ${config.layers}, got ${top}`,
-    });
+  if (top > config.layers) violations.add('trainableLayers', `expected at most ${config.layers}, got ${top}`);
   const within = (name: string, end: string) => `.${name}`.includes(`.${end}.`);
   for (const end of extraModules) {
     if (!all.some(({ name }) => within(name, end)))
-      violations.push({
-        field: 'extraModules',
-        description: `expected modules of ${config.family}, got "${end}"${config.tieEmbeddings && end === 'lm_head' ? `; the head of this model is ${embeddingModule(config)}` : ''}`,
-      });
+      violations.add(
+        'extraModules',
+        `expected modules of ${config.family}, got "${end}"${config.tieEmbeddings && end === 'lm_head' ? `; the head of this model is ${embeddingModule(config)}` : ''}`,
+      );
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   const chosen = all.filter(({ name }) => {
     const block = blockOf(name);
     return (

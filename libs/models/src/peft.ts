@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
-import { InvalidArgument, NotFound, parse, show, type Violation } from '@emotune/base';
+import { InvalidArgument, NotFound, parse, show, type Violation, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
 import { z } from 'zod';
@@ -119,15 +119,10 @@ function parseAdapterConfig(json: Record<string, unknown>, config: ModelConfig):
       ? []
       : [{ field, description: `expected it off (anything else is not supported), got ${show(value)}` }],
   );
-  const violations = [...refused];
-  let parsed: z.output<typeof computed> | undefined;
-  try {
-    parsed = parse(computed, json);
-  } catch (error) {
-    if (!(error instanceof InvalidArgument)) throw error;
-    violations.push(...error.violations);
-  }
-  if (violations.length > 0 || parsed === undefined) throw new InvalidArgument(violations);
+  const violations = new Violations(refused);
+  const checked = violations.collect(() => parse(computed, json));
+  violations.throwIfAny();
+  const parsed = checked!;
   const modules = modelParameters({ ...config, tieEmbeddings: false }).map(({ name }) =>
     name.replace(/\.(weight|bias)$/, ''),
   );
@@ -227,23 +222,17 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
   );
   const file = await SafetensorsFile.open(join(dir, 'adapter_model.safetensors'));
   const tensors = new Map<string, HostTensor>();
-  const violations: Violation[] = [];
+  const violations = new Violations();
   try {
     for (const [stored, { shape }] of file.entries) {
       const name = parameterName(stored);
       const want = wanted.get(name) ?? optional.get(name);
-      if (want === undefined)
-        violations.push({ field: stored, description: 'expected no such tensor for this base model' });
-      else if (!sameShape(shape, want))
-        violations.push({ field: stored, description: `expected [${want}], got [${shape}]` });
+      if (want === undefined) violations.add(stored, 'expected no such tensor for this base model');
+      else if (!sameShape(shape, want)) violations.add(stored, `expected [${want}], got [${shape}]`);
       else {
         const { data } = await file.float32(stored);
         const bad = data.findIndex((v) => !Number.isFinite(v));
-        if (bad >= 0)
-          violations.push({
-            field: stored,
-            description: `expected finite numbers, got ${data[bad]} at element ${bad}`,
-          });
+        if (bad >= 0) violations.add(stored, `expected finite numbers, got ${data[bad]} at element ${bad}`);
         tensors.set(name, float32(shape, data));
       }
     }
@@ -251,13 +240,10 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
     await file.close();
   }
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && !violations.some((v) => parameterName(v.field) === name))
-      violations.push({
-        field: `${prefix}${name}`,
-        description: `expected a tensor of [${shape}], got nothing`,
-      });
+    if (!tensors.has(name) && !violations.list.some((v) => parameterName(v.field) === name))
+      violations.add(`${prefix}${name}`, `expected a tensor of [${shape}], got nothing`);
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   if (config.tieEmbeddings && !untiesHead(config, lora)) tensors.delete('lm_head.weight');
   return { lora, tensors };
 }

@@ -1,7 +1,7 @@
 /** Examples from a file of the user's own: CSV, TSV, JSONL or Parquet. Every bad row is counted and the first ones are named. */
 import { extname } from 'node:path';
 import type { Example, Scale, Split, Task } from '@emotune/affect';
-import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, show, Violations } from '@emotune/base';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { csvRows, decode, lines, readBytes } from './text-files.js';
 
@@ -125,7 +125,7 @@ export async function readUserFile(file: UserFile, field: string): Promise<Examp
       );
     }
   }
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const firstRowOf = new Map<string, number>();
   const examples: Example[] = [];
   let bad = 0;
@@ -138,11 +138,10 @@ export async function readUserFile(file: UserFile, field: string): Promise<Examp
         : `expected a unique ${columns.id}, got ${show(originalId)} as in row ${first}`;
     firstRowOf.set(originalId, first ?? i + 1);
     if (typeof result !== 'string') examples.push(result);
-    else if (bad++ < reported) violations.push({ field: `${field}, row ${i + 1}`, description: result });
+    else if (bad++ < reported) violations.add(`${field}, row ${i + 1}`, result);
   }
-  if (bad > reported)
-    violations.push({ field, description: `${bad - reported} more rows are wrong in the same ways` });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  if (bad > reported) violations.add(field, `${bad - reported} more rows are wrong in the same ways`);
+  violations.throwIfAny();
   return examples;
 }
 

@@ -2,7 +2,7 @@
  * Search spaces: named parameters with ranges, some of which exist only where another parameter has certain
  * values. Such conditions form a forest, so whether a parameter is active follows from its ancestors alone.
  */
-import { fieldPath, InvalidArgument, nearest, show, unknownField, type Violation } from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, show, unknownField, Violations } from '@emotune/base';
 
 export type ParameterValue = number | string | boolean;
 
@@ -68,14 +68,8 @@ const fields = ['name', ...kinds, 'condition', 'default'];
 type Fields = Record<string, unknown>;
 type Path = readonly PropertyKey[];
 
-/** Collects violations under a path. */
-class Problems {
-  readonly list: Violation[] = [];
+class Problems extends Violations {
   private guesses = 0;
-
-  add(path: Path, description: string): void {
-    this.list.push({ field: fieldPath(path), description });
-  }
 
   expected(path: Path, what: string, got: unknown): void {
     this.add(path, `expected ${what}, got ${show(got)}`);
@@ -84,10 +78,6 @@ class Problems {
   unknownName(path: Path, name: string, what: string, known: readonly string[]): void {
     const near = this.guesses++ < maxGuesses ? nearest(name, known) : undefined;
     this.add(path, `no ${what} is called "${name}"${near === undefined ? '' : `, did you mean "${near}"?`}`);
-  }
-
-  throwIfAny(): void {
-    if (this.list.length > 0) throw new InvalidArgument(this.list);
   }
 }
 

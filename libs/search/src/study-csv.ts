@@ -2,7 +2,7 @@
  * Studies as CSV: a row for each trial under `number` and `state`, which may be left out, `value` or `values_0`, … or
  * `objective`, and the parameters: the columns `params_NAME` where there are any (as Optuna's data frames), else all others.
  */
-import { InvalidArgument } from '@emotune/base';
+import { InvalidArgument, Violations } from '@emotune/base';
 import { type Study, type StudyTrial, stateOf, stateWords } from './study.js';
 
 const prefix = 'params_';
@@ -44,13 +44,10 @@ export function studyOfRows(rows: readonly Readonly<Record<string, string>>[], n
   const prefixed = columns.filter((column) => column.startsWith(prefix));
   const parameters = prefixed.length > 0 ? prefixed : columns.filter((column) => !other.test(column));
 
-  const violations: { field: string; description: string }[] = [];
+  const violations = new Violations();
   const trials = rows.map((row, i): StudyTrial => {
     const wrong = (column: string, expected: string) =>
-      violations.push({
-        field: `rows[${i}].${column}`,
-        description: `expected ${expected}, got ${JSON.stringify(row[column])}`,
-      });
+      violations.add(`rows[${i}].${column}`, `expected ${expected}, got ${JSON.stringify(row[column])}`);
     const number = row['number'] === undefined ? i : numberOf(row['number']);
     if (!Number.isSafeInteger(number) || (number as number) < 0) wrong('number', 'a whole number from 0');
     const values = objectives.map((column) => {
@@ -73,7 +70,7 @@ export function studyOfRows(rows: readonly Readonly<Record<string, string>>[], n
       measurements: [],
     };
   });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   trials.sort((a, b) => a.number - b.number);
   const twice = trials.find(({ number }, i) => number === trials[i - 1]?.number);
   if (twice)

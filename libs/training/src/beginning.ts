@@ -1,5 +1,5 @@
 /** From what a run begins: its own newest checkpoint, another run's last, or nothing. */
-import { InvalidArgument } from '@emotune/base';
+import { Violations } from '@emotune/base';
 import type { HostTensor } from '@emotune/engine';
 import { type Checkpoint, loadCheckpoint, loadOrigin } from './checkpoint.js';
 import { initialLossScale } from './loss-scale.js';
@@ -38,13 +38,15 @@ export function checkFits(
   const shown = (tensor: { readonly shape: readonly number[] } | undefined) =>
     tensor ? `[${tensor.shape.join(', ')}]` : 'none';
   const names = new Set([...wanted.keys(), ...found.keys()]);
-  const violations = [...names]
-    .filter((name) => shown(found.get(name)) !== shown(wanted.get(name)))
-    .map((name) => ({
-      field: `startFrom.${name}`,
-      description: `expected ${shown(wanted.get(name))}, got ${shown(found.get(name))}: the run before had another model, method or optimizer`,
-    }));
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  const violations = new Violations(
+    [...names]
+      .filter((name) => shown(found.get(name)) !== shown(wanted.get(name)))
+      .map((name) => ({
+        field: `startFrom.${name}`,
+        description: `expected ${shown(wanted.get(name))}, got ${shown(found.get(name))}: the run before had another model, method or optimizer`,
+      })),
+  );
+  violations.throwIfAny();
 }
 
 /** Whether the loss is scaled: where weights are held in half precision. */

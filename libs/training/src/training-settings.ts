@@ -1,5 +1,5 @@
 /** What a training run can be told, with defaults for small models, and the spec that follows for given rows. */
-import { InvalidArgument, parse, type Violation } from '@emotune/base';
+import { InvalidArgument, parse, type Violation, Violations } from '@emotune/base';
 import { z } from 'zod';
 import { type TrainSpec, trainSpec } from './spec.js';
 
@@ -108,10 +108,10 @@ export interface TrainedOn {
 }
 
 /** Settings that contradict each other, where the spec that follows would not show it. */
-function contradictions(settings: TrainingSettings): Violation[] {
+function contradictions(settings: TrainingSettings): readonly Violation[] {
   const { method, optimizer, curriculum, replay, mixingTemperature, competence, competenceStart } = settings;
-  const violations: Violation[] = [];
-  const refuse = (field: string, description: string) => violations.push({ field, description });
+  const violations = new Violations();
+  const refuse = (field: string, description: string) => violations.add(field, description);
   const other = method === 'full' ? 'lora' : 'full';
   if (settings[other] !== undefined) refuse(other, `expected none with method: ${method}`);
   for (const [field, owners] of Object.entries(ownedBy))
@@ -123,7 +123,7 @@ function contradictions(settings: TrainingSettings): Violation[] {
     refuse('mixingTemperature', 'expected curriculum: mixed beside it; stages have one subtask each');
   if (competence === 'none' && competenceStart !== undefined)
     refuse('competenceStart', 'expected competence: length or spread beside it');
-  return violations;
+  return violations.list;
 }
 
 /** The optimizer with those of its own settings that were given. */
@@ -181,8 +181,7 @@ const words: readonly [RegExp, string][] = [
  * subtask.
  */
 export function trainSpecOf(settings: TrainingSettings, { tasks, validationTokens }: TrainedOn): TrainSpec {
-  const violations = contradictions(settings);
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  new Violations(contradictions(settings)).throwIfAny();
   const { method, tokens } = settings;
   const spec = {
     method:

@@ -1,6 +1,6 @@
 /** What a dataset spec asks for, checked whole: every violation is named before anything is built. */
 import { isRegression, labelViolations, type Split, splits, type Task, tasks } from '@emotune/affect';
-import { fieldPath, InvalidArgument, nearest, show, type Violation } from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/base';
 import { common, type data } from '@emotune/proto';
 import type { UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service';
@@ -28,14 +28,7 @@ export interface DatasetPlan {
 const defaultShares = { validation: 0.1, test: 0.1 };
 const mostSources = 100;
 
-class Checker {
-  readonly violations: Violation[] = [];
-
-  expect(holds: boolean, path: readonly PropertyKey[], description: string): boolean {
-    if (!holds) this.violations.push({ field: fieldPath(path), description });
-    return holds;
-  }
-
+class Checker extends Violations {
   split(value: string, path: readonly PropertyKey[]): Split | null {
     if (value === '') return null;
     this.expect(
@@ -83,7 +76,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     );
   }
   if (task !== undefined && !regression)
-    check.violations.push(...labelViolations(file.labels, fieldPath([...path, 'labels'])));
+    check.addAll(labelViolations(file.labels, fieldPath([...path, 'labels'])));
   return {
     path: file.path,
     name: file.name,
@@ -162,7 +155,7 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
     );
     return task!;
   });
-  if (check.violations.length > 0) throw new InvalidArgument(check.violations);
+  check.throwIfAny();
   return {
     name: spec.name,
     sources,

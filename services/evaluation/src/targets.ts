@@ -12,7 +12,7 @@ import {
   type Task,
   tasks,
 } from '@emotune/affect';
-import { FailedPrecondition, InvalidArgument, sha256, show, type Violation } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import { common, type data, type evaluation, type featurization } from '@emotune/proto';
 import { decodeExamples, decodeShard, type FeatureRow, readUserFile, type UserFile } from '@emotune/records';
@@ -46,19 +46,16 @@ export interface Source {
   read(): Promise<Material>;
 }
 
-function fileViolations(file: evaluation.FileTarget): Violation[] {
-  const violations: Violation[] = [];
-  const expect = (holds: boolean, field: string, description: string) => {
-    if (!holds) violations.push({ field: `file.${field}`, description });
-  };
+function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
+  const violations = new Violations();
   const task = taskOf(file.task);
-  expect(isAbsolute(file.path), 'path', `expected an absolute path, got ${show(file.path)}`);
-  expect(task !== undefined, 'task', `expected one of ${tasks.join(', ')}, got nothing`);
+  violations.expect(isAbsolute(file.path), 'file.path', `expected an absolute path, got ${show(file.path)}`);
+  violations.expect(task !== undefined, 'file.task', `expected one of ${tasks.join(', ')}, got nothing`);
   if (task !== undefined && isRegression(task)) {
-    if (file.scale) violations.push(...scaleViolations(file.scale, 'file.scale'));
-    else expect(false, 'scale', 'expected the range of the labels, got nothing');
-  } else if (task !== undefined) violations.push(...labelViolations(file.labels, 'file.labels'));
-  return violations;
+    if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
+    else violations.add('file.scale', 'expected the range of the labels, got nothing');
+  } else if (task !== undefined) violations.addAll(labelViolations(file.labels, 'file.labels'));
+  return violations.list;
 }
 
 /** What a request asks for. @throws InvalidArgument with every violation. */
@@ -68,8 +65,7 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
     throw InvalidArgument.at('', `expected "dataset" or "file", got ${got}`);
   }
   if (file) {
-    const violations = fileViolations(file);
-    if (violations.length > 0) throw new InvalidArgument(violations);
+    new Violations(fileViolations(file)).throwIfAny();
     const { path, labels, multiLabel } = file;
     const task = taskOf(file.task)!;
     return isRegression(task)
@@ -77,16 +73,13 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
       : { kind: 'file', path, task, scale: null, labels, multiLabel };
   }
   const { features, dataset: name, split: asked } = dataset!;
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const split = (asked === '' ? 'test' : asked) as Split;
   if (!splits.includes(split))
-    violations.push({
-      field: 'dataset.split',
-      description: `expected one of ${splits.join(', ')}, got ${show(split)}`,
-    });
+    violations.add('dataset.split', `expected one of ${splits.join(', ')}, got ${show(split)}`);
   if (features === '' && name === '')
-    violations.push({ field: 'dataset', description: 'expected "features" or "dataset", got neither' });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+    violations.add('dataset', 'expected "features" or "dataset", got neither');
+  violations.throwIfAny();
   return features === '' ? { kind: 'dataset', dataset: name, split } : { kind: 'features', features, split };
 }
 

@@ -9,7 +9,7 @@ import {
   nearest,
   show,
   Unavailable,
-  type Violation,
+  Violations,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
@@ -184,24 +184,24 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
           throw error;
         },
       );
-    const missing = (field: string, what: string, name: string, names: readonly string[]): Violation => {
+    const violations = new Violations();
+    const missing = (field: string, what: string, name: string, names: readonly string[]) => {
       const near = nearest(name, names);
       const hint = near ? `did you mean "${near}"?` : 'create it first';
-      return { field, description: `expected ${what} that exists, got ${show(name)}; ${hint}` };
+      violations.add(field, `expected ${what} that exists, got ${show(name)}; ${hint}`);
     };
-    const violations: Violation[] = [];
     if (!(await exists(this.datasets.call('getDataset', { name: dataset })))) {
       const { datasets } = await this.datasets.call('listDatasets', { pageSize: 1000 });
       const names = datasets.map(({ name }) => name);
-      violations.push(missing('spec.dataset', 'a dataset', dataset, names));
+      missing('spec.dataset', 'a dataset', dataset, names);
     }
     for (const [i, name] of baseModels.entries()) {
       if (await exists(this.models.call('getModel', { name }))) continue;
       const { models } = await this.models.call('listModels', { pageSize: 1000 });
       const names = models.map((model) => model.name);
-      violations.push(missing(`spec.baseModels[${i}]`, 'a base model', name, names));
+      missing(`spec.baseModels[${i}]`, 'a base model', name, names);
     }
-    if (violations.length > 0) throw new InvalidArgument(violations);
+    violations.throwIfAny();
   }
 
   /** Builds the oldest set whose dataset is ready, or goes on with one that a restart interrupted. */

@@ -1,6 +1,6 @@
 /** What a feature set spec asks for, checked whole: every violation is named before anything is built. */
 import type { Split } from '@emotune/affect';
-import { fieldPath, InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, show, Violations } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
 import { namePattern } from '@emotune/service';
 
@@ -27,9 +27,9 @@ const mostModels = 50;
 /** @throws InvalidArgument with every violation. */
 export function planOf(spec: featurization.FeatureSetSpec | undefined): FeaturePlan {
   if (!spec) throw InvalidArgument.at('spec', 'expected a feature set spec, got nothing');
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const expect = (holds: boolean, path: readonly PropertyKey[], description: string) => {
-    if (!holds) violations.push({ field: fieldPath(['spec', ...path]), description });
+    if (!holds) violations.add(['spec', ...path], description);
   };
   for (const field of ['name', 'dataset'] as const) {
     expect(
@@ -61,7 +61,7 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
   expect(Number.isSafeInteger(seed), ['seed'], `expected a whole number below 2^53, got ${seed}`);
   for (const field of ['limitTrain', 'limitValidation', 'limitTest'] as const)
     expect(spec[field] >= 0, [field], `expected 0 or more rows, got ${spec[field]}`);
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return {
     name: spec.name,
     dataset: spec.dataset,

@@ -1,6 +1,6 @@
 /** What an analysis request asks: checked, and as questions. Pure. */
 import { defaultQuestion, explain, type Question, scaleViolations, type Task, tasks } from '@emotune/affect';
-import { InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, show, type Violation, Violations } from '@emotune/base';
 import { common, type inference } from '@emotune/proto';
 import { taskOf } from '@emotune/service';
 
@@ -20,7 +20,7 @@ function nameFits(text: string): boolean {
   return text.length <= longestName && name.test(text);
 }
 
-function labelViolations(labels: readonly string[]): Violation[] {
+function labelViolations(labels: readonly string[]): readonly Violation[] {
   if (labels.length > mostLabels)
     return [{ field: 'labels', description: `expected at most ${mostLabels}, got ${labels.length}` }];
   return labels.flatMap((label, i) => {
@@ -33,40 +33,28 @@ function labelViolations(labels: readonly string[]): Violation[] {
   });
 }
 
-function violationsOf(request: inference.AnalyzeRequest): Violation[] {
+function violationsOf(request: inference.AnalyzeRequest): readonly Violation[] {
   const { text, scale, labels, emotion } = request;
-  const violations: Violation[] = [];
+  const violations = new Violations();
   if (text.trim() === '')
-    violations.push({
-      field: 'text',
-      description: `expected 1 to ${longestText} characters, got ${show(text)}`,
-    });
+    violations.add('text', `expected 1 to ${longestText} characters, got ${show(text)}`);
   else if (text.length > longestText)
-    violations.push({
-      field: 'text',
-      description: `expected 1 to ${longestText} characters, got ${text.length}`,
-    });
+    violations.add('text', `expected 1 to ${longestText} characters, got ${text.length}`);
   const task = taskOf(request.task);
   if (task === undefined && request.task !== common.Task.TASK_UNSPECIFIED)
-    violations.push({
-      field: 'task',
-      description: `expected one of ${tasks.join(', ')}, got ${show(request.task)}`,
-    });
+    violations.add('task', `expected one of ${tasks.join(', ')}, got ${show(request.task)}`);
   const unfit = (field: string, given: boolean, fitting: readonly Task[]) => {
     if (given && task !== undefined && !fitting.includes(task))
-      violations.push({
-        field,
-        description: `expected nothing for ${task}; it belongs to ${fitting.join(', ')}`,
-      });
+      violations.add(field, `expected nothing for ${task}; it belongs to ${fitting.join(', ')}`);
   };
   unfit('scale', scale !== undefined && scale !== null, regressions);
   unfit('labels', labels.length > 0, classifications);
   unfit('emotion', emotion !== '', ['emotion-regression']);
-  if (scale) violations.push(...scaleViolations(scale, 'scale'));
-  violations.push(...labelViolations(labels));
+  if (scale) violations.addAll(scaleViolations(scale, 'scale'));
+  violations.addAll(labelViolations(labels));
   if (emotion !== '' && !nameFits(emotion))
-    violations.push({ field: 'emotion', description: `expected ${nameRule}, got ${show(emotion)}` });
-  return violations;
+    violations.add('emotion', `expected ${nameRule}, got ${show(emotion)}`);
+  return violations.list;
 }
 
 /** A request that can be asked. */
@@ -94,8 +82,7 @@ function asked(request: inference.AnalyzeRequest): Asked {
 
 /** @throws InvalidArgument naming every field that is wrong. */
 export function parseRequest(request: inference.AnalyzeRequest): Asked {
-  const violations = violationsOf(request);
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  new Violations(violationsOf(request)).throwIfAny();
   return asked(request);
 }
 
@@ -103,12 +90,14 @@ export function parseRequest(request: inference.AnalyzeRequest): Asked {
 export function parseBatch(requests: readonly inference.AnalyzeRequest[]): Asked[] {
   if (requests.length < 1 || requests.length > mostRequests)
     throw InvalidArgument.at('requests', `expected 1 to ${mostRequests}, got ${requests.length}`);
-  const violations = requests.flatMap((request, i) =>
-    violationsOf(request).map(({ field, description }) => ({
-      field: `requests[${i}].${field}`,
-      description,
-    })),
+  const violations = new Violations(
+    requests.flatMap((request, i) =>
+      violationsOf(request).map(({ field, description }) => ({
+        field: `requests[${i}].${field}`,
+        description,
+      })),
+    ),
   );
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return requests.map(asked);
 }

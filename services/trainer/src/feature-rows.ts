@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
-import { InvalidArgument, NotFound, Rng, type Violation } from '@emotune/base';
+import { NotFound, Rng, Violations } from '@emotune/base';
 import { longestRow, type ModelConfig } from '@emotune/models';
 import { decodeShard, type FeatureRow } from '@emotune/records';
 
@@ -48,22 +48,22 @@ export function validationRows(rows: readonly FeatureRow[], count: number): Feat
 /** @throws InvalidArgument naming rows that the model cannot read. */
 export function checkRows(rows: readonly FeatureRow[], config: ModelConfig): void {
   const longest = longestRow(config);
-  const violations: Violation[] = [];
+  const violations = new Violations();
   for (const { id, tokens, answerStart } of rows) {
     const outside = tokens.find((token) => token < 0 || token >= config.vocabSize);
     if (outside !== undefined)
-      violations.push({
-        field: `features.${id}.tokens`,
-        description: `expected tokens below ${config.vocabSize}, the model's vocabulary, got ${outside}: the features were made with another tokenizer`,
-      });
+      violations.add(
+        `features.${id}.tokens`,
+        `expected tokens below ${config.vocabSize}, the model's vocabulary, got ${outside}: the features were made with another tokenizer`,
+      );
     else if (tokens.length > longest)
-      violations.push({
-        field: `features.${id}.tokens`,
-        description: `expected at most ${longest} tokens, the model's positions, got ${tokens.length}`,
-      });
+      violations.add(
+        `features.${id}.tokens`,
+        `expected at most ${longest} tokens, the model's positions, got ${tokens.length}`,
+      );
     else if (answerStart >= tokens.length)
-      violations.push({ field: `features.${id}.answerMask`, description: 'expected an answer, got none' });
-    if (violations.length === reported) break;
+      violations.add(`features.${id}.answerMask`, 'expected an answer, got none');
+    if (violations.list.length === reported) break;
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
 }

@@ -1,5 +1,5 @@
 /** What people ask of an experiment, and what becomes of it. Pure. */
-import { FailedPrecondition, InvalidArgument, show, type Violation } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, show, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import { type ExperimentState, hasEnded } from './state.js';
 
@@ -68,12 +68,12 @@ export function assertRoom(situation: Situation, trials: number, { maxTrials }: 
  */
 export function raised(situation: Situation, limits: tuning.Limits, wanted: tuning.Limits): tuning.Limits {
   assertSearching(situation, 'its limits hold nothing up any more');
-  const violations: Violation[] = [];
+  const violations = new Violations();
   if (situation.lineages && wanted.maxTrials > limits.maxTrials)
-    violations.push({
-      field: 'limits.maxTrials',
-      description: `expected ${limits.maxTrials}, over whose generations schedule and stages are laid out, got ${wanted.maxTrials}`,
-    });
+    violations.add(
+      'limits.maxTrials',
+      `expected ${limits.maxTrials}, over whose generations schedule and stages are laid out, got ${wanted.maxTrials}`,
+    );
   const entries = Object.entries(wanted).filter(([, value]) => value !== 0) as [
     keyof tuning.Limits,
     number,
@@ -81,15 +81,14 @@ export function raised(situation: Situation, limits: tuning.Limits, wanted: tuni
   for (const [name, value] of entries) {
     const present = limits[name];
     if (!(value >= present) || present === 0)
-      violations.push({
-        field: `limits.${name}`,
-        description:
-          present === 0
-            ? `expected nothing, for there is no such limit, got ${value}`
-            : `expected at least ${present}, the present limit, got ${value}`,
-      });
+      violations.add(
+        `limits.${name}`,
+        present === 0
+          ? `expected nothing, for there is no such limit, got ${value}`
+          : `expected at least ${present}, the present limit, got ${value}`,
+      );
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   if (entries.length === 0)
     throw InvalidArgument.at('limits', 'expected at least one limit to raise, got none');
   return { ...limits, ...Object.fromEntries(entries) };

@@ -1,5 +1,5 @@
 /** Experiments as their owners see them: accepted, watched, paused, cancelled. */
-import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, type Violation } from '@emotune/base';
+import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
@@ -53,7 +53,7 @@ export class Experiments {
   }
 
   /** The versions of the base models that the trials will use; those that are not there become violations. */
-  private async basesOf(sql: Sql, { spec, training }: Plan, violations: Violation[]): Promise<Base[]> {
+  private async basesOf(sql: Sql, { spec, training }: Plan, violations: Violations): Promise<Base[]> {
     const bases: Base[] = [];
     for (const [i, { architecture, model }] of spec.baseModels.entries()) {
       try {
@@ -63,15 +63,12 @@ export class Experiments {
         bases.push({ architecture, model: name, version, prefix, tokenizer, ...config });
       } catch (error) {
         if (!(error instanceof NotFound)) throw error;
-        violations.push({ field: `baseModels[${i}].model`, description: error.message });
+        violations.add(`baseModels[${i}].model`, error.message);
       }
     }
     const [base] = await sql.query("select 1 from models where name = $1 and kind = 'base'", [spec.model]);
     if (base)
-      violations.push({
-        field: 'model',
-        description: `expected a name of its own, got ${show(spec.model)}, which is a base model`,
-      });
+      violations.add('model', `expected a name of its own, got ${show(spec.model)}, which is a base model`);
     return bases;
   }
 
@@ -119,16 +116,16 @@ export class Experiments {
     plan: Plan,
     rows: BoundFeatures['rows'],
   ): Promise<{ bases: Base[]; earlier: Earlier[] }> {
-    const violations: Violation[] = [];
+    const violations = new Violations();
     const bases = await this.basesOf(sql, plan, violations);
     const earlier = await this.earlier(sql, plan, violations);
-    violations.push(...nothingFits(plan, bases, rows));
-    if (violations.length > 0) throw new InvalidArgument(violations);
+    violations.addAll(nothingFits(plan, bases, rows));
+    violations.throwIfAny();
     return { bases, earlier };
   }
 
   /** What the spec's earlier experiments have found; those that are not there become violations. */
-  private async earlier(sql: Sql, { spec }: Plan, violations: Violation[]): Promise<Earlier[]> {
+  private async earlier(sql: Sql, { spec }: Plan, violations: Violations): Promise<Earlier[]> {
     const names = spec.warmStart.map(({ experiment }) => experiment);
     const rows = await sql.query<ExperimentRow>('select * from experiments where name = any($1)', [names]);
     const found: Earlier[] = [];
@@ -138,10 +135,10 @@ export class Experiments {
         const { trials } = await this.reconciler.ledger.read(sql, row);
         found.push({ spec: row.spec, bases: row.bases, trials, best });
       } else
-        violations.push({
-          field: `warmStart[${i}].experiment`,
-          description: `expected an experiment, got ${show(experiment)}; "emotune experiment list" shows all`,
-        });
+        violations.add(
+          `warmStart[${i}].experiment`,
+          `expected an experiment, got ${show(experiment)}; "emotune experiment list" shows all`,
+        );
     }
     return found;
   }

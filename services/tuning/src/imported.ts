@@ -1,5 +1,5 @@
 /** Trials of other programs as records for the sampler. Pure. */
-import { fieldPath, InvalidArgument, show, type Violation } from '@emotune/base';
+import { InvalidArgument, show, Violations } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { parseAssignment, type TrialRecord } from '@emotune/search';
 import type { Plan } from './spec.js';
@@ -31,31 +31,26 @@ export function importedRecords(
       'trials',
       `expected at most ${room} beside the ${known.length} known, got ${trials.length}`,
     );
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const before = Math.min(0, ...known.map(({ number }) => number));
   const records = trials.flatMap((trial, i): TrialRecord[] => {
     const { parameters, objective, step, reason } = trial;
     const path = ['trials', i];
-    const wrong = (field: string, description: string) =>
-      violations.push({ field: fieldPath([...path, field]), description });
+    const wrong = (field: string, description: string) => violations.add([...path, field], description);
     const state = states[trial.state as keyof typeof states];
     if (!state) wrong('state', `expected ${Object.keys(states).join(', ')}, got ${trial.state}`);
     const measured = state !== 'infeasible';
     if (measured && !Number.isFinite(objective))
       wrong('objective', `expected a finite number, got ${show(objective)}`);
-    try {
-      const values = parseAssignment(space, plainValues(parameters), [...path, 'parameters']);
-      const number = before - trials.length + i;
-      if (!state) return [];
-      return [
-        { number, state, reason, parameters: values, step, ...(measured ? { objective: objective! } : {}) },
-      ];
-    } catch (error) {
-      if (!(error instanceof InvalidArgument)) throw error;
-      violations.push(...error.violations);
-      return [];
-    }
+    const values = violations.collect(() =>
+      parseAssignment(space, plainValues(parameters), [...path, 'parameters']),
+    );
+    if (!state || !values) return [];
+    const number = before - trials.length + i;
+    return [
+      { number, state, reason, parameters: values, step, ...(measured ? { objective: objective! } : {}) },
+    ];
   });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return records;
 }

@@ -1,5 +1,5 @@
 /** What experiments may ask for whose trials go on from each other's checkpoints. */
-import { fieldPath, show, type Violation } from '@emotune/base';
+import { fieldPath, show, type Violation, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import {
   type LineageRules,
@@ -30,9 +30,9 @@ export function lineageViolations(
   space: SearchSpace,
   given: Pick<tuning.ExperimentSpec, 'parameters' | 'baseModels' | 'earlyStopping'>,
   { limits, training, termination }: Pick<Plan, 'limits' | 'training' | 'termination'>,
-): Violation[] {
-  const violations: Violation[] = [];
-  const refuse = (field: string, description: string) => violations.push({ field, description });
+): readonly Violation[] {
+  const violations = new Violations();
+  const refuse = (field: string, description: string) => violations.add(field, description);
   const pruner = given.earlyStopping?.name || 'none';
   for (const parameter of space.parameters) {
     const { condition } = parameter;
@@ -75,5 +75,5 @@ export function lineageViolations(
       'training.trialTokens',
       `expected at least the tokens of a step (${step}) with ${name}, got ${training.trialTokens}`,
     );
-  return violations;
+  return violations.list;
 }

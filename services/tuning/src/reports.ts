@@ -1,5 +1,5 @@
 /** What becomes of a trainer's report: whether it is heard, what it changes, what it is answered. Pure. */
-import { Aborted, FailedPrecondition, InvalidArgument, type Violation } from '@emotune/base';
+import { Aborted, FailedPrecondition, type Violation, Violations } from '@emotune/base';
 import { judge, mean, type TrialCurve, type Verdict } from '@emotune/search';
 import { outcomeOf } from './decide.js';
 import type { Plan } from './spec.js';
@@ -55,24 +55,24 @@ function countViolations(counts: Omit<Measured, 'objective' | 'fold'>, at: strin
 
 /** @throws InvalidArgument naming every number that cannot be. */
 export function checkReport(measurements: readonly Measured[], folds: readonly Fold[]): void {
-  const violations = folds.flatMap((fold, i) => countViolations(fold, `folds[${i}]`));
+  const violations = new Violations(folds.flatMap((fold, i) => countViolations(fold, `folds[${i}]`)));
   folds.forEach(({ objective }, i) => {
     if (!Number.isFinite(objective))
-      violations.push({
-        field: `folds[${i}].objective`,
-        description: `expected a finite number, got ${objective}: a fold that diverges ends its trial`,
-      });
+      violations.add(
+        `folds[${i}].objective`,
+        `expected a finite number, got ${objective}: a fold that diverges ends its trial`,
+      );
   });
   measurements.forEach((m, i) => {
-    violations.push(...countViolations(m, `measurements[${i}]`));
+    violations.addAll(countViolations(m, `measurements[${i}]`));
     const before = measurements[i - 1];
     if (before && m.step < before.step)
-      violations.push({
-        field: `measurements[${i}].step`,
-        description: `expected at least ${before.step}, the step before it, got ${m.step}`,
-      });
+      violations.add(
+        `measurements[${i}].step`,
+        `expected at least ${before.step}, the step before it, got ${m.step}`,
+      );
   });
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
 }
 
 /**

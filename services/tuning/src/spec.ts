@@ -1,5 +1,5 @@
 /** What an experiment spec asks for, checked whole: every violation is named before anything is recorded. */
-import { fieldPath, InvalidArgument, nearest, parse, show, type Violation } from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, parse, show, type Violation, Violations } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   type EarlyStopping,
@@ -136,17 +136,6 @@ const common = z.object({
   training: training.nullish().transform((given) => given ?? training.parse({})),
 });
 
-/** Runs a check and keeps what it finds wrong. */
-function collect<T>(violations: Violation[], check: () => T): T | undefined {
-  try {
-    return check();
-  } catch (error) {
-    if (!(error instanceof InvalidArgument)) throw error;
-    violations.push(...error.violations);
-    return undefined;
-  }
-}
-
 /** What may stop trials with folds: other pruners compare learning curves, of which such trials have several. */
 const foldPruners = ['none', 'wilcoxon'];
 
@@ -159,19 +148,18 @@ function pruningOf(
   const { settings = {}, variant = '', strata = [], compareAll = false } = message ?? {};
   const name = message?.name || usual;
   const at = 'earlyStopping';
-  const violations: Violation[] = [];
+  const violations = new Violations();
   if (folds > 1 && !foldPruners.includes(name))
-    violations.push({
-      field: `${at}.name`,
-      description: `expected ${foldPruners.join(' or ')} with training.folds (${folds}), got ${show(name)}`,
-    });
+    violations.add(
+      `${at}.name`,
+      `expected ${foldPruners.join(' or ')} with training.folds (${folds}), got ${show(name)}`,
+    );
   if (folds < 2 && name === 'wilcoxon')
-    violations.push({
-      field: `${at}.name`,
-      description: 'expected training.folds of 2 or more with "wilcoxon", which compares folds, got none',
-    });
-  if (compareAll && strata.length > 0)
-    violations.push({ field: `${at}.strata`, description: 'expected none with compareAll' });
+    violations.add(
+      `${at}.name`,
+      'expected training.folds of 2 or more with "wilcoxon", which compares folds, got none',
+    );
+  if (compareAll && strata.length > 0) violations.add(`${at}.strata`, 'expected none with compareAll');
   const given = {
     ...settings,
     ...(variant === '' ? {} : { variant }),
@@ -184,10 +172,10 @@ function pruningOf(
         }
       : {}),
   };
-  const parsed = collect(violations, () => parseEarlyStopping({ name, settings: given }));
-  if (violations.length > 0 || !parsed)
+  const parsed = violations.collect(() => parseEarlyStopping({ name, settings: given }));
+  if (violations.list.length > 0 || !parsed)
     throw new InvalidArgument(
-      violations.map(({ field, description }) => ({
+      violations.list.map(({ field, description }) => ({
         field: field.replace(/\.settings\.(strata|variant)/, '.$1'),
         description,
       })),
@@ -225,7 +213,7 @@ function plainParameter(message: tuning.Parameter): Record<string, unknown> {
   };
 }
 
-function tunableViolations(parameters: readonly { name: string }[]): Violation[] {
+function tunableViolations(parameters: readonly { name: string }[]): readonly Violation[] {
   const known = Object.keys(tunables);
   return parameters.flatMap(({ name }, i) => {
     if (name === '' || Object.hasOwn(tunables, name)) return [];
@@ -244,35 +232,36 @@ function architectureViolations(
   declared: readonly string[],
   parameter: Parameter | undefined,
   at: string,
-): Violation[] {
-  const found: Violation[] = [];
+): readonly Violation[] {
+  const found = new Violations();
   declared.forEach((name, i) => {
     if (declared.indexOf(name) < i)
-      found.push({
-        field: fieldPath(['baseModels', i, 'architecture']),
-        description: `expected distinct architectures, got ${show(name)} twice`,
-      });
+      found.add(
+        ['baseModels', i, 'architecture'],
+        `expected distinct architectures, got ${show(name)} twice`,
+      );
   });
-  if (!parameter) return found;
-  if (parameter.condition)
-    found.push({ field: `${at}.condition`, description: 'expected none: every trial has an architecture' });
-  if (parameter.kind !== 'categorical')
-    return [...found, { field: at, description: `expected categorical, got ${parameter.kind}` }];
+  if (!parameter) return found.list;
+  if (parameter.condition) found.add(`${at}.condition`, 'expected none: every trial has an architecture');
+  if (parameter.kind !== 'categorical') {
+    found.add(at, `expected categorical, got ${parameter.kind}`);
+    return found.list;
+  }
   parameter.values.forEach((value, i) => {
     if (!declared.includes(String(value)))
-      found.push({
-        field: `${at}.categorical.values[${i}]`,
-        description: `expected an architecture of baseModels (${declared.join(', ')}), got ${show(value)}`,
-      });
+      found.add(
+        `${at}.categorical.values[${i}]`,
+        `expected an architecture of baseModels (${declared.join(', ')}), got ${show(value)}`,
+      );
   });
-  return found;
+  return found.list;
 }
 
 /** @throws InvalidArgument with every violation and its path in the spec. */
 export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   if (!spec) throw InvalidArgument.at('spec', 'expected an experiment, got nothing');
-  const violations: Violation[] = [];
-  const checked = collect(violations, () => parse(common, spec));
+  const violations = new Violations();
+  const checked = violations.collect(() => parse(common, spec));
   const baseModels = (spec.baseModels ?? []).map(({ architecture, model, nodeSelector }) => ({
     architecture: architecture || model,
     nodeSelector: nodeSelector ?? {},
@@ -293,11 +282,11 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
           },
         ]
       : given;
-  const space = collect(violations, () => parseSearchSpace(parameters.map(plainParameter)));
-  violations.push(...tunableViolations(given));
+  const space = violations.collect(() => parseSearchSpace(parameters.map(plainParameter)));
+  violations.addAll(tunableViolations(given));
   const position = given.findIndex(({ name }) => name === 'architecture');
-  violations.push(
-    ...architectureViolations(
+  violations.addAll(
+    architectureViolations(
       architectures,
       position < 0 ? undefined : space?.byName.get('architecture'),
       fieldPath(['parameters', position]),
@@ -305,41 +294,35 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   );
   given.forEach(({ name }, i) => {
     const parameter = name === 'architecture' ? undefined : space?.byName.get(name);
-    if (parameter) violations.push(...unacceptable(parameter, fieldPath(['parameters', i])));
+    if (parameter) violations.addAll(unacceptable(parameter, fieldPath(['parameters', i])));
   });
-  const algorithm = collect(violations, () => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
+  const algorithm = violations.collect(() => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
   const lineage = algorithm && lineageOf(algorithm);
   const folds = spec.training?.folds ?? 0;
-  const earlyStopping = collect(violations, () =>
+  const earlyStopping = violations.collect(() =>
     pruningOf(spec.earlyStopping, folds, lineage || folds > 1 ? 'none' : ''),
   );
   if (lineage && checked && space)
-    violations.push(...lineageViolations(algorithm, lineage, space, { ...spec, parameters: given }, checked));
+    violations.addAll(lineageViolations(algorithm, lineage, space, { ...spec, parameters: given }, checked));
   if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
-    violations.push({
-      field: 'cost.pricePerGpuHour',
-      description: 'expected a price above 0, which limits.maxCost is reckoned with, got 0',
-    });
+    violations.add(
+      'cost.pricePerGpuHour',
+      'expected a price above 0, which limits.maxCost is reckoned with, got 0',
+    );
   checked?.warmStart.forEach(({ experiment }, i, all) => {
     const field = `warmStart[${i}].experiment`;
     if (experiment === checked.name)
-      violations.push({
-        field,
-        description: `expected an earlier experiment, got this one (${show(experiment)})`,
-      });
+      violations.add(field, `expected an earlier experiment, got this one (${show(experiment)})`);
     if (all.findIndex((other) => other.experiment === experiment) < i)
-      violations.push({ field, description: `expected distinct experiments, got ${show(experiment)} twice` });
+      violations.add(field, `expected distinct experiments, got ${show(experiment)} twice`);
   });
   if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < searchTokens(checked.training)) {
     const { trialTokens, folds } = checked.training;
     const wanted = `training.trialTokens (${trialTokens})${folds > 1 ? ` times training.folds (${folds})` : ''}`;
-    violations.push({
-      field: 'limits.maxTokens',
-      description: `expected at least ${wanted}, got ${checked.limits.maxTokens}`,
-    });
+    violations.add('limits.maxTokens', `expected at least ${wanted}, got ${checked.limits.maxTokens}`);
   }
-  if (violations.length > 0 || !checked || !space || !algorithm || !earlyStopping)
-    throw new InvalidArgument(violations);
+  if (violations.list.length > 0 || !checked || !space || !algorithm || !earlyStopping)
+    throw new InvalidArgument(violations.list);
   const settings = Object.fromEntries(
     Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );

@@ -1,4 +1,4 @@
-import { InvalidArgument, type Violation } from '@emotune/base';
+import { Violations } from '@emotune/base';
 import { common, type evaluation } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
 import { evaluationJson, evaluationText } from '../format/evaluation.js';
@@ -46,38 +46,55 @@ function targetOf(
 ): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
   const { dataset, file, task, scale, labels, multiLabel = false } = options;
   const split = options.split ?? 'test';
-  const violations: Violation[] = [];
-  const expect = (holds: boolean, field: string, description: string) => {
-    if (!holds) violations.push({ field, description });
-  };
+  const violations = new Violations();
   const regression = task?.endsWith('regression') ?? false;
   if (dataset !== undefined && file === undefined) {
     for (const name of ['task', 'scale', 'labels', 'multiLabel'] as const) {
       const option = name === 'multiLabel' ? '--multi-label' : `--${name}`;
-      expect(
+      violations.expect(
         options[name] === undefined,
         option,
         'expected nothing beside --dataset, which declares its own',
       );
     }
-    if (violations.length > 0) throw new InvalidArgument(violations);
+    violations.throwIfAny();
     return { dataset: { dataset, split } };
   }
-  expect(
+  violations.expect(
     file !== undefined && dataset === undefined,
     '--dataset',
     `expected either it or --file, got ${file === undefined ? 'neither' : 'both'}`,
   );
   if (file !== undefined) {
-    expect(options.split === undefined, '--split', 'expected nothing beside --file, which is asked whole');
-    expect(task !== undefined, '--task', 'expected the task that the file is labelled for, got nothing');
-    expect(!regression || scale !== undefined, '--scale', `expected LO..HI for ${task}, got nothing`);
-    expect(!regression || (labels === undefined && !multiLabel), '--labels', `expected nothing for ${task}`);
+    violations.expect(
+      options.split === undefined,
+      '--split',
+      'expected nothing beside --file, which is asked whole',
+    );
+    violations.expect(
+      task !== undefined,
+      '--task',
+      'expected the task that the file is labelled for, got nothing',
+    );
+    violations.expect(
+      !regression || scale !== undefined,
+      '--scale',
+      `expected LO..HI for ${task}, got nothing`,
+    );
+    violations.expect(
+      !regression || (labels === undefined && !multiLabel),
+      '--labels',
+      `expected nothing for ${task}`,
+    );
     const classification = task !== undefined && !regression;
-    expect(!classification || labels !== undefined, '--labels', `expected a,b,c for ${task}, got nothing`);
-    expect(!classification || scale === undefined, '--scale', `expected nothing for ${task}`);
+    violations.expect(
+      !classification || labels !== undefined,
+      '--labels',
+      `expected a,b,c for ${task}, got nothing`,
+    );
+    violations.expect(!classification || scale === undefined, '--scale', `expected nothing for ${task}`);
   }
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return { file: { path: pathOf(file!), task: taskMessage(task!), scale, labels: labels ?? [], multiLabel } };
 }
 

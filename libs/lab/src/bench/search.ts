@@ -1,5 +1,5 @@
 /** The search algorithms: what a suggestion costs, and how near the optimum of known functions they come. */
-import { InvalidArgument, show } from '@emotune/base';
+import { show, Violations } from '@emotune/base';
 import { suggest, type TrialRecord } from '@emotune/search';
 import { llm7, type Problem, type ProblemFamily, problemFamilies } from './test-functions.js';
 import { median, pause, quantile, secondsOf } from './timing.js';
@@ -116,17 +116,19 @@ function bestOf(known: readonly TrialRecord[]): TrialRecord {
 function familiesOf(beginnings: readonly string[]): readonly ProblemFamily[] {
   const begins = ({ name }: ProblemFamily, beginning: string) =>
     name.toLowerCase().startsWith(beginning.toLowerCase());
-  const violations = beginnings.flatMap((beginning, i) =>
-    problemFamilies.some((family) => begins(family, beginning))
-      ? []
-      : [
-          {
-            field: `functions[${i}]`,
-            description: `expected the beginning of one of ${problemFamilies.map(({ name }) => `"${name}"`).join(', ')}, got ${show(beginning)}`,
-          },
-        ],
+  const violations = new Violations(
+    beginnings.flatMap((beginning, i) =>
+      problemFamilies.some((family) => begins(family, beginning))
+        ? []
+        : [
+            {
+              field: `functions[${i}]`,
+              description: `expected the beginning of one of ${problemFamilies.map(({ name }) => `"${name}"`).join(', ')}, got ${show(beginning)}`,
+            },
+          ],
+    ),
   );
-  if (violations.length > 0) throw new InvalidArgument(violations);
+  violations.throwIfAny();
   return beginnings.length === 0
     ? problemFamilies
     : problemFamilies.filter((family) => beginnings.some((beginning) => begins(family, beginning)));

@@ -1,5 +1,5 @@
 /** What a run is told of losses and regularisation, and which combinations make no sense. */
-import { InvalidArgument, type Violation } from '@emotune/base';
+import { InvalidArgument, type Violation, Violations } from '@emotune/base';
 import { type Masking, type ModelConfig, mixedParameters } from '@emotune/models';
 import { z } from 'zod';
 import type { Row } from '../batches.js';
@@ -75,10 +75,10 @@ export function comparesNumbers({ numberTokens, regression }: LossSettings): boo
 type Checked = Pick<TrainSpec, 'method' | 'loss' | 'regularisation' | 'ema'>;
 
 /** Combinations that make no sense, by field. */
-export function methodViolations({ method, loss, regularisation, ema }: Checked): Violation[] {
+export function methodViolations({ method, loss, regularisation, ema }: Checked): readonly Violation[] {
   const { perturbation, dropout, mixout } = regularisation;
-  const violations: Violation[] = [];
-  const refuse = (field: string, description: string) => violations.push({ field, description });
+  const violations = new Violations();
+  const refuse = (field: string, description: string) => violations.add(field, description);
   const lora = method.name === 'lora';
   const compares = loss.regression.name !== 'answer';
   if (loss.numberTokens && compares)
@@ -108,7 +108,7 @@ export function methodViolations({ method, loss, regularisation, ema }: Checked)
     refuse('regularisation.dropout.lora', 'expected 0 with mixout, which masks the same branches');
   if (mixout && lora && 'dora' in method && method.dora)
     refuse('regularisation.mixout', 'expected none with DoRA, whose update is not a sum that can be masked');
-  return violations;
+  return violations.list;
 }
 
 /**
