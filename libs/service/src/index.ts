@@ -1,4 +1,4 @@
-export { failureText, ProgressRecorder } from './builds.js';
+export { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
 export { Host, type HostOptions, type ServiceContext } from './host.js';
 export { learntWithCues } from './lineage.js';

@@ -7,7 +7,6 @@ import {
   FailedPrecondition,
   InvalidArgument,
   NotFound,
-  policyOf,
   show,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
@@ -15,16 +14,16 @@ import { emit, eventTables, topics } from '@emotune/events';
 import { common, type data } from '@emotune/proto';
 import { decodeExamples, readUserFile } from '@emotune/records';
 import {
-  failureText,
+  type Attempt,
+  Builds,
+  buildColumns,
   once,
-  ProgressRecorder,
   paged,
   pageOf,
   requestTable,
   type ServiceContext,
   taskMessage,
   timestamp,
-  Worker,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { buildDataset } from './build.js';
@@ -48,6 +47,7 @@ export const dataMigrations: readonly string[] = [
     ready_at timestamptz
   )`,
   'alter table datasets add retryable boolean not null default false',
+  buildColumns('datasets'),
 ];
 
 export interface DataContext extends ServiceContext {
@@ -91,12 +91,25 @@ function messageOf(row: Row): data.Dataset {
 }
 
 export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly builder: Worker;
+  private readonly builder: Builds<Row>;
 
   constructor(private readonly context: DataContext) {
-    const { clock, log } = context;
-    const options = { name: 'dataset builder', clock, log, everyMs: lookMs };
-    this.builder = new Worker((signal) => this.buildNext(signal), options);
+    this.builder = new Builds<Row>(context, {
+      table: 'datasets',
+      key: 'name',
+      order: 'created_at, name',
+      what: 'a dataset',
+      everyMs: lookMs,
+      build: (row, attempt) => this.build(row, attempt),
+      // Whoever asked for it is told, and may ask again.
+      passes: () => false,
+      failed: async (sql, { name }, { reason, retryable }) => {
+        // Nobody refers to what was written of it, and no other attempt writes now.
+        await context.objects.delete(`datasets/${name}/`);
+        await sql.query('update datasets set retryable = $2 where name = $1', [name, retryable]);
+        await emit(sql, topics.datasetFailed, name, { name, reason });
+      },
+    });
   }
 
   onApplicationBootstrap(): void {
@@ -232,52 +245,20 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     return row;
   }
 
-  /** Builds the oldest dataset that waits, or goes on with one that a restart interrupted. */
-  private async buildNext(signal: AbortSignal): Promise<boolean> {
-    const { database, objects, outbox, clock, log } = this.context;
-    const [row] = await database.query<Row>(
-      'update datasets set state = $1 where name = (select name from datasets where state in ($1, $2) order by created_at, name limit 1) returning *',
-      [BuildState.BUILD_STATE_BUILDING, BuildState.BUILD_STATE_PENDING],
-    );
-    if (!row) return false;
+  private async build(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
     const { name } = row;
-    const recorder = new ProgressRecorder(
-      (progress) => database.query('update datasets set progress = $2 where name = $1', [name, progress]),
-      { clock, log },
-    );
-    try {
-      const built = await buildDataset(planOf(row.spec), {
-        objects,
-        locate: this.context.locate,
-        signal,
-        onProgress: (progress) => void recorder.report(progress),
-      });
-      await recorder.settled();
-      await database.transaction(async (sql) => {
-        await sql.query(
-          'update datasets set state = $2, version = $3, prefix = $4, manifest = $5, progress = null, ready_at = now() where name = $1',
-          [name, BuildState.BUILD_STATE_READY, built.version, built.prefix, JSON.stringify(built.manifest)],
-        );
-        await emit(sql, topics.datasetReady, name, { name, version: built.version, prefix: built.prefix });
-      });
-    } catch (error) {
-      // Shutting down: the next start finds it as BUILDING.
-      if (signal.aborted) return false;
-      await recorder.settled();
-      log.warn('a dataset failed', { dataset: name, error });
-      const reason = failureText(error);
-      const { retryable } = policyOf(error);
-      // Nobody refers to what was written of it.
-      await objects.delete(`datasets/${name}/`);
-      await database.transaction(async (sql) => {
-        await sql.query(
-          'update datasets set state = $2, failure = $3, retryable = $4, progress = null where name = $1',
-          [name, BuildState.BUILD_STATE_FAILED, reason, retryable],
-        );
-        await emit(sql, topics.datasetFailed, name, { name, reason });
-      });
-    }
-    outbox.wake();
-    return true;
+    const { version, prefix, manifest } = await buildDataset(planOf(row.spec), {
+      objects: this.context.objects,
+      locate: this.context.locate,
+      signal: attempt.signal,
+      onProgress: (progress) => void attempt.report(progress),
+    });
+    return async (sql) => {
+      await sql.query(
+        'update datasets set version = $2, prefix = $3, manifest = $4, ready_at = now() where name = $1',
+        [name, version, prefix, JSON.stringify(manifest)],
+      );
+      await emit(sql, topics.datasetReady, name, { name, version, prefix });
+    };
   }
 }

@@ -9,17 +9,17 @@ import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type evaluation, tuning } from '@emotune/proto';
 import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
 import {
+  type Attempt,
+  Builds,
+  buildColumns,
   everyPage,
-  failureText,
   learntWithCues,
   once,
-  ProgressRecorder,
   paged,
   pageOf,
   requestTable,
   type ServiceContext,
   timestamp,
-  Worker,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { analyseTask, compare } from './analysis.js';
@@ -49,6 +49,7 @@ export const evaluationMigrations: readonly string[] = [
   );
   create unique index on evaluations (model, version) where trained;
   create index on evaluations (state)`,
+  buildColumns('evaluations'),
 ];
 
 export interface EvaluationContext extends ServiceContext {
@@ -80,7 +81,6 @@ const { BuildState } = common;
 const lookMs = 2_000;
 /** A watcher looks for news this often. */
 const watchMs = 200;
-/** Progress is stored at most this often. */
 const trialsPage = 200;
 /** The best trials, whose ways into and out of the experiment the report tells. */
 const explained = 20;
@@ -111,13 +111,23 @@ function ended({ state }: Row): boolean {
 }
 
 export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly worker: Worker;
+  private readonly worker: Builds<Row>;
   private leave: (() => Promise<void>) | undefined;
 
   constructor(private readonly context: EvaluationContext) {
-    const { clock, log } = context;
-    const options = { name: 'evaluation worker', clock, log, everyMs: lookMs };
-    this.worker = new Worker((signal) => this.workNext(signal), options);
+    this.worker = new Builds<Row>(context, {
+      table: 'evaluations',
+      key: 'id',
+      order: 'number',
+      what: 'an evaluation',
+      everyMs: lookMs,
+      build: (row, attempt) => this.work(row, attempt),
+      passes: (error) => error instanceof Unavailable,
+      failed: async (sql, { id, model, version }, { reason: failure }) => {
+        await sql.query('update evaluations set ended_at = now() where id = $1', [id]);
+        await emit(sql, topics.evaluationCompleted, model, { id, model, version, prefix: '', failure });
+      },
+    });
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -255,59 +265,21 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     return { tasks: compared };
   }
 
-  /** Works on the oldest evaluation that waits, or again on one that a restart interrupted. */
-  private async workNext(signal: AbortSignal): Promise<boolean> {
-    const { database, outbox, log } = this.context;
-    const [row] = await database.query<Row>(
-      'update evaluations set state = $1 where id = (select id from evaluations where state in ($1, $2) order by number limit 1) returning *',
-      [BuildState.BUILD_STATE_BUILDING, BuildState.BUILD_STATE_PENDING],
-    );
-    if (!row) return false;
-    try {
-      await this.work(row, signal);
-    } catch (error) {
-      // Shutting down, or a peer is not up yet: it is found as BUILDING later.
-      if (signal.aborted) return false;
-      if (error instanceof Unavailable) throw error;
-      log.warn('an evaluation failed', { evaluation: row.id, error });
-      await this.end(row, { state: BuildState.BUILD_STATE_FAILED, failure: failureText(error) });
-    }
-    outbox.wake();
-    return true;
-  }
-
-  /** The row's last change and the event that tells of it. */
-  private async end(
-    { id, model, version }: Row,
-    outcome: { readonly state: common.BuildState; readonly failure?: string; readonly result?: Result },
-  ): Promise<void> {
-    const failure = outcome.failure ?? '';
-    await this.context.database.transaction(async (sql) => {
-      await sql.query(
-        'update evaluations set state = $2, failure = $3, result = $4, progress = null, ended_at = now() where id = $1',
-        [id, outcome.state, failure, outcome.result ? JSON.stringify(outcome.result) : null],
-      );
-      const prefix = failure === '' ? prefixOf(id) : '';
-      await emit(sql, topics.evaluationCompleted, model, { id, model, version, prefix, failure });
-    });
-  }
-
-  private async work(row: Row, signal: AbortSignal): Promise<void> {
-    const { database, objects, clock, log } = this.context;
-    const recorder = new ProgressRecorder(
-      (progress) => database.query('update evaluations set progress = $2 where id = $1', [row.id, progress]),
-      { clock, log },
-    );
-    const report = (progress: common.Progress) => recorder.report(progress);
+  private async work(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
+    const { objects, clock } = this.context;
+    const { signal } = attempt;
+    const report = (progress: common.Progress) => attempt.report(progress);
     await report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
     const model = await this.model(`${row.model}@${row.version}`, signal);
     const target = row.target ?? ownTarget(model);
     const source = await findSource(target, model.tokenizer, this.context);
-    await database.query('update evaluations set target = $2, dataset = $3 where id = $1', [
-      row.id,
-      JSON.stringify(target),
-      source.dataset,
-    ]);
+    await attempt.change((sql) =>
+      sql.query('update evaluations set target = $2, dataset = $3 where id = $1', [
+        row.id,
+        JSON.stringify(target),
+        source.dataset,
+      ]),
+    );
     const material = await source.read();
     const examples = limited(material.examples, row.per_task);
     const split = target.kind === 'file' ? '' : target.split;
@@ -362,11 +334,21 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       trials: await this.trials(model.lineage?.experiment ?? '', signal),
       ...(await this.insight(model.lineage?.experiment ?? '', signal)),
     });
-    const prefix = prefixOf(row.id);
-    await objects.put(`${prefix}/predictions.arrow`, encodePredictions(predictions));
-    await objects.put(`${prefix}/results.json`, resultsJson(done, { datasetVersion: source.version, split }));
-    await objects.put(`${prefix}/report.html`, page);
-    await this.end(row, { state: BuildState.BUILD_STATE_READY, result });
+    return async (sql) => {
+      const { id, model: name, version } = row;
+      const prefix = prefixOf(id);
+      await objects.put(`${prefix}/predictions.arrow`, encodePredictions(predictions));
+      await objects.put(
+        `${prefix}/results.json`,
+        resultsJson(done, { datasetVersion: source.version, split }),
+      );
+      await objects.put(`${prefix}/report.html`, page);
+      await sql.query('update evaluations set result = $2, ended_at = now() where id = $1', [
+        id,
+        JSON.stringify(result),
+      ]);
+      await emit(sql, topics.evaluationCompleted, name, { id, model: name, version, prefix, failure: '' });
+    };
   }
 
   private async ask(

@@ -15,20 +15,20 @@ import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
+  type Attempt,
+  Builds,
+  buildColumns,
   type Client,
-  failureText,
   once,
-  ProgressRecorder,
   paged,
   pageOf,
   requestTable,
   type ServiceContext,
   timestamp,
-  Worker,
 } from '@emotune/service';
 import { Tokenizer } from '@emotune/text';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { type BuiltFeatures, buildFeatures, type PlannedTokenizer } from './build.js';
+import { buildFeatures, type PlannedTokenizer } from './build.js';
 import { type FeaturePlan, planOf } from './spec.js';
 
 export const featurizationMigrations: readonly string[] = [
@@ -47,6 +47,7 @@ export const featurizationMigrations: readonly string[] = [
     created_at timestamptz not null default now(),
     ready_at timestamptz
   )`,
+  buildColumns('feature_sets'),
 ];
 
 interface Row {
@@ -63,8 +64,7 @@ interface Row {
   readonly ready_at: Date | null;
 }
 
-const { BUILD_STATE_PENDING, BUILD_STATE_BUILDING, BUILD_STATE_READY, BUILD_STATE_FAILED } =
-  common.BuildState;
+const { BUILD_STATE_PENDING, BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
 /** Where nothing wakes the builder, it asks for the datasets that it waits for this often. */
 const lookMs = 5_000;
 const longestText = 100_000;
@@ -86,23 +86,38 @@ function messageOf(row: Row): featurization.FeatureSet {
 }
 
 export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly builder: Worker;
+  private readonly builder: Builds<Row>;
   private readonly datasets: Client<data.DatasetServiceClient>;
   private readonly models: Client<tuning.ModelServiceClient>;
   private leave: (() => Promise<void>) | undefined;
 
   constructor(private readonly context: ServiceContext) {
-    const { clock, log, channel } = context;
+    const { channel } = context;
     this.datasets = channel.client('DatasetService');
     this.models = channel.client('ModelService');
-    const options = { name: 'feature builder', clock, log, everyMs: lookMs };
-    this.builder = new Worker((signal) => this.buildNext(signal), options);
+    this.builder = new Builds<Row>(context, {
+      table: 'feature_sets',
+      key: 'name',
+      order: 'created_at, name',
+      what: 'a feature set',
+      everyMs: lookMs,
+      waits: (row, signal) => this.waits(row, signal),
+      build: (row, attempt) => this.build(row, attempt),
+      passes: (error) => error instanceof Unavailable,
+      failed: (sql, { name }, { reason }) => emit(sql, topics.featuresFailed, name, { name, reason }),
+    });
   }
 
   async onApplicationBootstrap(): Promise<void> {
     const { database, bus } = this.context;
     // An event says that it is time to ask; what the service answers then is what holds.
-    const ask = async () => this.builder.wake();
+    const ask = async (sql: Sql, { name }: { readonly name: string }) => {
+      await sql.query("update feature_sets set free_at = now() where state = $1 and spec->>'dataset' = $2", [
+        BUILD_STATE_PENDING,
+        name,
+      ]);
+      this.builder.wake();
+    };
     const handlers = [on(topics.datasetReady, ask), on(topics.datasetFailed, ask)];
     this.leave = await consume({ database, bus, group: 'featurization', handlers });
     this.builder.start();
@@ -204,75 +219,35 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     violations.throwIfAny();
   }
 
-  /** Builds the oldest set whose dataset is ready, or goes on with one that a restart interrupted. */
-  private async buildNext(signal: AbortSignal): Promise<boolean> {
-    const rows = await this.context.database.query<Row>(
-      'select * from feature_sets where state in ($1, $2) order by created_at, name',
-      [BUILD_STATE_PENDING, BUILD_STATE_BUILDING],
-    );
-    for (const row of rows) {
-      try {
-        const dataset = await this.datasets.call('getDataset', { name: row.spec.dataset }, { signal });
-        if (dataset.state === BUILD_STATE_FAILED)
-          throw new FailedPrecondition(`dataset ${dataset.name} failed: ${dataset.failure}`);
-        if (dataset.state !== BUILD_STATE_READY) continue;
-        await this.build(row, dataset, signal);
-      } catch (error) {
-        // Shutting down, or a dependency is away: a later round finds it as it is.
-        if (signal.aborted || error instanceof Unavailable) throw error;
-        await this.fail(row.name, error);
-      }
-      this.context.outbox.wake();
-      return true;
-    }
-    return false;
+  /** @throws FailedPrecondition when its dataset failed. */
+  private async waits({ spec }: Row, signal: AbortSignal): Promise<boolean> {
+    const dataset = await this.datasets.call('getDataset', { name: spec.dataset }, { signal });
+    if (dataset.state === BUILD_STATE_FAILED)
+      throw new FailedPrecondition(`dataset ${dataset.name} failed: ${dataset.failure}`);
+    return dataset.state !== BUILD_STATE_READY;
   }
 
-  private async build(row: Row, dataset: data.Dataset, signal: AbortSignal): Promise<void> {
-    const { database, objects, clock, log } = this.context;
-    const { name } = row;
-    const plan = planOf(row.spec);
-    await database.query('update feature_sets set state = $2, dataset_version = $3 where name = $1', [
-      name,
-      BUILD_STATE_BUILDING,
-      dataset.version,
-    ]);
-    const recorder = new ProgressRecorder(
-      (progress) => database.query('update feature_sets set progress = $2 where name = $1', [name, progress]),
-      { clock, log },
+  private async build({ name, spec }: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
+    const { signal } = attempt;
+    const plan = planOf(spec);
+    const dataset = await this.datasets.call('getDataset', { name: plan.dataset }, { signal });
+    await attempt.change((sql) =>
+      sql.query('update feature_sets set dataset_version = $2 where name = $1', [name, dataset.version]),
     );
-    const built = await buildFeatures(plan, {
-      objects,
+    const { version, prefix, tokenized } = await buildFeatures(plan, {
+      objects: this.context.objects,
       dataset,
       tokenizers: await this.tokenizersOf(plan, signal),
       signal,
-      onProgress: (progress) => void recorder.report(progress),
-    }).finally(() => recorder.settled());
-    await this.finish(name, built);
-  }
-
-  private async finish(name: string, { version, prefix, tokenized }: BuiltFeatures): Promise<void> {
-    await this.context.database.transaction(async (sql) => {
+      onProgress: (progress) => void attempt.report(progress),
+    });
+    return async (sql) => {
       await sql.query(
-        `update feature_sets set state = $2, version = $3, prefix = $4, tokenized = $5, progress = null,
-         ready_at = now() where name = $1`,
-        [name, BUILD_STATE_READY, version, prefix, JSON.stringify(tokenized)],
+        'update feature_sets set version = $2, prefix = $3, tokenized = $4, ready_at = now() where name = $1',
+        [name, version, prefix, JSON.stringify(tokenized)],
       );
       await emit(sql, topics.featuresReady, name, { name, version, prefix });
-    });
-  }
-
-  private async fail(name: string, error: unknown): Promise<void> {
-    const reason = failureText(error);
-    this.context.log.warn('a feature set failed', { features: name, error });
-    await this.context.database.transaction(async (sql) => {
-      await sql.query('update feature_sets set state = $2, failure = $3, progress = null where name = $1', [
-        name,
-        BUILD_STATE_FAILED,
-        reason,
-      ]);
-      await emit(sql, topics.featuresFailed, name, { name, reason });
-    });
+    };
   }
 
   /** Each distinct tokenizer of the base models once, in the models' order. */

@@ -142,7 +142,7 @@ async function until(
   name: string,
   states: readonly common.BuildState[] = [BUILD_STATE_READY, BUILD_STATE_FAILED],
 ): Promise<featurization.FeatureSet> {
-  for (const deadline = Date.now() + 20_000; ; await systemClock.sleep(10)) {
+  for (const deadline = Date.now() + 300_000; ; await systemClock.sleep(10)) {
     const set = await features.call('getFeatureSet', { name });
     if (states.includes(set.state)) return set;
     if (Date.now() > deadline) throw new Error(`still ${set.state}: ${set.failure}`);
