@@ -26,7 +26,7 @@ function expectRefusal({ code, stdout, stderr }: Ended, exitCode: number, messag
   expect([code, stdout]).toEqual([exitCode, '']);
 }
 
-/** Of tests that this machine cannot run. */
+/** Skips a test that this machine cannot run. */
 function skip(why: string): void {
   process.stderr.write(`skipped: ${why}\n`);
 }

@@ -85,7 +85,7 @@ export async function until(what: string, holds: () => unknown, seconds = 120): 
 
 const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
 
-/** Of a dataset or feature set. */
+/** Waits until a dataset or feature set is built. */
 export async function built<T extends { state: common.BuildState; failure: string }>(
   look: () => Promise<T>,
 ): Promise<T> {

@@ -95,7 +95,7 @@ function vaderTokens(text: string): Token[] {
 interface Reading {
   readonly tokens: readonly Token[];
   readonly words: Words;
-  /** Of each word, after negation and intensifiers. */
+  /** The valence of each word, after negation and intensifiers. */
   readonly valences: readonly number[];
 }
 

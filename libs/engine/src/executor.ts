@@ -81,7 +81,7 @@ export interface GraphMemory {
 
 /** What an executor takes of memory besides what is put and held: known before there is one. */
 export interface ExecutorMemory {
-  /** Of its process, with no graph compiled, bytes. */
+  /** Bytes of its process with no graph compiled. */
   readonly base: number;
   of(outputs: Outputs): GraphMemory;
   ofSweep(graph: SweepGraph, elements: number): GraphMemory;

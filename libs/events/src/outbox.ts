@@ -1,7 +1,7 @@
 /**
  * Events leave a service through a table: written in the transaction that makes them true, relayed afterwards. Between
  * publishing an event and deleting its row the process may die; then the event is published again, and inboxes see that.
- * Of a service's processes one relays, so that events of a key keep their order. One that does not know yet that another
+ * One of a service's processes relays, so that events of a key keep their order. One that does not know yet that another
  * has taken over repeats events at most: each relay publishes those of a key in order, from one that was not known to be
  * published on.
  */

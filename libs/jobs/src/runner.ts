@@ -23,7 +23,7 @@ export interface JobSpec {
   readonly deadlineSeconds?: number;
 }
 
-/** Of one rank; 0: what the machine gives. */
+/** What one rank gets; 0: what the machine gives. */
 export interface Resources {
   readonly cpus: number;
   readonly memoryMib: number;
@@ -34,7 +34,7 @@ export interface JobStatus {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly phase: 'running' | 'succeeded' | 'failed';
-  /** Of an ended process; 128 + n is death by signal n. */
+  /** The exit code of an ended process; 128 + n is death by signal n. */
   readonly exitCode?: number;
   /** In Kubernetes' words where there is one: OOMKilled, Evicted, NodeLost, DeadlineExceeded, ErrImagePull. */
   readonly cause?: string;

@@ -80,7 +80,7 @@ export type TrainerMessage =
   /** The parent leaves on purpose: the trainer goes on, and appends what it has to say to this file. */
   | { readonly detached: { readonly log: string } };
 
-/** Of a job and its pods. */
+/** The labels of a job and its pods. */
 export const labels = {
   experiment: 'emotune.io/experiment',
   /** The trial's name over all experiments: `<experiment>-t<number>`. */

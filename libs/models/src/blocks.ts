@@ -12,11 +12,11 @@ export interface KeyValues {
 
 /** What attention goes on from, and what it leaves for the tokens after these. */
 export interface Cache {
-  /** Of each layer, for P tokens before these: [B, K, P, D], or [1, K, P, D] where all rows share them; empty where P = 0. */
+  /** Keys and values of each layer for P tokens before: [B, K, P, D], or [1, K, P, D] where all rows share them; empty where P = 0. */
   readonly past: readonly KeyValues[];
   /** [B, P] int64, which ALiBi needs. */
   readonly pastPositions?: Value;
-  /** Of these T tokens, and of those before where `joined`; the builder adds each layer's. */
+  /** The keys and values of these T tokens, and of those before where `joined`; the builder adds each layer's. */
   readonly present: KeyValues[];
   /** Attend to, and leave, past and own keys as one tensor: they are copied, and P may be 0 at a run. */
   readonly joined?: boolean;

@@ -88,7 +88,7 @@ export function heldWeight(weight: HostTensor, base: BaseCompute): HostTensor {
 
 /** x·Wᵀ of the frozen weight W [out, in] of `module`. */
 export class FrozenProducts {
-  /** Of each x that products share. */
+  /** The quantized form of each x that products share. */
   private readonly quantized = new Map<Value, Value>();
   private readonly inputs = new Map<string, Value>();
 

@@ -14,7 +14,7 @@ export function cacheShape(config: ModelConfig, batch: number, length: number): 
   ];
 }
 
-/** Of every key and value tensor: input, and output that becomes part of it. */
+/** The names of every key and value tensor: the input, and the output that becomes part of it. */
 export function cacheNames({ layers }: ModelConfig): { past: string; present: string }[] {
   return Array.from({ length: layers }, (_, i) =>
     ['key', 'value'].map((part) => ({ past: `past.${i}.${part}`, present: `present.${i}.${part}` })),
@@ -28,7 +28,7 @@ export function pastInputs(config: ModelConfig, batch: number, length: number): 
   return Array.from({ length: config.layers }, (_, i) => ({ key: inputs[2 * i], value: inputs[2 * i + 1] }));
 }
 
-/** Of every layer, as outputs. */
+/** The keys and values of every layer, as outputs. */
 export function presentOutputs(config: ModelConfig, present: readonly KeyValues[]): Record<string, Value> {
   const values = present.flatMap(({ key, value }) => [key, value]);
   return Object.fromEntries(cacheNames(config).map((names, i) => [names.present, values[i]]));

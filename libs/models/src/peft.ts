@@ -55,7 +55,7 @@ const computed = z.object({
   bias: z.enum(['none', 'all', 'lora_only'], 'expected none, all or lora_only').nullish(),
   modules_to_save: names.nullish(),
   ensure_weight_tying: z.boolean().nullish(),
-  /** Of training. */
+  /** Used in training only. */
   lora_dropout: z.number().min(0).lt(1).nullish(),
   /** How A and B began, where the base weights stayed as they are. */
   init_lora_weights: z

@@ -36,7 +36,7 @@ interface ModelSettings {
 }
 
 interface AcquisitionSettings extends ModelSettings {
-  /** Of the confidence bound; without it expected improvement decides. */
+  /** The factor of the deviation in the confidence bound; without it expected improvement decides. */
   readonly beta?: number | undefined;
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
   readonly minFeasibility: number;
@@ -85,7 +85,7 @@ export interface Model {
   readonly kept: readonly TrialRecord[];
   /** Lowest target. */
   readonly lowest: number;
-  /** Of a target, in the objective's units. */
+  /** The length of one unit of the targets, in the objective's units. */
   readonly unit: number;
   encode(values: Assignment): Float64Array;
 }
@@ -160,7 +160,7 @@ export function mostPromising(
   return climb(model, space, score, draws, context);
 }
 
-/** Of measured trials the latest half of `most`, and the best others. */
+/** The measured trials to learn from: the latest half of `most`, and the best others. */
 function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
   if (known.length <= most) return [...known];
   const kept = new Set(known.slice(-Math.floor(most / 2)));

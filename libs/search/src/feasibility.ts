@@ -10,7 +10,7 @@ import { cdf } from './normal.js';
 import { type Assignment, allows, type SearchSpace } from './space.js';
 import { featuresOf, fittedProcess } from './surrogate.js';
 
-/** Of each outcome, the latest count. */
+/** Trials of each outcome that are learnt from, at most: the latest. */
 const maxPoints = 60;
 
 /** r² below which a kernel is above 0.96, so that the process hardly tells two points apart. */

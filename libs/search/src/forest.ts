@@ -10,10 +10,10 @@ export type Coordinates = readonly number[];
 
 interface Leaf {
   readonly value: number;
-  /** Of a number: the ends of the interval. */
+  /** For each coordinate that is a number the ends of its interval. */
   readonly low: Float64Array;
   readonly high: Float64Array;
-  /** Of a category: 1 where it belongs to the leaf. */
+  /** For each coordinate that is a category: 1 for each one that belongs to the leaf. */
   readonly members: readonly (Uint8Array | undefined)[];
 }
 
@@ -66,7 +66,7 @@ function bestSplit(
   const mean = rows.reduce((sum, row) => sum + values[row], 0) / rows.length;
   let [sum, count, best, score] = [0, 0, -1, -Infinity];
   for (let i = 0; i + 1 < ordered.length; i++) {
-    // Of what lies above the mean: with the mean in it, large objectives would drown the difference.
+    // The sum of what lies above the mean: with the mean in it, large objectives would drown the difference.
     sum += ordered[i].sum - mean * ordered[i].count;
     count += ordered[i].count;
     const found = sum ** 2 * (1 / count + 1 / (rows.length - count));
@@ -231,7 +231,7 @@ export class Tree {
       for (let column = 0; column < b.shares.length; column++) {
         const at = row * width + column;
         before += sums[at];
-        // Of the cells above, which hold their marginals by now.
+        // The sum of the cells above, which hold their marginals by now.
         sums[at] = before + (row > 0 ? sums[at - width] : 0);
         variance += a.shares[row] * b.shares[column] * (sums[at] - mean) ** 2;
       }

@@ -17,17 +17,17 @@ export interface TrialRecord {
   readonly state: RecordState;
   /** Why it ended, for people. */
   readonly reason?: string;
-  /** Of a failed trial; absent: unknown. */
+  /** What a failed trial blames; absent: unknown. */
   readonly blames?: Blame;
   /** Values of the active parameters, no others. */
   readonly parameters: Assignment;
   /** Minimised; a metric that is to grow is negated where it enters. Absent until measured; 0 is a value. */
   readonly objective?: number;
-  /** Of a trial with several objectives, all minimised, in place of `objective`. */
+  /** The objectives of a trial that has several, all minimised, in place of `objective`. */
   readonly objectives?: readonly number[];
   /** Measures that have to be 0 or less for the trial to count as good; NaN counts as violated. */
   readonly constraints?: readonly number[];
-  /** Of the whole trial, in any unit that all trials share, such as GPU-hours; above 0. */
+  /** The cost of the whole trial, in any unit that all trials share, such as GPU-hours; above 0. */
   readonly cost?: number;
   /** Optimizer steps done. Ranks stopped trials: those that came further come first. */
   readonly step?: number;

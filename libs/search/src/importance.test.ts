@@ -65,7 +65,7 @@ describe('importance', () => {
         (x, logRate, arch) => 2 * x + 0.5 * (logRate + 4.5) ** 2 + own[arch] + (arch === 'opt' ? 1.5 * x : 0),
       ),
     );
-    // Of 2.5x, of u²/2 with u even on −1.5 … 2.5, of the means 1.05, 0.6 and 0, of 1.5 (x − 1/2)([opt] − 1/3).
+    // The variances of 2.5x, of u²/2 with u even on −1.5 … 2.5, of the means 1.05, 0.6 and 0, of 1.5 (x − 1/2)([opt] − 1/3).
     const parts = { x: 2.5 ** 2 / 12, lr: 0.688889, arch: 0.185, both: (1.5 ** 2 / 12) * (2 / 9) };
     const total = parts.x + parts.lr + parts.arch + parts.both;
     for (const name of ['x', 'lr', 'arch'] as const)

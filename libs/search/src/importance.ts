@@ -109,7 +109,7 @@ export class ParameterEffects {
     const values: number[] = [];
     for (const record of measured) {
       const point = coordinates.map((c) => c.encode(record.parameters[c.parameter.name]));
-      // Of another space, as imported trials can be.
+      // A trial of another space, as imported ones can be.
       if (point.some(Number.isNaN)) continue;
       points.push(point);
       values.push(record.objective as number);

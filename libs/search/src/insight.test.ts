@@ -114,7 +114,7 @@ it('measures what a front dominates', () => {
       [5, 5],
     ),
   ).toBe(0);
-  // Of random points in the unit cube, by counting a lattice; its cells of 1/24 are off by less than their surface.
+  // The hypervolume of random points in the unit cube, by counting a lattice; its cells of 1/24 are off by less than their surface.
   const rng = Rng.of(3);
   const points = Array.from({ length: 12 }, () => [rng.uniform(), rng.uniform(), rng.uniform()]);
   const n = 24;

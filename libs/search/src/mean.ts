@@ -3,7 +3,7 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Of the mean of independent values, by their sample variance; undefined below two. */
+/** The standard error of the mean of independent values, by their sample variance; undefined below two. */
 export function standardError(values: readonly number[]): number | undefined {
   if (values.length < 2) return undefined;
   const center = mean(values);

@@ -147,7 +147,7 @@ class NumericKernels implements Kernels {
   private readonly constants: Float64Array;
   /** On a grid: log masses of the classes [C] at the values asked for so far. */
   private readonly masses = new Map<number, Float64Array>();
-  /** Of continuous kernels: 1/(√2 σ) [C]. */
+  /** 1/(√2 σ) of the continuous kernels [C]. */
   private readonly precision: Float64Array;
 
   constructor(

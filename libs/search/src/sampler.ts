@@ -4,7 +4,7 @@ import type { TrialRecord } from './history.js';
 import type { Assignment, SearchSpace } from './space.js';
 
 export interface SuggestContext {
-  /** Of the experiment. */
+  /** The experiment's seed. */
   readonly seed: number | string;
   /** Number of the trial that is to get the values; its random numbers follow from it and the seed. */
   readonly trialNumber: number;
@@ -32,7 +32,7 @@ export interface Sampler<Settings extends SamplerSettings = SamplerSettings> {
     context: SuggestContext,
     settings: Settings,
   ): Assignment;
-  /** Of a sampler whose trials go on from each other's last checkpoints; absent where each begins anew. */
+  /** The rules of a sampler whose trials go on from each other's last checkpoints; absent where each begins anew. */
   readonly lineage?: LineageRules<Settings>;
 }
 

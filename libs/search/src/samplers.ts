@@ -25,7 +25,7 @@ const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
 
 const defaultSampler = 'tpe';
 
-/** Of every sampler. */
+/** The name of every sampler. */
 export const samplerNames: readonly string[] = [...samplers.keys()];
 
 /** A sampler by name with its settings. */

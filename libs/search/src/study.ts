@@ -9,7 +9,7 @@ export interface StudyTrial {
   readonly parameters: Readonly<Record<string, unknown>>;
   /** By objective, in its own direction; infinite or NaN where it was recorded so. Absent: not measured. */
   readonly objectives: readonly (number | undefined)[];
-  /** Of the first objective, by step. */
+  /** Measurements of the first objective, by step. */
   readonly measurements: readonly { readonly step: number; readonly value: number }[];
 }
 

@@ -39,7 +39,7 @@ export function featuresOf(space: SearchSpace): Features {
 
 interface Standardised {
   readonly y: Float64Array;
-  /** Of `y` in the values' units. */
+  /** The length of one unit of `y`, in the values' units. */
   readonly unit: number;
 }
 

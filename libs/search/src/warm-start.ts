@@ -58,7 +58,7 @@ function fit(parameter: Parameter, recorded: unknown): ParameterValue | undefine
 }
 
 interface Fitted {
-  /** Of exactly the active parameters; undefined where a value is missing or outside of its range. */
+  /** Values of exactly the active parameters; undefined where a value is missing or outside of its range. */
   readonly values?: Assignment;
   readonly problems: readonly Pick<Misfit, 'name' | 'problem' | 'leftOut'>[];
 }

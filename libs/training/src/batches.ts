@@ -55,7 +55,7 @@ function take(rows: readonly Row[], count: number): Row[] {
 export interface EpochPlace {
   readonly stage: number;
   readonly epoch: number;
-  /** Of the stage's tokens, those trained on before the epoch. */
+  /** Tokens of the stage that were trained on before the epoch. */
   readonly stageTokens: number;
 }
 

@@ -25,7 +25,7 @@ import type { TrainSpec } from './spec.js';
 const hopelessLoss = 10;
 
 export interface MicroBatch {
-  /** Of the optimizer, from 1. With `micro` the name of every random draw. */
+  /** The step of the optimizer, from 1. With `micro` the name of every random draw. */
   readonly step: number;
   /** Place of the micro-batch in its step, from 0. */
   readonly micro: number;

@@ -37,7 +37,7 @@ export interface Summary {
   /** Rows trained on. */
   readonly examples: number;
   readonly seconds: number;
-  /** Of this process, without validation and checkpoints. */
+  /** The speed of this process, without validation and checkpoints. */
   readonly tokensPerSecond: number;
   /** Why it ended before its tokens were used up. */
   readonly stopped: 'patience' | 'directive' | null;

@@ -13,7 +13,7 @@ import { type TrainingSettings, trainSpecOf } from './training-settings.js';
 export interface RowLengths {
   /** Tokens of the longest row. */
   readonly longest: number;
-  /** Of all tokens, those of answers. */
+  /** The share of answer tokens among all tokens, from 0 to 1. */
   readonly answerShare: number;
 }
 
@@ -64,7 +64,7 @@ function between(x: number, base: number, of: (power: number) => number): number
   return (1 - share) * of(low) + share * of(base * low);
 }
 
-/** Of one base model and one set of rows. */
+/** Forecasts the memory of training one base model on one set of rows. */
 export class MemoryForecast {
   private readonly peaks = new Map<string, number>();
 

@@ -161,7 +161,7 @@ describe('digits', () => {
   ])('have an error over the digits alone, a mean over those of the answers: %j', ({ signed, squared }) => {
     const { feeds } = digitFeeds(batch, feedsOf(batch), config.vocabSize, { signed, weight: 0.3 });
     const fed = plainFeeds(feeds);
-    // Of 0.9 two are digits, of 10 two; the third row's digit is no number's.
+    // 0.9 has two digits, 10 two; the third row's digit is no number's.
     const weighted = Array.from(fed['digit_weight']).flatMap((w, n) => (w > 0 ? [n] : []));
     expect(weighted).toEqual([0, 2, 4, 5]);
     expect(fed['digit_weight'][0]).toBeCloseTo(0.075, 7);

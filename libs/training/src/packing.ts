@@ -214,7 +214,7 @@ export function planPacking(
   const every = [...draws.flatMap(({ rows }) => rows), ...others];
   const longest = every.reduce((n, row) => Math.max(n, row.tokens.length), 1);
   const most = Math.min(maxSequence, Math.max(batchTokens, longest));
-  /** Of the rows that `belongs` chooses, in lines of this length. */
+  /** The cost of the rows that `belongs` chooses, in lines of this length. */
   const costOf = (sequence: number, belongs: (row: Row) => boolean) =>
     sum(
       samples.map(({ rows, tokens }) => {

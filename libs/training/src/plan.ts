@@ -27,7 +27,7 @@ import type { TrainSpec } from './spec.js';
 /** A batch, and what it is fed besides where answers are compared as numbers. */
 export interface PlannedShape extends BatchShape {
   readonly digits?: NumberShape;
-  /** Of the batches that come, each size once: it has a graph of its own. */
+  /** The sizes of the batches that come, each once: it has a graph of its own. */
   readonly grids?: readonly GridShape[];
 }
 

@@ -55,7 +55,7 @@ export interface Pretraining
 
 export interface PretrainResult extends Omit<TrainResult, 'tensors' | 'best'> {
   readonly model: Model;
-  /** Of the weights returned, the best measured; null when nothing was held out. Nats per token. */
+  /** The loss of the weights returned on what was held out, the best measured, in nats per token; null when nothing was. */
   readonly heldOutLoss: number | null;
 }
 

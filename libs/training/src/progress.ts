@@ -37,12 +37,12 @@ interface Step {
   readonly place: EpochPlace;
   readonly from: number;
   readonly count: number;
-  /** Of all steps, those of runs before included, from 1. */
+  /** The number of the step among all, those of runs before included, from 1. */
   readonly step: number;
-  /** Of the weights, from 1: steps that were skipped do not count. */
+  /** The number of the change of the weights, from 1: steps that were skipped do not count. */
   readonly update: number;
   readonly rate: number;
-  /** Of the loss; undefined where it is not scaled. */
+  /** The factor that the loss is scaled by; undefined where it is not. */
   readonly scale: number | undefined;
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { LossScale } from './loss-scale.js';
 
 export const runState = z.strictObject({
-  /** Of the spec and the rows: another run's checkpoint is refused. */
+  /** The hash of the spec and the rows: another run's checkpoint is refused. */
   run: z.string(),
   step: z.number().int(),
   tokens: z.number(),
@@ -14,7 +14,7 @@ export const runState = z.strictObject({
     epoch: z.number().int(),
     index: z.number().int(),
     stageTokens: z.number(),
-    /** Of those, the ones before the epoch. */
+    /** Tokens of the stage before the epoch. */
     epochTokens: z.number(),
   }),
   /** What the last step measured, where its validation did not come to its end. */
@@ -27,7 +27,7 @@ export const runState = z.strictObject({
   /** Objectives of each task at the end of each stage so far. */
   stageObjectives: z.array(z.record(z.string(), z.number())),
   stopped: z.enum(['patience', 'directive']).nullable(),
-  /** Of the weights: steps less those that were skipped. */
+  /** Changes of the weights: steps less those that were skipped. */
   updates: z.number().int(),
   /** What the runs did that it goes on from; the numbers above are its own, but for the cursor and the updates. */
   before: z.strictObject({ steps: z.number().int(), tokens: z.number() }),

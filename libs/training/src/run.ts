@@ -28,7 +28,7 @@ function allFinite(tensor: HostTensor): boolean {
 export interface StepResult {
   /** Mean over the step's answer tokens, nats. */
   readonly loss: number;
-  /** Of the gradient before clipping. */
+  /** The global norm of the gradient before clipping. */
   readonly norm: number;
   /** Padding not counted. */
   readonly tokens: number;
@@ -100,10 +100,10 @@ export class Run {
       signal,
     }: {
       step: number;
-      /** Of the weights, from 1: steps that were skipped do not count. */
+      /** The number of the change of the weights, from 1: steps that were skipped do not count. */
       update: number;
       rate: number;
-      /** Of the loss; undefined where it is not scaled. */
+      /** The factor that the loss is scaled by; undefined where it is not. */
       scale: number | undefined;
       signal?: AbortSignal | undefined;
     },
@@ -148,7 +148,7 @@ export class Run {
     return new Diverged(error.step, bad ?? error.tensor);
   }
 
-  /** Of the weights that are kept. Undefined when `signal` aborted before the last batch. @throws Diverged */
+  /** Measures the weights that are kept. Undefined when `signal` aborted before the last batch. @throws Diverged */
   async validate(
     batches: readonly Batch[],
     { step, signal }: { step: number; signal?: AbortSignal | undefined },

@@ -50,7 +50,7 @@ export interface TrainHooks {
 }
 
 export interface Training extends TrainHooks {
-  /** Of this run alone, which leaves its slots and graphs in it; closed by who made it: see `withExecutor`. */
+  /** The executor of this run alone, which leaves its slots and graphs in it; closed by who made it: see `withExecutor`. */
   readonly executor: Executor;
   /** Says when a checkpoint is due. */
   readonly clock: Clock;

@@ -24,12 +24,12 @@ export const trainingSettings = z.strictObject({
   /** Default: 0.001 for full fine-tuning, 0.003 for LoRA, a fifth of that with lion. */
   learningRate: z.number().positive().optional(),
   weightDecay: z.number().min(0).default(0.01),
-  /** Of adamw and lion. */
+  /** Only with adamw and lion. */
   beta1: beta.optional(),
   beta2: beta.optional(),
-  /** Of adamw. */
+  /** Only with adamw. */
   epsilon: z.number().positive().optional(),
-  /** Of adafactor. */
+  /** Only with adafactor. */
   decayRate: z.number().min(-1).lt(0).optional(),
   clipThreshold: z.number().positive().optional(),
   scaleParameter: z.boolean().optional(),
@@ -62,7 +62,7 @@ export const trainingSettings = z.strictObject({
   competenceStart: z.number().positive().max(1).optional(),
   /** Tokens to train on, padding not counted. */
   tokens: z.number().int().min(1).default(100_000),
-  /** Of those, where the run ends: a part, with which others go on. */
+  /** The part of those tokens that the run trains on; others go on from there. */
   until,
   /** Validation rows on which the objective is measured. */
   validationExamples: z.number().int().min(1).default(400),
@@ -82,9 +82,9 @@ export const trainingSettings = z.strictObject({
 export type TrainingSettings = z.output<typeof trainingSettings>;
 
 const learningRates = { full: 1e-3, lora: 3e-3 } as const;
-/** Of AdamW's rate: Lion's steps are longer (Chen et al. 2023, section 5: 3 to 10 times). */
+/** Lion's learning rate as a share of AdamW's: its steps are longer (Chen et al. 2023, section 5: 3 to 10 times). */
 const lionShare = 0.2;
-/** Of all tokens, for each subtask but the last. */
+/** The share of all tokens that each subtask but the last is introduced with. */
 const introductionShare = 0.1;
 /** Between two validations, as many tokens are trained on as this times those validated: validation takes a ninth of the time. */
 const trainedPerValidated = 3;
@@ -103,7 +103,7 @@ const ownedBy = {
 export interface TrainedOn {
   /** Subtasks that there are rows of, in the order of the curriculum. */
   readonly tasks: readonly string[];
-  /** Of all rows that a validation reads. */
+  /** Tokens of all rows that a validation reads. */
   readonly validationTokens: number;
 }
 

@@ -81,6 +81,7 @@ const { BuildState } = common;
 const lookMs = 2_000;
 /** A watcher looks for news this often. */
 const watchMs = 200;
+/** Trials that are asked for at a time. */
 const trialsPage = 200;
 /** The best trials, whose ways into and out of the experiment the report tells. */
 const explained = 20;

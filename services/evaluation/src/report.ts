@@ -21,9 +21,9 @@ export interface ReportData {
   readonly datasetVersion: string;
   /** Empty for a file. */
   readonly split: string;
-  /** Of the untuned base model on the same examples, where there is one. */
+  /** The evaluation of the untuned base model on the same examples, where there is one. */
   readonly base: evaluation.Evaluation | undefined;
-  /** Of the model's experiment, with their measurements; empty where it has none. */
+  /** The trials of the model's experiment, with their measurements; empty where it has none. */
   readonly trials: readonly tuning.Trial[];
   /** What they teach; absent where there is no experiment. */
   readonly insight: tuning.Insight | undefined;

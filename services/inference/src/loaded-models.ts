@@ -5,7 +5,7 @@ import type { tuning } from '@emotune/proto';
 import { learntWithCues, type ServiceContext } from '@emotune/service';
 
 export interface InferenceContext extends ServiceContext {
-  /** Of each loaded model, at least 1. */
+  /** Threads of each loaded model, at least 1. */
   readonly threads: number;
 }
 

@@ -34,7 +34,7 @@ export async function openPlatform({
   }
 }
 
-/** Of the platform of a command: its log, and where that lies. */
+/** The log of a platform that a command runs, and where it lies. */
 export function logInto(dataDir: string): { log: Log; logFile: string } {
   const logFile = join(dataDir, 'platform.log');
   const write = (line: string) => {

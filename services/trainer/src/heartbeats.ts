@@ -18,7 +18,7 @@ export interface HeartbeatOptions {
   readonly onUnreachable: (error: Error) => void;
 }
 
-/** Of a trial with folds: of all of them so far, but for the objectives. */
+/** A measurement; with `fold`, from 0, its counts are of all folds so far and its objectives of that fold. */
 export type Observed = Measurement & { readonly fold?: number };
 
 /** Between two heartbeats, unless the answer says otherwise; a validation is reported at once. */
@@ -69,7 +69,7 @@ export class Heartbeats {
   private wake = () => {};
   /** Folds that have ended, those of earlier attempts included. */
   private folds: readonly tuning.FoldResult[] = [];
-  /** Of those who wait until everything so far was heard. */
+  /** Resolve those who wait until everything so far was heard. */
   private settled: (() => void)[] = [];
   private closed = false;
   private ended = false;

@@ -4,7 +4,7 @@ import { architectureOf, type Plan, searchTokens } from './spec.js';
 import { type Attempt, type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
 export interface Rate {
-  /** Of one trial, with everything that it does beside training. */
+  /** The speed of one trial, with everything that it does beside training. */
   readonly tokensPerSecond: number;
   readonly basis: 'assumed' | 'scaled' | 'measured';
   /** Finished trials that it comes from. */
@@ -23,7 +23,7 @@ export interface Throughput {
 
 /** Training takes 6 floating-point operations a parameter and token (Kaplan et al. 2020, arXiv 2001.08361, section 2.1). */
 const flopsPerParameter = 6;
-/** Of a trial on a machine that nothing is known of; docs/benchmarks.md: 90 to 110 on two cores. */
+/** Operations a second of a trial on a machine that nothing is known of; docs/benchmarks.md: 90 to 110 on two cores. */
 const assumedFlops = 1e11;
 
 /** What to expect of a base model before a trial of this experiment has shown it. */
@@ -62,13 +62,13 @@ export function hoursOf({ attempts }: Trial, now: number): number {
   return attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0) / hourMs;
 }
 
-/** Of the search so far. */
+/** GPU-hours of the search so far. */
 export function gpuHoursSpent(experiment: Experiment, now: number): number {
   const hours = searchTrials(experiment.trials).reduce((sum, trial) => sum + hoursOf(trial, now), 0);
   return hours * experiment.plan.cost.gpusPerTrial;
 }
 
-/** Of trials of earlier experiments that told their cost, which `warmStart` takes over where the same values cost as much. */
+/** The rate of trials of earlier experiments that told their cost, which `warmStart` takes over where the same values cost as much. */
 function taughtRate({ plan, history }: Experiment, architecture: string): Rate | undefined {
   const hours = history
     .filter(({ parameters }) => architectureOf(plan.spec, parameters) === architecture)

@@ -301,7 +301,7 @@ function promotedTrial({ plan, curves }: Experiment, paused: readonly Trial[]): 
   return paused.find((trial) => trial.number === number);
 }
 
-/** Of the searches' last trials: the same history gives the same answer, and asking takes a while. */
+/** What was decided after a search's last trial: the same history gives the same answer, and asking takes a while. */
 const terminations = new WeakMap<
   Trial,
   { readonly plan: Plan; readonly trials: number; readonly answer: Termination }
@@ -366,7 +366,7 @@ function endOf(trial: number, state: 'stopped' | 'cancelled', reason: string): A
   return { type: 'end-trial', trial, state, reason };
 }
 
-/** Of trials that have ended, so that a search sees the same objects again. */
+/** The records of trials that have ended, so that a search sees the same objects again. */
 const records = new WeakMap<Trial, TrialRecord>();
 
 /** What a sampler sees of a trial. */

@@ -104,7 +104,7 @@ export class Experiments {
     return created;
   }
 
-  /** Of the feature set, where the memory of trials is limited and it is ready. */
+  /** The lengths of the rows of the feature set, where the memory of trials is limited and it is ready. */
   private async rowsOf({ spec, training }: Plan): Promise<BoundFeatures['rows']> {
     const set = training.memoryLimitMib > 0 ? await this.reconciler.featureSet(spec.features) : undefined;
     return set?.state === common.BuildState.BUILD_STATE_READY ? rowLengths(set) : undefined;

@@ -7,7 +7,7 @@ import { plainValues } from './values.js';
 
 const { TrialState } = tuning;
 
-/** Of all that an experiment is taught from outside. */
+/** Trials that an experiment is taught from outside, at most and in all. */
 const mostRecords = 10_000;
 
 const states = {

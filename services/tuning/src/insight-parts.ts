@@ -18,12 +18,12 @@ const mostInteracting = 6;
 const leastInteraction = 0.01;
 /** Beyond the worst value, where a front's volume ends. */
 const referenceFactor = 1.1;
-/** Of the search trials of an experiment. */
+/** What an insight is made of: the search trials of an experiment. */
 export interface Given {
   readonly experiment: string;
   readonly space: SearchSpace;
   readonly records: readonly TrialRecord[];
-  /** Of measured trials. */
+  /** The scores of measured trials. */
   readonly scores: readonly SubtaskScores[];
 }
 

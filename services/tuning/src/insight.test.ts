@@ -153,7 +153,7 @@ it('fronts are over the subtasks that every trial was measured on', () => {
     ],
   });
   expect(front?.reference[0]).toBeCloseTo(4.4, 12);
-  // Of 4.4 × 3.3 beyond each: (4.4 − 4)(3.3 − 1) + (4 − 2)(3.3 − 2).
+  // The part of 4.4 × 3.3 beyond each: (4.4 − 4)(3.3 − 1) + (4 − 2)(3.3 − 2).
   expect(front?.hypervolume).toBeCloseTo(0.4 * 2.3 + 2 * 1.3, 10);
   expect(frontOf([])).toBeUndefined();
   expect(frontOf([{ number: 0, scores: {} }])).toBeUndefined();

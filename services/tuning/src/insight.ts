@@ -30,7 +30,7 @@ const mostKnown = 8;
 /** What trials report of each subtask. */
 const subtaskPrefix = 'objective/';
 
-/** Of trials that say no more. */
+/** Why trials ended that say no more, by their state. */
 const statePhrases: Readonly<Record<TrialState, string>> = {
   queued: 'it waits for a place to run',
   running: 'it goes on',
@@ -76,7 +76,7 @@ export class Insights {
     private readonly ledger: Ledger,
   ) {}
 
-  /** Of the best measurement of each trial or of each of its folds, of the attempt that has it. */
+  /** The scores of subtasks at the best measurement of each trial or of each of its folds, from the attempt that has it. */
   private async subtaskScores(experiment: string, trials: readonly Trial[]): Promise<SubtaskScores[]> {
     const rows = await this.context.database.query<{ trial: number; task: string; score: number }>(
       `select trial, task, avg(score::float8) as score from (

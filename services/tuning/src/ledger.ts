@@ -141,7 +141,7 @@ export class Ledger {
     const known = this.of(name);
     if (now === undefined || Math.abs(now - known.curvesAt) > curveMs) {
       const trials = await this.trials(sql, name);
-      // Of a trial that has ended the curve is kept once it was read as such.
+      // The curve of a trial that has ended is kept once it was read as such.
       const stale = trials.filter(
         ({ number, kind, state }) =>
           kind === 'search' && known.curves.get(number)?.state !== curveState(state),

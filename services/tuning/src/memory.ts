@@ -17,7 +17,7 @@ import type { Base, BoundFeatures } from './store.js';
 const mostPlanned = 64;
 const mebibyte = 2 ** 20;
 
-/** Of the rows that trials train on and validate with, by tokenizer. */
+/** The lengths of the rows that trials train on and validate with, by tokenizer. */
 export function rowLengths({ tokenized }: featurization.FeatureSet): Record<string, RowLengths> {
   return Object.fromEntries(
     tokenized.flatMap(({ tokenizer, splits }): [string, RowLengths][] => {

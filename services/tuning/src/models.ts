@@ -76,7 +76,7 @@ export class Models {
     throw new NotFound(`expected a ${kind ?? ''}${kind ? ' ' : ''}model, got ${show(name)}; ${hint}`);
   }
 
-  /** Of the base model in this folder of the object store. */
+  /** The config of the base model in this folder of the object store. */
   async config(prefix: string): Promise<ModelConfig> {
     const bytes = await this.context.objects.get(`${prefix}/config.json`);
     return parseConfig(JSON.parse(new TextDecoder().decode(bytes)));

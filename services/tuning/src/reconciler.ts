@@ -38,7 +38,7 @@ const peerDeadlineMs = 5_000;
 /** Between two rounds, in durations of the last one, and at most so long: changes that come together are taken up together. */
 const restShare = 3;
 const longestRestMs = 250;
-/** Of all trainers together. */
+/** Reports a second of all trainers together: what pauses between them aim at. */
 const reportsPerSecond = 200;
 /** Trainers that are being started or stopped at the same time. */
 const mostActs = 32;

@@ -17,7 +17,7 @@ export interface Answer {
   readonly reason: string;
 }
 
-/** Of one measurement. */
+/** The numbers of one measurement. */
 export interface Measured {
   readonly step: number;
   readonly tokens: number;
@@ -25,7 +25,7 @@ export interface Measured {
   readonly elapsedSeconds: number;
   /** Absent: not measured here. NaN and ±∞: measured, and broken. */
   readonly objective?: number | undefined;
-  /** Of a trial with folds: its objective is of this one alone. */
+  /** The fold, from 0, that the objective is of; absent for a trial without folds. */
   readonly fold?: number | undefined;
 }
 

@@ -241,7 +241,7 @@ describe('with trials that go on from each other', () => {
         ...pbt,
         parameters: [
           parameter('weightDecay', double(0, 0.1)),
-          // Of some trials only, and before what it depends on.
+          // A parameter of some trials only, and before what it depends on.
           parameter('lora.dora', {
             categorical: { values: [{ flag: true }] },
             condition: { parameter: 'optimizer', values: [{ text: 'lion' }] },

@@ -72,7 +72,7 @@ export interface Taught extends TrialRecord {
 /** A fold that has ended. Steps, tokens, examples and seconds are of the trial until then. */
 export interface Fold {
   readonly objective: number;
-  /** Of the fold, at its best point. */
+  /** Tokens that the fold had trained on at its best point. */
   readonly bestTokens: number;
   readonly step: number;
   readonly tokens: number;
@@ -98,7 +98,7 @@ export interface Trial extends LineagePlace {
   readonly parameters: Assignment;
   /** Given by a person, not suggested. */
   readonly enqueued: boolean;
-  /** Of the report, or the best so far; with folds the mean of those that have ended. */
+  /** The objective of the report, or the best so far; with folds the mean of those that have ended. */
   readonly objective: number | null;
   /** Those that have ended, in order. */
   readonly folds: readonly Fold[];
@@ -142,7 +142,7 @@ export interface Experiment {
   readonly endedAt: number | null;
   /** What earlier experiments and other programs taught. */
   readonly history: readonly Taught[];
-  /** Of values, where it is known beforehand what may work: see `SuggestContext`. */
+  /** How likely values are to work, where that is known beforehand: see `SuggestContext`. */
   readonly feasibility?: SuggestContext['feasibility'];
   /** Throughput to expect, by architecture, before trials of this experiment have shown theirs. */
   readonly rates: ReadonlyMap<string, Rate>;

@@ -46,7 +46,7 @@ export interface BoundFeatures {
   readonly datasetVersion: string;
   /** Folder of the shards by tokenizer. */
   readonly prefixes: Readonly<Record<string, string>>;
-  /** Of the rows, by tokenizer; absent where they were bound before it was recorded. */
+  /** The lengths of the rows, by tokenizer; absent where they were bound before it was recorded. */
   readonly rows?: Readonly<Record<string, RowLengths>>;
 }
 
@@ -97,7 +97,7 @@ export interface TrialRow {
   readonly revision: number;
   /** Attempts so far. */
   readonly attempts: number;
-  /** Of all of them until now. */
+  /** Seconds that all of them took until now. */
   readonly seconds: number;
 }
 

@@ -18,7 +18,7 @@ import { experimentSpec, featureSets, TestRunner, tinyCheckpoint, usualTrainer }
 export const patience = { timeout: 200_000, interval: 25 };
 
 interface Options {
-  /** Of 127.0.0.1; 0 takes a free one. */
+  /** The port on 127.0.0.1; 0 takes a free one. */
   readonly port?: number;
   /** Seconds after which a silent trainer loses its trial. */
   readonly leaseSeconds?: number;

@@ -121,7 +121,7 @@ export function newTrial(
   };
 }
 
-/** Of one transaction: other work comes in between. */
+/** Actions of one transaction, at most: other work comes in between. */
 const mostActions = 256;
 
 export interface Advance {

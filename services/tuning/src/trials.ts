@@ -227,7 +227,7 @@ export class Trials {
     const heard = measure(caller, measurements, new Set(known.map(({ step }) => step)));
     const counted = withFolds(heard.owner, folds);
     let after: Caller = { ...caller, ...counted };
-    // Of one step, the last of the call completes those before it.
+    // The last measurement of a step in a call completes those before it.
     const byStep = new Map<number, tuning.Measurement>();
     for (const m of measurements) {
       const before = byStep.get(m.step);

@@ -3,7 +3,7 @@ import { show, type Violation } from '@emotune/base';
 import type { Parameter, ParameterValue } from '@emotune/search';
 
 interface Tunable {
-  /** Of the values, for people. */
+  /** What the values must be, for people. */
   readonly expects: string;
   accepts(value: ParameterValue): boolean;
   /** A checkpoint made with one value does not fit another, or would mean something else with it. */

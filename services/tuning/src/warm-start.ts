@@ -35,7 +35,7 @@ export interface WarmStart {
   readonly first: readonly Assignment[];
 }
 
-/** Of one earlier experiment. */
+/** Trials of one earlier experiment that are learnt from, at most. */
 const mostRecords = 2_000;
 
 /**

@@ -86,7 +86,7 @@ async function watch(session: Session, channel: Channel, name: string): Promise<
   await session.write(winnerText(latest, trials[0]));
 }
 
-function atLeastZero(text: string): number {
+function aboveZero(text: string): number {
   const n = Number(text);
   if (text.trim() === '' || !Number.isFinite(n) || n <= 0)
     throw new InvalidArgumentError('Expected a number above 0.');
@@ -104,9 +104,9 @@ const limitOptions: readonly (readonly [
   ['--max-attempts <n>', 'attempts of a trial that is lost or crashes', integerFrom(1)],
   ['--max-interruptions <n>', 'interruptions of a trial that bring it no further', integerFrom(1)],
   ['--max-tokens <n>', 'tokens that the search may train on', integerFrom(1)],
-  ['--max-duration-seconds <s>', 'seconds after which no trial starts', atLeastZero],
-  ['--max-gpu-hours <h>', 'GPU-hours of the search', atLeastZero],
-  ['--max-cost <amount>', 'money that the search may cost', atLeastZero],
+  ['--max-duration-seconds <s>', 'seconds after which no trial starts', aboveZero],
+  ['--max-gpu-hours <h>', 'GPU-hours of the search', aboveZero],
+  ['--max-cost <amount>', 'money that the search may cost', aboveZero],
 ];
 
 function withLimitOptions(command: Command): Command {

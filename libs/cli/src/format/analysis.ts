@@ -1,4 +1,4 @@
-/** Analyses, as JSON (INTERFACES) and as text. */
+/** Analyses, as JSON and as text. */
 import { common, type inference } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { cueJson } from './features.js';

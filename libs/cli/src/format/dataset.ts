@@ -1,4 +1,4 @@
-/** Datasets, sources and examples, as JSON (INTERFACES) and as text. */
+/** Datasets, sources and examples, as JSON and as text. */
 import type { common, data } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { clip, count, facts, figure, nothing, table } from './text.js';

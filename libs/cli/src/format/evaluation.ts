@@ -1,4 +1,4 @@
-/** Evaluations, as JSON (INTERFACES) and as text. */
+/** Evaluations, as JSON and as text. */
 import type { evaluation } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { clip, count, figure, nothing, percent, table } from './text.js';

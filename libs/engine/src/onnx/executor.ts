@@ -19,7 +19,7 @@ import { onnxMemory, piece, sweepersOf } from './memory.js';
 import type { Reply, Request } from './worker.js';
 
 export interface OnnxOptions {
-  /** Of ONNX Runtime, at least 1. */
+  /** Threads of ONNX Runtime, at least 1. */
   readonly threads?: number | undefined;
   /** Threads wait for each other's next node without sleeping: faster where the processor is theirs alone, else slower. */
   readonly spin?: boolean | undefined;

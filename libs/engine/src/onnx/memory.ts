@@ -28,7 +28,7 @@ function followed(outputs: Outputs): GraphMemory {
   };
 }
 
-/** Of an executor with so many threads. */
+/** The memory of an executor with so many threads. */
 export function onnxMemory(threads: number, pieceElements = piece): ExecutorMemory {
   return {
     base: processBytes + sweeperBytes * sweepersOf(threads),

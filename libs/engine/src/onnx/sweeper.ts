@@ -28,7 +28,7 @@ export interface SweeperData {
   readonly threads: number;
 }
 
-/** Of a sweep: each scalar of its pieces, in their order. */
+/** The scalars of a sweep by name: one element for each of its pieces, in their order. */
 export type Scalars = Record<string, Float32Array>;
 
 export interface SweeperReply {

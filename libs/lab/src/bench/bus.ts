@@ -11,7 +11,7 @@ import { consume, emit, eventTables, MemoryBus, Outbox, on, topics } from '@emot
 import { median, medianSeconds, quantile, secondsOf } from './timing.js';
 
 export interface BusWorkload {
-  /** Of each repetition. */
+  /** Events of each repetition. */
   readonly events: number;
   readonly signal: AbortSignal;
 }

@@ -43,9 +43,9 @@ export interface ControllerFigures {
   readonly launchP50Ms: number;
   readonly launchP95Ms: number;
   readonly reportsPerSecond: number;
-  /** Of the service's process. */
+  /** Cores that the service's process used on average. */
   readonly cores: number;
-  /** Of PostgreSQL's; absent where the system does not tell. */
+  /** Cores that PostgreSQL's processes used on average; absent where the system does not tell. */
   readonly databaseCores?: number;
 }
 

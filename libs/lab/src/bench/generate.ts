@@ -31,7 +31,7 @@ export interface GenerateFigures {
   readonly threads: number;
   readonly examplesPerSecond: number;
   readonly tokensPerSecond: number;
-  /** Of the products alone: with the prompts' rows, then with one row of each prompt for every further token. */
+  /** The speed of the products alone: with the prompts' rows, then with one row of each prompt for every further token. */
   readonly productExamplesPerSecond: number;
 }
 
@@ -52,7 +52,7 @@ function productGraph(model: Model, rows: number, asked: number): Record<string,
   return { firsts: b.concat(products, 0) };
 }
 
-/** Of the products of so many rows, so often. */
+/** The time of the products of so many rows, so often. */
 async function secondsOfProducts(
   model: Model,
   passes: readonly (readonly [rows: number, times: number])[],

@@ -11,7 +11,7 @@ export interface LexiconFigures {
   readonly textsPerSecond: number;
   /** 10⁶ bytes per second. */
   readonly megabytesPerSecond: number;
-  /** Of splitting into words with a regular expression. */
+  /** The speed of splitting into words with a regular expression. */
   readonly wordsMegabytesPerSecond: number;
 }
 

@@ -5,11 +5,11 @@ import { Internal } from '@emotune/base';
 import { median } from './timing.js';
 
 export interface NodeKind {
-  /** Of ONNX. */
+  /** The operator, in ONNX' words. */
   readonly op: string;
   /** So many in the graph. */
   readonly nodes: number;
-  /** Of one step: the sum over nodes of their medians. */
+  /** The time in one step: the sum over nodes of their medians. */
   readonly milliseconds: number;
 }
 
@@ -21,7 +21,7 @@ interface TraceEvent {
   readonly args?: { readonly op_name?: string };
 }
 
-/** Of the graph that was loaded first, which is a step's, the most expensive kind first. `folder`: what an executor's `profile` wrote. */
+/** The kinds of nodes of a step's graph, which was loaded first, the most expensive first. `folder`: what a `profile` wrote. */
 export async function nodeKinds(folder: string): Promise<NodeKind[]> {
   const first = (await readdir(folder)).find((name) => name.startsWith('session-0_'));
   if (first === undefined) throw new Internal(`internal: no timings of a graph in ${folder}`);

@@ -24,7 +24,7 @@ import { median, pause } from './timing.js';
 const algorithms = ['random', 'tpe'] as const;
 
 export interface PruneWorkload {
-  /** Of each search. */
+  /** Trials of each search. */
   readonly trials: number;
   /** Searches with each pruner. */
   readonly seeds: number;

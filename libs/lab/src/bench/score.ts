@@ -15,7 +15,7 @@ import { median, medianSeconds } from './timing.js';
 export interface ScoreWorkload {
   /** Checkpoint folder, or one with config.json alone. */
   readonly folder: string;
-  /** Of each task, and random prompts. */
+  /** Questions of each task, and as many random prompts. */
   readonly questions: number;
   /** Tokens of a random prompt. */
   readonly prompt: number;

@@ -5,7 +5,7 @@ import { llm7, type Problem, type ProblemFamily, problemFamilies } from './test-
 import { median, pause, quantile, secondsOf } from './timing.js';
 
 export interface SearchWorkload {
-  /** Of each search for an optimum. */
+  /** Trials of each search for an optimum. */
   readonly trials: number;
   /** Searches for each optimum. */
   readonly seeds: number;

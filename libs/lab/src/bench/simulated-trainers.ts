@@ -5,7 +5,7 @@ import { tuning } from '@emotune/proto';
 import { Channel } from '@emotune/service/client';
 
 export interface Pace {
-  /** Of a trial; each takes from half of it to one and a half. */
+  /** The mean duration of a trial; each takes from half of it to one and a half. */
   readonly trialSeconds: number;
 }
 

@@ -52,7 +52,7 @@ export interface StepFigures extends StepShape {
   readonly rows?: { readonly count: number; readonly meanTokens: number };
   /** Padding not counted. */
   readonly tokensPerSecond: number;
-  /** Of the whole process until the last step. */
+  /** The peak of the whole process until the last step. */
   readonly peakMemoryMiB: number;
   /** With recomputation: what it saves of the peak without, and the time that it adds as a share of the time without. */
   readonly savedMemoryMiB?: number;
@@ -69,7 +69,7 @@ export const uncountedSteps = 3;
 const profiledSteps = 5;
 export const lora = { rank: 8, alpha: 16 };
 
-/** Of the physical memory. */
+/** The peak of the physical memory of this process. */
 async function peakMemoryMiB(): Promise<number> {
   // Linux counts what the parent process held before the program was started into resourceUsage().
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');

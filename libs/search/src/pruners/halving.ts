@@ -22,7 +22,7 @@ import type { Pruner } from './pruner.js';
 
 const rungs = {
   ...comparison,
-  /** Of the first rung. */
+  /** Examples up to the first rung, above 0. */
   minExamples: z.number().gt(0),
   /** One of so many trials passes a rung. */
   reductionFactor: z.number().min(2).default(4),
@@ -122,7 +122,7 @@ const hyperbandSettings = z
   .strictObject({
     ...rungs,
     reductionFactor: z.number().min(2).default(3),
-    /** Of a whole trial. */
+    /** Examples of a whole trial, above 0. */
     maxExamples: z.number().gt(0),
   })
   .refine(({ minExamples, maxExamples }) => minExamples <= maxExamples, {

@@ -12,7 +12,7 @@ import { random, randomDraws } from './random.js';
 const settings = z.strictObject({
   /** Random trials first: until so many are measured. */
   startUpTrials: z.number().int().min(1).default(10),
-  /** Of the confidence bound; without it expected improvement decides. */
+  /** The factor of the deviation in the confidence bound; without it expected improvement decides. */
   beta: z.number().min(0).optional(),
   maxPoints: z.number().int().min(10).max(2000).default(500),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */

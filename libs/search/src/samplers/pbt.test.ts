@@ -166,7 +166,7 @@ describe('lineages', () => {
   it('let go of generations that nobody goes on from any more', () => {
     expect(lineage.oldestOrigin(space, historyOf('mmm'), two.settings)).toBe(0);
     expect(lineage.oldestOrigin(space, historyOf('mmmm'), two.settings)).toBe(2);
-    // Of the second nothing is known.
+    // Nothing is known of the second.
     expect(lineage.oldestOrigin(space, historyOf('mmiim'), two.settings)).toBe(0);
   });
 });

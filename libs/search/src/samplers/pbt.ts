@@ -54,7 +54,7 @@ function membersBefore(
   return membersOf(space, history).filter(({ number }) => number < trialNumber);
 }
 
-/** Of the last whole generation of which something is known: its number and its measured members. */
+/** The number and the measured members of the last whole generation of which something is known. */
 function lastKnown(
   members: readonly TrialRecord[],
   population: number,

@@ -171,7 +171,7 @@ class Group {
     return this.l.sample(rng);
   }
 
-  /** Of candidates from l, the values [D] of the largest log l − log g, and that. */
+  /** The values [D] of the candidate from l with the largest log l − log g, and that. */
   draw(rng: Rng, candidates = this.candidates): Draw<ParameterValue[]> {
     let values: ParameterValue[] = [];
     let score = -Infinity;
@@ -253,7 +253,7 @@ const attempts = 96;
 
 /** Measured trials that the Gaussian process of parallel trials is made from. */
 const maxPoints = 200;
-/** Of as many trials as run at a time, about so many are asked of the process, which takes some 70 ms. */
+/** Suggestions that are asked of the process where so many trials run at a time, about; one takes some 70 ms. */
 const askedOfProcess = 10;
 
 /** Which trials by their numbers are asked of the process while others run; none before so many are measured. */

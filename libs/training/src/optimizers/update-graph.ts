@@ -40,7 +40,7 @@ export interface UpdateOptions {
   readonly ema?: boolean;
 }
 
-/** Of this weight. */
+/** The weight decay of this parameter. */
 export function decayOf({ shape }: Parameter, { weightDecay, decayVectors = false }: UpdateOptions): number {
   return shape.length > 1 || decayVectors ? weightDecay : 0;
 }

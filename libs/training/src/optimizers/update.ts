@@ -151,7 +151,7 @@ export class Update {
     }
   }
 
-  /** Of the gradient in the slots `grad.<name>`. */
+  /** The global norm of the gradient in the slots `grad.<name>`. */
   async norm(): Promise<number> {
     const program = await this.sessions.sweepOf('squares', squaresGraph, elementsOf(this.parameters));
     const { squares } = await this.sessions.executor.sweep(program, {

@@ -12,7 +12,7 @@ import { symmetricBeta } from './stream.js';
 
 export const mixupSettings = z.strictObject({
   name: z.literal('mixup'),
-  /** Of Beta(α, α). */
+  /** The α of Beta(α, α), from which shares are drawn. */
   alpha: z.number().positive().max(16).default(0.2),
 });
 

@@ -13,7 +13,7 @@ interface Span {
 export interface Extent {
   /** N: tokens of the batch, padding included. */
   readonly tokens: number;
-  /** Of an embedding. */
+  /** Elements of an embedding. */
   readonly width: number;
   readonly spans: readonly Span[];
 }

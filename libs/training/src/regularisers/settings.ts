@@ -26,7 +26,7 @@ export const lossSettings = z.strictObject({
       z.strictObject({
         name: z.literal('raft'),
         weight: z.number().positive().default(1),
-        /** Of the answer's likelihood beside it. */
+        /** The weight of the answer's likelihood beside it. */
         answerWeight: z.number().min(0).default(0),
       }),
       /** Cross-entropy against a Gaussian around the right number. */
@@ -47,11 +47,11 @@ export const regularisationSettings = z.strictObject({
   /** Rates of inverted dropout. */
   dropout: z
     .strictObject({
-      /** Of elements of the token embeddings. */
+      /** The rate at which elements of the token embeddings are dropped. */
       embedding: rate.default(0),
-      /** Of elements of what each sublayer adds to the residual stream. */
+      /** The rate for elements of what each sublayer adds to the residual stream. */
       hidden: rate.default(0),
-      /** Of elements of what LoRA branches see. */
+      /** The rate for elements of what LoRA branches see. */
       lora: rate.default(0),
     })
     .prefault({}),

@@ -73,6 +73,6 @@ function gamma(rng: Rng, shape: number): number {
 export function symmetricBeta(rng: Rng, alpha: number): number {
   const x = gamma(rng, alpha);
   const y = gamma(rng, alpha);
-  // Of very small α both may underflow.
+  // With a very small α both may underflow.
   return x + y > 0 ? x / (x + y) : rng.int(2);
 }

@@ -179,7 +179,7 @@ class Job {
     return { experiment: latest, untuned };
   }
 
-  /** Of the best trial. */
+  /** The architecture of the best trial. */
   private async architecture({ name, bestTrial }: tuning.Experiment): Promise<string> {
     const trials = await this.trials(name);
     return trials.find(({ number }) => number === bestTrial)?.parameters['architecture']?.text ?? '';

@@ -24,7 +24,7 @@ export interface StartResult {
   readonly trials: readonly tuning.Trial[];
   readonly model: tuning.Model;
   readonly tuned: evaluation.Evaluation;
-  /** Of the base model that the winner began from. */
+  /** The evaluation of the base model that the winner began from. */
   readonly untuned: evaluation.Evaluation;
   /** Holds the model and report.html. */
   readonly directory: string;
