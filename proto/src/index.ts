@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 
 export * as common from '../gen/emotune/common/v1/common.js';
+export * as files from '../gen/emotune/files/v1/files.js';
 export * as inference from '../gen/emotune/inference/v1/inference.js';
 export type { Timestamp } from '../gen/google/protobuf/timestamp.js';
 export * as data from './data.js';
@@ -16,6 +17,7 @@ export const protoRoot = fileURLToPath(
 
 /** Every file that declares a service, relative to `protoRoot`. */
 export const serviceFiles = [
+  'emotune/files/v1/files.proto',
   'emotune/data/v1/data.proto',
   'emotune/featurization/v1/featurization.proto',
   'emotune/tuning/v1/experiment.proto',

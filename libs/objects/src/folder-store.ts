@@ -1,17 +1,19 @@
 /** An object store in a folder of this machine: one file for each object. */
 import { randomUUID } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
+import { constants, createReadStream, type Dirent } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, syncToDisk } from '@emotune/base';
 import { checkedFolder, checkedKey } from './key.js';
-import type { FolderLease, ObjectInfo, ObjectStore } from './store.js';
+import type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 
 /** Where objects are written before they are renamed to their place. No key begins with it. */
 const incoming = '.incoming';
 /** What a killed writer left there is removed when it has not changed for this long. */
 const abandonedMs = 3_600_000;
+/** Read at once. */
+const readBytes = 2 ** 20;
 
 /** A failure of the file system in our words; anything else as it is. */
 export function storeError(error: unknown, path: string): unknown {
@@ -118,7 +120,7 @@ export class FolderStore implements ObjectStore {
     }
   }
 
-  put(key: string, data: Uint8Array | string): Promise<void> {
+  put(key: string, data: Uint8Array | string | AsyncIterable<Uint8Array>): Promise<void> {
     return this.place(key, (temporary) => writeFile(temporary, data));
   }
 
@@ -127,19 +129,38 @@ export class FolderStore implements ObjectStore {
     try {
       return await readFile(path);
     } catch (error) {
-      if (isAbsent(error)) throw new NotFound(`expected an object ${key} in ${this.url}`, { cause: error });
+      throw this.readError(error, key, path);
+    }
+  }
+
+  private readError(error: unknown, key: string, path: string): unknown {
+    return isAbsent(error)
+      ? new NotFound(`expected an object ${key} in ${this.url}`, { cause: error })
+      : storeError(error, path);
+  }
+
+  async *read(key: string, from = 0): AsyncGenerator<Uint8Array> {
+    const path = this.path(key);
+    try {
+      yield* createReadStream(path, { start: from, highWaterMark: readBytes });
+    } catch (error) {
+      throw this.readError(error, key, path);
+    }
+  }
+
+  async stat(key: string): Promise<ObjectStat | undefined> {
+    const path = this.path(key);
+    try {
+      const found = await stat(path);
+      return found.isFile() ? { bytes: found.size, putMs: found.mtimeMs } : undefined;
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
       throw storeError(error, path);
     }
   }
 
   async exists(key: string): Promise<boolean> {
-    const path = this.path(key);
-    try {
-      return (await stat(path)).isFile();
-    } catch (error) {
-      if (isAbsent(error)) return false;
-      throw storeError(error, path);
-    }
+    return (await this.stat(key)) !== undefined;
   }
 
   async list(prefix: string): Promise<ObjectInfo[]> {

@@ -1,3 +1,13 @@
+export { artifactKey, goneArtifact } from './artifacts.js';
 export { FolderStore } from './folder-store.js';
 export { openObjectStore } from './open.js';
-export type { FolderLease, ObjectInfo, ObjectStore } from './store.js';
+export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
+export {
+  chunkBytes,
+  largestUploadBytes,
+  missingUpload,
+  type UploadHeader,
+  type UploadStatus,
+  Uploads,
+  uploadKey,
+} from './uploads.js';

@@ -5,6 +5,12 @@ export interface ObjectInfo {
   readonly bytes: number;
 }
 
+export interface ObjectStat {
+  readonly bytes: number;
+  /** When it was put there, in milliseconds since 1970-01-01 UTC. */
+  readonly putMs: number;
+}
+
 /** A local folder that stays as it is until it is released. `await using` releases it. */
 export interface FolderLease extends AsyncDisposable {
   /** Read only: it may be the store itself. */
@@ -17,13 +23,18 @@ export interface ObjectStore {
   /** Where the store lies, as `openObjectStore` takes it: what a trainer process is given. */
   readonly url: string;
   /**
-   * Becomes visible whole or not at all; replaces an object of that key.
+   * Becomes visible whole or not at all, also where the bytes come piece by piece and the last ones fail to; replaces an
+   * object of that key.
    * @throws InvalidArgument for a key that is none; ResourceExhausted when the disk is full; FailedPrecondition when
    * the store cannot be written.
    */
-  put(key: string, data: Uint8Array | string): Promise<void>;
+  put(key: string, data: Uint8Array | string | AsyncIterable<Uint8Array>): Promise<void>;
   /** @throws NotFound */
   get(key: string): Promise<Uint8Array>;
+  /** The object's bytes piece by piece, without the first `from`; those of one object, whoever replaces it meanwhile. @throws NotFound */
+  read(key: string, from?: number): AsyncIterable<Uint8Array>;
+  /** Undefined when there is none. */
+  stat(key: string): Promise<ObjectStat | undefined>;
   exists(key: string): Promise<boolean>;
   /** Objects whose key begins with `prefix`, ordered by key. */
   list(prefix: string): Promise<ObjectInfo[]>;

@@ -2,9 +2,10 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { InvalidArgument, NotFound } from '@emotune/base';
+import { InvalidArgument, NotFound, sha256 } from '@emotune/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FolderLease, ObjectStore } from './store.js';
+import { uploadKey } from './uploads.js';
 
 /** `create` gives an empty store; `again` another client of the store at that URL. */
 export function objectStoreContract(
@@ -31,6 +32,50 @@ export function objectStoreContract(
       expect([...(await store.get('a/b.txt'))]).toEqual([0, 255, 10]);
       await store.put('empty', '');
       expect(await store.get('empty')).toHaveLength(0);
+    });
+
+    it('takes an object in pieces, and none of it when they end in an error', async () => {
+      async function* pieces(end?: Error) {
+        yield Buffer.from('one ');
+        yield Buffer.from('two');
+        if (end) throw end;
+      }
+      await store.put('a', pieces());
+      expect(await text('a')).toBe('one two');
+      const failure = new Error('broken off');
+      await expect(store.put('a', pieces(failure))).rejects.toBe(failure);
+      await expect(store.put('b', pieces(failure))).rejects.toBe(failure);
+      expect(await text('a')).toBe('one two');
+      expect(await keys('')).toEqual(['a']);
+    });
+
+    it('reads an object from anywhere, and goes on with the one that it began', async () => {
+      const collect = async (key: string, from?: number) => {
+        const all: Uint8Array[] = [];
+        for await (const piece of store.read(key, from)) all.push(piece);
+        return Buffer.concat(all).toString();
+      };
+      await store.put('a', 'abc');
+      expect([await collect('a'), await collect('a', 2), await collect('a', 3)]).toEqual(['abc', 'c', '']);
+      await expect(collect('b')).rejects.toThrow(NotFound);
+      await store.put('folder/a', 'x');
+      await expect(collect('folder')).rejects.toThrow(NotFound);
+      await store.put('big', 'o'.repeat(5_000_000));
+      let seen = 0;
+      for await (const piece of store.read('big')) {
+        if (seen === 0) await store.put('big', 'n'.repeat(5_000_000));
+        seen += piece.length;
+        expect(piece.every((byte) => byte === 111)).toBe(true);
+      }
+      expect(seen).toBe(5_000_000);
+    });
+
+    it('tells how large an object is and when it was put', async () => {
+      await store.put('a/b', 'xyz');
+      const found = await store.stat('a/b');
+      expect(found?.bytes).toBe(3);
+      expect(Math.abs(Date.now() - found!.putMs)).toBeLessThan(600_000);
+      expect([await store.stat('a'), await store.stat('c')]).toEqual([undefined, undefined]);
     });
 
     it('says what is not there', async () => {
@@ -145,6 +190,13 @@ export function objectStoreContract(
   });
 }
 
+/** Makes these bytes an upload without sending them; gives their hash. */
+export async function putUpload(objects: ObjectStore, content: Uint8Array | string): Promise<string> {
+  const hash = sha256(content);
+  await objects.put(uploadKey(hash, 'sha256'), content);
+  return hash;
+}
+
 /**
  * A store whose folders are copies that are gone once nobody holds them, as those of a cache may be at any time: code that
  * goes on reading after its release fails, and `held` tells what was never released.
@@ -155,6 +207,8 @@ export class EvictingStore implements ObjectStore {
   readonly url: string;
   readonly put: ObjectStore['put'];
   readonly get: ObjectStore['get'];
+  readonly read: ObjectStore['read'];
+  readonly stat: ObjectStore['stat'];
   readonly exists: ObjectStore['exists'];
   readonly list: ObjectStore['list'];
   readonly delete: ObjectStore['delete'];
@@ -165,6 +219,8 @@ export class EvictingStore implements ObjectStore {
     this.url = store.url;
     this.put = store.put.bind(store);
     this.get = store.get.bind(store);
+    this.read = store.read.bind(store);
+    this.stat = store.stat.bind(store);
     this.exists = store.exists.bind(store);
     this.list = store.list.bind(store);
     this.delete = store.delete.bind(store);

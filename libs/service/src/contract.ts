@@ -13,14 +13,18 @@ export const packageDefinition = loadSync([...serviceFiles], {
   oneofs: false,
 });
 
-/** Each is one service process in a deployment; its gRPC services make one package. */
-const areas = ['data', 'featurization', 'tuning', 'evaluation', 'inference'] as const;
+/** Each area is one service process in a deployment; these are the packages of its gRPC services. */
+const packagesOf = {
+  data: ['emotune.data.v1', 'emotune.files.v1'],
+  featurization: ['emotune.featurization.v1'],
+  tuning: ['emotune.tuning.v1'],
+  evaluation: ['emotune.evaluation.v1'],
+  inference: ['emotune.inference.v1'],
+} as const;
 
-export type Area = (typeof areas)[number];
+export type Area = keyof typeof packagesOf;
 
-const packageOf = (area: Area) => `emotune.${area}.v1`;
-
-export const packages: readonly string[] = areas.map(packageOf);
+export const packages: readonly string[] = Object.values(packagesOf).flat();
 
 const loaded = loadPackageDefinition(packageDefinition);
 
@@ -29,14 +33,22 @@ export function declarations(name: string): GrpcObject {
   return name.split('.').reduce((at, part) => at[part] as GrpcObject, loaded);
 }
 
-/** The area that a service belongs to, by the service's short name: DatasetService. */
+/** Where a service is declared, by its short name: DatasetService. */
+function placeOf(service: string): { readonly area: Area; readonly declared: ServiceClientConstructor } {
+  for (const [area, names] of Object.entries(packagesOf) as [Area, readonly string[]][])
+    for (const name of names) {
+      const declared = declarations(name)[service];
+      if (declared) return { area, declared: declared as ServiceClientConstructor };
+    }
+  throw new Internal(`no service is called ${service}`);
+}
+
+/** The area that a service belongs to, by the service's short name. */
 export function areaOf(service: string): Area {
-  const found = areas.find((area) => declarations(packageOf(area))[service]);
-  if (!found) throw new Internal(`no service is called ${service}`);
-  return found;
+  return placeOf(service).area;
 }
 
 /** The client class of a service by its short name. */
 export function clientClass(service: string): ServiceClientConstructor {
-  return declarations(packageOf(areaOf(service)))[service] as ServiceClientConstructor;
+  return placeOf(service).declared;
 }

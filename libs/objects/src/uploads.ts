@@ -1,0 +1,206 @@
+/**
+ * Files that users bring. An upload is kept by its content at `uploads/<sha256>`, whole or absent. Until it is whole what came
+ * lies in parts beside it, so that it goes on after a broken connection, also at another replica; a part's key says where it
+ * begins and how long it is, so writers of one file never change each other's.
+ */
+import { createHash } from 'node:crypto';
+import { Aborted, type Clock, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
+import type { ObjectStore } from './store.js';
+
+/** A file may be this large: several times the largest checkpoint that one machine can train. */
+export const largestUploadBytes = 256 * 2 ** 30;
+const dayMs = 86_400_000;
+const keptMs = 7 * dayMs;
+/** One that is told to be here can be used for as long. */
+const usableMs = dayMs;
+/** Sent at once, either way. */
+export const chunkBytes = 2 ** 20;
+/** Stored at once on the way. */
+const partBytes = 16 * chunkBytes;
+
+export interface UploadHeader {
+  readonly sha256: string;
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** Where the chunks begin. */
+  readonly offset: number;
+}
+
+export interface UploadStatus {
+  /** Bytes from the start that need not be sent again. */
+  readonly received: number;
+  readonly complete: boolean;
+}
+
+/** @throws InvalidArgument */
+export function uploadKey(hash: string, field: string): string {
+  if (!/^[0-9a-f]{64}$/.test(hash))
+    throw InvalidArgument.at(field, `expected a SHA-256 in lower-case hexadecimal, got ${show(hash)}`);
+  return `uploads/${hash}`;
+}
+
+/** Where nothing was uploaded, or so long ago that it was removed. */
+export function missingUpload(field: string, name: string): FailedPrecondition {
+  return new FailedPrecondition(
+    `${field}: the content of ${show(name)} is not here (any more); upload it, then ask again`,
+  );
+}
+
+interface Part {
+  readonly key: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+const partsOf = (hash: string) => `uploads/parts/${hash}`;
+const partKey = (hash: string, start: number, bytes: number) => `${partsOf(hash)}/${start}-${bytes}`;
+
+/** Those that follow each other without a gap from the start on. */
+function chainOf(parts: readonly Part[]): Part[] {
+  const chain: Part[] = [];
+  for (let reach = 0; ; ) {
+    const next = parts
+      .filter(({ start, end }) => start <= reach && end > reach)
+      .reduce<Part | undefined>((far, part) => (far && far.end >= part.end ? far : part), undefined);
+    if (!next) return chain;
+    chain.push(next);
+    reach = next.end;
+  }
+}
+
+const reachOf = (chain: readonly Part[]) => chain.at(-1)?.end ?? 0;
+
+export class Uploads {
+  constructor(
+    private readonly objects: ObjectStore,
+    private readonly clock: Clock,
+    private readonly limitBytes = largestUploadBytes,
+  ) {}
+
+  private async wholeBytes(hash: string, field: string): Promise<number | undefined> {
+    const found = await this.objects.stat(uploadKey(hash, field));
+    return found && this.clock.now() - found.putMs < keptMs - usableMs ? found.bytes : undefined;
+  }
+
+  private async parts(hash: string): Promise<Part[]> {
+    const folder = `${partsOf(hash)}/`;
+    return (await this.objects.list(folder)).map(({ key, bytes }) => {
+      const start = Number(key.slice(folder.length).split('-')[0]);
+      return { key, start, end: start + bytes };
+    });
+  }
+
+  /** @throws InvalidArgument */
+  async status(hash: string): Promise<UploadStatus> {
+    const whole = await this.wholeBytes(hash, 'sha256');
+    if (whole !== undefined) return { received: whole, complete: true };
+    return { received: reachOf(chainOf(await this.parts(hash))), complete: false };
+  }
+
+  /**
+   * Takes in the bytes of a file from an offset on. What came is kept, whatever ends the chunks.
+   * @throws InvalidArgument when the file has another hash or more bytes than it should; Aborted when it has fewer;
+   *   ResourceExhausted, FailedPrecondition as the store does.
+   */
+  async receive(header: UploadHeader, chunks: AsyncIterable<Uint8Array>): Promise<UploadStatus> {
+    const { sha256: hash, bytes, offset } = header;
+    const complete = { received: bytes, complete: true };
+    const whole = await this.wholeBytes(hash, 'header.sha256');
+    if (!(Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= this.limitBytes))
+      throw InvalidArgument.at('header.bytes', `expected 0 to ${this.limitBytes}, got ${bytes}`);
+    if (whole !== undefined) return complete;
+    const { received } = await this.status(hash);
+    if (!(Number.isSafeInteger(offset) && offset >= 0 && offset <= Math.min(received, bytes)))
+      throw InvalidArgument.at(
+        'header.offset',
+        `expected at most ${Math.min(received, bytes)}, which is what came before, got ${offset}`,
+      );
+    let stored = offset;
+    let waiting: Uint8Array[] = [];
+    let waitingBytes = 0;
+    const store = async () => {
+      if (waitingBytes > 0)
+        await this.objects.put(partKey(hash, stored, waitingBytes), Buffer.concat(waiting));
+      stored += waitingBytes;
+      [waiting, waitingBytes] = [[], 0];
+    };
+    try {
+      for await (const chunk of chunks) {
+        if (chunk.length > chunkBytes)
+          throw InvalidArgument.at(
+            'chunk',
+            `expected at most ${chunkBytes} bytes at once, got ${chunk.length}`,
+          );
+        if (stored + waitingBytes + chunk.length > bytes)
+          throw InvalidArgument.at('chunk', `expected ${bytes} bytes in all, as the header says, got more`);
+        waiting.push(chunk);
+        waitingBytes += chunk.length;
+        if (waitingBytes >= partBytes && stored + waitingBytes < bytes) await store();
+      }
+    } catch (error) {
+      await store();
+      throw error;
+    }
+    if (stored + waitingBytes < bytes) {
+      await store();
+      throw new Aborted(
+        `the upload ended after ${stored} of ${bytes} bytes; they are kept: go on from there`,
+      );
+    }
+    await this.complete(hash, stored, Buffer.concat(waiting));
+    return complete;
+  }
+
+  /** Joins the parts before `at` and the rest to the file. */
+  private async complete(hash: string, at: number, rest: Uint8Array): Promise<void> {
+    try {
+      await this.objects.put(
+        uploadKey(hash, 'header.sha256'),
+        this.verified(hash, this.joined(hash, at, rest)),
+      );
+    } catch (error) {
+      // What others sent of it goes too: nobody can tell whose bytes are wrong.
+      if (error instanceof InvalidArgument) await this.objects.delete(partsOf(hash));
+      if (!(error instanceof NotFound)) throw error;
+      // Where another upload of the file has just ended, it has removed the parts.
+      if (!(await this.status(hash)).complete)
+        throw new Aborted('parts of the upload are gone; send them again', { cause: error });
+    }
+    await this.objects.delete(partsOf(hash));
+  }
+
+  private async *joined(hash: string, at: number, rest: Uint8Array): AsyncGenerator<Uint8Array> {
+    let reach = 0;
+    for (const { key, start } of at > 0 ? chainOf(await this.parts(hash)) : []) {
+      for await (const piece of this.objects.read(key, reach - start)) {
+        const wanted = piece.subarray(0, at - reach);
+        reach += wanted.length;
+        if (wanted.length > 0) yield wanted;
+      }
+    }
+    if (reach < at) throw new NotFound(`expected ${at} bytes of ${hash}, got ${reach}`);
+    yield rest;
+  }
+
+  private async *verified(hash: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const digest = createHash('sha256');
+    for await (const piece of pieces) {
+      digest.update(piece);
+      yield piece;
+    }
+    const got = digest.digest('hex');
+    if (got !== hash)
+      throw InvalidArgument.at(
+        'header.sha256',
+        `expected bytes whose SHA-256 is ${hash}, got ${got}: the file changed while it was read, or was damaged on its way; send it again`,
+      );
+  }
+
+  /** Removes what came too long ago. */
+  async sweep(): Promise<void> {
+    for (const { key } of await this.objects.list('uploads/')) {
+      const found = await this.objects.stat(key);
+      if (found && this.clock.now() - found.putMs >= keptMs) await this.objects.delete(key);
+    }
+  }
+}
