@@ -73,6 +73,22 @@ async function filesBelow(folder: string): Promise<string[]> {
   return nested.flat();
 }
 
+/** Whoever deletes below the same prefix meanwhile may remove the folder on the way: then it is made again. */
+async function moveTo(path: string, temporary: string): Promise<void> {
+  for (let tries = 5; ; tries--) {
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await rename(temporary, path);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries === 0) throw error;
+    }
+  }
+  await syncToDisk(dirname(path)).catch((error) => {
+    if (!isAbsent(error)) throw error;
+  });
+}
+
 export class FolderStore implements ObjectStore {
   readonly url: string;
 
@@ -109,11 +125,9 @@ export class FolderStore implements ObjectStore {
     const path = this.path(key);
     const temporary = join(this.root, incoming, randomUUID());
     try {
-      await mkdir(dirname(path), { recursive: true });
       await write(temporary);
       await syncToDisk(temporary);
-      await rename(temporary, path);
-      await syncToDisk(dirname(path));
+      await moveTo(path, temporary);
     } catch (error) {
       await rm(temporary, { force: true });
       throw storeError(error, path);

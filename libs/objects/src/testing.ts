@@ -111,6 +111,18 @@ export function objectStoreContract(
       expect(await keys('')).toEqual(['v10/a']);
     });
 
+    it('takes objects while others remove what lies beside them', async () => {
+      let putting = true;
+      const removed = (async () => {
+        while (putting) await store.delete('busy');
+      })();
+      for (let i = 0; i < 50; i++) await store.put(`busy/${i}/a`, 'x');
+      putting = false;
+      await removed;
+      await store.put('busy/a', 'x');
+      expect(await store.exists('busy/a')).toBe(true);
+    });
+
     it('refuses keys that are no paths inside it', async () => {
       for (const key of [
         '',

@@ -21,7 +21,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 /** More than two parts. */
 const content = Buffer.alloc(36 * chunkBytes + 5);
 const rng = Rng.of('upload');
-for (let i = 0; i < content.length; i += 4096) content.writeUInt32LE(rng.int(2 ** 31), Math.min(i, content.length - 4));
+for (let i = 0; i < content.length; i += 4096)
+  content.writeUInt32LE(rng.int(2 ** 31), Math.min(i, content.length - 4));
 const hash = sha256(content);
 
 async function* chunksOf(bytes: Uint8Array, end?: Error): AsyncGenerator<Uint8Array> {

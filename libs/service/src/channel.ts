@@ -47,6 +47,12 @@ export interface Client<C> {
     request: Draft<Request<C, K>>,
     options?: CallOptions,
   ): AsyncIterable<Reply<C, K>>;
+  /** A method that takes a stream and answers once. */
+  send<K extends keyof C & string>(
+    method: K,
+    requests: AsyncIterable<Draft<Request<C, K>>>,
+    options?: CallOptions,
+  ): Promise<Reply<C, K>>;
   /** A method that streams both ways. */
   duplex<K extends keyof C & string>(
     method: K,
@@ -79,6 +85,44 @@ interface WritableCall {
   end(): void;
   cancel(): void;
   once(event: 'drain', listener: () => void): void;
+}
+
+interface Sending {
+  /** Nothing more is taken from the source: the call is over. */
+  stop(): void;
+  /** What the source failed with. */
+  failure(): unknown;
+}
+
+/** Writes requests as fast as they are taken. A source that fails cancels the call. */
+function sendAll(call: WritableCall, requests: AsyncIterable<unknown> | Iterable<unknown>): Sending {
+  let over = false;
+  let proceed = () => {};
+  let cause: unknown;
+  const send = async () => {
+    for await (const request of requests) {
+      if (over) return;
+      if (!call.write(request)) {
+        await new Promise<void>((resolve) => {
+          proceed = resolve;
+          call.once('drain', resolve);
+        });
+      }
+      if (over) return;
+    }
+    call.end();
+  };
+  send().catch((error) => {
+    cause = error;
+    call.cancel();
+  });
+  return {
+    stop: () => {
+      over = true;
+      proceed();
+    },
+    failure: () => cause,
+  };
 }
 
 /** The host:port of each area's process. */
@@ -172,39 +216,33 @@ export class Channel {
         const [metadata, settings] = callSettings(options);
         return read(this.open(service)[method](request, metadata, settings), options.signal);
       },
+      send: (method, requests, options = {}) =>
+        new Promise((resolve, reject) => {
+          const { signal } = options;
+          if (signal?.aborted) return reject(signal.reason);
+          const [metadata, settings] = callSettings(options);
+          const callback: UnaryCallback = (error, reply) => {
+            signal?.removeEventListener('abort', cancel);
+            sending.stop();
+            if (error) reject(sending.failure() ?? failure(error, signal));
+            else resolve(reply as never);
+          };
+          const call = this.open(service)[method](metadata, settings, callback) as WritableCall;
+          const cancel = () => call.cancel();
+          const sending = sendAll(call, requests);
+          signal?.addEventListener('abort', cancel, { once: true });
+        }),
       duplex: (method, requests, options = {}) => {
         const [metadata, settings] = callSettings(options);
         const call = this.open(service)[method](metadata, settings) as ReadableCall & WritableCall;
-        // When the reader has gone, nothing more is taken from the source.
-        let over = false;
-        let proceed = () => {};
-        const send = async () => {
-          for await (const request of requests) {
-            if (over) return;
-            if (!call.write(request)) {
-              await new Promise<void>((resolve) => {
-                proceed = resolve;
-                call.once('drain', resolve);
-              });
-            }
-            if (over) return;
-          }
-          call.end();
-        };
-        // A source that fails cancels the call; its own error is what the reader sees.
-        let cause: unknown;
-        send().catch((error) => {
-          cause = error;
-          call.cancel();
-        });
+        const sending = sendAll(call, requests);
         return (async function* () {
           try {
             yield* read(call, options.signal);
           } catch (error) {
-            throw cause ?? error;
+            throw sending.failure() ?? error;
           } finally {
-            over = true;
-            proceed();
+            sending.stop();
           }
         })();
       },

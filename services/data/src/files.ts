@@ -1,0 +1,97 @@
+/** Files of users on their way in, and artifacts on their way out. */
+import { createHash } from 'node:crypto';
+import { InvalidArgument, NotFound } from '@emotune/base';
+import {
+  artifactKey,
+  chunkBytes,
+  goneArtifact,
+  largestUploadBytes,
+  type UploadStatus,
+  Uploads,
+} from '@emotune/objects';
+import type { files } from '@emotune/proto';
+import { type ServiceContext, Worker } from '@emotune/service';
+import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+
+const sweepMs = 3_600_000;
+
+function statusMessage(status: UploadStatus): files.UploadStatus {
+  return { ...status, limitBytes: largestUploadBytes };
+}
+
+async function* chunksOf(requests: AsyncIterator<files.UploadRequest>): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const { done, value } = await requests.next();
+    if (done) return;
+    if (!value.chunk)
+      throw InvalidArgument.at('chunk', 'expected bytes after the header, got another message');
+    yield value.chunk;
+  }
+}
+
+export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly uploads: Uploads;
+  private readonly sweeper: Worker;
+
+  constructor(private readonly context: Pick<ServiceContext, 'objects' | 'clock' | 'log'>) {
+    const { objects, clock, log } = context;
+    this.uploads = new Uploads(objects, clock);
+    const sweep = async () => {
+      await this.uploads.sweep();
+      return false;
+    };
+    this.sweeper = new Worker(sweep, { name: 'sweeper of uploads', clock, log, everyMs: sweepMs });
+  }
+
+  onApplicationBootstrap(): void {
+    this.sweeper.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.sweeper.close();
+  }
+
+  /** @throws InvalidArgument */
+  async status({ sha256 }: files.GetUploadRequest): Promise<files.UploadStatus> {
+    return statusMessage(await this.uploads.status(sha256));
+  }
+
+  /** @throws as `Uploads.receive` */
+  async upload(requests: AsyncIterable<files.UploadRequest>): Promise<files.UploadStatus> {
+    const each = requests[Symbol.asyncIterator]();
+    try {
+      const first = await each.next();
+      const header = first.done ? undefined : first.value.header;
+      if (!header) throw InvalidArgument.at('header', 'expected a header first, got none');
+      return statusMessage(await this.uploads.receive(header, chunksOf(each)));
+    } finally {
+      await each.return?.();
+    }
+  }
+
+  /** @throws InvalidArgument for what is no artifact or an offset beyond its end; NotFound. */
+  async *download(
+    { artifact, offset }: files.DownloadRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<files.DownloadResponse> {
+    const { objects } = this.context;
+    const key = artifactKey(artifact, 'artifact');
+    const digest = createHash('sha256');
+    let bytes = 0;
+    try {
+      for await (const piece of objects.read(key)) {
+        signal.throwIfAborted();
+        digest.update(piece);
+        bytes += piece.length;
+      }
+    } catch (error) {
+      throw error instanceof NotFound ? goneArtifact(artifact) : error;
+    }
+    if (!(offset >= 0 && offset <= bytes))
+      throw InvalidArgument.at('offset', `expected 0 to ${bytes}, got ${offset}`);
+    yield { header: { bytes, sha256: digest.digest('hex') } };
+    for await (const piece of objects.read(key, offset))
+      for (let at = 0; at < piece.length; at += chunkBytes)
+        yield { chunk: piece.subarray(at, at + chunkBytes) };
+  }
+}
