@@ -223,7 +223,7 @@ async function fetchInto(
 }
 
 /** A file of a folder to fetch. */
-export interface DownloadedFile {
+interface DownloadedFile {
   /** Within the folder, with "/". */
   readonly path: string;
   readonly bytes: number;
