@@ -18,5 +18,6 @@ export default defineConfig({
     // A limit only ends a hang: other work on the machine must not fail a test.
     testTimeout: 300_000,
     hookTimeout: 600_000,
+    expect: { poll: { timeout: 200_000 } },
   },
 });

@@ -70,7 +70,7 @@ it('a platform that was killed goes on with its experiment, from data to a model
   });
 
   let finished: tuning.Trial[] = [];
-  for (const deadline = Date.now() + 120_000; ; await systemClock.sleep(50)) {
+  for (const deadline = Date.now() + 240_000; ; await systemClock.sleep(50)) {
     const trials = await trialsOf(channel);
     finished = trials.filter((t) => t.state === TRIAL_STATE_SUCCEEDED);
     if (finished.length > 0 && trials.some((t) => t.state === TRIAL_STATE_RUNNING && t.step > 0)) break;

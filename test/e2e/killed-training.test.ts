@@ -58,4 +58,4 @@ it('has the same weights to the bit', async () => {
   expect([last.code, last.stderr]).toEqual([0, expect.any(String)]);
   const weights = (out: string) => readFileSync(join(folder, out, 'model.safetensors'));
   expect(weights('killed').equals(weights('straight'))).toBe(true);
-}, 300_000);
+});

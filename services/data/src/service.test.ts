@@ -50,7 +50,7 @@ afterAll(async () => {
 });
 
 async function built(name: string): Promise<data.Dataset> {
-  for (const deadline = Date.now() + 20_000; ; ) {
+  for (const deadline = Date.now() + 200_000; ; ) {
     const dataset = await datasets.call('getDataset', { name });
     const { state } = dataset;
     if (
@@ -80,9 +80,7 @@ it('builds the bundled data: Parquet, manifest and event, the same version from 
   const test = await decodeExamples(await objects.get(`${prefix}/test.parquet`), 'test');
   const texts = new Set(train.map((e) => e.text));
   expect(test.filter((e) => texts.has(e.text))).toEqual([]);
-  for (const deadline = Date.now() + 5_000; ready.length === 0 && Date.now() < deadline; )
-    await systemClock.sleep(20);
-  expect(ready).toContainEqual({ name: 'first', version, prefix });
+  await expect.poll(() => ready).toContainEqual({ name: 'first', version, prefix });
 
   await datasets.call('createDataset', { spec: { name: 'second', ...demo } });
   const again = await built('second');

@@ -380,13 +380,13 @@ afterAll(async () => {
 
 async function finished(id: string): Promise<evaluation.Evaluation> {
   let last: evaluation.Evaluation | undefined;
-  for await (const update of evaluations.stream('watchEvaluation', { id }, { deadlineMs: 25_000 }))
+  for await (const update of evaluations.stream('watchEvaluation', { id }, { deadlineMs: 250_000 }))
     last = update;
   return last!;
 }
 
 async function eventually<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await systemClock.sleep(20)) {
+  for (const deadline = Date.now() + 200_000; Date.now() < deadline; await systemClock.sleep(20)) {
     const found = await look();
     if (found !== undefined) return found;
   }

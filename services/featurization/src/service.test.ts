@@ -188,7 +188,7 @@ describe('a feature set', () => {
     const set = await until('waiting');
     expect(set).toMatchObject({ state: BUILD_STATE_READY, failure: '', datasetVersion: 'abc' });
     const { version, prefix } = set;
-    await expect.poll(() => ready, { timeout: 5000 }).toContainEqual({ name: 'waiting', version, prefix });
+    await expect.poll(() => ready).toContainEqual({ name: 'waiting', version, prefix });
   });
 
   it('holds every row with its question, its answer and the tokens of both', async () => {
@@ -279,9 +279,7 @@ describe('a feature set that cannot be built', () => {
       state: BUILD_STATE_FAILED,
       failure: 'dataset doomed failed: the disk is full',
     });
-    await expect
-      .poll(() => failed, { timeout: 5000 })
-      .toContainEqual({ name: 'unlucky', reason: set.failure });
+    await expect.poll(() => failed).toContainEqual({ name: 'unlucky', reason: set.failure });
     await addDataset('doomed', demo);
     expect((await create({ name: 'unlucky', dataset: 'doomed' })).state).not.toBe(BUILD_STATE_FAILED);
     expect((await until('unlucky')).state).toBe(BUILD_STATE_READY);
@@ -327,7 +325,7 @@ describe('a feature set that cannot be built', () => {
     await create({ name: 'patient', dataset: 'later' });
     datasetsAway = true;
     await finishDataset('later');
-    await expect.poll(() => peers.database.query('select 1 from outbox'), { timeout: 5000 }).toEqual([]);
+    await expect.poll(() => peers.database.query('select 1 from outbox')).toEqual([]);
     expect((await features.call('getFeatureSet', { name: 'patient' })).state).toBe(BUILD_STATE_PENDING);
     datasetsAway = false;
     await finishDataset('later');

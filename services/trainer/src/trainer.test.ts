@@ -182,7 +182,7 @@ async function statusOf(name: string): Promise<JobStatus> {
 }
 
 async function poll(done: () => boolean | Promise<boolean>): Promise<void> {
-  await vi.waitFor(async () => expect(await done()).toBe(true), { timeout: 60_000, interval: 20 });
+  await vi.waitFor(async () => expect(await done()).toBe(true), { timeout: 200_000, interval: 20 });
 }
 
 /** Waits for something that a running attempt brings about. */
