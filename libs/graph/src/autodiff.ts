@@ -2,7 +2,7 @@
 import { Internal, InvalidArgument } from '@emotune/base';
 import * as b from './build.js';
 import { type Shape, sameShape, sizeOf, topological, type Value } from './ir.js';
-import { rowOf } from './ops.js';
+import { type AttributesOf, isOp, rowOf } from './ops.js';
 import { type Recompute, vjpOf } from './recompute.js';
 import { normalAxis } from './shape.js';
 
@@ -18,16 +18,16 @@ function unbroadcast(dy: Value, shape: Shape): Value {
 }
 
 interface SliceGradient {
-  readonly slice: Value;
+  readonly slice: Value<AttributesOf<'Slice'>>;
   readonly dy: Value;
 }
 
 /** The gradient of x from those of its slices: side by side with zeros between, or added up where slices overlap. */
 function joined(x: Value, parts: readonly SliceGradient[]): Value {
   const bounds = ({ slice: { attributes } }: SliceGradient) => ({
-    axis: normalAxis('Slice', attributes['axis'] as number, x.shape.length),
-    start: attributes['start'] as number,
-    end: attributes['end'] as number,
+    axis: normalAxis('Slice', attributes.axis, x.shape.length),
+    start: attributes.start,
+    end: attributes.end,
   });
   const sorted = [...parts].sort((p, q) => bounds(p).start - bounds(q).start);
   const { axis } = bounds(sorted[0]);
@@ -68,7 +68,7 @@ export function gradients(
     if (parts) accumulate(value, joined(value, parts));
     const dy = gradient.get(value);
     if (dy === undefined || value.inputs.length === 0 || !needed.has(value)) continue;
-    if (value.op === 'Slice') {
+    if (isOp(value, 'Slice')) {
       const [x] = value.inputs;
       slices.set(x, [...(slices.get(x) ?? []), { slice: value, dy }]);
       continue;

@@ -1,13 +1,10 @@
 /** One function per op: makes the value and infers its shape. What models are written in. */
-import type { Attributes, Shape, Value } from './ir.js';
+import type { Shape, Value } from './ir.js';
 import { constant, scalar, sizeOf } from './ir.js';
+import { make } from './make.js';
 import { rowOf } from './ops.js';
 
 export { constant, input, scalar } from './ir.js';
-
-function make(op: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
-  return { op, inputs, attributes, ...rowOf(op).infer(inputs, attributes) };
-}
 
 export const add = (x: Value, y: Value): Value => make('Add', [x, y]);
 export const sub = (x: Value, y: Value): Value => make('Sub', [x, y]);

@@ -1,7 +1,8 @@
 /** The reference: runs a graph in float64 on plain arrays, slowly and obviously. The oracle of every executor. */
 import { InvalidArgument } from '@emotune/base';
 import { type Shape, sizeOf, topological, type Value } from './ir.js';
-import { type Reference, rowOf, savedOf } from './ops.js';
+import type { Reference } from './op-row.js';
+import { rowOf, savedOf } from './ops.js';
 
 /** @throws InvalidArgument naming an input that is missing or has the wrong number of elements. */
 export function evaluate(

@@ -4,7 +4,7 @@
  */
 import { InvalidArgument } from '@emotune/base';
 import type { Shape } from './ir.js';
-import type { OpRow, Reference } from './ops.js';
+import { op, type Reference } from './op-row.js';
 
 const microsoft = 'com.microsoft';
 
@@ -48,7 +48,7 @@ const geluCubic = 0.044715;
 
 export const fusedOps = {
   /** x·σ(x) (Hendrycks and Gimpel 2016). dx = dy ⊙ (y + σ(x)(1 − y)). */
-  Silu: {
+  Silu: op({
     cheap: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data.map((v) => v / (1 + Math.exp(-v))),
@@ -65,10 +65,10 @@ export const fusedOps = {
         attributes: { alpha: { float: 1 } },
       },
     ],
-  },
+  }),
 
   /** GELU by tanh: ½x(1 + tanh(√(2/π)(x + 0.044715x³))). */
-  GeluTanh: {
+  GeluTanh: op({
     cheap: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data.map((v) => 0.5 * v * (1 + Math.tanh(geluScale * (v + geluCubic * v ** 3)))),
@@ -81,24 +81,24 @@ export const fusedOps = {
       return [b.mul(dy, b.add(b.add(b.mul(t, b.scalar(0.5)), b.scalar(0.5)), bend))];
     },
     lower: () => [{ op: 'FastGelu', domain: microsoft, inputs: ['$0'], output: '$y' }],
-  },
+  }),
 
   /** x·r ⊙ γ with r = 1/√(mean(x²) + ε) over the last axis (Zhang and Sennrich 2019). */
-  RmsNorm: {
+  RmsNorm: op<{ epsilon: number }>({
     cheap: true,
     infer: ([x, gamma]) => {
       expectVectors('RmsNorm', x.shape, gamma.shape);
       return { dtype: x.dtype, shape: x.shape };
     },
     evaluate: ([x, gamma], value) => {
-      const r = mapRows(x, (row) => inverseRms(row, value.attributes['epsilon'] as number));
+      const r = mapRows(x, (row) => inverseRms(row, value.attributes.epsilon));
       const { width } = rowsOf(x.shape);
       return x.data.map((v, i) => v * r[Math.floor(i / width)] * gamma.data[i % width]);
     },
     saved: {
       inverse: {
         infer: ([x]) => ({ dtype: x.dtype, shape: narrow(x.shape) }),
-        evaluate: ([x], value) => mapRows(x, (row) => inverseRms(row, value.attributes['epsilon'] as number)),
+        evaluate: ([x], value) => mapRows(x, (row) => inverseRms(row, value.attributes.epsilon)),
       },
     },
     // g = dy ⊙ γ: dx = g·r − x·r³·mean(g ⊙ x).
@@ -115,13 +115,13 @@ export const fusedOps = {
         inputs: ['$0', '$1'],
         output: '$y',
         moreOutputs: ['inverse'],
-        attributes: { axis: -1, epsilon: { float: attributes['epsilon'] as number } },
+        attributes: { axis: -1, epsilon: { float: attributes.epsilon } },
       },
     ],
-  },
+  }),
 
   /** x̂ ⊙ γ + β with x̂ = (x − μ)·r, r = 1/√(σ² + ε) over the last axis (Ba et al. 2016). */
-  LayerNorm: {
+  LayerNorm: op<{ epsilon: number }>({
     cheap: true,
     infer: ([x, gamma, beta]) => {
       expectVectors('LayerNorm', x.shape, gamma.shape, beta.shape);
@@ -129,7 +129,7 @@ export const fusedOps = {
     },
     evaluate: ([x, gamma, beta], value) => {
       const mean = mapRows(x, meanOf);
-      const r = mapRows(x, (row) => inverseDeviation(row, value.attributes['epsilon'] as number));
+      const r = mapRows(x, (row) => inverseDeviation(row, value.attributes.epsilon));
       const { width } = rowsOf(x.shape);
       return x.data.map((v, i) => {
         const row = Math.floor(i / width);
@@ -143,8 +143,7 @@ export const fusedOps = {
       },
       inverse: {
         infer: ([x]) => ({ dtype: x.dtype, shape: narrow(x.shape) }),
-        evaluate: ([x], value) =>
-          mapRows(x, (row) => inverseDeviation(row, value.attributes['epsilon'] as number)),
+        evaluate: ([x], value) => mapRows(x, (row) => inverseDeviation(row, value.attributes.epsilon)),
       },
     },
     // g = dy ⊙ γ: dx = r·(g − mean(g) − x̂·mean(g ⊙ x̂)).
@@ -162,16 +161,16 @@ export const fusedOps = {
         inputs: ['$0', '$1', '$2'],
         output: '$y',
         moreOutputs: ['mean', 'inverse'],
-        attributes: { axis: -1, epsilon: { float: attributes['epsilon'] as number } },
+        attributes: { axis: -1, epsilon: { float: attributes.epsilon } },
       },
     ],
-  },
+  }),
 
   /**
    * Rotary positions (Su et al. 2021), halves split as Hugging Face has them: x [B, A, T, D] with cos, sin [B·T, D/2] →
    * (x₁cos − x₂sin, x₂cos + x₁sin); `inverse` turns back. cos and sin are tables without gradient.
    */
-  Rotary: {
+  Rotary: op<{ inverse: boolean }>({
     cheap: true,
     infer: ([x, cos, sin]) => {
       const [B, , T, D] = x.shape;
@@ -190,7 +189,7 @@ export const fusedOps = {
     },
     evaluate: ([x, cos, sin], value) => {
       const [B, A, T, D] = x.shape;
-      const sign = value.attributes['inverse'] ? -1 : 1;
+      const sign = value.attributes.inverse ? -1 : 1;
       const out = new Float64Array(x.data.length);
       for (let r = 0; r < B * A * T; r++) {
         const at = (Math.floor(r / (A * T)) * T + (r % T)) * (D / 2);
@@ -204,14 +203,14 @@ export const fusedOps = {
       return out;
     },
     vjp: (b, { inputs: [, cos, sin], attributes }, dy) => [
-      b.rotary(dy, cos, sin, { inverse: !attributes['inverse'] }),
+      b.rotary(dy, cos, sin, { inverse: !attributes.inverse }),
       undefined,
       undefined,
     ],
     lower: ({ inputs: [x], attributes }) => {
       const [B, , T] = x.shape;
       return [
-        ...(attributes['inverse'] ? [{ op: 'Neg', inputs: ['$2'], output: 'sin' }] : []),
+        ...(attributes.inverse ? [{ op: 'Neg', inputs: ['$2'], output: 'sin' }] : []),
         {
           op: 'Reshape',
           inputs: [{ ints: Array.from({ length: B * T }, (_, i) => i) }, { ints: [B, T] }],
@@ -220,10 +219,10 @@ export const fusedOps = {
         {
           op: 'RotaryEmbedding',
           domain: microsoft,
-          inputs: ['$0', 'rows', '$1', attributes['inverse'] ? 'sin' : '$2'],
+          inputs: ['$0', 'rows', '$1', attributes.inverse ? 'sin' : '$2'],
           output: '$y',
         },
       ];
     },
-  },
-} satisfies Record<string, OpRow>;
+  }),
+};

@@ -3,15 +3,16 @@
  * anew, so that in float32 they are there for one product only. Part of `ops.ts`.
  */
 import { InvalidArgument } from '@emotune/base';
+import { sizeOf } from './ir.js';
 import { matmul } from './matmul.js';
-import type { OpRow } from './ops.js';
+import { op } from './op-row.js';
 
 export const halfOps = {
   /**
    * x·W with W [K, M] in float16, or x·Wᵀ with W [M, K] where `transposeY`; sums in float32. Inputs x, W once x is there, and W
    * itself, of which the gradient is made. W has no gradient.
    */
-  HalfMatMul: {
+  HalfMatMul: op<{ transposeY: boolean }>({
     infer: ([x, w], { transposeY }) => {
       const [K, M] = transposeY ? [w.shape[1], w.shape[0]] : w.shape;
       if (x.shape.length !== 2 || w.shape.length !== 2 || x.shape[1] !== K || w.dtype !== 'float16')
@@ -24,13 +25,15 @@ export const halfOps = {
     evaluate: ([x, w], { attributes: { transposeY }, ...value }) =>
       matmul.evaluate([x, w], {
         ...value,
-        attributes: { transposeX: false, transposeY: transposeY ?? false, scale: 1 },
+        attributes: { transposeX: false, transposeY, scale: 1 },
       }),
     vjp: (b, { inputs: [, , w], attributes }, dy) => [
-      b.halfMatMul(dy, w, { transposeY: !attributes['transposeY'] }),
+      b.halfMatMul(dy, w, { transposeY: !attributes.transposeY }),
       undefined,
       undefined,
     ],
+    // The weight in float32.
+    scratch: ({ inputs: [, w] }) => 4 * sizeOf(w.shape),
     lower: ({ attributes: { transposeY } }) => [
       { op: 'Cast', inputs: ['$1'], output: 'wide', attributes: { to: 1 } },
       {
@@ -41,5 +44,5 @@ export const halfOps = {
         attributes: { transB: transposeY ? 1 : 0 },
       },
     ],
-  },
-} satisfies Record<string, OpRow>;
+  }),
+};

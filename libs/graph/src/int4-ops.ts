@@ -9,8 +9,9 @@
  * from their usual order.
  */
 import { InvalidArgument } from '@emotune/base';
+import { sizeOf } from './ir.js';
 import { timesTransposed } from './matmul.js';
-import type { OpRow } from './ops.js';
+import { op } from './op-row.js';
 
 /** Elements of a row that share a scale. */
 export const int4Block = 32;
@@ -19,7 +20,7 @@ export const int4Zero = 8;
 
 export const int4Ops = {
   /** The weight [M, K] in float32 of its bytes and scales. */
-  Dequantize4: {
+  Dequantize4: op({
     infer: ([bytes, scale]) => {
       const [M, blocks] = scale.shape;
       const K = bytes.shape[1];
@@ -45,6 +46,8 @@ export const int4Ops = {
         return (bits - int4Zero) * scale.data[m * scale.shape[1] + Math.floor(k / int4Block)];
       });
     },
+    // Halves of bytes, and the bytes that they become.
+    scratch: ({ shape }) => 2 * sizeOf(shape),
     lower: ({ shape: [M], inputs: [, scale] }) => {
       const even = M % 2 === 0;
       return [
@@ -66,13 +69,13 @@ export const int4Ops = {
         },
       ];
     },
-  },
+  }),
 
   /**
    * x·Wᵀ of a 4-bit weight W [M, K]: inputs x [N, K], W in float32, and its bytes and scales, of which the gradient makes
    * W again. W has no gradient.
    */
-  Int4MatMul: {
+  Int4MatMul: op({
     infer: ([x, w]) => {
       if (x.shape.length !== 2 || x.shape[1] !== w.shape[1])
         throw InvalidArgument.at('Int4MatMul', `expected rows [N, ${w.shape[1]}], got [${x.shape}]`);
@@ -85,5 +88,5 @@ export const int4Ops = {
       undefined,
     ],
     ...timesTransposed,
-  },
-} satisfies Record<string, OpRow>;
+  }),
+};

@@ -6,7 +6,7 @@
 import { InvalidArgument } from '@emotune/base';
 import type { Shape, Value } from './ir.js';
 import { timesTransposed } from './matmul.js';
-import type { OpRow, Reference } from './ops.js';
+import { op, type Reference } from './op-row.js';
 
 /** What stands for 0 in the unsigned bytes of a row, and how far its largest element is from it. */
 const zeroPoint = 128;
@@ -33,7 +33,7 @@ function expectShape(op: string, what: string, value: Value, shape: Shape): void
 
 export const int8Ops = {
   /** Rows of x [N, K] as bytes: 128 + x/scale with scale = max|x|/127 of the row, which is saved: [N, 1]. */
-  QuantizeRows: {
+  QuantizeRows: op({
     cheap: true,
     infer: ([x]) => {
       if (x.shape.length !== 2 || x.shape[1] === 0)
@@ -59,14 +59,14 @@ export const int8Ops = {
       { op: 'Mul', inputs: ['$0', 'inverse'], output: 'steps' },
       { op: 'QuantizeLinear', inputs: ['steps', { float: 1 }, { byte: zeroPoint }], output: '$y' },
     ],
-  },
+  }),
 
   /**
    * What is left of x·W with W [K, M] as int8 columns times `scale` [M]: inputs x [N, K] (for its gradient only), its
    * `QuantizeRows` and their scales, W, `scale`, then what the gradient is multiplied by: Wᵀ as int8 columns [M, K] and
    * their scales [K], or Wᵀ in float32, or nothing where there is no gradient.
    */
-  Int8MatMul: {
+  Int8MatMul: op({
     infer: ([x, bytes, rowScale, w, scale]) => {
       const [N, K] = x.shape;
       const M = w.shape[1];
@@ -100,10 +100,10 @@ export const int8Ops = {
       },
       { op: 'Mul', inputs: ['product', '$2'], output: '$y' },
     ],
-  },
+  }),
 
   /** x·Wᵀ exactly, with W [M, K] in float32, whose gradient is multiplied by W as int8 columns and their scales [K]. */
-  MatMulInt8Gradient: {
+  MatMulInt8Gradient: op({
     infer: ([x, w, back, scale]) => {
       const [M, K] = w.shape;
       expectShape('MatMulInt8Gradient', 'rows', x, [x.shape[0], K]);
@@ -118,5 +118,5 @@ export const int8Ops = {
       undefined,
     ],
     ...timesTransposed,
-  },
-} satisfies Record<string, OpRow>;
+  }),
+};

@@ -19,10 +19,10 @@ export type Shape = readonly number[];
 export type Attributes = Readonly<Record<string, number | readonly number[] | boolean | string>>;
 
 /** What ops are called; `ops` in ops.ts has one row for each. */
-export interface Value {
+export interface Value<A extends Attributes = Attributes> {
   readonly op: string;
   readonly inputs: readonly Value[];
-  readonly attributes: Attributes;
+  readonly attributes: A;
   readonly dtype: DType;
   readonly shape: Shape;
   /** Inputs: the name to feed. Constants: unset. */
@@ -35,6 +35,19 @@ export interface Value {
 
 export function sizeOf(shape: Shape): number {
   return shape.reduce((n, d) => n * d, 1);
+}
+
+const bytesPerElement: Record<DType, number> = {
+  float32: 4,
+  float16: 2,
+  int64: 8,
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+};
+
+export function bytesOf({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number {
+  return sizeOf(shape) * bytesPerElement[dtype];
 }
 
 /** Fed or fixed: not computed. */

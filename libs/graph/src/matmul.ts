@@ -1,7 +1,7 @@
 /** The row of the op table for matrix products, and what rows share that multiply like it with a gradient of their own. */
 import { InvalidArgument } from '@emotune/base';
 import { type Shape, sizeOf } from './ir.js';
-import type { OpRow } from './ops.js';
+import { type NoAttributes, type OpRow, op } from './op-row.js';
 import { broadcastShapes, broadcastStrides, forEachIndex } from './shape.js';
 
 function swapLast(shape: Shape): Shape {
@@ -9,13 +9,13 @@ function swapLast(shape: Shape): Shape {
 }
 
 /** scale · x · y over the last two axes, each read transposed where `transposeX`, `transposeY` say so; leading axes broadcast. */
-export const matmul = {
+export const matmul = op<{ transposeX: boolean; transposeY: boolean; scale: number }>({
   infer: ([x, y], attributes) => {
     if (x.shape.length < 2 || y.shape.length < 2) {
       throw InvalidArgument.at('MatMul', `expected rank ≥ 2, got [${x.shape}] and [${y.shape}]`);
     }
-    const sx = attributes['transposeX'] ? swapLast(x.shape) : x.shape;
-    const sy = attributes['transposeY'] ? swapLast(y.shape) : y.shape;
+    const sx = attributes.transposeX ? swapLast(x.shape) : x.shape;
+    const sy = attributes.transposeY ? swapLast(y.shape) : y.shape;
     if (sx[sx.length - 1] !== sy[sy.length - 2]) {
       throw InvalidArgument.at('MatMul', `expected equal inner dimensions, got [${sx}] and [${sy}]`);
     }
@@ -23,9 +23,9 @@ export const matmul = {
     return { dtype: x.dtype, shape: [...batch, sx[sx.length - 2], sy[sy.length - 1]] };
   },
   evaluate: ([x, y], value) => {
-    const tx = value.attributes['transposeX'] === true;
-    const ty = value.attributes['transposeY'] === true;
-    const scale = value.attributes['scale'] as number;
+    const tx = value.attributes.transposeX;
+    const ty = value.attributes.transposeY;
+    const scale = value.attributes.scale;
     const [m, n] = value.shape.slice(-2);
     const k = tx ? x.shape[x.shape.length - 2] : x.shape[x.shape.length - 1];
     const batch = value.shape.slice(0, -2);
@@ -50,9 +50,9 @@ export const matmul = {
   },
   // With X, Y the matrices as multiplied: dX = dy·Yᵀ, dY = Xᵀ·dy; a transposed input gets the transposed gradient.
   vjp: (b, { inputs: [x, y], attributes }, dy) => {
-    const tx = attributes['transposeX'] === true;
-    const ty = attributes['transposeY'] === true;
-    const scale = attributes['scale'] as number;
+    const tx = attributes.transposeX;
+    const ty = attributes.transposeY;
+    const scale = attributes.scale;
     return [
       tx
         ? b.matmul(y, dy, { transposeX: ty, transposeY: true, scale })
@@ -63,7 +63,7 @@ export const matmul = {
     ];
   },
   lower: ({ attributes }) =>
-    attributes['transposeX'] || attributes['transposeY'] || attributes['scale'] !== 1
+    attributes.transposeX || attributes.transposeY || attributes.scale !== 1
       ? [
           {
             op: 'FusedMatMul',
@@ -71,19 +71,19 @@ export const matmul = {
             inputs: ['$0', '$1'],
             output: '$y',
             attributes: {
-              transA: attributes['transposeX'] ? 1 : 0,
-              transB: attributes['transposeY'] ? 1 : 0,
-              alpha: { float: attributes['scale'] as number },
+              transA: attributes.transposeX ? 1 : 0,
+              transB: attributes.transposeY ? 1 : 0,
+              alpha: { float: attributes.scale },
             },
           },
         ]
       : [{ op: 'MatMul', inputs: ['$0', '$1'], output: '$y' }],
-} satisfies OpRow;
+});
 
 const transposed = { transposeX: false, transposeY: true, scale: 1 };
 
 /** x·Wᵀ of the first two inputs, as `matmul` with `transposeY` computes it. */
-export const timesTransposed: Pick<OpRow, 'evaluate' | 'lower'> = {
+export const timesTransposed: Pick<OpRow<NoAttributes>, 'evaluate' | 'lower'> = {
   evaluate: ([x, w], value) => matmul.evaluate([x, w], { ...value, attributes: transposed }),
   lower: (value) => matmul.lower({ ...value, attributes: transposed }),
 };

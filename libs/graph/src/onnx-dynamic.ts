@@ -7,7 +7,7 @@ import { Internal } from '@emotune/base';
 import type { Value } from './ir.js';
 import { type LoweredGraph, lowered } from './onnx.js';
 import type { Initializer, NamedNode } from './onnx-file.js';
-import type { OnnxConstant } from './ops.js';
+import type { OnnxConstant } from './op-row.js';
 
 /** A number that depends on sizes. */
 export interface SizeTerm {

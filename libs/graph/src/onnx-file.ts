@@ -1,7 +1,7 @@
 /** ONNX models (opset 18 and IR version 9, or what a node needs) on the wire, as onnx.proto has them. */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type DType, dtypeCode, type Shape } from './ir.js';
-import type { OnnxConstant, OnnxNode } from './ops.js';
+import type { OnnxConstant, OnnxNode } from './op-row.js';
 
 const usualOpset = 18;
 /** The version of onnx.proto that came with an opset. */

@@ -26,6 +26,13 @@ export interface LoweredGraph {
   readonly inputs: readonly Value[];
 }
 
+/** Values in the order in which they are listed in a model: leaves of the graph last, in the order of the outputs. */
+export function listed(outputs: readonly Value[]): Value[] {
+  const order = topological(outputs);
+  const used = new Set(order.flatMap((value) => value.inputs));
+  return [...order.filter((value) => used.has(value)), ...order.filter((value) => !used.has(value))];
+}
+
 /** The nodes that compute the given values, by name. The order of the names is the order of the leaves. */
 export function lowered(outputs: Readonly<Record<string, Value>>): LoweredGraph {
   const names = new Map<Value, string>();
@@ -60,11 +67,7 @@ export function lowered(outputs: Readonly<Record<string, Value>>): LoweredGraph 
     }
   };
 
-  const order = topological(Object.values(outputs));
-  const used = new Set(order.flatMap((value) => value.inputs));
-  const leaves = order.filter((value) => !used.has(value));
-  for (const value of order) if (used.has(value)) emit(value);
-  for (const value of leaves) emit(value);
+  for (const value of listed(Object.values(outputs))) emit(value);
   // A graph output needs a name of its own, also where two names stand for one value.
   for (const [name, value] of Object.entries(outputs))
     nodes.push({ op: 'Identity', inputs: [names.get(value)!], outputs: [name] });

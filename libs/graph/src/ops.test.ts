@@ -4,6 +4,7 @@ import { gradients } from './autodiff.js';
 import * as b from './build.js';
 import { evaluate } from './evaluate.js';
 import { type Shape, sizeOf, type Value } from './ir.js';
+import { make } from './make.js';
 import { type OpName, ops } from './ops.js';
 
 interface Case {
@@ -330,4 +331,33 @@ describe('products with 8-bit weights', () => {
     const [y] = evaluate([b.int8MatMul(x, int8('w', K, M))], { ...feeds, x: new Float64Array(N * K) });
     expect([...y.data]).toEqual(new Array(N * M).fill(0));
   });
+});
+
+it.each([
+  ['bytes of other rows', [3, 4], [4, 1]],
+  ['scales of other blocks', [2, 33], [4, 1]],
+])('4-bit weights with %s are refused', (_, bytes, scale) => {
+  const weight = [b.input('bytes', 'uint8', bytes), b.input('scale', 'float32', scale)] as const;
+  expect(() => b.int4MatMul(b.input('x', 'float32', [2, bytes[1]]), weight)).toThrow(
+    /^Dequantize4: expected bytes \[⌈M\/2⌉, K\] and scales \[M, ⌈K\/32⌉\], got uint8/,
+  );
+});
+
+it('an op takes no attributes but its own', () => {
+  const x = b.input('x', 'float32', [2, 3]);
+  expect(make('ReduceSum', [x], { axes: [1] }).shape).toEqual([2, 1]);
+  const wrong = [
+    // @ts-expect-error
+    () => make('ReduceSum', [x], { axis: 1 }),
+    // @ts-expect-error
+    () => make('ReduceSum', [x]),
+    // @ts-expect-error
+    () => make('Slice', [x], { axis: 0, start: 0, end: '1' }),
+    // @ts-expect-error
+    () => make('Neg', [x], { axes: [1] }),
+    // @ts-expect-error
+    () => make('ReduceSums', [x], { axes: [1] }),
+  ];
+  // What the compiler refuses is all: none of these is meant to run.
+  expect(wrong).toHaveLength(5);
 });

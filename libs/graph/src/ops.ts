@@ -7,68 +7,18 @@
  * broadcast shape, `autodiff.ts` sums it back.
  */
 import { InvalidArgument } from '@emotune/base';
-import type * as Build from './build.js';
 import { fusedOps } from './fused-ops.js';
 import { halfOps } from './half-ops.js';
 import { int4Ops } from './int4-ops.js';
 import { int8Ops } from './int8-ops.js';
-import type { Attributes, DType, Shape, Value } from './ir.js';
-import { sizeOf } from './ir.js';
+import { bytesOf, type DType, isLeaf, type Shape, sizeOf, type Value } from './ir.js';
 import { matmul } from './matmul.js';
+import { type Builder, type NoAttributes, type OnnxNode, type OpRow, op } from './op-row.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
-
-/** The functions of build.ts; handed in, since they in turn need this table. */
-type Builder = typeof Build;
-
-/** Elements of a value during reference evaluation. Integers and booleans are exact in float64. */
-export interface Reference {
-  readonly shape: Shape;
-  readonly data: Float64Array;
-}
-
-/** One ONNX node. `$0`, `$1`, … stand for the inputs, `$y` for the output, other names are local to the node list. */
-export interface OnnxNode {
-  readonly op: string;
-  /** `''` leaves an optional input out. */
-  readonly inputs: readonly (string | OnnxConstant)[];
-  readonly output: string;
-  /** Further outputs: a name that the row's `saved` has can be read by its gradient, '' leaves one out. */
-  readonly moreOutputs?: readonly string[];
-  readonly attributes?: Readonly<
-    Record<string, number | readonly number[] | string | { readonly float: number }>
-  >;
-  /** `com.microsoft` for ONNX Runtime's own ops. */
-  readonly domain?: string;
-  /** The version of the standard's operators that this node needs, where a model's usual one is older. */
-  readonly since?: number;
-}
-
-export interface OpRow {
-  /** Shape and type of the output. @throws InvalidArgument naming the op and what it expected. */
-  infer(inputs: readonly Value[], attributes: Attributes): { dtype: DType; shape: Shape };
-  evaluate(inputs: readonly Reference[], value: Value): Float64Array;
-  /** Gradients of the inputs, built with `b`; undefined where there is none, absent for ops without gradient. */
-  vjp?(b: Builder, value: Value, dy: Value): readonly (Value | undefined)[];
-  lower(value: Value): readonly OnnxNode[];
-  /** One pass over its elements, about as fast as memory: see `selective` in recompute.ts. */
-  readonly cheap?: boolean;
-  /** What the op's kernel computes besides its output and its gradient can use, by the name in `moreOutputs`. */
-  readonly saved?: Readonly<Record<string, Pick<OpRow, 'infer'> & Pick<OpRow, 'evaluate'>>>;
-}
-
-/** Integers of one axis, or one number without an axis. */
-export type OnnxConstant =
-  | { readonly ints: readonly number[] }
-  | { readonly float: number }
-  | { readonly byte: number };
 
 function expectRank(op: string, value: Value, rank: number): void {
   if (value.shape.length !== rank)
     throw InvalidArgument.at(op, `expected rank ${rank}, got [${value.shape}]`);
-}
-
-function numbers(attributes: Attributes, name: string): readonly number[] {
-  return attributes[name] as readonly number[];
 }
 
 function simple(op: string, attributes?: NonNullable<OnnxNode['attributes']>): OpRow['lower'] {
@@ -81,13 +31,14 @@ function unary(
   onnx: string,
   f: (x: number) => number,
   vjp?: (b: Builder, y: Value, dy: Value, x: Value) => Value,
-): OpRow {
+): OpRow<NoAttributes> {
   return {
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data.map(f),
     ...(vjp ? { vjp: (b: Builder, y: Value, dy: Value) => [vjp(b, y, dy, y.inputs[0])] } : {}),
     lower: simple(onnx),
     cheap: true,
+    inPlace: true,
   };
 }
 
@@ -95,7 +46,7 @@ function binary(
   onnx: string,
   f: (x: number, y: number) => number,
   options: { vjp?: NonNullable<OpRow['vjp']>; result?: DType } = {},
-): OpRow {
+): OpRow<NoAttributes> {
   return {
     infer: ([x, y]) => {
       if (x.dtype !== y.dtype)
@@ -115,6 +66,7 @@ function binary(
     ...(options.vjp ? { vjp: options.vjp } : {}),
     lower: simple(onnx),
     cheap: true,
+    inPlace: options.result === undefined,
   };
 }
 
@@ -123,10 +75,10 @@ function reduction(
   start: number,
   f: (a: number, x: number) => number,
   vjp?: OpRow['vjp'],
-): OpRow {
+): OpRow<{ axes: readonly number[] }> {
   return {
     infer: ([x], attributes) => {
-      const axes = numbers(attributes, 'axes').map((a) => normalAxis(onnx, a, x.shape.length));
+      const axes = attributes.axes.map((a) => normalAxis(onnx, a, x.shape.length));
       return { dtype: x.dtype, shape: x.shape.map((d, i) => (axes.includes(i) ? 1 : d)) };
     },
     evaluate: ([x], value) => {
@@ -140,7 +92,7 @@ function reduction(
     lower: (value) => [
       {
         op: onnx,
-        inputs: ['$0', { ints: numbers(value.attributes, 'axes') }],
+        inputs: ['$0', { ints: value.attributes.axes }],
         output: '$y',
         attributes: { keepdims: 1 },
       },
@@ -178,10 +130,11 @@ export const ops = {
     (b, _, dy) => b.neg(dy),
   ),
   /** x, but a constant to `gradients`. */
-  Detach: unary('Identity', (x) => x),
+  Detach: { ...unary('Identity', (x) => x), inPlace: false },
 
   /** x, but only once `earlier` is computed: the shape that x is given is written with the size of `earlier`. No copy. */
-  After: {
+  After: op({
+    view: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => x.data,
     vjp: (_b, _, dy) => [dy, undefined],
@@ -190,7 +143,7 @@ export const ops = {
       { op: 'Sub', inputs: [{ ints: shape.map((d) => d + sizeOf(earlier.shape)) }, 'size'], output: 'shape' },
       { op: 'Reshape', inputs: ['$0', 'shape'], output: '$y', attributes: { allowzero: 1 } },
     ],
-  },
+  }),
   Exp: unary('Exp', Math.exp, (b, y, dy) => b.mul(dy, y)),
   Log: unary('Log', Math.log, (b, _, dy, x) => b.div(dy, x)),
   // ∂√x = 1/(2√x)
@@ -214,7 +167,7 @@ export const ops = {
   ),
 
   /** Where(condition, x, y). */
-  Where: {
+  Where: op({
     infer: ([condition, x, y]) => {
       if (condition.dtype !== 'bool')
         throw InvalidArgument.at('Where', `expected a bool condition, got ${condition.dtype}`);
@@ -246,7 +199,8 @@ export const ops = {
     ],
     lower: simple('Where'),
     cheap: true,
-  },
+    scratch: (value) => 2 * bytesOf(value),
+  }),
 
   /** Sum over `axes`, which stay as 1. */
   ReduceSum: reduction(
@@ -260,10 +214,11 @@ export const ops = {
 
   MatMul: matmul,
 
-  Reshape: {
+  Reshape: op<{ shape: Shape }>({
     cheap: true,
+    view: true,
     infer: ([x], attributes) => {
-      const shape = numbers(attributes, 'shape');
+      const shape = attributes.shape;
       if (sizeOf(shape) !== sizeOf(x.shape)) {
         throw InvalidArgument.at(
           'Reshape',
@@ -277,18 +232,18 @@ export const ops = {
     lower: ({ attributes }) => [
       {
         op: 'Reshape',
-        inputs: ['$0', { ints: numbers(attributes, 'shape') }],
+        inputs: ['$0', { ints: attributes.shape }],
         output: '$y',
         attributes: { allowzero: 1 },
       },
     ],
-  },
+  }),
 
   /** Axis i of the output is axis `permutation[i]` of the input. */
-  Transpose: {
+  Transpose: op<{ permutation: readonly number[] }>({
     cheap: true,
     infer: ([x], attributes) => {
-      const permutation = numbers(attributes, 'permutation');
+      const permutation = attributes.permutation;
       if (
         [...permutation].sort((p, q) => p - q).some((p, i) => p !== i) ||
         permutation.length !== x.shape.length
@@ -305,7 +260,7 @@ export const ops = {
       const out = new Float64Array(x.data.length);
       forEachIndex(
         value.shape,
-        numbers(value.attributes, 'permutation').map((p) => own[p]),
+        value.attributes.permutation.map((p) => own[p]),
         (flat, at) => {
           out[flat] = x.data[at];
         },
@@ -313,7 +268,7 @@ export const ops = {
       return out;
     },
     vjp: (b, { attributes }, dy) => {
-      const permutation = numbers(attributes, 'permutation');
+      const permutation = attributes.permutation;
       return [
         b.transpose(
           dy,
@@ -326,16 +281,16 @@ export const ops = {
         op: 'Transpose',
         inputs: ['$0'],
         output: '$y',
-        attributes: { perm: numbers(attributes, 'permutation') },
+        attributes: { perm: attributes.permutation },
       },
     ],
-  },
+  }),
 
   /** Broadcast to `shape`. */
-  Expand: {
+  Expand: op<{ shape: Shape }>({
     cheap: true,
     infer: ([x], attributes) => {
-      const shape = numbers(attributes, 'shape');
+      const shape = attributes.shape;
       const result = broadcastShapes('Expand', x.shape, shape);
       if (result.some((d, i) => d !== shape[i]) || result.length !== shape.length) {
         throw InvalidArgument.at(
@@ -354,17 +309,15 @@ export const ops = {
     },
     // autodiff sums the gradient back to the input's shape.
     vjp: (_b, _, dy) => [dy],
-    lower: ({ attributes }) => [
-      { op: 'Expand', inputs: ['$0', { ints: numbers(attributes, 'shape') }], output: '$y' },
-    ],
-  },
+    lower: ({ attributes }) => [{ op: 'Expand', inputs: ['$0', { ints: attributes.shape }], output: '$y' }],
+  }),
 
   /** Elements `start` ≤ i < `end` of one axis. */
-  Slice: {
+  Slice: op<{ axis: number; start: number; end: number }>({
     cheap: true,
     infer: ([x], attributes) => {
-      const axis = normalAxis('Slice', attributes['axis'] as number, x.shape.length);
-      const [start, end] = [attributes['start'] as number, attributes['end'] as number];
+      const axis = normalAxis('Slice', attributes.axis, x.shape.length);
+      const [start, end] = [attributes.start, attributes.end];
       if (!(start >= 0 && start <= end && end <= x.shape[axis])) {
         throw InvalidArgument.at(
           'Slice',
@@ -375,9 +328,7 @@ export const ops = {
     },
     evaluate: ([x], value) => {
       const own = strides(x.shape);
-      const from =
-        (value.attributes['start'] as number) *
-        own[normalAxis('Slice', value.attributes['axis'] as number, own.length)];
+      const from = value.attributes.start * own[normalAxis('Slice', value.attributes.axis, own.length)];
       const out = new Float64Array(sizeOf(value.shape));
       forEachIndex(value.shape, own, (flat, at) => {
         out[flat] = x.data[from + at];
@@ -386,22 +337,22 @@ export const ops = {
     },
     // Zeros around the gradient.
     vjp: (b, { inputs: [x], attributes }, dy) => {
-      const axis = normalAxis('Slice', attributes['axis'] as number, x.shape.length);
-      return [b.amongZeros([{ start: attributes['start'] as number, part: dy }], x.shape, axis)];
+      const axis = normalAxis('Slice', attributes.axis, x.shape.length);
+      return [b.amongZeros([{ start: attributes.start, part: dy }], x.shape, axis)];
     },
     lower: ({ attributes }) => [
       {
         op: 'Slice',
-        inputs: ['$0', ...['start', 'end', 'axis'].map((name) => ({ ints: [attributes[name] as number] }))],
+        inputs: ['$0', ...[attributes.start, attributes.end, attributes.axis].map((n) => ({ ints: [n] }))],
         output: '$y',
       },
     ],
-  },
+  }),
 
-  Concat: {
+  Concat: op<{ axis: number }>({
     cheap: true,
     infer: (inputs, attributes) => {
-      const axis = normalAxis('Concat', attributes['axis'] as number, inputs[0].shape.length);
+      const axis = normalAxis('Concat', attributes.axis, inputs[0].shape.length);
       for (const x of inputs) {
         if (
           x.shape.length !== inputs[0].shape.length ||
@@ -418,7 +369,7 @@ export const ops = {
     },
     evaluate: (inputs, value) => {
       const by = strides(value.shape);
-      const axis = normalAxis('Concat', value.attributes['axis'] as number, value.shape.length);
+      const axis = normalAxis('Concat', value.attributes.axis, value.shape.length);
       const out = new Float64Array(sizeOf(value.shape));
       let from = 0;
       for (const x of inputs) {
@@ -430,7 +381,7 @@ export const ops = {
       return out;
     },
     vjp: (b, { inputs, attributes }, dy) => {
-      const axis = attributes['axis'] as number;
+      const axis = attributes.axis;
       let from = 0;
       return inputs.map((x) => {
         const begin = from;
@@ -443,13 +394,13 @@ export const ops = {
         op: 'Concat',
         inputs: value.inputs.map((_, i) => `$${i}`),
         output: '$y',
-        attributes: { axis: value.attributes['axis'] as number },
+        attributes: { axis: value.attributes.axis },
       },
     ],
-  },
+  }),
 
   /** Rows of table [V, …] at indices [N]: [N, …]. */
-  Gather: {
+  Gather: op({
     infer: ([table, indices]) => {
       expectRank('Gather', indices, 1);
       return { dtype: table.dtype, shape: [indices.shape[0], ...table.shape.slice(1)] };
@@ -464,13 +415,13 @@ export const ops = {
     },
     vjp: (b, { inputs: [table, indices] }, dy) => [b.scatterRows(dy, indices, table.shape[0]), undefined],
     lower: simple('Gather', { axis: 0 }),
-  },
+  }),
 
   /** The adjoint of Gather: zeros [rows, …] with x[i] added at row indices[i]; equal indices add up. */
-  ScatterRows: {
+  ScatterRows: op<{ rows: number }>({
     infer: ([x, indices], attributes) => {
       expectRank('ScatterRows', indices, 1);
-      return { dtype: x.dtype, shape: [attributes['rows'] as number, ...x.shape.slice(1)] };
+      return { dtype: x.dtype, shape: [attributes.rows, ...x.shape.slice(1)] };
     },
     evaluate: ([x, indices], value) => {
       const width = sizeOf(x.shape.slice(1));
@@ -481,6 +432,8 @@ export const ops = {
       return out;
     },
     vjp: (b, { inputs: [, indices] }, dy) => [b.gather(dy, indices), undefined],
+    // An index for each element, twice.
+    scratch: ({ inputs: [x] }) => 16 * sizeOf(x.shape),
     // Not ScatterND: the runtime adds rows of equal indices in several threads at once and loses some.
     lower: ({ shape, inputs: [x, indices] }) => [
       { op: 'ConstantOfShape', inputs: [{ ints: shape }], output: 'zeros' },
@@ -497,10 +450,10 @@ export const ops = {
         attributes: { axis: 0, reduction: 'add' },
       },
     ],
-  },
+  }),
 
   /** From x [N, V], the element of each row at indices [N]: [N, 1]. */
-  Pick: {
+  Pick: op({
     infer: ([x, indices]) => {
       expectRank('Pick', x, 2);
       if (indices.shape.length !== 1 || indices.shape[0] !== x.shape[0]) {
@@ -514,11 +467,11 @@ export const ops = {
       { op: 'Reshape', inputs: ['$1', { ints: shape }], output: 'column' },
       { op: 'GatherElements', inputs: ['$0', 'column'], output: '$y', attributes: { axis: 1 } },
     ],
-  },
+  }),
 
   /** The adjoint of Pick: zeros [N, columns] with x [N, 1] at indices [N]. */
-  Unpick: {
-    infer: ([x], attributes) => ({ dtype: x.dtype, shape: [x.shape[0], attributes['columns'] as number] }),
+  Unpick: op<{ columns: number }>({
+    infer: ([x], attributes) => ({ dtype: x.dtype, shape: [x.shape[0], attributes.columns] }),
     evaluate: ([x, indices], value) => {
       const out = new Float64Array(sizeOf(value.shape));
       indices.data.forEach((at, i) => {
@@ -532,10 +485,11 @@ export const ops = {
       { op: 'Reshape', inputs: ['$1', { ints: inputs[0].shape }], output: 'column' },
       { op: 'ScatterElements', inputs: ['zeros', 'column', '$0'], output: '$y', attributes: { axis: 1 } },
     ],
-  },
+  }),
 
   /** Softmax over the last axis. dx = y ⊙ (dy − Σ dy⊙y). */
-  Softmax: {
+  Softmax: op({
+    inPlace: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => {
       const out = new Float64Array(x.data.length);
@@ -549,10 +503,11 @@ export const ops = {
     },
     vjp: (b, y, dy) => [b.mul(y, b.sub(dy, b.reduceSum(b.mul(dy, y), [-1])))],
     lower: simple('Softmax', lastAxis),
-  },
+  }),
 
   /** log Softmax over the last axis. dx = dy − e^y · Σ dy. */
-  LogSoftmax: {
+  LogSoftmax: op({
+    inPlace: true,
     infer: ([x]) => ({ dtype: x.dtype, shape: x.shape }),
     evaluate: ([x]) => {
       const out = new Float64Array(x.data.length);
@@ -566,17 +521,20 @@ export const ops = {
     },
     vjp: (b, y, dy) => [b.sub(dy, b.mul(b.exp(y), b.reduceSum(dy, [-1])))],
     lower: simple('LogSoftmax', lastAxis),
-  },
+  }),
 
   /** int64 to float32. */
-  ToFloat: {
+  ToFloat: op({
     infer: ([x]) => ({ dtype: 'float32', shape: x.shape }),
     evaluate: ([x]) => x.data,
     lower: simple('Cast', { to: 1 }),
-  },
-} satisfies Record<string, OpRow>;
+  }),
+};
 
 export type OpName = keyof typeof ops;
+
+/** What a value of this op says besides its inputs. */
+export type AttributesOf<K extends OpName> = (typeof ops)[K] extends OpRow<infer A> ? A : never;
 
 /** What a value's kernel saved for its gradient: see `OpRow.saved`. Has no gradient itself. */
 export function savedOf(value: Value): { name: string; of: Value; row: NonNullable<OpRow['saved']>[string] } {
@@ -587,7 +545,16 @@ export function savedOf(value: Value): { name: string; of: Value; row: NonNullab
 
 /** The row of an op that is not a leaf. */
 export function rowOf(op: string): OpRow {
-  const row = (ops as Record<string, OpRow>)[op];
+  const row = (ops as Readonly<Record<string, OpRow>>)[op];
   if (!row) throw InvalidArgument.at('graph', `expected an op of the table, got ${op}`);
   return row;
+}
+
+export function isOp<K extends OpName>(value: Value, op: K): value is Value<AttributesOf<K>> {
+  return value.op === op;
+}
+
+/** What computing a value is like; nothing is said of leaves, and of what kernels save. */
+export function traitsOf(value: Value): Pick<OpRow, 'cheap' | 'view' | 'inPlace' | 'scratch'> {
+  return isLeaf(value) || value.op === 'Saved' ? {} : rowOf(value.op);
 }

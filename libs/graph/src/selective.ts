@@ -1,11 +1,6 @@
 import * as b from './build.js';
 import { isLeaf, topological, type Value } from './ir.js';
-import { rowOf } from './ops.js';
-import { views } from './schedule.js';
-
-function isCheap(value: Value): boolean {
-  return !isLeaf(value) && value.op !== 'Saved' && rowOf(value.op).cheap === true;
-}
+import { rowOf, traitsOf } from './ops.js';
 
 /** What of the forward pass `order` the nodes of `gradients` read. A kernel's `Saved` output is there without its value. */
 function readBy(gradients: readonly Value[], order: readonly Value[]): Set<Value> {
@@ -15,7 +10,7 @@ function readBy(gradients: readonly Value[], order: readonly Value[]): Set<Value
     if (!forward.has(value) && value.op !== 'Saved')
       for (const x of value.inputs) if (forward.has(x)) read.add(x);
   for (const value of [...order].reverse())
-    if (read.has(value) && views.has(value.op)) read.add(value.inputs[0]);
+    if (read.has(value) && traitsOf(value).view) read.add(value.inputs[0]);
   return read;
 }
 
@@ -23,9 +18,10 @@ function readBy(gradients: readonly Value[], order: readonly Value[]): Set<Value
 function cheaplyComputed(order: readonly Value[], kept: Set<Value>): Set<Value> {
   const again = new Set<Value>();
   for (const value of order) {
-    if (!isCheap(value) || !value.inputs.every((x) => isLeaf(x) || kept.has(x) || again.has(x))) continue;
+    if (!traitsOf(value).cheap || !value.inputs.every((x) => isLeaf(x) || kept.has(x) || again.has(x)))
+      continue;
     // A view of what is kept takes no memory.
-    if (views.has(value.op) && !again.has(value.inputs[0])) kept.add(value);
+    if (traitsOf(value).view && !again.has(value.inputs[0])) kept.add(value);
     else again.add(value);
   }
   return again;

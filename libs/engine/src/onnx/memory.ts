@@ -1,6 +1,7 @@
 /** What graphs take of memory on ONNX Runtime, by following them in the order in which it computes them. Pure. */
-import { arenaBytes, bytesOf, executionOrder, listed, liveness } from '@emotune/graph';
+import { bytesOf } from '@emotune/graph';
 import type { ExecutorMemory, GraphMemory, Outputs } from '../executor.js';
+import { arenaBytes, executionOrder, liveness } from './schedule.js';
 
 /** Node.js with this program and ONNX Runtime, bytes; for each thread that sweeps; and for each node of a compiled graph. */
 const processBytes = 178 * 2 ** 20;
@@ -17,7 +18,7 @@ export function sweepersOf(threads: number): number {
 
 function followed(outputs: Outputs): GraphMemory {
   const values = Object.values(outputs);
-  const order = executionOrder(listed(values));
+  const order = executionOrder(values);
   const { peak } = liveness(order, values);
   return {
     compiled: bytesPerNode * order.length,

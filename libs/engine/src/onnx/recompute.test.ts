@@ -1,11 +1,17 @@
+/** What recomputation saves shows in the order in which the runtime computes. */
 import { Rng } from '@emotune/base';
+import {
+  build as b,
+  bytesOf,
+  evaluate,
+  gradients,
+  listed,
+  type Recompute,
+  sizeOf,
+  type Value,
+} from '@emotune/graph';
 import { describe, expect, it } from 'vitest';
-import { gradients } from './autodiff.js';
-import * as b from './build.js';
-import { evaluate } from './evaluate.js';
-import { sizeOf, type Value } from './ir.js';
-import type { Recompute } from './recompute.js';
-import { bytesOf, executionOrder, listed, liveness } from './schedule.js';
+import { executionOrder, liveness } from './schedule.js';
 
 const width = 4;
 const rows = 8;
@@ -39,12 +45,12 @@ function feedsOf(outputs: readonly Value[]): Record<string, number[]> {
 }
 
 function peakOf(outputs: readonly Value[]): number {
-  return liveness(executionOrder(listed(outputs)), outputs).peak;
+  return liveness(executionOrder(outputs), outputs).peak;
 }
 
 /** How often each op of the forward pass runs. */
 function count(outputs: readonly Value[], op: string): number {
-  return executionOrder(listed(outputs)).filter((value) => value.op === op).length;
+  return executionOrder(outputs).filter((value) => value.op === op).length;
 }
 
 describe('recomputation', () => {

@@ -3,31 +3,12 @@
  * depth first, from the last node that nothing reads to the first, and at each node from its last input to its first;
  * a node runs once all its inputs did. So the order in which nodes are listed decides what is alive together.
  */
+import { bytesOf, isLeaf, listed, traitsOf, type Value } from '@emotune/graph';
 import { Arena, type Chunk } from './arena.js';
-import { type DType, isLeaf, sizeOf, topological, type Value } from './ir.js';
 
-const bytesPerElement: Record<DType, number> = {
-  float32: 4,
-  float16: 2,
-  int64: 8,
-  int8: 1,
-  uint8: 1,
-  bool: 1,
-};
-
-export function bytesOf({ dtype, shape }: Pick<Value, 'dtype' | 'shape'>): number {
-  return sizeOf(shape) * bytesPerElement[dtype];
-}
-
-/** Values in the order in which they are listed in a model: leaves of the graph last, in the order of the outputs. */
-export function listed(outputs: readonly Value[]): Value[] {
-  const order = topological(outputs);
-  const used = new Set(order.flatMap((value) => value.inputs));
-  return [...order.filter((value) => used.has(value)), ...order.filter((value) => !used.has(value))];
-}
-
-/** The order in which the runtime computes values that are listed so; inputs and constants are not computed. */
-export function executionOrder(list: readonly Value[]): Value[] {
+/** The order in which the runtime computes the values of a graph; inputs and constants are not computed. */
+export function executionOrder(outputs: readonly Value[]): Value[] {
+  const list = listed(outputs);
   const index = new Map(list.map((value, i) => [value, i]));
   const used = new Set(list.flatMap((value) => value.inputs));
   const stack = list.filter((value) => !used.has(value)).map((value) => ({ value, entered: false }));
@@ -51,13 +32,6 @@ export function executionOrder(list: readonly Value[]): Value[] {
   }
   return order;
 }
-
-/** Ops whose output is their input's memory under another shape. */
-export const views: ReadonlySet<string> = new Set(['Reshape', 'After']);
-/** Ops that may write their output over an input of the same size that nothing reads afterwards. */
-const inPlace = new Set(
-  'Add Sub Mul Div Neg Exp Log Sqrt Cos Sin Tanh Sigmoid Relu Softmax LogSoftmax'.split(' '),
-);
 
 export interface Liveness {
   /** Largest sum of what is alive at once, bytes: values computed, without inputs and constants. */
@@ -104,8 +78,9 @@ function buffersOf(order: readonly Value[], outputs: readonly Value[]): Buffer[]
       place.reads += reads.get(value) ?? 0;
       places.set(value, place);
     };
-    const shared = views.has(value.op) ? places.get(value.inputs[0]) : undefined;
-    const overwritten = inPlace.has(value.op)
+    const { view, inPlace, scratch } = traitsOf(value);
+    const shared = view ? places.get(value.inputs[0]) : undefined;
+    const overwritten = inPlace
       ? inputs.map((x) => places.get(x)).find((x) => x?.reads === 1 && shapeOf(x.first) === shapeOf(value))
       : undefined;
     if (kept.has(value)) {
@@ -117,12 +92,12 @@ function buffersOf(order: readonly Value[], outputs: readonly Value[]): Buffer[]
       places.set(value, place);
     } else if (shared && shared.reads !== Number.POSITIVE_INFINITY) joined(shared);
     else if (overwritten) joined(overwritten);
-    else if (!views.has(value.op) || shared) {
+    else if (!view || shared) {
       const old = spare.get(shapeOf(value))?.pop();
       joined({ first: value, buffer: old?.buffer ?? take(bytesOf(value), i, i), reads: 0 });
     }
-    const scratch = scratchBytes(value);
-    if (scratch > 0) take(scratch, i, i);
+    const besides = scratch?.(value) ?? 0;
+    if (besides > 0) take(besides, i, i);
     for (const x of inputs) {
       const place = places.get(x);
       if (!place) continue;
@@ -188,23 +163,4 @@ export function arenaBytes(order: readonly Value[], outputs: readonly Value[]): 
     });
   }
   return arena.touched();
-}
-
-/** What a kernel holds besides its inputs and its output. */
-function scratchBytes(value: Value): number {
-  switch (value.op) {
-    case 'Where':
-      return 2 * bytesOf(value);
-    // An index for each element, twice.
-    case 'ScatterRows':
-      return 16 * sizeOf(value.inputs[0].shape);
-    // The weight in float32.
-    case 'HalfMatMul':
-      return 4 * sizeOf(value.inputs[1].shape);
-    // Halves of bytes, and the bytes that they become.
-    case 'Dequantize4':
-      return 2 * sizeOf(value.shape);
-    default:
-      return 0;
-  }
 }
