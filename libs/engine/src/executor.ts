@@ -2,20 +2,22 @@
  * The port that everything which is computed goes through: graphs in, tensors out, and slots between runs. Where it runs,
  * in what pieces and on how many threads is an adapter's own business (`onnx/` here).
  */
-import type { DType, Shape, Value } from '@emotune/graph';
+import type { DType, InputKind, Shape, Value } from '@emotune/graph';
 import type { HostTensor } from './tensor.js';
 
 /** What a graph computes, by name. */
 export type Outputs = Readonly<Record<string, Value>>;
 
-/** Types and shapes by name. */
-type Signature = Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
+interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
 
 /** A graph that an executor has compiled. It belongs to that executor. */
 export interface Program {
   /** What a run has to be given: the graph's inputs without those that are held. */
-  readonly inputs: Signature;
-  readonly outputs: Signature;
+  readonly inputs: Readonly<Record<string, TensorType & { readonly kind: InputKind }>>;
+  readonly outputs: Readonly<Record<string, TensorType>>;
 }
 
 /** A graph of vectors [n] whose elements have nothing to do with each other, and of scalars. */

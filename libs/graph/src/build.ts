@@ -1,10 +1,14 @@
 /** One function per op: makes the value and infers its shape. What models are written in. */
-import type { Shape, Value } from './ir.js';
-import { constant, scalar, sizeOf } from './ir.js';
+import type { DType, Shape, Value } from './ir.js';
+import { constant, input, scalar, sizeOf } from './ir.js';
 import { make } from './make.js';
 import { rowOf } from './ops.js';
 
 export { constant, input, scalar } from './ir.js';
+
+export const weight = (name: string, dtype: DType, shape: Shape): Value =>
+  input(name, dtype, shape, 'weight');
+export const state = (name: string, dtype: DType, shape: Shape): Value => input(name, dtype, shape, 'state');
 
 export const add = (x: Value, y: Value): Value => make('Add', [x, y]);
 export const sub = (x: Value, y: Value): Value => make('Sub', [x, y]);

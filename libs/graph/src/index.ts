@@ -2,7 +2,16 @@ export { gradients } from './autodiff.js';
 export * as build from './build.js';
 export { evaluate } from './evaluate.js';
 export { int4Block, int4Zero } from './int4-ops.js';
-export { bytesOf, type DType, isLeaf, type Shape, sameShape, sizeOf, type Value } from './ir.js';
+export {
+  bytesOf,
+  type DType,
+  type InputKind,
+  isLeaf,
+  type Shape,
+  sameShape,
+  sizeOf,
+  type Value,
+} from './ir.js';
 export { listed, lowered, toOnnx } from './onnx.js';
 export { dynamicNodes, type SizeTerm } from './onnx-dynamic.js';
 export { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';

@@ -18,6 +18,12 @@ export const dtypeCode: Readonly<Record<DType, number>> = {
 export type Shape = readonly number[];
 export type Attributes = Readonly<Record<string, number | readonly number[] | boolean | string>>;
 
+/**
+ * `feed`: given anew with each run. `weight`: a parameter of the model, or what is made of one before the first run. `state`:
+ * what runs leave for each other, such as gradients, moments, keys and values.
+ */
+export type InputKind = 'feed' | 'weight' | 'state';
+
 /** What ops are called; `ops` in ops.ts has one row for each. */
 export interface Value<A extends Attributes = Attributes> {
   readonly op: string;
@@ -25,8 +31,9 @@ export interface Value<A extends Attributes = Attributes> {
   readonly attributes: A;
   readonly dtype: DType;
   readonly shape: Shape;
-  /** Inputs: the name to feed. Constants: unset. */
+  /** Inputs alone: what they are called, and where they come from. */
   readonly name?: string;
+  readonly kind?: InputKind;
   /** A block of layers begins here: see `recompute.ts`. */
   readonly boundary?: true;
   /** Constants: the elements, row-major. */
@@ -66,10 +73,10 @@ function checkShape(where: string, shape: Shape): void {
   }
 }
 
-/** A leaf that is fed at every run. */
-export function input(name: string, dtype: DType, shape: Shape): Value {
+/** A leaf that a run is given. */
+export function input(name: string, dtype: DType, shape: Shape, kind: InputKind = 'feed'): Value {
   checkShape(name, shape);
-  return { op: 'Input', inputs: [], attributes: {}, dtype, shape, name };
+  return { op: 'Input', inputs: [], attributes: {}, dtype, shape, name, kind };
 }
 
 /** A leaf with fixed elements; meant for small ones, they are stored in the model file. */

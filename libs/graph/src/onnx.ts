@@ -5,7 +5,7 @@
  * nothing else needs (gradients of weights) are listed after everything, in the order given; listing bottom layers
  * first keeps the fewest activations alive.
  */
-import { type DType, type Shape, topological, type Value } from './ir.js';
+import { type DType, type InputKind, type Shape, topological, type Value } from './ir.js';
 import { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';
 import { rowOf, savedOf } from './ops.js';
 
@@ -14,7 +14,9 @@ export interface OnnxModel {
   /** Inputs that became constants. */
   readonly externals: readonly string[];
   /** What must be fed. */
-  readonly inputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
+  readonly inputs: Readonly<
+    Record<string, { readonly dtype: DType; readonly shape: Shape; readonly kind: InputKind }>
+  >;
   readonly outputs: Readonly<Record<string, { readonly dtype: DType; readonly shape: Shape }>>;
 }
 
@@ -80,20 +82,24 @@ export function toOnnx(
   externals: ReadonlyMap<string, External> = new Map(),
 ): OnnxModel {
   const graph = lowered(outputs);
-  const leaves = graph.inputs.map(({ name, dtype, shape }) => ({ name: name!, dtype, shape }));
+  const leaves = graph.inputs.map(({ name, dtype, shape, kind }) => ({
+    name: name!,
+    dtype,
+    shape,
+    kind: kind!,
+  }));
   const inputs = leaves.filter(({ name }) => !externals.has(name));
   const stored = leaves.flatMap((leaf): Initializer[] => {
-    const data = externals.get(leaf.name);
-    return data ? [{ ...leaf, data }] : [];
+    const { name, dtype, shape } = leaf;
+    const data = externals.get(name);
+    return data ? [{ name, dtype, shape, data }] : [];
   });
   const initializers = [...graph.initializers, ...stored];
   const results = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  const byName = (all: typeof inputs) =>
-    Object.fromEntries(all.map(({ name, dtype, shape }) => [name, { dtype, shape }]));
   return {
     bytes: Buffer.concat(encodeOnnx({ nodes: graph.nodes, initializers, inputs, outputs: results })),
-    inputs: byName(inputs),
+    inputs: Object.fromEntries(inputs.map(({ name, dtype, shape, kind }) => [name, { dtype, shape, kind }])),
     externals: stored.map(({ name }) => name),
-    outputs: byName(results),
+    outputs: Object.fromEntries(results.map(({ name, dtype, shape }) => [name, { dtype, shape }])),
   };
 }

@@ -28,6 +28,7 @@ import {
   mergeAdapter,
   modelInputs,
   SafetensorsFile,
+  slotNames,
   trainableParameters,
   trainGraph,
 } from '@emotune/models';
@@ -182,7 +183,7 @@ async function adamwDeviation(
     const { loss } = await executor.run(step, {
       feeds,
       from: Object.fromEntries(weights.map((name) => [name, name])),
-      to: Object.fromEntries(names.map((name) => [`grad.${name}`, `grad.${name}`])),
+      to: Object.fromEntries(names.map((name) => [slotNames.gradient(name), slotNames.gradient(name)])),
       fetch: ['loss'],
     });
     worst = Math.max(worst, Math.abs((loss.data[0] as number) - want));
@@ -266,7 +267,9 @@ async function runCase(executor: Executor, folder: Folder, path: string): Promis
     for (const name of file.entries.keys()) {
       if (!name.startsWith('grad.')) continue;
       const reference = (await file.float32(name)).data;
-      const ours = step[`grad.${parameterOf(name.slice('grad.'.length))}`]?.data as Float32Array | undefined;
+      const ours = step[slotNames.gradient(parameterOf(name.slice('grad.'.length)))]?.data as
+        | Float32Array
+        | undefined;
       let absolute = ours?.length === reference.length ? 0 : Number.POSITIVE_INFINITY;
       let largest = 0;
       reference.forEach((value, i) => {

@@ -99,7 +99,7 @@ export class FrozenProducts {
   ) {}
 
   private input(name: string, dtype: DType, shape: readonly number[]): Value {
-    const value = this.inputs.get(name) ?? b.input(name, dtype, shape);
+    const value = this.inputs.get(name) ?? b.weight(name, dtype, shape);
     this.inputs.set(name, value);
     return value;
   }

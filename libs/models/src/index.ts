@@ -1,4 +1,5 @@
 export { type ModelInputs, modelInputs } from './blocks.js';
+export { type CandidateTree, candidateTree } from './candidate-tree.js';
 export { loadModel, type Model, saveModel } from './checkpoint.js';
 export { type Family, longestRow, type ModelConfig, parseConfig } from './config.js';
 export { type BaseCompute, baseComputes } from './frozen.js';
@@ -22,6 +23,7 @@ export {
   trainableParameters,
 } from './model.js';
 export type { InferenceCompute } from './model-executor.js';
+export { maskKind, slotNames, weightOfBest } from './names.js';
 export { exportOnnx } from './onnx-export.js';
 export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';

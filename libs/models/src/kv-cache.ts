@@ -24,7 +24,7 @@ export function cacheNames({ layers }: ModelConfig): { past: string; present: st
 /** Keys and values of `length` tokens before, of every layer. */
 export function pastInputs(config: ModelConfig, batch: number, length: number): KeyValues[] {
   const shape = cacheShape(config, batch, length);
-  const inputs = cacheNames(config).map(({ past }) => b.input(past, 'float32', shape));
+  const inputs = cacheNames(config).map(({ past }) => b.state(past, 'float32', shape));
   return Array.from({ length: config.layers }, (_, i) => ({ key: inputs[2 * i], value: inputs[2 * i + 1] }));
 }
 

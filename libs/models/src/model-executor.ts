@@ -78,13 +78,15 @@ export class ModelExecutor {
     return program;
   }
 
-  /** Runs a program: of `feeds` what it reads, everything else from the slots of the same name. */
+  /** Runs a program: of `feeds` what it reads, weights and state from the slots of the same name. */
   run(program: Program, io: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
-    const names = Object.keys(program.inputs);
+    const inputs = Object.entries(program.inputs);
     const feeds = Object.fromEntries(
-      names.filter((name) => name in io.feeds).map((name) => [name, io.feeds[name]]),
+      inputs.flatMap(([name]) => (name in io.feeds ? [[name, io.feeds[name]]] : [])),
     );
-    const from = Object.fromEntries(names.filter((name) => !(name in feeds)).map((name) => [name, name]));
+    const from = Object.fromEntries(
+      inputs.flatMap(([name, { kind }]) => (kind === 'feed' ? [] : [[name, name]])),
+    );
     return this.executor.run(program, { ...io, feeds, from });
   }
 

@@ -70,7 +70,7 @@ export class GraphWeights implements Weights {
       ...trainableParameters(config, method),
       ...modules.flatMap((module) => this.form!.constants(module)),
     ])
-      this.values.set(name, this.values.get(name) ?? b.input(name, 'float32', shape));
+      this.values.set(name, this.values.get(name) ?? b.weight(name, 'float32', shape));
   }
 
   get(name: string): Value {

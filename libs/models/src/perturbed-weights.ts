@@ -1,12 +1,12 @@
 /**
- * Weights and activations with random masks over them, as training has them: dropout and mixout. Masks are inputs, so
- * that a step can be repeated to the bit: `mask.embeddings`, `mask.hidden.<module>`, `mask.lora.<module>`,
- * `mask.mixout.<module>`, all bool, true where kept.
+ * Weights and activations with random masks over them, as training has them: dropout and mixout. Masks are inputs (see
+ * `maskNames`, all bool), so that a step can be repeated to the bit.
  */
 import { build as b, type Shape, type Value } from '@emotune/graph';
 import type { ModelConfig } from './config.js';
 import { loraModules } from './lora.js';
 import { GraphWeights, type Method, trainableParameters } from './model.js';
+import { maskNames, slotNames } from './names.js';
 
 /** Rates are probabilities with which something is left out; 0 leaves the graph without the mask. */
 export interface Masking {
@@ -34,7 +34,7 @@ export function dropout(x: Value, name: string, rate: number): Value {
 const residualOutput = /\.(o_proj|out_proj|down_proj|fc2|dense|dense_4h_to_h)$/;
 const blockLinear = /\.(layers|h)\.\d+\..*\.weight$/;
 
-/** Which trained weights mixout mixes with the pretrained ones, fed as `pretrained.<name>`: the linear layers of the blocks. */
+/** Which trained weights mixout mixes with the pretrained ones, `slotNames.pretrained`: the linear layers of the blocks. */
 export function mixedParameters(config: ModelConfig, method: Method): string[] {
   if (method.name !== 'full') return [];
   return trainableParameters(config, method)
@@ -58,7 +58,7 @@ export class PerturbedWeights extends GraphWeights {
     this.mixed = new Map(
       mixed.map((name) => {
         const trained = super.get(name);
-        const pretrained = b.input(`pretrained.${name}`, 'float32', trained.shape);
+        const pretrained = b.weight(slotNames.pretrained(name), 'float32', trained.shape);
         const change = b.sub(trained, pretrained);
         return [name, b.add(pretrained, this.masked(change, name.replace(/\.weight$/, '')))];
       }),
@@ -76,7 +76,7 @@ export class PerturbedWeights extends GraphWeights {
   private masked(change: Value, module: string): Value {
     const { rate, over } = this.masking.mixout!;
     const shape = over === 'element' ? change.shape : [1, change.shape[1]];
-    const kept = b.input(`mask.mixout.${module}`, 'bool', shape);
+    const kept = b.input(maskNames.mixout(module), 'bool', shape);
     return b.where(kept, b.mul(change, b.scalar(1 / (1 - rate))), b.scalar(0));
   }
 
@@ -84,8 +84,9 @@ export class PerturbedWeights extends GraphWeights {
     const { loraDropout = 0, mixout } = this.masking;
     const factor = (name: string, shape: Shape, rate: number) =>
       b.where(b.input(name, 'bool', shape), b.scalar(1 / (1 - rate)), b.scalar(0));
-    if (mixout?.over === 'inputFeature') return factor(`mask.mixout.${module}`, [1, x.shape[1]], mixout.rate);
-    return loraDropout > 0 ? factor(`mask.lora.${module}`, x.shape, loraDropout) : undefined;
+    if (mixout?.over === 'inputFeature')
+      return factor(maskNames.mixout(module), [1, x.shape[1]], mixout.rate);
+    return loraDropout > 0 ? factor(maskNames.lora(module), x.shape, loraDropout) : undefined;
   }
 
   override get(name: string): Value {
@@ -99,7 +100,7 @@ export class PerturbedWeights extends GraphWeights {
     if (update) y = b.add(y, b.matmul(x, b.sub(this.masked(update, module), update), { transposeY: true }));
     const { hiddenDropout = 0 } = this.masking;
     return hiddenDropout > 0 && residualOutput.test(module)
-      ? dropout(y, `mask.hidden.${module}`, hiddenDropout)
+      ? dropout(y, maskNames.hidden(module), hiddenDropout)
       : y;
   }
 }

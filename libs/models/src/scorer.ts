@@ -8,6 +8,7 @@ import { InvalidArgument } from '@emotune/base';
 import { bool, type ExecutorFactory, int64 } from '@emotune/engine';
 import { build as b, sizeOf, type Value } from '@emotune/graph';
 import { modelInputs } from './blocks.js';
+import { candidateTree } from './candidate-tree.js';
 import type { Model } from './checkpoint.js';
 import { longestRow, type ModelConfig } from './config.js';
 import { cacheNames, pastInputs, presentOutputs } from './kv-cache.js';
@@ -26,44 +27,29 @@ export interface ScoreRequest {
 interface Layout {
   /** Tokens of the prompt, which come first. */
   readonly prompt: number;
-  readonly tokens: number[];
-  readonly positions: number[];
+  readonly tokens: readonly number[];
+  readonly positions: readonly number[];
   /** Index in the row of what each token follows; −1 at the start. */
-  readonly parents: number[];
+  readonly parents: readonly number[];
   /** A token asked of the model after the token at `row`. */
-  readonly edges: { readonly row: number; readonly token: number }[];
+  readonly edges: readonly { readonly row: number; readonly token: number }[];
   /** For each candidate the edges whose log-probabilities add up to its own. */
-  readonly paths: number[][];
+  readonly paths: readonly (readonly number[])[];
 }
 
 function layout({ prompt, candidates }: ScoreRequest): Layout {
-  const tokens = Array.from(prompt);
-  const positions = tokens.map((_, i) => i);
-  const parents = tokens.map((_, i) => i - 1);
-  const edges: Layout['edges'] = [];
-  const edgeOf = new Map<string, number>();
-  const nodeOf = new Map<number, number>();
-  const paths = candidates.map((candidate) => {
-    let row = prompt.length - 1;
-    return Array.from(candidate, (token, i) => {
-      const key = `${row} ${token}`;
-      const edge = edgeOf.get(key) ?? edges.push({ row, token }) - 1;
-      edgeOf.set(key, edge);
-      if (i + 1 < candidate.length) {
-        // Only tokens that something follows need a place in the row.
-        let node = nodeOf.get(edge);
-        if (node === undefined) {
-          node = tokens.push(token) - 1;
-          positions.push(positions[row] + 1);
-          parents.push(row);
-          nodeOf.set(edge, node);
-        }
-        row = node;
-      }
-      return edge;
-    });
-  });
-  return { prompt: prompt.length, tokens, positions, parents, edges, paths };
+  const tree = candidateTree(candidates);
+  const root = prompt.length - 1;
+  const positions = Array.from(prompt.keys());
+  for (const place of tree.parents) positions.push(positions[root + place] + 1);
+  return {
+    prompt: prompt.length,
+    tokens: [...prompt, ...tree.tokens],
+    positions,
+    parents: [...Array.from(prompt, (_, i) => i - 1), ...tree.parents.map((place) => root + place)],
+    edges: tree.edges.map(({ place, token }) => ({ row: root + place, token })),
+    paths: tree.paths,
+  };
 }
 
 interface ScoreShape {

@@ -13,6 +13,7 @@ import {
   weighted,
 } from './losses.js';
 import { type GraphWeights, hiddenStates, logitsOf, type Method, trainableParameters } from './model.js';
+import { maskNames, slotNames } from './names.js';
 import { dropout, type Masking, PerturbedWeights } from './perturbed-weights.js';
 
 export interface StepShape {
@@ -114,7 +115,7 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
       delta = b.input('delta', 'float32', x.shape);
       x = b.add(x, delta);
     }
-    return embeddingDropout > 0 ? dropout(x, 'mask.embeddings', embeddingDropout) : x;
+    return embeddingDropout > 0 ? dropout(x, maskNames.embedding(), embeddingDropout) : x;
   };
   // Logits only where an answer is asked: flat positions b·T + t whose next token is labelled.
   const asked = [
@@ -154,7 +155,7 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
       ? b.add(
           loss,
           weighted(
-            symmetricKl(logProbabilities, b.input('reference', 'float32', logProbabilities.shape)),
+            symmetricKl(logProbabilities, b.state('reference', 'float32', logProbabilities.shape)),
             b.input('consistency_weight', 'float32', [answers]),
           ),
         )
@@ -199,8 +200,8 @@ export function trainGraph(
   return {
     loss,
     nll,
-    ...Object.fromEntries(trained.map(({ name }, i) => [`grad.${name}`, grads[i]])),
-    ...(delta ? { 'grad.delta': grads[wrt.length] } : {}),
+    ...Object.fromEntries(trained.map(({ name }, i) => [slotNames.gradient(name), grads[i]])),
+    ...(delta ? { [slotNames.gradient('delta')]: grads[wrt.length] } : {}),
     ...(options.consistency ? { log_probabilities: logProbabilities } : {}),
   };
 }
@@ -213,7 +214,7 @@ export function ascentGraph(
   options: StepOptions,
 ): Record<string, Value> {
   const { delta, objective } = step(config, method, shape, { ...options, delta: true });
-  return { 'grad.delta': gradients(objective, [delta!], options)[0] };
+  return { [slotNames.gradient('delta')]: gradients(objective, [delta!], options)[0] };
 }
 
 /** `log_probabilities` [n, V] alone, of what another run is to be consistent with. */

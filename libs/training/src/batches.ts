@@ -4,8 +4,9 @@
  */
 import { Rng } from '@emotune/base';
 import { bool, float32, type HostTensor } from '@emotune/engine';
+import type { CandidateTree } from '@emotune/models';
 import { competence, difficultyRanks, mixingQuotas } from './curriculum.js';
-import { type CandidateTree, type NumberAnswer, parentsOf } from './number-answers.js';
+import { type NumberAnswer, parentsOf } from './number-answers.js';
 import { answersOf, type Packing, packRows, planPacking } from './packing.js';
 import type { TrainSpec } from './spec.js';
 

@@ -7,7 +7,13 @@ import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { canonicalJson, makeFolder, sha256, sha256OfFile, syncToDisk } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
-import { SafetensorsFile, type WrittenTensor, writeSafetensors } from '@emotune/models';
+import {
+  SafetensorsFile,
+  slotNames,
+  type WrittenTensor,
+  weightOfBest,
+  writeSafetensors,
+} from '@emotune/models';
 import { z } from 'zod';
 import { LostOrigin } from './failures.js';
 import { type RunState, runState } from './run-state.js';
@@ -22,8 +28,6 @@ const manifest = z.strictObject({
 const manifestFile = 'manifest.json';
 const tensorFile = 'tensors.safetensors';
 const stepFolder = /^step-\d+$/;
-/** Before the names of the weights that are kept as the best. */
-const bestPrefix = 'best.';
 
 function folderName(step: number): string {
   return `step-${String(step).padStart(9, '0')}`;
@@ -49,7 +53,7 @@ export async function saveCheckpoint(
   await makeFolder(temporary);
   const all = new Map(tensors);
   for (const [name, { shape, data }] of best ?? [])
-    all.set(`${bestPrefix}${name}`, { shape, data: data as Float32Array });
+    all.set(slotNames.best(name), { shape, data: data as Float32Array });
   await writeSafetensors(join(temporary, tensorFile), all);
   const files = { [tensorFile]: await sha256OfFile(join(temporary, tensorFile)) };
   const content = canonicalJson({ state: run, files, hash: sha256(canonicalJson({ state: run, files })) });
@@ -97,8 +101,9 @@ async function readCheckpoint(folder: string, accepts: (state: RunState) => void
     for (const key of file.entries.keys()) {
       const { shape, data } = await file.float32(key);
       const tensor = float32(shape, data);
-      if (key.startsWith(bestPrefix)) best.set(key.slice(bestPrefix.length), tensor);
-      else tensors.set(key, tensor);
+      const weight = weightOfBest(key);
+      if (weight === undefined) tensors.set(key, tensor);
+      else best.set(weight, tensor);
     }
     return { state: found, tensors, best: best.size > 0 ? best : undefined };
   } finally {

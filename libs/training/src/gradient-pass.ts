@@ -4,8 +4,10 @@ import { bool, float32, type HostTensor, type Program } from '@emotune/engine';
 import {
   ascentGraph,
   type ModelConfig,
+  maskKind,
   referenceGraph,
   type StepOptions,
+  slotNames,
   trainableParameters,
   trainGraph,
 } from '@emotune/models';
@@ -84,6 +86,13 @@ function lossOf(
   };
 }
 
+const deltaGradientName = slotNames.gradient('delta');
+
+/** Where the run lies that this one is to be consistent with, if with any. */
+function referenceSlot({ consistency }: RunOptions): Map<string, string> {
+  return new Map(consistency ? [['reference', slotNames.reference(consistency.with)]] : []);
+}
+
 /** The feeds that weigh losses. */
 const weightNames = ['answer_weight', 'mix_weight', 'digit_weight', 'number_weight'];
 
@@ -124,13 +133,6 @@ class MicroPass implements Pass {
     return Rng.of(this.spec.seed, name, step, micro);
   }
 
-  private rateOf(mask: string): number {
-    const { dropout, mixout } = this.spec.regularisation;
-    if (mask.startsWith('mask.mixout.')) return mixout!.rate;
-    if (mask.startsWith('mask.hidden.')) return dropout.hidden;
-    return mask.startsWith('mask.lora.') ? dropout.lora : dropout.embedding;
-  }
-
   /** Everything that a graph of this micro-batch reads and no slot holds. */
   private feedsFor(
     program: Program,
@@ -150,11 +152,13 @@ class MicroPass implements Pass {
       if (consistency) weight.fill((share * consistency.weight) / asked, 0, asked);
       fed['consistency_weight'] = float32([weight.length], weight);
     }
+    const { dropout, mixout } = this.spec.regularisation;
     for (const [name, { shape }] of Object.entries(inputs)) {
-      if (!name.startsWith('mask.')) continue;
+      const kind = maskKind(name);
+      if (!kind) continue;
       const stream = Stream.of(this.random('mask').child(name, draw));
       const kept = new Uint8Array(shape.reduce((n, d) => n * d, 1));
-      fed[name] = bool(shape, stream.kept(kept, this.rateOf(name)));
+      fed[name] = bool(shape, stream.kept(kept, kind === 'mixout' ? mixout!.rate : dropout[kind]));
     }
     return Object.fromEntries(Object.entries(fed).filter(([name]) => name in inputs));
   }
@@ -170,19 +174,19 @@ class MicroPass implements Pass {
       { runs: this.options.grid === undefined ? 'often' : 'seldom' },
     );
     const trained = trainableParameters(config, spec.method);
-    const target = this.fresh ? 'grad' : 'part';
-    const { remember, answers = 1, consistency } = options;
-    const { loss, 'grad.delta': deltaGradient } = await sessions.run(
+    const target = this.fresh ? slotNames.gradient : slotNames.part;
+    const { remember, answers = 1 } = options;
+    const { loss, [deltaGradientName]: deltaGradient } = await sessions.run(
       program,
       {
         feeds: this.feedsFor(program, options),
         to: Object.fromEntries([
-          ...trained.map(({ name }) => [`grad.${name}`, `${target}.${name}`]),
-          ...(remember ? [['log_probabilities', `reference.${remember}`]] : []),
+          ...trained.map(({ name }) => [slotNames.gradient(name), target(name)]),
+          ...(remember ? [['log_probabilities', slotNames.reference(remember)]] : []),
         ]),
-        fetch: ['loss', ...(this.options.delta ? ['grad.delta'] : [])],
+        fetch: ['loss', ...(this.options.delta ? [deltaGradientName] : [])],
       },
-      new Map([['reference', `reference.${consistency?.with}`]]),
+      referenceSlot(options),
     );
     if (!this.fresh) await addParts(sessions, trained);
     this.fresh = false;
@@ -196,10 +200,10 @@ class MicroPass implements Pass {
     const program = await this.sessions.of(`ascent ${this.key}`, () =>
       ascentGraph(this.config, this.spec.method, this.batch, this.options),
     );
-    const { 'grad.delta': gradient } = await this.sessions.run(
+    const { [deltaGradientName]: gradient } = await this.sessions.run(
       program,
-      { feeds: this.feedsFor(program, options, 1), fetch: ['grad.delta'] },
-      new Map([['reference', `reference.${options.consistency?.with}`]]),
+      { feeds: this.feedsFor(program, options, 1), fetch: [deltaGradientName] },
+      referenceSlot(options),
     );
     return gradient.data as Float32Array;
   }
@@ -214,18 +218,18 @@ class MicroPass implements Pass {
       program,
       {
         feeds: this.feedsFor(program, options),
-        to: { log_probabilities: `reference.${name}` },
+        to: { log_probabilities: slotNames.reference(name) },
         fetch: [],
       },
-      new Map(averaged.map((trained) => [trained.name, `ema.${trained.name}`])),
+      new Map(averaged.map((trained) => [trained.name, slotNames.average(trained.name)])),
     );
   }
 }
 
 /**
- * `share` times the gradient of the micro-batch's objective, left in (or added to) the slots `grad.<name>`. `loss` is that of
- * its answers, a mean over their tokens, nats, without `share`. Reads the slots `pretrained.<name>` of mixout and `ema.<name>`
- * of SMART's proximal term.
+ * `share` times the gradient of the micro-batch's objective, left in (or added to) the slots of gradients. `loss` is that of
+ * its answers, a mean over their tokens, nats, without `share`. Reads the slots of
+ * pretrained weights for mixout, and of averages for SMART's proximal term.
  * @throws Diverged
  */
 export async function gradientPass(

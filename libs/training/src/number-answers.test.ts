@@ -1,9 +1,16 @@
 import { Rng } from '@emotune/base';
 import { evaluate, sizeOf } from '@emotune/graph';
-import { lossGraph, type Method, modelParameters, parseConfig, trainGraph } from '@emotune/models';
+import {
+  candidateTree,
+  lossGraph,
+  type Method,
+  modelParameters,
+  parseConfig,
+  trainGraph,
+} from '@emotune/models';
 import { describe, expect, it } from 'vitest';
 import { feedsOf, type Row } from './batches.js';
-import { candidateTree, digitFeeds, gridFeeds, ordinalTarget, withCandidates } from './number-answers.js';
+import { digitFeeds, gridFeeds, ordinalTarget, withCandidates } from './number-answers.js';
 
 /** Tokens 0 to 9 are digits, 10 the point, 11 the end: numbers of which some begin others. */
 const candidates = [
@@ -79,7 +86,7 @@ const batch = { rows: extended, starts: [0, 20, 12], batch: 2, sequence: 20, ans
 
 describe('candidates', () => {
   it('are a trie behind the answer, which it does not repeat', () => {
-    const tree = candidateTree(candidates[1], candidates);
+    const tree = candidateTree(candidates, candidates[1]);
     // After 0 and the point of the answer: 5; apart from it: 1, and 0 after that.
     expect(tree.tokens).toEqual([5, 1, 0]);
     expect(tree.parents).toEqual([2, 0, 6]);

@@ -4,7 +4,7 @@
  * that compare numbers. Pure.
  */
 import { bool, float32, type HostTensor, int64 } from '@emotune/engine';
-import type { GridShape, NumberShape } from '@emotune/models';
+import { type CandidateTree, candidateTree, type GridShape, type NumberShape } from '@emotune/models';
 import type { Batch, Feeds, Row } from './batches.js';
 
 /** What a row's answer means, and every answer that it could have been. */
@@ -24,49 +24,6 @@ export interface NumberChoices {
   readonly digits: readonly ReadonlyMap<number, number>[];
 }
 
-/** A row's candidates behind its answer. Places count from the last token of the prompt, 0. */
-export interface CandidateTree {
-  /** Tokens of the answer itself, which lie before those of the tree. */
-  readonly answerLength: number;
-  readonly tokens: readonly number[];
-  /** Place of what each token of the tree follows. */
-  readonly parents: readonly number[];
-  /** A token asked after the token at `place`. */
-  readonly edges: readonly { readonly place: number; readonly token: number }[];
-  /** For each candidate the edges whose log-probabilities add up to its own. */
-  readonly paths: readonly (readonly number[])[];
-}
-
-/** The trie of the candidates; what it shares with the answer is not repeated. */
-export function candidateTree(answer: Int32Array, candidates: readonly Int32Array[]): CandidateTree {
-  const tokens: number[] = [];
-  const parents: number[] = [];
-  const edges: { place: number; token: number }[] = [];
-  const nodes = new Map<string, number>();
-  const edgeOf = new Map<string, number>();
-  for (const [i, token] of answer.entries()) nodes.set(`${i} ${token}`, i + 1);
-  const paths = candidates.map((candidate) => {
-    let place = 0;
-    return Array.from(candidate, (token, i) => {
-      const key = `${place} ${token}`;
-      const edge = edgeOf.get(key) ?? edges.push({ place, token }) - 1;
-      edgeOf.set(key, edge);
-      // Only tokens that something follows need a place.
-      if (i + 1 < candidate.length) {
-        let node = nodes.get(key);
-        if (node === undefined) {
-          parents.push(place);
-          node = answer.length + tokens.push(token);
-          nodes.set(key, node);
-        }
-        place = node;
-      }
-      return edge;
-    });
-  });
-  return { answerLength: answer.length, tokens, parents, edges, paths };
-}
-
 /** Rows with their candidates behind them; rows whose answer is no number stay as they are. */
 export function withCandidates(rows: readonly Row[]): Row[] {
   const trees = new Map<NumberChoices, Map<string, CandidateTree>>();
@@ -76,7 +33,7 @@ export function withCandidates(rows: readonly Row[]): Row[] {
     const answer = row.tokens.subarray(row.answerStart);
     const known = trees.get(choices) ?? new Map<string, CandidateTree>();
     trees.set(choices, known);
-    const tree = known.get(answer.join()) ?? candidateTree(answer, choices.candidates);
+    const tree = known.get(answer.join()) ?? candidateTree(choices.candidates, answer);
     known.set(answer.join(), tree);
     return { ...row, tokens: Int32Array.from([...row.tokens, ...tree.tokens]), tree };
   });

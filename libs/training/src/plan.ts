@@ -120,10 +120,9 @@ export function planMemory(run: PlannedRun): MemoryPlan {
       ...(validates ? [lossGraph(config, method, shape)] : []),
     ].map(memory.of);
   });
-  // Parameters have paths for names, what a batch is fed has words.
   const held = sum(
     listed(Object.values(steps[0]))
-      .filter(({ op, name = '' }) => op === 'Input' && name.includes('.') && !name.startsWith('mask.'))
+      .filter(({ kind }) => kind === 'weight')
       .map(bytesOf),
   );
   const weights = held + (run.keepsWeights ? floats(modelParameters(config)) : 0);

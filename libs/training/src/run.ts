@@ -8,6 +8,7 @@ import {
   mixedParameters,
   type Parameter,
   rateScaleOf,
+  slotNames,
   trainableParameters,
   type WrittenTensor,
 } from '@emotune/models';
@@ -70,7 +71,7 @@ export class Run {
     const frozen = frozenTensors(model, spec.method);
     if (spec.regularisation.mixout)
       for (const name of mixedParameters(model.config, spec.method))
-        await executor.put(`pretrained.${name}`, model.tensors.get(name)!);
+        await executor.put(slotNames.pretrained(name), model.tensors.get(name)!);
     const inSlots = [...frozen].filter(([, tensor]) => !(tensor instanceof FileTensor));
     this.weights = [...inSlots.map(([name]) => name), ...trained.keys()];
     for (const [name, tensor] of frozen) await executor.hold(name, tensor, { move: takeWeights });
@@ -129,22 +130,25 @@ export class Run {
     const norm = await this.update.norm();
     if (!Number.isFinite(norm)) {
       if (scale !== undefined && scale > 1) return { loss, norm: 0, tokens, skipped: true };
-      throw new Diverged(step, (await this.firstBad('grad.')) ?? 'the norm of the gradient');
+      throw new Diverged(
+        step,
+        (await this.firstBad(this.names.map(slotNames.gradient))) ?? 'the norm of the gradient',
+      );
     }
     await this.update.apply({ update, rate, norm, scale: scale ?? 1 });
     return { loss, norm: norm / (scale ?? 1), tokens, skipped: false };
   }
 
   /** The first of these slots that is not finite. */
-  private async firstBad(prefix: string, names = this.names): Promise<string | undefined> {
-    for (const name of names) if (!allFinite(await this.executor.get(prefix + name))) return prefix + name;
+  private async firstBad(slots: readonly string[]): Promise<string | undefined> {
+    for (const slot of slots) if (!allFinite(await this.executor.get(slot))) return slot;
     return undefined;
   }
 
   /** A loss that is no number because a weight is none is that weight's fault. */
   private async located(error: Diverged): Promise<Diverged> {
     if (error.what !== notFinite) return error;
-    const bad = await this.firstBad('', this.weights);
+    const bad = await this.firstBad(this.weights);
     return new Diverged(error.step, bad ?? error.tensor);
   }
 
@@ -182,7 +186,7 @@ export class Run {
 
   /** Where the weight lies that is validated and kept: its moving average, where there is one. */
   private keptSlot(name: string): string {
-    return this.spec.ema === undefined ? name : `ema.${name}`;
+    return this.spec.ema === undefined ? name : slotNames.average(name);
   }
 
   /** Keeps the trained tensors as they are now, in place of those kept before. */

@@ -34,16 +34,16 @@ export class Sessions {
     return program;
   }
 
-  /** Runs a graph; inputs that are not fed come from the slots of the same name, or those that `slots` names for them. */
+  /** Runs a graph; weights and state come from the slots of the same name, or those that `slots` names for them. */
   run(
     program: Program,
     { feeds, to, fetch }: Omit<RunIO, 'from'>,
     slots?: ReadonlyMap<string, string>,
   ): Promise<Record<string, HostTensor>> {
     const from = Object.fromEntries(
-      Object.keys(program.inputs)
-        .filter((name) => !(name in feeds))
-        .map((name) => [name, slots?.get(name) ?? name]),
+      Object.entries(program.inputs).flatMap(([name, { kind }]) =>
+        kind === 'feed' ? [] : [[name, slots?.get(name) ?? name]],
+      ),
     );
     return this.executor.run(program, { feeds, from, ...(to ? { to } : {}), fetch });
   }

@@ -1,6 +1,6 @@
 /** The graphs of an optimizer step: the gradient's norm over all weights, and the update of some of them. */
 import { build as b, type Value } from '@emotune/graph';
-import type { Parameter } from '@emotune/models';
+import { type Parameter, slotNames } from '@emotune/models';
 import type { TrainSpec } from '../spec.js';
 import { adafactor } from './adafactor.js';
 import { adamW } from './adamw.js';
@@ -14,13 +14,13 @@ export function optimizerOf(spec: TrainSpec['optimizer']): Optimizer {
 
 /** `squares`: the sum of those of a vector `gradient`. */
 export function squaresGraph(elements: number): Record<string, Value> {
-  const gradient = b.input('gradient', 'float32', [elements]);
+  const gradient = b.state('gradient', 'float32', [elements]);
   return { squares: b.reshape(b.reduceSum(b.mul(gradient, gradient), [0]), []) };
 }
 
 /** `sum` of the vectors `gradient` and `part`. */
 export function sumGraph(elements: number): Record<string, Value> {
-  const vector = (name: string) => b.input(name, 'float32', [elements]);
+  const vector = (name: string) => b.state(name, 'float32', [elements]);
   return { sum: b.add(vector('gradient'), vector('part')) };
 }
 
@@ -46,9 +46,9 @@ export function decayOf({ shape }: Parameter, { weightDecay, decayVectors = fals
 }
 
 /**
- * For each weight w with gradient `grad.w` and the optimizer's state `<state>.w`: `next.w` and `next.<state>.w`. Scalars
- * `rate`, `factor` (the gradient is multiplied with it first) and the optimizer's own. With `ema` also `ema.w` and the
- * scalar `decay`: `next.ema.w` = decay · ema.w + (1 − decay) · next.w.
+ * From each weight w, its gradient and the optimizer's state the next w and state, by `slotNames`. Scalars `rate`, `factor`
+ * (the gradient is multiplied with it first) and the optimizer's own. With `ema` also the average a and the scalar `decay`:
+ * next a = decay · a + (1 − decay) · next w.
  */
 export function updateGraph(
   parameters: readonly Parameter[],
@@ -65,24 +65,26 @@ export function updateGraph(
   for (const parameter of parameters) {
     const { name, shape } = parameter;
     const scale = rateScale(name);
+    const average = slotNames.average(name);
     const next = optimizer.update({
-      weight: b.input(name, 'float32', shape),
-      gradient: b.mul(b.input(`grad.${name}`, 'float32', shape), factor),
+      weight: b.weight(name, 'float32', shape),
+      gradient: b.mul(b.state(slotNames.gradient(name), 'float32', shape), factor),
       state: Object.fromEntries(
         Object.entries(optimizer.state(parameter)).map(([part, size]) => [
           part,
-          b.input(`${part}.${name}`, 'float32', size),
+          b.state(slotNames.state(part, name), 'float32', size),
         ]),
       ),
       rate: scale === 1 ? rate : b.mul(rate, b.scalar(scale)),
       scalars,
       weightDecay: decayOf(parameter, options),
     });
-    outputs[`next.${name}`] = next.weight;
-    for (const [part, value] of Object.entries(next.state)) outputs[`next.${part}.${name}`] = value;
+    outputs[slotNames.next(name)] = next.weight;
+    for (const [part, value] of Object.entries(next.state))
+      outputs[slotNames.next(slotNames.state(part, name))] = value;
     if (ema)
-      outputs[`next.ema.${name}`] = b.add(
-        b.mul(b.input(`ema.${name}`, 'float32', shape), decay),
+      outputs[slotNames.next(average)] = b.add(
+        b.mul(b.state(average, 'float32', shape), decay),
         b.mul(next.weight, b.sub(b.scalar(1), decay)),
       );
   }

@@ -9,7 +9,7 @@ import {
   type SweepGraph,
 } from '@emotune/engine';
 import { sizeOf } from '@emotune/graph';
-import type { Parameter } from '@emotune/models';
+import { type Parameter, slotNames } from '@emotune/models';
 import type { Sessions } from '../sessions.js';
 import type { TrainSpec } from '../spec.js';
 import type { Optimizer } from './optimizer.js';
@@ -91,14 +91,15 @@ export function partsOf(
   }));
 }
 
-/** Adds the slots `part.<name>` to `grad.<name>`. */
+/** Adds the gradients of one more micro-batch to those of the others. */
 export async function addParts(sessions: Sessions, parameters: readonly Parameter[]): Promise<void> {
   const program = await sessions.sweepOf('sum', sumGraph, elementsOf(parameters));
-  const slots = (prefix: string) => parameters.map(({ name }) => prefix + name);
+  const names = parameters.map(({ name }) => name);
+  const gradients = names.map(slotNames.gradient);
   await sessions.executor.sweep(program, {
     feeds: {},
-    from: { gradient: slots('grad.'), part: slots('part.') },
-    to: { sum: slots('grad.') },
+    from: { gradient: gradients, part: names.map(slotNames.part) },
+    to: { sum: gradients },
     fetch: [],
   });
 }
@@ -127,16 +128,23 @@ export class Update {
     return this.optimizer.elementwise;
   }
 
+  /** What an update changes, the weight first. */
+  private changed(parameter: Parameter): string[] {
+    const { name } = parameter;
+    const state = Object.keys(this.optimizer.state(parameter)).map((part) => slotNames.state(part, name));
+    return [name, ...state, ...(this.spec.ema === undefined ? [] : [slotNames.average(name)])];
+  }
+
   /** Slots of the optimizer's state and of the moving average, which starts as the weights. */
   slots(): { name: string; shape: readonly number[]; copyOf?: string }[] {
     return this.parameters.flatMap((parameter) => [
       ...Object.entries(this.optimizer.state(parameter)).map(([part, shape]) => ({
-        name: `${part}.${parameter.name}`,
+        name: slotNames.state(part, parameter.name),
         shape,
       })),
       ...(this.spec.ema === undefined
         ? []
-        : [{ name: `ema.${parameter.name}`, shape: parameter.shape, copyOf: parameter.name }]),
+        : [{ name: slotNames.average(parameter.name), shape: parameter.shape, copyOf: parameter.name }]),
     ]);
   }
 
@@ -151,12 +159,12 @@ export class Update {
     }
   }
 
-  /** The global norm of the gradient in the slots `grad.<name>`. */
+  /** The global norm of the gradient in its slots. */
   async norm(): Promise<number> {
     const program = await this.sessions.sweepOf('squares', squaresGraph, elementsOf(this.parameters));
     const { squares } = await this.sessions.executor.sweep(program, {
       feeds: {},
-      from: { gradient: this.parameters.map(({ name }) => `grad.${name}`) },
+      from: { gradient: this.parameters.map(({ name }) => slotNames.gradient(name)) },
       to: {},
       fetch: ['squares'],
     });
@@ -189,25 +197,26 @@ export class Update {
           .filter(([name]) => name in inputs)
           .map(([name, value]) => [name, float32([], [value])]),
       );
-    const nextOf = ({ outputs }: Program) =>
-      Object.keys(outputs).map((name) => [name, name.slice('next.'.length)]);
     for (const [i, part] of this.parts.entries()) {
       if ('whole' in part) {
         const program = await this.sessions.of(`update ${i}`, part.whole);
-        const to = Object.fromEntries(nextOf(program));
+        const changed = part.parameters.flatMap((parameter) => this.changed(parameter));
+        const to = Object.fromEntries(changed.map((slot) => [slotNames.next(slot), slot]));
         await this.sessions.run(program, { feeds: feedsOf(program), to, fetch: [] });
         continue;
       }
       const { parameters, sweep } = part;
       const program = await this.sessions.sweepOf(`update ${i}`, sweep, elementsOf(parameters));
-      const feeds = feedsOf(program);
-      const slots = (name: string) =>
-        parameters.map((parameter) => name.slice(0, name.length - swept.length) + parameter.name);
-      const read = Object.keys(program.inputs).filter((name) => !(name in feeds));
+      // What the graph calls each slot of the one vector that it sees, and those of the weights in its place.
+      const all = parameters.map((parameter) => this.changed(parameter));
+      const changed = this.changed({ name: swept, shape: [] }).map(
+        (name, slot) => [name, all.map((own) => own[slot])] as const,
+      );
+      const gradients = parameters.map(({ name }) => slotNames.gradient(name));
       await this.sessions.executor.sweep(program, {
-        feeds,
-        from: Object.fromEntries(read.map((name) => [name, slots(name)])),
-        to: Object.fromEntries(nextOf(program).map(([name, slot]) => [name, slots(slot)])),
+        feeds: feedsOf(program),
+        from: { ...Object.fromEntries(changed), [slotNames.gradient(swept)]: gradients },
+        to: Object.fromEntries(changed.map(([name, slots]) => [slotNames.next(name), slots])),
         fetch: [],
       });
     }
