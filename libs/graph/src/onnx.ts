@@ -9,7 +9,7 @@ import { type DType, type InputKind, type Shape, topological, type Value } from 
 import { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';
 import { rowOf, savedOf } from './ops.js';
 
-export interface OnnxModel {
+interface OnnxModel {
   readonly bytes: Uint8Array;
   /** Inputs that became constants. */
   readonly externals: readonly string[];

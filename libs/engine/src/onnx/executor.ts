@@ -115,7 +115,7 @@ export class OnnxExecutor implements Executor {
 
   private sessionOf(program: Program): Session {
     const session = this.sessions.get(program);
-    if (!session) throw InvalidArgument.at('program', 'expected one that this executor compiled');
+    if (!session) throw InvalidArgument.at('program', 'expected a program of this executor');
     return session;
   }
 
@@ -150,7 +150,9 @@ export class OnnxExecutor implements Executor {
   }
 
   async release(program: Program): Promise<void> {
-    await this.call({ kind: 'release', session: this.sessionOf(program).id });
+    const { id } = this.sessionOf(program);
+    this.sessions.delete(program);
+    await this.call({ kind: 'release', session: id });
   }
 
   async put(slot: string, tensor: HostTensor, { move = false, swept = false } = {}): Promise<void> {
