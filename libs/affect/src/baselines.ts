@@ -1,29 +1,5 @@
 /** What answers cost nothing: one constant learnt from the train rows, and VADER's rule. */
-import type { Task } from './tasks.js';
-
-/** The part of a row that a constant is learnt from. */
-export interface TrainRow {
-  readonly task: Task;
-  /** Emotion regression: whose intensity. */
-  readonly emotion: string | null;
-  /** Regression: the declared scale. */
-  readonly scaleLow: number | null;
-  readonly scaleHigh: number | null;
-  /** Regression: 0..1. */
-  readonly value: number | null;
-  readonly labels: readonly string[];
-  readonly labelSet: readonly string[];
-  readonly multiLabel: boolean;
-}
-
-/** A question, as far as a constant may know it: everything but the text. */
-export type ConstantQuestion = Omit<TrainRow, 'value' | 'labels'>;
-
-export interface BaselineAnswer {
-  /** Regression: on 0..1. */
-  readonly value: number | null;
-  readonly labels: readonly string[];
-}
+import type { Gold, Inquiry, Meaning } from './tasks.js';
 
 interface Sums {
   n: number;
@@ -32,12 +8,11 @@ interface Sums {
 }
 
 /** From the question itself to all of its task. */
-function keysOf(question: ConstantQuestion): string[] {
-  const { task, emotion, scaleLow, scaleHigh, labelSet, multiLabel } = question;
+function keysOf({ task, emotion, scale, labelSet, multiLabel }: Inquiry): string[] {
   const keys =
     labelSet.length > 0
       ? [[task, multiLabel, [...labelSet].sort()]]
-      : [[task, emotion, scaleLow, scaleHigh], [task, emotion], [task]];
+      : [[task, emotion, scale?.low, scale?.high], [task, emotion], [task]];
   return keys.map((key) => JSON.stringify(key));
 }
 
@@ -55,18 +30,18 @@ function majority({ n, labels }: Sums, multiLabel: boolean): string[] {
 export class ConstantBaseline {
   private readonly groups = new Map<string, Sums>();
 
-  add(row: TrainRow): void {
-    for (const key of keysOf(row)) {
+  add(asked: Inquiry, gold: Gold): void {
+    for (const key of keysOf(asked)) {
       const sums = this.groups.get(key) ?? { n: 0, value: 0, labels: new Map() };
       this.groups.set(key, sums);
       sums.n++;
-      sums.value += row.value ?? 0;
-      for (const label of row.labels) sums.labels.set(label, (sums.labels.get(label) ?? 0) + 1);
+      sums.value += gold.value ?? 0;
+      for (const label of gold.labels) sums.labels.set(label, (sums.labels.get(label) ?? 0) + 1);
     }
   }
 
   /** Undefined where no train row asked the like. */
-  answer(question: ConstantQuestion): BaselineAnswer | undefined {
+  answer(question: Inquiry): Meaning | undefined {
     const key = keysOf(question).find((candidate) => this.groups.has(candidate));
     if (key === undefined) return undefined;
     const sums = this.groups.get(key) as Sums;
@@ -84,9 +59,9 @@ const neutralBelow = 0.05;
  * Undefined for questions of emotions and for label sets other than negative, positive and perhaps neutral.
  */
 export function vaderAnswer(
-  { task, labelSet }: { readonly task: Task; readonly labelSet: readonly string[] },
+  { task, labelSet }: Pick<Inquiry, 'task' | 'labelSet'>,
   compound: number,
-): BaselineAnswer | undefined {
+): Meaning | undefined {
   if (task === 'sentiment-regression') return { value: (compound + 1) / 2, labels: [] };
   if (task !== 'sentiment-classification') return undefined;
   const known = ['negative', 'neutral', 'positive'];

@@ -1,10 +1,4 @@
-export {
-  type BaselineAnswer,
-  ConstantBaseline,
-  type ConstantQuestion,
-  type TrainRow,
-  vaderAnswer,
-} from './baselines.js';
+export { ConstantBaseline, vaderAnswer } from './baselines.js';
 export {
   bootstrapIntervals,
   type Interval,
@@ -47,7 +41,6 @@ export {
   type Candidate,
   candidatesOf,
   defaultQuestion,
-  type Meaning,
   numbersOn,
   paraphrases,
   type Question,
@@ -56,4 +49,18 @@ export {
   renderPrompt,
 } from './questions.js';
 export { decimalsOf, scaleViolations } from './scales.js';
-export { type Example, isRegression, type Scale, type Split, splits, type Task, tasks } from './tasks.js';
+export {
+  type Example,
+  type Gold,
+  type Inquiry,
+  isRegression,
+  labelGold,
+  type Meaning,
+  numberGold,
+  type Scale,
+  type SourceExample,
+  type Split,
+  splits,
+  type Task,
+  tasks,
+} from './tasks.js';

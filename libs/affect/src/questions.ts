@@ -6,33 +6,17 @@ import { InvalidArgument, show } from '@emotune/base';
 import { labelSets } from './labels.js';
 import { explain } from './lexicons.js';
 import { decimalsOf, gridOf } from './scales.js';
-import { type Example, isRegression, type Scale, type Task } from './tasks.js';
+import { type Example, type Inquiry, isRegression, type Meaning, type Scale, type Task } from './tasks.js';
 
-/** One question about one text. */
-export interface Question {
-  readonly task: Task;
+/** One question about one text; the prompt names the labels in the order of `labelSet`. */
+export interface Question extends Inquiry {
   readonly text: string;
-  /** Emotion regression: whose intensity. */
-  readonly emotion: string | null;
-  /** Regression: the declared range of the answer. */
-  readonly scale: Scale | null;
   /** Regression: digits after the point of every answer. */
   readonly decimals: number;
-  /** Classification: the declared labels, in the order of the prompt. */
-  readonly labelSet: readonly string[];
-  readonly multiLabel: boolean;
   /** Lexicon cues of the text (`Explanation.cueText`); empty leaves the line out. */
   readonly cues: string;
   /** Which wording of the instruction, 0 … paraphrases−1. */
   readonly paraphrase: number;
-}
-
-/** What an answer means. */
-export interface Meaning {
-  /** Regression: 0..1. */
-  readonly value: number | null;
-  /** Classification: sorted. */
-  readonly labels: readonly string[];
 }
 
 export interface Candidate extends Meaning {

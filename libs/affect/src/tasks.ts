@@ -23,30 +23,57 @@ export interface Scale {
   readonly high: number;
 }
 
-/** One question about one text, with its gold answer. */
-export interface Example {
+/** What an answer says. */
+export interface Meaning {
+  /** Regression: 0..1. */
+  readonly value: number | null;
+  /** Classification: sorted. */
+  readonly labels: readonly string[];
+}
+
+/** The answer that people gave. */
+export interface Gold extends Meaning {
+  /** Regression: the raters' standard deviation in units of 0..1, where known. */
+  readonly spread: number | null;
+}
+
+/** The gold of a regression: value and spread on 0..1. */
+export function numberGold(value: number, spread: number | null = null): Gold {
+  return { value, spread, labels: [] };
+}
+
+/** The gold of a classification. */
+export function labelGold(labels: readonly string[]): Gold {
+  return { value: null, spread: null, labels };
+}
+
+/** What is asked, and what the answer has to lie on: everything but the text. */
+export interface Inquiry {
+  readonly task: Task;
+  /** Emotion regression: whose intensity. */
+  readonly emotion: string | null;
+  /** Regression: the declared range of the answer. */
+  readonly scale: Scale | null;
+  /** Classification: every label that could be the answer. */
+  readonly labelSet: readonly string[];
+  readonly multiLabel: boolean;
+}
+
+/** One inquiry about one text, with its gold answer. */
+export interface Example extends Inquiry {
   readonly id: string;
   readonly source: string;
+  /** BCP 47. */
+  readonly language: string;
+  readonly text: string;
+  readonly gold: Gold;
+}
+
+/** An example with where it comes from; its labels are in canonical order, its scale is the one that the source declares. */
+export interface SourceExample extends Example {
   readonly originalId: string;
   /** SPDX identifier. */
   readonly licence: string;
-  /** BCP 47. */
-  readonly language: string;
-  readonly task: Task;
-  readonly text: string;
-  /** Emotion regression: whose intensity. */
-  readonly emotion: string | null;
-  /** Regression: the target on 0..1. */
-  readonly value: number | null;
-  /** Regression: the raters' standard deviation in units of 0..1. */
-  readonly spread: number | null;
-  /** Classification: the gold labels. */
-  readonly labels: readonly string[];
-  /** Classification: every label that could be, in canonical order. */
-  readonly labelSet: readonly string[];
-  readonly multiLabel: boolean;
-  /** Regression: the range on which the source declares its labels. */
-  readonly scale: Scale | null;
   /** Null where the source has no official splits. */
   readonly split: Split | null;
 }

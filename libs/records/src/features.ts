@@ -1,9 +1,8 @@
 /** Feature shards: Arrow IPC files, one row per example, with the tokens of prompt and answer and the answer's mask. */
-import type { Task } from '@emotune/affect';
+import type { Example } from '@emotune/affect';
 import {
   Bool,
   Field,
-  Float64,
   Int32,
   List,
   makeData,
@@ -11,43 +10,37 @@ import {
   Table,
   tableFromIPC,
   tableToIPC,
-  Utf8,
   type Vector,
-  vectorFromArray,
 } from 'apache-arrow';
+import { rowsOf, vectorsOf } from './arrow.js';
+import { column, type Columns, emotionColumn, fields, number, scaleColumns } from './columns.js';
 
-/** One example, asked and tokenised. */
-export interface FeatureRow {
-  readonly id: string;
-  readonly task: Task;
-  readonly source: string;
-  readonly language: string;
-  readonly text: string;
-  readonly emotion: string | null;
+/** One example, asked on the scale or labels of the prompt, and tokenised. */
+export interface FeatureRow extends Example {
   readonly prompt: string;
   readonly answer: string;
   /** Prompt, answer and end-of-sequence. */
   readonly tokens: Int32Array;
   /** Index in `tokens` at which the answer begins; everything from there on is answer. */
   readonly answerStart: number;
-  /** Regression: the target on 0..1. */
-  readonly value: number | null;
-  readonly spread: number | null;
-  readonly labels: readonly string[];
-  readonly labelSet: readonly string[];
-  readonly multiLabel: boolean;
-  readonly scaleLow: number | null;
-  readonly scaleHigh: number | null;
+  /** Regression: digits after the point of the answer. */
   readonly decimals: number;
 }
 
-function strings(values: readonly (string | null)[]): Vector<Utf8> {
-  return vectorFromArray(values, new Utf8());
-}
-
-function numbers(values: readonly (number | null)[]): Vector<Float64> {
-  return vectorFromArray(values, new Float64());
-}
+const before: Columns = {
+  ...fields('string', 'id', 'task', 'source', 'language', 'text'),
+  ...emotionColumn,
+  ...fields('string', 'prompt', 'answer'),
+};
+const after: Columns = {
+  value: number('gold', 'value'),
+  spread: number('gold', 'spread'),
+  labels: column('list', ['gold', 'labels']),
+  ...fields('list', 'labelSet'),
+  ...fields('flag', 'multiLabel'),
+  ...scaleColumns,
+  ...fields('integer', 'decimals'),
+};
 
 function offsets(rows: readonly FeatureRow[]): Int32Array {
   const result = new Int32Array(rows.length + 1);
@@ -96,65 +89,21 @@ export function encodeShard(rows: readonly FeatureRow[]): Uint8Array {
   const valueOffsets = offsets(rows);
   return tableToIPC(
     new Table({
-      id: strings(rows.map((r) => r.id)),
-      task: strings(rows.map((r) => r.task)),
-      source: strings(rows.map((r) => r.source)),
-      language: strings(rows.map((r) => r.language)),
-      text: strings(rows.map((r) => r.text)),
-      emotion: strings(rows.map((r) => r.emotion)),
-      prompt: strings(rows.map((r) => r.prompt)),
-      answer: strings(rows.map((r) => r.answer)),
+      ...vectorsOf(rows, before),
       tokens: tokenLists(rows, valueOffsets),
       answerMask: answerMasks(rows, valueOffsets),
-      value: numbers(rows.map((r) => r.value)),
-      spread: numbers(rows.map((r) => r.spread)),
-      labels: strings(rows.map((r) => r.labels.join('|'))),
-      labelSet: strings(rows.map((r) => r.labelSet.join('|'))),
-      multiLabel: vectorFromArray(
-        rows.map((r) => r.multiLabel),
-        new Bool(),
-      ),
-      scaleLow: numbers(rows.map((r) => r.scaleLow)),
-      scaleHigh: numbers(rows.map((r) => r.scaleHigh)),
-      decimals: vectorFromArray(
-        rows.map((r) => r.decimals),
-        new Int32(),
-      ),
+      ...vectorsOf(rows, after),
     }),
     'file',
   );
 }
 
-function list(joined: string): string[] {
-  return joined === '' ? [] : joined.split('|');
-}
-
 /** The rows of one shard. */
 export function decodeShard(bytes: Uint8Array): FeatureRow[] {
-  const table = tableFromIPC(bytes);
-  return table.toArray().map((row) => {
-    const tokens = Int32Array.from(row['tokens'].toArray());
-    const mask: boolean[] = [...row['answerMask']];
+  return rowsOf<FeatureRow>(tableFromIPC(bytes), { ...before, ...after }, (read) => {
+    const tokens = Int32Array.from((read('tokens') as Vector<Int32>).toArray());
+    const mask = [...(read('answerMask') as Iterable<boolean>)];
     const answerStart = mask.indexOf(true);
-    return {
-      id: row['id'],
-      task: row['task'],
-      source: row['source'],
-      language: row['language'],
-      text: row['text'],
-      emotion: row['emotion'],
-      prompt: row['prompt'],
-      answer: row['answer'],
-      tokens,
-      answerStart: answerStart < 0 ? tokens.length : answerStart,
-      value: row['value'],
-      spread: row['spread'],
-      labels: list(row['labels']),
-      labelSet: list(row['labelSet']),
-      multiLabel: row['multiLabel'],
-      scaleLow: row['scaleLow'],
-      scaleHigh: row['scaleHigh'],
-      decimals: row['decimals'],
-    };
+    return { tokens, answerStart: answerStart < 0 ? tokens.length : answerStart };
   });
 }

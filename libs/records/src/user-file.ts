@@ -1,6 +1,6 @@
 /** Examples from a file of the user's own: CSV, TSV, JSONL or Parquet. Every bad row is counted and the first ones are named. */
 import { extname } from 'node:path';
-import type { Example, Scale, Split, Task } from '@emotune/affect';
+import { labelGold, numberGold, type Scale, type SourceExample, type Split, type Task } from '@emotune/affect';
 import { InvalidArgument, show, Violations } from '@emotune/base';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { csvRows, decode, lines, readBytes } from './text-files.js';
@@ -112,7 +112,7 @@ async function rowsOf(file: UserFile, field: string): Promise<Row[]> {
  * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, and duplicate ids;
  *   NotFound when the file is missing.
  */
-export async function readUserFile(file: UserFile, field: string): Promise<Example[]> {
+export async function readUserFile(file: UserFile, field: string): Promise<SourceExample[]> {
   const rows = await rowsOf(file, field);
   if (rows.length === 0)
     throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
@@ -127,7 +127,7 @@ export async function readUserFile(file: UserFile, field: string): Promise<Examp
   }
   const violations = new Violations();
   const firstRowOf = new Map<string, number>();
-  const examples: Example[] = [];
+  const examples: SourceExample[] = [];
   let bad = 0;
   for (const [i, row] of rows.entries()) {
     const originalId = String(row[columns.id] ?? i + 1);
@@ -146,7 +146,7 @@ export async function readUserFile(file: UserFile, field: string): Promise<Examp
 }
 
 /** The example that a row holds, or what is wrong with it. */
-function exampleOf(file: UserFile, row: Row, originalId: string): Example | string {
+function exampleOf(file: UserFile, row: Row, originalId: string): SourceExample | string {
   const { columns, task } = file;
   const text = String(row[columns.text] ?? '').trim();
   const label = String(row[columns.label] ?? '').trim();
@@ -161,9 +161,6 @@ function exampleOf(file: UserFile, row: Row, originalId: string): Example | stri
     task,
     text,
     emotion: null,
-    value: null,
-    spread: null,
-    labels: [],
     labelSet: [],
     multiLabel: false,
     scale: null,
@@ -179,17 +176,17 @@ function exampleOf(file: UserFile, row: Row, originalId: string): Example | stri
     return {
       ...example,
       emotion: task === 'emotion-regression' ? emotion : null,
-      value: (native - low) / (high - low),
       scale: file.scale,
+      gold: numberGold((native - low) / (high - low)),
     };
   }
-  const gold = (file.multiLabel ? label.split('|') : [label]).map((l) => l.trim()).filter(Boolean);
-  const unknown = gold.filter((l) => !file.labels.includes(l));
+  const given = (file.multiLabel ? label.split('|') : [label]).map((l) => l.trim()).filter(Boolean);
+  const unknown = given.filter((l) => !file.labels.includes(l));
   if (unknown.length > 0) return `expected labels among ${file.labels.join(', ')}, got ${unknown.join(', ')}`;
   return {
     ...example,
-    labels: [...new Set(gold)].sort(),
     labelSet: [...file.labels],
     multiLabel: file.multiLabel,
+    gold: labelGold([...new Set(given)].sort()),
   };
 }

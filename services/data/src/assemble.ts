@@ -5,7 +5,7 @@
  * both sides of a border; within a stratum (source and first label, or tercile of the value) groups are ordered by
  * a hash of seed and text and cut at the shares.
  */
-import type { Example, Split } from '@emotune/affect';
+import type { SourceExample, Split } from '@emotune/affect';
 import { sha256 } from '@emotune/base';
 import { normalizeText } from '@emotune/text';
 
@@ -15,7 +15,7 @@ export interface Shares {
 }
 
 export interface Assembled {
-  readonly splits: Record<Split, Example[]>;
+  readonly splits: Record<Split, SourceExample[]>;
   /** The same question about the same text, more than once in one split: the first is kept. */
   readonly duplicatesRemoved: number;
   /** Rows of train whose text stands in validation or test, and rows of validation whose text stands in test. */
@@ -31,7 +31,7 @@ function rankOf(normalisedText: string, seed: number): number {
 }
 
 /** Keeps `limit` examples' texts of a source, by seeded order of the text; all tasks of a kept text stay. */
-export function limitRows(examples: readonly Example[], limit: number, seed: number): Example[] {
+export function limitRows(examples: readonly SourceExample[], limit: number, seed: number): SourceExample[] {
   if (limit <= 0 || examples.length <= limit) return [...examples];
   const rank = new Map(examples.map((e) => [e.id, rankOf(`limit\u0000${normalizeText(e.text)}`, seed)]));
   const kept = new Set(
@@ -40,13 +40,13 @@ export function limitRows(examples: readonly Example[], limit: number, seed: num
   return examples.filter((e) => kept.has(e));
 }
 
-function stratumOf(example: Example): string {
-  const kind = example.value === null ? example.labels[0] : Math.min(2, Math.floor(example.value * 3));
-  return `${example.source}\u0000${example.task}\u0000${kind}`;
+function stratumOf({ source, task, gold }: SourceExample): string {
+  const kind = gold.value === null ? gold.labels[0] : Math.min(2, Math.floor(gold.value * 3));
+  return `${source}\u0000${task}\u0000${kind}`;
 }
 
 /** The split of every group of equal normalised text. */
-function assign(groups: ReadonlyMap<string, Example[]>, shares: Shares, seed: number): Map<string, Split> {
+function assign(groups: ReadonlyMap<string, SourceExample[]>, shares: Shares, seed: number): Map<string, Split> {
   const splitOf = new Map<string, Split>();
   const strata = new Map<string, string[]>();
   for (const [text, members] of groups) {
@@ -73,8 +73,8 @@ function assign(groups: ReadonlyMap<string, Example[]>, shares: Shares, seed: nu
   return splitOf;
 }
 
-export function assemble(examples: readonly Example[], shares: Shares, seed: number): Assembled {
-  const groups = new Map<string, Example[]>();
+export function assemble(examples: readonly SourceExample[], shares: Shares, seed: number): Assembled {
+  const groups = new Map<string, SourceExample[]>();
   const normalised = examples.map((example) => normalizeText(example.text));
   examples.forEach((example, i) => {
     const group = groups.get(normalised[i]);
@@ -82,7 +82,7 @@ export function assemble(examples: readonly Example[], shares: Shares, seed: num
     else groups.set(normalised[i], [example]);
   });
   const splitOf = assign(groups, shares, seed);
-  const splits: Record<Split, Example[]> = { train: [], validation: [], test: [] };
+  const splits: Record<Split, SourceExample[]> = { train: [], validation: [], test: [] };
   const seen = new Set<string>();
   let duplicatesRemoved = 0;
   let leaksRemoved = 0;

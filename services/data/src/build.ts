@@ -1,7 +1,7 @@
 /** Builds one dataset version: sources in, Parquet and manifest out. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { type Example, type Split, splits, tasks } from '@emotune/affect';
+import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
@@ -25,7 +25,7 @@ export interface BuiltDataset {
 }
 
 interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url' | 'sha256'> {
-  readonly examples: Example[];
+  readonly examples: SourceExample[];
 }
 
 async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {
@@ -55,13 +55,13 @@ async function load(planned: PlannedSource, options: BuildOptions): Promise<Load
   };
 }
 
-function hashOfRows(examples: readonly Example[]): string {
+function hashOfRows(examples: readonly SourceExample[]): string {
   const hash = createHash('sha256');
   for (const example of examples) hash.update(canonicalJson(example)).update('\n');
   return hash.digest('hex');
 }
 
-function countsOf(rows: Record<Split, readonly Example[]>): data.SplitCounts {
+function countsOf(rows: Record<Split, readonly SourceExample[]>): data.SplitCounts {
   return { train: rows.train.length, validation: rows.validation.length, test: rows.test.length };
 }
 

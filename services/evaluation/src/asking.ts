@@ -37,7 +37,10 @@ export async function predict(
     options.signal.throwIfAborted();
     const asked = examples.slice(from, from + chunk);
     const questions = asked.map((example) => questionOf(example, { cues: options.cues, paraphrase: 0 }));
-    const answers = await answerer.ask(questions, asked);
+    const answers = await answerer.ask(
+      questions,
+      asked.map(({ gold }) => gold),
+    );
     asked.forEach((example, i) => {
       const answer = answers[i];
       predictions.push({
@@ -49,12 +52,9 @@ export async function predict(
         emotion: example.emotion,
         labelSet: example.labelSet,
         multiLabel: example.multiLabel,
-        scaleLow: questions[i].scale?.low ?? null,
-        scaleHigh: questions[i].scale?.high ?? null,
+        scale: questions[i].scale,
         decimals: questions[i].decimals,
-        goldValue: example.value,
-        goldLabels: example.labels,
-        spread: example.spread,
+        gold: example.gold,
         value: answer.value,
         low: answer.low,
         high: answer.high,

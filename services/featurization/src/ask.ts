@@ -44,7 +44,7 @@ function sameScale(a: Scale, b: Scale | null): boolean {
 
 /** Other scales than the example's own, or other orders of its labels. */
 function otherways(example: Example, rng: Rng): { scale?: Scale; labelSet?: readonly string[] }[] {
-  if (example.value === null)
+  if (example.gold.value === null)
     return Array.from({ length: variants }, () => ({ labelSet: rng.shuffle(example.labelSet) }));
   const others = scales.filter((scale) => !sameScale(scale, example.scale));
   return rng
@@ -77,7 +77,7 @@ export function ask(example: Example, split: Split, plan: FeaturePlan): Asked[] 
 
 function answerOf(example: Example, question: Question): string {
   try {
-    return renderAnswer(question, example);
+    return renderAnswer(question, example.gold);
   } catch (cause) {
     throw InvalidArgument.at(`row ${example.id}`, (cause as Error).message, { cause });
   }

@@ -33,18 +33,18 @@ function strataOf(examples: readonly Example[]): Map<string, Example[]> {
   const key = (example: Example, kind: string) => JSON.stringify([example.source, kind]);
   const counts = new Map<string, number>();
   for (const example of examples) {
-    for (const label of example.labels) {
+    for (const label of example.gold.labels) {
       const at = key(example, label);
       counts.set(at, (counts.get(at) ?? 0) + 1);
     }
   }
   const strata = new Map<string, Example[]>();
   for (const example of examples) {
-    const rarest = [...example.labels].sort(
+    const rarest = [...example.gold.labels].sort(
       (a, b) => counts.get(key(example, a))! - counts.get(key(example, b))! || (a < b ? -1 : 1),
     )[0];
-    const tercile = Math.min(2, Math.floor((example.value ?? 0) * 3));
-    const kind = example.value === null ? rarest : `${example.emotion ?? ''} ${tercile}`;
+    const tercile = Math.min(2, Math.floor((example.gold.value ?? 0) * 3));
+    const kind = example.gold.value === null ? rarest : `${example.emotion ?? ''} ${tercile}`;
     const at = key(example, kind);
     const stratum = strata.get(at);
     if (stratum) stratum.push(example);

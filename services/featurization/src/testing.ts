@@ -1,12 +1,12 @@
 /** Examples and a tokenizer for the tests of this service. */
-import { type Example, paraphrases, questionOf, renderPrompt, type Split } from '@emotune/affect';
+import { labelGold, numberGold, paraphrases, questionOf, renderPrompt, type SourceExample, type Split } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { trainBpe } from '@emotune/text';
 
 const words = ['the', 'ferry', 'was', 'late', 'but', 'we', 'love', 'this', 'awful', 'calm', 'harbour', 'not'];
 const labelSet = ['anger', 'joy', 'sadness', 'surprise'];
 
-function example(i: number, changes: Partial<Example>): Example {
+function example(i: number, changes: Partial<SourceExample>): SourceExample {
   const rng = Rng.of('text', i);
   return {
     id: `demo/${i}`,
@@ -17,9 +17,7 @@ function example(i: number, changes: Partial<Example>): Example {
     task: 'sentiment-regression',
     text: Array.from({ length: 4 + rng.int(8) }, () => words[rng.int(words.length)]).join(' '),
     emotion: null,
-    value: rng.int(101) / 100,
-    spread: null,
-    labels: [],
+    gold: numberGold(rng.int(101) / 100),
     labelSet: [],
     multiLabel: false,
     scale: { low: 0, high: 1 },
@@ -29,7 +27,7 @@ function example(i: number, changes: Partial<Example>): Example {
 }
 
 /** `count` examples of three tasks from two sources. */
-export function examplesOf(split: Split, count: number): Example[] {
+export function examplesOf(split: Split, count: number): SourceExample[] {
   const first = { train: 0, validation: 100_000, test: 200_000 }[split];
   return Array.from({ length: count }, (_, k) => {
     const i = first + k;
@@ -38,7 +36,7 @@ export function examplesOf(split: Split, count: number): Example[] {
     if (k % 3 === 1) {
       const task = 'emotion-classification' as const;
       const labels = [labelSet[i % 4], ...(i % 7 === 0 ? [labelSet[(i + 1) % 4]] : [])].sort();
-      return example(i, { ...shared, task, value: null, scale: null, labels, labelSet, multiLabel: true });
+      return example(i, { ...shared, task, gold: labelGold(labels), scale: null, labelSet, multiLabel: true });
     }
     return example(i, { ...shared, task: 'emotion-regression', emotion: 'joy', scale: { low: -3, high: 3 } });
   });

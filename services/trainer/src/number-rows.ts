@@ -14,8 +14,9 @@ export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (
   const scales = new Map<string, NumberChoices>();
   const answers = new Map<string, string>();
   return rows.map((row) => {
-    const { value, scaleLow: low, scaleHigh: high, decimals, answer, tokens, answerStart } = row;
-    if (value === null || low === null || high === null) return row;
+    const { scale, decimals, answer, tokens, answerStart } = row;
+    const { value } = row.gold;
+    if (value === null || scale === null) return row;
     const wanted = answers.get(answer) ?? answerTokens(tokenizer, answer).join();
     answers.set(answer, wanted);
     if (tokens.subarray(answerStart).join() !== wanted)
@@ -23,10 +24,10 @@ export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (
         `features.${row.id}.tokens`,
         `expected "${answer}" as the model's tokenizer has it: the features were made with another one`,
       );
-    const key = JSON.stringify([low, high, decimals]);
+    const key = JSON.stringify([scale.low, scale.high, decimals]);
     let choices = scales.get(key);
     if (!choices) {
-      const numbers = numbersOn({ low, high }, decimals);
+      const numbers = numbersOn(scale, decimals);
       choices = {
         candidates: candidateTokens(
           tokenizer,

@@ -1,7 +1,7 @@
 /** Rows and a model small enough to train in a test. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Task, tasks } from '@emotune/affect';
+import { labelGold, type Task, tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard, type FeatureRow } from '@emotune/records';
@@ -13,9 +13,21 @@ export function featureRow(
   answerStart = tokens.length - 1,
 ): FeatureRow {
   return {
-    ...{ id, task, source: 'test', language: 'en', text: id, emotion: null, prompt: '', answer: '' },
-    ...{ tokens: Int32Array.from(tokens), answerStart, value: null, spread: null },
-    ...{ labels: [], labelSet: [], multiLabel: false, scaleLow: null, scaleHigh: null, decimals: 0 },
+    id,
+    task,
+    source: 'test',
+    language: 'en',
+    text: id,
+    emotion: null,
+    scale: null,
+    labelSet: [],
+    multiLabel: false,
+    gold: labelGold([]),
+    prompt: '',
+    answer: '',
+    tokens: Int32Array.from(tokens),
+    answerStart,
+    decimals: 0,
   };
 }
 
