@@ -30,7 +30,7 @@ function majority({ n, labels }: Sums, multiLabel: boolean): string[] {
 export class ConstantBaseline {
   private readonly groups = new Map<string, Sums>();
 
-  add(asked: Inquiry, gold: Gold): void {
+  add({ gold, ...asked }: Inquiry & { readonly gold: Gold }): void {
     for (const key of keysOf(asked)) {
       const sums = this.groups.get(key) ?? { n: 0, value: 0, labels: new Map() };
       this.groups.set(key, sums);

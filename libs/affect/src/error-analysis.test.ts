@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { ConstantBaseline, type TrainRow, vaderAnswer } from './baselines.js';
+import { ConstantBaseline, vaderAnswer } from './baselines.js';
 import { confusionOf, hardest, labelCalibration, numberCalibration, slicesOf } from './error-analysis.js';
+import { type Gold, type Inquiry, labelGold, numberGold } from './tasks.js';
+
+type TrainRow = Inquiry & { readonly gold: Gold };
 
 describe('the constant', () => {
   const row = (labels: string[], more: Partial<TrainRow> = {}): TrainRow => ({
     task: 'emotion-classification',
     emotion: null,
-    scaleLow: null,
-    scaleHigh: null,
-    value: null,
-    labels,
+    scale: null,
+    gold: labelGold(labels),
     labelSet: ['anger', 'fear', 'joy'],
     multiLabel: false,
     ...more,
@@ -18,7 +19,7 @@ describe('the constant', () => {
   it('is the train mean, or the most frequent label of the same label set in any order', () => {
     const constant = new ConstantBaseline();
     for (const value of [0.2, 0.4, 0.9])
-      constant.add(row([], { task: 'sentiment-regression', value, labelSet: [] }));
+      constant.add(row([], { task: 'sentiment-regression', gold: numberGold(value), labelSet: [] }));
     for (const label of ['joy', 'fear', 'joy']) constant.add(row([label]));
     for (let i = 0; i < 9; i++) constant.add(row(['trust'], { labelSet: ['joy', 'trust'] }));
     expect(constant.answer(row([], { task: 'sentiment-regression', labelSet: [] }))?.value).toBeCloseTo(0.5);
@@ -31,13 +32,19 @@ describe('the constant', () => {
   });
 
   it('knows all of a question but its text', () => {
-    const asked = (emotion: string, scaleHigh: number, value: number | null = null) =>
-      row([], { task: 'emotion-regression', labelSet: [], emotion, scaleLow: 0, scaleHigh, value });
+    const asked = (emotion: string, high: number, value = 0) =>
+      row([], {
+        task: 'emotion-regression',
+        labelSet: [],
+        emotion,
+        scale: { low: 0, high },
+        gold: numberGold(value),
+      });
     const constant = new ConstantBaseline();
     for (const value of [0.2, 0.4]) constant.add(asked('joy', 1, value));
     constant.add(asked('joy', 10, 0.9));
     constant.add(asked('fear', 1, 0.5));
-    const answer = (emotion: string, scaleHigh: number) => constant.answer(asked(emotion, scaleHigh))?.value;
+    const answer = (emotion: string, high: number) => constant.answer(asked(emotion, high))?.value;
     expect(answer('joy', 1)).toBeCloseTo(0.3);
     expect(answer('joy', 10)).toBeCloseTo(0.9);
     // No row asked on that scale, or of that emotion.

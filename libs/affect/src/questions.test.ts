@@ -18,24 +18,19 @@ import {
   renderPrompt,
 } from './questions.js';
 import { decimalsOf } from './scales.js';
-import { type Example, tasks } from './tasks.js';
+import { type Example, numberGold, tasks } from './tasks.js';
 
 const example: Example = {
   id: 'a/1',
   source: 'a',
-  originalId: '1',
-  licence: 'MIT',
   language: 'en',
   task: 'sentiment-regression',
   text: 'The ferry was late\nbut the  view was great',
   emotion: null,
-  value: 0.75,
-  spread: null,
-  labels: [],
   labelSet: [],
   multiLabel: false,
   scale: { low: -4, high: 4 },
-  split: null,
+  gold: numberGold(0.75),
 };
 
 const onScale = (low: number, high: number): Question =>
@@ -74,7 +69,7 @@ describe('prompts', () => {
   it('declare another scale or order of labels when asked to', () => {
     const other = questionOf(example, { cues: false, paraphrase: 1, scale: { low: 0, high: 1 } });
     expect(renderPrompt(other)).toContain('from 0 (not at all) to 1 (entirely)');
-    expect(renderAnswer(other, example)).toBe('0.75');
+    expect(renderAnswer(other, example.gold)).toBe('0.75');
   });
 });
 

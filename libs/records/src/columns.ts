@@ -55,8 +55,7 @@ export function rowFrom<Row>(columns: Columns, read: (name: string) => unknown):
     if (field === undefined) row[first] = value;
     else row[first] = { ...(row[first] as object | undefined), [field]: value };
   }
-  for (const [name, value] of Object.entries(row))
-    if (isAbsent(value)) row[name] = null;
+  for (const [name, value] of Object.entries(row)) if (isAbsent(value)) row[name] = null;
   return row as Row;
 }
 

@@ -3,9 +3,9 @@ import type { SourceExample, Split } from '@emotune/affect';
 import { parquetReadObjects } from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import {
-  column,
   type ColumnKind,
   type Columns,
+  column,
   emotionColumn,
   fields,
   number,
@@ -57,5 +57,8 @@ export async function decodeExamples(
     rowStart: start,
     ...(end === undefined ? {} : { rowEnd: end }),
   });
-  return rows.map((row) => ({ ...rowFrom<Omit<SourceExample, 'split'>>(columns, (name) => row[name]), split }));
+  return rows.map((row) => ({
+    ...rowFrom<Omit<SourceExample, 'split'>>(columns, (name) => row[name]),
+    split,
+  }));
 }

@@ -13,7 +13,7 @@ import {
   type Vector,
 } from 'apache-arrow';
 import { rowsOf, vectorsOf } from './arrow.js';
-import { column, type Columns, emotionColumn, fields, number, scaleColumns } from './columns.js';
+import { type Columns, column, emotionColumn, fields, number, scaleColumns } from './columns.js';
 
 /** One example, asked on the scale or labels of the prompt, and tokenised. */
 export interface FeatureRow extends Example {

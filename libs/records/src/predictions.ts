@@ -2,7 +2,7 @@
 import type { Example } from '@emotune/affect';
 import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
 import { rowsOf, vectorsOf } from './arrow.js';
-import { column, type Columns, emotionColumn, fields, number, scaleColumns } from './columns.js';
+import { type Columns, column, emotionColumn, fields, number, scaleColumns } from './columns.js';
 
 /**
  * One example and the model's answer, on the scale and labels that were declared to the model. Values, intervals and spread

@@ -38,7 +38,7 @@ describe('readUserFile', () => {
     ['a.jsonl', '{"text":"fine, really","label":2}\n{"text":"bad","label":"-4"}\n'],
   ])('reads %s', async (name, content) => {
     const examples = await readUserFile(regression(name, content), 'file.path');
-    expect(examples.map((e) => [e.id, e.text, e.value])).toEqual([
+    expect(examples.map((e) => [e.id, e.text, e.gold.value])).toEqual([
       ['mine/1', 'fine, really', 0.75],
       ['mine/2', 'bad', 0],
     ]);
@@ -61,9 +61,7 @@ describe('readUserFile', () => {
       task: 'emotion-classification' as const,
       text: `t${i}`,
       emotion: null,
-      value: null,
-      spread: null,
-      labels: [],
+      gold: { value: null, spread: null, labels: [] },
       labelSet: [],
       multiLabel: false,
       scale: null,
@@ -71,7 +69,7 @@ describe('readUserFile', () => {
     }));
     writeFileSync(file.path, encodeExamples(rows));
     const examples = await readUserFile({ ...file, columns: { ...columns, label: 'source' } }, 'file.path');
-    expect(examples.map((e) => e.labels)).toEqual([['joy', 'trust'], ['joy']]);
+    expect(examples.map((e) => e.gold.labels)).toEqual([['joy', 'trust'], ['joy']]);
   });
 
   it('names every bad row', async () => {
@@ -126,8 +124,9 @@ describe('a user file of any content', () => {
   const good = encodeExamples(
     ['fine', 'bad'].map((text, i) => ({
       ...{ id: `${i}`, source: 's', originalId: `${i}`, licence: '', language: 'en' },
-      ...{ task: 'sentiment-regression' as const, text, emotion: null, value: i, spread: null },
-      ...{ labels: [], labelSet: [], multiLabel: false, scale: null, split: null },
+      ...{ task: 'sentiment-regression' as const, text, emotion: null },
+      gold: { value: i, spread: null, labels: [] },
+      ...{ labelSet: [], multiLabel: false, scale: null, split: null },
     })),
   );
 

@@ -1,6 +1,13 @@
 /** Examples from a file of the user's own: CSV, TSV, JSONL or Parquet. Every bad row is counted and the first ones are named. */
 import { extname } from 'node:path';
-import { labelGold, numberGold, type Scale, type SourceExample, type Split, type Task } from '@emotune/affect';
+import {
+  labelGold,
+  numberGold,
+  type Scale,
+  type SourceExample,
+  type Split,
+  type Task,
+} from '@emotune/affect';
 import { InvalidArgument, show, Violations } from '@emotune/base';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { csvRows, decode, lines, readBytes } from './text-files.js';

@@ -1,4 +1,4 @@
-import type { Example, Split } from '@emotune/affect';
+import type { SourceExample, Split } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
 import { assemble, limitRows } from './assemble.js';
 
@@ -8,7 +8,7 @@ function example(
   split: Split | null = null,
   label = 'positive',
   source = 'a',
-): Example {
+): SourceExample {
   return {
     id,
     source,
@@ -18,9 +18,7 @@ function example(
     task: 'sentiment-classification',
     text,
     emotion: null,
-    value: null,
-    spread: null,
-    labels: [label],
+    gold: { value: null, spread: null, labels: [label] },
     labelSet: ['negative', 'positive'],
     multiLabel: false,
     scale: null,
@@ -36,7 +34,8 @@ const many = Array.from({ length: 400 }, (_, i) =>
 describe('assemble', () => {
   it('divides by the shares within each stratum, the same for the same seed', () => {
     const { splits } = assemble(many, shares, 1);
-    const count = (split: Split, label: string) => splits[split].filter((e) => e.labels[0] === label).length;
+    const count = (split: Split, label: string) =>
+      splits[split].filter((e) => e.gold.labels[0] === label).length;
     expect([count('test', 'negative'), count('validation', 'negative'), count('train', 'negative')]).toEqual([
       20, 10, 70,
     ]);

@@ -46,7 +46,11 @@ function stratumOf({ source, task, gold }: SourceExample): string {
 }
 
 /** The split of every group of equal normalised text. */
-function assign(groups: ReadonlyMap<string, SourceExample[]>, shares: Shares, seed: number): Map<string, Split> {
+function assign(
+  groups: ReadonlyMap<string, SourceExample[]>,
+  shares: Shares,
+  seed: number,
+): Map<string, Split> {
   const splitOf = new Map<string, Split>();
   const strata = new Map<string, string[]>();
   for (const [text, members] of groups) {

@@ -41,8 +41,8 @@ describe.skipIf(corporaDir === undefined)('the corpora as published', () => {
       expect(new Set(examples.map((e) => e.id)).size).toBe(examples.length);
       for (const e of examples) {
         expect(e.text).not.toBe('');
-        if (e.value === null) expect(e.labelSet).toEqual(expect.arrayContaining([...e.labels]));
-        else expect(e.value).toBeGreaterThanOrEqual(0);
+        if (e.gold.value === null) expect(e.labelSet).toEqual(expect.arrayContaining([...e.gold.labels]));
+        else expect(e.gold.value).toBeGreaterThanOrEqual(0);
       }
     },
   );
@@ -51,7 +51,7 @@ describe.skipIf(corporaDir === undefined)('the corpora as published', () => {
 it('the bundled review sentences are 3,000 with two classes in balance', () => {
   const examples = corpora.find((c) => c.name === 'review-sentences')!.examples([]);
   expect(examples).toHaveLength(3000);
-  expect(examples.filter((e) => e.labels[0] === 'positive')).toHaveLength(1500);
+  expect(examples.filter((e) => e.gold.labels[0] === 'positive')).toHaveLength(1500);
 });
 
 describe('download', () => {

@@ -1,4 +1,4 @@
-import { ConstantBaseline } from '@emotune/affect';
+import { ConstantBaseline, labelGold, numberGold } from '@emotune/affect';
 import type { Prediction } from '@emotune/records';
 import { describe, expect, it } from 'vitest';
 import { type AnalysisOptions, analyseTask, compare, isValid } from './analysis.js';
@@ -12,12 +12,9 @@ const blank: Prediction = {
   emotion: null,
   labelSet: ['anger', 'fear', 'joy'],
   multiLabel: false,
-  scaleLow: null,
-  scaleHigh: null,
+  scale: null,
   decimals: 0,
-  goldValue: null,
-  goldLabels: ['joy'],
-  spread: null,
+  gold: labelGold(['joy']),
   value: null,
   low: null,
   high: null,
@@ -29,19 +26,17 @@ const rated: Prediction = {
   ...blank,
   task: 'sentiment-regression',
   labelSet: [],
-  goldLabels: [],
   labels: [],
   confidence: null,
-  scaleLow: -4,
-  scaleHigh: 4,
+  scale: { low: -4, high: 4 },
   decimals: 1,
-  goldValue: 0.5,
+  gold: numberGold(0.5),
   value: 0.5,
 };
 
 function options(rows: readonly Prediction[]): AnalysisOptions {
   const constant = new ConstantBaseline();
-  for (const row of rows) constant.add({ ...row, value: row.goldValue, labels: row.goldLabels });
+  for (const row of rows) constant.add(row);
   return { constant, lexicon: () => ({ vader: 0.5, covered: true }), seed: 1 };
 }
 
@@ -61,7 +56,7 @@ describe('valid', () => {
   });
 
   it('is the share of the answers, and what is not valid still counts as wrong', () => {
-    const rows = [rated, { ...rated, goldValue: 1, value: null }];
+    const rows = [rated, { ...rated, gold: numberGold(1), value: null }];
     const { result } = analyseTask('sentiment-regression', rows, options(rows));
     expect(result.valid).toBe(0.5);
     expect(result.metrics['mae']).toBeCloseTo(0.25);
@@ -72,13 +67,13 @@ describe('analyseTask', () => {
   it('takes label sets of several sources together, and shows each as a slice', () => {
     const rows = [
       { ...blank, id: '1' },
-      { ...blank, id: '2', goldLabels: ['fear'] },
+      { ...blank, id: '2', gold: labelGold(['fear']) },
       {
         ...blank,
         id: '3',
         source: 't',
         labelSet: ['joy', 'trust'],
-        goldLabels: ['trust'],
+        gold: labelGold(['trust']),
         labels: ['trust'],
       },
     ];
@@ -108,11 +103,15 @@ describe('analyseTask', () => {
   });
 
   it('tells a model that beats the constant from one that does not', () => {
-    const rows = Array.from({ length: 60 }, (_, i) => ({ ...rated, id: `${i}`, goldValue: (i % 10) / 9 }));
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      ...rated,
+      id: `${i}`,
+      gold: numberGold((i % 10) / 9),
+    }));
     const p = (answer: (gold: number) => number) =>
       analyseTask(
         'sentiment-regression',
-        rows.map((row) => ({ ...row, value: answer(row.goldValue) })),
+        rows.map((row) => ({ ...row, value: answer(row.gold.value) })),
         options(rows),
       ).result.pConstant!;
     expect(p((gold) => 0.9 * gold)).toBeLessThan(0.01);
@@ -121,7 +120,7 @@ describe('analyseTask', () => {
 
   it('shows golds and answers on the declared scale', () => {
     const rows = [
-      { ...rated, task: 'emotion-regression' as const, emotion: 'joy', goldValue: 0.25, value: 1 },
+      { ...rated, task: 'emotion-regression' as const, emotion: 'joy', gold: numberGold(0.25), value: 1 },
     ];
     const [example] = analyseTask('emotion-regression', rows, options(rows)).hardest;
     expect(example).toMatchObject({ gold: 'joy -2.0', answer: 'joy 4.0', error: 0.75 });

@@ -144,7 +144,9 @@ export function analyseTask(
     >,
     constant: metricsOf(byConstant),
     vader: metricsOf(byVader),
-    humanCeiling: raterAgreement(predictions.map(({ gold: { value, spread } }) => ({ gold: value ?? 0, spread }))),
+    humanCeiling: raterAgreement(
+      predictions.map(({ gold: { value, spread } }) => ({ gold: value ?? 0, spread })),
+    ),
     pConstant: test?.notBetter,
     confusion: regression ? undefined : asMessage(confusionOf(outcomes)),
     calibration: [

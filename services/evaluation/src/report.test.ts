@@ -34,12 +34,13 @@ function predictions(task: Task, n: number, skill: number): Prediction[] {
       emotion: task === 'emotion-regression' ? emotions[i % 3] : null,
       labelSet,
       multiLabel: false,
-      scaleLow: regression ? -4 : null,
-      scaleHigh: regression ? 4 : null,
+      scale: regression ? { low: -4, high: 4 } : null,
       decimals: regression ? 1 : 0,
-      goldValue: regression ? gold : null,
-      goldLabels: regression ? [] : [label],
-      spread: task === 'sentiment-regression' ? 0.12 : null,
+      gold: {
+        value: regression ? gold : null,
+        spread: task === 'sentiment-regression' ? 0.12 : null,
+        labels: regression ? [] : [label],
+      },
       value: regression ? value : null,
       low: null,
       high: null,
@@ -56,7 +57,7 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
   const analyses = tasks.map((task) => {
     const rows = predictions(task, 240, skill);
     const constant = new ConstantBaseline();
-    for (const row of rows) constant.add({ ...row, value: row.goldValue, labels: row.goldLabels });
+    for (const row of rows) constant.add(row);
     return analyseTask(task, rows, {
       constant,
       lexicon: (text) => ({ vader: (text.length % 7) / 3.5 - 1, covered: text.length % 2 === 0 }),

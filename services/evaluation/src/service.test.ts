@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import {
   answerTokens,
   type Example,
+  labelGold,
+  numberGold,
   questionOf,
   questionTokens,
   renderAnswer,
   renderPrompt,
+  type SourceExample,
 } from '@emotune/affect';
 import {
   FailedPrecondition,
@@ -109,7 +112,7 @@ const moods = [
 ];
 
 /** Examples of all four subtasks, `n` of each. */
-function examplesOf(split: 'train' | 'test', n: number): Example[] {
+function examplesOf(split: 'train' | 'test', n: number): SourceExample[] {
   const rng = Rng.of('examples', split);
   return Array.from({ length: n }, (_, i) => {
     const common = {
@@ -118,9 +121,6 @@ function examplesOf(split: 'train' | 'test', n: number): Example[] {
       language: 'en',
       text: `${moods[i % 4]}, ${split} ${i}`,
       emotion: null,
-      value: null,
-      spread: null,
-      labels: [],
       labelSet: [],
       multiLabel: false,
       scale: null,
@@ -134,12 +134,22 @@ function examplesOf(split: 'train' | 'test', n: number): Example[] {
     const sentiments = ['negative', 'neutral', 'positive'];
     const emotions = ['anger', 'fear', 'joy'];
     return [
-      { ...common, ...named('sentiment-classification'), labels: [sentiments[i % 3]], labelSet: sentiments },
-      { ...common, ...named('sentiment-regression'), value: rng.uniform(), scale: { low: -4, high: 4 } },
+      {
+        ...common,
+        ...named('sentiment-classification'),
+        gold: labelGold([sentiments[i % 3]]),
+        labelSet: sentiments,
+      },
+      {
+        ...common,
+        ...named('sentiment-regression'),
+        gold: numberGold(rng.uniform()),
+        scale: { low: -4, high: 4 },
+      },
       {
         ...common,
         ...named('emotion-classification'),
-        labels: i % 4 ? [emotions[i % 3]] : ['anger', 'fear'],
+        gold: labelGold(i % 4 ? [emotions[i % 3]] : ['anger', 'fear']),
         labelSet: emotions,
         multiLabel: true,
       },
@@ -147,18 +157,17 @@ function examplesOf(split: 'train' | 'test', n: number): Example[] {
         ...common,
         ...named('emotion-regression'),
         emotion: 'joy',
-        value: rng.uniform(),
-        spread: 0.1,
+        gold: numberGold(rng.uniform(), 0.1),
         scale: { low: 0, high: 1 },
       },
-    ] as Example[];
+    ] as SourceExample[];
   }).flat();
 }
 
 function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
   const question = questionOf(example, { cues: true, paraphrase: 0 });
   const { tokens } = questionTokens(tokenizer, question, 200);
-  const answer = renderAnswer(question, example);
+  const answer = renderAnswer(question, example.gold);
   return {
     id: example.id,
     task: example.task,
@@ -170,13 +179,10 @@ function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
     answer,
     tokens: Int32Array.from([...tokens, ...answerTokens(tokenizer, answer)]),
     answerStart: tokens.length,
-    value: example.value,
-    spread: example.spread,
-    labels: example.labels,
+    gold: example.gold,
     labelSet: example.labelSet,
     multiLabel: example.multiLabel,
-    scaleLow: question.scale?.low ?? null,
-    scaleHigh: question.scale?.high ?? null,
+    scale: question.scale,
     decimals: question.decimals,
   };
 }
@@ -420,9 +426,9 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
   const [classes, numbers, several, intensity] = done.tasks;
   // The constant knows only train rows: 10 of 30 are of each sentiment, so it answers the first, right in 8 of 24.
   expect(classes.constant['accuracy']).toBeCloseTo(1 / 3);
-  const sentiments = train.filter((e) => e.task === 'sentiment-regression').map((e) => e.value!);
+  const sentiments = train.filter((e) => e.task === 'sentiment-regression').map((e) => e.gold.value!);
   const mean = sentiments.reduce((a, b) => a + b, 0) / sentiments.length;
-  const golds = test.filter((e) => e.task === 'sentiment-regression').map((e) => e.value!);
+  const golds = test.filter((e) => e.task === 'sentiment-regression').map((e) => e.gold.value!);
   const error = Math.sqrt(golds.reduce((sum, gold) => sum + (gold - mean) ** 2, 0) / golds.length);
   expect(numbers.constant['rmse']).toBeCloseTo(error, 10);
   expect(numbers.constant['skill']).toBeCloseTo(0, 10);

@@ -94,16 +94,6 @@ function expectReady(
   throw new FailedPrecondition(`${what} cannot be asked: ${why}`);
 }
 
-function exampleOf(row: FeatureRow, split: Split): Example {
-  return {
-    ...row,
-    originalId: row.id,
-    licence: '',
-    scale: row.scaleLow === null ? null : { low: row.scaleLow, high: row.scaleHigh! },
-    split,
-  };
-}
-
 async function featureSource(
   target: Target & { kind: 'features' },
   tokenizer: string,
@@ -128,8 +118,7 @@ async function featureSource(
     read: async () => {
       const constant = new ConstantBaseline();
       for (const row of await rowsOf('train')) constant.add(row);
-      const rows = await rowsOf(target.split);
-      return { examples: rows.map((row) => exampleOf(row, target.split)), constant };
+      return { examples: await rowsOf(target.split), constant };
     },
   };
 }
@@ -150,8 +139,7 @@ async function datasetSource(
     version: dataset.version,
     read: async () => {
       const constant = new ConstantBaseline();
-      for (const { scale, ...example } of await rowsOf('train'))
-        constant.add({ ...example, scaleLow: scale?.low ?? null, scaleHigh: scale?.high ?? null });
+      for (const example of await rowsOf('train')) constant.add(example);
       return { examples: await rowsOf(target.split), constant };
     },
   };

@@ -41,14 +41,16 @@ describe('ask', () => {
       expect(new Set([own, ...others].map(({ id }) => id)).size).toBe(3);
       for (const other of others) {
         expect(other.question.cues).toBe(own.question.cues);
-        if (row.value === null) {
+        if (row.gold.value === null) {
           expect(other.answer).toBe(own.answer);
           expect([...other.question.labelSet].sort()).toEqual([...row.labelSet].sort());
         } else {
           const { low, high } = other.question.scale!;
           expect([low, high]).not.toEqual([row.scale!.low, row.scale!.high]);
           const half = 0.5 / 10 ** other.question.decimals;
-          expect(Math.abs(Number(other.answer) - (low + row.value * (high - low)))).toBeLessThan(half + 1e-9);
+          expect(Math.abs(Number(other.answer) - (low + row.gold.value * (high - low)))).toBeLessThan(
+            half + 1e-9,
+          );
         }
       }
       expect(ask(row, 'validation', varied)).toHaveLength(1);

@@ -32,8 +32,8 @@ describe('selectRows', () => {
       const of = kept.filter((row) => row.task === task);
       expect(of).toHaveLength(30);
       expect(new Set(of.map((row) => row.source))).toEqual(new Set(['demo', 'small']));
-      const all = rows.filter((row) => row.task === task).flatMap((row) => row.labels);
-      expect(new Set(of.flatMap((row) => row.labels))).toEqual(new Set(all));
+      const all = rows.filter((row) => row.task === task).flatMap((row) => row.gold.labels);
+      expect(new Set(of.flatMap((row) => row.gold.labels))).toEqual(new Set(all));
     }
     expect(kept).toEqual(rows.filter((row) => kept.includes(row)));
   });

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Example, Split } from '@emotune/affect';
+import type { SourceExample, Split } from '@emotune/affect';
 import {
   AlreadyExists,
   canonicalJson,
@@ -109,7 +109,7 @@ async function addModel(name: string, vocabSize: number): Promise<Tokenizer> {
 
 async function addDataset(
   name: string,
-  rows: Partial<Record<Split, readonly Example[]>>,
+  rows: Partial<Record<Split, readonly SourceExample[]>>,
   state: common.BuildState = BUILD_STATE_READY,
 ): Promise<void> {
   const prefix = `datasets/${name}/abc`;
@@ -208,8 +208,8 @@ describe('a feature set', () => {
         'emotion-regression': demo[split].length / 3,
       });
       rows.forEach((row, i) => {
-        const { text, value, labels } = demo[split][i];
-        expect(row).toMatchObject({ text, value, labels: [...labels] });
+        const { text, gold } = demo[split][i];
+        expect(row).toMatchObject({ text, gold: { ...gold, labels: [...gold.labels] } });
         expect(row.prompt).toMatch(/^Human: \n.+\n\nAssistant: \n$/);
         expect(tokenizer.decode(row.tokens.slice(0, row.answerStart))).toBe(row.prompt);
         expect(tokenizer.decode(row.tokens.slice(row.answerStart))).toBe(row.answer);

@@ -1,5 +1,13 @@
 /** Examples and a tokenizer for the tests of this service. */
-import { labelGold, numberGold, paraphrases, questionOf, renderPrompt, type SourceExample, type Split } from '@emotune/affect';
+import {
+  labelGold,
+  numberGold,
+  paraphrases,
+  questionOf,
+  renderPrompt,
+  type SourceExample,
+  type Split,
+} from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { trainBpe } from '@emotune/text';
 
@@ -36,7 +44,14 @@ export function examplesOf(split: Split, count: number): SourceExample[] {
     if (k % 3 === 1) {
       const task = 'emotion-classification' as const;
       const labels = [labelSet[i % 4], ...(i % 7 === 0 ? [labelSet[(i + 1) % 4]] : [])].sort();
-      return example(i, { ...shared, task, gold: labelGold(labels), scale: null, labelSet, multiLabel: true });
+      return example(i, {
+        ...shared,
+        task,
+        gold: labelGold(labels),
+        scale: null,
+        labelSet,
+        multiLabel: true,
+      });
     }
     return example(i, { ...shared, task: 'emotion-regression', emotion: 'joy', scale: { low: -3, high: 3 } });
   });

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerTokens } from '@emotune/affect';
+import { answerTokens, numberGold } from '@emotune/affect';
 import { parse } from '@emotune/base';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard } from '@emotune/records';
@@ -15,7 +15,7 @@ import { trainOnce } from './tune.js';
 const tokenizer = Tokenizer.parse(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));
 const regression = (id: string, answer: string, more: object = {}) => ({
   ...featureRow(id, 'sentiment-regression', [5, 6, ...answerTokens(tokenizer, answer)], 2),
-  ...{ answer, value: 0.612, scaleLow: 0, scaleHigh: 1, decimals: 2, ...more },
+  ...{ answer, gold: numberGold(0.612), scale: { low: 0, high: 1 }, decimals: 2, ...more },
 });
 
 describe('numberRows', () => {
@@ -23,7 +23,7 @@ describe('numberRows', () => {
     const rows = [
       regression('a', '0.61'),
       regression('b', '0.10'),
-      regression('c', '4', { scaleHigh: 5, decimals: 0 }),
+      regression('c', '4', { scale: { low: 0, high: 5 }, decimals: 0 }),
       featureRow('d', 'emotion-classification', [5, 6, 7]),
     ];
     const [a, b, c, d] = numberRows(rows, tokenizer);
@@ -60,7 +60,7 @@ describe('losses of numbers', () => {
     const row = featureRow(`r${i}`, 'emotion-regression', tokens, 2);
     return {
       ...row,
-      ...{ answer: answer.toFixed(2), value: answer, scaleLow: 0, scaleHigh: 1, decimals: 2 },
+      ...{ answer: answer.toFixed(2), gold: numberGold(answer), scale: { low: 0, high: 1 }, decimals: 2 },
     };
   });
 

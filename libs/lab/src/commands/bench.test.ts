@@ -76,13 +76,10 @@ function featureRow(i: number): FeatureRow {
     answer: '',
     tokens,
     answerStart: tokens.length - 2,
-    value: 0.5,
-    spread: null,
-    labels: [],
+    gold: { value: 0.5, spread: null, labels: [] },
     labelSet: [],
     multiLabel: false,
-    scaleLow: 0,
-    scaleHigh: 1,
+    scale: { low: 0, high: 1 },
     decimals: 1,
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { tasks } from '@emotune/affect';
+import { labelGold, tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { runCommand } from '@emotune/cli/testing';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
@@ -21,8 +21,8 @@ function rows(split: string, count: number): FeatureRow[] {
     return {
       ...{ id: `${split}-${i}`, task: tasks[i % 4], source: 'test', language: 'en', text: '', emotion: null },
       ...{ prompt: '', answer: '', tokens: Int32Array.from([...filler, key, 13 - key, 1]) },
-      ...{ answerStart: filler.length + 1, value: null, spread: null, labels: [], labelSet: [] },
-      ...{ multiLabel: false, scaleLow: null, scaleHigh: null, decimals: 0 },
+      ...{ answerStart: filler.length + 1, gold: labelGold([]), labelSet: [] },
+      ...{ multiLabel: false, scale: null, decimals: 0 },
     };
   });
 }
