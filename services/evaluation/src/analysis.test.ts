@@ -111,7 +111,7 @@ describe('analyseTask', () => {
     const p = (answer: (gold: number) => number) =>
       analyseTask(
         'sentiment-regression',
-        rows.map((row) => ({ ...row, value: answer(row.gold.value) })),
+        rows.map((row) => ({ ...row, value: answer(row.gold.value!) })),
         options(rows),
       ).result.pConstant!;
     expect(p((gold) => 0.9 * gold)).toBeLessThan(0.01);

@@ -1,4 +1,4 @@
-import { tasks } from '@emotune/affect';
+import { labelGold, tasks } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
 import { ask } from './ask.js';
 import type { FeaturePlan } from './spec.js';
@@ -66,7 +66,7 @@ describe('ask', () => {
   });
 
   it('names a row whose gold does not fit its question', () => {
-    const bad = { ...rows[1], labels: ['hope'] };
+    const bad = { ...rows[1], gold: labelGold(['hope']) };
     expect(() => ask(bad, 'train', plan)).toThrow(`row ${bad.id}: labels: expected`);
   });
 });

@@ -1,3 +1,4 @@
+import { labelGold } from '@emotune/affect';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { allot, selectRows } from './select.js';
@@ -42,7 +43,7 @@ describe('selectRows', () => {
     const rare = {
       ...rows[1],
       id: 'rare',
-      labels: ['joy', 'trust'],
+      gold: labelGold(['joy', 'trust']),
       labelSet: [...rows[1].labelSet, 'trust'],
     };
     const kept = selectRows([...rows.slice(0, 200), rare, ...rows.slice(200)], 20, 1);
