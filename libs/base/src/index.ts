@@ -21,7 +21,7 @@ export {
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { isAlive } from './process.js';
-export { every, Rest } from './rest.js';
+export { aborted, every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

@@ -43,3 +43,11 @@ export function every(ms: number, clock: Clock, work: () => Promise<void>): () =
     return ended;
   };
 }
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -120,8 +120,9 @@ export class Database implements Sql {
     return this.run(isolation, work);
   }
 
-  /** A connection beside the pool; whoever asks for it closes it. @throws Unavailable */
+  /** A connection beside the pool; whoever asks for it closes it. @throws Unavailable, also once this is closed. */
   async session(): Promise<Session> {
+    if (this.closed) throw new Unavailable('The connection to PostgreSQL is closed');
     const client = new pg.Client(this.connection);
     // Before it is connected, an error also rejects the attempt.
     client.on('error', () => {});

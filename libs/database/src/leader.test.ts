@@ -1,4 +1,4 @@
-import { Aborted, Internal, systemClock } from '@emotune/base';
+import { Aborted, aborted, Internal, systemClock } from '@emotune/base';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Database } from './database.js';
 import { beginEpoch, epochTable, lead, type Term } from './leader.js';
@@ -32,7 +32,7 @@ function candidate(
   const led = lead(database, name, { clock: systemClock, signal: stopping.signal }, async (term) => {
     self.term = term;
     log.push(`${who} leads`);
-    await new Promise((resolve) => term.signal.addEventListener('abort', resolve));
+    await aborted(term.signal);
     self.term = undefined;
     log.push(`${who} leads no more`);
   });

@@ -1,7 +1,7 @@
 import { Unavailable } from '@emotune/base';
 import { beforeAll, expect, it } from 'vitest';
-import type { Database } from './database.js';
-import { testDatabase } from './testing.js';
+import { Database } from './database.js';
+import { testDatabase, testDatabaseUrl } from './testing.js';
 
 let database: Database;
 beforeAll(async () => {
@@ -44,4 +44,10 @@ it('counts as lost once it is closed, and gives its connection back', async () =
   await session.close();
   expect(session.lost.aborted).toBe(true);
   await expect.poll(() => database.query('select 1 from pg_stat_activity where pid = $1', [pid])).toEqual([]);
+});
+
+it('is not to be had of a database that is closed', async () => {
+  const closed = await Database.connect(await testDatabaseUrl(), 'sessions');
+  await closed.close();
+  await expect(closed.session()).rejects.toThrow(Unavailable);
 });

@@ -1,5 +1,5 @@
 /** The bus of services that are processes of their own over one PostgreSQL. */
-import { type Clock, every, Rest, systemClock, Unavailable } from '@emotune/base';
+import { aborted, type Clock, every, Rest, systemClock, Unavailable } from '@emotune/base';
 import type { Database } from '@emotune/database';
 import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry, twice } from './bus.js';
 import {
@@ -224,11 +224,4 @@ class Member {
 /** For what is tried again when PostgreSQL is back. */
 function ifAway(error: unknown): undefined {
   if (!(error instanceof Unavailable)) throw error;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

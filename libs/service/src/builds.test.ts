@@ -1,4 +1,4 @@
-import { Aborted, FailedPrecondition, systemClock, Unavailable } from '@emotune/base';
+import { Aborted, aborted, FailedPrecondition, systemClock, Unavailable } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
 import { emit, eventTables, MemoryBus, Outbox, topics } from '@emotune/events';
@@ -92,10 +92,6 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
     open = resolve;
   });
   return { opened, open };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 it('builds each row once, however many processes there are, and at the same time', async () => {

@@ -1,4 +1,5 @@
 /** The tables of the tuning service. Append only. */
+import { epochTable } from '@emotune/database';
 import { eventTables } from '@emotune/events';
 import { requestTable } from '@emotune/service';
 
@@ -121,4 +122,5 @@ alter table trials add origin_tokens bigint not null default 0;
 -- Its checkpoints lie in the object store until no trial can go on from them any more.
 alter table trials add keeps_checkpoint boolean not null default false;
 create index checkpointed_trials on trials (experiment, number) where keeps_checkpoint;`,
+  epochTable,
 ];

@@ -1,8 +1,10 @@
 import { Aborted } from '@emotune/base';
+import { Database } from '@emotune/database';
+import { testDatabaseUrl } from '@emotune/database/testing';
 import { tuning } from '@emotune/proto';
 import { describe, expect, it, vi } from 'vitest';
 import { patience, testPlatform } from './test-platform.js';
-import { held, type Trainer, usualTrainer } from './testing.js';
+import { experimentSpec, held, TestRunner, type Trainer, usualTrainer } from './testing.js';
 
 const { ExperimentState, TrialKind, TrialState } = tuning;
 const platform = await testPlatform();
@@ -115,4 +117,71 @@ it('a silent trainer loses its trial to another attempt', async () => {
   await expect(
     platform.trials.call('finishTrial', { trial, state: TrialState.TRIAL_STATE_SUCCEEDED }, { token }),
   ).rejects.toBeInstanceOf(Aborted);
+});
+
+/** The server's process behind the connection that leads. */
+async function leader(): Promise<number | undefined> {
+  const database = await Database.connect(await testDatabaseUrl(), 'tuning');
+  const [row] = await database.query<{ pid: number }>(
+    `select pid from pg_locks where locktype = 'advisory' and granted
+     and classid = hashtext('tuning.leaders')::oid and objid = hashtext('controller')::oid`,
+  );
+  await database.close();
+  return row?.pid;
+}
+
+async function breakLeader(): Promise<void> {
+  const database = await Database.connect(await testDatabaseUrl(), 'tuning');
+  await database.query('select pg_terminate_backend($1)', [await leader()]);
+  await database.close();
+}
+
+describe('of two services on one database', () => {
+  it('one controls, also what is created at the other, until it goes; then the other does', async () => {
+    const own = new TestRunner(objects, usualTrainer);
+    const second = await platform.serve({ runner: own });
+    const create = (name: string) =>
+      second.host.channel
+        .client<tuning.ExperimentServiceClient>('ExperimentService')
+        .call('createExperiment', { spec: experimentSpec({ name, limits: { maxTrials: 3 } }) });
+    await create('followed');
+    await reached('followed', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(runner.started.filter((job) => job.startsWith('followed-'))).toHaveLength(4);
+    expect(own.started).toEqual([]);
+    const port = Number(platform.host.address.split(':')[1]);
+    await platform.host.close();
+    const before = runner.started.length;
+    await create('inherited');
+    await vi.waitFor(() => expect(own.started).toHaveLength(4), patience);
+    expect(runner.started).toHaveLength(before);
+    await platform.start({ port });
+    await reached('inherited', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    await own.close();
+    await second.host.close();
+  });
+
+  it('another controls as soon as the connection that holds the lock breaks, and nothing is done twice', async () => {
+    const second = await platform.serve();
+    const { train, release, waiting } = held();
+    runner.train = train;
+    await submit({ name: 'contended', limits: { maxTrials: 12, parallelTrials: 4 } });
+    await vi.waitFor(() => expect(waiting).toHaveLength(4), patience);
+    for (let i = 0; i < 3; i++) {
+      const before = await vi.waitFor(async () => {
+        const pid = await leader();
+        expect(pid).toBeDefined();
+        return pid;
+      }, patience);
+      await breakLeader();
+      await vi.waitFor(async () => expect([undefined, before]).not.toContain(await leader()), patience);
+      if (i === 0) release();
+    }
+    const experiment = await reached('contended', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    expect(experiment).toMatchObject({ trialsSucceeded: 12, trialsTotal: 12 });
+    expect((await trialsOf('contended')).map(({ attempt }) => attempt)).toEqual(Array(13).fill(1));
+    const jobs = runner.started.filter((job) => job.startsWith('contended-'));
+    expect([...new Set(jobs)].sort()).toEqual([...jobs].sort());
+    expect(jobs).toHaveLength(13);
+    await second.host.close();
+  });
 });

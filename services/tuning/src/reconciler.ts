@@ -1,10 +1,10 @@
 /**
  * Carries experiments on: reads what is recorded, lets `decide` say what is next, records it, and only then acts on
- * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two, or a
- * second one beside it, does no harm.
+ * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two does no
+ * harm. Of the service's processes one does it at a time; one that no longer leads records nothing any more.
  */
-import { Aborted, NotFound, policyOf, show, Unavailable } from '@emotune/base';
-import type { Sql } from '@emotune/database';
+import { Aborted, aborted, every, NotFound, policyOf, show, Unavailable } from '@emotune/base';
+import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
 import { common, type featurization } from '@emotune/proto';
@@ -32,7 +32,11 @@ import { advance } from './transitions.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
+/** A process that does not lead counts the running trainers this often. */
+const countMs = 5_000;
 const usualLeaseSeconds = 30;
+/** Of the lock, the epoch and the notification. */
+const controller = 'controller';
 const peerDeadlineMs = 5_000;
 
 /** Between two rounds, in durations of the last one, and at most so long: changes that come together are taken up together. */
@@ -49,7 +53,15 @@ type Effect = () => Promise<void>;
 export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly leaseMs: number;
   readonly ledger = new Ledger();
-  private readonly worker: Worker;
+  /** Runs while this process leads. */
+  private worker: Worker | undefined;
+  /** Fails in transactions of a process that no longer leads. */
+  private fence: (sql: Sql) => Promise<void> = async () => {};
+  /** Aborts when this process leads no more against its will. */
+  private lost: AbortSignal = new AbortController().signal;
+  private readonly closing = new AbortController();
+  private led: Promise<void> | undefined;
+  private stopCounting: (() => Promise<void>) | undefined;
   private readonly features: Client<featurization.FeatureServiceClient>;
   /** Jobs that were asked to end; asking again would start their grace period anew. */
   private readonly stopping = new Set<string>();
@@ -61,15 +73,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     private readonly context: TuningContext,
     private readonly models: Models,
   ) {
-    const { clock, log, channel } = context;
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
-    this.features = channel.client('FeatureService');
-    this.worker = new Worker((signal) => this.round(signal), {
-      name: 'experiments',
-      clock,
-      log,
-      everyMs: lookMs,
-    });
+    this.features = context.channel.client('FeatureService');
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -89,16 +94,56 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         ],
       }),
     ];
-    this.worker.start();
+    const { signal } = this.closing;
+    this.led = lead(database, controller, { clock, signal }, (term) => this.control(term));
+    this.stopCounting = every(countMs, clock, async () => {
+      if (!this.worker) this.count(await runner.list().catch(() => []));
+    });
   }
 
   async onApplicationShutdown(): Promise<void> {
     for (const leave of this.leave) await leave();
-    await this.worker.close();
+    this.closing.abort();
+    await this.led;
+    await this.stopCounting?.();
   }
 
+  private async control({ session, signal }: Term): Promise<void> {
+    const { database, clock, log } = this.context;
+    const options = { name: 'experiments', clock, log, everyMs: lookMs };
+    const worker = new Worker((signal) => this.round(signal), options);
+    this.fence = await beginEpoch(database, controller);
+    await session.listen(this.channel, () => worker.wake());
+    this.stopping.clear();
+    this.lost = session.lost;
+    this.worker = worker;
+    worker.start();
+    await aborted(signal);
+    this.worker = undefined;
+    await worker.close();
+  }
+
+  /** Has what has changed looked at soon, by whichever process leads. */
   wake(): void {
-    this.worker.wake();
+    if (this.worker) this.worker.wake();
+    // It looks by itself, if it is not told.
+    else void this.context.database.query("select pg_notify($1, '')", [this.channel]).catch(() => {});
+  }
+
+  private get channel(): string {
+    return `${this.context.database.schema}.${controller}`;
+  }
+
+  /** A transaction of the process that leads. @throws Aborted when it no longer does. */
+  private record<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.context.database.transaction(async (sql) => {
+      await this.fence(sql);
+      return work(sql);
+    });
+  }
+
+  private count(jobs: readonly JobStatus[]): void {
+    this.running = jobs.filter(({ phase }) => phase === 'running').length;
   }
 
   /** How often a trainer should report, so that all of them together are not too many. */
@@ -115,7 +160,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const { database, runner, log, clock } = this.context;
     const began = clock.now();
     const jobs = await runner.list();
-    this.running = jobs.filter(({ phase }) => phase === 'running').length;
+    this.count(jobs);
     const jobsOf = (name: string) =>
       new Map(
         jobs.filter(({ labels }) => labels[jobLabels.experiment] === name).map((job) => [job.name, job]),
@@ -127,9 +172,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       [[...new Set(jobs.map(({ labels }) => labels[jobLabels.experiment] ?? ''))]],
     );
     for (const { name } of rows) {
+      if (this.lost.aborted) break;
       try {
         await this.carryOn(name, jobsOf(name));
       } catch (error) {
+        if (this.lost.aborted) break;
         if (error instanceof Aborted) this.wake();
         else
           log.error('an experiment could not be carried on and will be tried again', {
@@ -147,9 +194,9 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const { database, outbox, clock } = this.context;
     await this.bindFeatures(await experimentRow(database, name));
     let jobs = listed;
-    for (let more = true; more; ) {
+    for (let more = true; more && !this.lost.aborted; ) {
       let effects: Effect[] = [];
-      more = await database.transaction(async (sql) => {
+      more = await this.record(async (sql) => {
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
         const before = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
@@ -165,7 +212,10 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       });
       if (more) outbox.wake();
       const lanes = new Lanes(mostActs);
-      await Promise.all(effects.map((effect) => lanes.run(effect)));
+      const unlessLost = (effect: Effect) => async () => {
+        if (!this.lost.aborted) await effect();
+      };
+      await Promise.all(effects.map((effect) => lanes.run(unlessLost(effect))));
     }
   }
 
@@ -234,10 +284,12 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       } catch (error) {
         log.warn('a trainer could not be started and will be tried again', { job: job.name, error });
         const reason = `Interrupted: no trainer could be started: ${(error as Error).message}`;
-        await this.context.database.query(
-          `update attempts set outcome = 'interrupted', reason = $4, ended_at = $5
-           where experiment = $1 and trial = $2 and number = $3 and outcome is null`,
-          [name, number, attempt, reason, this.now()],
+        await this.record((sql) =>
+          sql.query(
+            `update attempts set outcome = 'interrupted', reason = $4, ended_at = $5
+             where experiment = $1 and trial = $2 and number = $3 and outcome is null`,
+            [name, number, attempt, reason, this.now()],
+          ),
         );
       }
     };
@@ -253,12 +305,13 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   private async clearCheckpoints(name: string, number: number): Promise<void> {
-    const { database, objects } = this.context;
-    await objects.delete(checkpointsPrefix(name, number));
-    await database.query('update trials set keeps_checkpoint = false where experiment = $1 and number = $2', [
-      name,
-      number,
-    ]);
+    await this.context.objects.delete(checkpointsPrefix(name, number));
+    await this.record((sql) =>
+      sql.query('update trials set keeps_checkpoint = false where experiment = $1 and number = $2', [
+        name,
+        number,
+      ]),
+    );
   }
 
   private async storeModel(name: string, number: number): Promise<void> {
@@ -272,7 +325,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       if (policyOf(error).retryable) throw error;
       failure = `the trained model cannot be used: ${(error as Error).message}`;
     }
-    await database.transaction(async (sql) => {
+    await this.record(async (sql) => {
       // It may have been cancelled meanwhile.
       if ((await experimentRow(sql, name)).state !== 'finalizing') return;
       if (failure !== '') await this.fail(sql, name, failure);
@@ -319,17 +372,15 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       prefixes,
       rows,
     };
-    await this.context.database.query('update experiments set features = $2 where name = $1', [
-      row.name,
-      JSON.stringify(bound),
-    ]);
+    await this.record((sql) =>
+      sql.query('update experiments set features = $2 where name = $1', [row.name, JSON.stringify(bound)]),
+    );
   }
 
   private async failFeatures(name: string, failure: string): Promise<void> {
-    await this.context.database.query('update experiments set features_failure = $2 where name = $1', [
-      name,
-      failure,
-    ]);
+    await this.record((sql) =>
+      sql.query('update experiments set features_failure = $2 where name = $1', [name, failure]),
+    );
   }
 
   /** Undefined while it does not exist or its service is away. */

@@ -22,6 +22,8 @@ interface Options {
   readonly port?: number;
   /** Seconds after which a silent trainer loses its trial. */
   readonly leaseSeconds?: number;
+  /** Where its trainers run; default: where those of the others do. */
+  readonly runner?: TestRunner;
 }
 
 interface Served {
@@ -82,9 +84,9 @@ export class TestPlatform {
     return this.host.channel.client('InsightService');
   }
 
-  /** Another service on the same database, store and runner. */
-  async serve({ port = 0, leaseSeconds = 30 }: Options = {}): Promise<Served> {
-    const { runner, threadArguments, objects } = this;
+  /** Another service on the same database and store. */
+  async serve({ port = 0, leaseSeconds = 30, runner = this.runner }: Options = {}): Promise<Served> {
+    const { threadArguments, objects } = this;
     const databases: Database[] = [];
     const bus = new MemoryBus(systemClock);
     const host = await Host.create({
