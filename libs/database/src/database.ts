@@ -39,6 +39,7 @@ function named(cause: Error & { code?: string }): Error {
 
 export class Database implements Sql {
   private closed: Promise<void> | undefined;
+  private readonly sessions = new Set<Session>();
 
   private constructor(
     private readonly pool: pg.Pool,
@@ -120,7 +121,7 @@ export class Database implements Sql {
     return this.run(isolation, work);
   }
 
-  /** A connection beside the pool; whoever asks for it closes it. @throws Unavailable, also once this is closed. */
+  /** A connection beside the pool, until it or this is closed. @throws Unavailable, also once this is closed. */
   async session(): Promise<Session> {
     if (this.closed) throw new Unavailable('The connection to PostgreSQL is closed');
     const client = new pg.Client(this.connection);
@@ -131,12 +132,18 @@ export class Database implements Sql {
     } catch (error) {
       throw named(error as Error);
     }
-    return new Session(client, named);
+    const session = new Session(client, named);
+    this.sessions.add(session);
+    session.lost.addEventListener('abort', () => this.sessions.delete(session));
+    if (this.closed) await session.close();
+    return session;
   }
 
-  /** Once its queries have ended; a second call changes nothing. */
+  /** Ends its sessions, and the pool once its queries have ended; a second call changes nothing. */
   close(): Promise<void> {
-    this.closed ??= this.pool.end();
+    this.closed ??= Promise.all([this.pool.end(), ...[...this.sessions].map((of) => of.close())]).then(
+      () => {},
+    );
     return this.closed;
   }
 

@@ -46,8 +46,10 @@ it('counts as lost once it is closed, and gives its connection back', async () =
   await expect.poll(() => database.query('select 1 from pg_stat_activity where pid = $1', [pid])).toEqual([]);
 });
 
-it('is not to be had of a database that is closed', async () => {
+it('ends with its database, and is not to be had of one that is closed', async () => {
   const closed = await Database.connect(await testDatabaseUrl(), 'sessions');
+  const session = await closed.session();
   await closed.close();
+  expect(session.lost.aborted).toBe(true);
   await expect(closed.session()).rejects.toThrow(Unavailable);
 });
