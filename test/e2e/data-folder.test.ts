@@ -70,7 +70,10 @@ describe('a full disk', () => {
   const mount = join(folder, 'small');
   /** Runs a command with a small disk of its own, which goes when the command ends. */
   const onDisk = (mebibytes: number) => [
-    ...['unshare', '--mount', 'sh', '-c'],
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
     `mount -t tmpfs -o size=${mebibytes}m none '${mount}' && exec "$@"`,
     'sh',
   ];

@@ -66,7 +66,11 @@ it('an experiment, in its search, its final training and its evaluation', async 
     dataset: { name, sources: [{ corpus: 'emotune-demo', limit: 600 }] },
     features: { name, dataset: name, baseModels: ['emotune-llama-4m'], limitTest: 60 },
     experiment: {
-      ...{ name, features: name, baseModels, searchAlgorithm: { name: 'random' }, model: 'interrupted' },
+      name,
+      features: name,
+      baseModels,
+      searchAlgorithm: { name: 'random' },
+      model: 'interrupted',
       parameters: [{ name: 'learningRate', double: { min: 0.001, max: 0.003, log: true } }],
       limits: { maxTrials: 1 },
       training: { trialTokens: 3000, validationExamples: 8, checkpointSeconds: 1 },

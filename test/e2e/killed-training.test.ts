@@ -18,16 +18,18 @@ function train(out: string): Running {
   writeFileSync(
     join(folder, `${out}.yaml`),
     JSON.stringify({
-      ...{
-        model: 'base',
-        features: 'features',
-        out,
-        tokens: 100_000,
-        batchTokens: 128,
-        gradientAccumulation: 2,
-      },
-      ...{ ema: 0.9, optimizer: 'adafactor', validationExamples: 20, checkpointSeconds: 0.02 },
-      ...{ replay: 0.2, regularisation: { mixout: { rate: 0.1 }, dropout: { hidden: 0.1 } } },
+      model: 'base',
+      features: 'features',
+      out,
+      tokens: 100_000,
+      batchTokens: 128,
+      gradientAccumulation: 2,
+      ema: 0.9,
+      optimizer: 'adafactor',
+      validationExamples: 20,
+      checkpointSeconds: 0.02,
+      replay: 0.2,
+      regularisation: { mixout: { rate: 0.1 }, dropout: { hidden: 0.1 } },
     }),
   );
   return begin(['train', '-f', `${out}.yaml`], { cwd: folder });

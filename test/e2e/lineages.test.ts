@@ -40,7 +40,9 @@ it('trials go on from each other, and the best one becomes the model', async () 
   await built(() => features.call('getFeatureSet', { name }));
   await experiments(platform.channel).call('createExperiment', {
     spec: {
-      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: 'emotune-llama-4m' }] },
+      name,
+      features: name,
+      baseModels: [{ architecture: 'llama', model: 'emotune-llama-4m' }],
       searchAlgorithm: { name: 'pbt', settings: { population: 2 } },
       parameters: [
         { name: 'learningRate', double: { min: 1e-4, max: 3e-3, log: true } },
@@ -87,8 +89,13 @@ it('trials go on from each other, and the best one becomes the model', async () 
   expect(best.originTokens).toBeGreaterThan(0);
 
   expect(final).toMatchObject({
-    ...{ kind: tuning.TrialKind.TRIAL_KIND_FINAL, parameters: best.parameters, origin: best.number },
-    ...{ originTokens: best.originTokens + trialTokens, totalTokens: 0, tokens: 0, step: 0 },
+    kind: tuning.TrialKind.TRIAL_KIND_FINAL,
+    parameters: best.parameters,
+    origin: best.number,
+    originTokens: best.originTokens + trialTokens,
+    totalTokens: 0,
+    tokens: 0,
+    step: 0,
   });
   const models = channel.client<tuning.ModelServiceClient>('ModelService');
   expect(await models.call('getModel', { name: experiment!.modelVersion })).toMatchObject({

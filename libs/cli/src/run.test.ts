@@ -543,18 +543,16 @@ describe('analyze', () => {
 
   it('sends what was asked for', async () => {
     const [answer] = await json(
-      ...[
-        'analyze',
-        'x',
-        '--task',
-        'emotion-regression',
-        '--scale',
-        '-4..4',
-        '--emotion',
-        'fear',
-        '--model',
-        'first@aa11',
-      ],
+      'analyze',
+      'x',
+      '--task',
+      'emotion-regression',
+      '--scale',
+      '-4..4',
+      '--emotion',
+      'fear',
+      '--model',
+      'first@aa11',
     );
     expect(answer).toMatchObject({ emotion: 'fear', scale: { low: -4, high: 4 } });
     expect(asked.get('analyzeStream')).toMatchObject({

@@ -184,7 +184,10 @@ function experiment(name: string, changes: Partial<tuning.Experiment> = {}): tun
   return {
     name,
     spec: {
-      ...{ name, features: 'first', model: name, seed: 1 },
+      name,
+      features: 'first',
+      model: name,
+      seed: 1,
       baseModels: [{ architecture: 'opt', model: 'emotune-opt-4m' }],
       parameters: [
         { name: 'learningRate', double: { min: 1e-5, max: 1e-2, log: true, step: 0 } },
@@ -305,21 +308,17 @@ class Experiments implements tuning.ExperimentServiceController {
   estimateExperiment(request: tuning.EstimateExperimentRequest): tuning.Estimate {
     note('estimateExperiment', request);
     return {
-      ...{
-        trials: 8,
-        folds: 5,
-        tokens: 240_000,
-        gpuHours: 1.5,
-        cost: 3,
-        seconds: 2700,
-        finalGpuHours: 0.25,
-        finalCost: 0.5,
-      },
-      ...{
-        basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED,
-        measuredTrials: 4,
-        limitedBy: 'limits.maxTrials',
-      },
+      trials: 8,
+      folds: 5,
+      tokens: 240_000,
+      gpuHours: 1.5,
+      cost: 3,
+      seconds: 2700,
+      finalGpuHours: 0.25,
+      finalCost: 0.5,
+      basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED,
+      measuredTrials: 4,
+      limitedBy: 'limits.maxTrials',
       tokensPerSecond: { opt: 44 },
     };
   }
@@ -567,20 +566,27 @@ class Insights implements tuning.InsightServiceController {
     return {
       trial: won,
       suggestion: {
-        ...{
-          source: tuning.SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
-          reason: 'tpe: from trials known then',
-        },
-        ...{ measured: 12, infeasible: 1, running: 2, bestTrial: 3, reproduced: true },
+        source: tuning.SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
+        reason: 'tpe: from trials known then',
+        measured: 12,
+        infeasible: 1,
+        running: 2,
+        bestTrial: 3,
+        reproduced: true,
         evidence: [
           {
-            ...{ parameter: 'learningRate', value: { number: 0.001 }, bestValue: { number: 0.002 } },
+            parameter: 'learningRate',
+            value: { number: 0.001 },
+            bestValue: { number: 0.002 },
             logRatio: Math.log(3),
           },
         ],
       },
       end: {
-        ...{ reason: 'it ended: succeeded', rank: 1, measured: 13, behind: 0 },
+        reason: 'it ended: succeeded',
+        rank: 1,
+        measured: 13,
+        behind: 0,
         attempts: [
           { attempt: 1, outcome: 'lost', reason: 'LostLease: silent' },
           { attempt: 2, outcome: 'succeeded', reason: '' },

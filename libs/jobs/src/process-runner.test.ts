@@ -163,8 +163,13 @@ describe('ProcessRunner', () => {
       await once(child.stdout!, 'data');
       const pid = child.pid!;
       writeRecord(join(folder, 'jobs'), {
-        ...{ name: 'exp-t0-a1', labels: {}, annotations: {}, log: join(folder, 'jobs', 'x.log') },
-        ...{ pid, birth: birth ?? (await birthOf(pid))!, phase: 'running' },
+        name: 'exp-t0-a1',
+        labels: {},
+        annotations: {},
+        log: join(folder, 'jobs', 'x.log'),
+        pid,
+        birth: birth ?? (await birthOf(pid))!,
+        phase: 'running',
       });
       return pid;
     }

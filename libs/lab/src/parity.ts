@@ -170,8 +170,13 @@ async function adamwDeviation(
   const names = trainable.map(({ name }) => name);
   const sessions = new Sessions(executor);
   const optimizer = parse(trainSpec.shape.optimizer, {
-    ...{ name: 'adamw', learningRate: lr, beta1: betas[0], beta2: betas[1], epsilon: eps },
-    ...{ weightDecay, clipNorm: clip },
+    name: 'adamw',
+    learningRate: lr,
+    beta1: betas[0],
+    beta2: betas[1],
+    epsilon: eps,
+    weightDecay,
+    clipNorm: clip,
   });
   const update = new Update(sessions, trainable, { optimizer }, { decayVectors: true });
   const before = new Map<string, HostTensor>();

@@ -50,8 +50,14 @@ it('every weight becomes the nearest of 16 multiples of its block, the largest o
 });
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 11, hidden_size: 36, num_hidden_layers: 2, num_attention_heads: 2 },
-  ...{ intermediate_size: 34, max_position_embeddings: 16, tie_word_embeddings: true },
+  model_type: 'llama',
+  vocab_size: 11,
+  hidden_size: 36,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  intermediate_size: 34,
+  max_position_embeddings: 16,
+  tie_word_embeddings: true,
 });
 
 /** The graph of a step and everything it reads, with an adapter that is under way. */

@@ -30,8 +30,12 @@ const ids = { vocab_size: 11, hidden_size: 12, bos_token_id: 1, eos_token_id: 2,
 const llamaJson = (more: object = {}) => ({
   model_type: 'llama',
   ...ids,
-  ...{ num_hidden_layers: 3, num_attention_heads: 2, num_key_value_heads: 1, intermediate_size: 10 },
-  ...{ attention_bias: true, mlp_bias: true },
+  num_hidden_layers: 3,
+  num_attention_heads: 2,
+  num_key_value_heads: 1,
+  intermediate_size: 10,
+  attention_bias: true,
+  mlp_bias: true,
   ...more,
 });
 const llama = parseConfig(llamaJson());
@@ -39,8 +43,12 @@ const tied = parseConfig(llamaJson({ tie_word_embeddings: true }));
 const opt = parseConfig({
   model_type: 'opt',
   ...ids,
-  ...{ num_hidden_layers: 2, num_attention_heads: 3, ffn_dim: 10, word_embed_proj_dim: 5 },
-  ...{ do_layer_norm_before: false, max_position_embeddings: 16 },
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  ffn_dim: 10,
+  word_embed_proj_dim: 5,
+  do_layer_norm_before: false,
+  max_position_embeddings: 16,
 });
 const bloom = parseConfig({ model_type: 'bloom', ...ids, n_layer: 2, n_head: 3 });
 
@@ -68,8 +76,10 @@ describe('the layers that are adapted', () => {
       'model.layers.2.mlp.down_proj',
     ]);
     expect(names({ targets: '.*\\.(0|2)\\.self_attn\\.(q|v)_proj' })).toEqual([
-      ...['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.v_proj'],
-      ...['model.layers.2.self_attn.q_proj', 'model.layers.2.self_attn.v_proj'],
+      'model.layers.0.self_attn.q_proj',
+      'model.layers.0.self_attn.v_proj',
+      'model.layers.2.self_attn.q_proj',
+      'model.layers.2.self_attn.v_proj',
     ]);
     // The pattern is for the whole path.
     expect(violationsOf(() => names({ targets: 'q_proj' }))).toHaveLength(1);
@@ -90,7 +100,9 @@ describe('the layers that are adapted', () => {
   it('have the rank and alpha of the first pattern that matches the end of their path', () => {
     // Shapes and scalings that peft 0.21.2 gives for these settings.
     const lora: Lora = {
-      ...{ rank: 4, alpha: 8, targets: ['q_proj', 'v_proj', 'down_proj'] },
+      rank: 4,
+      alpha: 8,
+      targets: ['q_proj', 'v_proj', 'down_proj'],
       rankPattern: { q_proj: 2, 'layers.1.self_attn.v_proj': 7, '^model.layers.2.mlp.down_proj': 1 },
       alphaPattern: { v_proj: 3, '.*\\.2\\..*down_proj': 5.5, 'down_proj|o_proj': 6 },
     };
@@ -339,7 +351,9 @@ describe('full fine-tuning of some blocks', () => {
     expect(backward[0]).toBe(backward[1]);
     const feeds = {
       ...feedsOf(baseOf(llama).tensors),
-      ...{ answer_index: [1, 3, 7], answer_target: [4, 5, 7], answer_weight: [0.5, 0.25, 0.25] },
+      answer_index: [1, 3, 7],
+      answer_target: [4, 5, 7],
+      answer_weight: [0.5, 0.25, 0.25],
     };
     const some = trainGraph(llama, method, shape);
     const all = trainGraph(llama, { name: 'full' }, shape);
@@ -417,9 +431,17 @@ describe('adapters in PEFT’s files', () => {
   const config = tied;
   const base = baseOf(config);
   const rich: Lora = {
-    ...{ rank: 2, alpha: 4, targets: ['down_proj', 'q_proj'], rankStabilised: true, dora: true },
-    ...{ rankPattern: { q_proj: 3 }, alphaPattern: { '1.mlp.down_proj': 9 }, layersToTransform: [0, 1] },
-    ...{ exclude: ['0.mlp.down_proj'], bias: 'lora_only' as const, modulesToSave: ['lm_head', 'norm'] },
+    rank: 2,
+    alpha: 4,
+    targets: ['down_proj', 'q_proj'],
+    rankStabilised: true,
+    dora: true,
+    rankPattern: { q_proj: 3 },
+    alphaPattern: { '1.mlp.down_proj': 9 },
+    layersToTransform: [0, 1],
+    exclude: ['0.mlp.down_proj'],
+    bias: 'lora_only' as const,
+    modulesToSave: ['lm_head', 'norm'],
   };
   const write = (json: object) => writeFileSync(join(dir, 'adapter_config.json'), JSON.stringify(json));
   const read = () => JSON.parse(readFileSync(join(dir, 'adapter_config.json'), 'utf8'));
@@ -509,13 +531,27 @@ describe('adapters in PEFT’s files', () => {
     await saveAdapter(dir, adapterOf(base, plain), config, 'base');
     write({
       ...read(),
-      ...{ peft_type: 'IA3', r: 0, use_qalora: true, lora_bias: true, init_lora_weights: 'pissa' },
-      ...{ trainable_token_indices: [1], fan_in_fan_out: true, brand_new_trick: 2, task_type: 'SEQ_CLS' },
+      peft_type: 'IA3',
+      r: 0,
+      use_qalora: true,
+      lora_bias: true,
+      init_lora_weights: 'pissa',
+      trainable_token_indices: [1],
+      fan_in_fan_out: true,
+      brand_new_trick: 2,
+      task_type: 'SEQ_CLS',
     });
     const refused = await loadAdapter(dir, config).catch((error) => error);
     expect(refused.violations.map(({ field }: Violation) => field).sort()).toEqual([
-      ...['brand_new_trick', 'fan_in_fan_out', 'init_lora_weights', 'lora_bias', 'peft_type', 'r'],
-      ...['task_type', 'trainable_token_indices', 'use_qalora'],
+      'brand_new_trick',
+      'fan_in_fan_out',
+      'init_lora_weights',
+      'lora_bias',
+      'peft_type',
+      'r',
+      'task_type',
+      'trainable_token_indices',
+      'use_qalora',
     ]);
   });
 

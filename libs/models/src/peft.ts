@@ -69,16 +69,17 @@ const computed = z.object({
 
 /** Fields that change nothing, whatever they hold. */
 const inert = new Set([
-  ...[
-    'base_model_name_or_path',
-    'revision',
-    'inference_mode',
-    'peft_version',
-    'auto_mapping',
-    'runtime_config',
-  ],
+  'base_model_name_or_path',
+  'revision',
+  'inference_mode',
+  'peft_version',
+  'auto_mapping',
+  'runtime_config',
   // Each belongs to a setting that is refused.
-  ...['megatron_core', 'qalora_group_size', 'eva_config', 'loftq_config'],
+  'megatron_core',
+  'qalora_group_size',
+  'eva_config',
+  'loftq_config',
 ]);
 
 /** null, false, {} and []: how PEFT writes that something is off. */

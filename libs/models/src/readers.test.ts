@@ -16,7 +16,11 @@ const fuzzRuns = 300;
 
 const config = parseConfig({
   model_type: 'llama',
-  ...{ vocab_size: 5, hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 4 },
+  vocab_size: 5,
+  hidden_size: 4,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  intermediate_size: 4,
 });
 const lora = { rank: 1, alpha: 2, targets: ['q_proj'], rankStabilised: false };
 
@@ -28,12 +32,10 @@ beforeAll(async () => {
   [model, adapter] = [join(dir, 'model'), join(dir, 'adapter')];
   const tokenizer = {
     added_tokens: [{ id: 3, content: '<s>', special: true }],
-    ...{
-      normalizer: null,
-      pre_tokenizer: { type: 'ByteLevel' },
-      post_processor: null,
-      decoder: { type: 'ByteLevel' },
-    },
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel' },
+    post_processor: null,
+    decoder: { type: 'ByteLevel' },
     model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] },
   };
   const files = {

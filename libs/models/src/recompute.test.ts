@@ -17,8 +17,11 @@ const common = { vocab_size: 50, hidden_size: 16 };
 const layers = { num_hidden_layers: 5, num_attention_heads: 4, max_position_embeddings: 32 };
 const configs = {
   llama: parseConfig({
-    ...{ model_type: 'llama', ...common, ...layers },
-    ...{ num_key_value_heads: 2, intermediate_size: 24 },
+    model_type: 'llama',
+    ...common,
+    ...layers,
+    num_key_value_heads: 2,
+    intermediate_size: 24,
   }),
   opt: parseConfig({ model_type: 'opt', ...common, ...layers, ffn_dim: 24 }),
   bloom: parseConfig({ model_type: 'bloom', ...common, n_layer: 5, n_head: 4 }),

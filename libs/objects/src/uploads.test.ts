@@ -143,8 +143,18 @@ it('artifacts are what was made for users, and nothing else of the store', () =>
   for (const name of ['evaluations/e1/report.html', 'exports/m/v/onnx/model.onnx', 'models/m/v/config.json'])
     expect(artifactKey(name, 'artifact')).toBe(name);
   for (const name of [
-    ...['', 'evaluations', 'evaluations/', '/etc/passwd', 'trials/e/1/model/config.json', `uploads/${hash}`],
-    ...['evaluations/../trials/e', 'models/a/../../x', 'models//a', 'models\\a', 'modelsx/a', './models/a'],
+    '',
+    'evaluations',
+    'evaluations/',
+    '/etc/passwd',
+    'trials/e/1/model/config.json',
+    `uploads/${hash}`,
+    'evaluations/../trials/e',
+    'models/a/../../x',
+    'models//a',
+    'models\\a',
+    'modelsx/a',
+    './models/a',
   ])
     expect(() => artifactKey(name, 'artifact')).toThrow(InvalidArgument);
 });

@@ -123,10 +123,19 @@ describe('a user file of any content', () => {
   };
   const good = encodeExamples(
     ['fine', 'bad'].map((text, i) => ({
-      ...{ id: `${i}`, source: 's', originalId: `${i}`, licence: '', language: 'en' },
-      ...{ task: 'sentiment-regression' as const, text, emotion: null },
+      id: `${i}`,
+      source: 's',
+      originalId: `${i}`,
+      licence: '',
+      language: 'en',
+      task: 'sentiment-regression' as const,
+      text,
+      emotion: null,
       gold: { value: i, spread: null, labels: [] },
-      ...{ labelSet: [], multiLabel: false, scale: null, split: null },
+      labelSet: [],
+      multiLabel: false,
+      scale: null,
+      split: null,
     })),
   );
 

@@ -148,7 +148,8 @@ export class EmotuneServer extends ServerGrpc {
   private contract() {
     return packages.flatMap((name) =>
       this.getServiceNames(declarations(name)).map(({ name: service, service: client }) => ({
-        ...{ name: `${name}.${service}`, definition: client.service as ServiceDefinition },
+        name: `${name}.${service}`,
+        definition: client.service as ServiceDefinition,
         handlers: (): Promise<UntypedServiceImplementation> => this.createService(client, service),
       })),
     );

@@ -37,9 +37,17 @@ function strftime(now: Date, format: string): string {
   const [year, month, day] = date.split('-');
   const [hour, minute, second] = time.split(/[:.]/);
   const directives: Record<string, string> = {
-    ...{ Y: year, m: month, d: day, H: hour, M: minute, S: second, '%': '%' },
-    ...{ b: part({ month: 'short' }), B: part({ month: 'long' }) },
-    ...{ a: part({ weekday: 'short' }), A: part({ weekday: 'long' }) },
+    Y: year,
+    m: month,
+    d: day,
+    H: hour,
+    M: minute,
+    S: second,
+    '%': '%',
+    b: part({ month: 'short' }),
+    B: part({ month: 'long' }),
+    a: part({ weekday: 'short' }),
+    A: part({ weekday: 'long' }),
   };
   return format.replace(/%(.)/g, (_, letter) => {
     if (!Object.hasOwn(directives, letter)) throw new Error(`the date format %${letter} is not supported`);

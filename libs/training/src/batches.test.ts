@@ -14,7 +14,10 @@ const epoch = (
   place: { stage: number; epoch: number; stageTokens?: number },
 ) => {
   const spec = trainSpec.parse({
-    ...{ method: { name: 'full' }, optimizer: { learningRate: 1e-3 }, batchTokens: 256, seed: 1 },
+    method: { name: 'full' },
+    optimizer: { learningRate: 1e-3 },
+    batchTokens: 256,
+    seed: 1,
     stages,
   });
   const packing = packingOf({ train: all, validation: [] }, spec, { width: 64, maxSequence: 512 });

@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { competence, difficultyRanks, forgettingOf, mixingQuotas } from './curriculum.js';
 
 const row = (id: string, length: number, spread: number | null = null) => ({
-  ...{ id, task: 'a', tokens: new Int32Array(length), answerStart: 1, spread },
+  id,
+  task: 'a',
+  tokens: new Int32Array(length),
+  answerStart: 1,
+  spread,
 });
 
 it('competence grows by the square root from its start to 1', () => {

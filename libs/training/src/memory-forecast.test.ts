@@ -7,8 +7,13 @@ import { planMemory } from './plan.js';
 import { trainingSettings, trainSpecOf } from './training-settings.js';
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 500, hidden_size: 64, intermediate_size: 128 },
-  ...{ num_hidden_layers: 3, num_attention_heads: 4, max_position_embeddings: 256 },
+  model_type: 'llama',
+  vocab_size: 500,
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  max_position_embeddings: 256,
 });
 const rows = { longest: 157, answerShare: 0.0499 };
 const settings = (more: object) => parse(trainingSettings, more);
@@ -101,9 +106,11 @@ describe('a forecast of memory', () => {
 
 it('what a plan exceeds by its error cannot fit, and what it exceeds at all is no likelier to than not', () => {
   expect([0.5, 1, 1.05, 1.15, 3].map((peak) => chanceToFit(100 * peak, 100))).toEqual([
-    ...[1, 1],
+    1,
+    1,
     expect.closeTo(1 / 3, 9),
-    ...[expect.closeTo(0, 9), 0],
+    expect.closeTo(0, 9),
+    0,
   ]);
   expect(chanceToFit(100.001, 100)).toBeLessThan(0.5);
 });

@@ -86,9 +86,13 @@ export class MemoryForecast {
     const sequence = paddedLength(this.rows?.longest ?? 1);
     const answers = paddedLength((this.rows?.answerShare ?? 1) * batch * sequence);
     return {
-      ...{ memory: this.memoryOf(threads), config: this.config, spec },
+      memory: this.memoryOf(threads),
+      config: this.config,
+      spec,
       shapes: [{ batch, sequence, answers }],
-      ...{ validates: true, checkpoints: true, keepsWeights: false },
+      validates: true,
+      checkpoints: true,
+      keepsWeights: false,
     };
   }
 

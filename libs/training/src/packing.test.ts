@@ -161,7 +161,11 @@ const layers = { num_hidden_layers: 2, num_attention_heads: 2, max_position_embe
 const configs: Record<string, ModelConfig> = {
   llama: parseConfig({ model_type: 'llama', ...ids, ...layers, intermediate_size: 32 }),
   'llama, dynamic rope': parseConfig({
-    ...{ model_type: 'llama', ...ids, ...layers, intermediate_size: 32, max_position_embeddings: 24 },
+    model_type: 'llama',
+    ...ids,
+    ...layers,
+    intermediate_size: 32,
+    max_position_embeddings: 24,
     rope_scaling: { rope_type: 'dynamic', factor: 2 },
   }),
   opt: parseConfig({ model_type: 'opt', ...ids, ...layers, ffn_dim: 32 }),
@@ -187,7 +191,9 @@ describe('rows that share a line', () => {
     };
   });
   const spec = trainSpec.parse({
-    ...{ method: { name: 'full' }, optimizer: { learningRate: 1 }, seed: 1 },
+    method: { name: 'full' },
+    optimizer: { learningRate: 1 },
+    seed: 1,
     stages: [{ tasks: ['a'], tokens: 1 }],
   });
 

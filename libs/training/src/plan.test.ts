@@ -8,8 +8,13 @@ import { checkMemory, type PlannedRun, planMemory, withPlan } from './plan.js';
 import { trainSpec } from './spec.js';
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 500, hidden_size: 64, intermediate_size: 128 },
-  ...{ num_hidden_layers: 9, num_attention_heads: 4, max_position_embeddings: 256 },
+  model_type: 'llama',
+  vocab_size: 500,
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 9,
+  num_attention_heads: 4,
+  max_position_embeddings: 256,
 });
 
 function run(changes: Record<string, unknown> = {}, batch = 16): PlannedRun {
@@ -17,7 +22,8 @@ function run(changes: Record<string, unknown> = {}, batch = 16): PlannedRun {
     method: { name: 'lora', rank: 4, alpha: 8 },
     optimizer: { name: 'adamw', learningRate: 1e-3 },
     stages: [{ tasks: ['t'], tokens: 100 }],
-    ...{ seed: 1, threads: 2 },
+    seed: 1,
+    threads: 2,
     ...changes,
   });
   const shapes = [{ batch, sequence: 256, answers: 8 * batch }];
@@ -35,8 +41,14 @@ const refusal = (some: PlannedRun, limit: number): ResourceExhausted => {
 };
 
 const smol = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 49152, hidden_size: 576, intermediate_size: 1536 },
-  ...{ num_hidden_layers: 30, num_attention_heads: 9, num_key_value_heads: 3, tie_word_embeddings: true },
+  model_type: 'llama',
+  vocab_size: 49152,
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  tie_word_embeddings: true,
   max_position_embeddings: 8192,
 });
 const shipped = (family: string) =>
@@ -92,7 +104,9 @@ describe('the memory plan', () => {
   ] as const)('is near what %s took', (_, model, method, [batch, sequence, answers], measured) => {
     const { peak } = planMemory({
       ...run({ method, recompute: 'selective' }),
-      ...{ config: model, validates: false, checkpoints: false },
+      config: model,
+      validates: false,
+      checkpoints: false,
       shapes: [{ batch, sequence, answers: answers * batch }],
     });
     expect(Math.abs(peak / 2 ** 20 / measured - 1)).toBeLessThan(0.15);
@@ -124,10 +138,14 @@ describe('the memory plan', () => {
     const { regression, numberTokens } = planned.spec.loss;
     const { peak } = planMemory({
       ...planned,
-      ...{ config: shipped(family), validates: false, checkpoints: false },
+      config: shipped(family),
+      validates: false,
+      checkpoints: false,
       shapes: [
         {
-          ...{ batch, sequence, answers },
+          batch,
+          sequence,
+          answers,
           ...(numberTokens ? { digits: { items: answers, choices: 10 } } : {}),
           ...(regression.name === 'answer'
             ? {}

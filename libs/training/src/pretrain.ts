@@ -155,7 +155,12 @@ export async function pretrain({
     takeWeights: true,
     onMeasurement: ({ objective, step, tokens, totalTokens, seconds, trainLoss, learningRate }) =>
       onProgress?.({
-        ...{ step, tokens, totalTokens, seconds, trainLoss, learningRate },
+        step,
+        tokens,
+        totalTokens,
+        seconds,
+        trainLoss,
+        learningRate,
         ...(objective === undefined ? {} : { heldOutLoss: perToken(objective) }),
       }),
   });

@@ -13,8 +13,14 @@ import { trainAlone } from './testing.js';
 import type { TrainHooks, TrainResult } from './train.js';
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 },
-  ...{ intermediate_size: 16, max_position_embeddings: 32, tie_word_embeddings: true },
+  model_type: 'llama',
+  vocab_size: 20,
+  hidden_size: 8,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  intermediate_size: 16,
+  max_position_embeddings: 32,
+  tie_word_embeddings: true,
 });
 const model = () => ({ config, tensors: initialTensors(config, 7) });
 
@@ -29,7 +35,10 @@ function rows(count: number, name: string): Row[] {
 const data = { train: rows(60, 'train'), validation: rows(20, 'validation') };
 const spec = (more: object = {}) =>
   parse(trainSpec, {
-    ...{ method: { name: 'full' }, optimizer: { learningRate: 0.01 }, batchTokens: 64, seed: 3 },
+    method: { name: 'full' },
+    optimizer: { learningRate: 0.01 },
+    batchTokens: 64,
+    seed: 3,
     stages: [
       { tasks: ['a'], tokens: 250, competence: { difficulty: 'spread', start: 0.3 } },
       { tasks: ['b', 'c'], tokens: 400, replay: 0.3, mixingTemperature: 2 },
@@ -59,13 +68,17 @@ const variants = [
   { optimizer: { name: 'adamw', learningRate: 0.01, weightDecay: 0.1 }, gradientAccumulation: 3 },
   { optimizer: { name: 'adafactor', learningRate: 0.01 }, ema: 0.9 },
   {
-    ...{ optimizer: { name: 'lion', learningRate: 0.003 }, gradientAccumulation: 2, ema: 0.8 },
+    optimizer: { name: 'lion', learningRate: 0.003 },
+    gradientAccumulation: 2,
+    ema: 0.8,
     schedule: { name: 'warmup_stable_decay', rewarm: true },
   },
   {
     method: { name: 'lora', rank: 2, alpha: 4, loraPlusRatio: 4 },
     regularisation: { dropout: { lora: 0.2, embedding: 0.1 }, perturbation: { name: 'neftune' } },
-    ...{ gradientAccumulation: 2, packing: false, schedule: { name: 'inverse_sqrt', warmupRatio: 0.1 } },
+    gradientAccumulation: 2,
+    packing: false,
+    schedule: { name: 'inverse_sqrt', warmupRatio: 0.1 },
   },
   { regularisation: { mixout: { rate: 0.3 } } },
   { method: { name: 'lora', rank: 2, alpha: 4, dora: true, baseCompute: 'int4' }, recompute: 'blocks' },

@@ -62,7 +62,11 @@ export function goneOn(origin: RunState, run: string): RunState {
   const { before, step, tokens, cursor, updates, lossScale, stageObjectives } = origin;
   return {
     ...beginning,
-    ...{ run, cursor, updates, lossScale, stageObjectives },
+    run,
+    cursor,
+    updates,
+    lossScale,
+    stageObjectives,
     before: { steps: before.steps + step, tokens: before.tokens + tokens },
   };
 }

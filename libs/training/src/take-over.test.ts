@@ -13,8 +13,14 @@ import { trainAlone } from './testing.js';
 import type { TrainHooks } from './train.js';
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 },
-  ...{ intermediate_size: 16, max_position_embeddings: 32, tie_word_embeddings: true },
+  model_type: 'llama',
+  vocab_size: 20,
+  hidden_size: 8,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  intermediate_size: 16,
+  max_position_embeddings: 32,
+  tie_word_embeddings: true,
 });
 
 function rows(count: number, name: string): Row[] {
@@ -29,7 +35,11 @@ const data = { train: rows(60, 'train'), validation: rows(20, 'validation') };
 const allTokens = 700;
 const spec = (until: number, more: object = {}) =>
   parse(trainSpec, {
-    ...{ method: { name: 'full' }, optimizer: { learningRate: 0.01 }, batchTokens: 64, seed: 3, until },
+    method: { name: 'full' },
+    optimizer: { learningRate: 0.01 },
+    batchTokens: 64,
+    seed: 3,
+    until,
     stages: [
       { tasks: ['a'], tokens: 200 },
       { tasks: ['b', 'c'], tokens: allTokens - 200, replay: 0.3 },
@@ -52,11 +62,13 @@ const lastOf = (name: string) => join(place(name), readdirSync(place(name)).sort
 
 const variants = [
   {
-    ...{ optimizer: { name: 'adafactor', learningRate: 0.01 }, gradientAccumulation: 3 },
+    optimizer: { name: 'adafactor', learningRate: 0.01 },
+    gradientAccumulation: 3,
     regularisation: { mixout: { rate: 0.3 } },
   },
   {
-    ...{ optimizer: { name: 'lion', learningRate: 0.003 }, ema: 0.8 },
+    optimizer: { name: 'lion', learningRate: 0.003 },
+    ema: 0.8,
     schedule: { name: 'warmup_stable_decay', rewarm: true },
   },
   // So strong a branch that the scale of the loss is still being sought when the first part ends.
@@ -81,7 +93,9 @@ it.each(variants)('three parts with the same settings are one run, to the bit: %
     startFrom = async () => checkpoints;
     if (until < allTokens) continue;
     expect([steps, tokens, part.best!.objective]).toEqual([
-      ...[straight.step, straight.tokens, straight.best!.objective],
+      straight.step,
+      straight.tokens,
+      straight.best!.objective,
     ]);
     for (const [name, { data: weights }] of straight.tensors)
       expect(part.tensors.get(name)!.data).toEqual(weights);
@@ -92,7 +106,8 @@ it('begins with the weights and the moments of the other, and counts its own ste
   const first = await run(spec(300), { checkpoints: place('first') });
   // Nothing is left to train.
   const none = await run(spec(300, { optimizer: { learningRate: 0.5 } }), {
-    ...{ checkpoints: place('none'), startFrom: async () => place('first') },
+    checkpoints: place('none'),
+    startFrom: async () => place('first'),
   });
   expect(none).toMatchObject({ step: 0, tokens: 0, best: null });
   for (const [name, { data: weights }] of first.tensors)
@@ -126,7 +141,8 @@ it('trains with its own hyperparameters, in batches of its own, from the same pl
   await run(spec(300), { checkpoints: place('first') });
   const rates = { optimizer: { learningRate: 0.02, weightDecay: 0.3 }, batchTokens: 32 };
   const other = await run(spec(450, { ...rates, gradientAccumulation: 2 }), {
-    ...{ checkpoints: place('second'), startFrom: async () => place('first') },
+    checkpoints: place('second'),
+    startFrom: async () => place('first'),
   });
   expect(other.tokens).toBeGreaterThan(80);
   const state = (name: string) => JSON.parse(readFileSync(join(lastOf(name), 'manifest.json'), 'utf8')).state;

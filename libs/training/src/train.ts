@@ -87,8 +87,11 @@ export async function train(training: Training): Promise<TrainResult> {
   const course = { spec, validates: validation.length > 0, checkpoints: checkpoints !== undefined };
   const plan = checkMemory(
     {
-      ...{ ...course, config, shapes: plannedShapes(rows, spec, packing) },
-      ...{ keepsWeights: !takeWeights, memory: executor.memory },
+      ...course,
+      config,
+      shapes: plannedShapes(rows, spec, packing),
+      keepsWeights: !takeWeights,
+      memory: executor.memory,
     },
     (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
   );

@@ -29,13 +29,23 @@ describe('trainSpecOf', () => {
   it('takes each optimizer with its own settings, and none of another', () => {
     const of = (more: object) => trainSpecOf(settings(more), rows('sentiment-regression'));
     expect(of({ optimizer: 'lion', beta2: 0.98 }).optimizer).toEqual({
-      ...{ name: 'lion', beta1: 0.9, beta2: 0.98, learningRate: 2e-4, weightDecay: 0.01, clipNorm: 1 },
+      name: 'lion',
+      beta1: 0.9,
+      beta2: 0.98,
+      learningRate: 2e-4,
+      weightDecay: 0.01,
+      clipNorm: 1,
     });
     expect(of({ optimizer: 'adafactor', scaleParameter: true }).optimizer).toMatchObject({
-      ...{ name: 'adafactor', scaleParameter: true, decayRate: -0.8, learningRate: 1e-3 },
+      name: 'adafactor',
+      scaleParameter: true,
+      decayRate: -0.8,
+      learningRate: 1e-3,
     });
     expect(of({ gradientAccumulation: 4, ema: 0.99, packing: false })).toMatchObject({
-      ...{ gradientAccumulation: 4, ema: 0.99, packing: false },
+      gradientAccumulation: 4,
+      ema: 0.99,
+      packing: false,
     });
   });
 
@@ -44,8 +54,11 @@ describe('trainSpecOf', () => {
     const mixed = { curriculum: 'mixed', mixingTemperature: 3, competence: 'spread', competenceStart: 0.1 };
     expect(trainSpecOf(settings(mixed), both).stages).toEqual([
       {
-        ...{ tasks: ['sentiment-classification', 'emotion-regression'], tokens: 10_000, replay: 0 },
-        ...{ mixingTemperature: 3, competence: { difficulty: 'spread', start: 0.1 } },
+        tasks: ['sentiment-classification', 'emotion-regression'],
+        tokens: 10_000,
+        replay: 0,
+        mixingTemperature: 3,
+        competence: { difficulty: 'spread', start: 0.1 },
       },
     ]);
   });

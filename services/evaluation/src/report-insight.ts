@@ -11,7 +11,10 @@ function importancePart({ importance, importanceMissing, interactions }: tuning.
   return html`<h3>Importance</h3><div class="beside">${table(
     ['Parameter', 'Alone (fANOVA)', 'Shuffled', 'Trials'],
     importance.map(({ parameter, fanova, permutation, trials }) => [
-      ...[parameter, percent(fanova), percent(permutation), count(trials)],
+      parameter,
+      percent(fanova),
+      percent(permutation),
+      count(trials),
     ]),
     'numbers',
   )}${
@@ -40,7 +43,9 @@ function effectOf(
     log,
     categories: names,
     dependence: dependence.map(({ value, mean, standardDeviation }) => ({
-      ...{ x: x(value), mean, deviation: standardDeviation },
+      x: x(value),
+      mean,
+      deviation: standardDeviation,
     })),
     trials: points.map(({ trial, value, objective }) => ({ number: trial, x: x(value), objective })),
   };
@@ -114,8 +119,12 @@ function explanationsPart(explanations: readonly tuning.TrialExplanation[]): Mar
   return html`<h3>Why the best trials were suggested, and how they ended</h3>${table(
     ['Trial', 'Parameters', 'Suggested', 'Good trials denser there', 'Ended', 'Behind'],
     explanations.map(({ trial, suggestion, end }) => [
-      ...[String(trial!.number), parametersText(trial!.parameters), suggestion!.reason],
-      ...[evidenceText(suggestion!), end!.reason, number(end!.behind ?? undefined)],
+      String(trial!.number),
+      parametersText(trial!.parameters),
+      suggestion!.reason,
+      evidenceText(suggestion!),
+      end!.reason,
+      number(end!.behind ?? undefined),
     ]),
     'texts',
   )}`;

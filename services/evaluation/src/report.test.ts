@@ -131,9 +131,12 @@ function trial(i: number): tuning.Trial {
 
 function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
   const points = (parameter: string, log: boolean) => ({
-    ...{ parameter, log },
+    parameter,
+    log,
     points: trials.map((t) => ({
-      ...{ trial: t.number, value: t.parameters[parameter], objective: t.objective! },
+      trial: t.number,
+      value: t.parameters[parameter],
+      objective: t.objective!,
     })),
   });
   const means = (values: tuning.ParameterValue[]) =>
@@ -155,7 +158,8 @@ function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
     parallelCoordinates: {
       axes: ['learningRate', 'architecture', 'loraRank'],
       lines: trials.map((t, i) => ({
-        ...{ trial: t.number, objective: t.objective! },
+        trial: t.number,
+        objective: t.objective!,
         places: [{ place: i / trials.length }, { place: (i % 3) / 2 }, { place: i % 2 ? 0.5 : undefined }],
       })),
     },
@@ -211,8 +215,13 @@ const data: ReportData = {
     {
       trial: trial(3),
       suggestion: {
-        ...{ source: tuning.SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reason: 'tpe: <from> 10 trials' },
-        ...{ measured: 10, infeasible: 2, running: 0, bestTrial: 1, reproduced: true },
+        source: tuning.SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
+        reason: 'tpe: <from> 10 trials',
+        measured: 10,
+        infeasible: 2,
+        running: 0,
+        bestTrial: 1,
+        reproduced: true,
         evidence: [
           { parameter: 'loraRank', value: number(8), bestValue: number(8), logRatio: Math.log(2.5) },
           { parameter: 'learningRate', value: number(0.01), bestValue: number(1), logRatio: -1 },
@@ -341,7 +350,8 @@ describe('the report', () => {
     const half = whole.measurements[11].tokens;
     const folded = {
       ...whole,
-      ...{ objective: 1.5, objectiveError: 0.0625 },
+      objective: 1.5,
+      objectiveError: 0.0625,
       folds: [{ tokens: half, objective: 1, bestTokens: 1, step: 1, examples: 1, elapsedSeconds: 1 }],
       measurements: whole.measurements.map((m, i) => ({ ...m, fold: i < 12 ? 0 : 1 })),
     };

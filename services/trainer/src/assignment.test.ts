@@ -18,8 +18,17 @@ describe('settingsOf', () => {
     validationSplit: 'validation',
     parameters,
     training: {
-      ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0, replay: 0 },
-      ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
+      method: '',
+      trialTokens: 0,
+      finalScale: 0,
+      batchTokens: 0,
+      validationExamples: 0,
+      replay: 0,
+      threads: 0,
+      checkpointSeconds: 0,
+      patience: 0,
+      memoryLimitMib: 0,
+      folds: 0,
       ...training,
     },
     seed: 5,
@@ -27,7 +36,9 @@ describe('settingsOf', () => {
     outputPrefix: '',
     finishedFolds: [],
     leaseSeconds: 10,
-    ...{ originPrefix: '', originTokens: 0, lineageTokens: 0 },
+    originPrefix: '',
+    originTokens: 0,
+    lineageTokens: 0,
   });
 
   it('takes a tuned parameter, then a fixed setting, then the default', () => {
@@ -39,8 +50,13 @@ describe('settingsOf', () => {
     };
     expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual({
       ...parse(trainingSettings, {}),
-      ...{ learningRate: 0.01, method: 'lora', replay: 0, batchTokens: 512 },
-      ...{ seed: 5, tokens: 20_000, threads: 3 },
+      learningRate: 0.01,
+      method: 'lora',
+      replay: 0,
+      batchTokens: 512,
+      seed: 5,
+      tokens: 20_000,
+      threads: 3,
     });
     // The process was given its threads: those of the spec are a search trial's.
     expect(
@@ -49,7 +65,12 @@ describe('settingsOf', () => {
         3,
       ),
     ).toMatchObject({
-      ...{ method: 'full', replay: 0.5, threads: 3, validationExamples: 9, batchTokens: 2048, patience: 2 },
+      method: 'full',
+      replay: 0.5,
+      threads: 3,
+      validationExamples: 9,
+      batchTokens: 2048,
+      patience: 2,
       memoryLimitMiB: 700,
     });
   });

@@ -7,8 +7,15 @@ import type { Observed } from './heartbeats.js';
 const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
 
 const step: Measurement = {
-  ...{ step: 1, tokens: 10, examples: 2, totalTokens: 20, seconds: 0.5, stage: 0 },
-  ...{ trainLoss: 1, learningRate: 1e-3, gradientNorm: 1 },
+  step: 1,
+  tokens: 10,
+  examples: 2,
+  totalTokens: 20,
+  seconds: 0.5,
+  stage: 0,
+  trainLoss: 1,
+  learningRate: 1e-3,
+  gradientNorm: 1,
 };
 
 /** Folds of two steps whose objective is their number; what happened, and a directive for each end of a fold. */
@@ -16,7 +23,9 @@ function folds(changes: Partial<CrossValidation> = {}, directives: Record<number
   const events: string[] = [];
   const observed: Observed[] = [];
   const work: CrossValidation = {
-    ...{ folds: 3, finished: [], signal: new AbortController().signal },
+    folds: 3,
+    finished: [],
+    signal: new AbortController().signal,
     train: async (fold, observe) => {
       events.push(`train ${fold}`);
       observed.push(observe(step), observe({ ...step, step: 2, tokens: 20, examples: 4, seconds: 1 }));
@@ -37,20 +46,24 @@ function folds(changes: Partial<CrossValidation> = {}, directives: Record<number
 }
 
 const result = (objective: number) => ({
-  ...{ objective, bestTokens: 10, step: 2 * (objective + 1), tokens: 20 * (objective + 1) },
-  ...{ examples: 4 * (objective + 1), elapsedSeconds: objective + 1 },
+  objective,
+  bestTokens: 10,
+  step: 2 * (objective + 1),
+  tokens: 20 * (objective + 1),
+  examples: 4 * (objective + 1),
+  elapsedSeconds: objective + 1,
 });
 
 it('trains one fold after the other, each told before the next, and counts on', async () => {
   const { work, events, observed } = folds();
   expect(await crossValidate(work)).toEqual({
-    ...{ state: TRIAL_STATE_SUCCEEDED, step: 6, tokens: 60, tokensPerSecond: 20 },
+    state: TRIAL_STATE_SUCCEEDED,
+    step: 6,
+    tokens: 60,
+    tokensPerSecond: 20,
     folds: [0, 1, 2].map(result),
   });
-  expect(events).toEqual([
-    ...['train 0', 'tell 0', 'forget 0', 'train 1', 'tell 0,1', 'forget 1'],
-    'train 2',
-  ]);
+  expect(events).toEqual(['train 0', 'tell 0', 'forget 0', 'train 1', 'tell 0,1', 'forget 1', 'train 2']);
   expect(observed.map((m) => [m.fold, m.step, m.tokens, m.examples, m.seconds])).toEqual(
     [0, 0, 1, 1, 2, 2].map((fold, i) => [fold, i + 1, 10 * (i + 1), 2 * (i + 1), (i + 1) / 2]),
   );
@@ -66,7 +79,10 @@ it('goes on after the folds that are finished', async () => {
 it('stops between two folds when it is told to', async () => {
   const { work, events } = folds({}, { 2: 'stop' });
   expect(await crossValidate(work)).toMatchObject({
-    ...{ state: TRIAL_STATE_STOPPED, step: 4, tokens: 40, folds: [0, 1].map(result) },
+    state: TRIAL_STATE_STOPPED,
+    step: 4,
+    tokens: 40,
+    folds: [0, 1].map(result),
   });
   expect(events.at(-1)).toBe('tell 0,1');
 });
@@ -78,7 +94,10 @@ it('does not count a fold that was stopped', async () => {
     stopped: fold === 1 ? 'directive' : null,
   });
   expect(await crossValidate({ ...work, train })).toMatchObject({
-    ...{ state: TRIAL_STATE_STOPPED, step: 4, tokens: 40, folds: [result(0)] },
+    state: TRIAL_STATE_STOPPED,
+    step: 4,
+    tokens: 40,
+    folds: [result(0)],
   });
 });
 

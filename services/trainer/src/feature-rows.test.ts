@@ -22,8 +22,16 @@ describe('validationRows', () => {
 
 describe('checkRows', () => {
   const config = parseConfig({
-    ...{ model_type: 'opt', vocab_size: 8, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2 },
-    ...{ ffn_dim: 8, max_position_embeddings: 4, bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 },
+    model_type: 'opt',
+    vocab_size: 8,
+    hidden_size: 8,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    ffn_dim: 8,
+    max_position_embeddings: 4,
+    bos_token_id: 0,
+    eos_token_id: 1,
+    pad_token_id: 2,
   });
 
   it('names the rows that the model cannot read', () => {

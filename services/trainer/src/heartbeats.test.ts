@@ -24,8 +24,15 @@ it('reports as often as it is told to, an objective at once, and hears what to d
     onUnreachable: () => {},
   });
   const step: Measurement = {
-    ...{ step: 1, tokens: 10, examples: 2, totalTokens: 100, seconds: 1, stage: 0 },
-    ...{ trainLoss: 1, learningRate: 1e-3, gradientNorm: 1 },
+    step: 1,
+    tokens: 10,
+    examples: 2,
+    totalTokens: 100,
+    seconds: 1,
+    stage: 0,
+    trainLoss: 1,
+    learningRate: 1e-3,
+    gradientNorm: 1,
   };
   const pass = async (ms: number) => {
     await settled();
@@ -59,7 +66,12 @@ it('reports as often as it is told to, an objective at once, and hears what to d
 });
 
 const fold: tuning.FoldResult = {
-  ...{ objective: 1, bestTokens: 10, step: 1, tokens: 10, examples: 2, elapsedSeconds: 1 },
+  objective: 1,
+  bestTokens: 10,
+  step: 1,
+  tokens: 10,
+  examples: 2,
+  elapsedSeconds: 1,
 };
 
 it('the end of a fold is waited for until it was heard, with all that came before', async () => {
@@ -74,7 +86,10 @@ it('the end of a fold is waited for until it was heard, with all that came befor
       heard.push([measurements.length, folds.length]);
       return { directive: DIRECTIVE_STOP, reason: '', everySeconds: 9 };
     },
-    ...{ leaseSeconds: 30, clock, onLost: () => {}, onUnreachable: () => {} },
+    leaseSeconds: 30,
+    clock,
+    onLost: () => {},
+    onUnreachable: () => {},
   });
   const answer = async () => {
     await settled();

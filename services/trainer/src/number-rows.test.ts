@@ -15,7 +15,11 @@ import { trainOnce } from './tune.js';
 const tokenizer = Tokenizer.parse(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));
 const regression = (id: string, answer: string, more: object = {}) => ({
   ...featureRow(id, 'sentiment-regression', [5, 6, ...answerTokens(tokenizer, answer)], 2),
-  ...{ answer, gold: numberGold(0.612), scale: { low: 0, high: 1 }, decimals: 2, ...more },
+  answer,
+  gold: numberGold(0.612),
+  scale: { low: 0, high: 1 },
+  decimals: 2,
+  ...more,
 });
 
 describe('numberRows', () => {
@@ -60,7 +64,10 @@ describe('losses of numbers', () => {
     const row = featureRow(`r${i}`, 'emotion-regression', tokens, 2);
     return {
       ...row,
-      ...{ answer: answer.toFixed(2), gold: numberGold(answer), scale: { low: 0, high: 1 }, decimals: 2 },
+      answer: answer.toFixed(2),
+      gold: numberGold(answer),
+      scale: { low: 0, high: 1 },
+      decimals: 2,
     };
   });
 
@@ -70,9 +77,17 @@ describe('losses of numbers', () => {
     { numberTokens: { distance: 'squared' } },
   ])('train from feature shards: %j', async (loss) => {
     const config = parseConfig({
-      ...{ model_type: 'llama', vocab_size: 300, hidden_size: 16, num_hidden_layers: 1 },
-      ...{ num_attention_heads: 2, intermediate_size: 32, max_position_embeddings: 64 },
-      ...{ tie_word_embeddings: true, bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 },
+      model_type: 'llama',
+      vocab_size: 300,
+      hidden_size: 16,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      intermediate_size: 32,
+      max_position_embeddings: 64,
+      tie_word_embeddings: true,
+      bos_token_id: 0,
+      eos_token_id: 1,
+      pad_token_id: 2,
     });
     const json = JSON.stringify(trainBpe(['the view'], { vocabSize: 300, specialTokens: ['<s>', '</s>'] }));
     const baseModel = join(folder, 'base');
@@ -86,7 +101,9 @@ describe('losses of numbers', () => {
     writeFileSync(join(features, 'train-00000.arrow'), encodeShard(rows));
     const losses: number[] = [];
     await trainOnce({
-      ...{ baseModel, features, out: join(folder, 'out') },
+      baseModel,
+      features,
+      out: join(folder, 'out'),
       settings: parse(trainingSettings, { tokens: 40_000, batchTokens: 512, learningRate: 0.01, loss }),
       onMeasurement: ({ trainLoss }) => {
         losses.push(trainLoss);

@@ -48,9 +48,17 @@ export async function writeTinyInputs(
   { vocabSize = 64, rowVocabSize = 64 } = {},
 ): Promise<void> {
   const config = parseConfig({
-    ...{ model_type: 'llama', vocab_size: vocabSize, hidden_size: 16, num_hidden_layers: 1 },
-    ...{ num_attention_heads: 2, intermediate_size: 32, max_position_embeddings: 64 },
-    ...{ tie_word_embeddings: true, bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 },
+    model_type: 'llama',
+    vocab_size: vocabSize,
+    hidden_size: 16,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 32,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+    bos_token_id: 0,
+    eos_token_id: 1,
+    pad_token_id: 2,
   });
   await saveModel(
     join(folder, 'base'),

@@ -25,7 +25,11 @@ import { trainOnce, tune } from './tune.js';
 
 const definition = loadSync([...serviceFiles], {
   includeDirs: [protoRoot],
-  ...{ keepCase: false, longs: Number, enums: String, defaults: true, oneofs: false },
+  keepCase: false,
+  longs: Number,
+  enums: String,
+  defaults: true,
+  oneofs: false,
 });
 const loaded = loadPackageDefinition(definition) as unknown as {
   emotune: { tuning: { v1: GrpcObject } };
@@ -88,8 +92,17 @@ class TrialServer {
 
 function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
   return {
-    ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 256, validationExamples: 40, replay: 0 },
-    ...{ threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
+    method: '',
+    trialTokens: 0,
+    finalScale: 0,
+    batchTokens: 256,
+    validationExamples: 40,
+    replay: 0,
+    threads: 0,
+    checkpointSeconds: 0,
+    patience: 0,
+    memoryLimitMib: 0,
+    folds: 0,
     ...more,
   };
 }
@@ -148,7 +161,9 @@ async function assign(
     totalTokens: 12_000,
     outputPrefix: 'trials/exp/4',
     leaseSeconds: 20,
-    ...{ originPrefix: '', originTokens: 0, lineageTokens: 0 },
+    originPrefix: '',
+    originTokens: 0,
+    lineageTokens: 0,
     ...more,
   };
 }
@@ -317,13 +332,13 @@ describe('the trainer', { timeout: 120_000 }, () => {
 
     server.assignment = {
       ...server.assignment,
-      ...{
-        kind: tuning.TrialKind.TRIAL_KIND_FINAL,
-        trainSplits: ['train', 'validation'],
-        validationSplit: '',
-      },
-      ...{ totalTokens: 0, outputPrefix: 'trials/exp/6' },
-      ...{ originPrefix: 'trials/exp/5/checkpoints', originTokens: 24_000 },
+      kind: tuning.TrialKind.TRIAL_KIND_FINAL,
+      trainSplits: ['train', 'validation'],
+      validationSplit: '',
+      totalTokens: 0,
+      outputPrefix: 'trials/exp/6',
+      originPrefix: 'trials/exp/5/checkpoints',
+      originTokens: 24_000,
     };
     await expectExit(await startAttempt(3), 0);
     expect(server.finished[2]).toMatchObject({ step: 0, tokens: 0, modelPrefix: 'trials/exp/6/model' });
@@ -362,8 +377,12 @@ describe('the trainer', { timeout: 120_000 }, () => {
       features: join(folder, 'inputs', 'features'),
       out: join(folder, 'out'),
       settings: trainingSettings.parse({
-        ...{ learningRate: 0.01, replay: 0.2, batchTokens: 256, validationExamples: 40 },
-        ...{ seed: 3, tokens: 120_000 },
+        learningRate: 0.01,
+        replay: 0.2,
+        batchTokens: 256,
+        validationExamples: 40,
+        seed: 3,
+        tokens: 120_000,
       }),
     });
     expect(server.finished[0]).toMatchObject({
@@ -406,10 +425,16 @@ describe('the trainer', { timeout: 120_000 }, () => {
         {
           baseModel: join(folder, 'inputs', 'base'),
           features: join(folder, 'inputs', 'features'),
-          ...{ trainSplits: ['train'], validationSplit: '', fold: { fold, of: 2 } },
+          trainSplits: ['train'],
+          validationSplit: '',
+          fold: { fold, of: 2 },
           settings: trainingSettings.parse({
-            ...{ learningRate: 0.01, replay: 0.2, batchTokens: 256, validationExamples: 40 },
-            ...{ seed: 3, tokens: 60_000 },
+            learningRate: 0.01,
+            replay: 0.2,
+            batchTokens: 256,
+            validationExamples: 40,
+            seed: 3,
+            tokens: 60_000,
           }),
         },
         {},

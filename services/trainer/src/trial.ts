@@ -158,7 +158,8 @@ export class Trial {
     const settings = settingsOf(assignment, threads);
     const baseModel = await this.hold(assignment.baseModelPrefix);
     const request: Tuning = {
-      ...{ baseModel, settings },
+      baseModel,
+      settings,
       features: await this.hold(assignment.featuresPrefix),
       trainSplits: assignment.trainSplits,
       validationSplit: assignment.validationSplit,
@@ -189,7 +190,9 @@ export class Trial {
       const place = (fold: number) => `fold-${fold}`;
       const each = { ...settings, tokens: Math.round(settings.tokens / folds) };
       return crossValidate({
-        ...{ folds, finished: assignment.finishedFolds, signal },
+        folds,
+        finished: assignment.finishedFolds,
+        signal,
         train: (fold, observed) =>
           train(
             { ...request, settings: each, fold: { fold, of: folds } },

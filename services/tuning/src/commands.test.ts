@@ -6,7 +6,12 @@ import type { ExperimentState } from './state.js';
 import { experimentSpec } from './testing.js';
 
 const situation = (state: ExperimentState, begun = true) => ({
-  ...{ name: 'run', state, reason: '', begun, lineages: false, features: 'demo' },
+  name: 'run',
+  state,
+  reason: '',
+  begun,
+  lineages: false,
+  features: 'demo',
 });
 const { limits } = planOf(experimentSpec({ limits: { maxTrials: 10, maxGpuHours: 2 } }));
 const none = experimentSpec().limits!;

@@ -12,11 +12,20 @@ function trial(number: number, hours: number, changes: Partial<Trial> = {}): Tri
   const given = { number, kind: 'search', parameters: {}, totalTokens: 36_000, enqueued: false } as const;
   return {
     ...newTrial(given, now),
-    ...{ state: 'succeeded', tokens: 36_000, objective: 1 },
+    state: 'succeeded',
+    tokens: 36_000,
+    objective: 1,
     attempts: [
       {
-        ...{ number: 1, step: 9, checkpoint: '', wantsCheckpoint: false, outcome: 'succeeded', reason: '' },
-        ...{ createdAt: now - hours * hour, leaseUntil: now, endedAt: now },
+        number: 1,
+        step: 9,
+        checkpoint: '',
+        wantsCheckpoint: false,
+        outcome: 'succeeded',
+        reason: '',
+        createdAt: now - hours * hour,
+        leaseUntil: now,
+        endedAt: now,
       },
     ],
     ...changes,
@@ -27,9 +36,19 @@ type Spec = Parameters<typeof experimentSpec>[0];
 
 function experiment({ spec, ...changes }: Partial<Experiment> & { spec?: Spec } = {}): Experiment {
   return {
-    ...{ name: 'run', state: 'running', reason: '', features: { state: 'ready' }, startedAt: now },
-    ...{ endedAt: null, trials: [], model: null, jobs: new Map(), history: [], curves: () => [] },
-    ...{ listeningSince: 0, leaseMs: 1 },
+    name: 'run',
+    state: 'running',
+    reason: '',
+    features: { state: 'ready' },
+    startedAt: now,
+    endedAt: null,
+    trials: [],
+    model: null,
+    jobs: new Map(),
+    history: [],
+    curves: () => [],
+    listeningSince: 0,
+    leaseMs: 1,
     rates: new Map([['opt', { tokensPerSecond: 10, basis: 'measured', trials: 4 }]]),
     ...changes,
     plan: planOf(experimentSpec({ training: { trialTokens: 36_000 }, ...spec })),
@@ -69,7 +88,10 @@ describe('throughput', () => {
 
 it('is expected as trials of earlier experiments took, for whose tokens and machine it was', () => {
   const taught = (number: number, cost?: number) => ({
-    ...{ number, state: 'succeeded' as const, parameters: { learningRate: 1e-3 }, objective: 1 },
+    number,
+    state: 'succeeded' as const,
+    parameters: { learningRate: 1e-3 },
+    objective: 1,
     ...(cost === undefined ? {} : { cost }),
   });
   const history = [taught(-3, 1), taught(-2, 3), taught(-1)];
@@ -98,15 +120,25 @@ describe('an estimate', () => {
   it('counts trials, hours and waves', () => {
     const spec = { limits: { maxTrials: 12, parallelTrials: 4 }, cost: { gpusPerTrial: 2 } };
     expect(of(spec)).toMatchObject({
-      ...{ trials: 12, tokens: 12 * 36_000, gpuHours: 24, seconds: 3 * 3600, finalGpuHours: 4 },
-      ...{ basis: 'measured', measuredTrials: 4, limitedBy: 'limits.maxTrials' },
+      trials: 12,
+      tokens: 12 * 36_000,
+      gpuHours: 24,
+      seconds: 3 * 3600,
+      finalGpuHours: 4,
+      basis: 'measured',
+      measuredTrials: 4,
+      limitedBy: 'limits.maxTrials',
     });
   });
 
   it('with folds is of as many trainings a trial, and of one for the winner', () => {
     const training = { trialTokens: 36_000, finalScale: 2, folds: 5 };
     expect(of({ limits: { maxTrials: 12 }, training })).toMatchObject({
-      ...{ trials: 12, tokens: 12 * 5 * 36_000, gpuHours: 60, seconds: 60 * 3600, finalGpuHours: 2 },
+      trials: 12,
+      tokens: 12 * 5 * 36_000,
+      gpuHours: 60,
+      seconds: 60 * 3600,
+      finalGpuHours: 2,
     });
     expect(of({ limits: { maxTrials: 12, maxTokens: 36_000 * 12 }, training }).trials).toBe(2);
     expect(of({ limits: { maxTrials: 12, maxGpuHours: 12 }, training }).trials).toBe(2);

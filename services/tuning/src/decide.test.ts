@@ -14,7 +14,9 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(expe
 function attempt(number: number, changes: Partial<Attempt> = {}): Attempt {
   return {
     number,
-    ...{ step: -1, checkpoint: '', wantsCheckpoint: false },
+    step: -1,
+    checkpoint: '',
+    wantsCheckpoint: false,
     createdAt: now - 60_000,
     leaseUntil: now + 10_000,
     outcome: null,
@@ -38,8 +40,15 @@ function trial(number: number, changes: Partial<Trial> = {}): Trial {
     tokens: 0,
     totalTokens: 1000,
     bestTokens: 0,
-    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
-    ...{ examples: 0, judgedAt: 0, judgement: null, createdAt: now - 70_000, startedAt: null, endedAt: null },
+    origin: null,
+    originTokens: 0,
+    keepsCheckpoint: false,
+    examples: 0,
+    judgedAt: 0,
+    judgement: null,
+    createdAt: now - 70_000,
+    startedAt: null,
+    endedAt: null,
     attempts: [attempt(1)],
     ...changes,
   };
@@ -76,14 +85,12 @@ function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobSta
     plan: plan(),
     state: 'running',
     features: { state: 'ready' },
-    ...{
-      reason: '',
-      startedAt: now - 100_000,
-      endedAt: null,
-      history: [],
-      rates: new Map(),
-      curves: () => [],
-    },
+    reason: '',
+    startedAt: now - 100_000,
+    endedAt: null,
+    history: [],
+    rates: new Map(),
+    curves: () => [],
     trials,
     model: null,
     listeningSince: 0,
@@ -288,25 +295,31 @@ describe('a trial', () => {
     const asha = plan({
       limits: { maxTrials: 2 },
       earlyStopping: {
-        ...{ name: 'asha', settings: { minExamples: 10, warmUp: 0, reductionFactor: 2 } },
-        ...{ variant: 'promote', compareAll: true },
+        name: 'asha',
+        settings: { minExamples: 10, warmUp: 0, reductionFactor: 2 },
+        variant: 'promote',
+        compareAll: true,
       },
     });
     const trials = [0, 1].map((number) =>
       trial(number, {
-        ...{ state: 'paused', objective: 1 + number },
+        state: 'paused',
+        objective: 1 + number,
         attempts: [attempt(1, { outcome: 'interrupted' })],
       }),
     );
     const curves = [0, 1].map((number) => ({
-      ...{ number, state: 'paused' as const, parameters: {} },
+      number,
+      state: 'paused' as const,
+      parameters: {},
       points: [{ examples: 10, values: [1 + number] }],
     }));
     const of = (known: typeof curves) =>
       decide(experiment({ plan: asha, trials, curves: () => known, jobs: [] }), now);
     expect(of(curves)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 2 }]);
     const end = {
-      ...{ type: 'end-trial', state: 'stopped' },
+      type: 'end-trial',
+      state: 'stopped',
       reason: 'Pruned: it never was among the best of its rung',
     };
     expect(of([])).toEqual([
@@ -394,7 +407,8 @@ describe('limits', () => {
       decide(experiment({ plan: plan({ limits: { maxTrials: 50 }, termination } as never), trials }), now);
     const [end] = of(few, flat);
     expect(end).toMatchObject({
-      ...{ type: 'enter', state: 'finalizing' },
+      type: 'enter',
+      state: 'finalizing',
       reason: expect.stringMatching(
         /^further trials are expected to improve the objective by at most [\d.e-]+, less than the error of its estimate, 0\.1; trial 6 won; /,
       ),
@@ -429,7 +443,8 @@ describe('limits', () => {
     };
     const begun = (number: number, hours: number) =>
       trial(number, {
-        ...{ totalTokens: 36_000, tokens: 36_000 * hours },
+        totalTokens: 36_000,
+        tokens: 36_000 * hours,
         attempts: [attempt(1, { createdAt: now - hours * hour })],
       });
     expect(types(of({ maxGpuHours: 4 }, begun(0, 0.5)))).toEqual(['create-trial']);
@@ -662,8 +677,13 @@ describe('trials that go on from each other', () => {
     const finalizing = { plan: lineages(3), state: 'finalizing' } as const;
     const [created] = decided(trials, finalizing).filter(({ type }) => type === 'create-trial');
     expect(created).toEqual({
-      ...{ type: 'create-trial', number: 2, kind: 'final', parameters: trials[1].parameters },
-      ...{ totalTokens: 0, origin: 1, originTokens: 12_000 },
+      type: 'create-trial',
+      number: 2,
+      kind: 'final',
+      parameters: trials[1].parameters,
+      totalTokens: 0,
+      origin: 1,
+      originTokens: 12_000,
     });
   });
 });

@@ -13,11 +13,9 @@ const { get, reached, runner, sets, submit, trialsOf } = platform;
 it('searches, retrains the winner, stores, evaluates and registers it with its lineage', async () => {
   const updates: tuning.ExperimentUpdate[] = [];
   const spec = {
-    ...{
-      name: 'whole',
-      limits: { maxTrials: 5, parallelTrials: 2 },
-      training: { trialTokens: 1000, finalScale: 2 },
-    },
+    name: 'whole',
+    limits: { maxTrials: 5, parallelTrials: 2 },
+    training: { trialTokens: 1000, finalScale: 2 },
     baseModels: [
       { architecture: 'opt', model: 'base-opt', nodeSelector: {} },
       { architecture: 'bloom', model: 'base-bloom', nodeSelector: {} },
@@ -58,29 +56,28 @@ it('searches, retrains the winner, stores, evaluates and registers it with its l
     name: `base-${best.parameters['architecture'].text}`,
   });
   expect(model).toMatchObject({
-    ...{
-      name: 'whole',
-      kind: tuning.ModelKind.MODEL_KIND_TUNED,
-      state: tuning.ModelState.MODEL_STATE_REGISTERED,
-    },
-    ...{
-      promoted: true,
-      basePrefix: '',
-      family: base.family,
-      tokenizer: platform.tokenizer,
-      evaluation: `evaluations/${base.version}`,
-    },
+    name: 'whole',
+    kind: tuning.ModelKind.MODEL_KIND_TUNED,
+    state: tuning.ModelState.MODEL_STATE_REGISTERED,
+    promoted: true,
+    basePrefix: '',
+    family: base.family,
+    tokenizer: platform.tokenizer,
+    evaluation: `evaluations/${base.version}`,
     lineage: {
-      ...{
-        experiment: 'whole',
-        trial: 5,
-        baseModel: base.name,
-        baseVersion: base.version,
-        seed: 1,
-        tokens: 1000,
-      },
-      ...{ dataset: 'demo-data', datasetVersion: 'd1', features: 'demo', featuresVersion: 'f1' },
-      ...{ parameters: best.parameters, tokensPerSecond: 100, codeVersion: '0.1.0' },
+      experiment: 'whole',
+      trial: 5,
+      baseModel: base.name,
+      baseVersion: base.version,
+      seed: 1,
+      tokens: 1000,
+      dataset: 'demo-data',
+      datasetVersion: 'd1',
+      features: 'demo',
+      featuresVersion: 'f1',
+      parameters: best.parameters,
+      tokensPerSecond: 100,
+      codeVersion: '0.1.0',
     },
   });
   expect(await platform.models.call('getModel', { name: '' })).toEqual(model);
@@ -127,7 +124,9 @@ it('a request id makes one experiment and one trial', async () => {
   ).rejects.toBeInstanceOf(InvalidArgument);
   const enqueue = (requestId: string) =>
     platform.experiments.call('enqueueTrial', {
-      ...{ experiment: 'once', parameters: { learningRate: { number: 1e-3 } }, requestId },
+      experiment: 'once',
+      parameters: { learningRate: { number: 1e-3 } },
+      requestId,
     });
   const [{ number }, repeated] = await Promise.all([enqueue('b'), enqueue('b')]);
   expect(repeated.number).toBe(number);
@@ -192,7 +191,9 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   const raise = (limits: Partial<tuning.Limits>) =>
     platform.experiments.call('raiseLimits', { name: 'roomy', limits });
   expect((await raise({ maxTrials: 4, parallelTrials: 2 })).spec?.limits).toMatchObject({
-    ...{ maxTrials: 4, parallelTrials: 2, maxAttempts: 3 },
+    maxTrials: 4,
+    parallelTrials: 2,
+    maxAttempts: 3,
   });
   await vi.waitFor(() => expect(waiting).toHaveLength(2), patience);
   await expect(raise({ maxTrials: 3, parallelTrials: 1 })).rejects.toThrow('limits.maxTrials');
@@ -210,7 +211,10 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   expect(left).toMatchObject({ trials: 0, gpuHours: 0, basis: tuning.EstimateBasis.ESTIMATE_BASIS_MEASURED });
   await expect(platform.experiments.call('estimateExperiment', {})).rejects.toBeInstanceOf(InvalidArgument);
   const next = experimentSpec({
-    ...{ name: 'next', limits: { maxTrials: 3 }, cost, training },
+    name: 'next',
+    limits: { maxTrials: 3 },
+    cost,
+    training,
     warmStart: [{ experiment: 'roomy', best: 0 }],
   });
   const expected = await platform.experiments.call('estimateExperiment', { spec: next });
@@ -220,13 +224,17 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   runner.train = usualTrainer;
   const [winner] = (await platform.experiments.call('listOptimalTrials', { experiment: 'roomy' })).trials;
   await submit({
-    ...{ name: 'heir', limits: { maxTrials: 2 }, training },
+    name: 'heir',
+    limits: { maxTrials: 2 },
+    training,
     warmStart: [{ experiment: 'roomy', best: 1 }],
   });
   await reached('heir', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
   expect((await trialsOf('heir'))[0].parameters).toEqual(winner.parameters);
   await submit({
-    ...{ name: 'grandchild', limits: { maxTrials: 13 }, training },
+    name: 'grandchild',
+    limits: { maxTrials: 13 },
+    training,
     searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 5, costPower: 1 } },
     warmStart: [
       { experiment: 'roomy', best: 0 },
@@ -238,11 +246,13 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   for (const number of [0, 12]) {
     const trial = { experiment: 'grandchild', number };
     expect((await insights.call('explainTrial', trial)).suggestion).toMatchObject({
-      ...{ measured: 6 + number, reproduced: true },
+      measured: 6 + number,
+      reproduced: true,
     });
   }
   const orphan = submit({
-    ...{ name: 'orphan', baseModels: [{ architecture: 'x', model: 'base-x', nodeSelector: {} }] },
+    name: 'orphan',
+    baseModels: [{ architecture: 'x', model: 'base-x', nodeSelector: {} }],
     warmStart: [{ experiment: 'nobody', best: 0 }],
   });
   await expect(orphan).rejects.toThrow(/baseModels\[0\].model.*warmStart\[0\].experiment/);

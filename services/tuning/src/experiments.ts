@@ -91,8 +91,13 @@ export class Experiments {
           `insert into experiments (name, spec, bases, history, state, reason, created_at)
            values ($1, $2, $3, $4, $5, $6, $7)`,
           [
-            ...[name, text, JSON.stringify(bases), JSON.stringify(history), 'waiting'],
-            ...[`waits for the feature set ${show(features)}`, this.now()],
+            name,
+            text,
+            JSON.stringify(bases),
+            JSON.stringify(history),
+            'waiting',
+            `waits for the feature set ${show(features)}`,
+            this.now(),
           ],
         );
         await this.enqueueAll(sql, name, 0, first.slice(0, plan.limits.maxTrials), plan);
@@ -157,7 +162,11 @@ export class Experiments {
            keeps_checkpoint)
          values ($1, $2, 'search', 'queued', $3, true, $4, $5, $6)`,
         [
-          ...[name, from + i, JSON.stringify(values), searchTokens(training), this.now()],
+          name,
+          from + i,
+          JSON.stringify(values),
+          searchTokens(training),
+          this.now(),
           lineageOf(algorithm) !== undefined,
         ],
       );
@@ -355,10 +364,17 @@ export class Experiments {
     const { bases, earlier } = await this.settle(database, plan, await this.rowsOf(plan));
     const { history } = warmStart(plan, bases, earlier);
     const experiment: Experiment = {
-      ...{ name: plan.spec.name, plan, reason: '', trials: [], model: null, history, curves: () => [] },
+      name: plan.spec.name,
+      plan,
+      reason: '',
+      trials: [],
+      model: null,
+      history,
+      curves: () => [],
       state: 'waiting',
       features: { state: 'waiting' },
-      ...{ startedAt: null, endedAt: null },
+      startedAt: null,
+      endedAt: null,
       rates: await ledger.ratesOf(database, bases),
       ...nobody,
     };

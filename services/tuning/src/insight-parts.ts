@@ -106,18 +106,24 @@ export function insightOf(given: Given): Omit<tuning.Insight, 'best'> {
     experiment,
     ...importanceParts(given),
     history: optimizationHistory(records).map(({ number, objective, best }) => ({
-      ...{ trial: number, objective, best },
+      trial: number,
+      objective,
+      best,
     })),
     slices: slices(space, records).map(({ parameter, log, points }) => ({
-      ...{ parameter, log },
+      parameter,
+      log,
       points: points.map(({ number, value, objective }) => ({
-        ...{ trial: number, value: valueMessage(value), objective },
+        trial: number,
+        value: valueMessage(value),
+        objective,
       })),
     })),
     parallelCoordinates: {
       axes: [...axes],
       lines: lines.map(({ number, objective, places }) => ({
-        ...{ trial: number, objective },
+        trial: number,
+        objective,
         places: places.map((place) => ({ place: place ?? undefined })),
       })),
     },

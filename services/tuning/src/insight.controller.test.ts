@@ -27,7 +27,9 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
     return usualTrainer(context);
   };
   const learningRate = {
-    ...{ name: 'learningRate', condition: undefined, default: { number: 1e-2 } },
+    name: 'learningRate',
+    condition: undefined,
+    default: { number: 1e-2 },
     double: { min: 1e-5, max: 1e-2, log: true, step: 0 },
   };
   await submit({
@@ -90,7 +92,8 @@ it('learns from the trials of another program', async () => {
     parameters: { learningRate: { number: 10 ** (-4.9 + i / 4) } },
     state: TrialState.TRIAL_STATE_SUCCEEDED,
     objective: 1 + (i / 4 - 2) ** 2,
-    ...{ step: 4, reason: '' },
+    step: 4,
+    reason: '',
   }));
   const request = { experiment: 'learnt', trials, requestId: 'import-learnt' };
   const teach = () => platform.experiments.call('importTrials', request);

@@ -13,18 +13,36 @@ const plan = planOf(experimentSpec());
 
 function row(number: number, changes: Partial<Trial> = {}): Trial {
   return {
-    ...{ number, kind: 'search', state: 'succeeded', reason: '', enqueued: false },
-    ...{ parameters: { learningRate: 10 ** (-5 + number / 10) }, objective: 10 - number, step: 4 },
+    number,
+    kind: 'search',
+    state: 'succeeded',
+    reason: '',
+    enqueued: false,
+    parameters: { learningRate: 10 ** (-5 + number / 10) },
+    objective: 10 - number,
+    step: 4,
     folds: [],
-    ...{ tokens: 8, totalTokens: 8, bestTokens: 8, examples: 4, judgedAt: 0, judgement: null },
-    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
-    ...{ createdAt: 1000 * number, startedAt: null, endedAt: 1000 * number + 1000, attempts: [] },
+    tokens: 8,
+    totalTokens: 8,
+    bestTokens: 8,
+    examples: 4,
+    judgedAt: 0,
+    judgement: null,
+    origin: null,
+    originTokens: 0,
+    keepsCheckpoint: false,
+    createdAt: 1000 * number,
+    startedAt: null,
+    endedAt: 1000 * number + 1000,
+    attempts: [],
     ...changes,
   };
 }
 
 const seen = (of: Plan, trials: readonly Trial[], history: readonly Taught[] = []) => ({
-  ...{ plan: of, trials, history },
+  plan: of,
+  trials,
+  history,
 });
 
 describe('a suggestion', () => {
@@ -44,8 +62,12 @@ describe('a suggestion', () => {
       [2, 'running'],
     ]);
     expect(suggestionOf(seen(plan, rows), rows[3])).toMatchObject({
-      ...{ source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER, reproduced: false },
-      ...{ measured: 1, infeasible: 1, running: 1, bestTrial: 0 },
+      source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
+      reproduced: false,
+      measured: 1,
+      infeasible: 1,
+      running: 1,
+      bestTrial: 0,
       reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
       evidence: [{ parameter: 'learningRate', bestValue: { number: rows[0].parameters['learningRate'] } }],
     });
@@ -67,7 +89,9 @@ describe('a suggestion', () => {
 
   it('is made again from what the sampler had been taught by then', () => {
     const taught = Array.from({ length: 30 }, (_, i) => ({
-      ...{ number: i - 30, state: 'succeeded' as const, objective: i % 7 },
+      number: i - 30,
+      state: 'succeeded' as const,
+      objective: i % 7,
       parameters: { learningRate: 10 ** (-5 + i / 10) },
       ...(i < 10 ? { taughtAt: 2000 } : {}),
     }));
@@ -82,15 +106,23 @@ describe('a suggestion', () => {
     });
     const after = at(2, [...taught, ...knownAt(row(2), [before])]);
     expect(suggestionOf(seen(plan, [before, after], taught), after)).toMatchObject({
-      ...{ measured: 31, reproduced: true },
+      measured: 31,
+      reproduced: true,
     });
   });
 
   it('is made again with what trials cost', () => {
     const costly = planOf(experimentSpec({ searchAlgorithm: { name: 'tpe', settings: { costPower: 1 } } }));
     const attempt = (seconds: number): Attempt => ({
-      ...{ number: 1, step: 4, checkpoint: '', wantsCheckpoint: false, createdAt: 0, leaseUntil: 0 },
-      ...{ outcome: 'succeeded', reason: '', endedAt: 1000 * seconds },
+      number: 1,
+      step: 4,
+      checkpoint: '',
+      wantsCheckpoint: false,
+      createdAt: 0,
+      leaseUntil: 0,
+      outcome: 'succeeded',
+      reason: '',
+      endedAt: 1000 * seconds,
     });
     const before = Array.from({ length: 20 }, (_, n) => row(n, { attempts: [attempt((1 + n) ** 3)] }));
     const records = recordsOf(before);
@@ -123,7 +155,12 @@ describe('a suggestion', () => {
 
 it('the lead is over folds, or over subtasks where trials have none', () => {
   const fold = (objective: number) => ({
-    ...{ objective, bestTokens: 1, step: 1, tokens: 1, examples: 1, elapsedSeconds: 1 },
+    objective,
+    bestTokens: 1,
+    step: 1,
+    tokens: 1,
+    examples: 1,
+    elapsedSeconds: 1,
   });
   const ranked = [row(4, { folds: [1, 2, 3].map(fold) }), row(2, { folds: [1.5, 3, 4.5].map(fold) }), row(3)];
   const subtasks = [
@@ -131,7 +168,12 @@ it('the lead is over folds, or over subtasks where trials have none', () => {
     { number: 2, scores: { joy: 0.5 } },
   ];
   expect(leadOf(ranked, subtasks, true)).toEqual({
-    ...{ best: 4, runnerUp: 2, difference: 1, shared: 3, p: 0.125, over: 'folds' },
+    best: 4,
+    runnerUp: 2,
+    difference: 1,
+    shared: 3,
+    p: 0.125,
+    over: 'folds',
   });
   expect(leadOf(ranked, subtasks, false)).toMatchObject({ best: 2, runnerUp: 3, over: 'subtasks' });
   expect(leadOf([row(1)], [], true)).toBeUndefined();

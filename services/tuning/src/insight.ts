@@ -245,7 +245,9 @@ function endOf(trial: Trial, trials: readonly Trial[]): tuning.EndExplanation {
     measured: measured.length,
     behind: rank < 0 ? undefined : measured[rank].objective! - measured[0].objective!,
     attempts: trial.attempts.map(({ number, outcome, reason }) => ({
-      ...{ attempt: number, outcome: outcome ?? '', reason },
+      attempt: number,
+      outcome: outcome ?? '',
+      reason,
     })),
   };
 }

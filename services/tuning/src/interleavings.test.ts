@@ -86,8 +86,12 @@ const foldPrunings = [
 function foldOf(trial: number, fold: number): Fold {
   const step = stepsOfFold * (fold + 1);
   return {
-    ...{ objective: 1 + trial / 10 + fold / 100, bestTokens: 10 + fold, step },
-    ...{ tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step },
+    objective: 1 + trial / 10 + fold / 100,
+    bestTokens: 10 + fold,
+    step,
+    tokens: (100 * step) / stepsOfTrial,
+    examples: 10 * step,
+    elapsedSeconds: step,
   };
 }
 
@@ -118,12 +122,11 @@ class World {
     const plan = planOf(
       experimentSpec({
         limits: {
-          ...{
-            maxTrials: (lineages ? 4 : 2) + this.rng.int(6),
-            parallelTrials: 1 + this.rng.int(4),
-            maxAttempts: 1 + this.rng.int(3),
-          },
-          ...{ maxInterruptions: 2 + this.rng.int(4), maxFailedTrials: 2 + this.rng.int(3) },
+          maxTrials: (lineages ? 4 : 2) + this.rng.int(6),
+          parallelTrials: 1 + this.rng.int(4),
+          maxAttempts: 1 + this.rng.int(3),
+          maxInterruptions: 2 + this.rng.int(4),
+          maxFailedTrials: 2 + this.rng.int(3),
           ...(this.rng.int(4) === 0 ? { maxGpuHours: 0.2 } : {}),
           ...(this.rng.int(4) === 0 ? { maxTokens: 400 } : {}),
           ...(this.rng.int(6) === 0 ? { maxDurationSeconds: 900 } : {}),
@@ -134,8 +137,17 @@ class World {
       }),
     );
     this.experiment = {
-      ...{ name: 'run', plan, state: 'waiting', reason: '', features: { state: 'ready' }, startedAt: null },
-      ...{ endedAt: null, trials: [], model: null, jobs: new Map(), history: [] },
+      name: 'run',
+      plan,
+      state: 'waiting',
+      reason: '',
+      features: { state: 'ready' },
+      startedAt: null,
+      endedAt: null,
+      trials: [],
+      model: null,
+      jobs: new Map(),
+      history: [],
       rates: new Map([['opt', { tokensPerSecond: 1, basis: 'measured', trials: 1 }]]),
       curves: () => this.curves(),
       listeningSince: this.now,
@@ -165,7 +177,10 @@ class World {
           if (place.startsWith(`${number}/`) && m.objective !== undefined)
             points.set(m.examples, m.objective);
         return {
-          ...{ number, parameters, judgedAt, folds: foldScores(trial) },
+          number,
+          parameters,
+          judgedAt,
+          folds: foldScores(trial),
           state: state === 'queued' || state === 'cancelled' ? 'running' : state,
           points: [...points]
             .sort(([a], [b]) => a - b)
@@ -281,8 +296,13 @@ class World {
       const state = trainer.told ? 'stopped' : 'succeeded';
       const tokens = (100 * trainer.step) / stepsOfTrial;
       const report: FinalReport = {
-        ...{ state, reason: '', objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults) },
-        ...{ step: trainer.step, tokens, bestTokens: tokens, modelPrefix: 'model' },
+        state,
+        reason: '',
+        objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults),
+        step: trainer.step,
+        tokens,
+        bestTokens: tokens,
+        modelPrefix: 'model',
       };
       trainer.reported = true;
       this.checkpoints.set(trial, trainer.step);
@@ -297,11 +317,16 @@ class World {
     const { step } = trainer;
     const objective = this.objective(trainer, faults);
     const m = {
-      ...{ step, tokens: (100 * step) / stepsOfTrial, examples: 10 * step, elapsedSeconds: step },
+      step,
+      tokens: (100 * step) / stepsOfTrial,
+      examples: 10 * step,
+      elapsedSeconds: step,
       ...(this.hasFolds(trial) ? { fold: ended } : {}),
     };
     this.inFlight.push({
-      ...{ trial, attempt, folds },
+      trial,
+      attempt,
+      folds,
       measurements: [{ ...m, ...(objective === undefined ? {} : { objective }) }],
     });
     if (this.chance(0.5)) this.checkpoints.set(trial, step);

@@ -90,7 +90,10 @@ it('reads curves of trials that have ended once, and those of others at most eve
   const ledger = new Ledger();
   const curves = await ledger.curves(sql, name, 0);
   expect(curves[5]).toEqual({
-    ...{ number: 5, state: 'succeeded', parameters: { learningRate: 0.001 }, judgedAt: 0 },
+    number: 5,
+    state: 'succeeded',
+    parameters: { learningRate: 0.001 },
+    judgedAt: 0,
     points: [1, 2, 3].map((s) => ({ examples: 10 * s, values: [5 + 1 / s] })),
     folds: {},
   });

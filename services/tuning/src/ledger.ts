@@ -211,7 +211,11 @@ export class Ledger {
     known.feasibility ??= memoryPrior(this.plan(row), row.bases, row.features?.rows);
     const curves = trials.some((trial) => trial.state === 'paused') ? await this.curves(sql, name) : [];
     const experiment: Experiment = {
-      ...{ name, state, reason, trials, ...surroundings },
+      name,
+      state,
+      reason,
+      trials,
+      ...surroundings,
       plan: this.plan(row),
       features: featuresOf(row),
       startedAt: row.started_at?.getTime() ?? null,

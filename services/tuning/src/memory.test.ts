@@ -9,16 +9,26 @@ import { planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
 const config = parseConfig({
-  ...{ model_type: 'llama', vocab_size: 500, hidden_size: 64, intermediate_size: 128 },
-  ...{ num_hidden_layers: 1, num_attention_heads: 4, max_position_embeddings: 256 },
+  model_type: 'llama',
+  vocab_size: 500,
+  hidden_size: 64,
+  intermediate_size: 128,
+  num_hidden_layers: 1,
+  num_attention_heads: 4,
+  max_position_embeddings: 256,
 });
 const lengths = { longest: 160, answerShare: 0.05 };
 const rows = { t: lengths };
 const base = { architecture: 'opt', model: 'base-opt', version: '1', prefix: '', tokenizer: 't', config };
 
 const conditional = (name: string, more: object): tuning.Parameter => ({
-  ...{ name, double: undefined, integer: undefined, categorical: undefined, default: undefined },
-  ...{ condition: undefined, ...more },
+  name,
+  double: undefined,
+  integer: undefined,
+  categorical: undefined,
+  default: undefined,
+  condition: undefined,
+  ...more,
 });
 const parameters = [
   ...experimentSpec().parameters,
@@ -49,7 +59,8 @@ function searched(name: string, feasibility: ReturnType<typeof memoryPrior>): As
     const values = suggest(algorithm, space, history, { seed: 1, trialNumber: number, feasibility });
     const objective = (Math.log10(values['learningRate'] as number) + 3) ** 2;
     history.push({
-      ...{ number, parameters: values },
+      number,
+      parameters: values,
       ...(fits(values)
         ? { state: 'succeeded', objective }
         : { state: 'infeasible', reason: 'OutOfMemory: x' }),
@@ -74,7 +85,9 @@ describe('the plan of the memory as a prior', () => {
       ),
     };
     const context = (mib: number) => ({
-      ...{ seed: 1, trialNumber: 0, feasibility: memoryPrior(plan(mib, changes), [base], rows) },
+      seed: 1,
+      trialNumber: 0,
+      feasibility: memoryPrior(plan(mib, changes), [base], rows),
     });
     expect(suggestDefaults(plan(limit, changes).space, context(limit))).toBeUndefined();
     expect(suggestDefaults(plan(limit, changes).space, context(9_000))).toMatchObject({

@@ -79,8 +79,12 @@ describe('import', () => {
     for (const family of ['opt', 'bloom', 'llama']) {
       const model = await add(`base-${family}`, join(folder, family));
       expect(model).toMatchObject({
-        ...{ name: `base-${family}`, family, promoted: true, basePrefix: '' },
-        ...{ kind: tuning.ModelKind.MODEL_KIND_BASE, state: tuning.ModelState.MODEL_STATE_REGISTERED },
+        name: `base-${family}`,
+        family,
+        promoted: true,
+        basePrefix: '',
+        kind: tuning.ModelKind.MODEL_KIND_BASE,
+        state: tuning.ModelState.MODEL_STATE_REGISTERED,
         prefix: `models/base-${family}/${model.version}`,
       });
       await using stored = await objects.folder(model.prefix);
@@ -213,12 +217,17 @@ async function store(model: string, leave: (dir: string) => Promise<void>): Prom
   await objects.putFolder(modelPrefix, dir);
   const { name, version, prefix, tokenizer } = base;
   const experiment = {
-    ...{ name: model, spec: { ...experimentSpec(), model } },
+    name: model,
+    spec: { ...experimentSpec(), model },
     bases: [{ architecture: 'opt', model: name, version, prefix, tokenizer }],
     features: { version: 'f', dataset: 'd', datasetVersion: 'v', prefixes: {} },
   } as unknown as ExperimentRow;
   const trial = {
-    ...{ number: 1, parameters: {}, tokens: 10, tokens_per_second: 2, model_prefix: modelPrefix },
+    number: 1,
+    parameters: {},
+    tokens: 10,
+    tokens_per_second: 2,
+    model_prefix: modelPrefix,
   } as unknown as TrialRow;
   return models.store(experiment, trial);
 }
@@ -241,7 +250,8 @@ describe('a tuned model', () => {
   it('is promoted when it is the first of its name to be registered, later ones on request', async () => {
     const first = await store('moods', (dir) => leaveAdapter(dir, 1));
     expect(await get(first)).toMatchObject({
-      ...{ state: tuning.ModelState.MODEL_STATE_TRAINED, promoted: false },
+      state: tuning.ModelState.MODEL_STATE_TRAINED,
+      promoted: false,
       basePrefix: (await get('base-opt')).prefix,
     });
     await expect(client.call('promoteModel', { name: first })).rejects.toBeInstanceOf(FailedPrecondition);

@@ -112,7 +112,9 @@ export class Models {
           `${row.name}@${row.version} is not evaluated yet; promote it when its experiment has succeeded`,
         );
       await sql.query('update models set promoted_at = $3 where name = $1 and version = $2', [
-        ...[row.name, row.version, new Date(clock.now())],
+        row.name,
+        row.version,
+        new Date(clock.now()),
       ]);
       return modelMessage(row, true);
     });
@@ -197,8 +199,15 @@ export class Models {
         `insert into models (name, version, kind, state, family, parameters, tokenizer, prefix, base_prefix, lineage, created_at)
          values ($1, $2, 'tuned', 'trained', $3, $4, $5, $6, $7, $8, $9) on conflict do nothing returning 1`,
         [
-          ...[name, version, baseRow.family, baseRow.parameters, baseRow.tokenizer, prefix],
-          ...[adapter ? base.prefix : '', JSON.stringify(lineage), new Date(clock.now())],
+          name,
+          version,
+          baseRow.family,
+          baseRow.parameters,
+          baseRow.tokenizer,
+          prefix,
+          adapter ? base.prefix : '',
+          JSON.stringify(lineage),
+          new Date(clock.now()),
         ],
       );
       if (inserted.length > 0) await emit(sql, topics.modelTrained, name, { name, version });

@@ -32,15 +32,25 @@ function owner(changes: Changes = {}): Owner {
     state: changes.state ?? 'running',
     trial: { ...trial, state: 'running', ...changes.trial },
     attempt: {
-      ...{ number: 2, step: 4, checkpoint: 'c/1', wantsCheckpoint: false, outcome: null, reason: '' },
-      ...{ createdAt: now, leaseUntil: now, endedAt: null },
+      number: 2,
+      step: 4,
+      checkpoint: 'c/1',
+      wantsCheckpoint: false,
+      outcome: null,
+      reason: '',
+      createdAt: now,
+      leaseUntil: now,
+      endedAt: null,
       ...changes.attempt,
     },
   };
 }
 
 const at = (step: number, objective?: number) => ({
-  ...{ step, tokens: 10 * step, examples: step, elapsedSeconds: step },
+  step,
+  tokens: 10 * step,
+  examples: step,
+  elapsedSeconds: step,
   ...(objective === undefined ? {} : { objective }),
 });
 
@@ -108,7 +118,12 @@ describe('measurements', () => {
 });
 
 const fold = (objective: number, step = 1) => ({
-  ...{ objective, bestTokens: 100 * objective, step, tokens: 10 * step, examples: step, elapsedSeconds: 1 },
+  objective,
+  bestTokens: 100 * objective,
+  step,
+  tokens: 10 * step,
+  examples: step,
+  elapsedSeconds: 1,
 });
 
 describe('folds', () => {
@@ -121,7 +136,8 @@ describe('folds', () => {
     const two = withFolds(one, [fold(7), fold(4, 9)]);
     expect(two.trial).toMatchObject({ objective: 2.5, bestTokens: 250, folds: [fold(1, 4), fold(4, 9)] });
     expect(finished(two, { ...stoppedReport, objective: undefined, bestTokens: 0 }, now)).toMatchObject({
-      ...{ attempt: { outcome: 'stopped' }, trial: { objective: 2.5, bestTokens: 250, step: 9 } },
+      attempt: { outcome: 'stopped' },
+      trial: { objective: 2.5, bestTokens: 250, step: 9 },
     });
   });
 
@@ -130,7 +146,8 @@ describe('folds', () => {
     expect(fresh).toHaveLength(1);
     expect(heard.trial).toMatchObject({ objective: null, step: 5, tokens: 50 });
     expect(finished(heard, { ...stoppedReport, objective: undefined }, now)).toMatchObject({
-      ...{ attempt: { outcome: 'stopped' }, trial: { objective: null } },
+      attempt: { outcome: 'stopped' },
+      trial: { objective: null },
     });
   });
 
@@ -142,7 +159,13 @@ describe('folds', () => {
 });
 
 const stoppedReport: FinalReport = {
-  ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: '' },
+  state: 'stopped',
+  reason: '',
+  objective: 9,
+  bestTokens: 7,
+  tokens: 8,
+  step: 9,
+  modelPrefix: '',
 };
 
 describe('the pruner', () => {
@@ -150,7 +173,9 @@ describe('the pruner', () => {
     experimentSpec({ earlyStopping: { name: 'threshold', settings: { upper: 5, warmUp: 2 } } }),
   );
   const curve = (...values: number[]) => ({
-    ...{ number: 3, state: 'running' as const, parameters: {} },
+    number: 3,
+    state: 'running' as const,
+    parameters: {},
     points: values.map((value, i) => ({ examples: i + 1, values: [value] })),
   });
 
@@ -174,7 +199,8 @@ describe('the pruner', () => {
     );
     const scored = (number: number, ...scores: number[]) => ({
       ...curve(),
-      ...{ number, state: number === 3 ? ('running' as const) : ('succeeded' as const) },
+      number,
+      state: number === 3 ? ('running' as const) : ('succeeded' as const),
       folds: Object.fromEntries(scores.entries()),
     });
     const best = scored(1, 1, 2, 3);

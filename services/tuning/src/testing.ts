@@ -48,14 +48,30 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     earlyStopping: { name: '', settings: {}, variant: '', strata: [], compareAll: false, ...earlyStopping },
     cost: { gpusPerTrial: 0, pricePerGpuHour: 0, ...cost },
     limits: {
-      ...{ maxTrials: 0, parallelTrials: 0, maxFailedTrials: 0, maxDurationSeconds: 0 },
-      ...{ maxAttempts: 0, maxTokens: 0, maxGpuHours: 0, maxCost: 0, maxInterruptions: 0 },
+      maxTrials: 0,
+      parallelTrials: 0,
+      maxFailedTrials: 0,
+      maxDurationSeconds: 0,
+      maxAttempts: 0,
+      maxTokens: 0,
+      maxGpuHours: 0,
+      maxCost: 0,
+      maxInterruptions: 0,
       maxAttemptSeconds: 0,
       ...limits,
     },
     training: {
-      ...{ method: '', trialTokens: 0, finalScale: 0, batchTokens: 0, validationExamples: 0 },
-      ...{ replay: 0, threads: 0, checkpointSeconds: 0, patience: 0, memoryLimitMib: 0, folds: 0 },
+      method: '',
+      trialTokens: 0,
+      finalScale: 0,
+      batchTokens: 0,
+      validationExamples: 0,
+      replay: 0,
+      threads: 0,
+      checkpointSeconds: 0,
+      patience: 0,
+      memoryLimitMib: 0,
+      folds: 0,
       ...training,
     },
   };
@@ -94,9 +110,17 @@ export function featureSets(known: Map<string, Partial<featurization.FeatureSet>
       const set = known.get(name);
       if (!set) throw new NotFound(`no feature set ${name}`);
       return {
-        ...{ name, version: '', spec: undefined, datasetVersion: '', prefix: '', failure: '' },
-        ...{ state: common.BuildState.BUILD_STATE_BUILDING, progress: undefined, tokenized: [] },
-        ...{ createTime: undefined, readyTime: undefined },
+        name,
+        version: '',
+        spec: undefined,
+        datasetVersion: '',
+        prefix: '',
+        failure: '',
+        state: common.BuildState.BUILD_STATE_BUILDING,
+        progress: undefined,
+        tokenized: [],
+        createTime: undefined,
+        readyTime: undefined,
         ...set,
       };
     }
@@ -189,7 +213,12 @@ export class TestRunner implements TrialRunner {
     try {
       const assignment = await patiently(() => trials.call('getAssignment', { trial: reference }, { token }));
       return await this.train({
-        ...{ assignment, reference, trials, token, objects: this.objects, signal },
+        assignment,
+        reference,
+        trials,
+        token,
+        objects: this.objects,
+        signal,
         heartbeat: (measurement, folds = []) =>
           patiently(() =>
             trials.call(
@@ -258,7 +287,10 @@ export const usualTrainer: Trainer = async ({ assignment, objects, heartbeat, fi
   const state = tuning.TrialState.TRIAL_STATE_SUCCEEDED;
   for (let step = 1; step <= 3; step++) {
     const { directive } = await heartbeat({
-      ...{ step, tokens: (total * step) / 4, trainLoss: objective + 1 / step, tokensPerSecond: 100 },
+      step,
+      tokens: (total * step) / 4,
+      trainLoss: objective + 1 / step,
+      tokensPerSecond: 100,
       ...(step === 3 && assignment.validationSplit !== '' ? { objective } : {}),
     });
     if (directive === tuning.Directive.DIRECTIVE_STOP) return 0;

@@ -33,8 +33,15 @@ function assertOpen({ name }: Experiment, trial: Trial, action: string): void {
 
 function newAttempt(number: number, now: number, leaseMs: number): Attempt {
   return {
-    ...{ number, step: -1, checkpoint: '', wantsCheckpoint: false, outcome: null, reason: '' },
-    ...{ createdAt: now, leaseUntil: now + leaseMs, endedAt: null },
+    number,
+    step: -1,
+    checkpoint: '',
+    wantsCheckpoint: false,
+    outcome: null,
+    reason: '',
+    createdAt: now,
+    leaseUntil: now + leaseMs,
+    endedAt: null,
   };
 }
 
@@ -113,11 +120,24 @@ export function newTrial(
   now: number,
 ): Trial {
   return {
-    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
+    origin: null,
+    originTokens: 0,
+    keepsCheckpoint: false,
     ...given,
-    ...{ state: 'queued', reason: '', objective: null, step: 0, tokens: 0, bestTokens: 0, examples: 0 },
+    state: 'queued',
+    reason: '',
+    objective: null,
+    step: 0,
+    tokens: 0,
+    bestTokens: 0,
+    examples: 0,
     folds: [],
-    ...{ judgedAt: 0, judgement: null, createdAt: now, startedAt: null, endedAt: null, attempts: [] },
+    judgedAt: 0,
+    judgement: null,
+    createdAt: now,
+    startedAt: null,
+    endedAt: null,
+    attempts: [],
   };
 }
 

@@ -16,9 +16,16 @@ describe('trainers', () => {
     await vi.waitFor(() => expect(waiting).toHaveLength(1), patience);
     const [{ reference: trial, token, assignment }] = waiting;
     expect(assignment).toMatchObject({
-      ...{ kind: TrialKind.TRIAL_KIND_SEARCH, architecture: 'opt', featuresPrefix: 'features/demo/f1/t' },
-      ...{ trainSplits: ['train'], validationSplit: 'validation', totalTokens: 100_000, leaseSeconds: 30 },
-      ...{ outputPrefix: 'trials/owned/0', seed: 1, training: { trialTokens: 100_000, method: 'full' } },
+      kind: TrialKind.TRIAL_KIND_SEARCH,
+      architecture: 'opt',
+      featuresPrefix: 'features/demo/f1/t',
+      trainSplits: ['train'],
+      validationSplit: 'validation',
+      totalTokens: 100_000,
+      leaseSeconds: 30,
+      outputPrefix: 'trials/owned/0',
+      seed: 1,
+      training: { trialTokens: 100_000, method: 'full' },
     });
     for (const wrong of ['', 'guess', `${token}x`])
       await expect(platform.trials.call('heartbeat', { trial }, { token: wrong })).rejects.toBeInstanceOf(
@@ -49,7 +56,10 @@ describe('trainers', () => {
 
     // NaN, ±Infinity, 0 and nothing are five things.
     const odd = [Number.NaN, Infinity, -Infinity, 2, undefined].map((objective, i) => ({
-      ...{ step: 8 + i, tokens: 50, examples: 5, values: { 'objective/a': objective ?? 0 } },
+      step: 8 + i,
+      tokens: 50,
+      examples: 5,
+      values: { 'objective/a': objective ?? 0 },
       ...(objective === undefined ? {} : { objective }),
     }));
     await platform.trials.call('heartbeat', { trial, measurements: odd }, { token });
@@ -58,7 +68,11 @@ describe('trainers', () => {
       odd.map(({ objective }) => objective),
     );
     expect(measurements.slice(1).map(({ values }) => values['objective/a'])).toEqual([
-      ...[Number.NaN, Infinity, -Infinity, 2, 0],
+      Number.NaN,
+      Infinity,
+      -Infinity,
+      2,
+      0,
     ]);
     expect(best).toBe(1.5);
     const backwards = { trial, measurements: [{ ...measurement, step: 3 }] };
@@ -147,7 +161,9 @@ describe('trainers', () => {
     expect(experiment).toMatchObject({ trialsSucceeded: 2, bestTrial: 1, bestObjective: 2 });
     const [stopped, whole] = await trialsOf('pruned');
     expect(stopped).toMatchObject({
-      ...{ state: TrialState.TRIAL_STATE_STOPPED, objective: 9, step: 2 },
+      state: TrialState.TRIAL_STATE_STOPPED,
+      objective: 9,
+      step: 2,
       reason: 'Pruned: threshold: objective 9 at 2 examples: expected at most 5',
     });
     expect(whole).toMatchObject({ state: TrialState.TRIAL_STATE_SUCCEEDED, step: 4 });
@@ -183,7 +199,9 @@ describe('trainers', () => {
       return 0;
     };
     await submit({
-      ...{ name: 'folded', limits: { maxTrials: 2 }, training: { folds: 4, trialTokens: 200 } },
+      name: 'folded',
+      limits: { maxTrials: 2 },
+      training: { folds: 4, trialTokens: 200 },
       earlyStopping: { name: 'wilcoxon', settings: { pThreshold: 0.3 }, compareAll: true },
     });
     await reached('folded', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
@@ -266,7 +284,8 @@ describe('trainers', () => {
     const { TRIAL_STATE_STOPPED, TRIAL_STATE_SUCCEEDED } = TrialState;
     expect(trials[3]).toMatchObject({ state: TRIAL_STATE_SUCCEEDED, step: 2 });
     expect(trials[0]).toMatchObject({
-      ...{ state: TRIAL_STATE_STOPPED, step: 1 },
+      state: TRIAL_STATE_STOPPED,
+      step: 1,
       reason: 'Pruned: it never was among the best of its rung',
     });
     // Whoever went beyond the rung after a pause did so in another attempt, without training a step twice.

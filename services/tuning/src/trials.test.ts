@@ -99,8 +99,10 @@ describe('trials that go on from each other', () => {
       return 1;
     };
     await submit({
-      ...{ name: 'lineages', searchAlgorithm: { name: 'pbt', settings: { population: 2 } } },
-      ...{ limits: { maxTrials: 6, parallelTrials: 2, maxAttempts: 2 }, training: { trialTokens: 3000 } },
+      name: 'lineages',
+      searchAlgorithm: { name: 'pbt', settings: { population: 2 } },
+      limits: { maxTrials: 6, parallelTrials: 2, maxAttempts: 2 },
+      training: { trialTokens: 3000 },
     });
     const experiment = await reached('lineages', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
     const trials = await trialsOf('lineages');
@@ -141,8 +143,10 @@ describe('trials that go on from each other', () => {
     const first = runner.train;
     runner.train = (context) => (context.reference.number < 2 ? first(context) : then.train(context));
     await submit({
-      ...{ name: 'cut', searchAlgorithm: { name: 'pbt', settings: { population: 2 } } },
-      ...{ limits: { maxTrials: 4 }, training: { trialTokens: 3000 } },
+      name: 'cut',
+      searchAlgorithm: { name: 'pbt', settings: { population: 2 } },
+      limits: { maxTrials: 4 },
+      training: { trialTokens: 3000 },
     });
     await vi.waitFor(() => expect(then.waiting).toHaveLength(1), patience);
     expect(await checkpoints('cut')).toHaveLength(2);
@@ -153,16 +157,25 @@ describe('trials that go on from each other', () => {
 
 describe('the memory of trials', () => {
   const numbers = (name: string, min: number, max: number) => ({
-    ...{ name, integer: { min, max, log: true, step: 0 }, condition: undefined, default: undefined },
+    name,
+    integer: { min, max, log: true, step: 0 },
+    condition: undefined,
+    default: undefined,
   });
   const split = {
-    ...{ rows: 100, tokens: 2400, answerTokens: 300, longest: 30, cut: 0 },
+    rows: 100,
+    tokens: 2400,
+    answerTokens: 300,
+    longest: 30,
+    cut: 0,
     files: [],
     rowsByTask: {},
   };
   const splits = ['train', 'validation'].map((name) => ({ split: name, ...split }));
   const spec = (name: string, memoryLimitMib: number) => ({
-    ...{ name, features: 'measured-rows', limits: { maxTrials: 16, parallelTrials: 3 } },
+    name,
+    features: 'measured-rows',
+    limits: { maxTrials: 16, parallelTrials: 3 },
     parameters: [...experimentSpec().parameters, numbers('batchTokens', 1024, 262_144)],
     training: { memoryLimitMib },
   });

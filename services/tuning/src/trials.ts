@@ -180,8 +180,13 @@ export class Trials {
       `update attempts set lease_until = $4, step = $5, checkpoint = $6, wants_checkpoint = $7
        where experiment = $1 and trial = $2 and number = $3`,
       [
-        ...[caller.experiment, caller.trial.number, attempt.number, new Date(attempt.leaseUntil)],
-        ...[attempt.step, attempt.checkpoint, attempt.wantsCheckpoint],
+        caller.experiment,
+        caller.trial.number,
+        attempt.number,
+        new Date(attempt.leaseUntil),
+        attempt.step,
+        attempt.checkpoint,
+        attempt.wantsCheckpoint,
       ],
     );
     return heard.answer;
@@ -262,9 +267,17 @@ export class Trials {
          tokens_per_second = coalesce($6, tokens_per_second), objective = $7, best_tokens = $8, judged_at = $9,
          judgement = $10, folds = $11, revision = revision + 1 where experiment = $1 and number = $2`,
       [
-        ...[experiment, trial.number, trial.step, trial.tokens, trial.examples],
-        ...[measurements.at(-1)?.tokensPerSecond ?? null, trial.objective, trial.bestTokens],
-        ...[trial.judgedAt, trial.judgement && JSON.stringify(trial.judgement), JSON.stringify(trial.folds)],
+        experiment,
+        trial.number,
+        trial.step,
+        trial.tokens,
+        trial.examples,
+        measurements.at(-1)?.tokensPerSecond ?? null,
+        trial.objective,
+        trial.bestTokens,
+        trial.judgedAt,
+        trial.judgement && JSON.stringify(trial.judgement),
+        JSON.stringify(trial.folds),
       ],
     );
     return { caller: after, fresh: heard.fresh };
@@ -279,7 +292,9 @@ export class Trials {
     // One event a call is enough to follow the loss; no objective is left out.
     for (const m of fresh.filter((f, i) => f.objective !== undefined || i === fresh.length - 1))
       await emit(sql, topics.trialMeasured, experiment, {
-        ...{ experiment, number: trial.number, attempt: attempt.number },
+        experiment,
+        number: trial.number,
+        attempt: attempt.number,
         measurement: m,
       });
   }
@@ -323,8 +338,13 @@ export class Trials {
         `update attempts set outcome = $4, reason = $5, ended_at = $6, step = $7, wants_checkpoint = false
          where experiment = $1 and trial = $2 and number = $3`,
         [
-          ...[caller.experiment, trial.number, attempt.number, attempt.outcome, attempt.reason],
-          ...[new Date(attempt.endedAt!), attempt.step],
+          caller.experiment,
+          trial.number,
+          attempt.number,
+          attempt.outcome,
+          attempt.reason,
+          new Date(attempt.endedAt!),
+          attempt.step,
         ],
       );
       await sql.query(
@@ -332,8 +352,14 @@ export class Trials {
            tokens_per_second = case when $8::float8 > 0 then $8 else tokens_per_second end, revision = revision + 1
          where experiment = $1 and number = $2`,
         [
-          ...[caller.experiment, trial.number, trial.objective, trial.step, trial.tokens, trial.bestTokens],
-          ...[request.modelPrefix, request.tokensPerSecond],
+          caller.experiment,
+          trial.number,
+          trial.objective,
+          trial.step,
+          trial.tokens,
+          trial.bestTokens,
+          request.modelPrefix,
+          request.tokensPerSecond,
         ],
       );
       await this.tell(sql, measured, fresh);

@@ -66,7 +66,15 @@ export const tunables: Readonly<Record<string, Tunable>> = {
   'regularisation.dropout.hidden': rate,
   'regularisation.dropout.lora': rate,
   'regularisation.perturbation.name': oneOf(
-    ...['none', 'neftune', 'mixup', 'fgm', 'pgd', 'freelb', 'smart', 'r3f', 'rdrop'],
+    'none',
+    'neftune',
+    'mixup',
+    'fgm',
+    'pgd',
+    'freelb',
+    'smart',
+    'r3f',
+    'rdrop',
   ),
   // Which of these a method has: docs/training.md.
   'regularisation.perturbation.alpha': positive,

@@ -6,15 +6,24 @@ import { newTrial } from './transitions.js';
 import { warmStart } from './warm-start.js';
 
 const base = (architecture: string, model: string, version = '1') => ({
-  ...{ architecture, model, version, prefix: '', tokenizer: '' },
+  architecture,
+  model,
+  version,
+  prefix: '',
+  tokenizer: '',
 });
 const trial = (number: number, learningRate: number, changes: Partial<Trial> = {}): Trial => ({
   ...newTrial({ number, kind: 'search', parameters: { learningRate }, totalTokens: 1, enqueued: false }, 0),
-  ...{ state: 'succeeded', objective: 10 - number, step: 3 },
+  state: 'succeeded',
+  objective: 10 - number,
+  step: 3,
   ...changes,
 });
 const double = (name: string, min: number, max: number, more: object = {}) => ({
-  ...{ name, double: { min, max, log: false, step: 0 }, condition: undefined, default: undefined },
+  name,
+  double: { min, max, log: false, step: 0 },
+  condition: undefined,
+  default: undefined,
   ...more,
 });
 
@@ -101,7 +110,8 @@ it('takes numbers on the nearest step, drops what is not active, and tries the b
       { ...double('learningRate', 1e-3, 3e-3), double: { min: 1e-3, max: 3e-3, log: false, step: 2e-3 } },
       { ...method, categorical: { values: [{ text: 'full' }, { text: 'lora' }] } },
       {
-        ...{ name: 'loraRank', integer: { min: 4, max: 64, log: false, step: 4 } },
+        name: 'loraRank',
+        integer: { min: 4, max: 64, log: false, step: 4 },
         condition: { parameter: 'method', values: [{ text: 'lora' }] },
         default: { number: 16 },
       },
@@ -135,8 +145,15 @@ it('does not hold against a trial that it ran out of another memory', () => {
 
 it('takes over what trials cost where a trial has the same threads and GPUs', () => {
   const attempt: Attempt = {
-    ...{ number: 1, step: 3, checkpoint: '', wantsCheckpoint: false, leaseUntil: 0 },
-    ...{ outcome: 'succeeded', reason: '', createdAt: 0, endedAt: 7_200_000 },
+    number: 1,
+    step: 3,
+    checkpoint: '',
+    wantsCheckpoint: false,
+    leaseUntil: 0,
+    outcome: 'succeeded',
+    reason: '',
+    createdAt: 0,
+    endedAt: 7_200_000,
   };
   const trials = [trial(0, 1e-3, { attempts: [attempt] })];
   const costs = (changes: Parameters<typeof plan>[0]) =>

@@ -3,11 +3,26 @@ import { expect, it } from 'vitest';
 import { trialsText } from './experiment.js';
 
 const trial = (number: number, origin?: number): tuning.Trial => ({
-  ...{ experiment: 'first', number, kind: tuning.TrialKind.TRIAL_KIND_SEARCH, origin },
-  ...{ state: tuning.TrialState.TRIAL_STATE_SUCCEEDED, reason: '', parameters: {}, attempt: 1 },
-  ...{ step: 1, tokens: 100, totalTokens: 100, tokensPerSecond: 0, bestTokens: 100, gpuHours: 0 },
-  ...{ createTime: undefined, startTime: undefined, endTime: undefined, measurements: [] },
-  ...{ folds: [], originTokens: 0 },
+  experiment: 'first',
+  number,
+  kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
+  origin,
+  state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
+  reason: '',
+  parameters: {},
+  attempt: 1,
+  step: 1,
+  tokens: 100,
+  totalTokens: 100,
+  tokensPerSecond: 0,
+  bestTokens: 100,
+  gpuHours: 0,
+  createTime: undefined,
+  startTime: undefined,
+  endTime: undefined,
+  measurements: [],
+  folds: [],
+  originTokens: 0,
 });
 
 it('shows from which trial each goes on, where any does', () => {

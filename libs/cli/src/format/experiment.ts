@@ -81,8 +81,15 @@ export function trialsText(trials: readonly tuning.Trial[]): string {
   const lineages = trials.some(({ origin }) => origin !== undefined);
   return table(
     [
-      ...['trial', ...(lineages ? ['from'] : []), 'kind', 'state', 'objective', 'tokens', 'tokens/s'],
-      ...['parameters', 'reason'],
+      'trial',
+      ...(lineages ? ['from'] : []),
+      'kind',
+      'state',
+      'objective',
+      'tokens',
+      'tokens/s',
+      'parameters',
+      'reason',
     ],
     trials.map((trial) => [
       String(trial.number),

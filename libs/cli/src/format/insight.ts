@@ -31,7 +31,10 @@ export function insightText(insight: tuning.Insight): string {
       : table(
           ['parameter', 'alone (fANOVA)', 'shuffled', 'trials'],
           importance.map(({ parameter, fanova, permutation, trials }) => [
-            ...[parameter, percent(fanova), percent(permutation), String(trials)],
+            parameter,
+            percent(fanova),
+            percent(permutation),
+            String(trials),
           ]),
         ),
     interactions.length === 0

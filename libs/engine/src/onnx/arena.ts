@@ -88,8 +88,12 @@ export class Arena {
 
   private split(chunk: Chunk, size: number): void {
     const rest: Chunk = {
-      ...{ region: chunk.region, start: chunk.start + size, size: chunk.size - size, free: true },
-      ...{ previous: chunk, next: chunk.next },
+      region: chunk.region,
+      start: chunk.start + size,
+      size: chunk.size - size,
+      free: true,
+      previous: chunk,
+      next: chunk.next,
     };
     if (chunk.next) chunk.next.previous = rest;
     chunk.next = rest;

@@ -122,9 +122,16 @@ function readyFeatures(tokenizer: string): DynamicModule {
   class Features implements Pick<featurization.FeatureServiceController, 'getFeatureSet'> {
     getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
       return {
-        ...{ name, version: '1', spec: undefined, datasetVersion: '1', prefix: '', failure: '' },
-        ...{ state: common.BuildState.BUILD_STATE_READY, progress: undefined },
-        ...{ createTime: undefined, readyTime: undefined },
+        name,
+        version: '1',
+        spec: undefined,
+        datasetVersion: '1',
+        prefix: '',
+        failure: '',
+        state: common.BuildState.BUILD_STATE_READY,
+        progress: undefined,
+        createTime: undefined,
+        readyTime: undefined,
         tokenized: [{ tokenizer, baseModels: [], prefix: 'features', splits: [] }],
       };
     }
@@ -141,16 +148,17 @@ const model = 'emotune-llama-4m';
 
 function specOf({ trials }: ControllerWorkload): tuning.ExperimentSpec {
   const range = (name: string, min: number, max: number, log: boolean) => ({
-    ...{ name, double: { min, max, log, step: 0 }, condition: undefined, default: undefined },
+    name,
+    double: { min, max, log, step: 0 },
+    condition: undefined,
+    default: undefined,
   });
   return {
-    ...{
-      name: 'bench',
-      features: 'bench',
-      baseModels: [{ architecture: 'llama', model }],
-      seed: 1,
-      model: 'bench-tuned',
-    },
+    name: 'bench',
+    features: 'bench',
+    baseModels: [{ architecture: 'llama', model }],
+    seed: 1,
+    model: 'bench-tuned',
     parameters: [
       range('learningRate', 1e-5, 1e-2, true),
       range('weightDecay', 0, 0.1, false),
@@ -247,7 +255,10 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
     const launches = runner.launchMs.length > 0 ? runner.launchMs : [0];
     await experiments.call('cancelExperiment', { name: 'bench' });
     return {
-      ...{ trials, trialSeconds, seconds, rampSeconds },
+      trials,
+      trialSeconds,
+      seconds,
+      rampSeconds,
       launches: runner.launchMs.length,
       launchP50Ms: quantile(launches, 0.5),
       launchP95Ms: quantile(launches, 0.95),

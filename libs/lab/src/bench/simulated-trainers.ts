@@ -63,8 +63,11 @@ export class SimulatedTrainers {
     const seconds = this.pace.trialSeconds * (0.5 + ((trial.number * 0.618034) % 1));
     const began = performance.now();
     const at = (share: number) => ({
-      ...{ tokens: Math.round(totalTokens * share), examples: Math.round(1000 * share) },
-      ...{ elapsedSeconds: seconds * share, trainLoss: objective, tokensPerSecond: totalTokens / seconds },
+      tokens: Math.round(totalTokens * share),
+      examples: Math.round(1000 * share),
+      elapsedSeconds: seconds * share,
+      trainLoss: objective,
+      tokensPerSecond: totalTokens / seconds,
     });
     let measured = 0;
     for (let step = 1; ; step++) {

@@ -25,7 +25,13 @@ describe('methods', () => {
     expect(of('neftune')).toEqual({ name: 'neftune', alpha: 5 });
     expect(of('pgd')).toEqual({ name: 'pgd', epsilon: 1, stepSize: 0.3, steps: 3 });
     expect(of('smart')).toEqual({
-      ...{ name: 'smart', weight: 1, steps: 1, stepSize: 1e-3, noise: 1e-5, maxNorm: 1e-5, proximal: 0 },
+      name: 'smart',
+      weight: 1,
+      steps: 1,
+      stepSize: 1e-3,
+      noise: 1e-5,
+      maxNorm: 1e-5,
+      proximal: 0,
     });
     expect(of('r3f')).toEqual({ name: 'r3f', weight: 1, noise: 'uniform', epsilon: 1e-5 });
     expect(spec({}).loss).toEqual({ labelSmoothing: 0, regression: { name: 'answer' } });

@@ -19,19 +19,38 @@ function rows(split: string, count: number): FeatureRow[] {
     const key = 4 + rng.int(6);
     const filler = Array.from({ length: 8 }, () => 10 + rng.int(vocabSize - 10));
     return {
-      ...{ id: `${split}-${i}`, task: tasks[i % 4], source: 'test', language: 'en', text: '', emotion: null },
-      ...{ prompt: '', answer: '', tokens: Int32Array.from([...filler, key, 13 - key, 1]) },
-      ...{ answerStart: filler.length + 1, gold: labelGold([]), labelSet: [] },
-      ...{ multiLabel: false, scale: null, decimals: 0 },
+      id: `${split}-${i}`,
+      task: tasks[i % 4],
+      source: 'test',
+      language: 'en',
+      text: '',
+      emotion: null,
+      prompt: '',
+      answer: '',
+      tokens: Int32Array.from([...filler, key, 13 - key, 1]),
+      answerStart: filler.length + 1,
+      gold: labelGold([]),
+      labelSet: [],
+      multiLabel: false,
+      scale: null,
+      decimals: 0,
     };
   });
 }
 
 beforeAll(async () => {
   const config = parseConfig({
-    ...{ model_type: 'llama', vocab_size: vocabSize, hidden_size: 16, num_hidden_layers: 1 },
-    ...{ num_attention_heads: 2, intermediate_size: 32, max_position_embeddings: 64 },
-    ...{ tie_word_embeddings: true, bos_token_id: 0, eos_token_id: 1, pad_token_id: 2 },
+    model_type: 'llama',
+    vocab_size: vocabSize,
+    hidden_size: 16,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 32,
+    max_position_embeddings: 64,
+    tie_word_embeddings: true,
+    bos_token_id: 0,
+    eos_token_id: 1,
+    pad_token_id: 2,
   });
   await saveModel(
     join(folder, 'base'),
@@ -104,10 +123,8 @@ describe('train', () => {
     rmSync(join(folder, 'second'), { recursive: true });
     rmSync(join(folder, 'second.checkpoints'), { recursive: true });
     expect(await train('../second.yaml')).toMatchObject({
-      ...{
-        code: 1,
-        stderr: expect.stringContaining(`there is no checkpoint in ${join(folder, 'first.checkpoints')}`),
-      },
+      code: 1,
+      stderr: expect.stringContaining(`there is no checkpoint in ${join(folder, 'first.checkpoints')}`),
     });
   });
 

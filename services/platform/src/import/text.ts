@@ -26,7 +26,11 @@ export function importText({
   return `${shown}\n\n${table(
     ['what', 'problem', 'trials', 'first', 'so they are'],
     misfits.map(({ name, problem, trials, example, leftOut }) => [
-      ...[name, problem, String(trials), String(example), leftOut ? 'left out' : 'taken without it'],
+      name,
+      problem,
+      String(trials),
+      String(example),
+      leftOut ? 'left out' : 'taken without it',
     ]),
   )}`;
 }
