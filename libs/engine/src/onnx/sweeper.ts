@@ -1,12 +1,11 @@
 /**
  * A thread that sweeps: it runs sessions of vectors over its share of the pieces that slots are cut into. The slots' memory is
  * shared with the executor's thread and with its other sweepers, which have the other pieces.
- *
- * Only erasable TypeScript here, and imports of types only from our own code: Node runs this file as it is.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { SweepIO } from '../executor.js';
+import { free, messageOf, sessionOptions, toOrt } from './runtime.ts';
 
 export type SweeperRequest =
   | { readonly kind: 'load'; readonly session: number; readonly model: Uint8Array }
@@ -77,10 +76,7 @@ async function sweep({ session, length, io }: SweeperRequest & { kind: 'sweep' }
   if (!loaded) throw new Error(`expected a loaded session, got ${session}`);
   const { feeds, from, to, fetch } = io;
   const given: Record<string, ort.Tensor> = Object.fromEntries(
-    Object.entries(feeds).map(([name, { dtype, data, shape }]) => [
-      name,
-      new ort.Tensor(dtype, data as never, [...shape]),
-    ]),
+    Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)]),
   );
   const lanes = (of: SweepIO['from']) =>
     Object.entries(of).map(([name, names]) => ({ name, arrays: names.map((slot) => slots.get(slot)!) }));
@@ -111,8 +107,7 @@ async function sweep({ session, length, io }: SweeperRequest & { kind: 'sweep' }
       const made = outputs[name].data as Float32Array;
       for (const { slot, offset, at, length } of piece)
         arrays[slot].set(made.subarray(at, at + length), offset);
-      // Gives the memory back now, not when garbage is collected.
-      (made.buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
+      free(outputs[name]);
     }
     for (const name of fetch) fetched[name].push((outputs[name].data as Float32Array)[0]);
   }
@@ -127,13 +122,8 @@ async function handle(request: SweeperRequest): Promise<Scalars> {
       sessions.set(
         request.session,
         await ort.InferenceSession.create(request.model, {
-          executionProviders: ['cpu'],
+          ...sessionOptions,
           intraOpNumThreads: 1,
-          interOpNumThreads: 1,
-          executionMode: 'sequential',
-          graphOptimizationLevel: 'basic',
-          enableMemPattern: false,
-          logSeverityLevel: 3,
           extra: { session: { set_denormal_as_zero: '1' } },
         } as ort.InferenceSession.SessionOptions),
       );
@@ -153,8 +143,6 @@ parentPort!.on('message', async (request: SweeperRequest) => {
   try {
     parentPort!.postMessage({ scalars: await handle(request) } satisfies SweeperReply);
   } catch (error) {
-    parentPort!.postMessage({
-      error: error instanceof Error ? error.message : String(error),
-    } satisfies SweeperReply);
+    parentPort!.postMessage({ error: messageOf(error) } satisfies SweeperReply);
   }
 });

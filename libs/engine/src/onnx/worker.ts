@@ -1,13 +1,12 @@
 /**
  * The thread in which sessions live. `session.run` blocks its thread, so only this one waits. Tensors that a run
  * leaves behind stay here as slots: weights and optimizer state never cross to the caller unless asked for.
- *
- * Only erasable TypeScript here, and imports of types only from our own code: Node runs this file as it is.
  */
 import { parentPort, type Transferable, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { RunIO, SlotPart, SweepIO } from '../executor.js';
 import type { HostTensor } from '../tensor.js';
+import { free, messageOf, sessionOptions, toOrt } from './runtime.ts';
 import type { Scalars, SweeperData, SweeperReply, SweeperRequest } from './sweeper.js';
 
 export type Request =
@@ -34,10 +33,6 @@ const sessions = new Map<number, ort.InferenceSession>();
 const slots = new Map<string, ort.Tensor>();
 let nextSession = 0;
 
-function toOrt({ dtype, shape, data }: HostTensor): ort.Tensor {
-  return new ort.Tensor(dtype, data as never, [...shape]);
-}
-
 function toHost(tensor: ort.Tensor): HostTensor {
   return {
     dtype: tensor.type as HostTensor['dtype'],
@@ -49,12 +44,6 @@ function toHost(tensor: ort.Tensor): HostTensor {
 function bytesOf({ data }: ort.Tensor): Uint8Array {
   const { buffer, byteOffset, byteLength } = data as Int8Array;
   return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-/** Gives memory back now: what waits for the garbage collector is memory that the next run's results need besides. */
-function free(tensor: ort.Tensor | undefined): void {
-  type Movable = ArrayBufferLike & { transfer?(length: number): ArrayBuffer };
-  ((tensor?.data as Float32Array | undefined)?.buffer as Movable | undefined)?.transfer?.(0);
 }
 
 function fill(name: string, tensor: ort.Tensor): void {
@@ -196,17 +185,10 @@ async function handle(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'load': {
       const session = await ort.InferenceSession.create(request.model, {
-        executionProviders: ['cpu'],
+        ...sessionOptions,
         externalData: request.constants.map((name) => ({ path: name, data: bytesOf(slot(name)) })),
         intraOpNumThreads: workerData.threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        // Our node order is chosen for memory, and weights are used in both orientations: no rewriting, no packing.
-        graphOptimizationLevel: 'basic',
-        // A planned block of all activations would lie beside what the arena kept from the first, unplanned run.
-        enableMemPattern: false,
         enableCpuMemArena: request.arena,
-        logSeverityLevel: 3,
         ...(workerData.profile
           ? { enableProfiling: true, profileFilePrefix: `${workerData.profile}/session-${nextSession}` }
           : {}),
@@ -297,10 +279,7 @@ parentPort!.on('message', ({ id, request }: { id: number; request: Request }) =>
       const value = await handle(request);
       parentPort!.postMessage({ id, value } satisfies Reply, transferable(request, value));
     } catch (error) {
-      parentPort!.postMessage({
-        id,
-        error: error instanceof Error ? error.message : String(error),
-      } satisfies Reply);
+      parentPort!.postMessage({ id, error: messageOf(error) } satisfies Reply);
     }
   });
 });
