@@ -76,12 +76,14 @@ function shapeKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
 
 /**
  * Parses `input` with `schema`.
+ * @param shown how messages show the value at a path of `input`
  * @throws InvalidArgument with one violation per problem, paths prefixed with `prefix`.
  */
 export function parse<T extends z.ZodType>(
   schema: T,
   input: unknown,
   prefix: readonly PropertyKey[] = [],
+  shown: (value: unknown, path: readonly PropertyKey[]) => string = show,
 ): z.output<T> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
@@ -95,7 +97,7 @@ export function parse<T extends z.ZodType>(
       }));
     }
     const message = issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
-    return [{ field: at, description: `${message}, got ${show(valueAt(input, issue.path))}` }];
+    return [{ field: at, description: `${message}, got ${shown(valueAt(input, issue.path), issue.path)}` }];
   });
   throw new InvalidArgument(violations);
 }

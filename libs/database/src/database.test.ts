@@ -116,6 +116,9 @@ describe('Database', () => {
   it('says that a server does not answer', async () => {
     const connecting = Database.connect('postgres://nobody@127.0.0.1:1/none', 'main');
     await expect(connecting).rejects.toThrow(Unavailable);
+    // Its name may be known later, as that of a service that is being created.
+    const unknown = Database.connect('postgres://nobody@no-such-host.invalid/none', 'main');
+    await expect(unknown).rejects.toThrow(Unavailable);
   });
 });
 

@@ -30,7 +30,7 @@ function named(cause: Error & { code?: string }): Error {
     return new ResourceExhausted(`PostgreSQL has run out of something: ${cause.message}`, { cause });
   }
   const lost =
-    /^(08|57P|E[A-Z]{3,})/.test(code) ||
+    /^(08|57P|E[A-Z_]{3,})/.test(code) ||
     /^Cannot use a pool after calling end|^Connection terminated|^Client has encountered|timeout exceeded when/.test(
       cause.message,
     );

@@ -1,4 +1,4 @@
-export { ProcessRunner, type ProcessRunnerOptions } from './process-runner.js';
+export { inherited, ProcessRunner, type ProcessRunnerOptions } from './process-runner.js';
 export type { JobSpec, JobStatus, Resources, TrialRunner } from './runner.js';
 export {
   annotations,

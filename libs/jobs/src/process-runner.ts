@@ -33,6 +33,16 @@ export interface ProcessRunnerOptions {
   readonly clock?: Clock;
 }
 
+/** What of a process's environment those need that it starts. */
+export function inherited(environment: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    ['PATH', 'HOME', 'TMPDIR'].flatMap((name) => {
+      const value = environment[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
 /** A log is cut after this many bytes. */
 const maxLogBytes = 8 * 2 ** 20;
 const pollMs = 100;

@@ -24,6 +24,8 @@ const packagesOf = {
 
 export type Area = keyof typeof packagesOf;
 
+export const areas = Object.keys(packagesOf) as readonly Area[];
+
 export const packages: readonly string[] = Object.values(packagesOf).flat();
 
 const loaded = loadPackageDefinition(packageDefinition);

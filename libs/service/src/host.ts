@@ -57,7 +57,7 @@ export class Host {
     return new Host(await EmotuneServer.listen(listen), options);
   }
 
-  /** host:port */
+  /** host:port at which this machine reaches it. */
   get address(): string {
     return this.server.address;
   }

@@ -111,6 +111,12 @@ function bind(server: GrpcServer, address: string): Promise<number> {
   });
 }
 
+/** Who listens on every address of the machine is reached on its own. */
+function localAddress(listen: string, port: number): string {
+  const host = listen.slice(0, listen.lastIndexOf(':'));
+  return `${{ '0.0.0.0': '127.0.0.1', '[::]': '[::1]' }[host] ?? host}:${port}`;
+}
+
 /** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed. */
 export class EmotuneServer extends ServerGrpc {
   private readonly health = new HealthImplementation({ '': 'NOT_SERVING' });
@@ -118,7 +124,7 @@ export class EmotuneServer extends ServerGrpc {
   private readonly served = new Set(['']);
 
   private constructor(
-    /** host:port */
+    /** host:port at which this machine reaches it. */
     readonly address: string,
     private readonly server: GrpcServer,
     private readonly streams: OpenStreams,
@@ -129,15 +135,15 @@ export class EmotuneServer extends ServerGrpc {
     for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
   }
 
-  /** @param address host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
-  static async listen(address: string): Promise<EmotuneServer> {
+  /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
+  static async listen(listen: string): Promise<EmotuneServer> {
     const streams = new OpenStreams();
     const server = new GrpcServer({
       'grpc.max_receive_message_length': maxMessageBytes,
       interceptors: [streams.interceptor],
     });
-    const port = await bind(server, address);
-    return new EmotuneServer(address.replace(/\d+$/, String(port)), server, streams);
+    const port = await bind(server, listen);
+    return new EmotuneServer(localAddress(listen, port), server, streams);
   }
 
   override async createClient(): Promise<GrpcServer> {

@@ -1,4 +1,5 @@
 export { assemble } from './assemble.js';
+export { dataEnvironment } from './config.js';
 export { corpora } from './corpora.js';
 export { type DataContext, dataMigrations } from './datasets.js';
 export { type LocateOptions, locate } from './locate.js';

@@ -1,2 +1,3 @@
+export { evaluationEnvironment } from './config.js';
 export { type EvaluationContext, evaluationMigrations } from './evaluations.js';
 export { evaluationModule } from './module.js';

@@ -1,2 +1,3 @@
+export { featurizationEnvironment } from './config.js';
 export { featurizationMigrations } from './feature-sets.js';
 export { featurizationModule } from './module.js';

@@ -14,7 +14,7 @@ import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
 import { MemoryBus } from '@emotune/events';
 import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
-import { ProcessRunner } from '@emotune/jobs';
+import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
 import { type Channel, Host, type Log } from '@emotune/service';
@@ -60,16 +60,6 @@ async function writableFolder(dataDir: string): Promise<string> {
   return folder;
 }
 
-/** What a child process needs of this one's environment. */
-function childEnvironment(): Record<string, string> {
-  return Object.fromEntries(
-    ['PATH', 'HOME', 'TMPDIR'].flatMap((name) => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    }),
-  );
-}
-
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
@@ -93,7 +83,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const runner = ProcessRunner.open({
       folder: join(dataDir, 'jobs'),
       entry: trainerEntry(),
-      environment: childEnvironment(),
+      environment: inherited(process.env),
     });
     started.push(runner);
     const host = await Host.create({

@@ -1,3 +1,4 @@
+export { tuningEnvironment } from './config.js';
 export type { TuningContext } from './context.js';
 export { tuningMigrations } from './migrations.js';
 export { tuningModule } from './module.js';

@@ -1,0 +1,101 @@
+/** The environment of a service's process. What all services read stands here; each adds its own variables in its `config.ts`. */
+import { parse, show } from '@emotune/base';
+import { busSchemes } from '@emotune/events';
+import { storeSchemes } from '@emotune/objects';
+import { z } from 'zod';
+import type { Peers } from './channel.js';
+import { type Area, areas } from './contract.js';
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+function isAddress(text: string): boolean {
+  const port = /^(?:\[[\da-f:]+\]|[^\s:/[\]]+):(\d{1,5})$/i.exec(text)?.[1];
+  return port !== undefined && Number(port) <= 65_535;
+}
+
+/** host:port */
+export function address() {
+  return z.string({ error: 'expected host:port' }).refine(isAddress, 'expected host:port');
+}
+
+/** A whole number. */
+export function whole(least: number, most: number) {
+  const error = `expected a whole number from ${least} to ${most}`;
+  return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
+}
+
+function schemeOf(url: string): string {
+  return /^([a-z][a-z\d+.-]*):/i.exec(url)?.[1].toLowerCase() ?? '';
+}
+
+/** What may hold a password: messages tell no more of it than its scheme. */
+function secretUrl(schemes: readonly string[], example: string) {
+  const error = `expected a URL such as ${example}`;
+  return z.string({ error }).refine((text) => schemes.includes(schemeOf(text)) && URL.canParse(text), error);
+}
+
+/** The addresses of the peers that `needed` names, and of others. */
+function peersOf(needed: readonly Area[]) {
+  return z
+    .string()
+    .default('')
+    .transform((text, context): Peers => {
+      const issue = (message: string) => context.addIssue({ code: 'custom', message });
+      const peers: Partial<Record<Area, string>> = {};
+      for (const part of text.split(',').filter((entry) => entry.trim() !== '')) {
+        const [name, value = ''] = part.trim().split('=');
+        const area = areas.find((known) => known === name);
+        if (!area) issue(`expected ${areas.join(', ')} before "=" in ${show(part.trim())}`);
+        else if (!isAddress(value)) issue(`expected ${area}=host:port`);
+        else peers[area] = value;
+      }
+      for (const area of needed)
+        if (!text.includes(`${area}=`)) issue(`expected ${area}=host:port among the peers`);
+      return peers;
+    });
+}
+
+/** What every service reads. @param peers the areas that it calls */
+export function serviceEnvironment(peers: readonly Area[]) {
+  return z.object({
+    EMOTUNE_LISTEN: address().default('127.0.0.1:50051').meta({
+      description: 'Where it listens, host:port; 0.0.0.0 is every address of the machine, port 0 a free one.',
+    }),
+    EMOTUNE_DATABASE_URL: secretUrl(
+      ['postgres', 'postgresql'],
+      'postgres://user:password@host:5432/database',
+    ).meta({ secret: true, description: 'PostgreSQL, in which each service has a schema of its own.' }),
+    EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 'file:///folder').meta({
+      secret: true,
+      description: 'The object store; a folder must be the same for all services and trainers.',
+    }),
+    EMOTUNE_BUS_URL: secretUrl(busSchemes, 'postgres://user:password@host:5432/database').meta({
+      secret: true,
+      description: 'The event bus: PostgreSQL, in which it has a schema of its own.',
+    }),
+    EMOTUNE_PEERS: peersOf(peers).meta({
+      description: 'The services that it calls: `area=host:port`, with commas between them.',
+      needed: peers,
+    }),
+    EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(20).meta({
+      description: 'How long calls that are open may take to end after SIGTERM.',
+    }),
+  });
+}
+
+export type ServiceEnvironment = ReturnType<typeof serviceEnvironment>;
+
+/** @throws InvalidArgument naming every variable that is missing or wrong. */
+export function readEnvironment<S extends z.ZodObject>(schema: S, variables: Variables): z.output<S> {
+  // One that is set to nothing counts as not set.
+  const set = Object.keys(schema.shape).flatMap((name) => {
+    const value = variables[name];
+    return value === undefined || value === '' ? [] : [[name, value]];
+  });
+  return parse(schema, Object.fromEntries(set), [], (value, [name]) => {
+    const secret = (schema.shape[String(name)] as z.ZodType).meta()?.['secret'] === true;
+    if (!secret || value === undefined) return show(value);
+    const scheme = schemeOf(String(value));
+    return scheme === '' ? 'no URL' : `one with the scheme ${show(scheme)}`;
+  });
+}

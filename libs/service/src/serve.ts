@@ -1,0 +1,135 @@
+/** A service as a process of its own: its environment, its start in whatever order the others start, its end in order. */
+import { once } from 'node:events';
+import { InvalidArgument, policyOf, systemClock } from '@emotune/base';
+import { Database } from '@emotune/database';
+import { openBus } from '@emotune/events';
+import { openObjectStore } from '@emotune/objects';
+import type { DynamicModule } from '@nestjs/common';
+import type { z } from 'zod';
+import type { Area } from './contract.js';
+import { readEnvironment, type ServiceEnvironment, type Variables } from './environment.js';
+import { Host, type ServiceContext } from './host.js';
+import { jsonLog, type Log } from './log.js';
+import { EmotuneServer } from './server.js';
+
+export interface Program<S extends ServiceEnvironment> {
+  readonly area: Area;
+  readonly environment: S;
+  readonly migrations: readonly string[];
+  /** @param address host:port at which this machine reaches the service */
+  open(context: ServiceContext, environment: z.output<S>, address: string): Opened;
+}
+
+interface Opened {
+  readonly module: DynamicModule;
+  /** Ends what was opened beside the module, after it. */
+  close?(): Promise<void>;
+}
+
+/** What a process has: as `process`. */
+export interface Surroundings {
+  readonly env: Variables;
+  stdout(text: string): void;
+  stderr(text: string): void;
+  /** Aborts when the process is to end. */
+  readonly signal: AbortSignal;
+}
+
+const firstPauseMs = 250;
+const longestPauseMs = 10_000;
+
+/** Tries again, with growing pauses, while what it needs is away. */
+async function patiently<T>(
+  what: string,
+  attempt: () => Promise<T>,
+  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
+): Promise<T> {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    signal.throwIfAborted();
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!policyOf(error).retryable) throw error;
+      log.warn(`waiting for ${what}`, { reason: (error as Error).message, pauseMs });
+    }
+    await systemClock.sleep(pauseMs, signal);
+  }
+}
+
+/**
+ * Serves until the signal; then it is not healthy any more, open calls end, and so does what works in the background.
+ * @returns The exit code: 0 after an end in order, 2 for a wrong environment, which stderr tells of.
+ */
+export async function runService<S extends ServiceEnvironment>(
+  program: Program<S>,
+  { env, stdout, stderr, signal }: Surroundings,
+): Promise<number> {
+  const { area, migrations } = program;
+  let environment: z.output<S>;
+  try {
+    environment = readEnvironment(program.environment, env);
+  } catch (error) {
+    if (!(error instanceof InvalidArgument)) throw error;
+    for (const { field, description } of error.violations) stderr(`${field}: ${description}\n`);
+    return error.policy.exitCode;
+  }
+  const { EMOTUNE_DATABASE_URL: databaseUrl, EMOTUNE_BUS_URL: busUrl } = environment;
+  const log = jsonLog(stdout, { service: area });
+  let exitCode = 0;
+  // In the order in which they end.
+  let ends: (() => Promise<void>)[] = [];
+  try {
+    const server = await EmotuneServer.listen(environment.EMOTUNE_LISTEN);
+    ends = [() => server.close()];
+    const objects = await openObjectStore(environment.EMOTUNE_OBJECTS_URL);
+    const bus = await patiently('the event bus', () => openBus(busUrl), { log, signal });
+    const host = new Host(server, {
+      database: (schema) => Database.connect(databaseUrl, schema),
+      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS },
+    });
+    ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];
+    const context = await patiently('the database', () => host.context(area, migrations), { log, signal });
+    const opened = program.open(context, environment, host.address);
+    ends.push(async () => opened.close?.());
+    await host.start([opened.module]);
+    log.info('serving', { address: host.address });
+    if (!signal.aborted) await once(signal, 'abort');
+  } catch (error) {
+    if (!signal.aborted) {
+      exitCode = policyOf(error).exitCode;
+      log.error('the service failed', { error });
+    }
+  }
+  log.info('stopping');
+  for (const end of ends) {
+    try {
+      await end();
+    } catch (error) {
+      exitCode ||= 1;
+      log.error('the service did not end in order', { error });
+    }
+  }
+  log.info('stopped', { exitCode });
+  return exitCode;
+}
+
+/** The whole of a `main.ts`. Another signal while it ends kills the process at once. */
+export async function serve<S extends ServiceEnvironment>(program: Program<S>): Promise<never> {
+  const stop = new AbortController();
+  const signals = ['SIGTERM', 'SIGINT'] as const;
+  const onSignal = () => {
+    for (const name of signals) process.off(name, onSignal);
+    stop.abort();
+  };
+  for (const name of signals) process.on(name, onSignal);
+  // A log that nobody reads any more ends nothing.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  const exitCode = await runService(program, {
+    env: process.env,
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    signal: stop.signal,
+  });
+  // Connections of callers would keep the process.
+  process.exit(exitCode);
+}
