@@ -1,74 +1,112 @@
 import { FailedPrecondition, InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed, taught } from './commands.js';
 import { planOf } from './spec.js';
-import type { ExperimentState } from './state.js';
+import type { Experiment, ExperimentState } from './state.js';
 import { experimentSpec } from './testing.js';
+import { assertMayBecome, newExperiment, newTrial } from './transitions.js';
 
-const situation = (state: ExperimentState, begun = true) => ({
-  name: 'run',
-  state,
-  reason: '',
-  begun,
-  lineages: false,
-  features: 'demo',
-});
-const { limits } = planOf(experimentSpec({ limits: { maxTrials: 10, maxGpuHours: 2 } }));
+const now = 1_000_000;
+const few = { maxTrials: 10, maxGpuHours: 2 };
+const plan = planOf(experimentSpec({ limits: few }));
+const { limits } = plan;
 const none = experimentSpec().limits!;
+const values = { learningRate: 1e-3 };
+
+const situation = (state: ExperimentState, begun = true): Experiment => ({
+  ...newExperiment(plan, [], [], now),
+  ...{ state, reason: '', startedAt: begun ? now : null },
+});
+const withTrials = (state: ExperimentState, count: number): Experiment => ({
+  ...situation(state),
+  trials: Array.from({ length: count }, (_, number) =>
+    newTrial({ number, kind: 'search', parameters: values, totalTokens: 1, enqueued: false }, now),
+  ),
+});
+const changeOf = ({ state, reason }: Experiment) => ({ state, reason });
 
 it('what has ended is left as it is', () => {
   for (const state of ['succeeded', 'failed', 'cancelled'] as const) {
     const wishes = [
       () => paused(situation(state)),
       () => resumed(situation(state)),
-      () => raised(situation(state), limits, { ...none, maxTrials: 99 }),
-      () => assertRoom(situation(state), 0, limits),
+      () => raised(situation(state), { ...none, maxTrials: 99 }),
+      () => enqueued(situation(state), values, now),
     ];
     for (const wish of wishes) expect(wish).toThrow(FailedPrecondition);
   }
-  expect(() => cancelled(situation('succeeded'))).toThrow(FailedPrecondition);
-  expect(cancelled(situation('cancelled')).state).toBe('cancelled');
+  expect(() => cancelled(situation('succeeded'), now)).toThrow(FailedPrecondition);
+  expect(cancelled(situation('cancelled'), now).state).toBe('cancelled');
 });
 
 it('pausing and resuming twice is once; what has not begun waits for its features again', () => {
-  expect(paused(situation('running'))).toEqual({ state: 'paused', reason: 'paused on request' });
-  expect(paused(situation('paused'))).toEqual({ state: 'paused', reason: '' });
+  expect(changeOf(paused(situation('running')))).toEqual({ state: 'paused', reason: 'paused on request' });
+  expect(changeOf(paused(situation('paused')))).toEqual({ state: 'paused', reason: '' });
   expect(resumed(situation('running')).state).toBe('running');
   expect(resumed(situation('paused')).state).toBe('running');
   const waiting = { state: 'waiting', reason: 'waits for the feature set "demo"' };
-  expect(resumed(situation('paused', false))).toEqual(waiting);
+  expect(changeOf(resumed(situation('paused', false)))).toEqual(waiting);
+});
+
+it('pausing asks every trainer for one checkpoint', () => {
+  const once = paused(situation('running'));
+  expect(once.checkpointAsks).toBe(1);
+  expect(paused(once).checkpointAsks).toBe(1);
+  expect(paused(resumed(once)).checkpointAsks).toBe(2);
+});
+
+it('what is over cannot be changed, whoever asks', () => {
+  const ended = cancelled(withTrials('running', 1), now);
+  expect(ended).toMatchObject({ state: 'cancelled', endedAt: now });
+  expect(() => assertMayBecome(ended, { ...ended, state: 'running' })).toThrow(
+    'run is cancelled, it cannot become running',
+  );
+  expect(() => assertMayBecome(ended, { ...ended, trials: withTrials('running', 2).trials })).toThrow(
+    'run cannot have another trial',
+  );
+  const over = { ...ended.trials[0], state: 'failed' } as const;
+  expect(() => assertMayBecome({ ...ended, trials: [over] }, ended)).toThrow(
+    'trial 0 of run is failed, it cannot become queued',
+  );
+  expect(() => assertMayBecome(withTrials('running', 2), withTrials('running', 1))).toThrow('lose trials');
 });
 
 describe('raised limits', () => {
   it('are those that are given; the others stay', () => {
     const wanted = { ...none, maxTrials: 20, maxGpuHours: 2 };
-    expect(raised(situation('paused'), limits, wanted)).toEqual({ ...limits, maxTrials: 20 });
+    expect(raised(situation('paused'), wanted).plan.limits).toEqual({ ...limits, maxTrials: 20 });
   });
 
   it('never fall, and none is set where there was none: all violations at once', () => {
     const wanted = { ...none, maxTrials: 9, maxTokens: 5, maxGpuHours: Number.NaN };
-    expect(() => raised(situation('running'), limits, wanted)).toThrow(
+    expect(() => raised(situation('running'), wanted)).toThrow(
       new InvalidArgument([
         { field: 'limits.maxTrials', description: 'expected at least 10, the present limit, got 9' },
         { field: 'limits.maxTokens', description: 'expected nothing, for there is no such limit, got 5' },
         { field: 'limits.maxGpuHours', description: 'expected at least 2, the present limit, got NaN' },
       ]),
     );
-    expect(() => raised(situation('running'), limits, none)).toThrow('expected at least one limit to raise');
+    expect(() => raised(situation('running'), none)).toThrow('expected at least one limit to raise');
   });
 });
 
 it('with lineages no generation is added, and nothing is taught', () => {
-  const lineages = { ...situation('running'), lineages: true };
-  expect(() => raised(lineages, limits, { ...none, maxTrials: 20 })).toThrow(
+  const pbt = { name: 'pbt', settings: { population: 2 } };
+  const lineages = {
+    ...situation('running'),
+    plan: planOf(experimentSpec({ limits: few, searchAlgorithm: pbt })),
+  };
+  expect(() => raised(lineages, { ...none, maxTrials: 20 })).toThrow(
     'limits.maxTrials: expected 10, over whose generations schedule and stages are laid out, got 20',
   );
-  expect(raised(lineages, limits, { ...none, maxGpuHours: 3 })).toEqual({ ...limits, maxGpuHours: 3 });
-  expect(() => assertTeachable(lineages)).toThrow(FailedPrecondition);
-  expect(() => assertTeachable(situation('running'))).not.toThrow();
+  const most = lineages.plan.limits;
+  expect(raised(lineages, { ...none, maxGpuHours: 3 }).plan.limits).toEqual({ ...most, maxGpuHours: 3 });
+  expect(() => taught(lineages, [], now)).toThrow(FailedPrecondition);
+  expect(() => taught(situation('running'), [], now)).not.toThrow();
 });
 
 it('a trial can be added while there is room', () => {
-  expect(() => assertRoom(situation('paused'), 9, limits)).not.toThrow();
-  expect(() => assertRoom(situation('running'), 10, limits)).toThrow('limits.maxTrials (10)');
+  const { trials } = enqueued(withTrials('paused', 9), values, now);
+  expect(trials[9]).toMatchObject({ number: 9, state: 'queued', enqueued: true, parameters: values });
+  expect(() => enqueued(withTrials('running', 10), values, now)).toThrow('limits.maxTrials (10)');
 });

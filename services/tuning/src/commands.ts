@@ -1,75 +1,87 @@
 /** What people ask of an experiment, and what becomes of it. Pure. */
-import { FailedPrecondition, InvalidArgument, show, Violations } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
-import { type ExperimentState, hasEnded } from './state.js';
+import { type Assignment, lineageOf, type TrialRecord } from '@emotune/search';
+import { planOf, searchTokens } from './spec.js';
+import { type Experiment, hasEnded, type Taught } from './state.js';
+import { record, waitsFor } from './transitions.js';
 
-interface Situation {
-  readonly name: string;
-  readonly state: ExperimentState;
-  readonly reason: string;
-  /** The search has begun. */
-  readonly begun: boolean;
-  /** Its trials go on from each other. */
-  readonly lineages: boolean;
-  readonly features: string;
-}
+/** Whether its trials go on from each other. */
+const hasLineages = ({ plan }: Experiment) => lineageOf(plan.algorithm) !== undefined;
 
-type Change = Pick<Situation, 'state' | 'reason'>;
-
-function assertSearching({ name, state }: Situation, wish: string): void {
+function assertSearching({ name, state }: Experiment, wish: string): void {
   if (state === 'finalizing' || hasEnded(state))
     throw new FailedPrecondition(`experiment ${name} is ${state}: its search is over, ${wish}`);
 }
 
-/** @throws FailedPrecondition */
-export function paused(situation: Situation): Change {
-  assertSearching(situation, 'only one that waits or searches can be paused');
-  const { state, reason } = situation;
-  return state === 'paused' ? { state, reason } : { state: 'paused', reason: 'paused on request' };
+/** What runs goes on, but what it has done by now should not be lost. @throws FailedPrecondition */
+export function paused(experiment: Experiment): Experiment {
+  assertSearching(experiment, 'only one that waits or searches can be paused');
+  if (experiment.state === 'paused') return experiment;
+  const checkpointAsks = experiment.checkpointAsks + 1;
+  return { ...experiment, state: 'paused', reason: 'paused on request', checkpointAsks };
 }
 
 /** @throws FailedPrecondition */
-export function resumed({ name, state, reason, begun, features }: Situation): Change {
+export function resumed(experiment: Experiment): Experiment {
+  const { name, state, startedAt, plan } = experiment;
   if (hasEnded(state))
     throw new FailedPrecondition(`experiment ${name} is ${state}: it cannot be resumed; submit a new one`);
-  if (state !== 'paused') return { state, reason };
-  if (begun) return { state: 'running', reason: '' };
-  return { state: 'waiting', reason: `waits for the feature set ${show(features)}` };
+  if (state !== 'paused') return experiment;
+  if (startedAt !== null) return { ...experiment, state: 'running', reason: '' };
+  return { ...experiment, state: 'waiting', reason: waitsFor(plan) };
 }
 
 /** @throws FailedPrecondition */
-export function cancelled({ name, state, reason }: Situation): Change {
+export function cancelled(experiment: Experiment, now: number): Experiment {
+  const { name, state } = experiment;
   if (state === 'succeeded' || state === 'failed')
     throw new FailedPrecondition(`experiment ${name} is ${state}: there is nothing left to cancel`);
-  return state === 'cancelled' ? { state, reason } : { state: 'cancelled', reason: 'cancelled on request' };
-}
-
-/** @throws FailedPrecondition when nothing will be suggested any more. */
-export function assertTeachable(situation: Situation): void {
-  assertSearching(situation, 'its sampler has nothing left to learn');
-  if (situation.lineages)
-    throw new FailedPrecondition(
-      `experiment ${situation.name} searches by trials that go on from each other: those of other programs teach it nothing; enqueue their values`,
-    );
-}
-
-/** @throws FailedPrecondition when no trial can be added. */
-export function assertRoom(situation: Situation, trials: number, { maxTrials }: tuning.Limits): void {
-  assertSearching(situation, 'no trial can be added');
-  if (trials >= maxTrials)
-    throw new FailedPrecondition(
-      `experiment ${situation.name} has its limits.maxTrials (${maxTrials}) trials already; "emotune experiment raise" gives it more`,
-    );
+  if (state === 'cancelled') return experiment;
+  return { ...experiment, state: 'cancelled', reason: 'cancelled on request', endedAt: now };
 }
 
 /**
- * The limits with those that `wanted` names. A limit that is off (0) has no more to give.
- * @throws InvalidArgument naming every limit that would fall; FailedPrecondition when the search is over.
+ * After its sampler was taught trials from elsewhere.
+ * @throws FailedPrecondition when nothing will be suggested any more.
  */
-export function raised(situation: Situation, limits: tuning.Limits, wanted: tuning.Limits): tuning.Limits {
-  assertSearching(situation, 'its limits hold nothing up any more');
+export function taught(experiment: Experiment, records: readonly TrialRecord[], now: number): Experiment {
+  assertSearching(experiment, 'its sampler has nothing left to learn');
+  if (hasLineages(experiment))
+    throw new FailedPrecondition(
+      `experiment ${experiment.name} searches by trials that go on from each other: those of other programs teach it nothing; enqueue their values`,
+    );
+  const lessons = records.map((lesson): Taught => ({ ...lesson, taughtAt: now }));
+  return { ...experiment, history: [...lessons, ...experiment.history] };
+}
+
+/** With a trial of these values at its end. @throws FailedPrecondition when no trial can be added. */
+export function enqueued(experiment: Experiment, parameters: Assignment, now: number): Experiment {
+  assertSearching(experiment, 'no trial can be added');
+  const { name, trials, plan } = experiment;
+  const { maxTrials } = plan.limits;
+  if (trials.length >= maxTrials)
+    throw new FailedPrecondition(
+      `experiment ${name} has its limits.maxTrials (${maxTrials}) trials already; "emotune experiment raise" gives it more`,
+    );
+  const totalTokens = searchTokens(plan.training);
+  const given = { number: trials.length, kind: 'search', enqueued: true, parameters, totalTokens } as const;
+  return record(
+    experiment,
+    { type: 'create-trial', ...given, keepsCheckpoint: hasLineages(experiment) },
+    now,
+  );
+}
+
+/**
+ * With the limits that `wanted` names. A limit that is off (0) has no more to give.
+ * @throws InvalidArgument naming every limit that would fall or cannot be; FailedPrecondition when the search is over.
+ */
+export function raised(experiment: Experiment, wanted: tuning.Limits): Experiment {
+  assertSearching(experiment, 'its limits hold nothing up any more');
+  const { spec, limits } = experiment.plan;
   const violations = new Violations();
-  if (situation.lineages && wanted.maxTrials > limits.maxTrials)
+  if (hasLineages(experiment) && wanted.maxTrials > limits.maxTrials)
     violations.add(
       'limits.maxTrials',
       `expected ${limits.maxTrials}, over whose generations schedule and stages are laid out, got ${wanted.maxTrials}`,
@@ -91,5 +103,5 @@ export function raised(situation: Situation, limits: tuning.Limits, wanted: tuni
   violations.throwIfAny();
   if (entries.length === 0)
     throw InvalidArgument.at('limits', 'expected at least one limit to raise, got none');
-  return { ...limits, ...Object.fromEntries(entries) };
+  return { ...experiment, plan: planOf({ ...spec, limits: { ...limits, ...Object.fromEntries(entries) } }) };
 }

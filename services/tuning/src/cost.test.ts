@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { estimate, gpuHoursSpent, rateOf, ratesNow } from './cost.js';
 import { planOf } from './spec.js';
 import type { Experiment, Trial } from './state.js';
-import { experimentSpec } from './testing.js';
+import { boundFeatures, experimentSpec } from './testing.js';
 import { newTrial } from './transitions.js';
 
 const hour = 3_600_000;
@@ -17,15 +17,8 @@ function trial(number: number, hours: number, changes: Partial<Trial> = {}): Tri
     objective: 1,
     attempts: [
       {
-        number: 1,
-        step: 9,
-        checkpoint: '',
-        wantsCheckpoint: false,
-        outcome: 'succeeded',
-        reason: '',
-        createdAt: now - hours * hour,
-        leaseUntil: now,
-        endedAt: now,
+        ...{ number: 1, step: 9, checkpoint: '', checkpointAsks: 0, outcome: 'succeeded', reason: '' },
+        ...{ createdAt: now - hours * hour, leaseUntil: now, endedAt: now },
       },
     ],
     ...changes,
@@ -36,19 +29,10 @@ type Spec = Parameters<typeof experimentSpec>[0];
 
 function experiment({ spec, ...changes }: Partial<Experiment> & { spec?: Spec } = {}): Experiment {
   return {
-    name: 'run',
-    state: 'running',
-    reason: '',
-    features: { state: 'ready' },
-    startedAt: now,
-    endedAt: null,
-    trials: [],
-    model: null,
-    jobs: new Map(),
-    history: [],
-    curves: () => [],
-    listeningSince: 0,
-    leaseMs: 1,
+    ...{ name: 'run', state: 'running', reason: '', features: boundFeatures, startedAt: now },
+    ...{ bases: [], checkpointAsks: 0, createdAt: now },
+    ...{ endedAt: null, trials: [], model: null, jobs: new Map(), history: [], curves: () => [] },
+    ...{ listeningSince: 0, leaseMs: 1 },
     rates: new Map([['opt', { tokensPerSecond: 10, basis: 'measured', trials: 4 }]]),
     ...changes,
     plan: planOf(experimentSpec({ training: { trialTokens: 36_000 }, ...spec })),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type Action, decide, outcomeOf, ranking } from './decide.js';
 import { planOf } from './spec.js';
 import type { Attempt, Experiment, Trial } from './state.js';
-import { experimentSpec } from './testing.js';
+import { boundFeatures, experimentSpec } from './testing.js';
 
 const now = 1_000_000;
 const leaseMs = 30_000;
@@ -14,9 +14,7 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(expe
 function attempt(number: number, changes: Partial<Attempt> = {}): Attempt {
   return {
     number,
-    step: -1,
-    checkpoint: '',
-    wantsCheckpoint: false,
+    ...{ step: -1, checkpoint: '', checkpointAsks: 0 },
     createdAt: now - 60_000,
     leaseUntil: now + 10_000,
     outcome: null,
@@ -40,15 +38,9 @@ function trial(number: number, changes: Partial<Trial> = {}): Trial {
     tokens: 0,
     totalTokens: 1000,
     bestTokens: 0,
-    origin: null,
-    originTokens: 0,
-    keepsCheckpoint: false,
-    examples: 0,
-    judgedAt: 0,
-    judgement: null,
-    createdAt: now - 70_000,
-    startedAt: null,
-    endedAt: null,
+    ...{ tokensPerSecond: 0, modelPrefix: '' },
+    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
+    ...{ examples: 0, judgedAt: 0, judgement: null, createdAt: now - 70_000, startedAt: null, endedAt: null },
     attempts: [attempt(1)],
     ...changes,
   };
@@ -84,13 +76,16 @@ function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobSta
     name: 'run',
     plan: plan(),
     state: 'running',
-    features: { state: 'ready' },
-    reason: '',
-    startedAt: now - 100_000,
-    endedAt: null,
-    history: [],
-    rates: new Map(),
-    curves: () => [],
+    features: boundFeatures,
+    ...{ bases: [], checkpointAsks: 0, createdAt: 0 },
+    ...{
+      reason: '',
+      startedAt: now - 100_000,
+      endedAt: null,
+      history: [],
+      rates: new Map(),
+      curves: () => [],
+    },
     trials,
     model: null,
     listeningSince: 0,
@@ -109,7 +104,7 @@ const only = (actions: readonly Action[]): Action => {
 describe('waiting for features', () => {
   it.each([
     [{ state: 'waiting' } as const, []],
-    [{ state: 'ready' } as const, [{ type: 'enter', state: 'running', reason: '' }]],
+    [boundFeatures, [{ type: 'enter', state: 'running', reason: '' }]],
     [
       { state: 'failed', reason: 'no rows' } as const,
       [{ type: 'finish', state: 'failed', reason: 'its features failed: no rows' }],
@@ -120,7 +115,7 @@ describe('waiting for features', () => {
 
   it('a paused experiment fails with its features and otherwise stays', () => {
     const paused = { state: 'paused', startedAt: null } as const;
-    expect(decide(experiment({ ...paused, features: { state: 'ready' } }), now)).toEqual([]);
+    expect(decide(experiment({ ...paused, features: boundFeatures }), now)).toEqual([]);
     expect(types(decide(experiment({ ...paused, features: { state: 'failed', reason: 'x' } }), now))).toEqual(
       ['finish'],
     );

@@ -42,6 +42,8 @@ export type Action =
       readonly kind: TrialKind;
       readonly parameters: Assignment;
       readonly totalTokens: number;
+      /** Given by a person; absent: suggested. */
+      readonly enqueued?: boolean;
     } & Partial<LineagePlace>)
   /** Tells a trial's trainer to stop, at its next report. */
   | { readonly type: 'judge'; readonly trial: number; readonly judgement: Omit<Judgement, 'at'> }

@@ -3,38 +3,26 @@ import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violatio
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
-import { type Assignment, lineageOf, parseAssignment } from '@emotune/search';
+import { parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
-import { assertRoom, assertTeachable, cancelled, paused, raised, resumed } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed, taught } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
 import { importedRecords } from './imported.js';
-import { nobody } from './ledger.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
-import { type Plan, planOf, searchTokens } from './spec.js';
-import { type Experiment, hasEnded, isOpen, type Taught } from './state.js';
-import {
-  type Base,
-  type BoundFeatures,
-  type ExperimentRow,
-  experimentRow,
-  specNow,
-  trialRow,
-  trialRows,
-} from './store.js';
+import { filled, saveChanges, saveNew } from './save.js';
+import { type Plan, planOf } from './spec.js';
+import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen } from './state.js';
+import { type ExperimentRow, experimentRow, trialRow, trialRows } from './store.js';
+import { newExperiment } from './transitions.js';
 import { plainValues } from './values.js';
 import { type Earlier, warmStart } from './warm-start.js';
 
 /** How often a watched experiment is looked at, whichever process changes it. */
 const watchMs = 300;
-
-/** JSON without null fields, as the database keeps it. */
-function stored<T>(value: T): string {
-  return JSON.stringify(value, (_, v) => v ?? undefined);
-}
 
 export class Experiments {
   constructor(
@@ -74,33 +62,24 @@ export class Experiments {
 
   async create({ spec, requestId }: tuning.CreateExperimentRequest): Promise<tuning.Experiment> {
     const plan = planOf(spec);
-    const text = stored(plan.spec);
-    const { name, features } = plan.spec;
+    const { name } = plan.spec;
     const rows = await this.rowsOf(plan);
     const created = await this.context.database.transaction(async (sql) => {
       const made = await once(sql, { method: 'CreateExperiment', id: requestId, body: spec }, async () => {
         const [row] = await sql.query<ExperimentRow>('select * from experiments where name = $1', [name]);
-        if (row && canonicalJson(row.spec) !== canonicalJson(JSON.parse(text)))
+        if (row && canonicalJson(row.spec) !== canonicalJson(JSON.parse(filled(plan.spec))))
           throw new AlreadyExists(
             `name: an experiment ${show(name)} with another spec exists; choose another name`,
           );
         if (row) return name;
         const { bases, earlier } = await this.settle(sql, plan, rows);
         const { history, first } = warmStart(plan, bases, earlier);
-        await sql.query(
-          `insert into experiments (name, spec, bases, history, state, reason, created_at)
-           values ($1, $2, $3, $4, $5, $6, $7)`,
-          [
-            name,
-            text,
-            JSON.stringify(bases),
-            JSON.stringify(history),
-            'waiting',
-            `waits for the feature set ${show(features)}`,
-            this.now(),
-          ],
-        );
-        await this.enqueueAll(sql, name, 0, first.slice(0, plan.limits.maxTrials), plan);
+        const now = this.context.clock.now();
+        const fresh = newExperiment(plan, bases, history, now);
+        const experiment = first
+          .slice(0, plan.limits.maxTrials)
+          .reduce((before, values) => enqueued(before, values, now), fresh);
+        await saveNew(sql, experiment);
         return name;
       });
       return this.message(sql, made);
@@ -148,30 +127,6 @@ export class Experiments {
     return found;
   }
 
-  /** Adds trials with given values, the first with number `from`. */
-  private async enqueueAll(
-    sql: Sql,
-    name: string,
-    from: number,
-    all: readonly Assignment[],
-    { training, algorithm }: Plan,
-  ): Promise<void> {
-    for (const [i, values] of all.entries())
-      await sql.query(
-        `insert into trials (experiment, number, kind, state, parameters, enqueued, total_tokens, created_at,
-           keeps_checkpoint)
-         values ($1, $2, 'search', 'queued', $3, true, $4, $5, $6)`,
-        [
-          name,
-          from + i,
-          JSON.stringify(values),
-          searchTokens(training),
-          this.now(),
-          lineageOf(algorithm) !== undefined,
-        ],
-      );
-  }
-
   get(name: string): Promise<tuning.Experiment> {
     return this.message(this.context.database, name);
   }
@@ -213,29 +168,29 @@ export class Experiments {
     }
   }
 
-  /** Moves an experiment to another state. @throws FailedPrecondition where `next` refuses the present one. */
+  /** What is recorded of an experiment, and what `next` makes of it, recorded too. */
+  private async save(
+    sql: Sql,
+    name: string,
+    next: (experiment: Experiment) => Experiment,
+  ): Promise<Experiment> {
+    const before = await this.reconciler.ledger.read(sql, await experimentRow(sql, name));
+    const after = next(before);
+    await saveChanges(sql, before, after);
+    if (after.endedAt !== before.endedAt)
+      await emit(sql, topics.experimentFinished, name, { experiment: await this.message(sql, name) });
+    return after;
+  }
+
+  /** @throws FailedPrecondition, InvalidArgument where `next` refuses. */
   private async change(
     name: string,
-    next: (situation: ReturnType<typeof situationOf>) => Pick<ExperimentRow, 'state' | 'reason'>,
+    next: (experiment: Experiment) => Experiment,
   ): Promise<tuning.Experiment> {
     const { database, outbox } = this.context;
     const changed = await database.transaction(async (sql) => {
-      const row = await experimentRow(sql, name);
-      const { state, reason } = next(situationOf(row));
-      if (state === row.state) return this.message(sql, name);
-      await sql.query(
-        'update experiments set state = $2, reason = $3, ended_at = $4, revision = revision + 1 where name = $1',
-        [name, state, reason, hasEnded(state) ? this.now() : null],
-      );
-      // What runs goes on, but what it has done by now should not be lost.
-      if (state === 'paused')
-        await sql.query(
-          'update attempts set wants_checkpoint = true where experiment = $1 and outcome is null',
-          [name],
-        );
-      const experiment = await this.message(sql, name);
-      if (hasEnded(state)) await emit(sql, topics.experimentFinished, name, { experiment });
-      return experiment;
+      await this.save(sql, name, next);
+      return this.message(sql, name);
     });
     outbox.wake();
     this.reconciler.wake();
@@ -251,26 +206,13 @@ export class Experiments {
   }
 
   cancel(name: string): Promise<tuning.Experiment> {
-    return this.change(name, cancelled);
+    return this.change(name, (experiment) => cancelled(experiment, this.context.clock.now()));
   }
 
   /** @throws InvalidArgument naming every limit that would fall or cannot be; FailedPrecondition when the search is over. */
   async raise({ name, limits }: tuning.RaiseLimitsRequest): Promise<tuning.Experiment> {
     if (!limits) throw InvalidArgument.at('limits', 'expected limits, got nothing');
-    const changed = await this.context.database.transaction(async (sql) => {
-      const row = await experimentRow(sql, name);
-      const plan = planOf({
-        ...row.spec,
-        limits: raised(situationOf(row), planOf(specNow(row)).limits, limits),
-      });
-      await sql.query('update experiments set limits = $2, revision = revision + 1 where name = $1', [
-        name,
-        stored(plan.limits),
-      ]);
-      return this.message(sql, name);
-    });
-    this.reconciler.wake();
-    return changed;
+    return this.change(name, (experiment) => raised(experiment, limits));
   }
 
   /** @throws InvalidArgument naming each wrong value; FailedPrecondition when no further trial can start. */
@@ -279,17 +221,11 @@ export class Experiments {
     const trial = await this.context.database.transaction(async (sql) => {
       const body = { experiment: name, parameters };
       const number = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
-        const row = await experimentRow(sql, name);
-        const plan = planOf(specNow(row));
-        const values = parseAssignment(plan.space, plainValues(parameters));
-        const [{ count }] = await sql.query<{ count: number }>(
-          'select count(*) from trials where experiment = $1',
-          [name],
-        );
-        assertRoom(situationOf(row), count, plan.limits);
-        await this.enqueueAll(sql, name, count, [values], plan);
-        await sql.query('update experiments set revision = revision + 1 where name = $1', [name]);
-        return String(count);
+        const { trials } = await this.save(sql, name, (experiment) => {
+          const values = parseAssignment(experiment.plan.space, plainValues(parameters));
+          return enqueued(experiment, values, this.context.clock.now());
+        });
+        return String(trials.length - 1);
       });
       return trialMessage(await trialRow(sql, name, Number(number)));
     });
@@ -303,15 +239,13 @@ export class Experiments {
     const body = { experiment: name, trials };
     const known = await this.context.database.transaction((sql) =>
       once(sql, { method: 'ImportTrials', id: requestId, body }, async () => {
-        const row = await experimentRow(sql, name);
-        assertTeachable(situationOf(row));
-        const taughtAt = this.now().getTime();
-        const imported = importedRecords(planOf(row.spec), trials, row.history);
-        const history = [...imported.map((record): Taught => ({ ...record, taughtAt })), ...row.history];
-        await sql.query('update experiments set history = $2, revision = revision + 1 where name = $1', [
-          name,
-          JSON.stringify(history),
-        ]);
+        const { history } = await this.save(sql, name, (experiment) =>
+          taught(
+            experiment,
+            importedRecords(experiment.plan, trials, experiment.history),
+            this.context.clock.now(),
+          ),
+        );
         return String(history.length);
       }),
     );
@@ -363,28 +297,10 @@ export class Experiments {
     const plan = planOf(spec);
     const { bases, earlier } = await this.settle(database, plan, await this.rowsOf(plan));
     const { history } = warmStart(plan, bases, earlier);
-    const experiment: Experiment = {
-      name: plan.spec.name,
-      plan,
-      reason: '',
-      trials: [],
-      model: null,
-      history,
-      curves: () => [],
-      state: 'waiting',
-      features: { state: 'waiting' },
-      startedAt: null,
-      endedAt: null,
-      rates: await ledger.ratesOf(database, bases),
-      ...nobody,
-    };
+    const rates = await ledger.ratesOf(database, bases);
+    const experiment = { ...newExperiment(plan, bases, history, clock.now()), rates };
     return estimateMessage(estimate(experiment, clock.now()), plan);
   }
-}
-
-function situationOf({ name, state, reason, started_at: startedAt, spec }: ExperimentRow) {
-  const lineages = lineageOf(planOf(spec).algorithm) !== undefined;
-  return { name, state, reason, begun: startedAt !== null, lineages, features: spec.features };
 }
 
 const basisMessages = {

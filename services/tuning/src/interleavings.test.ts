@@ -7,7 +7,7 @@ import { Aborted, FailedPrecondition, Rng } from '@emotune/base';
 import type { JobStatus } from '@emotune/jobs';
 import { mean, type TrialCurve } from '@emotune/search';
 import { expect, it } from 'vitest';
-import { assertRoom, cancelled, paused, raised, resumed } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed } from './commands.js';
 import { gpuHoursSpent } from './cost.js';
 import type { Action } from './decide.js';
 import {
@@ -34,8 +34,15 @@ import {
   jobName,
   type Trial,
 } from './state.js';
-import { experimentSpec } from './testing.js';
-import { advance, newTrial } from './transitions.js';
+import { boundFeatures, experimentSpec } from './testing.js';
+import {
+  advance,
+  assertAttemptMayBecome,
+  assertMayBecome,
+  newExperiment,
+  withModel,
+  withoutCheckpoints,
+} from './transitions.js';
 
 const worlds = 80;
 const eventsEach = 140;
@@ -137,17 +144,8 @@ class World {
       }),
     );
     this.experiment = {
-      name: 'run',
-      plan,
-      state: 'waiting',
-      reason: '',
-      features: { state: 'ready' },
-      startedAt: null,
-      endedAt: null,
-      trials: [],
-      model: null,
-      jobs: new Map(),
-      history: [],
+      ...newExperiment(plan, [], [], this.now),
+      features: boundFeatures,
       rates: new Map([['opt', { tokensPerSecond: 1, basis: 'measured', trials: 1 }]]),
       curves: () => this.curves(),
       listeningSince: this.now,
@@ -196,6 +194,7 @@ class World {
     const before = { ...this.experiment, jobs };
     const spentBefore = gpuHoursSpent(before, this.clock());
     const { experiment, acts } = advance(before, this.clock());
+    assertMayBecome(before, experiment);
     this.experiment = experiment;
     for (const trial of experiment.trials) {
       const known = before.trials[trial.number]?.attempts.length ?? 0;
@@ -215,17 +214,13 @@ class World {
     if (action.type === 'stop-job' && job) job.trainer.stopping = true;
     if (action.type === 'remove-job' && job?.status.phase !== 'running') this.jobs.delete(action.job);
     const { experiment } = this;
-    const { model, trials } = experiment;
+    const { model } = experiment;
     if (action.type === 'clear-checkpoints') {
       this.checkpoints.delete(action.trial);
-      const cleared = { ...trials[action.trial], keepsCheckpoint: false };
-      this.experiment = { ...experiment, trials: trials.with(action.trial, cleared) };
+      this.experiment = withoutCheckpoints(experiment, [action.trial]);
     }
-    if (action.type === 'store-model' && experiment.state === 'finalizing')
-      this.experiment = {
-        ...experiment,
-        model: model ?? { id: 'run@1', state: 'trained', evaluation: null },
-      };
+    if (action.type === 'store-model' && experiment.state === 'finalizing' && !model)
+      this.experiment = withModel(experiment, 'run@1');
     if (action.type === 'register-model' && model)
       this.experiment = { ...experiment, model: { ...model, state: 'registered' } };
   }
@@ -296,13 +291,9 @@ class World {
       const state = trainer.told ? 'stopped' : 'succeeded';
       const tokens = (100 * trainer.step) / stepsOfTrial;
       const report: FinalReport = {
-        state,
-        reason: '',
-        objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults),
-        step: trainer.step,
-        tokens,
-        bestTokens: tokens,
-        modelPrefix: 'model',
+        ...{ state, reason: '', objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults) },
+        ...{ step: trainer.step, tokens, bestTokens: tokens, modelPrefix: 'model' },
+        tokensPerSecond: 0,
       };
       trainer.reported = true;
       this.checkpoints.set(trial, trainer.step);
@@ -347,7 +338,8 @@ class World {
     const trial = experiment.trials[message.trial];
     const attempt = trial.attempts[message.attempt - 1];
     const { attempts: _, ...own } = trial;
-    const owner: Owner = { state: experiment.state, trial: own, attempt };
+    const { state, checkpointAsks } = experiment;
+    const owner: Owner = { state, checkpointAsks, trial: own, attempt };
     const over = attempt.outcome !== null && attempt.outcome !== 'cancelled';
     try {
       checkReport(message.measurements, message.folds);
@@ -412,6 +404,7 @@ class World {
   private keep({ trial, attempt }: Owner): void {
     const { trials } = this.experiment;
     const { attempts } = trials[trial.number];
+    assertAttemptMayBecome('run', attempts[attempt.number - 1], attempt);
     const changed: Trial = { ...trial, attempts: attempts.with(attempt.number - 1, attempt) };
     this.experiment = { ...this.experiment, trials: trials.with(trial.number, changed) };
   }
@@ -420,45 +413,19 @@ class World {
 
   private command(): void {
     const { experiment } = this;
-    const { name, state, reason, startedAt, plan, trials } = experiment;
-    const lineages = plan.algorithm.name === 'pbt';
-    const situation = { name, state, reason, begun: startedAt !== null, features: 'demo', lineages };
-    const change = (next: { state: Experiment['state']; reason: string }) => {
-      const endedAt = hasEnded(next.state) ? (experiment.endedAt ?? this.clock()) : null;
-      this.experiment = { ...experiment, ...next, endedAt };
-    };
-    const wishes: [number, () => void][] = [
-      [4, () => change(paused(situation))],
-      [5, () => change(resumed(situation))],
-      [0.4, () => change(cancelled(situation))],
-      [
-        2,
-        () => {
-          const { maxTrials, parallelTrials } = plan.limits;
-          const wanted = {
-            ...(lineages ? {} : { maxTrials: maxTrials + 1 }),
-            parallelTrials: parallelTrials + 1,
-          };
-          const limits = raised(situation, plan.limits, wanted as typeof plan.limits);
-          this.experiment = { ...experiment, plan: { ...plan, limits } };
-        },
-      ],
-      [
-        2,
-        () => {
-          assertRoom(situation, trials.length, plan.limits);
-          const given = {
-            number: trials.length,
-            kind: 'search',
-            parameters: { learningRate: 1e-3 },
-          } as const;
-          const added = newTrial(
-            { ...given, totalTokens: 100, enqueued: true, keepsCheckpoint: lineages },
-            this.clock(),
-          );
-          this.experiment = { ...experiment, trials: [...trials, added] };
-        },
-      ],
+    const { algorithm, limits } = experiment.plan;
+    const { maxTrials, parallelTrials } = limits;
+    const wanted = {
+      ...(algorithm.name === 'pbt' ? {} : { maxTrials: maxTrials + 1 }),
+      parallelTrials: parallelTrials + 1,
+    } as typeof limits;
+    const values = { learningRate: 1e-3 };
+    const wishes: [number, () => Experiment][] = [
+      [4, () => paused(experiment)],
+      [5, () => resumed(experiment)],
+      [0.4, () => cancelled(experiment, this.clock())],
+      [2, () => raised(experiment, wanted)],
+      [2, () => enqueued(experiment, values, this.clock())],
     ];
     let at = this.rng.uniform() * wishes.reduce((sum, [weight]) => sum + weight, 0);
     const wish = wishes.find(([weight]) => {
@@ -466,7 +433,9 @@ class World {
       return at < 0;
     })![1];
     try {
-      wish();
+      const after = wish();
+      assertMayBecome(experiment, after);
+      this.experiment = after;
     } catch (error) {
       if (!(error instanceof FailedPrecondition)) throw error;
     }

@@ -3,12 +3,20 @@
  * change, so only the rest and new ones are read again. Built from the rows after a restart, and right beside other processes on the same database.
  */
 import type { Sql } from '@emotune/database';
-import type { JobStatus } from '@emotune/jobs';
 import type { TrialCurve } from '@emotune/search';
 import { type Rate, rateOf, type Throughput } from './cost.js';
 import { memoryPrior } from './memory.js';
 import { type Plan, planOf } from './spec.js';
-import { type Experiment, foldScores, hasEnded, isOpen, type Trial, type TrialState } from './state.js';
+import {
+  type Experiment,
+  foldScores,
+  hasEnded,
+  isOpen,
+  nobody,
+  type Surroundings,
+  type Trial,
+  type TrialState,
+} from './state.js';
 import {
   type AttemptRow,
   type ExperimentRow,
@@ -33,14 +41,6 @@ interface Known {
   feasibility?: Experiment['feasibility'];
 }
 
-export interface Surroundings {
-  readonly jobs: ReadonlyMap<string, JobStatus>;
-  readonly listeningSince: number;
-  readonly leaseMs: number;
-}
-
-export const nobody: Surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
-
 interface PointRow {
   readonly trial: number;
   readonly examples: number;
@@ -48,7 +48,8 @@ interface PointRow {
 }
 
 const columns = `experiment, number, kind, state, reason, parameters, enqueued, objective, folds, step, tokens, total_tokens,
-  best_tokens, examples, judged_at, judgement, origin, origin_tokens, keeps_checkpoint, created_at, started_at, ended_at`;
+  best_tokens, tokens_per_second, model_prefix, examples, judged_at, judgement, origin, origin_tokens, keeps_checkpoint,
+  created_at, started_at, ended_at`;
 
 function groupedBy<T extends { readonly trial: number }>(rows: readonly T[]): Map<number, T[]> {
   const groups = new Map<number, T[]>();
@@ -125,7 +126,7 @@ export class Ledger {
     );
     const attempts = groupedBy(
       await sql.query<AttemptRow>(
-        `select trial, number, step, checkpoint, wants_checkpoint, lease_until, outcome, reason, created_at, ended_at
+        `select trial, number, step, checkpoint, checkpoint_asks, lease_until, outcome, reason, created_at, ended_at
          from attempts where experiment = $1 and (trial = any($2) or trial >= $3) order by trial, number`,
         which,
       ),
@@ -217,7 +218,10 @@ export class Ledger {
       trials,
       ...surroundings,
       plan: this.plan(row),
+      bases: row.bases,
       features: featuresOf(row),
+      checkpointAsks: row.checkpoint_asks,
+      createdAt: row.created_at.getTime(),
       startedAt: row.started_at?.getTime() ?? null,
       endedAt: row.ended_at?.getTime() ?? null,
       history: row.history,

@@ -11,7 +11,7 @@ import {
   trialSettings,
 } from '@emotune/training';
 import { architectureOf, type Plan } from './spec.js';
-import type { Base, BoundFeatures } from './store.js';
+import type { Base, BoundFeatures } from './state.js';
 
 /** Configurations that are planned before an experiment is accepted, at most. */
 const mostPlanned = 64;

@@ -123,4 +123,13 @@ alter table trials add origin_tokens bigint not null default 0;
 alter table trials add keeps_checkpoint boolean not null default false;
 create index checkpointed_trials on trials (experiment, number) where keeps_checkpoint;`,
   epochTable,
+  `
+-- How often all trainers were asked for a checkpoint, and how many of these an attempt has answered.
+alter table experiments add checkpoint_asks int not null default 0;
+alter table attempts add checkpoint_asks int not null default 0;
+update experiments e set checkpoint_asks = 1 where exists (
+  select 1 from attempts a where a.experiment = e.name and a.wants_checkpoint);
+update attempts a set checkpoint_asks = 1 from experiments e
+  where e.name = a.experiment and e.checkpoint_asks = 1 and not a.wants_checkpoint;
+alter table attempts drop column wants_checkpoint;`,
 ];

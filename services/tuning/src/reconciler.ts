@@ -3,32 +3,32 @@
  * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two does no
  * harm. Of the service's processes one does it at a time; one that no longer leads records nothing any more.
  */
-import { Aborted, aborted, every, NotFound, policyOf, show, Unavailable } from '@emotune/base';
+import { Aborted, aborted, every, NotFound, policyOf, Unavailable } from '@emotune/base';
 import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
-import { common, type featurization } from '@emotune/proto';
+import type { featurization } from '@emotune/proto';
 import { type Client, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
+import { bound, isUnbound } from './features.js';
 import { jobOf } from './job.js';
 import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
-import { nothingFits, rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import type { Models } from './models.js';
-import { saveChanges } from './save.js';
-import { planOf } from './spec.js';
+import { saveChanges, saveReport } from './save.js';
 import type { Experiment } from './state.js';
 import {
-  type BoundFeatures,
   checkpointsPrefix,
   type ExperimentRow,
   experimentRow,
+  featuresOf,
+  ownerOf,
   trialRow,
 } from './store.js';
-import { advance } from './transitions.js';
+import { advance, endOfAttempt, record, withModel, withoutCheckpoints } from './transitions.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
@@ -135,11 +135,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /** A transaction of the process that leads. @throws Aborted when it no longer does. */
-  private record<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+  private record<T>(
+    work: (sql: Sql) => Promise<T>,
+    isolation?: Parameters<TuningContext['database']['transaction']>[1],
+  ): Promise<T> {
     return this.context.database.transaction(async (sql) => {
       await this.fence(sql);
       return work(sql);
-    });
+    }, isolation);
   }
 
   private count(jobs: readonly JobStatus[]): void {
@@ -207,6 +210,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
           this.start(row, experiment, trial, attempt, token),
         );
         for (const act of acts) effects.push(...(await this.act(sql, row, act)));
+        const clears = acts.flatMap((act) => (act.type === 'clear-checkpoints' ? [act.trial] : []));
+        if (clears.length > 0) effects.push(() => this.clearCheckpoints(name, clears));
         await this.tell(sql, before, experiment);
         return changed || acts.some(({ type }) => type === 'store-model' || type === 'register-model');
       });
@@ -228,8 +233,6 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         return [];
       case 'store-model':
         return [() => this.storeModel(row.name, action.trial)];
-      case 'clear-checkpoints':
-        return [() => this.clearCheckpoints(row.name, action.trial)];
       case 'stop-job':
         if (this.stopping.has(action.job)) return [];
         return [
@@ -258,7 +261,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       const message = trialMessage(await trialRow(sql, name, trial.number));
       await emit(sql, topics.trialFinished, name, { trial: message });
     }
-    if (after.endedAt === null || before.endedAt !== null) return;
+    await this.tellEnd(sql, before, after);
+  }
+
+  private async tellEnd(sql: Sql, before: Experiment, { name, endedAt }: Experiment): Promise<void> {
+    if (endedAt === null || before.endedAt !== null) return;
     const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
     await emit(sql, topics.experimentFinished, name, { experiment });
   }
@@ -284,38 +291,44 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       } catch (error) {
         log.warn('a trainer could not be started and will be tried again', { job: job.name, error });
         const reason = `Interrupted: no trainer could be started: ${(error as Error).message}`;
-        await this.record((sql) =>
-          sql.query(
-            `update attempts set outcome = 'interrupted', reason = $4, ended_at = $5
-             where experiment = $1 and trial = $2 and number = $3 and outcome is null`,
-            [name, number, attempt, reason, this.now()],
-          ),
-        );
+        await this.interrupt({ experiment: name, trial: number, attempt }, reason);
       }
     };
   }
 
-  private async fail(sql: Sql, name: string, reason: string): Promise<void> {
-    await sql.query(
-      "update experiments set state = 'failed', reason = $2, ended_at = $3, revision = revision + 1 where name = $1",
-      [name, reason, this.now()],
-    );
-    const [experiment] = await experimentMessages(sql, [await experimentRow(sql, name)], this.now());
-    await emit(sql, topics.experimentFinished, name, { experiment });
+  private async interrupt(
+    place: { readonly experiment: string; readonly trial: number; readonly attempt: number },
+    reason: string,
+  ): Promise<void> {
+    const { clock } = this.context;
+    await this.record(async (sql) => {
+      const owner = await ownerOf(sql, place);
+      if (!owner) return;
+      const attempt = endOfAttempt(owner.attempt, 'interrupted', reason, clock.now());
+      await saveReport(sql, place.experiment, owner, { ...owner, attempt });
+    }, 'read committed');
   }
 
-  private async clearCheckpoints(name: string, number: number): Promise<void> {
-    await this.context.objects.delete(checkpointsPrefix(name, number));
-    await this.record((sql) =>
-      sql.query('update trials set keeps_checkpoint = false where experiment = $1 and number = $2', [
-        name,
-        number,
-      ]),
-    );
+  /** Reads an experiment and records what `next` makes of it, with the facts that this makes true. */
+  private async change(name: string, next: (experiment: Experiment) => Experiment): Promise<void> {
+    const { outbox } = this.context;
+    await this.record(async (sql) => {
+      const before = await this.ledger.read(sql, await experimentRow(sql, name));
+      const after = next(before);
+      await saveChanges(sql, before, after);
+      await this.tellEnd(sql, before, after);
+    });
+    outbox.wake();
+  }
+
+  private async clearCheckpoints(name: string, numbers: readonly number[]): Promise<void> {
+    const { objects } = this.context;
+    for (const number of numbers) await objects.delete(checkpointsPrefix(name, number));
+    await this.change(name, (experiment) => withoutCheckpoints(experiment, numbers));
   }
 
   private async storeModel(name: string, number: number): Promise<void> {
-    const { database, outbox } = this.context;
+    const { database, clock } = this.context;
     const row = await experimentRow(database, name);
     let id = '';
     let failure = '';
@@ -325,62 +338,19 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       if (policyOf(error).retryable) throw error;
       failure = `the trained model cannot be used: ${(error as Error).message}`;
     }
-    await this.record(async (sql) => {
+    await this.change(name, (experiment) => {
       // It may have been cancelled meanwhile.
-      if ((await experimentRow(sql, name)).state !== 'finalizing') return;
-      if (failure !== '') await this.fail(sql, name, failure);
-      else
-        await sql.query(
-          'update experiments set model_version = $2, reason = $3, revision = revision + 1 where name = $1',
-          [name, id, `waits for the evaluation of ${id}`],
-        );
+      if (experiment.state !== 'finalizing') return experiment;
+      if (failure === '') return withModel(experiment, id);
+      return record(experiment, { type: 'finish', state: 'failed', reason: failure }, clock.now());
     });
-    outbox.wake();
   }
 
   /** Notes what has become of the features that an experiment waits for. */
   private async bindFeatures(row: ExperimentRow): Promise<void> {
-    if ((row.state !== 'waiting' && row.state !== 'paused') || row.features || row.features_failure !== null)
-      return;
+    if (!isUnbound({ state: row.state, features: featuresOf(row) })) return;
     const set = await this.featureSet(row.spec.features);
-    if (!set) return;
-    if (set.state === common.BuildState.BUILD_STATE_FAILED) {
-      await this.failFeatures(row.name, set.failure);
-      return;
-    }
-    if (set.state !== common.BuildState.BUILD_STATE_READY) return;
-    const prefixes = Object.fromEntries(set.tokenized.map(({ tokenizer, prefix }) => [tokenizer, prefix]));
-    const missing = row.bases.filter(({ tokenizer }) => prefixes[tokenizer] === undefined);
-    if (missing.length > 0) {
-      const names = missing.map(({ model }) => model).join(', ');
-      await this.failFeatures(
-        row.name,
-        `feature set ${show(set.name)} was not made for the tokenizer of ${names}; create one whose baseModels name it`,
-      );
-      return;
-    }
-    const rows = rowLengths(set);
-    const [tooLarge] = nothingFits(planOf(row.spec), row.bases, rows);
-    if (tooLarge) {
-      await this.failFeatures(row.name, `${tooLarge.field}: ${tooLarge.description}`);
-      return;
-    }
-    const bound: BoundFeatures = {
-      version: set.version,
-      dataset: set.spec?.dataset ?? '',
-      datasetVersion: set.datasetVersion,
-      prefixes,
-      rows,
-    };
-    await this.record((sql) =>
-      sql.query('update experiments set features = $2 where name = $1', [row.name, JSON.stringify(bound)]),
-    );
-  }
-
-  private async failFeatures(name: string, failure: string): Promise<void> {
-    await this.record((sql) =>
-      sql.query('update experiments set features_failure = $2 where name = $1', [name, failure]),
-    );
+    if (set) await this.change(row.name, (experiment) => bound(experiment, set));
   }
 
   /** Undefined while it does not exist or its service is away. */

@@ -23,6 +23,7 @@ interface Changes {
   readonly trial?: Partial<Trial>;
   readonly attempt?: Partial<Attempt>;
   readonly state?: Owner['state'];
+  readonly checkpointAsks?: number;
 }
 
 function owner(changes: Changes = {}): Owner {
@@ -30,17 +31,11 @@ function owner(changes: Changes = {}): Owner {
   const { attempts: _, ...trial } = newTrial(given, now);
   return {
     state: changes.state ?? 'running',
+    checkpointAsks: changes.checkpointAsks ?? 0,
     trial: { ...trial, state: 'running', ...changes.trial },
     attempt: {
-      number: 2,
-      step: 4,
-      checkpoint: 'c/1',
-      wantsCheckpoint: false,
-      outcome: null,
-      reason: '',
-      createdAt: now,
-      leaseUntil: now,
-      endedAt: null,
+      ...{ number: 2, step: 4, checkpoint: 'c/1', checkpointAsks: 0, outcome: null, reason: '' },
+      ...{ createdAt: now, leaseUntil: now, endedAt: null },
       ...changes.attempt,
     },
   };
@@ -159,13 +154,8 @@ describe('folds', () => {
 });
 
 const stoppedReport: FinalReport = {
-  state: 'stopped',
-  reason: '',
-  objective: 9,
-  bestTokens: 7,
-  tokens: 8,
-  step: 9,
-  modelPrefix: '',
+  ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9 },
+  ...{ modelPrefix: 'm', tokensPerSecond: 3 },
 };
 
 describe('the pruner', () => {
@@ -188,7 +178,7 @@ describe('the pruner', () => {
     expect(answer(stopped, '', now).answer).toEqual({ directive: 'stop', reason });
     expect(finished(stopped, stoppedReport, now)).toMatchObject({
       attempt: { outcome: 'stopped', reason, endedAt: now },
-      trial: { objective: 9, bestTokens: 7, tokens: 8, step: 9 },
+      trial: { objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: 'm', tokensPerSecond: 3 },
     });
   });
 
@@ -230,14 +220,14 @@ describe('the pruner', () => {
 });
 
 it('a checkpoint is asked for until there is another one', () => {
-  const asked = owner({ attempt: { wantsCheckpoint: true } });
+  const asked = owner({ checkpointAsks: 1 });
   expect(answer(asked, 'c/1', now + 5)).toMatchObject({
     answer: { directive: 'checkpoint', reason: 'the experiment is paused' },
-    attempt: { wantsCheckpoint: true, checkpoint: 'c/1', leaseUntil: now + 5 },
+    attempt: { checkpointAsks: 0, checkpoint: 'c/1', leaseUntil: now + 5 },
   });
   expect(answer(asked, 'c/2', now)).toMatchObject({
     answer: { directive: 'continue', reason: '' },
-    attempt: { wantsCheckpoint: false, checkpoint: 'c/2' },
+    attempt: { checkpointAsks: 1, checkpoint: 'c/2' },
   });
   const reason = 'Paused: asha: x';
   const pausing = owner({ trial: { judgement: { decision: 'pause', reason, at: now } } });

@@ -4,10 +4,13 @@ import { judge, mean, type TrialCurve, type Verdict } from '@emotune/search';
 import { outcomeOf } from './decide.js';
 import type { Plan } from './spec.js';
 import { type Attempt, type ExperimentState, type Fold, hasEnded, type Trial } from './state.js';
+import { endOfAttempt } from './transitions.js';
 
 /** An attempt with what it belongs to. */
 export interface Owner {
   readonly state: ExperimentState;
+  /** Of the experiment. */
+  readonly checkpointAsks: number;
   readonly trial: Omit<Trial, 'attempts'>;
   readonly attempt: Attempt;
 }
@@ -27,6 +30,7 @@ export interface Measured {
   readonly objective?: number | undefined;
   /** The fold, from 0, that the objective is of; absent for a trial without folds. */
   readonly fold?: number | undefined;
+  readonly tokensPerSecond?: number | undefined;
 }
 
 /** Why nobody wants what the attempt does, or undefined. */
@@ -44,7 +48,10 @@ export function assertOwner({ trial, attempt }: Owner): void {
     );
 }
 
-function countViolations(counts: Omit<Measured, 'objective' | 'fold'>, at: string): Violation[] {
+function countViolations(
+  counts: Omit<Measured, 'objective' | 'fold' | 'tokensPerSecond'>,
+  at: string,
+): Violation[] {
   return (['step', 'tokens', 'examples', 'elapsedSeconds'] as const)
     .filter((name) => !(counts[name] >= 0 && counts[name] < Infinity))
     .map((name) => ({
@@ -106,6 +113,7 @@ export function measure<M extends Measured>(
       objective < (trial.objective ?? Infinity)
     )
       trial = { ...trial, objective, bestTokens: tokens };
+    if (m.tokensPerSecond !== undefined) trial = { ...trial, tokensPerSecond: m.tokensPerSecond };
   }
   return { owner: { ...owner, trial, attempt }, fresh };
 }
@@ -139,24 +147,28 @@ export function judged(
   return { ...owner, trial: { ...trial, judgedAt, judgement } };
 }
 
+/** Each step once: the last measurement of a step in a report completes those before it. */
+export function completed<M extends Measured>(measurements: readonly M[]): M[] {
+  const byStep = new Map<number, M>();
+  for (const m of measurements) {
+    const before = byStep.get(m.step);
+    byStep.set(m.step, before ? { ...m, ...before, objective: before.objective ?? m.objective } : m);
+  }
+  return [...byStep.values()];
+}
+
 /** The attempt after it was heard of, and what its trainer is told. */
 export function answer(
-  { trial, attempt }: Owner,
+  { trial, attempt, checkpointAsks }: Owner,
   checkpoint: string,
   leaseUntil: number,
 ): { readonly attempt: Attempt; readonly answer: Answer } {
   const newer = checkpoint !== '' && checkpoint !== attempt.checkpoint;
-  const wantsCheckpoint = attempt.wantsCheckpoint && !newer;
-  const heard = {
-    ...attempt,
-    checkpoint: newer ? checkpoint : attempt.checkpoint,
-    wantsCheckpoint,
-    leaseUntil,
-  };
+  const heard = { ...attempt, ...(newer ? { checkpoint, checkpointAsks } : {}), leaseUntil };
   const { judgement } = trial;
   if (judgement && judgement.decision !== 'pause')
     return { attempt: heard, answer: { directive: 'stop', reason: judgement.reason } };
-  if (judgement || wantsCheckpoint)
+  if (judgement || heard.checkpointAsks < checkpointAsks)
     return {
       attempt: heard,
       answer: { directive: 'checkpoint', reason: judgement?.reason ?? 'the experiment is paused' },
@@ -172,6 +184,8 @@ export interface FinalReport {
   readonly tokens: number;
   readonly step: number;
   readonly modelPrefix: string;
+  /** 0: not said. */
+  readonly tokensPerSecond: number;
 }
 
 /** The owner after its last word. */
@@ -182,13 +196,15 @@ export function finished(owner: Owner, report: FinalReport, now: number): Owner 
   const objective = told !== undefined && Number.isFinite(told) ? told : trial.objective;
   return {
     ...owner,
-    attempt: { ...attempt, outcome, reason, endedAt: now, wantsCheckpoint: false },
+    attempt: endOfAttempt(attempt, outcome, reason, now),
     trial: {
       ...trial,
       objective,
       step: Math.max(trial.step, report.step),
       tokens: Math.max(trial.tokens, report.tokens),
       bestTokens: report.bestTokens || trial.bestTokens,
+      tokensPerSecond: report.tokensPerSecond > 0 ? report.tokensPerSecond : trial.tokensPerSecond,
+      modelPrefix: report.modelPrefix,
     },
   };
 }

@@ -1,8 +1,15 @@
-/** Writes what a decision changed, in as many statements as there are kinds of change. */
+/**
+ * The one writer of experiments, trials, attempts and measurements: it records the difference between what was read in a
+ * transaction and what it has become, in as many statements as there are kinds of change. What becomes of it is said by
+ * pure functions, and what must not be is refused here once more.
+ */
 import { sha256 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import type { Experiment, Trial } from './state.js';
+import type { tuning } from '@emotune/proto';
+import type { Owner } from './reports.js';
+import type { Attempt, Experiment, Trial } from './state.js';
 import { newToken } from './token.js';
+import { assertAttemptMayBecome, assertMayBecome } from './transitions.js';
 
 /** An attempt whose trainer is to be started. */
 export interface Started {
@@ -12,98 +19,278 @@ export interface Started {
   readonly token: string;
 }
 
-const dateOf = (ms: number | null) => (ms === null ? null : new Date(ms));
+/** How a part of what is recorded is stored. */
+interface Column<T> {
+  readonly name: string;
+  /** Of PostgreSQL. */
+  readonly type: string;
+  /** Two values that are the same object are not compared any further. */
+  readonly of: (recorded: T) => unknown;
+  readonly stored: (value: never) => unknown;
+}
 
-/** Records the difference between what was read in this transaction and what it has become. */
+function column<T, V>(
+  name: string,
+  type: string,
+  of: (recorded: T) => V,
+  stored: (value: V) => unknown = (value) => value,
+): Column<T> {
+  return { name, type, of, stored };
+}
+
+const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
+/** JSON without null fields, as specs are kept. */
+export const filled = (value: unknown) => JSON.stringify(value, (_, v) => v ?? undefined);
+const date = (ms: number | null) => (ms === null ? null : new Date(ms));
+
+/** Rows that belong to an experiment. */
+interface Table<T> {
+  readonly name: string;
+  /** The column of the experiment's name. */
+  readonly owner: string;
+  /** What tells its rows of one experiment apart. */
+  readonly keys: readonly Column<T>[];
+  readonly columns: readonly Column<T>[];
+  /** Rows count their changes. */
+  readonly revised: boolean;
+}
+
+/** What of an experiment changes after its acceptance. */
+const experiments: Table<Experiment> = {
+  ...{ name: 'experiments', owner: 'name', keys: [], revised: true },
+  columns: [
+    column('state', 'text', ({ state }) => state),
+    column('reason', 'text', ({ reason }) => reason),
+    column('limits', 'jsonb', ({ plan }) => plan.limits, filled),
+    column('history', 'jsonb', ({ history }) => history, json),
+    column(
+      'features',
+      'jsonb',
+      ({ features }) => features,
+      (features) => json(features.state === 'ready' ? features.bound : null),
+    ),
+    column(
+      'features_failure',
+      'text',
+      ({ features }) => features,
+      (features) => (features.state === 'failed' ? features.reason : null),
+    ),
+    column('model_version', 'text', ({ model }) => model?.id ?? ''),
+    column('checkpoint_asks', 'int', ({ checkpointAsks }) => checkpointAsks),
+    column('started_at', 'timestamptz', ({ startedAt }) => startedAt, date),
+    column('ended_at', 'timestamptz', ({ endedAt }) => endedAt, date),
+  ],
+};
+
+type TrialRecord = Omit<Trial, 'attempts'>;
+
+const trials: Table<TrialRecord> = {
+  ...{ name: 'trials', owner: 'experiment', revised: true },
+  keys: [column('number', 'int', ({ number }) => number)],
+  columns: [
+    column('kind', 'text', ({ kind }) => kind),
+    column('state', 'text', ({ state }) => state),
+    column('reason', 'text', ({ reason }) => reason),
+    column('parameters', 'jsonb', ({ parameters }) => parameters, json),
+    column('enqueued', 'boolean', ({ enqueued }) => enqueued),
+    column('objective', 'float8', ({ objective }) => objective),
+    column('folds', 'jsonb', ({ folds }) => folds, json),
+    column('step', 'bigint', ({ step }) => step),
+    column('tokens', 'bigint', ({ tokens }) => tokens),
+    column('total_tokens', 'bigint', ({ totalTokens }) => totalTokens),
+    column('best_tokens', 'bigint', ({ bestTokens }) => bestTokens),
+    column('tokens_per_second', 'float8', ({ tokensPerSecond }) => tokensPerSecond),
+    column('model_prefix', 'text', ({ modelPrefix }) => modelPrefix),
+    column('examples', 'bigint', ({ examples }) => examples),
+    column('judged_at', 'bigint', ({ judgedAt }) => judgedAt),
+    column('judgement', 'jsonb', ({ judgement }) => judgement, json),
+    column('origin', 'int', ({ origin }) => origin),
+    column('origin_tokens', 'bigint', ({ originTokens }) => originTokens),
+    column('keeps_checkpoint', 'boolean', ({ keepsCheckpoint }) => keepsCheckpoint),
+    column('created_at', 'timestamptz', ({ createdAt }) => createdAt, date),
+    column('started_at', 'timestamptz', ({ startedAt }) => startedAt, date),
+    column('ended_at', 'timestamptz', ({ endedAt }) => endedAt, date),
+  ],
+};
+
+type AttemptRecord = Attempt & { readonly trial: number };
+
+const attempts: Table<AttemptRecord> = {
+  ...{ name: 'attempts', owner: 'experiment', revised: false },
+  keys: [column('trial', 'int', ({ trial }) => trial), column('number', 'int', ({ number }) => number)],
+  columns: [
+    column('step', 'bigint', ({ step }) => step),
+    column('checkpoint', 'text', ({ checkpoint }) => checkpoint),
+    column('checkpoint_asks', 'int', ({ checkpointAsks }) => checkpointAsks),
+    column('lease_until', 'timestamptz', ({ leaseUntil }) => leaseUntil, date),
+    column('outcome', 'text', ({ outcome }) => outcome),
+    column('reason', 'text', ({ reason }) => reason),
+    column('created_at', 'timestamptz', ({ createdAt }) => createdAt, date),
+    column('ended_at', 'timestamptz', ({ endedAt }) => endedAt, date),
+  ],
+};
+
+const names = (columns: readonly { readonly name: string }[]) => columns.map(({ name }) => name).join(', ');
+
+/** Arrays, one a column, of the values of all rows, as `unnest` takes them from the second parameter on. */
+function unnested<T>(
+  columns: readonly Column<T>[],
+  rows: readonly T[],
+): { text: string; values: unknown[][] } {
+  return {
+    text: `unnest(${columns.map(({ type }, i) => `$${i + 2}::${type}[]`).join(', ')})`,
+    values: columns.map(({ of, stored }) => rows.map((row) => stored(of(row) as never))),
+  };
+}
+
+async function insert<T>(
+  sql: Sql,
+  { name, owner, keys, columns }: Table<T>,
+  experiment: string,
+  rows: readonly T[],
+  further: readonly Column<T>[] = [],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const all = [...keys, ...columns, ...further];
+  const { text, values } = unnested(all, rows);
+  await sql.query(`insert into ${name} (${owner}, ${names(all)}) select $1, * from ${text}`, [
+    ...[experiment, ...values],
+  ]);
+}
+
+interface Change<T> {
+  readonly before: T;
+  readonly after: T;
+}
+
+/** Writes the columns in which any of the rows differs, and no other. */
+async function update<T>(
+  sql: Sql,
+  { name, owner, keys, columns, revised }: Table<T>,
+  experiment: string,
+  changes: readonly Change<T>[],
+): Promise<void> {
+  const set = columns.filter(({ of }) => changes.some(({ before, after }) => of(before) !== of(after)));
+  if (set.length === 0) return;
+  const all = [...keys, ...set];
+  const { text, values } = unnested(
+    all,
+    changes.map(({ after }) => after),
+  );
+  const assigned = set.map((c) => `${c.name} = c.${c.name}`);
+  const same = [`r.${owner} = $1`, ...keys.map((key) => `r.${key.name} = c.${key.name}`)];
+  await sql.query(
+    `update ${name} r set ${[...assigned, ...(revised ? ['revision = r.revision + 1'] : [])].join(', ')}
+     from ${text} as c (${names(all)}) where ${same.join(' and ')}`,
+    [experiment, ...values],
+  );
+}
+
+/** Records an experiment that was just accepted, with the trials that it begins with. */
+export async function saveNew(sql: Sql, experiment: Experiment): Promise<void> {
+  const { name, plan, bases, createdAt } = experiment;
+  const accepted = [
+    column<Experiment, unknown>('spec', 'jsonb', () => plan.spec, filled),
+    column<Experiment, unknown>('bases', 'jsonb', () => bases, json),
+    column<Experiment, number>('created_at', 'timestamptz', () => createdAt, date),
+  ];
+  // Its limits are those of the spec.
+  const columns = experiments.columns.filter((c) => c.name !== 'limits');
+  await insert(sql, { ...experiments, columns }, name, [experiment], accepted);
+  await insert(sql, trials, name, experiment.trials);
+}
+
+/**
+ * Records the difference between what was read in this transaction and what it has become.
+ * @throws Internal when it must not become that.
+ */
 export async function saveChanges(sql: Sql, before: Experiment, after: Experiment): Promise<Started[]> {
+  assertMayBecome(before, after);
   const { name } = after;
-  if (after.state !== before.state || after.reason !== before.reason)
-    await sql.query(
-      `update experiments set state = $2, reason = $3, started_at = $4, ended_at = $5, revision = revision + 1
-       where name = $1`,
-      [name, after.state, after.reason, dateOf(after.startedAt), dateOf(after.endedAt)],
-    );
-  const created = after.trials.slice(before.trials.length);
-  if (created.length > 0)
-    await sql.query(
-      `insert into trials (experiment, number, kind, state, reason, parameters, enqueued, total_tokens, origin,
-         origin_tokens, keeps_checkpoint, created_at, started_at, ended_at)
-       select $1, * from unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::boolean[],
-         $8::bigint[], $9::int[], $10::bigint[], $11::boolean[], $12::timestamptz[], $13::timestamptz[],
-         $14::timestamptz[])`,
-      [
-        name,
-        ...columns(created, ['number', 'kind', 'state', 'reason']),
-        created.map(({ parameters }) => JSON.stringify(parameters)),
-        ...columns(created, ['enqueued', 'totalTokens', 'origin', 'originTokens', 'keepsCheckpoint']),
-        ...dates(created),
-      ],
-    );
+  await update(sql, experiments, name, [{ before, after }]);
+  await insert(sql, trials, name, after.trials.slice(before.trials.length));
   const changed = before.trials
-    .map(({ number }) => after.trials[number])
-    .filter((t) => t !== before.trials[t.number]);
-  if (changed.length > 0)
-    await sql.query(
-      `update trials t set state = c.state, reason = c.reason, judgement = c.judgement, started_at = c.started_at,
-         ended_at = c.ended_at, revision = revision + 1
-       from unnest($2::int[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[])
-         as c (number, state, reason, judgement, started_at, ended_at)
-       where t.experiment = $1 and t.number = c.number`,
-      [
-        name,
-        ...columns(changed, ['number', 'state', 'reason']),
-        changed.map(({ judgement }) => (judgement ? JSON.stringify(judgement) : null)),
-        ...dates(changed).slice(1),
-      ],
-    );
-  const attempts = [...created, ...changed].flatMap((trial) => {
-    const known = before.trials[trial.number]?.attempts ?? [];
-    return trial.attempts
-      .map((attempt, i) => ({
-        ...attempt,
-        trial: trial.number,
-        isNew: i >= known.length,
-        same: attempt === known[i],
-      }))
-      .filter(({ same }) => !same);
+    .map((trial, i) => ({ before: trial, after: after.trials[i] }))
+    .filter((trial) => trial.before !== trial.after);
+  await update(sql, trials, name, changed);
+  const ofAttempts = after.trials.flatMap((trial) => {
+    const known = before.trials[trial.number];
+    if (trial === known) return [];
+    return trial.attempts.map((attempt, i) => ({
+      before: known?.attempts[i] && { ...known.attempts[i], trial: trial.number },
+      after: { ...attempt, trial: trial.number },
+      same: attempt === known?.attempts[i],
+    }));
   });
-  const ended = attempts.filter(({ isNew, outcome }) => !isNew && outcome !== null);
-  if (ended.length > 0)
-    await sql.query(
-      `update attempts a set outcome = c.outcome, reason = c.reason, ended_at = c.ended_at, wants_checkpoint = false
-       from unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::timestamptz[])
-         as c (trial, number, outcome, reason, ended_at)
-       where a.experiment = $1 and a.trial = c.trial and a.number = c.number and a.outcome is null`,
-      [
-        name,
-        ...columns(ended, ['trial', 'number', 'outcome', 'reason']),
-        ended.map(({ endedAt }) => dateOf(endedAt)),
-      ],
-    );
-  const started = attempts.filter(({ isNew }) => isNew).map((attempt) => ({ ...attempt, token: newToken() }));
-  if (started.length > 0)
-    await sql.query(
-      `insert into attempts (experiment, trial, number, token_hash, lease_until, created_at)
-       select $1, * from unnest($2::int[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[])`,
-      [
-        name,
-        ...columns(started, ['trial', 'number']),
-        started.map(({ token }) => sha256(token)),
-        started.map(({ leaseUntil }) => dateOf(leaseUntil)),
-        started.map(({ createdAt }) => dateOf(createdAt)),
-      ],
-    );
+  await update(
+    sql,
+    attempts,
+    name,
+    ofAttempts.filter((attempt): attempt is typeof attempt & Change<AttemptRecord> =>
+      Boolean(attempt.before && !attempt.same),
+    ),
+  );
+  const started = ofAttempts
+    .filter((attempt) => !attempt.before)
+    .map((attempt) => ({ ...attempt.after, token: newToken() }));
+  const hash = column<(typeof started)[number], string>('token_hash', 'text', ({ token }) => token, sha256);
+  await insert(sql, attempts, name, started, [hash]);
   return started.map(({ trial, number, token }) => ({ trial, attempt: number, token }));
 }
 
-function columns<T, K extends keyof T>(rows: readonly T[], names: readonly K[]): T[K][][] {
-  return names.map((name) => rows.map((row) => row[name]));
+/**
+ * Records what a report has changed of its attempt and trial: the columns in which they differ alone, for other
+ * transactions may change the trial at the same time. The attempt has to be locked.
+ * @throws Internal when the attempt was over.
+ */
+export async function saveReport(sql: Sql, experiment: string, before: Owner, after: Owner): Promise<void> {
+  const trial = after.trial.number;
+  assertAttemptMayBecome(`trial ${trial} of ${experiment}`, before.attempt, after.attempt);
+  if (after.trial !== before.trial)
+    await update(sql, trials, experiment, [{ before: before.trial, after: after.trial }]);
+  await update(sql, attempts, experiment, [
+    { before: { ...before.attempt, trial }, after: { ...after.attempt, trial } },
+  ]);
 }
 
-function dates(trials: readonly Trial[]): (Date | null)[][] {
-  return [
-    trials.map(({ createdAt }) => dateOf(createdAt)),
-    trials.map(({ startedAt }) => dateOf(startedAt)),
-    trials.map(({ endedAt }) => dateOf(endedAt)),
-  ];
+const measured: readonly Column<tuning.Measurement>[] = [
+  column('step', 'bigint', ({ step }) => step),
+  column('tokens', 'bigint', ({ tokens }) => tokens),
+  column('examples', 'bigint', ({ examples }) => examples),
+  column('elapsed_seconds', 'float8', ({ elapsedSeconds }) => elapsedSeconds),
+  column('train_loss', 'float8', ({ trainLoss }) => trainLoss),
+  column('objective', 'float8', ({ objective }) => objective),
+  column('stage', 'int', ({ stage }) => stage),
+  column('learning_rate', 'float8', ({ learningRate }) => learningRate),
+  column('tokens_per_second', 'float8', ({ tokensPerSecond }) => tokensPerSecond),
+  column('fold', 'int', ({ fold }) => fold),
+  column('further', 'jsonb', ({ values }) => JSON.stringify(numbersAsTexts(values ?? {}))),
+];
+
+/** Records measurements of an attempt, no step twice among them; of a step that is there, what they add to it. */
+export async function saveMeasurements(
+  sql: Sql,
+  experiment: string,
+  { trial: { number: trial }, attempt: { number: attempt } }: Owner,
+  measurements: readonly tuning.Measurement[],
+): Promise<void> {
+  if (measurements.length === 0) return;
+  const { text, values } = unnested(measured, measurements);
+  const [first, second] = [measured.length + 2, measured.length + 3];
+  await sql.query(
+    `insert into measurements as m (experiment, trial, attempt, ${names(measured)})
+     select $1, $${first}, $${second}, * from ${text}
+     on conflict (experiment, trial, attempt, step) do update set
+       train_loss = coalesce(m.train_loss, excluded.train_loss),
+       objective = coalesce(m.objective, excluded.objective),
+       further = m.further || excluded.further`,
+    [experiment, ...values, trial, attempt],
+  );
+}
+
+/** JSON knows no NaN and no ±Infinity. */
+function numbersAsTexts(values: Readonly<Record<string, number>>): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, Number.isFinite(value) ? value : String(value)]),
+  );
 }

@@ -1,6 +1,8 @@
 /** What is recorded of an experiment: the words and shapes that decisions are made from. Times are in milliseconds. */
 import type { JobStatus } from '@emotune/jobs';
+import type { ModelConfig } from '@emotune/models';
 import type { Assignment, SuggestContext, TrialCurve, TrialRecord, Verdict } from '@emotune/search';
+import type { RowLengths } from '@emotune/training';
 import type { Rate } from './cost.js';
 import type { Plan } from './spec.js';
 
@@ -45,8 +47,8 @@ export interface Attempt {
   readonly step: number;
   /** The newest checkpoint's folder; empty: none. */
   readonly checkpoint: string;
-  /** A checkpoint is asked for until another one is there. */
-  readonly wantsCheckpoint: boolean;
+  /** How many of the experiment's `checkpointAsks` it has answered; behind them, another checkpoint is asked for. */
+  readonly checkpointAsks: number;
   readonly createdAt: number;
   readonly leaseUntil: number;
   /** Null while it runs. */
@@ -106,6 +108,9 @@ export interface Trial extends LineagePlace {
   readonly tokens: number;
   readonly totalTokens: number;
   readonly bestTokens: number;
+  readonly tokensPerSecond: number;
+  /** The folder of what the final training made; empty: nothing. */
+  readonly modelPrefix: string;
   /** Training examples seen at the last measurement. */
   readonly examples: number;
   /** Examples seen at its last verdict. */
@@ -117,9 +122,31 @@ export interface Trial extends LineagePlace {
   readonly attempts: readonly Attempt[];
 }
 
+/** A base model as it was when the experiment was accepted. */
+export interface Base {
+  readonly architecture: string;
+  readonly model: string;
+  readonly version: string;
+  readonly prefix: string;
+  readonly tokenizer: string;
+  /** Recorded where `training.memoryLimitMib` asks whether it fits. */
+  readonly config?: ModelConfig;
+}
+
+export interface BoundFeatures {
+  readonly version: string;
+  readonly dataset: string;
+  readonly datasetVersion: string;
+  /** Folder of the shards by tokenizer. */
+  readonly prefixes: Readonly<Record<string, string>>;
+  /** The lengths of the rows, by tokenizer; absent where they were bound before it was recorded. */
+  readonly rows?: Readonly<Record<string, RowLengths>>;
+}
+
 /** Whether trials can be trained: the feature set's shards for every base model are there. */
 export type Features =
-  | { readonly state: 'waiting' | 'ready' }
+  | { readonly state: 'waiting' }
+  | { readonly state: 'ready'; readonly bound: BoundFeatures }
   | { readonly state: 'failed'; readonly reason: string };
 
 /** The model version that came of the final trial. */
@@ -131,12 +158,29 @@ export interface TrainedModel {
   readonly evaluation: { readonly failure: string } | null;
 }
 
-export interface Experiment {
+/** What a decision depends on beside what is recorded. */
+export interface Surroundings {
+  /** By name. */
+  readonly jobs: ReadonlyMap<string, JobStatus>;
+  /** Since when this process hears heartbeats: a lease that ran out before is not held against a trainer. */
+  readonly listeningSince: number;
+  /** A heartbeat must come within this time. */
+  readonly leaseMs: number;
+}
+
+export const nobody: Surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
+
+export interface Experiment extends Surroundings {
   readonly name: string;
+  /** With the limits that hold now. */
   readonly plan: Plan;
+  readonly bases: readonly Base[];
   readonly state: ExperimentState;
   readonly features: Features;
   readonly reason: string;
+  /** How often all trainers were asked for a checkpoint. */
+  readonly checkpointAsks: number;
+  readonly createdAt: number;
   /** When the search began. */
   readonly startedAt: number | null;
   readonly endedAt: number | null;
@@ -151,12 +195,6 @@ export interface Experiment {
   /** Ordered by number, which counts from 0 without a gap. */
   readonly trials: readonly Trial[];
   readonly model: TrainedModel | null;
-  /** By name. */
-  readonly jobs: ReadonlyMap<string, JobStatus>;
-  /** Since when this process hears heartbeats: a lease that ran out before is not held against a trainer. */
-  readonly listeningSince: number;
-  /** A heartbeat must come within this time. */
-  readonly leaseMs: number;
 }
 
 /** Objectives by fold. */

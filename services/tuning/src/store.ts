@@ -1,12 +1,13 @@
 /** Rows of the tuning service, and what they mean to the rules. */
 import { NotFound } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import type { ModelConfig } from '@emotune/models';
 import type { tuning } from '@emotune/proto';
 import type { Assignment } from '@emotune/search';
-import type { RowLengths } from '@emotune/training';
+import type { Owner } from './reports.js';
 import type {
   Attempt,
+  Base,
+  BoundFeatures,
   ExperimentState,
   Features,
   Fold,
@@ -29,27 +30,6 @@ export function checkpointsPrefix(experiment: string, number: number): string {
   return `${trialPrefix(experiment, number)}/checkpoints`;
 }
 
-/** A base model as it was when the experiment was accepted. */
-export interface Base {
-  readonly architecture: string;
-  readonly model: string;
-  readonly version: string;
-  readonly prefix: string;
-  readonly tokenizer: string;
-  /** Recorded where `training.memoryLimitMib` asks whether it fits. */
-  readonly config?: ModelConfig;
-}
-
-export interface BoundFeatures {
-  readonly version: string;
-  readonly dataset: string;
-  readonly datasetVersion: string;
-  /** Folder of the shards by tokenizer. */
-  readonly prefixes: Readonly<Record<string, string>>;
-  /** The lengths of the rows, by tokenizer; absent where they were bound before it was recorded. */
-  readonly rows?: Readonly<Record<string, RowLengths>>;
-}
-
 export interface ExperimentRow {
   readonly name: string;
   /** As it was accepted. */
@@ -63,6 +43,7 @@ export interface ExperimentRow {
   readonly features: BoundFeatures | null;
   readonly features_failure: string | null;
   readonly model_version: string;
+  readonly checkpoint_asks: number;
   readonly created_at: Date;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
@@ -106,7 +87,7 @@ export interface AttemptRow {
   readonly number: number;
   readonly step: number;
   readonly checkpoint: string;
-  readonly wants_checkpoint: boolean;
+  readonly checkpoint_asks: number;
   readonly lease_until: Date;
   readonly outcome: Outcome | null;
   readonly reason: string;
@@ -179,7 +160,7 @@ export function attemptOf(row: AttemptRow): Attempt {
     number: row.number,
     step: row.step,
     checkpoint: row.checkpoint,
-    wantsCheckpoint: row.wants_checkpoint,
+    checkpointAsks: row.checkpoint_asks,
     createdAt: row.created_at.getTime(),
     leaseUntil: row.lease_until.getTime(),
     outcome: row.outcome,
@@ -189,10 +170,7 @@ export function attemptOf(row: AttemptRow): Attempt {
 }
 
 /** Columns of a trial that do not depend on its attempts. */
-export type TrialColumns = Omit<
-  TrialRow,
-  'attempts' | 'seconds' | 'revision' | 'model_prefix' | 'tokens_per_second'
->;
+export type TrialColumns = Omit<TrialRow, 'attempts' | 'seconds' | 'revision'>;
 
 export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = []): Trial {
   return {
@@ -208,6 +186,8 @@ export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = [])
     tokens: row.tokens,
     totalTokens: row.total_tokens,
     bestTokens: row.best_tokens,
+    tokensPerSecond: row.tokens_per_second,
+    modelPrefix: row.model_prefix,
     examples: row.examples,
     judgedAt: row.judged_at,
     judgement: row.judgement,
@@ -221,9 +201,52 @@ export function trialOf(row: TrialColumns, attempts: readonly AttemptRow[] = [])
   };
 }
 
+/** An attempt with what it belongs to, as its trainer's call finds it. */
+export interface OwnerRow extends Owner {
+  readonly tokenHash: string;
+}
+
+type JoinedRow = AttemptRow & {
+  readonly token_hash: string;
+  readonly experiment_state: ExperimentState;
+  readonly experiment_asks: number;
+  readonly trial_row: Omit<TrialColumns, 'created_at' | 'started_at' | 'ended_at'> &
+    Readonly<Record<'created_at' | 'started_at' | 'ended_at', string | null>>;
+};
+
+/** Locks the attempt, and nothing else. Undefined when there is none such. */
+export async function ownerOf(
+  sql: Sql,
+  place: { readonly experiment: string; readonly trial: number; readonly attempt: number },
+): Promise<OwnerRow | undefined> {
+  const [row] = await sql.query<JoinedRow>(
+    `select a.*, e.state as experiment_state, e.checkpoint_asks as experiment_asks, to_jsonb(t) as trial_row
+     from attempts a join trials t on t.experiment = a.experiment and t.number = a.trial
+     join experiments e on e.name = a.experiment
+     where a.experiment = $1 and a.trial = $2 and a.number = $3 for update of a`,
+    [place.experiment, place.trial, place.attempt],
+  );
+  if (!row) return undefined;
+  const { trial_row: trial } = row;
+  const date = (text: string | null) => (text === null ? null : new Date(text));
+  const { attempts: _, ...own } = trialOf({
+    ...trial,
+    created_at: new Date(trial.created_at ?? 0),
+    started_at: date(trial.started_at),
+    ended_at: date(trial.ended_at),
+  });
+  return {
+    state: row.experiment_state,
+    checkpointAsks: row.experiment_asks,
+    trial: own,
+    attempt: attemptOf(row),
+    tokenHash: row.token_hash,
+  };
+}
+
 export function featuresOf({ features, features_failure: failure }: ExperimentRow): Features {
   if (failure !== null) return { state: 'failed', reason: failure };
-  return { state: features ? 'ready' : 'waiting' };
+  return features ? { state: 'ready', bound: features } : { state: 'waiting' };
 }
 
 export async function trainedModel(sql: Sql, id: string): Promise<TrainedModel | null> {

@@ -9,6 +9,7 @@ import { common, featurization, tuning } from '@emotune/proto';
 import { Channel, type Client } from '@emotune/service';
 import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
+import type { Features } from './state.js';
 
 type Changes = Partial<
   Omit<
@@ -76,6 +77,12 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
     },
   };
 }
+
+/** Features that were bound. */
+export const boundFeatures: Features = {
+  state: 'ready',
+  bound: { version: 'f1', dataset: 'demo', datasetVersion: 'd1', prefixes: {} },
+};
 
 const vocabSize = 264;
 

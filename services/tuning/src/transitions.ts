@@ -1,10 +1,22 @@
 /**
  * What a decision changes of what is recorded: pure, so that the database only keeps the difference. A change that must
- * not be, such as a second end of a trial, is a broken invariant of ours and throws.
+ * not be, such as a second end of a trial, is a broken invariant of ours and throws, whoever asked for it.
  */
-import { Internal } from '@emotune/base';
+import { Internal, show } from '@emotune/base';
 import { type Action, decide } from './decide.js';
-import { type Attempt, type Experiment, hasEnded, isOpen, type LineagePlace, type Trial } from './state.js';
+import type { Plan } from './spec.js';
+import {
+  type Attempt,
+  type Base,
+  type Experiment,
+  hasEnded,
+  isOpen,
+  type LineagePlace,
+  nobody,
+  type Outcome,
+  type Taught,
+  type Trial,
+} from './state.js';
 
 /** What is only done. */
 const unrecorded: ReadonlySet<Action['type']> = new Set([
@@ -31,23 +43,54 @@ function assertOpen({ name }: Experiment, trial: Trial, action: string): void {
     throw new Internal(`${action} of trial ${trial.number} of ${name}, which is ${trial.state} already`);
 }
 
-function newAttempt(number: number, now: number, leaseMs: number): Attempt {
+/** What an experiment waits for before its search begins. */
+export function waitsFor({ spec }: Plan): string {
+  return `waits for the feature set ${show(spec.features)}`;
+}
+
+/** An experiment that was just accepted. */
+export function newExperiment(
+  plan: Plan,
+  bases: readonly Base[],
+  history: readonly Taught[],
+  now: number,
+): Experiment {
   return {
-    number,
-    step: -1,
-    checkpoint: '',
-    wantsCheckpoint: false,
-    outcome: null,
-    reason: '',
-    createdAt: now,
-    leaseUntil: now + leaseMs,
-    endedAt: null,
+    ...{ name: plan.spec.name, plan, bases, history, state: 'waiting', reason: waitsFor(plan) },
+    ...{ features: { state: 'waiting' }, checkpointAsks: 0, createdAt: now, startedAt: null, endedAt: null },
+    ...{ rates: new Map(), curves: () => [], trials: [], model: null, ...nobody },
   };
 }
 
+function newAttempt(number: number, now: number, { leaseMs, checkpointAsks }: Experiment): Attempt {
+  return {
+    ...{ number, step: -1, checkpoint: '', checkpointAsks, outcome: null, reason: '' },
+    ...{ createdAt: now, leaseUntil: now + leaseMs, endedAt: null },
+  };
+}
+
+/** An attempt after its end; one that is over stays as it is. */
+export function endOfAttempt(attempt: Attempt, outcome: Outcome, reason: string, now: number): Attempt {
+  return attempt.outcome === null ? { ...attempt, outcome, reason, endedAt: now } : attempt;
+}
+
+/** After a model version was made of what its final trial left. */
+export function withModel(experiment: Experiment, id: string): Experiment {
+  const model = { id, state: 'trained', evaluation: null } as const;
+  return { ...experiment, model, reason: `waits for the evaluation of ${id}` };
+}
+
+/** After the checkpoints that these trials kept for others were removed. */
+export function withoutCheckpoints(experiment: Experiment, numbers: readonly number[]): Experiment {
+  return numbers.reduce((after, number) => {
+    const trial = trialAt(after, number);
+    return trial.keepsCheckpoint ? withTrial(after, { ...trial, keepsCheckpoint: false }) : after;
+  }, experiment);
+}
+
 /** The experiment after an action. @throws Internal when the action must not be. */
-function record(experiment: Experiment, action: Action, now: number): Experiment {
-  const { trials, leaseMs } = experiment;
+export function record(experiment: Experiment, action: Action, now: number): Experiment {
+  const { trials } = experiment;
   switch (action.type) {
     case 'enter':
       return {
@@ -63,7 +106,7 @@ function record(experiment: Experiment, action: Action, now: number): Experiment
       if (hasEnded(experiment.state) || action.number !== trials.length)
         throw new Internal(`${experiment.name} cannot have another trial ${action.number}`);
       const { type: _, ...given } = action;
-      const created = newTrial({ ...given, enqueued: false }, now);
+      const created = newTrial({ enqueued: false, ...given }, now);
       return { ...experiment, trials: [...trials, created] };
     }
     case 'judge': {
@@ -84,15 +127,14 @@ function record(experiment: Experiment, action: Action, now: number): Experiment
         state: 'running',
         judgement: null,
         startedAt: trial.startedAt ?? now,
-        attempts: [...trial.attempts, newAttempt(action.attempt, now, leaseMs)],
+        attempts: [...trial.attempts, newAttempt(action.attempt, now, experiment)],
       });
     }
     case 'end-attempt': {
       const trial = trialAt(experiment, action.trial);
       const attempt = trial.attempts[action.attempt - 1];
       if (attempt?.outcome !== null) return experiment;
-      const { outcome, reason } = action;
-      const ended = { ...attempt, outcome, reason, endedAt: now, wantsCheckpoint: false };
+      const ended = endOfAttempt(attempt, action.outcome, action.reason, now);
       return withTrial(experiment, { ...trial, attempts: trial.attempts.with(action.attempt - 1, ended) });
     }
     case 'pause-trial': {
@@ -124,21 +166,44 @@ export function newTrial(
     originTokens: 0,
     keepsCheckpoint: false,
     ...given,
-    state: 'queued',
-    reason: '',
-    objective: null,
-    step: 0,
-    tokens: 0,
-    bestTokens: 0,
-    examples: 0,
-    folds: [],
-    judgedAt: 0,
-    judgement: null,
-    createdAt: now,
-    startedAt: null,
-    endedAt: null,
-    attempts: [],
+    ...{ state: 'queued', reason: '', objective: null, step: 0, tokens: 0, bestTokens: 0, examples: 0 },
+    ...{ folds: [], tokensPerSecond: 0, modelPrefix: '' },
+    ...{ judgedAt: 0, judgement: null, createdAt: now, startedAt: null, endedAt: null, attempts: [] },
   };
+}
+
+/** @throws Internal when an attempt that is over would end again, or go on. */
+export function assertAttemptMayBecome(place: string, before: Attempt, after: Attempt): void {
+  if (before.outcome !== null && after.outcome !== before.outcome)
+    throw new Internal(
+      `attempt ${before.number} of ${place} is over (${before.outcome}), it cannot be ${after.outcome ?? 'going on'}`,
+    );
+}
+
+function assertTrialMayBecome(name: string, before: Trial, after: Trial): void {
+  const place = `trial ${before.number} of ${name}`;
+  if (!isOpen(before) && after.state !== before.state)
+    throw new Internal(`${place} is ${before.state}, it cannot become ${after.state}`);
+  if (after.attempts.length < before.attempts.length) throw new Internal(`${place} cannot lose attempts`);
+  for (const [i, attempt] of before.attempts.entries())
+    assertAttemptMayBecome(place, attempt, after.attempts[i]);
+  if (after.attempts.filter(({ outcome }) => outcome === null).length > 1)
+    throw new Internal(`${place} cannot have two attempts at once`);
+}
+
+/** @throws Internal when what is over would change, or trials would not follow each other. */
+export function assertMayBecome(before: Experiment, after: Experiment): void {
+  const { name, state } = before;
+  if (hasEnded(state) && after.state !== state)
+    throw new Internal(`${name} is ${state}, it cannot become ${after.state}`);
+  if (after.trials.length < before.trials.length) throw new Internal(`${name} cannot lose trials`);
+  for (const [i, trial] of after.trials.entries()) {
+    const known = before.trials[i];
+    if (trial === known) continue;
+    if (trial.number !== i || (!known && hasEnded(state)))
+      throw new Internal(`${name} cannot have another trial ${trial.number}`);
+    if (known) assertTrialMayBecome(name, known, trial);
+  }
 }
 
 /** Actions of one transaction, at most: other work comes in between. */

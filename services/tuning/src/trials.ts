@@ -10,9 +10,11 @@ import { lineageTokens } from './lineage.js';
 import { trialKindMessage } from './messages.js';
 import type { Reconciler } from './reconciler.js';
 import {
+  type Answer,
   answer,
   assertOwner,
   checkReport,
+  completed,
   finished,
   judged,
   measure,
@@ -20,17 +22,9 @@ import {
   unwanted,
   withFolds,
 } from './reports.js';
+import { saveMeasurements, saveReport } from './save.js';
 import { architectureOf } from './spec.js';
-import {
-  type AttemptRow,
-  attemptOf,
-  checkpointsPrefix,
-  type ExperimentRow,
-  experimentRow,
-  type TrialColumns,
-  trialOf,
-  trialPrefix,
-} from './store.js';
+import { checkpointsPrefix, experimentRow, ownerOf, trialPrefix } from './store.js';
 import { isToken } from './token.js';
 import { valueMessages } from './values.js';
 
@@ -52,26 +46,6 @@ const directives = {
 /** An attempt as its trainer's call finds it. */
 interface Caller extends Owner {
   readonly experiment: string;
-}
-
-type CallerRow = AttemptRow & {
-  readonly token_hash: string;
-  readonly experiment_state: ExperimentRow['state'];
-  readonly trial_row: Omit<TrialColumns, 'created_at' | 'started_at' | 'ended_at'> &
-    Readonly<Record<'created_at' | 'started_at' | 'ended_at', string | null>>;
-};
-
-function callerOf(row: CallerRow): Caller {
-  const { trial_row: trial } = row;
-  const date = (text: string | null) => (text === null ? null : new Date(text));
-  const columns = {
-    ...trial,
-    created_at: new Date(trial.created_at ?? 0),
-    started_at: date(trial.started_at),
-    ended_at: date(trial.ended_at),
-  };
-  const { attempts: _, ...own } = trialOf(columns);
-  return { experiment: trial.experiment, state: row.experiment_state, trial: own, attempt: attemptOf(row) };
 }
 
 /** Transactions of trainers at a time: fewer than the database has connections, so that decisions need not wait for them. */
@@ -113,14 +87,8 @@ export class Trials {
   ): Promise<Caller> {
     if (!reference) throw InvalidArgument.at('trial', 'expected a trial, got nothing');
     const { experiment, number, attempt } = reference;
-    const [row] = await sql.query<CallerRow>(
-      `select a.*, e.state as experiment_state, to_jsonb(t) as trial_row
-       from attempts a join trials t on t.experiment = a.experiment and t.number = a.trial
-       join experiments e on e.name = a.experiment
-       where a.experiment = $1 and a.trial = $2 and a.number = $3 for update of a`,
-      [experiment, number, attempt],
-    );
-    if (row && isToken(token, row.token_hash)) return callerOf(row);
+    const owner = await ownerOf(sql, { experiment, trial: number, attempt });
+    if (owner && isToken(token, owner.tokenHash)) return { experiment, ...owner };
     const known = await sql.query('select 1 from trials where experiment = $1 and number = $2', [
       experiment,
       number,
@@ -138,7 +106,7 @@ export class Trials {
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) throw new Aborted(why);
-      await this.renew(sql, caller, '');
+      await saveReport(sql, caller.experiment, caller, this.heard(caller, '').after);
       const { trial, attempt } = caller;
       const row = await experimentRow(sql, caller.experiment);
       const { name, spec, bases, features } = row;
@@ -168,28 +136,11 @@ export class Trials {
     });
   }
 
-  /** Notes that an attempt was heard of; what it is told. */
-  private async renew(
-    sql: Sql,
-    caller: Caller,
-    checkpoint: string,
-  ): Promise<ReturnType<typeof answer>['answer']> {
-    const heard = answer(caller, checkpoint, this.context.clock.now() + this.reconciler.leaseMs);
-    const { attempt } = heard;
-    await sql.query(
-      `update attempts set lease_until = $4, step = $5, checkpoint = $6, wants_checkpoint = $7
-       where experiment = $1 and trial = $2 and number = $3`,
-      [
-        caller.experiment,
-        caller.trial.number,
-        attempt.number,
-        new Date(attempt.leaseUntil),
-        attempt.step,
-        attempt.checkpoint,
-        attempt.wantsCheckpoint,
-      ],
-    );
-    return heard.answer;
+  /** The caller after it was heard of, and what it is told. */
+  private heard(caller: Caller, checkpoint: string): { after: Caller; answer: Answer } {
+    const leaseUntil = this.context.clock.now() + this.reconciler.leaseMs;
+    const { attempt, answer: told } = answer(caller, checkpoint, leaseUntil);
+    return { after: { ...caller, attempt }, answer: told };
   }
 
   async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
@@ -201,10 +152,12 @@ export class Trials {
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why, everySeconds };
-      const { caller: heard, fresh } = await this.measure(sql, caller, request);
-      paused = heard.trial.judgement?.decision === 'pause';
-      const { directive, reason } = await this.renew(sql, heard, request.checkpoint);
-      await this.tell(sql, heard, fresh);
+      const { caller: measured, fresh } = await this.measure(sql, caller, request);
+      paused = measured.trial.judgement?.decision === 'pause';
+      const { after, answer } = this.heard(measured, request.checkpoint);
+      await saveReport(sql, caller.experiment, caller, after);
+      await this.tell(sql, after, fresh);
+      const { directive, reason } = answer;
       return { directive: directives[directive], reason, everySeconds };
     });
     if (request.measurements.length > 0) this.context.outbox.wake();
@@ -231,56 +184,13 @@ export class Trials {
           );
     const heard = measure(caller, measurements, new Set(known.map(({ step }) => step)));
     const counted = withFolds(heard.owner, folds);
-    let after: Caller = { ...caller, ...counted };
-    // The last measurement of a step in a call completes those before it.
-    const byStep = new Map<number, tuning.Measurement>();
-    for (const m of measurements) {
-      const before = byStep.get(m.step);
-      byStep.set(m.step, before ? { ...m, ...before, objective: before.objective ?? m.objective } : m);
-    }
-    const rows = [...byStep.values()];
-    const column = <K extends keyof tuning.Measurement>(name: K) => rows.map((m) => m[name] ?? null);
-    await sql.query(
-      `insert into measurements as m (experiment, trial, attempt, step, tokens, examples, elapsed_seconds, train_loss,
-         objective, stage, learning_rate, tokens_per_second, fold, further)
-       select $1, $2, $3, * from unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::float8[], $8::float8[],
-         $9::float8[], $10::int[], $11::float8[], $12::float8[], $13::int[], $14::jsonb[])
-       on conflict (experiment, trial, attempt, step) do update set
-         train_loss = coalesce(m.train_loss, excluded.train_loss),
-         objective = coalesce(m.objective, excluded.objective),
-         further = m.further || excluded.further`,
-      [
-        ...place,
-        ...(['step', 'tokens', 'examples', 'elapsedSeconds', 'trainLoss'] as const).map(column),
-        ...(['objective', 'stage', 'learningRate', 'tokensPerSecond', 'fold'] as const).map(column),
-        rows.map(({ values }) => JSON.stringify(numbersAsTexts(values ?? {}))),
-      ],
-    );
-    if (
+    // Judging reads the curve with them.
+    await saveMeasurements(sql, experiment, caller, completed(measurements));
+    const after: Caller = { ...caller, ...counted };
+    const judges =
       counted !== heard.owner ||
-      measurements.some(({ objective, fold }) => objective !== undefined && fold === undefined)
-    )
-      after = await this.judge(sql, after);
-    const { trial } = after;
-    await sql.query(
-      `update trials set step = $3, tokens = $4, examples = $5,
-         tokens_per_second = coalesce($6, tokens_per_second), objective = $7, best_tokens = $8, judged_at = $9,
-         judgement = $10, folds = $11, revision = revision + 1 where experiment = $1 and number = $2`,
-      [
-        experiment,
-        trial.number,
-        trial.step,
-        trial.tokens,
-        trial.examples,
-        measurements.at(-1)?.tokensPerSecond ?? null,
-        trial.objective,
-        trial.bestTokens,
-        trial.judgedAt,
-        trial.judgement && JSON.stringify(trial.judgement),
-        JSON.stringify(trial.folds),
-      ],
-    );
-    return { caller: after, fresh: heard.fresh };
+      measurements.some(({ objective, fold }) => objective !== undefined && fold === undefined);
+    return { caller: judges ? await this.judge(sql, after) : after, fresh: heard.fresh };
   }
 
   /** Comes last in its transaction: until it ends, no other event of the experiment can be written. */
@@ -333,46 +243,12 @@ export class Trials {
           `expected a folder in ${within}, got ${show(request.modelPrefix)}`,
         );
       const { caller: measured, fresh } = await this.measure(sql, caller, request);
-      const { trial, attempt } = finished(measured, { ...request, state }, clock.now());
-      await sql.query(
-        `update attempts set outcome = $4, reason = $5, ended_at = $6, step = $7, wants_checkpoint = false
-         where experiment = $1 and trial = $2 and number = $3`,
-        [
-          caller.experiment,
-          trial.number,
-          attempt.number,
-          attempt.outcome,
-          attempt.reason,
-          new Date(attempt.endedAt!),
-          attempt.step,
-        ],
-      );
-      await sql.query(
-        `update trials set objective = $3, step = $4, tokens = $5, best_tokens = $6, model_prefix = $7,
-           tokens_per_second = case when $8::float8 > 0 then $8 else tokens_per_second end, revision = revision + 1
-         where experiment = $1 and number = $2`,
-        [
-          caller.experiment,
-          trial.number,
-          trial.objective,
-          trial.step,
-          trial.tokens,
-          trial.bestTokens,
-          request.modelPrefix,
-          request.tokensPerSecond,
-        ],
-      );
+      const ended = finished(measured, { ...request, state }, clock.now());
+      await saveReport(sql, caller.experiment, caller, ended);
       await this.tell(sql, measured, fresh);
     });
     outbox.wake();
     this.reconciler.wake();
     return {};
   }
-}
-
-/** JSON knows no NaN and no ±Infinity. */
-function numbersAsTexts(values: Readonly<Record<string, number>>): Record<string, number | string> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, Number.isFinite(value) ? value : String(value)]),
-  );
 }

@@ -13,8 +13,7 @@ import {
 } from '@emotune/search';
 import { recordsOf } from './decide.js';
 import { architectureOf, type Plan } from './spec.js';
-import { searchTrials, type Trial } from './state.js';
-import type { Base } from './store.js';
+import { type Base, searchTrials, type Trial } from './state.js';
 
 /** An experiment whose base models are settled. */
 interface Settled {
