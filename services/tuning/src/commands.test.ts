@@ -15,7 +15,9 @@ const values = { learningRate: 1e-3 };
 
 const situation = (state: ExperimentState, begun = true): Experiment => ({
   ...newExperiment(plan, [], [], now),
-  ...{ state, reason: '', startedAt: begun ? now : null },
+  state,
+  reason: '',
+  startedAt: begun ? now : null,
 });
 const withTrials = (state: ExperimentState, count: number): Experiment => ({
   ...situation(state),

@@ -2,6 +2,7 @@
 import { FailedPrecondition, InvalidArgument, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import { type Assignment, lineageOf, type TrialRecord } from '@emotune/search';
+import type { ImportedStudy } from './imported.js';
 import { planOf, searchTokens } from './spec.js';
 import { type Experiment, hasEnded, type Taught } from './state.js';
 import { record, waitsFor } from './transitions.js';
@@ -71,6 +72,16 @@ export function enqueued(experiment: Experiment, parameters: Assignment, now: nu
     { type: 'create-trial', ...given, keepsCheckpoint: hasLineages(experiment) },
     now,
   );
+}
+
+/** Taught by a study, and its best configurations at its end. @throws FailedPrecondition as `taught` and `enqueued`. */
+export function withStudy(
+  experiment: Experiment,
+  { lessons, best }: Pick<ImportedStudy, 'lessons' | 'best'>,
+  now: number,
+): Experiment {
+  const learnt = lessons.length === 0 ? experiment : taught(experiment, lessons, now);
+  return best.reduce((before, values) => enqueued(before, values, now), learnt);
 }
 
 /**

@@ -53,8 +53,8 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.estimate(request);
   }
 
-  importTrials(request: tuning.ImportTrialsRequest): Promise<tuning.ImportTrialsResponse> {
-    return this.experiments.importTrials(request);
+  importStudy(request: tuning.ImportStudyRequest): Promise<tuning.ImportStudyResponse> {
+    return this.experiments.importStudy(request);
   }
 
   listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {

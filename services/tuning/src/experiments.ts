@@ -5,10 +5,10 @@ import { emit, topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
 import { parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
-import { cancelled, enqueued, paused, raised, resumed, taught } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed, withStudy } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
-import { importedRecords } from './imported.js';
+import { type ImportedStudy, importedStudy } from './imported.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
@@ -233,23 +233,31 @@ export class Experiments {
     return trial;
   }
 
-  /** @throws InvalidArgument naming each wrong value; FailedPrecondition when the search is over. */
-  async importTrials(request: tuning.ImportTrialsRequest): Promise<tuning.ImportTrialsResponse> {
-    const { experiment: name, trials, requestId } = request;
-    const body = { experiment: name, trials };
-    const known = await this.context.database.transaction((sql) =>
-      once(sql, { method: 'ImportTrials', id: requestId, body }, async () => {
-        const { history } = await this.save(sql, name, (experiment) =>
-          taught(
-            experiment,
-            importedRecords(experiment.plan, trials, experiment.history),
-            this.context.clock.now(),
-          ),
-        );
-        return String(history.length);
-      }),
-    );
-    return { known: Number(known) };
+  /** @throws InvalidArgument; FailedPrecondition when the search is over or has no room for the best. */
+  async importStudy(request: tuning.ImportStudyRequest): Promise<tuning.ImportStudyResponse> {
+    const { requestId, ...body } = request;
+    const name = request.experiment;
+    const { clock, database } = this.context;
+    const imported = await database.transaction(async (sql) => {
+      let found: ImportedStudy | undefined;
+      const numbers = await once(sql, { method: 'ImportStudy', id: requestId, body }, async () => {
+        let added: readonly number[] = [];
+        await this.save(sql, name, (experiment) => {
+          found = importedStudy(experiment.plan, request, experiment.history);
+          const after = withStudy(experiment, found, clock.now());
+          added = after.trials.slice(experiment.trials.length).map(({ number }) => number);
+          return after;
+        });
+        return added.join(' ');
+      });
+      // Repeated: the same, but for the numbers that the trials got.
+      found ??= importedStudy(this.reconciler.ledger.plan(await experimentRow(sql, name)), request, []);
+      return { ...found, numbers };
+    });
+    this.reconciler.wake();
+    const { fitting, lessons, misfits, numbers } = imported;
+    const enqueued = numbers === '' ? [] : numbers.split(' ').map(Number);
+    return { fitting, taught: lessons.length, enqueued, misfits: [...misfits] };
   }
 
   async trials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {

@@ -2,60 +2,103 @@ import { InvalidArgument } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { lessonOf } from '@emotune/search';
 import { expect, it } from 'vitest';
-import { importedRecords } from './imported.js';
+import { importedStudy } from './imported.js';
 import { planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
-const { TrialState } = tuning;
+const { Goal, TrialState } = tuning;
 const plan = planOf(experimentSpec());
 
-function imported(changes: Partial<tuning.ImportedTrial> = {}): tuning.ImportedTrial {
+function studied(value: number | undefined, changes: Partial<tuning.StudyTrial> = {}): tuning.StudyTrial {
   return {
+    number: 0,
     parameters: { learningRate: { number: 1e-3 } },
     state: TrialState.TRIAL_STATE_SUCCEEDED,
-    objective: 2,
-    step: 4,
-    reason: '',
+    objectives: [{ value }],
+    last: undefined,
     ...changes,
   };
 }
 
-it('are older than what is known', () => {
-  const first = importedRecords(plan, [imported(), imported({ objective: 0 })], []);
+function request(
+  trials: tuning.StudyTrial[],
+  changes: Partial<tuning.ImportStudyRequest> = {},
+): tuning.ImportStudyRequest {
+  return {
+    experiment: 'run',
+    study: { name: 'elsewhere', goals: [Goal.GOAL_MINIMIZE], trials },
+    objective: 0,
+    goal: Goal.GOAL_UNSPECIFIED,
+    fixed: {},
+    best: 1,
+    teach: true,
+    failuresTeach: true,
+    requestId: '',
+    ...changes,
+  };
+}
+
+it('lessons are older than what is known, and what cannot be compared is infeasible', () => {
+  const { lessons: first } = importedStudy(plan, request([studied(2), studied(0)]), []);
   expect(first.map(({ number, objective }) => [number, objective])).toEqual([
     [-2, 2],
     [-1, 0],
   ]);
-  const infeasible = { state: TrialState.TRIAL_STATE_INFEASIBLE, reason: 'OutOfMemory: there' };
-  const [second] = importedRecords(plan, [imported(infeasible)], first);
-  expect(second).toMatchObject({ number: -3, reason: 'OutOfMemory: there' });
-  expect(second.objective).toBeUndefined();
-  expect([...first, second].map(lessonOf)).toEqual(['measured', 'measured', 'infeasible']);
+  const failed = studied(undefined, { state: TrialState.TRIAL_STATE_FAILED });
+  const { lessons: second } = importedStudy(plan, request([failed, studied(Number.NaN)]), first);
+  expect(second).toMatchObject([
+    { number: -4, reason: 'Failed: in elsewhere' },
+    { number: -3, reason: 'Diverged: the objective was NaN' },
+  ]);
+  for (const { objective } of second) expect(objective).toBeUndefined();
+  expect([...first, ...second].map(lessonOf)).toEqual(['measured', 'measured', 'infeasible', 'infeasible']);
+});
+
+it('the best of what fits are to be tried, and what does not fit is told', () => {
+  const rate = (number: number) => ({ learningRate: { number } });
+  const trials = [
+    studied(3, { parameters: rate(1e-4), last: { step: 9, value: 4 } }),
+    studied(5, { number: 1, parameters: rate(2e-4) }),
+    studied(9, { number: 2, parameters: rate(7) }),
+    studied(4, { number: 3, parameters: { learningRate: {} } }),
+    studied(undefined, { number: 4 }),
+    studied(undefined, { number: 5, last: { step: 2, value: 8 }, parameters: { ...rate(3e-4), rate: {} } }),
+    studied(1, { number: 6, state: TrialState.TRIAL_STATE_RUNNING }),
+  ];
+  const found = importedStudy(plan, request(trials, { best: 2, teach: false }), []);
+  expect(found).toMatchObject({ fitting: 3, lessons: [] });
+  expect(found.best).toEqual([{ learningRate: 1e-4 }, { learningRate: 2e-4 }]);
+  expect(found.misfits).toEqual([
+    ...[
+      ['learningRate', '7 is outside of its range', true, 2],
+      ['learningRate', 'null is outside of its range', true, 3],
+      ['objective', 'not measured', true, 4],
+      ['rate', 'not in the space', false, 5],
+      ['state', 'running, so nothing is known of it', true, 6],
+    ].map(([name, problem, leftOut, example]) => ({ name, problem, leftOut, trials: 1, example })),
+  ]);
+  const most = request(trials, { best: 1 });
+  most.study!.goals = [Goal.GOAL_UNSPECIFIED];
+  expect(() => importedStudy(plan, most, [])).toThrow('direction: expected minimize or maximize');
+  most.goal = Goal.GOAL_MAXIMIZE;
+  expect(importedStudy(plan, most, []).best).toEqual([{ learningRate: 3e-4 }]);
 });
 
 it('are refused whole, with every violation', () => {
-  const broken = [
-    imported({ parameters: { learningRate: { number: 7 } } }),
-    imported({ objective: undefined }),
-    imported({ objective: Number.NaN, state: TrialState.TRIAL_STATE_STOPPED }),
-    imported({ parameters: { rate: { number: 1 }, learningRate: { number: 1e-3 } } }),
-    imported({ state: TrialState.TRIAL_STATE_RUNNING }),
-  ];
+  const unknown = [studied(1), studied(1, { state: TrialState.TRIAL_STATE_UNSPECIFIED })];
   let thrown: unknown;
   try {
-    importedRecords(plan, broken, []);
+    importedStudy(plan, request(unknown, { objective: -1, best: -1 }), []);
   } catch (error) {
     thrown = error;
   }
   expect(thrown).toBeInstanceOf(InvalidArgument);
   expect((thrown as InvalidArgument).violations.map(({ field }) => field)).toEqual([
-    'trials[0].parameters.learningRate',
-    'trials[1].objective',
-    'trials[2].objective',
-    'trials[3].parameters.rate',
-    'trials[4].state',
+    'objective',
+    'best',
+    'study.trials[1].state',
   ]);
-  expect(() => importedRecords(plan, new Array(10_001).fill(imported()), [])).toThrow(
+  expect(() => importedStudy(plan, request(new Array(10_001).fill(studied(1))), [])).toThrow(
     'expected at most 10000 beside the 0 known, got 10001',
   );
 });

@@ -1,56 +1,118 @@
-/** Trials of other programs as records for the sampler. Pure. */
+/** Studies of other programs as what they are to an experiment: lessons for its sampler, and values to try. Pure. */
 import { InvalidArgument, show, Violations } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { parseAssignment, type TrialRecord } from '@emotune/search';
+import {
+  type Assignment,
+  bestConfigurations,
+  type Direction,
+  type Study,
+  type TrialRecord,
+  type WarmStart,
+  warmStart,
+} from '@emotune/search';
 import type { Plan } from './spec.js';
-import { plainValues } from './values.js';
+import { plainValue } from './values.js';
 
-const { TrialState } = tuning;
+const { Goal, TrialState } = tuning;
 
 /** Trials that an experiment is taught from outside, at most and in all. */
 const mostRecords = 10_000;
 
 const states = {
-  [TrialState.TRIAL_STATE_SUCCEEDED]: 'succeeded',
-  [TrialState.TRIAL_STATE_STOPPED]: 'stopped',
-  [TrialState.TRIAL_STATE_INFEASIBLE]: 'infeasible',
+  [TrialState.TRIAL_STATE_SUCCEEDED]: 'complete',
+  [TrialState.TRIAL_STATE_STOPPED]: 'pruned',
+  [TrialState.TRIAL_STATE_FAILED]: 'failed',
+  [TrialState.TRIAL_STATE_RUNNING]: 'running',
+  [TrialState.TRIAL_STATE_QUEUED]: 'waiting',
 } as const;
 
-/**
- * Numbered below those of `known`, whose numbers are below 0: older than all of them.
- * @throws InvalidArgument with every violation and its path.
- */
-export function importedRecords(
-  { space }: Plan,
-  trials: readonly tuning.ImportedTrial[],
-  known: readonly TrialRecord[],
-): TrialRecord[] {
-  const room = mostRecords - known.length;
-  if (trials.length > room)
-    throw InvalidArgument.at(
-      'trials',
-      `expected at most ${room} beside the ${known.length} known, got ${trials.length}`,
-    );
+const directions: Readonly<Partial<Record<tuning.Goal, Direction>>> = {
+  [Goal.GOAL_MINIMIZE]: 'minimize',
+  [Goal.GOAL_MAXIMIZE]: 'maximize',
+};
+
+export interface ImportedStudy {
+  /** Trials that fit the search space. */
+  readonly fitting: number;
+  /** What a sampler may learn, unless it is not asked to; numbered below those that it knows, which are below 0. */
+  readonly lessons: readonly TrialRecord[];
+  /** To be enqueued, best first. */
+  readonly best: readonly Assignment[];
+  readonly misfits: WarmStart['misfits'];
+}
+
+/** @throws InvalidArgument with every violation and its path. */
+function studyOf({ study, objective, best }: tuning.ImportStudyRequest): Study {
+  if (!study) throw InvalidArgument.at('study', 'expected a study, got nothing');
   const violations = new Violations();
-  const before = Math.min(0, ...known.map(({ number }) => number));
-  const records = trials.flatMap((trial, i): TrialRecord[] => {
-    const { parameters, objective, step, reason } = trial;
-    const path = ['trials', i];
-    const wrong = (field: string, description: string) => violations.add([...path, field], description);
+  for (const [name, value] of Object.entries({ objective, best }))
+    if (!(value >= 0)) violations.add(name, `expected at least 0, got ${value}`);
+  const trials = study.trials.map((trial, i): Study['trials'][number] => {
+    const { number, parameters, objectives, last } = trial;
     const state = states[trial.state as keyof typeof states];
-    if (!state) wrong('state', `expected ${Object.keys(states).join(', ')}, got ${trial.state}`);
-    const measured = state !== 'infeasible';
-    if (measured && !Number.isFinite(objective))
-      wrong('objective', `expected a finite number, got ${show(objective)}`);
-    const values = violations.collect(() =>
-      parseAssignment(space, plainValues(parameters), [...path, 'parameters']),
-    );
-    if (!state || !values) return [];
-    const number = before - trials.length + i;
-    return [
-      { number, state, reason, parameters: values, step, ...(measured ? { objective: objective! } : {}) },
-    ];
+    if (!state)
+      violations.add(
+        ['study', 'trials', i, 'state'],
+        `expected ${Object.keys(states).join(', ')}, got ${trial.state}`,
+      );
+    return {
+      number,
+      state: state ?? 'waiting',
+      parameters: Object.fromEntries(
+        Object.entries(parameters).map(([name, value]) => [name, plainValue(value) ?? null]),
+      ),
+      objectives: objectives.map(({ value }) => value ?? undefined),
+      measurements: last ? [last] : [],
+    };
   });
   violations.throwIfAny();
-  return records;
+  return { name: study.name, directions: study.goals.map((goal) => directions[goal]), trials };
+}
+
+/** An objective that cannot be compared teaches that its values do not work. */
+function lessonOf(record: TrialRecord): TrialRecord {
+  const { number, state, parameters, objective, step = 0, reason } = record;
+  if (state !== 'infeasible' && Number.isFinite(objective))
+    return { number, state, reason: reason ?? '', parameters, step, objective: objective! };
+  const why = reason ?? `Diverged: the objective was ${objective}`;
+  return { number, state: 'infeasible', reason: why, parameters, step };
+}
+
+/**
+ * What a study is to an experiment's space: the same answer for the same request, whatever was enqueued meanwhile.
+ * @param known What its sampler was taught already.
+ * @throws InvalidArgument with every violation and its path.
+ */
+export function importedStudy(
+  { space }: Plan,
+  request: tuning.ImportStudyRequest,
+  known: readonly TrialRecord[],
+): ImportedStudy {
+  const study = studyOf(request);
+  const direction = directions[request.goal];
+  const fixed = Object.fromEntries(
+    Object.entries(request.fixed).flatMap(([name, message]) => {
+      const value = plainValue(message);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+  const { history, misfits } = warmStart(space, study, {
+    objective: request.objective,
+    ...(direction ? { direction } : {}),
+    fixed,
+    failuresTeach: request.failuresTeach,
+  });
+  const room = mostRecords - known.length;
+  if (request.teach && history.length > room)
+    throw InvalidArgument.at(
+      'study.trials',
+      `expected at most ${room} beside the ${known.length} known, got ${show(history.length)}`,
+    );
+  const first = Math.min(0, ...known.map(({ number }) => number)) - history.length;
+  return {
+    fitting: history.length,
+    lessons: request.teach ? history.map((record, i) => lessonOf({ ...record, number: first + i })) : [],
+    best: bestConfigurations(history, request.best),
+    misfits,
+  };
 }

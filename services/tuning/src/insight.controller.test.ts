@@ -88,32 +88,40 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
 
 it('learns from the trials of another program', async () => {
   const { insights } = platform;
-  const trials = Array.from({ length: 12 }, (_, i) => ({
-    parameters: { learningRate: { number: 10 ** (-4.9 + i / 4) } },
+  const trials = Array.from({ length: 12 }, (_, number) => ({
+    number,
+    parameters: { learningRate: { number: 10 ** (-4.9 + number / 4) } },
     state: TrialState.TRIAL_STATE_SUCCEEDED,
-    objective: 1 + (i / 4 - 2) ** 2,
-    step: 4,
-    reason: '',
+    objectives: [{ value: 1 + (number / 4 - 2) ** 2 }],
   }));
-  const request = { experiment: 'learnt', trials, requestId: 'import-learnt' };
-  const teach = () => platform.experiments.call('importTrials', request);
+  const study = { name: 'elsewhere', goals: [tuning.Goal.GOAL_MINIMIZE], trials };
+  const request = { experiment: 'learnt', study, teach: true, requestId: 'import-learnt' };
+  const teach = () => platform.experiments.call('importStudy', request);
   await expect(teach()).rejects.toThrow(NotFound);
   await submit({ name: 'learnt', features: 'later-learnt', limits: { maxTrials: 1 } });
-  expect(await teach()).toEqual({ known: 12 });
-  expect(await teach()).toEqual({ known: 12 });
+  const learnt = { fitting: 12, taught: 12, enqueued: [], misfits: [] };
+  expect(await teach()).toEqual(learnt);
+  expect(await teach()).toEqual(learnt);
+  // All or nothing: there is room for one trial.
   await expect(
-    platform.experiments.call('importTrials', {
-      experiment: 'learnt',
-      trials: [{ ...trials[0], objective: undefined }],
-    }),
-  ).rejects.toThrow('trials[0].objective: expected a finite number');
+    platform.experiments.call('importStudy', { ...request, best: 2, requestId: 'import-too-much' }),
+  ).rejects.toThrow('limits.maxTrials (1)');
+  const broken = { ...study, trials: [{ ...trials[0], objectives: [] }] };
+  expect(
+    await platform.experiments.call('importStudy', { ...request, study: broken, requestId: '' }),
+  ).toEqual({
+    fitting: 0,
+    taught: 0,
+    enqueued: [],
+    misfits: [{ name: 'objective', problem: 'not measured', leftOut: true, trials: 1, example: 0 }],
+  });
   sets.set('later-learnt', { ...sets.get('demo'), name: 'later-learnt' });
   await reached('learnt', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
   // Out of start-up at its first trial, and near what was good there.
   const { suggestion } = await insights.call('explainTrial', { experiment: 'learnt', number: 0 });
   expect(suggestion).toMatchObject({ measured: 12, reproduced: true });
   expect(suggestion?.evidence[0].logRatio).toBeGreaterThan(0);
-  await expect(platform.experiments.call('importTrials', { ...request, requestId: '' })).rejects.toThrow(
+  await expect(platform.experiments.call('importStudy', { ...request, requestId: '' })).rejects.toThrow(
     'its search is over, its sampler has nothing left to learn',
   );
 });

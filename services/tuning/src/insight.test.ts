@@ -22,10 +22,21 @@ function row(number: number, changes: Partial<Trial> = {}): Trial {
     objective: 10 - number,
     step: 4,
     folds: [],
-    ...{ tokensPerSecond: 0, modelPrefix: '' },
-    ...{ tokens: 8, totalTokens: 8, bestTokens: 8, examples: 4, judgedAt: 0, judgement: null },
-    ...{ origin: null, originTokens: 0, keepsCheckpoint: false },
-    ...{ createdAt: 1000 * number, startedAt: null, endedAt: 1000 * number + 1000, attempts: [] },
+    tokensPerSecond: 0,
+    modelPrefix: '',
+    tokens: 8,
+    totalTokens: 8,
+    bestTokens: 8,
+    examples: 4,
+    judgedAt: 0,
+    judgement: null,
+    origin: null,
+    originTokens: 0,
+    keepsCheckpoint: false,
+    createdAt: 1000 * number,
+    startedAt: null,
+    endedAt: 1000 * number + 1000,
+    attempts: [],
     ...changes,
   };
 }
@@ -105,8 +116,15 @@ describe('a suggestion', () => {
   it('is made again with what trials cost', () => {
     const costly = planOf(experimentSpec({ searchAlgorithm: { name: 'tpe', settings: { costPower: 1 } } }));
     const attempt = (seconds: number): Attempt => ({
-      ...{ number: 1, step: 4, checkpoint: '', checkpointAsks: 0, createdAt: 0, leaseUntil: 0 },
-      ...{ outcome: 'succeeded', reason: '', endedAt: 1000 * seconds },
+      number: 1,
+      step: 4,
+      checkpoint: '',
+      checkpointAsks: 0,
+      createdAt: 0,
+      leaseUntil: 0,
+      outcome: 'succeeded',
+      reason: '',
+      endedAt: 1000 * seconds,
     });
     const before = Array.from({ length: 20 }, (_, n) => row(n, { attempts: [attempt((1 + n) ** 3)] }));
     const records = recordsOf(before);

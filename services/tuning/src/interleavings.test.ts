@@ -291,8 +291,13 @@ class World {
       const state = trainer.told ? 'stopped' : 'succeeded';
       const tokens = (100 * trainer.step) / stepsOfTrial;
       const report: FinalReport = {
-        ...{ state, reason: '', objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults) },
-        ...{ step: trainer.step, tokens, bestTokens: tokens, modelPrefix: 'model' },
+        state,
+        reason: '',
+        objective: this.objective({ ...trainer, step: 2 * trainer.step }, faults),
+        step: trainer.step,
+        tokens,
+        bestTokens: tokens,
+        modelPrefix: 'model',
         tokensPerSecond: 0,
       };
       trainer.reported = true;

@@ -34,8 +34,15 @@ function owner(changes: Changes = {}): Owner {
     checkpointAsks: changes.checkpointAsks ?? 0,
     trial: { ...trial, state: 'running', ...changes.trial },
     attempt: {
-      ...{ number: 2, step: 4, checkpoint: 'c/1', checkpointAsks: 0, outcome: null, reason: '' },
-      ...{ createdAt: now, leaseUntil: now, endedAt: null },
+      number: 2,
+      step: 4,
+      checkpoint: 'c/1',
+      checkpointAsks: 0,
+      outcome: null,
+      reason: '',
+      createdAt: now,
+      leaseUntil: now,
+      endedAt: null,
       ...changes.attempt,
     },
   };
@@ -154,8 +161,14 @@ describe('folds', () => {
 });
 
 const stoppedReport: FinalReport = {
-  ...{ state: 'stopped', reason: '', objective: 9, bestTokens: 7, tokens: 8, step: 9 },
-  ...{ modelPrefix: 'm', tokensPerSecond: 3 },
+  state: 'stopped',
+  reason: '',
+  objective: 9,
+  bestTokens: 7,
+  tokens: 8,
+  step: 9,
+  modelPrefix: 'm',
+  tokensPerSecond: 3,
 };
 
 describe('the pruner', () => {

@@ -57,7 +57,10 @@ interface Table<T> {
 
 /** What of an experiment changes after its acceptance. */
 const experiments: Table<Experiment> = {
-  ...{ name: 'experiments', owner: 'name', keys: [], revised: true },
+  name: 'experiments',
+  owner: 'name',
+  keys: [],
+  revised: true,
   columns: [
     column('state', 'text', ({ state }) => state),
     column('reason', 'text', ({ reason }) => reason),
@@ -85,7 +88,9 @@ const experiments: Table<Experiment> = {
 type TrialRecord = Omit<Trial, 'attempts'>;
 
 const trials: Table<TrialRecord> = {
-  ...{ name: 'trials', owner: 'experiment', revised: true },
+  name: 'trials',
+  owner: 'experiment',
+  revised: true,
   keys: [column('number', 'int', ({ number }) => number)],
   columns: [
     column('kind', 'text', ({ kind }) => kind),
@@ -116,7 +121,9 @@ const trials: Table<TrialRecord> = {
 type AttemptRecord = Attempt & { readonly trial: number };
 
 const attempts: Table<AttemptRecord> = {
-  ...{ name: 'attempts', owner: 'experiment', revised: false },
+  name: 'attempts',
+  owner: 'experiment',
+  revised: false,
   keys: [column('trial', 'int', ({ trial }) => trial), column('number', 'int', ({ number }) => number)],
   columns: [
     column('step', 'bigint', ({ step }) => step),
@@ -154,7 +161,8 @@ async function insert<T>(
   const all = [...keys, ...columns, ...further];
   const { text, values } = unnested(all, rows);
   await sql.query(`insert into ${name} (${owner}, ${names(all)}) select $1, * from ${text}`, [
-    ...[experiment, ...values],
+    experiment,
+    ...values,
   ]);
 }
 

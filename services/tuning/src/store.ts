@@ -155,7 +155,7 @@ export async function trialRow(sql: Sql, experiment: string, number: number): Pr
 
 const largestInteger = 2 ** 31 - 1;
 
-export function attemptOf(row: AttemptRow): Attempt {
+function attemptOf(row: AttemptRow): Attempt {
   return {
     number: row.number,
     step: row.step,

@@ -56,16 +56,36 @@ export function newExperiment(
   now: number,
 ): Experiment {
   return {
-    ...{ name: plan.spec.name, plan, bases, history, state: 'waiting', reason: waitsFor(plan) },
-    ...{ features: { state: 'waiting' }, checkpointAsks: 0, createdAt: now, startedAt: null, endedAt: null },
-    ...{ rates: new Map(), curves: () => [], trials: [], model: null, ...nobody },
+    name: plan.spec.name,
+    plan,
+    bases,
+    history,
+    state: 'waiting',
+    reason: waitsFor(plan),
+    features: { state: 'waiting' },
+    checkpointAsks: 0,
+    createdAt: now,
+    startedAt: null,
+    endedAt: null,
+    rates: new Map(),
+    curves: () => [],
+    trials: [],
+    model: null,
+    ...nobody,
   };
 }
 
 function newAttempt(number: number, now: number, { leaseMs, checkpointAsks }: Experiment): Attempt {
   return {
-    ...{ number, step: -1, checkpoint: '', checkpointAsks, outcome: null, reason: '' },
-    ...{ createdAt: now, leaseUntil: now + leaseMs, endedAt: null },
+    number,
+    step: -1,
+    checkpoint: '',
+    checkpointAsks,
+    outcome: null,
+    reason: '',
+    createdAt: now,
+    leaseUntil: now + leaseMs,
+    endedAt: null,
   };
 }
 
@@ -166,9 +186,22 @@ export function newTrial(
     originTokens: 0,
     keepsCheckpoint: false,
     ...given,
-    ...{ state: 'queued', reason: '', objective: null, step: 0, tokens: 0, bestTokens: 0, examples: 0 },
-    ...{ folds: [], tokensPerSecond: 0, modelPrefix: '' },
-    ...{ judgedAt: 0, judgement: null, createdAt: now, startedAt: null, endedAt: null, attempts: [] },
+    state: 'queued',
+    reason: '',
+    objective: null,
+    step: 0,
+    tokens: 0,
+    bestTokens: 0,
+    examples: 0,
+    folds: [],
+    tokensPerSecond: 0,
+    modelPrefix: '',
+    judgedAt: 0,
+    judgement: null,
+    createdAt: now,
+    startedAt: null,
+    endedAt: null,
+    attempts: [],
   };
 }
 

@@ -145,8 +145,15 @@ it('does not hold against a trial that it ran out of another memory', () => {
 
 it('takes over what trials cost where a trial has the same threads and GPUs', () => {
   const attempt: Attempt = {
-    ...{ number: 1, step: 3, checkpoint: '', checkpointAsks: 0, leaseUntil: 0 },
-    ...{ outcome: 'succeeded', reason: '', createdAt: 0, endedAt: 7_200_000 },
+    number: 1,
+    step: 3,
+    checkpoint: '',
+    checkpointAsks: 0,
+    leaseUntil: 0,
+    outcome: 'succeeded',
+    reason: '',
+    createdAt: 0,
+    endedAt: 7_200_000,
   };
   const trials = [trial(0, 1e-3, { attempts: [attempt] })];
   const costs = (changes: Parameters<typeof plan>[0]) =>

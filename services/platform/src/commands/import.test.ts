@@ -1,14 +1,23 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { asked, startServer } from '@emotune/cli/test-server';
+import { answers, startServer } from '@emotune/cli/test-server';
 import { runCommand } from '@emotune/cli/testing';
 import type { Host } from '@emotune/service';
+import { importedStudy, planOf } from '@emotune/tuning';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../commands.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-import-'));
 let host: Host;
+/** What the server made of the study that it was sent last. */
+let imported: ReturnType<typeof importedStudy>;
+
+answers.importStudy = (request, { spec }) => {
+  imported = importedStudy(planOf(spec), request, []);
+  const { fitting, lessons, best, misfits } = imported;
+  return { fitting, taught: lessons.length, enqueued: best.map(() => 7), misfits: [...misfits] };
+};
 
 beforeAll(async () => {
   host = await startServer(folder);
@@ -39,16 +48,12 @@ describe('experiment', () => {
     expect(shown).toMatch(/^taught: +3$/m);
     expect(shown).toMatch(/^dropout +not in the space +\d +0 +taken without it$/m);
     expect(shown).toMatch(/^learningRate +"7" is outside of its range +1 +2 +left out$/m);
-    expect(asked.get('enqueueTrial')).toMatchObject({
-      parameters: { learningRate: { number: 0.001 }, replay: { number: 0.25 } },
-    });
-    expect(asked.get('importTrials')).toMatchObject({
-      trials: [
-        { state: 'TRIAL_STATE_SUCCEEDED', objective: -2 },
-        { state: 'TRIAL_STATE_SUCCEEDED', objective: -1 },
-        { state: 'TRIAL_STATE_INFEASIBLE', parameters: { learningRate: { number: 0.01 } } },
-      ],
-    });
+    expect(imported.best).toMatchObject([{ learningRate: 0.001, replay: 0.25 }]);
+    expect(imported.lessons).toMatchObject([
+      { state: 'succeeded', objective: -2 },
+      { state: 'succeeded', objective: -1 },
+      { state: 'infeasible', parameters: { learningRate: 0.01 } },
+    ]);
     expect(JSON.parse(await text(...args, '--direction', 'minimize', '--json'))).toMatchObject({
       study: 'trials.csv',
       trials: 4,

@@ -1,10 +1,9 @@
 import { FailedPrecondition } from '@emotune/base';
 import type { Io } from '@emotune/cli';
 import { asks, integerFrom, newRequestId, type ParameterOptions, parameterOf } from '@emotune/cli/command';
-import { tuning } from '@emotune/proto';
-import type { Direction, WarmStart } from '@emotune/search';
+import type { tuning } from '@emotune/proto';
+import type { Direction } from '@emotune/search';
 import type { Client } from '@emotune/service/client';
-import type { valueMessages } from '@emotune/tuning';
 import { type Command, Option } from 'commander';
 import { importText } from '../import/text.js';
 
@@ -17,29 +16,6 @@ interface ImportOptions {
   readonly best: number;
   readonly teach?: boolean;
   readonly failures?: boolean;
-}
-
-const { TrialState } = tuning;
-const states = {
-  succeeded: TrialState.TRIAL_STATE_SUCCEEDED,
-  stopped: TrialState.TRIAL_STATE_STOPPED,
-  infeasible: TrialState.TRIAL_STATE_INFEASIBLE,
-} as const;
-
-/** What a sampler may learn: not what ended with an objective that cannot be compared. */
-function taughtOf({ history }: WarmStart, messages: typeof valueMessages): tuning.ImportedTrial[] {
-  return history.flatMap(({ state, parameters, objective, step, reason }): tuning.ImportedTrial[] => {
-    const infeasible = state === 'infeasible' || !Number.isFinite(objective);
-    return [
-      {
-        parameters: messages(parameters),
-        state: infeasible ? TrialState.TRIAL_STATE_INFEASIBLE : states[state as keyof typeof states],
-        objective: infeasible ? undefined : objective,
-        step: step ?? 0,
-        reason: reason ?? (infeasible ? `Diverged: the objective was ${objective}` : ''),
-      },
-    ];
-  });
 }
 
 /** Takes over what another program has found. */
@@ -78,40 +54,29 @@ Examples:
     )
     .action(
       asks(io, async ({ session, channel, signal }, name: string, options: ImportOptions) => {
-        const { planOf, valueMessages } = await import('@emotune/tuning');
-        const { bestConfigurations, warmStart } = await import('@emotune/search');
         const { readStudy } = await import('../import/study-file.js');
+        const { goalOf, studyMessage } = await import('../import/study-message.js');
         const experiments: Client<tuning.ExperimentServiceClient> = channel.client('ExperimentService');
         const study = await readStudy(session.path(options.file), options.study);
-        const { spec } = await experiments.call('getExperiment', { name }, { signal });
-        const { space } = planOf(spec);
-        const fixed = Object.fromEntries(
-          Object.entries(options.parameter ?? {}).map(([key, v]) => [key, v.number ?? v.text ?? v.flag!]),
+        const { fitting, taught, enqueued, misfits } = await experiments.call(
+          'importStudy',
+          {
+            experiment: name,
+            study: studyMessage(study),
+            objective: options.objective,
+            goal: goalOf(options.direction),
+            fixed: options.parameter ?? {},
+            best: options.best,
+            teach: options.teach ?? false,
+            failuresTeach: options.failures ?? false,
+            requestId: newRequestId(),
+          },
+          { signal },
         );
-        const found = warmStart(space, study, {
-          objective: options.objective,
-          ...(options.direction ? { direction: options.direction } : {}),
-          fixed,
-          failuresTeach: options.failures ?? false,
-        });
-        if (found.history.length === 0)
-          throw new FailedPrecondition(importText({ study, misfits: found.misfits }));
-        const taught = options.teach ? taughtOf(found, valueMessages) : [];
-        if (taught.length > 0)
-          await experiments.call(
-            'importTrials',
-            { experiment: name, trials: taught, requestId: newRequestId() },
-            { signal },
-          );
-        const enqueued: number[] = [];
-        for (const values of bestConfigurations(found.history, options.best)) {
-          const request = { experiment: name, parameters: valueMessages(values), requestId: newRequestId() };
-          enqueued.push((await experiments.call('enqueueTrial', request, { signal })).number);
-        }
-        const { misfits } = found;
-        const result = { study: study.name, trials: study.trials.length, fitting: found.history.length };
-        await session.answer({ experiment: name, ...result, taught: taught.length, enqueued, misfits }, () =>
-          importText({ study, fitting: found.history.length, taught: taught.length, enqueued, misfits }),
+        if (fitting === 0) throw new FailedPrecondition(importText({ study, misfits }));
+        const result = { study: study.name, trials: study.trials.length, fitting };
+        await session.answer({ experiment: name, ...result, taught, enqueued, misfits }, () =>
+          importText({ study, fitting, taught, enqueued, misfits }),
         );
       }),
     );

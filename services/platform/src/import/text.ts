@@ -1,7 +1,8 @@
 /** What was taken over from another program, as text. */
 
 import { facts, table } from '@emotune/cli/format';
-import type { Study, WarmStart } from '@emotune/search';
+import type { tuning } from '@emotune/proto';
+import type { Study } from '@emotune/search';
 
 export function importText({
   study,
@@ -14,7 +15,7 @@ export function importText({
   readonly fitting?: number;
   readonly taught?: number;
   readonly enqueued?: readonly number[];
-  readonly misfits: WarmStart['misfits'];
+  readonly misfits: readonly tuning.Misfit[];
 }): string {
   const shown = facts([
     ['study', study.name],

@@ -711,32 +711,86 @@ export interface EnqueueTrialRequest_ParametersEntry {
   value: ParameterValue | undefined;
 }
 
-export interface ImportTrialsRequest {
+export interface ImportStudyRequest {
   experiment: string;
-  /** Oldest first. */
-  trials: ImportedTrial[];
+  study:
+    | Study
+    | undefined;
+  /** Which of the study's objectives, from 0. */
+  objective: number;
+  /** What is better, where the study does not say. */
+  goal: Goal;
+  /** Values of parameters that the study does not have. */
+  fixed: { [key: string]: ParameterValue };
+  /** Configurations to enqueue. */
+  best: number;
+  /** Teaches all trials that fit: their objective means the same as the experiment's. They take no part otherwise. */
+  teach: boolean;
+  /** Failed trials teach that their parameters cannot work. */
+  failuresTeach: boolean;
   requestId: string;
 }
 
-export interface ImportedTrial {
-  /** Of every active parameter; those left out take their defaults. */
-  parameters: { [key: string]: ParameterValue };
-  /** SUCCEEDED, STOPPED or INFEASIBLE. */
-  state: TrialState;
-  /** Of one that succeeded or was stopped; minimised. */
-  objective?: number | undefined;
-  step: number;
-  reason: string;
-}
-
-export interface ImportedTrial_ParametersEntry {
+export interface ImportStudyRequest_FixedEntry {
   key: string;
   value: ParameterValue | undefined;
 }
 
-export interface ImportTrialsResponse {
-  /** Trials of other programs and of earlier experiments that the sampler knows now. */
-  known: number;
+/** A search of another program, as it was recorded there. */
+export interface Study {
+  name: string;
+  /** By objective; unspecified where it is not recorded. */
+  goals: Goal[];
+  /** By number. */
+  trials: StudyTrial[];
+}
+
+export interface StudyTrial {
+  number: number;
+  /** SUCCEEDED, STOPPED (pruned), FAILED, RUNNING or QUEUED. */
+  state: TrialState;
+  /** As they are named there; without a value where null is recorded. */
+  parameters: { [key: string]: ParameterValue };
+  /** By objective. */
+  objectives: StudyObjective[];
+  /** The last measurement of the first objective; absent without one. */
+  last: StudyMeasurement | undefined;
+}
+
+export interface StudyTrial_ParametersEntry {
+  key: string;
+  value: ParameterValue | undefined;
+}
+
+export interface StudyObjective {
+  /** In its own direction; absent: not measured. */
+  value?: number | undefined;
+}
+
+export interface StudyMeasurement {
+  step: number;
+  value: number;
+}
+
+export interface ImportStudyResponse {
+  /** Trials that fit the search space. */
+  fitting: number;
+  taught: number;
+  /** Numbers of the new trials, the best configuration first. */
+  enqueued: number[];
+  misfits: Misfit[];
+}
+
+/** Why trials of a study could not be taken as they were. */
+export interface Misfit {
+  /** A parameter's name, or state or objective. */
+  name: string;
+  problem: string;
+  /** Whether the trials were left out, or taken without it. */
+  leftOut: boolean;
+  /** How many, and the first of their numbers. */
+  trials: number;
+  example: number;
 }
 
 export interface RaiseLimitsRequest {
@@ -3935,25 +3989,53 @@ export const EnqueueTrialRequest_ParametersEntry: MessageFns<EnqueueTrialRequest
   },
 };
 
-function createBaseImportTrialsRequest(): ImportTrialsRequest {
-  return { experiment: "", trials: [], requestId: "" };
+function createBaseImportStudyRequest(): ImportStudyRequest {
+  return {
+    experiment: "",
+    study: undefined,
+    objective: 0,
+    goal: Goal.GOAL_UNSPECIFIED,
+    fixed: {},
+    best: 0,
+    teach: false,
+    failuresTeach: false,
+    requestId: "",
+  };
 }
 
-export const ImportTrialsRequest: MessageFns<ImportTrialsRequest> = {
-  encode(message: ImportTrialsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ImportStudyRequest: MessageFns<ImportStudyRequest> = {
+  encode(message: ImportStudyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.experiment !== "") {
       writer.uint32(10).string(message.experiment);
     }
-    for (const v of message.trials) {
-      ImportedTrial.encode(v!, writer.uint32(18).fork()).join();
+    if (message.study !== undefined) {
+      Study.encode(message.study, writer.uint32(18).fork()).join();
+    }
+    if (message.objective !== 0) {
+      writer.uint32(24).int32(message.objective);
+    }
+    if (message.goal !== Goal.GOAL_UNSPECIFIED) {
+      writer.uint32(32).int32(goalToNumber(message.goal));
+    }
+    globalThis.Object.entries(message.fixed).forEach(([key, value]: [string, ParameterValue]) => {
+      ImportStudyRequest_FixedEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    if (message.best !== 0) {
+      writer.uint32(48).int32(message.best);
+    }
+    if (message.teach !== false) {
+      writer.uint32(56).bool(message.teach);
+    }
+    if (message.failuresTeach !== false) {
+      writer.uint32(64).bool(message.failuresTeach);
     }
     if (message.requestId !== "") {
-      writer.uint32(26).string(message.requestId);
+      writer.uint32(74).string(message.requestId);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ImportTrialsRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportStudyRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -3962,7 +4044,7 @@ export const ImportTrialsRequest: MessageFns<ImportTrialsRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseImportTrialsRequest();
+      const message = createBaseImportStudyRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -3979,11 +4061,62 @@ export const ImportTrialsRequest: MessageFns<ImportTrialsRequest> = {
               break;
             }
 
-            message.trials.push(ImportedTrial.decode(reader, reader.uint32()));
+            message.study = Study.decode(reader, reader.uint32());
             continue;
           }
           case 3: {
-            if (tag !== 26) {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.objective = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.goal = goalFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = ImportStudyRequest_FixedEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.fixed[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.best = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.teach = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.failuresTeach = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
               break;
             }
 
@@ -4003,105 +4136,12 @@ export const ImportTrialsRequest: MessageFns<ImportTrialsRequest> = {
   },
 };
 
-function createBaseImportedTrial(): ImportedTrial {
-  return { parameters: {}, state: TrialState.TRIAL_STATE_UNSPECIFIED, step: 0, reason: "" };
-}
-
-export const ImportedTrial: MessageFns<ImportedTrial> = {
-  encode(message: ImportedTrial, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, ParameterValue]) => {
-      ImportedTrial_ParametersEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
-    });
-    if (message.state !== TrialState.TRIAL_STATE_UNSPECIFIED) {
-      writer.uint32(16).int32(trialStateToNumber(message.state));
-    }
-    if (message.objective !== undefined) {
-      writer.uint32(25).double(message.objective);
-    }
-    if (message.step !== 0) {
-      writer.uint32(32).int64(message.step);
-    }
-    if (message.reason !== "") {
-      writer.uint32(42).string(message.reason);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTrial {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseImportedTrial();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            const entry1 = ImportedTrial_ParametersEntry.decode(reader, reader.uint32());
-            if (entry1.value !== undefined) {
-              message.parameters[entry1.key] = entry1.value;
-            }
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.state = trialStateFromJSON(reader.int32());
-            continue;
-          }
-          case 3: {
-            if (tag !== 25) {
-              break;
-            }
-
-            message.objective = reader.double();
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.step = longToNumber(reader.int64());
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
-              break;
-            }
-
-            message.reason = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseImportedTrial_ParametersEntry(): ImportedTrial_ParametersEntry {
+function createBaseImportStudyRequest_FixedEntry(): ImportStudyRequest_FixedEntry {
   return { key: "", value: undefined };
 }
 
-export const ImportedTrial_ParametersEntry: MessageFns<ImportedTrial_ParametersEntry> = {
-  encode(message: ImportedTrial_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ImportStudyRequest_FixedEntry: MessageFns<ImportStudyRequest_FixedEntry> = {
+  encode(message: ImportStudyRequest_FixedEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.key !== "") {
       writer.uint32(10).string(message.key);
     }
@@ -4111,7 +4151,7 @@ export const ImportedTrial_ParametersEntry: MessageFns<ImportedTrial_ParametersE
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ImportedTrial_ParametersEntry {
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportStudyRequest_FixedEntry {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -4120,7 +4160,7 @@ export const ImportedTrial_ParametersEntry: MessageFns<ImportedTrial_ParametersE
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseImportedTrial_ParametersEntry();
+      const message = createBaseImportStudyRequest_FixedEntry();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -4153,19 +4193,29 @@ export const ImportedTrial_ParametersEntry: MessageFns<ImportedTrial_ParametersE
   },
 };
 
-function createBaseImportTrialsResponse(): ImportTrialsResponse {
-  return { known: 0 };
+function createBaseStudy(): Study {
+  return { name: "", goals: [], trials: [] };
 }
 
-export const ImportTrialsResponse: MessageFns<ImportTrialsResponse> = {
-  encode(message: ImportTrialsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.known !== 0) {
-      writer.uint32(8).int32(message.known);
+export const Study: MessageFns<Study> = {
+  encode(message: Study, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.goals.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.goals) {
+        writer.int32(goalToNumber(v));
+      }
+      writer.join();
+    }
+    for (const v of message.trials) {
+      StudyTrial.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ImportTrialsResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): Study {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -4174,7 +4224,91 @@ export const ImportTrialsResponse: MessageFns<ImportTrialsResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseImportTrialsResponse();
+      const message = createBaseStudy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.goals.push(goalFromJSON(reader.int32()));
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.goals.push(goalFromJSON(reader.int32()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.trials.push(StudyTrial.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStudyTrial(): StudyTrial {
+  return { number: 0, state: TrialState.TRIAL_STATE_UNSPECIFIED, parameters: {}, objectives: [], last: undefined };
+}
+
+export const StudyTrial: MessageFns<StudyTrial> = {
+  encode(message: StudyTrial, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).int32(message.number);
+    }
+    if (message.state !== TrialState.TRIAL_STATE_UNSPECIFIED) {
+      writer.uint32(16).int32(trialStateToNumber(message.state));
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, ParameterValue]) => {
+      StudyTrial_ParametersEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    for (const v of message.objectives) {
+      StudyObjective.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.last !== undefined) {
+      StudyMeasurement.encode(message.last, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StudyTrial {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStudyTrial();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -4183,7 +4317,385 @@ export const ImportTrialsResponse: MessageFns<ImportTrialsResponse> = {
               break;
             }
 
-            message.known = reader.int32();
+            message.number = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = trialStateFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = StudyTrial_ParametersEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.parameters[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.objectives.push(StudyObjective.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.last = StudyMeasurement.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStudyTrial_ParametersEntry(): StudyTrial_ParametersEntry {
+  return { key: "", value: undefined };
+}
+
+export const StudyTrial_ParametersEntry: MessageFns<StudyTrial_ParametersEntry> = {
+  encode(message: StudyTrial_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      ParameterValue.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StudyTrial_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStudyTrial_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = ParameterValue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStudyObjective(): StudyObjective {
+  return {};
+}
+
+export const StudyObjective: MessageFns<StudyObjective> = {
+  encode(message: StudyObjective, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.value !== undefined) {
+      writer.uint32(9).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StudyObjective {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStudyObjective();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStudyMeasurement(): StudyMeasurement {
+  return { step: 0, value: 0 };
+}
+
+export const StudyMeasurement: MessageFns<StudyMeasurement> = {
+  encode(message: StudyMeasurement, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(8).int64(message.step);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StudyMeasurement {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStudyMeasurement();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportStudyResponse(): ImportStudyResponse {
+  return { fitting: 0, taught: 0, enqueued: [], misfits: [] };
+}
+
+export const ImportStudyResponse: MessageFns<ImportStudyResponse> = {
+  encode(message: ImportStudyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fitting !== 0) {
+      writer.uint32(8).int32(message.fitting);
+    }
+    if (message.taught !== 0) {
+      writer.uint32(16).int32(message.taught);
+    }
+    if (message.enqueued.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.enqueued) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    for (const v of message.misfits) {
+      Misfit.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportStudyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportStudyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fitting = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.taught = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.enqueued.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.enqueued.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.misfits.push(Misfit.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMisfit(): Misfit {
+  return { name: "", problem: "", leftOut: false, trials: 0, example: 0 };
+}
+
+export const Misfit: MessageFns<Misfit> = {
+  encode(message: Misfit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.problem !== "") {
+      writer.uint32(18).string(message.problem);
+    }
+    if (message.leftOut !== false) {
+      writer.uint32(24).bool(message.leftOut);
+    }
+    if (message.trials !== 0) {
+      writer.uint32(32).int32(message.trials);
+    }
+    if (message.example !== 0) {
+      writer.uint32(40).int32(message.example);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Misfit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMisfit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leftOut = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.trials = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.example = reader.int32();
             continue;
           }
         }
@@ -4820,12 +5332,13 @@ export interface ExperimentServiceClient {
   enqueueTrial(request: EnqueueTrialRequest): Observable<Trial>;
 
   /**
-   * Teaches the sampler trials of another program, whose objective has to mean the same. They take no part otherwise.
-   * INVALID_ARGUMENT names every value that the search space does not have; FAILED_PRECONDITION when the search is over.
-   * Idempotent by request_id.
+   * Takes over what another program has found: fits a study's trials to the search space, teaches them to the sampler where
+   * that is asked for, and enqueues the best of those that fit; all of it or nothing, and nothing where none fits.
+   * INVALID_ARGUMENT when the study does not say what is better and the request neither; FAILED_PRECONDITION when the search
+   * is over or has no room. Idempotent by request_id.
    */
 
-  importTrials(request: ImportTrialsRequest): Observable<ImportTrialsResponse>;
+  importStudy(request: ImportStudyRequest): Observable<ImportStudyResponse>;
 
   /**
    * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
@@ -4886,14 +5399,15 @@ export interface ExperimentServiceController {
   enqueueTrial(request: EnqueueTrialRequest): Promise<Trial> | Observable<Trial> | Trial;
 
   /**
-   * Teaches the sampler trials of another program, whose objective has to mean the same. They take no part otherwise.
-   * INVALID_ARGUMENT names every value that the search space does not have; FAILED_PRECONDITION when the search is over.
-   * Idempotent by request_id.
+   * Takes over what another program has found: fits a study's trials to the search space, teaches them to the sampler where
+   * that is asked for, and enqueues the best of those that fit; all of it or nothing, and nothing where none fits.
+   * INVALID_ARGUMENT when the study does not say what is better and the request neither; FAILED_PRECONDITION when the search
+   * is over or has no room. Idempotent by request_id.
    */
 
-  importTrials(
-    request: ImportTrialsRequest,
-  ): Promise<ImportTrialsResponse> | Observable<ImportTrialsResponse> | ImportTrialsResponse;
+  importStudy(
+    request: ImportStudyRequest,
+  ): Promise<ImportStudyResponse> | Observable<ImportStudyResponse> | ImportStudyResponse;
 
   /**
    * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
@@ -4928,7 +5442,7 @@ export function ExperimentServiceControllerMethods() {
       "resumeExperiment",
       "cancelExperiment",
       "enqueueTrial",
-      "importTrials",
+      "importStudy",
       "raiseLimits",
       "estimateExperiment",
       "listTrials",
