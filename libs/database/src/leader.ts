@@ -38,6 +38,8 @@ export async function lead(
       } catch (error) {
         if (!over.aborted) ifAway(error);
       } finally {
+        // The server may notice the end of a connection later than its client does.
+        if (!session.lost.aborted) await session.query('select pg_advisory_unlock_all()').catch(ifAway);
         await session.close();
       }
     }
