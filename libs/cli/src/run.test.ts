@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sha256 } from '@emotune/base';
 import type { Host } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clientCommands } from './commands.js';
@@ -8,10 +9,15 @@ import { asked, startServer, watched } from './test-server.js';
 import { type Outcome, type RunOptions, runCommand } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-cli-'));
+/** The server's: nothing in it lies where the command line's files do. */
+const serverFolder = mkdtempSync(join(tmpdir(), 'emotune-server-'));
+const rows = 'text\tlabel\nfine\t3\n';
 let host: Host;
 
 beforeAll(async () => {
-  host = await startServer(folder);
+  host = await startServer(serverFolder);
+  mkdirSync(join(folder, 'data'));
+  for (const name of ['data/mine.tsv', 'mine.csv']) writeFileSync(join(folder, name), rows);
   writeFileSync(
     join(folder, 'dataset.yaml'),
     `name: mine
@@ -30,7 +36,7 @@ sources:
 });
 afterAll(async () => {
   await host.close();
-  rmSync(folder, { recursive: true, force: true });
+  for (const each of [folder, serverFolder]) rmSync(each, { recursive: true, force: true });
 });
 
 /** Runs a command against the server. */
@@ -100,10 +106,28 @@ describe('dataset', () => {
         name: 'mine',
         sources: [
           { corpus: 'emotune-demo' },
-          { file: { path: join(folder, 'data/mine.tsv'), scale: { low: 0, high: 5 } } },
+          { file: { upload: { name: 'data/mine.tsv', sha256: sha256(rows) }, scale: { low: 0, high: 5 } } },
         ],
       },
     });
+  });
+
+  it('create sends files to a server that does not see them, before it is asked, and no path of this machine', async () => {
+    const stored = readFileSync(join(serverFolder, 'uploads', sha256(rows)), 'utf8');
+    expect(stored).toBe(rows);
+    for (const request of asked.values()) {
+      const sent = JSON.stringify(request);
+      for (const absolute of [folder, serverFolder, tmpdir()]) expect(sent).not.toContain(absolute);
+    }
+    writeFileSync(
+      join(folder, 'far.yaml'),
+      `name: mine\nsources: [{file: {path: ${join(folder, 'data/none.tsv')}, name: mine}}, {file: {path: ., name: two}}]\n`,
+    );
+    const { code, stderr } = await emotune(['dataset', 'create', '-f', 'far.yaml']);
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringContaining('sources[0].file: expected a readable file, got '),
+    ]);
   });
 
   it('create --no-wait leaves at once', async () => {
@@ -468,7 +492,7 @@ describe('evaluate', () => {
     );
     expect(asked.get('evaluate')).toMatchObject({
       file: {
-        path: join(folder, 'mine.csv'),
+        upload: { name: 'mine.csv', sha256: sha256(rows) },
         task: 'TASK_EMOTION_CLASSIFICATION',
         labels: ['joy', 'fear'],
         multiLabel: true,

@@ -60,7 +60,15 @@ parameters:
     );
     expect(spec).toEqual({
       name: 'mine',
-      sources: [{ file: { path: '/a.csv', task: 'TASK_SENTIMENT_REGRESSION', scale: { low: -4, high: 4 } } }],
+      sources: [
+        {
+          file: {
+            upload: { name: '/a.csv' },
+            task: 'TASK_SENTIMENT_REGRESSION',
+            scale: { low: -4, high: 4 },
+          },
+        },
+      ],
     });
   });
 

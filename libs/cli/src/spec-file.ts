@@ -15,6 +15,13 @@ type Path = readonly (string | number)[];
 const integers = new Set(['int32', 'int64', 'uint32', 'uint64', 'sint32', 'sint64']);
 const largestInt32 = 2 ** 31 - 1;
 
+const uploadType = 'UploadedFile';
+
+/** What people write for a field: a file of their own by its path, for which the command sends its content. */
+function wordOf(field: protobuf.Field): string {
+  return field.resolvedType?.name === uploadType ? 'path' : field.name;
+}
+
 class Reader {
   readonly violations = new Violations();
 
@@ -31,14 +38,16 @@ class Reader {
     if (type.name === 'ParameterValue' && (value === null || typeof value !== 'object'))
       return this.parameterValue(value, path);
     if (type.name === 'Scale' && typeof value === 'string') return this.scale(value, path);
+    if (type.name === uploadType)
+      return typeof value === 'string' ? { name: value } : this.wrong(path, 'a text', value);
     if (value === null || typeof value !== 'object' || Array.isArray(value))
       return this.wrong(path, 'a mapping', value);
-    const known = type.fieldsArray.map((field) => field.name);
+    const written = new Map(type.fieldsArray.map((field) => [wordOf(field), field]));
     const result: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(value)) {
-      const field = Object.hasOwn(type.fields, key) ? type.fields[key] : undefined;
-      if (field) result[key] = this.field(field, item, [...path, key]);
-      else this.violations.add([...path, key], unknownField(key, known));
+      const field = written.get(key);
+      if (field) result[field.name] = this.field(field, item, [...path, key]);
+      else this.violations.add([...path, key], unknownField(key, [...written.keys()]));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
       const given = fieldsArray.map((field) => field.name).filter((key) => key in result);

@@ -1,9 +1,9 @@
 /** A small server of the whole contract, for tests of the command line. */
-import { AlreadyExists, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import { AlreadyExists, InvalidArgument, NotFound, sha256, systemClock } from '@emotune/base';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { common, data, evaluation, featurization, inference, tuning } from '@emotune/proto';
-import { Host, jsonLog, requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
+import { filesModule, Host, jsonLog, requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Module } from '@nestjs/common';
 
 const { BUILD_STATE_BUILDING, BUILD_STATE_FAILED, BUILD_STATE_READY } = common.BuildState;
@@ -418,6 +418,9 @@ const evaluated = {
     },
   ],
   prefix: 'evaluations/e1',
+  artifacts: [
+    { path: 'report.html', bytes: 15, sha256: sha256('<h1>report</h1>'), name: 'evaluations/e1/report.html' },
+  ],
 } as unknown as evaluation.Evaluation;
 
 const unused = (): never => {
@@ -606,16 +609,20 @@ class Insights implements tuning.InsightServiceController {
 @Module({ controllers: [Datasets, Features, Experiments, Insights, Models, Evaluations, Analyses] })
 class EveryServiceModule {}
 
-/** Serves the contract. `folder` is never written. */
+/** Serves the contract. What users send lies in `folder`. */
 export async function startServer(folder: string): Promise<Host> {
+  const [objects, log] = [await FolderStore.open(folder), jsonLog((line) => process.stderr.write(line))];
+  await objects.put('exports/first/config.json', '{}');
+  await objects.put('exports/first/model.safetensors', 'weights');
+  await objects.put('evaluations/e1/report.html', '<h1>report</h1>');
   const host = await Host.create({
     database: unused,
-    objects: await FolderStore.open(folder),
+    objects,
     bus: new MemoryBus(systemClock),
     clock: systemClock,
-    log: jsonLog((line) => process.stderr.write(line)),
+    log,
     listen: '127.0.0.1:0',
   });
-  await host.start([{ module: EveryServiceModule }]);
+  await host.start([{ module: EveryServiceModule }, filesModule({ objects, clock: systemClock, log })]);
   return host;
 }

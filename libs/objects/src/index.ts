@@ -4,10 +4,15 @@ export { openObjectStore, storeSchemes } from './open.js';
 export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 export {
   chunkBytes,
+  largestRowFileBytes,
   largestUploadBytes,
-  missingUpload,
+  readRowFile,
+  tooLarge,
+  type UploadedFile,
   type UploadHeader,
   type UploadStatus,
   Uploads,
+  uploadBytes,
   uploadKey,
+  uploadViolations,
 } from './uploads.js';

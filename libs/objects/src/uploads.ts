@@ -4,7 +4,16 @@
  * begins and how long it is, so writers of one file never change each other's.
  */
 import { createHash } from 'node:crypto';
-import { Aborted, type Clock, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
+import {
+  Aborted,
+  type Clock,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  show,
+  type Violation,
+  Violations,
+} from '@emotune/base';
 import type { ObjectStore } from './store.js';
 
 /** A file may be this large: several times the largest checkpoint that one machine can train. */
@@ -32,17 +41,74 @@ export interface UploadStatus {
   readonly complete: boolean;
 }
 
+const hashPattern = /^[0-9a-f]{64}$/;
+const hashRule = 'expected a SHA-256 in lower-case hexadecimal';
+
 /** @throws InvalidArgument */
 export function uploadKey(hash: string, field: string): string {
-  if (!/^[0-9a-f]{64}$/.test(hash))
-    throw InvalidArgument.at(field, `expected a SHA-256 in lower-case hexadecimal, got ${show(hash)}`);
+  if (!hashPattern.test(hash)) throw InvalidArgument.at(field, `${hashRule}, got ${show(hash)}`);
   return `uploads/${hash}`;
 }
 
-/** Where nothing was uploaded, or so long ago that it was removed. */
-export function missingUpload(field: string, name: string): FailedPrecondition {
-  return new FailedPrecondition(
-    `${field}: the content of ${show(name)} is not here (any more); upload it, then ask again`,
+/** A file in a request, by its content. */
+export interface UploadedFile {
+  readonly sha256: string;
+  /** What the user calls it. */
+  readonly name: string;
+}
+
+const longestName = 255;
+
+/** What is wrong with how a request names a file. */
+export function uploadViolations(upload: UploadedFile | undefined, field: string): readonly Violation[] {
+  if (!upload) return [{ field, description: 'expected an uploaded file, got nothing' }];
+  const violations = new Violations();
+  if (!hashPattern.test(upload.sha256))
+    violations.add(`${field}.sha256`, `${hashRule}, got ${show(upload.sha256)}`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name is shown on a line.
+  if (upload.name === '' || upload.name.length > longestName || /[\u0000-\u001f]/.test(upload.name))
+    violations.add(
+      `${field}.name`,
+      `expected a name of 1 to ${longestName} characters, got ${show(upload.name)}`,
+    );
+  return violations.list;
+}
+
+/**
+ * The size of an uploaded file.
+ * @throws FailedPrecondition where nothing was uploaded, or so long ago that it was removed.
+ */
+export async function uploadBytes(
+  objects: ObjectStore,
+  upload: UploadedFile,
+  field: string,
+): Promise<number> {
+  const found = await objects.stat(uploadKey(upload.sha256, field));
+  if (found) return found.bytes;
+  throw new FailedPrecondition(
+    `${field}: the content of ${show(upload.name)} is not here (any more); upload it, then ask again`,
+  );
+}
+
+/** A file whose rows are read may be this large: they are held in memory. */
+export const largestRowFileBytes = 2 * 2 ** 30;
+
+/** The content of a file whose rows are read. @throws FailedPrecondition as `uploadBytes`; InvalidArgument when it is too large. */
+export async function readRowFile(
+  objects: ObjectStore,
+  upload: UploadedFile,
+  field: string,
+): Promise<Uint8Array> {
+  const bytes = await uploadBytes(objects, upload, field);
+  if (bytes > largestRowFileBytes) throw tooLarge(field, upload.name, bytes);
+  return objects.get(uploadKey(upload.sha256, field));
+}
+
+export function tooLarge(field: string, name: string, bytes: number): InvalidArgument {
+  const gibibytes = (n: number, digits: number) => (n / 2 ** 30).toFixed(digits);
+  return InvalidArgument.at(
+    field,
+    `expected at most ${gibibytes(largestRowFileBytes, 0)} GiB, got ${gibibytes(bytes, 1)} GiB: split ${name} into several files`,
   );
 }
 

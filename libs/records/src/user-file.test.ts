@@ -1,24 +1,13 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { InvalidArgument } from '@emotune/base';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { encodeExamples } from './examples.js';
 import { readUserFile, type UserFile } from './user-file.js';
 
-let dir: string;
-beforeAll(() => {
-  dir = mkdtempSync(join(tmpdir(), 'emotune-user-file-'));
-});
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
 const columns = { text: 'text', label: 'label', emotion: 'emotion', id: 'id' };
-function regression(name: string, content: string | Uint8Array): UserFile {
-  const path = join(dir, name);
-  writeFileSync(path, content);
+function regression(name: string): UserFile {
   return {
-    path,
+    path: name,
     name: 'mine',
     task: 'sentiment-regression',
     scale: { low: -4, high: 4 },
@@ -37,7 +26,7 @@ describe('readUserFile', () => {
     ['a.tsv', 'text\tlabel\nfine, really\t2\nbad\t-4\n'],
     ['a.jsonl', '{"text":"fine, really","label":2}\n{"text":"bad","label":"-4"}\n'],
   ])('reads %s', async (name, content) => {
-    const examples = await readUserFile(regression(name, content), 'file.path');
+    const examples = await readUserFile(regression(name), Buffer.from(content), 'file.path');
     expect(examples.map((e) => [e.id, e.text, e.gold.value])).toEqual([
       ['mine/1', 'fine, really', 0.75],
       ['mine/2', 'bad', 0],
@@ -46,7 +35,7 @@ describe('readUserFile', () => {
 
   it('reads Parquet with labels that are several', async () => {
     const file = {
-      ...regression('a.parquet', encodeExamples([])),
+      ...regression('a.parquet'),
       task: 'emotion-classification' as const,
       scale: null,
       labels: ['joy', 'trust'],
@@ -67,14 +56,14 @@ describe('readUserFile', () => {
       scale: null,
       split: null,
     }));
-    writeFileSync(file.path, encodeExamples(rows));
-    const examples = await readUserFile({ ...file, columns: { ...columns, label: 'source' } }, 'file.path');
+    const columnsOf = { ...columns, label: 'source' };
+    const examples = await readUserFile({ ...file, columns: columnsOf }, encodeExamples(rows), 'file.path');
     expect(examples.map((e) => e.gold.labels)).toEqual([['joy', 'trust'], ['joy']]);
   });
 
   it('names every bad row', async () => {
-    const file = regression('bad.csv', 'id,text,label\n1,fine,9\n1,again,1\n3,,1\n4,none,\n5,word,abc\n');
-    await expect(readUserFile(file, 'sources[0].file.path')).rejects.toMatchObject({
+    const content = Buffer.from('id,text,label\n1,fine,9\n1,again,1\n3,,1\n4,none,\n5,word,abc\n');
+    await expect(readUserFile(regression('bad.csv'), content, 'sources[0].file.path')).rejects.toMatchObject({
       violations: [
         { field: 'sources[0].file.path, row 1', description: 'expected a number on -4..4, got "9"' },
         { field: 'sources[0].file.path, row 2', description: 'expected a unique id, got "1" as in row 1' },
@@ -98,16 +87,7 @@ describe('readUserFile', () => {
     ['a.xlsx', 'x', 'expected a file that ends in .csv, .tsv, .jsonl, .parquet'],
     ['broken.parquet', 'PAR1 not really', 'expected a well-formed .parquet file'],
   ])('refuses %s', async (name, content, message) => {
-    await expect(readUserFile(regression(name, content), 'file.path')).rejects.toThrow(message);
-  });
-
-  it('refuses a missing file, a folder and one of 10 GB before reading it', async () => {
-    const file = regression('sparse.csv', 'text,label\n');
-    await expect(readUserFile({ ...file, path: join(dir, 'no.csv') }, 'file.path')).rejects.toThrow(
-      'expected a readable file',
-    );
-    truncateSync(file.path, 10 * 1024 ** 3);
-    await expect(readUserFile(file, 'file.path')).rejects.toThrow('expected at most 2 GiB, got 10.0 GiB');
+    await expect(readUserFile(regression(name), Buffer.from(content), 'file.path')).rejects.toThrow(message);
   });
 });
 
@@ -116,7 +96,7 @@ const fuzzRuns = 500;
 describe('a user file of any content', () => {
   const readOrRefuse = async (name: string, content: string | Uint8Array) => {
     try {
-      await readUserFile(regression(name, content), 'file.path');
+      await readUserFile(regression(name), Buffer.from(content), 'file.path');
     } catch (error) {
       expect(error).toBeInstanceOf(InvalidArgument);
     }

@@ -10,9 +10,10 @@ import {
 } from '@emotune/affect';
 import { InvalidArgument, show, Violations } from '@emotune/base';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { csvRows, decode, lines, readBytes } from './text-files.js';
+import { csvRows, decode, lines } from './text-files.js';
 
 export interface UserFile {
+  /** What the user calls the file; its extension tells the format. */
   readonly path: string;
   readonly name: string;
   readonly task: Task;
@@ -79,12 +80,12 @@ async function parquetRows(file: ArrayBuffer, wanted: readonly string[]): Promis
   return rows;
 }
 
-async function rowsOf(file: UserFile, field: string): Promise<Row[]> {
+async function rowsOf(file: UserFile, bytes: Uint8Array, field: string): Promise<Row[]> {
   const extension = extname(file.path).toLowerCase();
   if (!formats.includes(extension)) {
     throw InvalidArgument.at(field, `expected a file that ends in ${formats.join(', ')}, got ${file.path}`);
   }
-  const bytes = await readBytes(file.path, field);
+  if (bytes.length === 0) throw InvalidArgument.at(field, `expected rows, got an empty file: ${file.path}`);
   try {
     if (extension === '.parquet') {
       const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
@@ -116,11 +117,15 @@ async function rowsOf(file: UserFile, field: string): Promise<Row[]> {
 }
 
 /**
- * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, and duplicate ids;
- *   NotFound when the file is missing.
+ * The rows of a file that holds `bytes`.
+ * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, and duplicate ids.
  */
-export async function readUserFile(file: UserFile, field: string): Promise<SourceExample[]> {
-  const rows = await rowsOf(file, field);
+export async function readUserFile(
+  file: UserFile,
+  bytes: Uint8Array,
+  field: string,
+): Promise<SourceExample[]> {
+  const rows = await rowsOf(file, bytes, field);
   if (rows.length === 0)
     throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
   const { columns } = file;

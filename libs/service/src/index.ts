@@ -1,6 +1,7 @@
 export { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
 export { address, readEnvironment, serviceEnvironment, whole } from './environment.js';
+export { filesModule } from './file.controller.js';
 export { Host, type HostOptions, type ServiceContext } from './host.js';
 export { learntWithCues } from './lineage.js';
 export { type Fields, jsonLog, type Log } from './log.js';

@@ -3,13 +3,13 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
-import type { ObjectStore } from '@emotune/objects';
+import { type ObjectStore, readRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { encodeExamples, readUserFile } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
 import { assemble, limitRows } from './assemble.js';
 import { type LocateOptions, locate } from './locate.js';
-import type { DatasetPlan, PlannedSource } from './spec.js';
+import type { DatasetPlan, PlannedFile, PlannedSource } from './spec.js';
 
 export interface BuildOptions {
   readonly objects: ObjectStore;
@@ -28,12 +28,21 @@ interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url'
   readonly examples: SourceExample[];
 }
 
+/** @throws FailedPrecondition when its content is gone; InvalidArgument with every bad row. */
+export async function readFileSource(
+  { file, upload }: PlannedFile,
+  field: string,
+  objects: ObjectStore,
+): Promise<SourceExample[]> {
+  const content = await readRowFile(objects, upload, `${field}.file`);
+  return readUserFile(file, content, `${field}.file`);
+}
+
 async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {
   if ('file' in planned.source) {
-    const { file } = planned.source;
-    const examples = await readUserFile(file, `${planned.field}.file`);
-    const hash = sha256(await readFile(file.path));
-    return { name: file.name, licence: file.licence, url: '', sha256: hash, examples };
+    const { name, licence } = planned.source.file;
+    const examples = await readFileSource(planned.source, planned.field, options.objects);
+    return { name, licence, url: '', sha256: planned.source.upload.sha256, examples };
   }
   const { corpus } = planned.source;
   const paths = await locate(corpus, {

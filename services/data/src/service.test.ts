@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
@@ -6,6 +6,7 @@ import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
+import { putUpload } from '@emotune/objects/testing';
 import { common, data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import { type Client, Host, jsonLog } from '@emotune/service';
@@ -123,7 +124,13 @@ it('names every violation with its path', async () => {
         name: 'Bad Name',
         sources: [
           { corpus: 'emobnk' },
-          { file: { path: 'relative.csv', name: 'mine', task: common.Task.TASK_SENTIMENT_REGRESSION } },
+          {
+            file: {
+              upload: { sha256: 'relative', name: 'm.csv' },
+              name: 'mine',
+              task: common.Task.TASK_SENTIMENT_REGRESSION,
+            },
+          },
           {},
         ],
         split: { validation: 0.6, test: 0.5 },
@@ -135,7 +142,7 @@ it('names every violation with its path', async () => {
   for (const field of [
     'spec.name',
     'spec.sources[0].corpus',
-    'spec.sources[1].file.path',
+    'spec.sources[1].file.upload.sha256',
     'spec.sources[1].file.scale',
     'spec.sources[2]',
     'spec.split',
@@ -145,20 +152,51 @@ it('names every violation with its path', async () => {
 });
 
 it('refuses a file with bad rows at once and leaves nothing behind', async () => {
-  const path = join(folder, 'bad.csv');
-  writeFileSync(path, 'id,text,label\n1,fine,0.5\n2,off the scale,7\n3,,0.1\n');
+  const content = 'id,text,label\n1,fine,0.5\n2,off the scale,7\n3,,0.1\n';
+  const upload = { sha256: await putUpload(objects, content), name: 'bad.csv' };
   const spec = {
     name: 'mine',
     sources: [
       {
-        file: { path, name: 'mine', task: common.Task.TASK_SENTIMENT_REGRESSION, scale: { low: 0, high: 1 } },
+        file: {
+          upload,
+          name: 'mine',
+          task: common.Task.TASK_SENTIMENT_REGRESSION,
+          scale: { low: 0, high: 1 },
+        },
       },
     ],
   };
   await expect(datasets.call('createDataset', { spec })).rejects.toThrow(
     /row 2: expected a number on 0\.\.1/,
   );
+  const gone = { ...upload, sha256: '0'.repeat(64) };
+  const [{ file }] = spec.sources;
+  const error = await datasets
+    .call('createDataset', { spec: { ...spec, sources: [{ file: { ...file, upload: gone } }] } })
+    .catch((e) => e);
+  expect(error).toBeInstanceOf(FailedPrecondition);
+  expect(error.message).toContain('spec.sources[0].file: the content of "bad.csv" is not here');
   await expect(datasets.call('getDataset', { name: 'mine' })).rejects.toBeInstanceOf(NotFound);
+});
+
+it('builds a file to a version that does not depend on what the file is called', async () => {
+  const lines = Array.from({ length: 40 }, (_, i) => `text ${i}\t${i % 5}`);
+  const sha256 = await putUpload(objects, `text\tlabel\n${lines.join('\n')}\n`);
+  const task = common.Task.TASK_SENTIMENT_REGRESSION;
+  const versions = [];
+  for (const [name, called] of [
+    ['here', 'mine.tsv'],
+    ['there', 'far/away/yours.tsv'],
+  ]) {
+    const file = { upload: { sha256, name: called }, name: 'mine', task, scale: { low: 0, high: 4 } };
+    await datasets.call('createDataset', { spec: { name, sources: [{ file }] } });
+    const { version, manifest } = await built(name);
+    expect(manifest?.sources[0].sha256).toBe(sha256);
+    versions.push(version);
+    await datasets.call('deleteDataset', { name });
+  }
+  expect(versions[0]).toBe(versions[1]);
 });
 
 it('fails a dataset whose corpus cannot be had, saying what to do, and builds it on a second request', async () => {

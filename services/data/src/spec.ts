@@ -1,14 +1,20 @@
 /** What a dataset spec asks for, checked whole: every violation is named before anything is built. */
 import { isRegression, labelViolations, type Split, splits, type Task, tasks } from '@emotune/affect';
 import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/base';
+import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import type { UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service';
 import type { Shares } from './assemble.js';
 import { type Corpus, corpora } from './corpora.js';
 
+export interface PlannedFile {
+  readonly file: UserFile;
+  readonly upload: UploadedFile;
+}
+
 export interface PlannedSource {
-  readonly source: { readonly corpus: Corpus } | { readonly file: UserFile };
+  readonly source: { readonly corpus: Corpus } | PlannedFile;
   /** Keep at most this many rows; 0 keeps all. */
   readonly limit: number;
   /** All rows to this split; null leaves them where they belong. */
@@ -56,11 +62,7 @@ function corpusOf(name: string, path: readonly PropertyKey[], check: Checker): C
 
 function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Checker): UserFile {
   const task = taskOf(file.task);
-  check.expect(
-    file.path.startsWith('/'),
-    [...path, 'path'],
-    `expected an absolute path, got ${show(file.path)}`,
-  );
+  check.addAll(uploadViolations(file.upload, fieldPath([...path, 'upload'])));
   check.expect(namePattern.test(file.name), [...path, 'name'], nameRule(file.name));
   check.expect(task !== undefined, [...path, 'task'], `expected one of ${tasks.join(', ')}, got nothing`);
   const regression = task !== undefined && isRegression(task);
@@ -78,7 +80,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
   if (task !== undefined && !regression)
     check.addAll(labelViolations(file.labels, fieldPath([...path, 'labels'])));
   return {
-    path: file.path,
+    path: file.upload?.name ?? '',
     name: file.name,
     task: task ?? 'sentiment-regression',
     scale: regression ? scale : null,
@@ -116,7 +118,7 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
     check.expect(source.limit >= 0, [...path, 'limit'], `expected 0 or more rows, got ${source.limit}`);
     const split = check.split(source.split, [...path, 'split']);
     const found = source.file
-      ? { file: fileOf(source.file, [...path, 'file'], check) }
+      ? { file: fileOf(source.file, [...path, 'file'], check), upload: source.file.upload! }
       : source.corpus
         ? { corpus: corpusOf(source.corpus, [...path, 'corpus'], check) }
         : undefined;

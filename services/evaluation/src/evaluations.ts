@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { explain, tasks } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
-import { FailedPrecondition, InvalidArgument, NotFound, show, Unavailable } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, NotFound, sha256, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
-import { common, type evaluation, tuning } from '@emotune/proto';
+import { common, type evaluation, type files, tuning } from '@emotune/proto';
 import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
 import {
   type Attempt,
@@ -57,7 +57,7 @@ export interface EvaluationContext extends ServiceContext {
   readonly threads: number;
 }
 
-type Result = Pick<evaluation.Evaluation, 'tasks' | 'slices' | 'hardest' | 'examplesPerSecond'>;
+type Result = Pick<evaluation.Evaluation, 'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts'>;
 
 interface Row {
   readonly id: string;
@@ -92,7 +92,7 @@ function prefixOf(id: string): string {
 }
 
 function messageOf(row: Row): evaluation.Evaluation {
-  const result = row.result ?? { tasks: [], slices: [], hardest: [], examplesPerSecond: 0 };
+  const result = row.result ?? { tasks: [], slices: [], hardest: [], examplesPerSecond: 0, artifacts: [] };
   return {
     id: row.id,
     model: `${row.model}@${row.version}`,
@@ -316,6 +316,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       slices: analyses.flatMap((a) => a.slices),
       hardest: analyses.flatMap((a) => a.hardest),
       examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
+      artifacts: [],
     };
 
     await report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
@@ -338,15 +339,20 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     return async (sql) => {
       const { id, model: name, version } = row;
       const prefix = prefixOf(id);
-      await objects.put(`${prefix}/predictions.arrow`, encodePredictions(predictions));
-      await objects.put(
-        `${prefix}/results.json`,
-        resultsJson(done, { datasetVersion: source.version, split }),
-      );
-      await objects.put(`${prefix}/report.html`, page);
+      const made: Record<string, Uint8Array> = {
+        'predictions.arrow': encodePredictions(predictions),
+        'results.json': Buffer.from(resultsJson(done, { datasetVersion: source.version, split })),
+        'report.html': Buffer.from(page),
+      };
+      const artifacts: files.Artifact[] = [];
+      for (const [path, content] of Object.entries(made)) {
+        const key = `${prefix}/${path}`;
+        await objects.put(key, content);
+        artifacts.push({ path, bytes: content.length, sha256: sha256(content), name: key });
+      }
       await sql.query('update evaluations set result = $2, ended_at = now() where id = $1', [
         id,
-        JSON.stringify(result),
+        JSON.stringify({ ...result, artifacts }),
       ]);
       await emit(sql, topics.evaluationCompleted, name, { id, model: name, version, prefix, failure: '' });
     };

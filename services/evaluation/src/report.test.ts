@@ -74,6 +74,7 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     tasks: analyses.map((a) => a.result),
     slices: analyses.flatMap((a) => a.slices),
     hardest: analyses.flatMap((a) => a.hardest),
+    artifacts: [],
     prefix: `evaluations/${model}-1a2b3c4d`,
     createTime: undefined,
     endTime: undefined,

@@ -17,6 +17,7 @@ import {
   InvalidArgument,
   NotFound,
   Rng,
+  sha256,
   systemClock,
   Unimplemented,
 } from '@emotune/base';
@@ -25,7 +26,7 @@ import { testDatabaseUrl } from '@emotune/database/testing';
 import { emit, MemoryBus, topics } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { EvictingStore } from '@emotune/objects/testing';
+import { EvictingStore, putUpload } from '@emotune/objects/testing';
 import { common, type data, type evaluation, type featurization, tuning } from '@emotune/proto';
 import { decodePredictions, encodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
 import { type Client, Host, jsonLog, type ServiceContext } from '@emotune/service';
@@ -399,6 +400,7 @@ async function eventually<T>(look: () => T | undefined | Promise<T | undefined>)
   throw new Error('it did not happen in time');
 }
 
+const noUpload = { sha256: '0'.repeat(64), name: 'mine.tsv' };
 const onFeatures = { dataset: { features: 'letters-features' } };
 
 it('evaluates a base model on a feature set: results, predictions, report and event', async () => {
@@ -460,7 +462,11 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
     valid: 1,
     baselines: { constant: numbers.constant, vader: numbers.vader },
   });
+  expect(done.artifacts.map(({ path, name }) => [path, name])).toEqual(
+    ['predictions.arrow', 'results.json', 'report.html'].map((path) => [path, `${done.prefix}/${path}`]),
+  );
   const page = Buffer.from(await objects.get(`${done.prefix}/report.html`)).toString();
+  expect(done.artifacts[2].sha256).toBe(sha256(page));
   expect(page).toContain('base@base-v1');
   expect(page).not.toContain('Search');
   const event = await eventually(() => completed.find((e) => e.id === done.id));
@@ -514,12 +520,12 @@ it('compares two evaluations on the examples they share', async () => {
 });
 
 it('asks a file of the user’s own, at most as many rows as wanted, and has no constant for it', async () => {
-  const path = join(folder, 'mine.tsv');
-  writeFileSync(
-    path,
+  const hash = await putUpload(
+    objects,
     `id\ttext\tlabel\temotion\n${moods.map((text, i) => `${i}\t${text}\t${10 * i}\tfear`).join('\n')}\n`,
   );
-  const file = { path, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 0, high: 100 } };
+  const upload = { sha256: hash, name: 'data/mine.tsv' };
+  const file = { upload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 0, high: 100 } };
   const { id } = await evaluations.call('evaluate', { model: 'base', file, limit: 3 });
   const done = await finished(id);
   expect(done).toMatchObject({ failure: '', dataset: 'mine.tsv' });
@@ -569,14 +575,14 @@ it.each([
   [{ model: 'base', dataset: { features: 'absent' } }, NotFound, /absent/],
   [{ model: 'base', dataset: { features: 'unready' } }, FailedPrecondition, /unready cannot be asked/],
   [
-    { model: 'base', file: { path: 'mine.tsv', labels: ['a'] } },
+    { model: 'base', file: { upload: { sha256: 'mine.tsv', name: 'm' }, labels: ['a'] } },
     InvalidArgument,
-    /file\.path: expected an absolute path.*file\.task: expected one of/,
+    /file\.upload\.sha256: expected a SHA-256.*file\.task: expected one of/,
   ],
   [
     {
       model: 'base',
-      file: { path: '/mine.tsv', task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
+      file: { upload: noUpload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
     },
     InvalidArgument,
     /file\.scale: expected high/,
@@ -584,7 +590,7 @@ it.each([
   [
     {
       model: 'base',
-      file: { path: '/mine.tsv', task: common.Task.TASK_EMOTION_CLASSIFICATION, labels: ['a|b', 'c', 'c'] },
+      file: { upload: noUpload, task: common.Task.TASK_EMOTION_CLASSIFICATION, labels: ['a|b', 'c', 'c'] },
     },
     InvalidArgument,
     /file\.labels\[0\]: expected a label without.*file\.labels\[2\]: expected each label once/,
@@ -593,13 +599,13 @@ it.each([
     {
       model: 'base',
       file: {
-        path: '/no/such/file.tsv',
+        upload: noUpload,
         task: common.Task.TASK_EMOTION_REGRESSION,
         scale: { low: 0, high: 1 },
       },
     },
-    NotFound,
-    /file\.path: expected a readable file/,
+    FailedPrecondition,
+    /file\.upload: the content of "mine\.tsv" is not here/,
   ],
 ])('refuses %j', async (request, type, message) => {
   const error = await evaluations.call('evaluate', request).catch((e) => e);

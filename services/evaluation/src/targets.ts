@@ -1,5 +1,5 @@
 /** What an evaluation asks: the rows of a feature set, of a dataset or of a file, and the train rows beside them. */
-import { basename, extname, isAbsolute } from 'node:path';
+import { basename, extname } from 'node:path';
 import {
   ConstantBaseline,
   type Example,
@@ -13,7 +13,7 @@ import {
   tasks,
 } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
-import type { ObjectStore } from '@emotune/objects';
+import { type ObjectStore, readRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data, type evaluation, type featurization } from '@emotune/proto';
 import { decodeExamples, decodeShard, type FeatureRow, readUserFile, type UserFile } from '@emotune/records';
 import { type Channel, taskOf } from '@emotune/service';
@@ -23,7 +23,7 @@ export type Target =
   | { readonly kind: 'dataset'; readonly dataset: string; readonly split: Split }
   | {
       readonly kind: 'file';
-      readonly path: string;
+      readonly upload: UploadedFile;
       readonly task: Task;
       readonly scale: Scale | null;
       readonly labels: readonly string[];
@@ -49,7 +49,7 @@ export interface Source {
 function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
   const violations = new Violations();
   const task = taskOf(file.task);
-  violations.expect(isAbsolute(file.path), 'file.path', `expected an absolute path, got ${show(file.path)}`);
+  violations.addAll(uploadViolations(file.upload, 'file.upload'));
   violations.expect(task !== undefined, 'file.task', `expected one of ${tasks.join(', ')}, got nothing`);
   if (task !== undefined && isRegression(task)) {
     if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
@@ -66,11 +66,13 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
   }
   if (file) {
     new Violations(fileViolations(file)).throwIfAny();
-    const { path, labels, multiLabel } = file;
+    const { labels, multiLabel } = file;
+    const { sha256, name } = file.upload!;
+    const upload = { sha256, name };
     const task = taskOf(file.task)!;
     return isRegression(task)
-      ? { kind: 'file', path, task, scale: file.scale!, labels: [], multiLabel: false }
-      : { kind: 'file', path, task, scale: null, labels, multiLabel };
+      ? { kind: 'file', upload, task, scale: file.scale!, labels: [], multiLabel: false }
+      : { kind: 'file', upload, task, scale: null, labels, multiLabel };
   }
   const { features, dataset: name, split: asked } = dataset!;
   const violations = new Violations();
@@ -145,10 +147,10 @@ async function datasetSource(
   };
 }
 
-function userFile({ path, task, scale, labels, multiLabel }: Target & { kind: 'file' }): UserFile {
+function userFile({ upload, task, scale, labels, multiLabel }: Target & { kind: 'file' }): UserFile {
   return {
-    path,
-    name: basename(path, extname(path)),
+    path: upload.name,
+    name: basename(upload.name, extname(upload.name)),
     task,
     scale,
     labels,
@@ -172,9 +174,10 @@ export async function findSource(
 ): Promise<Source> {
   if (target.kind === 'features') return featureSource(target, tokenizer, channel, objects);
   if (target.kind === 'dataset') return datasetSource(target, channel, objects);
-  const examples = await readUserFile(userFile(target), 'file.path');
+  const content = await readRowFile(objects, target.upload, 'file.upload');
+  const examples = await readUserFile(userFile(target), content, 'file.upload');
   return {
-    dataset: basename(target.path),
+    dataset: basename(target.upload.name),
     version: '',
     read: async () => ({ examples, constant: new ConstantBaseline() }),
   };

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
+import { sendRows } from '../files.js';
 import { datasetJson, datasetsText, datasetText, examplesText } from '../format/dataset.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
@@ -21,18 +22,25 @@ dataset.yaml:
 
 type DatasetDraft = Draft<data.DatasetSpec>;
 
-/** Files of the user's own lie relative to the YAML file that names them. */
-function withAbsolutePaths(spec: DatasetDraft, folder: string): DatasetDraft {
-  const { sources } = spec;
-  if (sources === undefined) return spec;
-  return {
-    ...spec,
-    sources: sources.map((source) =>
-      source.file?.path
-        ? { ...source, file: { ...source.file, path: resolve(folder, source.file.path) } }
-        : source,
-    ),
-  };
+/** Sends the user's own files, which lie relative to the YAML file that names them. */
+async function withUploads(
+  session: Session,
+  channel: Channel,
+  spec: DatasetDraft,
+  folder: string,
+): Promise<DatasetDraft> {
+  if (spec.sources === undefined) return spec;
+  const sources: typeof spec.sources = [];
+  for (const [i, source] of spec.sources.entries()) {
+    const written = source.file?.upload?.name;
+    if (!written) {
+      sources.push(source);
+      continue;
+    }
+    const place = { path: resolve(folder, written), folder, field: `sources[${i}].file` };
+    sources.push({ ...source, file: { ...source.file, upload: await sendRows(session, channel, place) } });
+  }
+  return { ...spec, sources };
 }
 
 const datasetsOf = (channel: Channel): Client<data.DatasetServiceClient> => channel.client('DatasetService');
@@ -57,8 +65,8 @@ export const addDatasetCommands: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { signal } = session;
       const draft = await readSpec<DatasetDraft>(session, file, 'emotune.data.v1.DatasetSpec');
-      const spec = withAbsolutePaths(draft, dirname(session.path(file)));
       await withPlatform(session, async (channel, embedded) => {
+        const spec = await withUploads(session, channel, draft, dirname(session.path(file)));
         const datasets = datasetsOf(channel);
         const accepted = await submit(() =>
           datasets.call('createDataset', { spec, requestId: newRequestId() }, { signal }),

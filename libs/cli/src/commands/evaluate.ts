@@ -1,6 +1,7 @@
 import { Violations } from '@emotune/base';
 import { common, type evaluation } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
+import { sendRows } from '../files.js';
 import { evaluationJson, evaluationText } from '../format/evaluation.js';
 import { newRequestId, withPlatform } from '../session.js';
 import {
@@ -13,7 +14,7 @@ import {
   taskMessage,
   taskOption,
 } from './options.js';
-import { BuildFailed } from './specs.js';
+import { BuildFailed, submit } from './specs.js';
 
 const examples = `
 Examples:
@@ -36,14 +37,10 @@ interface EvaluateOptions {
 }
 
 /**
- * What is to be evaluated on.
- * @param pathOf makes a path that the user gave absolute
+ * What is to be evaluated on; a file as the user wrote its path.
  * @throws InvalidArgument naming each option that is missing or does not fit.
  */
-function targetOf(
-  options: EvaluateOptions,
-  pathOf: (path: string) => string,
-): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
+function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
   const { dataset, file, task, scale, labels, multiLabel = false } = options;
   const split = options.split ?? 'test';
   const violations = new Violations();
@@ -95,7 +92,9 @@ function targetOf(
     violations.expect(!classification || scale === undefined, '--scale', `expected nothing for ${task}`);
   }
   violations.throwIfAny();
-  return { file: { path: pathOf(file!), task: taskMessage(task!), scale, labels: labels ?? [], multiLabel } };
+  return {
+    file: { upload: { name: file! }, task: taskMessage(task!), scale, labels: labels ?? [], multiLabel },
+  };
 }
 
 const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
@@ -117,14 +116,21 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     .action(async (options: EvaluateOptions, command) => {
       const session = sessionOf(io, command);
       const { signal, progress } = session;
-      const target = targetOf(options, (path) => session.path(path));
+      const target = targetOf(options);
       await withPlatform(session, async (channel) => {
         const evaluations = channel.client<evaluation.EvaluationServiceClient>('EvaluationService');
-        let latest = await evaluations.call(
-          'evaluate',
-          { model: options.model, ...target, limit: options.limit ?? 0, requestId: newRequestId() },
-          { signal },
-        );
+        const { file } = target;
+        if (file) {
+          const place = { path: session.path(options.file!), folder: session.path('.'), field: 'file.path' };
+          file.upload = await sendRows(session, channel, place);
+        }
+        const request = {
+          ...target,
+          model: options.model,
+          limit: options.limit ?? 0,
+          requestId: newRequestId(),
+        };
+        let latest = await submit(() => evaluations.call('evaluate', request, { signal }));
         const { id } = latest;
         try {
           for await (const update of evaluations.stream('watchEvaluation', { id }, { signal })) {

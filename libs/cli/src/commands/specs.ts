@@ -20,7 +20,7 @@ export async function submit<T>(send: () => Promise<T>): Promise<T> {
     if (!(error instanceof InvalidArgument)) throw error;
     throw new InvalidArgument(
       error.violations.map(({ field, description }) => ({
-        field: field.replace(/^spec\./, ''),
+        field: field.replace(/^spec\./, '').replace(/\bfile\.upload(\.name)?\b/, 'file.path'),
         description,
       })),
       { cause: error },

@@ -19,6 +19,7 @@ import {
   taskFromJSON,
   taskToNumber,
 } from "../../common/v1/common.js";
+import { UploadedFile } from "../../files/v1/files.js";
 
 /** What a dataset is made of. */
 export interface DatasetSpec {
@@ -45,10 +46,11 @@ export interface SourceSpec {
   split: string;
 }
 
-/** A file of the user's own: CSV, TSV, JSONL or Parquet, told by its extension. */
+/** A file of the user's own: CSV, TSV, JSONL or Parquet, told by the extension of its name. */
 export interface FileSource {
-  /** Absolute, on the machine of the data service. */
-  path: string;
+  upload:
+    | UploadedFile
+    | undefined;
   /** Names the source in manifests and reports. */
   name: string;
   task: Task;
@@ -410,7 +412,7 @@ export const SourceSpec: MessageFns<SourceSpec> = {
 
 function createBaseFileSource(): FileSource {
   return {
-    path: "",
+    upload: undefined,
     name: "",
     task: Task.TASK_UNSPECIFIED,
     scale: undefined,
@@ -428,8 +430,8 @@ function createBaseFileSource(): FileSource {
 
 export const FileSource: MessageFns<FileSource> = {
   encode(message: FileSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.path !== "") {
-      writer.uint32(10).string(message.path);
+    if (message.upload !== undefined) {
+      UploadedFile.encode(message.upload, writer.uint32(10).fork()).join();
     }
     if (message.name !== "") {
       writer.uint32(18).string(message.name);
@@ -488,7 +490,7 @@ export const FileSource: MessageFns<FileSource> = {
               break;
             }
 
-            message.path = reader.string();
+            message.upload = UploadedFile.decode(reader, reader.uint32());
             continue;
           }
           case 2: {

@@ -19,6 +19,7 @@ import {
   taskFromJSON,
   taskToNumber,
 } from "../../common/v1/common.js";
+import { Artifact, UploadedFile } from "../../files/v1/files.js";
 
 export interface EvaluateRequest {
   /** Name or name@version of a base or tuned model. */
@@ -41,8 +42,7 @@ export interface DatasetTarget {
 
 /** Rows of a file with the header text, label and optional emotion, id. */
 export interface FileTarget {
-  /** Absolute, on the machine of the evaluation service. */
-  path: string;
+  upload: UploadedFile | undefined;
   task: Task;
   scale: Scale | undefined;
   labels: string[];
@@ -65,6 +65,8 @@ export interface Evaluation {
   createTime: Timestamp | undefined;
   endTime: Timestamp | undefined;
   examplesPerSecond: number;
+  /** Once it is ready: report.html, results.json and predictions.arrow. */
+  artifacts: Artifact[];
 }
 
 export interface Interval {
@@ -390,13 +392,13 @@ export const DatasetTarget: MessageFns<DatasetTarget> = {
 };
 
 function createBaseFileTarget(): FileTarget {
-  return { path: "", task: Task.TASK_UNSPECIFIED, scale: undefined, labels: [], multiLabel: false };
+  return { upload: undefined, task: Task.TASK_UNSPECIFIED, scale: undefined, labels: [], multiLabel: false };
 }
 
 export const FileTarget: MessageFns<FileTarget> = {
   encode(message: FileTarget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.path !== "") {
-      writer.uint32(10).string(message.path);
+    if (message.upload !== undefined) {
+      UploadedFile.encode(message.upload, writer.uint32(10).fork()).join();
     }
     if (message.task !== Task.TASK_UNSPECIFIED) {
       writer.uint32(16).int32(taskToNumber(message.task));
@@ -431,7 +433,7 @@ export const FileTarget: MessageFns<FileTarget> = {
               break;
             }
 
-            message.path = reader.string();
+            message.upload = UploadedFile.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -494,6 +496,7 @@ function createBaseEvaluation(): Evaluation {
     createTime: undefined,
     endTime: undefined,
     examplesPerSecond: 0,
+    artifacts: [],
   };
 }
 
@@ -537,6 +540,9 @@ export const Evaluation: MessageFns<Evaluation> = {
     }
     if (message.examplesPerSecond !== 0) {
       writer.uint32(105).double(message.examplesPerSecond);
+    }
+    for (const v of message.artifacts) {
+      Artifact.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -656,6 +662,14 @@ export const Evaluation: MessageFns<Evaluation> = {
             }
 
             message.examplesPerSecond = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.artifacts.push(Artifact.decode(reader, reader.uint32()));
             continue;
           }
         }

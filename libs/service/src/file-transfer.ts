@@ -16,10 +16,10 @@ import {
   syncToDisk,
   Unavailable,
 } from '@emotune/base';
+import { chunkBytes, largestRowFileBytes, tooLarge } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import type { Channel, Client } from './channel.js';
 
-const chunkBytes = 2 ** 20;
 /** Tries in a row that bring nothing further. */
 const mostFailures = 6;
 const firstPauseMs = 100;
@@ -104,9 +104,15 @@ export async function upload(
   channel: Channel,
   path: string,
   field: string,
-  { signal, onProgress }: Transfer = {},
+  { signal, onProgress, check }: Transfer & { readonly check?: (bytes: number) => void } = {},
 ): Promise<string> {
   const { handle, bytes } = await openRegular(path, field);
+  try {
+    check?.(bytes);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
   const service = clientOf(channel);
   const options = signal ? { signal } : {};
   try {
@@ -154,6 +160,19 @@ export async function upload(
   } finally {
     await handle.close();
   }
+}
+
+/** As `upload`, for a file of labelled rows. @throws InvalidArgument also when it is too large to be read at once. */
+export function uploadRows(
+  channel: Channel,
+  path: string,
+  field: string,
+  transfer: Transfer = {},
+): Promise<string> {
+  const check = (bytes: number) => {
+    if (bytes > largestRowFileBytes) throw tooLarge(field, path, bytes);
+  };
+  return upload(channel, path, field, { ...transfer, check });
 }
 
 /**

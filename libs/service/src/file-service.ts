@@ -10,8 +10,9 @@ import {
   Uploads,
 } from '@emotune/objects';
 import type { files } from '@emotune/proto';
-import { type ServiceContext, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import type { ServiceContext } from './host.js';
+import { Worker } from './worker.js';
 
 const sweepMs = 3_600_000;
 

@@ -22,12 +22,12 @@ import {
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import type { files } from '@emotune/proto';
-import { Channel, type Client, Host, jsonLog } from '@emotune/service';
-import { download, downloadFolder, upload } from '@emotune/service/client';
-import { Module } from '@nestjs/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { FileController } from './file.controller.js';
-import { Files } from './files.js';
+import { Channel, type Client } from './channel.js';
+import { filesModule } from './file.controller.js';
+import { download, downloadFolder, upload } from './file-transfer.js';
+import { Host } from './host.js';
+import { jsonLog } from './log.js';
 
 const MiB = 2 ** 20;
 const folder = mkdtempSync(join(tmpdir(), 'emotune-files-'));
@@ -45,12 +45,7 @@ beforeAll(async () => {
     log,
     listen: '127.0.0.1:0',
   });
-  @Module({
-    controllers: [FileController],
-    providers: [{ provide: Files, useValue: new Files({ objects, clock: systemClock, log }) }],
-  })
-  class FilesModule {}
-  await host.start([{ module: FilesModule }]);
+  await host.start([filesModule({ objects, clock: systemClock, log })]);
   service = host.channel.client('FileService');
 });
 

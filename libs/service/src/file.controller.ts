@@ -1,12 +1,13 @@
 import { files } from '@emotune/proto';
-import { requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
-import { Controller, Inject } from '@nestjs/common';
+import { Controller, type DynamicModule, Inject, Module } from '@nestjs/common';
 import { from, type Observable } from 'rxjs';
-import { Files } from './files.js';
+import { Files } from './file-service.js';
+import type { ServiceContext } from './host.js';
+import { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
 
 @Controller()
 @files.FileServiceControllerMethods()
-export class FileController implements files.FileServiceController {
+class FileController implements files.FileServiceController {
   constructor(@Inject(Files) private readonly files: Files) {}
 
   getUpload(request: files.GetUploadRequest): Promise<files.UploadStatus> {
@@ -29,4 +30,16 @@ export class FileController implements files.FileServiceController {
   ): Observable<files.DownloadResponse> {
     return streamOf(call!, (signal) => this.files.download(request, signal));
   }
+}
+
+@Module({})
+class FilesModule {}
+
+/** Serves files in and out of an object store. One service of a deployment hosts it. */
+export function filesModule(context: Pick<ServiceContext, 'objects' | 'clock' | 'log'>): DynamicModule {
+  return {
+    module: FilesModule,
+    controllers: [FileController],
+    providers: [{ provide: Files, useValue: new Files(context) }],
+  };
 }
