@@ -9,6 +9,14 @@ export * as data from './data.js';
 export * as evaluation from './evaluation.js';
 export * as featurization from './featurization.js';
 export * as tuning from './tuning.js';
+export {
+  type PlainValue,
+  plainSettings,
+  plainValue,
+  plainValues,
+  valueMessage,
+  valueMessages,
+} from './values.js';
 
 /** The folder that imports in .proto files are relative to. */
 export const protoRoot = fileURLToPath(

@@ -6,7 +6,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
-import { type data, type evaluation, type featurization, type inference, tuning } from '@emotune/proto';
+import {
+  type data,
+  type evaluation,
+  type featurization,
+  type inference,
+  tuning,
+  valueMessages,
+} from '@emotune/proto';
 import type { Channel } from '@emotune/service';
 import { afterAll, expect, it } from 'vitest';
 import { built, emotune, type Served, serve } from './platform-process.js';
@@ -64,7 +71,11 @@ it('a platform that was killed goes on with its experiment, from data to a model
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
       limits: { maxTrials: 4, parallelTrials: 2 },
-      training: { trialTokens: 6_000, validationExamples: 16, checkpointSeconds: 1, threads: 1 },
+      training: {
+        trialTokens: 6_000,
+        threads: 1,
+        settings: valueMessages({ validationExamples: 16, checkpointSeconds: 1 }),
+      },
       model: 'e2e-model',
     },
   });

@@ -19,6 +19,16 @@ export function messageType(name: string): protobuf.Type {
   return root().lookupType(name);
 }
 
+/** The field of a message that holds settings by name: in YAML and JSON they stand beside its other fields. */
+export function settingsField(type: protobuf.Type): protobuf.Field | undefined {
+  return type.fieldsArray.find(
+    (field) =>
+      field instanceof protobuf.MapField &&
+      field.name === 'settings' &&
+      field.resolvedType?.name === 'ParameterValue',
+  );
+}
+
 let enumNames: Map<string, string> | undefined;
 
 /** `TASK_SENTIMENT_REGRESSION` → `sentiment-regression`; any other text as it is. */

@@ -1,6 +1,7 @@
 /** Messages as JSON for other programs, by their own descriptors. */
+import { plainValue } from '@emotune/proto';
 import protobuf from 'protobufjs';
-import { messageType, shortEnumName } from './descriptors.js';
+import { messageType, settingsField, shortEnumName } from './descriptors.js';
 
 function single(field: protobuf.Field, value: unknown): unknown {
   const type = field.resolvedType;
@@ -22,15 +23,15 @@ function message(type: protobuf.Type, value: Record<string, unknown>): unknown {
     const { seconds, nanos } = value as { seconds: number; nanos: number };
     return new Date(1000 * seconds + nanos / 1e6).toISOString();
   }
-  if (type.name === 'ParameterValue') return value['number'] ?? value['text'] ?? value['flag'];
+  if (type.name === 'ParameterValue') return plainValue(value) ?? {};
   const result: Record<string, unknown> = {};
   for (const field of type.fieldsArray) {
     const item = value[field.name];
     if (item === undefined || item === null || isUnspecified(field, item)) continue;
     if (field instanceof protobuf.MapField) {
-      result[field.name] = Object.fromEntries(
-        Object.entries(item).map(([key, entry]) => [key, single(field, entry)]),
-      );
+      const entries = Object.entries(item).map(([key, entry]) => [key, single(field, entry)]);
+      if (field === settingsField(type)) Object.assign(result, Object.fromEntries(entries));
+      else result[field.name] = Object.fromEntries(entries);
     } else {
       result[field.name] = field.repeated
         ? (item as unknown[]).map((entry) => single(field, entry))
@@ -42,7 +43,7 @@ function message(type: protobuf.Type, value: Record<string, unknown>): unknown {
 
 /**
  * A message of type `typeName` (such as `emotune.tuning.v1.Experiment`): enum values in their short words, times in
- * ISO 8601, parameter values as plain scalars, absent fields left out.
+ * ISO 8601, parameter values as plain scalars, settings beside the other fields of their message, absent fields left out.
  */
 export function messageJson(typeName: string, value: object): unknown {
   return message(messageType(typeName), value as Record<string, unknown>);

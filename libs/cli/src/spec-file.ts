@@ -4,11 +4,12 @@
  * mean is the services' business.
  *
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
- * `0..1`, a parameter value as a plain scalar.
+ * `0..1`, a parameter value as a plain scalar or a list of them, settings beside the other fields of their message, nested or
+ * with dots.
  */
 import { fieldPath, nearest, show, unknownField, Violations } from '@emotune/base';
 import protobuf from 'protobufjs';
-import { messageType, shortEnumName } from './descriptors.js';
+import { messageType, settingsField, shortEnumName } from './descriptors.js';
 
 type Path = readonly (string | number)[];
 
@@ -20,6 +21,10 @@ const uploadType = 'UploadedFile';
 /** What people write for a field: a file of their own by its path, for which the command sends its content. */
 function wordOf(field: protobuf.Field): string {
   return field.resolvedType?.name === uploadType ? 'path' : field.name;
+}
+
+function isMapping(value: unknown): value is object {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 class Reader {
@@ -35,19 +40,22 @@ class Reader {
   }
 
   message(type: protobuf.Type, value: unknown, path: Path): unknown {
-    if (type.name === 'ParameterValue' && (value === null || typeof value !== 'object'))
-      return this.parameterValue(value, path);
+    if (type.name === 'ParameterValue' && !isMapping(value)) return this.parameterValue(value, path);
     if (type.name === 'Scale' && typeof value === 'string') return this.scale(value, path);
     if (type.name === uploadType)
       return typeof value === 'string' ? { name: value } : this.wrong(path, 'a text', value);
-    if (value === null || typeof value !== 'object' || Array.isArray(value))
-      return this.wrong(path, 'a mapping', value);
+    if (!isMapping(value)) return this.wrong(path, 'a mapping', value);
     const written = new Map(type.fieldsArray.map((field) => [wordOf(field), field]));
+    const settings = settingsField(type);
     const result: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(value)) {
       const field = written.get(key);
-      if (field) result[field.name] = this.field(field, item, [...path, key]);
-      else this.violations.add([...path, key], unknownField(key, [...written.keys()]));
+      if (field && field !== settings) result[field.name] = this.field(field, item, [...path, key]);
+      else if (settings) {
+        result[settings.name] ??= {};
+        const all = result[settings.name] as Record<string, unknown>;
+        this.settings(all, field === settings ? '' : key, item, [...path, key]);
+      } else this.violations.add([...path, key], unknownField(key, [...written.keys()]));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
       const given = fieldsArray.map((field) => field.name).filter((key) => key in result);
@@ -58,10 +66,19 @@ class Reader {
     return result;
   }
 
+  /** Adds what stands at a name, or below it; what the names are is the services' business. */
+  private settings(all: Record<string, unknown>, name: string, value: unknown, path: Path): void {
+    if (isMapping(value) && (Object.keys(value).length > 0 || name === ''))
+      for (const [key, item] of Object.entries(value))
+        this.settings(all, name === '' ? key : `${name}.${key}`, item, [...path, key]);
+    else if (name === '') this.wrong(path, 'a mapping', value);
+    else if (Object.hasOwn(all, name)) this.wrong(path, 'it once', 'it nested and with dots');
+    else all[name] = isMapping(value) ? {} : this.parameterValue(value, path);
+  }
+
   private field(field: protobuf.Field, value: unknown, path: Path): unknown {
     if (field instanceof protobuf.MapField) {
-      if (value === null || typeof value !== 'object' || Array.isArray(value))
-        return this.wrong(path, 'a mapping', value);
+      if (!isMapping(value)) return this.wrong(path, 'a mapping', value);
       return Object.fromEntries(
         Object.entries(value).map(([key, item]) => [key, this.single(field, item, [...path, key])]),
       );
@@ -100,6 +117,8 @@ class Reader {
     if (typeof value === 'number') return { number: value };
     if (typeof value === 'string') return { text: value };
     if (typeof value === 'boolean') return { flag: value };
+    if (Array.isArray(value))
+      return { list: { values: value.map((item, i) => this.parameterValue(item, [...path, i])) } };
     return this.wrong(path, 'a number, a text, true or false', value);
   }
 

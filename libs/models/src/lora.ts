@@ -12,35 +12,66 @@ const names = z.array(z.string().min(1)).readonly();
 const rank = z.number().int().min(1).max(65_536);
 const patterns = <T extends z.ZodType>(value: T) => z.record(z.string().min(1), value).readonly();
 
+/** `shared`: a checkpoint made with one value does not fit another. `usual`: what counts where nothing is said. */
 export const loraSettings = z.strictObject({
-  /** r. */
   rank,
   alpha: z.number().positive(),
-  /**
-   * Ends of the paths of the linear layers to adapt (`q_proj`, `mlp.down_proj`); empty or absent means every linear
-   * layer of the blocks. A string is `all-linear`, all but the head, or a regular expression for the whole path.
-   */
-  targets: z.union([z.string().min(1), names]).optional(),
-  /** Layers that are left out, written as in `targets`. */
-  exclude: z.union([z.string().min(1), names]).optional(),
-  /** Numbers of the blocks to adapt, from 0 at the bottom; absent means all. */
-  layersToTransform: z.array(z.number().int().min(0)).readonly().optional(),
-  /** Other ranks, by a regular expression for the end of a path; the first that matches counts. */
-  rankPattern: patterns(rank).optional(),
-  /** Other alphas, likewise. */
-  alphaPattern: patterns(z.number().positive()).optional(),
-  /** s = α/√r (Kalajdzievski 2023) instead of α/r. */
-  rankStabilised: z.boolean().optional(),
-  /** The direction of each row of W is adapted by A and B, its length by a weight of its own (Liu et al. 2024). */
-  dora: z.boolean().optional(),
-  /** Biases that are trained too: of every layer and norm, or of the adapted layers only. */
-  bias: z.enum(['none', 'all', 'lora_only']).optional(),
-  /** Ends of the paths of modules that are trained and stored whole (`lm_head`, `embed_tokens`, `norm`). */
-  modulesToSave: names.optional(),
-  /** A tied head follows the trained token table, where it otherwise becomes a weight of its own. */
-  ensureWeightTying: z.boolean().optional(),
-  /** LoRA+ (Hayou et al. 2024): how many times faster B learns than everything else, λ. */
-  loraPlusRatio: z.number().positive().optional(),
+  targets: z
+    .union([z.string().min(1), names])
+    .optional()
+    .meta({
+      description:
+        'the linear layers to adapt: ends of their paths (`q_proj`, `mlp.down_proj`), or `all-linear` (all but the head), or a regular expression for the whole path',
+      usual: 'those of the blocks',
+      shared: true,
+    }),
+  exclude: z
+    .union([z.string().min(1), names])
+    .optional()
+    .meta({ description: 'layers that are left out, written as in `lora.targets`', shared: true }),
+  layersToTransform: z.array(z.number().int().min(0)).readonly().optional().meta({
+    description: 'numbers of the blocks to adapt, from 0 at the bottom',
+    usual: 'all',
+    shared: true,
+  }),
+  rankPattern: patterns(rank).optional().meta({
+    description: 'other ranks, by a regular expression for the end of a path; the first that matches counts',
+    shared: true,
+  }),
+  alphaPattern: patterns(z.number().positive())
+    .optional()
+    .meta({ description: 'other alphas, likewise', shared: true }),
+  rankStabilised: z
+    .boolean()
+    .optional()
+    .meta({ description: 's = α/√r (Kalajdzievski 2023) instead of α/r', usual: 'false', shared: true }),
+  dora: z.boolean().optional().meta({
+    description:
+      'DoRA (Liu et al. 2024): the direction of each row of W is adapted by A and B, its length by a weight of its own',
+    usual: 'false',
+    shared: true,
+  }),
+  bias: z.enum(['none', 'all', 'lora_only']).optional().meta({
+    description: 'biases that are trained too: of every layer and norm, or of the adapted layers only',
+    usual: '`none`',
+    shared: true,
+  }),
+  modulesToSave: names.optional().meta({
+    description:
+      'modules that are trained and stored whole, by the ends of their paths (`lm_head`, `embed_tokens`, `norm`)',
+    shared: true,
+  }),
+  ensureWeightTying: z.boolean().optional().meta({
+    description:
+      'a tied head follows the trained token table, where it otherwise becomes a weight of its own',
+    usual: 'false',
+    shared: true,
+  }),
+  loraPlusRatio: z
+    .number()
+    .positive()
+    .optional()
+    .meta({ description: 'λ of LoRA+ (Hayou et al. 2024): how many times faster B learns', usual: '1' }),
 });
 
 export type Lora = z.output<typeof loraSettings>;

@@ -28,15 +28,24 @@ import { modelParameters, type Parameter } from './parameters.js';
 export const methodSettings = z.discriminatedUnion('name', [
   z.strictObject({
     name: z.literal('full'),
-    /** Blocks that are trained, counted from the top; nothing outside of the blocks is then. */
-    trainableLayers: z.number().int().min(0).optional(),
-    /** Ends of the paths of modules that are trained beside these blocks (`lm_head`, `embed_tokens`, `model.norm`). */
-    extraModules: z.array(z.string().min(1)).readonly().optional(),
+    trainableLayers: z.number().int().min(0).optional().meta({
+      description: 'blocks that are trained, counted from the top; nothing outside of the blocks is then',
+      usual: 'all weights',
+      shared: true,
+    }),
+    extraModules: z.array(z.string().min(1)).readonly().optional().meta({
+      description:
+        'modules that are trained beside these blocks, by the ends of their paths (`lm_head`, `embed_tokens`, `model.norm`)',
+      shared: true,
+    }),
   }),
   loraSettings.extend({
     name: z.literal('lora'),
-    /** How the frozen linear layers of the blocks are multiplied. */
-    baseCompute: z.enum(baseComputes).optional(),
+    baseCompute: z.enum(baseComputes).optional().meta({
+      description: 'how the frozen linear layers of the blocks are held and multiplied; see below',
+      usual: '`fp32`',
+      shared: true,
+    }),
   }),
 ]);
 

@@ -18,8 +18,10 @@ export {
 } from './pretrain.js';
 export { comparesNumbers } from './regularisers/settings.js';
 export { Sessions } from './sessions.js';
-export { type TrainSpec, trainSpec } from './spec.js';
+export type { TrainingSettings } from './settings.js';
+export { settingsJsonSchema } from './settings-document.js';
+export { accepts, namedSettings, parseSettings, parseSettingsFile, trialSettings } from './settings-input.js';
+export { type Setting, settings } from './settings-table.js';
+export { type TrainSpec, trainSpec, trainSpecOf } from './spec.js';
 export { type TrainHooks, type TrainResult, train } from './train.js';
-export { type TrainingSettings, trainingSettings, trainSpecOf } from './training-settings.js';
-export { trialSettings } from './trial-settings.js';
 export { withExecutor } from './with-executor.js';

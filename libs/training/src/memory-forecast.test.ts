@@ -1,10 +1,11 @@
-import { InvalidArgument, parse } from '@emotune/base';
+import { InvalidArgument } from '@emotune/base';
 import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { describe, expect, it } from 'vitest';
 import { chanceToFit, MemoryForecast } from './memory-forecast.js';
 import { planMemory } from './plan.js';
-import { trainingSettings, trainSpecOf } from './training-settings.js';
+import { parseSettings } from './settings-input.js';
+import { trainSpecOf } from './spec.js';
 
 const config = parseConfig({
   model_type: 'llama',
@@ -16,7 +17,7 @@ const config = parseConfig({
   max_position_embeddings: 256,
 });
 const rows = { longest: 157, answerShare: 0.0499 };
-const settings = (more: object) => parse(trainingSettings, more);
+const settings = (more: object) => parseSettings({ ...more });
 
 /** The plan of the run itself, with batches of the longest row's length. */
 function planned(more: object): number {

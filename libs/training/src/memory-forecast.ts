@@ -6,8 +6,8 @@ import type { ExecutorMemory } from '@emotune/engine';
 import type { ModelConfig } from '@emotune/models';
 import { paddedLength } from './packing.js';
 import { type PlannedRun, planMemory, shortage } from './plan.js';
-import type { TrainSpec } from './spec.js';
-import { type TrainingSettings, trainSpecOf } from './training-settings.js';
+import type { TrainingSettings } from './settings.js';
+import { type TrainSpec, trainSpecOf } from './spec.js';
 
 /** What of the rows decides the shape of batches. */
 export interface RowLengths {

@@ -1,4 +1,5 @@
 /** The learning rate as a share of its peak. Pure. */
+import { usualFall } from './settings.js';
 import type { TrainSpec } from './spec.js';
 
 /** From 1 to 0 as `rest` goes from 0 to 1. */
@@ -14,7 +15,13 @@ const falls = {
  * last `decayRatio`, inverse_sqrt falls as √(warm-up/progress).
  */
 export function rateAt(
-  { name, warmupRatio, finalRatio = 0.1, decayRatio = 0.2, decayType = 'linear' }: TrainSpec['schedule'],
+  {
+    name,
+    warmupRatio,
+    finalRatio = usualFall.finalRatio,
+    decayRatio = usualFall.decayRatio,
+    decayType = usualFall.decayType,
+  }: TrainSpec['schedule'],
   progress: number,
 ): number {
   if (progress < warmupRatio) return progress / warmupRatio;

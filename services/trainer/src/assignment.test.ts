@@ -1,13 +1,13 @@
-import { InvalidArgument, parse } from '@emotune/base';
-import { tuning } from '@emotune/proto';
-import { trainingSettings } from '@emotune/training';
+import { InvalidArgument } from '@emotune/base';
+import { tuning, valueMessages } from '@emotune/proto';
+import { parseSettings } from '@emotune/training';
 import { describe, expect, it } from 'vitest';
 import { settingsOf } from './assignment.js';
 
 describe('settingsOf', () => {
   const assignment = (
     parameters: Record<string, tuning.ParameterValue>,
-    training: Partial<tuning.TrainingSpec> = {},
+    { memoryLimitMib = 0, threads = 0, ...settings }: Record<string, string | number> = {},
   ): tuning.Assignment => ({
     trial: undefined,
     kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
@@ -18,18 +18,12 @@ describe('settingsOf', () => {
     validationSplit: 'validation',
     parameters,
     training: {
-      method: '',
       trialTokens: 0,
       finalScale: 0,
-      batchTokens: 0,
-      validationExamples: 0,
-      replay: 0,
-      threads: 0,
-      checkpointSeconds: 0,
-      patience: 0,
-      memoryLimitMib: 0,
+      threads: Number(threads),
       folds: 0,
-      ...training,
+      memoryLimitMib: Number(memoryLimitMib),
+      settings: valueMessages(settings),
     },
     seed: 5,
     totalTokens: 20_000,
@@ -48,16 +42,17 @@ describe('settingsOf', () => {
       replay: { number: 0 },
       architecture: { text: 'opt' },
     };
-    expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual({
-      ...parse(trainingSettings, {}),
-      learningRate: 0.01,
-      method: 'lora',
-      replay: 0,
-      batchTokens: 512,
-      seed: 5,
-      tokens: 20_000,
-      threads: 3,
-    });
+    expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual(
+      parseSettings({
+        learningRate: 0.01,
+        method: 'lora',
+        replay: 0,
+        batchTokens: 512,
+        seed: 5,
+        tokens: 20_000,
+        threads: 3,
+      }),
+    );
     // The process was given its threads: those of the spec are a search trial's.
     expect(
       settingsOf(
@@ -65,7 +60,7 @@ describe('settingsOf', () => {
         3,
       ),
     ).toMatchObject({
-      method: 'full',
+      method: { name: 'full' },
       replay: 0.5,
       threads: 3,
       validationExamples: 9,

@@ -2,11 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerTokens, numberGold } from '@emotune/affect';
-import { parse } from '@emotune/base';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard } from '@emotune/records';
 import { Tokenizer, trainBpe } from '@emotune/text';
-import { trainingSettings } from '@emotune/training';
+import { parseSettings } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { numberRows } from './number-rows.js';
 import { featureRow } from './testing.js';
@@ -104,7 +103,7 @@ describe('losses of numbers', () => {
       baseModel,
       features,
       out: join(folder, 'out'),
-      settings: parse(trainingSettings, { tokens: 40_000, batchTokens: 512, learningRate: 0.01, loss }),
+      settings: parseSettings({ tokens: 40_000, batchTokens: 512, learningRate: 0.01, loss }),
       onMeasurement: ({ trainLoss }) => {
         losses.push(trainLoss);
         return 'continue';

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type JobStatus, ProcessRunner, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { protoRoot, serviceFiles, tuning } from '@emotune/proto';
-import { trainingSettings } from '@emotune/training';
+import { protoRoot, serviceFiles, tuning, valueMessages } from '@emotune/proto';
+import { parseSettings } from '@emotune/training';
 import {
   type GrpcObject,
   loadPackageDefinition,
@@ -90,20 +90,14 @@ class TrialServer {
   }
 }
 
-function trainingSpec(more: Partial<tuning.TrainingSpec>): tuning.TrainingSpec {
+function trainingSpec({ folds = 0, ...settings }: Record<string, number>): tuning.TrainingSpec {
   return {
-    method: '',
     trialTokens: 0,
     finalScale: 0,
-    batchTokens: 256,
-    validationExamples: 40,
-    replay: 0,
     threads: 0,
-    checkpointSeconds: 0,
-    patience: 0,
     memoryLimitMib: 0,
-    folds: 0,
-    ...more,
+    folds,
+    settings: valueMessages({ batchTokens: 256, validationExamples: 40, ...settings }),
   };
 }
 
@@ -376,7 +370,7 @@ describe('the trainer', { timeout: 120_000 }, () => {
       baseModel: join(folder, 'inputs', 'base'),
       features: join(folder, 'inputs', 'features'),
       out: join(folder, 'out'),
-      settings: trainingSettings.parse({
+      settings: parseSettings({
         learningRate: 0.01,
         replay: 0.2,
         batchTokens: 256,
@@ -428,7 +422,7 @@ describe('the trainer', { timeout: 120_000 }, () => {
           trainSplits: ['train'],
           validationSplit: '',
           fold: { fold, of: 2 },
-          settings: trainingSettings.parse({
+          settings: parseSettings({
             learningRate: 0.01,
             replay: 0.2,
             batchTokens: 256,

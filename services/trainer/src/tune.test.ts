@@ -1,9 +1,9 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AlreadyExists, NotFound, parse } from '@emotune/base';
+import { AlreadyExists, NotFound } from '@emotune/base';
 import { loadAdapter, loadModel, mergeAdapter } from '@emotune/models';
-import { Interrupted, trainingSettings } from '@emotune/training';
+import { Interrupted, parseSettings } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeTinyInputs } from './testing.js';
 import { trainOnce } from './tune.js';
@@ -19,7 +19,7 @@ const options = (more: object = {}) => ({
   baseModel: join(folder, 'base'),
   features: join(folder, 'features'),
   out: join(folder, 'out'),
-  settings: parse(trainingSettings, { tokens: 4000, batchTokens: 256, validationExamples: 20, ...more }),
+  settings: parseSettings({ tokens: 4000, batchTokens: 256, validationExamples: 20, ...more }),
 });
 
 describe('trainOnce', () => {

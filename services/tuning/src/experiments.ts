@@ -2,7 +2,7 @@
 import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { common, tuning } from '@emotune/proto';
+import { common, plainValues, tuning } from '@emotune/proto';
 import { parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
 import { cancelled, enqueued, paused, raised, resumed, withStudy } from './commands.js';
@@ -18,11 +18,16 @@ import { type Plan, planOf } from './spec.js';
 import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow, trialRows } from './store.js';
 import { newExperiment } from './transitions.js';
-import { plainValues } from './values.js';
 import { type Earlier, warmStart } from './warm-start.js';
 
 /** How often a watched experiment is looked at, whichever process changes it. */
 const watchMs = 300;
+
+/** Whether the database keeps the same of both. */
+function same(a: unknown, b: unknown): boolean {
+  const [one, other] = [a, b].map((value) => canonicalJson(JSON.parse(filled(value))));
+  return one === other;
+}
 
 export class Experiments {
   constructor(
@@ -67,7 +72,7 @@ export class Experiments {
     const created = await this.context.database.transaction(async (sql) => {
       const made = await once(sql, { method: 'CreateExperiment', id: requestId, body: spec }, async () => {
         const [row] = await sql.query<ExperimentRow>('select * from experiments where name = $1', [name]);
-        if (row && canonicalJson(row.spec) !== canonicalJson(JSON.parse(filled(plan.spec))))
+        if (row && !same(planOf(row.spec).spec, plan.spec))
           throw new AlreadyExists(
             `name: an experiment ${show(name)} with another spec exists; choose another name`,
           );

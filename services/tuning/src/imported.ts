@@ -1,6 +1,6 @@
 /** Studies of other programs as what they are to an experiment: lessons for its sampler, and values to try. Pure. */
 import { InvalidArgument, show, Violations } from '@emotune/base';
-import { tuning } from '@emotune/proto';
+import { plainValue, tuning } from '@emotune/proto';
 import {
   type Assignment,
   bestConfigurations,
@@ -11,7 +11,6 @@ import {
   warmStart,
 } from '@emotune/search';
 import type { Plan } from './spec.js';
-import { plainValue } from './values.js';
 
 const { Goal, TrialState } = tuning;
 
@@ -93,7 +92,8 @@ export function importedStudy(
   const fixed = Object.fromEntries(
     Object.entries(request.fixed).flatMap(([name, message]) => {
       const value = plainValue(message);
-      return value === undefined ? [] : [[name, value]];
+      // No parameter has lists.
+      return value === undefined || typeof value === 'object' ? [] : [[name, value]];
     }),
   );
   const { history, misfits } = warmStart(space, study, {

@@ -1,6 +1,6 @@
 /** What the trials of an experiment teach, from their records alone: pure, and long enough for a thread of its own. */
 import { FailedPrecondition } from '@emotune/base';
-import type { tuning } from '@emotune/proto';
+import { type tuning, valueMessage } from '@emotune/proto';
 import {
   hypervolume,
   optimizationHistory,
@@ -11,7 +11,6 @@ import {
   slices,
   type TrialRecord,
 } from '@emotune/search';
-import { valueMessage } from './values.js';
 
 /** Interactions are looked for between so many parameters, and shown from this share on. */
 const mostInteracting = 6;

@@ -1,6 +1,6 @@
 /** What the trials of an experiment teach, and why each came to be and ended. */
 import { canonicalJson } from '@emotune/base';
-import { tuning } from '@emotune/proto';
+import { tuning, valueMessage } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
   evidenceFor,
@@ -20,7 +20,6 @@ import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow } from './store.js';
 import { inThread, threadFile } from './thread.js';
-import { valueMessage } from './values.js';
 
 const { SuggestionSource } = tuning;
 

@@ -18,8 +18,8 @@ export function lineageTokens({ algorithm, limits, training }: Plan): number {
   return lineage ? lineage.longest(limits.maxTrials, algorithm.settings) * training.trialTokens : 0;
 }
 
-function mostOf(parameter: Parameter | undefined, fixed: number): number {
-  if (!parameter) return fixed;
+function mostOf(parameter: Parameter | undefined, fixed: unknown): number {
+  if (!parameter) return Number(fixed);
   return parameter.kind === 'categorical' ? Math.max(...parameter.values.map(Number)) : parameter.max;
 }
 
@@ -29,14 +29,21 @@ export function lineageViolations(
   lineage: LineageRules,
   space: SearchSpace,
   given: Pick<tuning.ExperimentSpec, 'parameters' | 'baseModels' | 'earlyStopping'>,
-  { limits, training, termination }: Pick<Plan, 'limits' | 'training' | 'termination'>,
+  {
+    limits,
+    training,
+    settings: fixed,
+    termination,
+  }: Pick<Plan, 'limits' | 'settings' | 'termination'> & {
+    readonly training: Omit<tuning.TrainingSpec, 'settings'>;
+  },
 ): readonly Violation[] {
   const violations = new Violations();
   const refuse = (field: string, description: string) => violations.add(field, description);
   const pruner = given.earlyStopping?.name || 'none';
   for (const parameter of space.parameters) {
     const { condition } = parameter;
-    if (!tunables[parameter.name]?.shared || (onlyValue(parameter) !== undefined && !condition)) continue;
+    if (!tunables.get(parameter.name)?.shared || (onlyValue(parameter) !== undefined && !condition)) continue;
     const why = `trials of ${name} go on from each other's checkpoints, which fit one value of it`;
     const i = given.parameters.findIndex((other) => other.name === parameter.name);
     if (i < 0) refuse('baseModels', `expected one base model, got ${given.baseModels.length}: ${why}`);
@@ -53,7 +60,7 @@ export function lineageViolations(
     );
   if (training.folds > 1)
     refuse('training.folds', `expected none with ${name}: a trial hands on the weights of one training`);
-  if (training.patience > 0)
+  if (fixed['patience'] !== 0)
     refuse('training.patience', `expected 0 with ${name}: all trials of a generation train alike`);
   if (training.finalScale !== 1)
     refuse('training.finalScale', `expected 1 with ${name}, whose best trial's weights are the model`);
@@ -68,8 +75,8 @@ export function lineageViolations(
       `expected more trials than one generation (searchAlgorithm.settings.population) has, got ${limits.maxTrials}`,
     );
   const step =
-    mostOf(space.byName.get('batchTokens'), training.batchTokens) *
-    mostOf(space.byName.get('gradientAccumulation'), 1);
+    mostOf(space.byName.get('batchTokens'), fixed['batchTokens']) *
+    mostOf(space.byName.get('gradientAccumulation'), fixed['gradientAccumulation']);
   if (training.trialTokens < step)
     refuse(
       'training.trialTokens',

@@ -47,7 +47,7 @@ const limit = 230;
 const forecast = new MemoryForecast(config, lengths, onnxMemory);
 const fits = (values: Assignment) =>
   forecast.shortage(
-    trialSettings(values, plan(limit).training, { threads: 1, tokens: 1, seed: 1 }),
+    trialSettings(values, plan(limit).settings, { threads: 1, tokens: 1, seed: 1 }),
     limit * 2 ** 20,
   ) === undefined;
 

@@ -2,7 +2,7 @@
 import { InvalidArgument, type Violation } from '@emotune/base';
 import { onnxMemory } from '@emotune/engine';
 import type { featurization } from '@emotune/proto';
-import { type Assignment, isActive, type SearchSpace, type SuggestContext } from '@emotune/search';
+import type { Assignment, SuggestContext } from '@emotune/search';
 import {
   chanceToFit,
   MemoryForecast,
@@ -10,11 +10,10 @@ import {
   type TrainingSettings,
   trialSettings,
 } from '@emotune/training';
+import { corners } from './corners.js';
 import { architectureOf, type Plan } from './spec.js';
 import type { Base, BoundFeatures } from './state.js';
 
-/** Configurations that are planned before an experiment is accepted, at most. */
-const mostPlanned = 64;
 const mebibyte = 2 ** 20;
 
 /** The lengths of the rows that trials train on and validate with, by tokenizer. */
@@ -30,10 +29,10 @@ export function rowLengths({ tokenized }: featurization.FeatureSet): Record<stri
   );
 }
 
-function settingsOf({ training, spec }: Plan, values: Assignment): TrainingSettings {
+function settingsOf({ training, settings, spec }: Plan, values: Assignment): TrainingSettings {
   // 0 threads: as many as the trainer has processors, which nobody knows yet.
   const threads = Math.max(1, training.threads);
-  return trialSettings(values, training, { threads, tokens: training.trialTokens, seed: spec.seed });
+  return trialSettings(values, settings, { threads, tokens: training.trialTokens, seed: spec.seed });
 }
 
 /** What is planned for each architecture; those whose base model's config was not recorded are left out. */
@@ -74,21 +73,6 @@ export function memoryPrior(
   };
 }
 
-/** Every choice of categories with the least of each range, which takes the least memory; none where there are too many. */
-function leastValues({ parameters }: SearchSpace): Assignment[] {
-  let all: Assignment[] = [{}];
-  for (const parameter of parameters) {
-    const values = parameter.kind === 'categorical' ? parameter.values : [parameter.min];
-    if (all.length * values.length > mostPlanned) return [];
-    all = all.flatMap((chosen) =>
-      isActive(parameter, chosen)
-        ? values.map((value) => ({ ...chosen, [parameter.name]: value }))
-        : [chosen],
-    );
-  }
-  return all;
-}
-
 /**
  * What is wrong with an experiment of which no configuration fits.
  * @param rows Undefined while they are not known: then only what no rows would fit is found.
@@ -98,7 +82,7 @@ export function nothingFits(plan: Plan, bases: readonly Base[], rows: BoundFeatu
   if (limit === 0) return [];
   const forecasts = forecastsOf(bases, rows);
   let least: { readonly values: Assignment; readonly peak: number } | undefined;
-  for (const values of leastValues(plan.space)) {
+  for (const values of corners(plan.space, 'min')) {
     const forecast = forecasts.get(architectureOf(plan.spec, values));
     const peak = forecast ? unlessRefused(Infinity, () => forecast.peak(settingsOf(plan, values))) : 0;
     if (peak <= limit) return [];

@@ -1,11 +1,10 @@
 /** Rows as messages of the contract. */
 import type { Sql } from '@emotune/database';
-import { tuning } from '@emotune/proto';
+import { tuning, valueMessages } from '@emotune/proto';
 import { standardError } from '@emotune/search';
 import { timestamp } from '@emotune/service';
 import type { TrialKind, TrialState } from './state.js';
 import { type ExperimentRow, type ModelRow, specNow, type TrialRow } from './store.js';
-import { valueMessages } from './values.js';
 
 interface MeasurementRow {
   readonly trial: number;

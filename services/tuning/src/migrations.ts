@@ -132,4 +132,14 @@ update experiments e set checkpoint_asks = 1 where exists (
 update attempts a set checkpoint_asks = 1 from experiments e
   where e.name = a.experiment and e.checkpoint_asks = 1 and not a.wants_checkpoint;
 alter table attempts drop column wants_checkpoint;`,
+  `
+-- Settings of training became a map; of those that were searched over, the fixed value counted for nothing.
+update experiments set spec = jsonb_set(spec, '{training}', (spec->'training')
+  - array['method', 'batchTokens', 'validationExamples', 'replay', 'checkpointSeconds', 'patience']
+  || jsonb_build_object('settings', (select coalesce(jsonb_object_agg(key, jsonb_build_object(
+        case jsonb_typeof(value) when 'string' then 'text' else 'number' end, value)), '{}')
+      from jsonb_each(spec->'training')
+      where key in ('method', 'batchTokens', 'validationExamples', 'replay', 'checkpointSeconds', 'patience')
+        and key not in (select p->>'name' from jsonb_array_elements(spec->'parameters') p))))
+  where spec->'training' is not null and not spec->'training' ? 'settings';`,
 ];

@@ -15,7 +15,7 @@ import {
   parseConfig,
   saveModel,
 } from '@emotune/models';
-import { type evaluation, tuning } from '@emotune/proto';
+import { type evaluation, tuning, valueMessages } from '@emotune/proto';
 import { paged, pageOf, type ServiceContext } from '@emotune/service';
 import {
   addCompanions,
@@ -28,7 +28,6 @@ import {
 import { modelMessage } from './messages.js';
 import { architectureOf, modelNamePattern, modelNameRule } from './spec.js';
 import type { ExperimentRow, ModelRow, TrialRow } from './store.js';
-import { valueMessages } from './values.js';
 
 const { version: codeVersion } = createRequire(import.meta.url)('../package.json') as { version: string };
 

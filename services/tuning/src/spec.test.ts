@@ -1,5 +1,5 @@
 import { InvalidArgument } from '@emotune/base';
-import { tuning } from '@emotune/proto';
+import { tuning, valueMessages } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
 import { lineageTokens } from './lineage.js';
 import { architectureOf, planOf } from './spec.js';
@@ -38,12 +38,9 @@ it('fills in every default, and a filled spec gives the same plan', () => {
     searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 10 } },
     limits: { maxTrials: 12, parallelTrials: 1, maxFailedTrials: 3, maxAttempts: 3 },
     training: {
-      method: 'full',
       trialTokens: 100_000,
       finalScale: 1,
-      batchTokens: 2048,
-      patience: 0,
-      checkpointSeconds: 30,
+      settings: valueMessages({ method: 'full', batchTokens: 2048, patience: 0, checkpointSeconds: 30 }),
     },
   });
   expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);

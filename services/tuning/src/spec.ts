@@ -1,6 +1,6 @@
 /** What an experiment spec asks for, checked whole: every violation is named before anything is recorded. */
 import { fieldPath, InvalidArgument, nearest, parse, show, type Violation, Violations } from '@emotune/base';
-import { tuning } from '@emotune/proto';
+import { plainValue, tuning, valueMessage } from '@emotune/proto';
 import {
   type EarlyStopping,
   lineageOf,
@@ -13,9 +13,9 @@ import {
 } from '@emotune/search';
 import { namePattern } from '@emotune/service';
 import { z } from 'zod';
+import { type FixedSettings, fixedSettings, settingMessages } from './fixed-settings.js';
 import { lineageViolations } from './lineage.js';
 import { tunables, unacceptable } from './tunables.js';
-import { plainValue, valueMessage } from './values.js';
 
 export interface Plan {
   /** The spec with every default filled in: planned again, it gives the same plan. */
@@ -25,6 +25,8 @@ export interface Plan {
   readonly earlyStopping: EarlyStopping;
   readonly limits: tuning.Limits;
   readonly training: tuning.TrainingSpec;
+  /** What `training` fixes, plain. */
+  readonly settings: FixedSettings;
   readonly cost: tuning.Cost;
   readonly termination: tuning.Termination;
 }
@@ -59,11 +61,8 @@ const limits = z
     maxFailedTrials: l.maxFailedTrials || Math.max(3, Math.ceil(l.maxTrials / 4)),
   }));
 
+/** Beside the settings (`fixed-settings.ts`). */
 const training = z.object({
-  method: z
-    .enum(['', 'full', 'lora'], 'expected full or lora')
-    .prefault('')
-    .transform((name) => name || 'full'),
   trialTokens: countOr(100_000, Number.MAX_SAFE_INTEGER).prefault(0),
   finalScale: z
     .number()
@@ -71,21 +70,9 @@ const training = z.object({
     .max(1000)
     .prefault(0)
     .transform((scale) => scale || 1),
-  batchTokens: count
-    .refine((n) => n === 0 || n >= 16, 'expected at least 16')
-    .prefault(0)
-    .transform((n) => n || 2048),
-  validationExamples: countOr(400, 1_000_000).prefault(0),
-  replay: z.number().min(0).max(1).prefault(0),
   threads: count.max(1024).prefault(0),
-  patience: count.max(1000).prefault(0),
   memoryLimitMib: count.prefault(0),
   folds: countOr(1, 20).prefault(0),
-  checkpointSeconds: z
-    .number()
-    .min(0)
-    .prefault(0)
-    .transform((seconds) => seconds || 30),
 });
 
 const common = z.object({
@@ -214,9 +201,9 @@ function plainParameter(message: tuning.Parameter): Record<string, unknown> {
 }
 
 function tunableViolations(parameters: readonly { name: string }[]): readonly Violation[] {
-  const known = Object.keys(tunables);
+  const known = [...tunables.keys()];
   return parameters.flatMap(({ name }, i) => {
-    if (name === '' || Object.hasOwn(tunables, name)) return [];
+    if (name === '' || tunables.has(name)) return [];
     const near = nearest(name, known);
     const hint = near === undefined ? `expected one of ${known.join(', ')}` : `did you mean "${near}"?`;
     return [
@@ -296,6 +283,12 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     const parameter = name === 'architecture' ? undefined : space?.byName.get(name);
     if (parameter) violations.addAll(unacceptable(parameter, fieldPath(['parameters', i])));
   });
+  const { fixed, violations: unfixable } = fixedSettings(spec.training?.settings, {
+    known: Object.keys(training.shape),
+    parameters: parameters.map(({ name }) => name),
+    space,
+  });
+  violations.addAll(unfixable);
   const algorithm = violations.collect(() => parseSearchAlgorithm(spec.searchAlgorithm ?? {}));
   const lineage = algorithm && lineageOf(algorithm);
   const folds = spec.training?.folds ?? 0;
@@ -303,7 +296,15 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     pruningOf(spec.earlyStopping, folds, lineage || folds > 1 ? 'none' : ''),
   );
   if (lineage && checked && space)
-    violations.addAll(lineageViolations(algorithm, lineage, space, { ...spec, parameters: given }, checked));
+    violations.addAll(
+      lineageViolations(
+        algorithm,
+        lineage,
+        space,
+        { ...spec, parameters: given },
+        { ...checked, settings: fixed },
+      ),
+    );
   if (checked && checked.limits.maxCost > 0 && checked.cost.pricePerGpuHour === 0)
     violations.add(
       'cost.pricePerGpuHour',
@@ -326,9 +327,11 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   const settings = Object.fromEntries(
     Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );
+  const whole = { ...checked.training, settings: settingMessages(fixed) };
   return {
     spec: {
       ...checked,
+      training: whole,
       baseModels,
       searchAlgorithm: { name: algorithm.name, settings },
       earlyStopping: pruningMessage(earlyStopping),
@@ -339,14 +342,18 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     algorithm,
     earlyStopping,
     limits: checked.limits,
-    training: checked.training,
+    training: whole,
+    settings: fixed,
     cost: checked.cost,
     termination: checked.termination,
   };
 }
 
 /** Tokens that a search trial trains on, all folds together. */
-export function searchTokens({ trialTokens, folds }: tuning.TrainingSpec): number {
+export function searchTokens({
+  trialTokens,
+  folds,
+}: Pick<tuning.TrainingSpec, 'trialTokens' | 'folds'>): number {
   return trialTokens * folds;
 }
 

@@ -5,7 +5,7 @@ import { endingExitCodes, NotFound, ResourceExhausted, Unavailable } from '@emot
 import { type JobSpec, type JobStatus, readEnvironment, type TrialRunner } from '@emotune/jobs';
 import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
-import { common, featurization, tuning } from '@emotune/proto';
+import { common, featurization, type PlainValue, tuning, valueMessages } from '@emotune/proto';
 import { Channel, type Client } from '@emotune/service';
 import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
@@ -18,15 +18,24 @@ type Changes = Partial<
   >
 > & {
   limits?: Partial<tuning.Limits>;
-  training?: Partial<tuning.TrainingSpec>;
+  /** Settings stand beside the other fields, as users write them. */
+  training?: Partial<Omit<tuning.TrainingSpec, 'settings'>> & Readonly<Record<string, PlainValue>>;
   objective?: Partial<tuning.Objective>;
   searchAlgorithm?: Partial<tuning.SearchAlgorithm>;
   earlyStopping?: Partial<tuning.EarlyStopping>;
   cost?: Partial<tuning.Cost>;
 };
 
-export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
-  const { limits, training, objective, searchAlgorithm, earlyStopping, cost, ...rest } = changes;
+export function experimentSpec({ training = {}, ...changes }: Changes = {}): tuning.ExperimentSpec {
+  const {
+    trialTokens = 0,
+    finalScale = 0,
+    threads = 0,
+    memoryLimitMib = 0,
+    folds = 0,
+    ...settings
+  } = training;
+  const { limits, objective, searchAlgorithm, earlyStopping, cost, ...rest } = changes;
   return {
     name: 'run',
     features: 'demo',
@@ -62,18 +71,12 @@ export function experimentSpec(changes: Changes = {}): tuning.ExperimentSpec {
       ...limits,
     },
     training: {
-      method: '',
-      trialTokens: 0,
-      finalScale: 0,
-      batchTokens: 0,
-      validationExamples: 0,
-      replay: 0,
-      threads: 0,
-      checkpointSeconds: 0,
-      patience: 0,
-      memoryLimitMib: 0,
-      folds: 0,
-      ...training,
+      trialTokens,
+      finalScale,
+      threads,
+      memoryLimitMib,
+      folds,
+      settings: valueMessages(settings),
     },
   };
 }

@@ -25,7 +25,7 @@ describe('trainers', () => {
       leaseSeconds: 30,
       outputPrefix: 'trials/owned/0',
       seed: 1,
-      training: { trialTokens: 100_000, method: 'full' },
+      training: { trialTokens: 100_000, settings: { method: { text: 'full' } } },
     });
     for (const wrong of ['', 'guess', `${token}x`])
       await expect(platform.trials.call('heartbeat', { trial }, { token: wrong })).rejects.toBeInstanceOf(

@@ -4,7 +4,7 @@ import { Unavailable } from '@emotune/base';
 import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { tuning } from '@emotune/proto';
-import { MemoryForecast, trainingSettings } from '@emotune/training';
+import { MemoryForecast, parseSettings } from '@emotune/training';
 import { describe, expect, it, vi } from 'vitest';
 import { patience, testPlatform } from './test-platform.js';
 import { experimentSpec, held, usualTrainer } from './testing.js';
@@ -197,7 +197,7 @@ describe('the memory of trials', () => {
     const tooLarge = async (name: string) => {
       await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
       return (await trialsOf(name)).filter(({ parameters }) => {
-        const settings = trainingSettings.parse({ batchTokens: parameters['batchTokens']?.number });
+        const settings = parseSettings({ batchTokens: parameters['batchTokens']?.number });
         return forecast.shortage(settings, limit * 2 ** 20) !== undefined;
       });
     };

@@ -2,7 +2,7 @@
 import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { tuning } from '@emotune/proto';
+import { tuning, valueMessages } from '@emotune/proto';
 import type { TuningContext } from './context.js';
 import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
@@ -26,7 +26,6 @@ import { saveMeasurements, saveReport } from './save.js';
 import { architectureOf } from './spec.js';
 import { checkpointsPrefix, experimentRow, ownerOf, trialPrefix } from './store.js';
 import { isToken } from './token.js';
-import { valueMessages } from './values.js';
 
 const { Directive, TrialState } = tuning;
 

@@ -27,8 +27,12 @@ const double = (name: string, min: number, max: number, more: object = {}) => ({
   ...more,
 });
 
+const whole = planOf(experimentSpec({ name: 'old', training: { replay: 0.25 } })).spec;
+/** Accepted before the default of weightDecay was recorded. */
+const { weightDecay: _, ...settings } = whole.training!.settings;
+
 const earlier = {
-  spec: planOf(experimentSpec({ name: 'old', training: { replay: 0.25 } })).spec,
+  spec: { ...whole, training: { ...whole.training!, settings } },
   bases: [base('opt', 'base-opt')],
   best: 0,
   trials: [
@@ -78,6 +82,8 @@ it('takes over what the space allows, with fixed settings and defaults for what 
     { number: -1, state: 'infeasible', reason: 'OutOfMemory: x', ...at(2e-3) },
   ]);
   expect(first).toEqual([]);
+  const recorded = warmStart(plan(), bases, [{ ...earlier, spec: whole }]).history;
+  expect(recorded.map(({ parameters }) => parameters['weightDecay'])).toEqual([0.01, 0.01, 0.01]);
 });
 
 it('compares no objectives of other data or budgets, but tries their best configurations', () => {

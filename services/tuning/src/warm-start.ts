@@ -1,6 +1,6 @@
 /** What earlier experiments teach a new one: records for its sampler, and configurations to try first. Pure. */
 import { reasonWord } from '@emotune/jobs';
-import type { tuning } from '@emotune/proto';
+import { plainSettings, type tuning } from '@emotune/proto';
 import {
   type Assignment,
   bestConfigurations,
@@ -37,6 +37,11 @@ export interface WarmStart {
 /** Trials of one earlier experiment that are learnt from, at most. */
 const mostRecords = 2_000;
 
+/** Recorded in full when an experiment is accepted. */
+function validationExamplesOf({ training }: tuning.ExperimentSpec): number | undefined {
+  return training?.settings['validationExamples']?.number;
+}
+
 /**
  * Whether an objective of the one means the same in the other: measured on the same rows after as much training, of its
  * own parameters alone.
@@ -47,7 +52,7 @@ function comparable(a: tuning.ExperimentSpec, b: tuning.ExperimentSpec): boolean
     a.features === b.features &&
     a.objective?.metric === b.objective?.metric &&
     a.training?.trialTokens === b.training?.trialTokens &&
-    a.training?.validationExamples === b.training?.validationExamples &&
+    validationExamplesOf(a) === validationExamplesOf(b) &&
     (a.training?.folds || 1) === (b.training?.folds || 1)
   );
 }
@@ -84,7 +89,7 @@ function recordsIn(space: SearchSpace, to: Settled, from: Earlier): TrialRecord[
     const architecture = architectureIn(to, from, record.parameters);
     if (architecture === undefined) return [];
     const given = { ...record.parameters, architecture };
-    const { values } = fitted(space, given, { ...from.spec.training });
+    const { values } = fitted(space, given, plainSettings(from.spec.training?.settings ?? {}));
     return values ? [{ ...record, parameters: values }] : [];
   });
 }

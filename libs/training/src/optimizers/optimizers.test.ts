@@ -73,7 +73,7 @@ describe('three updates', () => {
       [0.9889804, -0.4898181],
     ],
     [
-      { name: 'adafactor', clipThreshold: 0.5 },
+      { name: 'adafactor', clipThreshold: 0.5, weightDecay: 0 },
       [0.4883924, -1.0002275, 0.2602077, 2.0123451, 0.1273381, -0.7563729],
       [0.9936327, -0.4930871],
     ],

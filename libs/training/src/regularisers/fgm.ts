@@ -8,7 +8,7 @@ import { ascendBySample } from './perturbation.js';
 
 export const fgmSettings = z.strictObject({
   name: z.literal('fgm'),
-  epsilon: z.number().positive().default(1),
+  epsilon: z.number().positive().default(1).meta({ description: 'ε, the length of the step' }),
 });
 
 export const fgm: Perturbation<z.output<typeof fgmSettings>> = {

@@ -10,12 +10,14 @@ import { Stream } from './stream.js';
 /** Defaults: the authors' for SST-2. */
 export const freelbSettings = z.strictObject({
   name: z.literal('freelb'),
-  stepSize: z.number().positive().default(0.1),
-  /** m; 0 starts at the embeddings themselves. */
-  initialMagnitude: z.number().min(0).default(0.6),
-  /** Largest ‖δ‖₂; 0 sets no bound. */
-  maxNorm: z.number().min(0).default(0),
-  steps: z.number().int().min(1).max(16).default(2),
+  stepSize: z.number().positive().default(0.1).meta({ description: 'α, the length of a step' }),
+  initialMagnitude: z
+    .number()
+    .min(0)
+    .default(0.6)
+    .meta({ description: 'm of the first δ; 0 starts at the embeddings themselves' }),
+  maxNorm: z.number().min(0).default(0).meta({ description: 'the largest ‖δ‖₂; 0 sets no bound' }),
+  steps: z.number().int().min(1).max(16).default(2).meta({ description: 'K' }),
 });
 
 export const freelb: Perturbation<z.output<typeof freelbSettings>> = {

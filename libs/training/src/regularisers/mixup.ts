@@ -12,8 +12,12 @@ import { symmetricBeta } from './stream.js';
 
 export const mixupSettings = z.strictObject({
   name: z.literal('mixup'),
-  /** The α of Beta(α, α), from which shares are drawn. */
-  alpha: z.number().positive().max(16).default(0.2),
+  alpha: z
+    .number()
+    .positive()
+    .max(16)
+    .default(0.2)
+    .meta({ description: 'the α of Beta(α, α), from which shares are drawn' }),
 });
 
 export interface Mix {

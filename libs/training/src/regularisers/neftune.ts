@@ -6,7 +6,7 @@ import { Stream } from './stream.js';
 
 export const neftuneSettings = z.strictObject({
   name: z.literal('neftune'),
-  alpha: z.number().positive().default(5),
+  alpha: z.number().positive().default(5).meta({ description: 'α of U(−1, 1)·α/√(L·d)' }),
 });
 
 export const neftune: Perturbation<z.output<typeof neftuneSettings>> = {

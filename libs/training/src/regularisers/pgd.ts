@@ -8,9 +8,9 @@ import { ascendBySample, projectBySample } from './perturbation.js';
 
 export const pgdSettings = z.strictObject({
   name: z.literal('pgd'),
-  epsilon: z.number().positive().default(1),
-  stepSize: z.number().positive().default(0.3),
-  steps: z.number().int().min(1).max(16).default(3),
+  epsilon: z.number().positive().default(1).meta({ description: 'ε, the largest ‖r‖₂' }),
+  stepSize: z.number().positive().default(0.3).meta({ description: 'α, the length of a step' }),
+  steps: z.number().int().min(1).max(16).default(3).meta({ description: 'K' }),
 });
 
 export const pgd: Perturbation<z.output<typeof pgdSettings>> = {

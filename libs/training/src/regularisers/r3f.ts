@@ -9,10 +9,9 @@ import { Stream } from './stream.js';
 
 export const r3fSettings = z.strictObject({
   name: z.literal('r3f'),
-  /** λ. */
-  weight: z.number().positive().default(1),
-  noise: z.enum(['uniform', 'normal']).default('uniform'),
-  epsilon: z.number().positive().default(1e-5),
+  weight: z.number().positive().default(1).meta({ description: 'λ' }),
+  noise: z.enum(['uniform', 'normal']).default('uniform').meta({ description: 'the distribution of z' }),
+  epsilon: z.number().positive().default(1e-5).meta({ description: 'ε, half its width or its deviation' }),
 });
 
 export const r3f: Perturbation<z.output<typeof r3fSettings>> = {

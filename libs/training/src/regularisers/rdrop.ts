@@ -7,8 +7,7 @@ import type { Perturbation } from './method.js';
 
 export const rdropSettings = z.strictObject({
   name: z.literal('rdrop'),
-  /** λ; the paper's α, 1 to 5 there. */
-  weight: z.number().positive().default(1),
+  weight: z.number().positive().default(1).meta({ description: "λ, the paper's α, 1 to 5 there" }),
 });
 
 export const rdrop: Perturbation<z.output<typeof rdropSettings>> = {

@@ -8,58 +8,69 @@ import { perturbationSettings } from './methods.js';
 
 const rate = z.number().min(0).lt(1);
 
+const answerWeight = z.number().min(0).default(0).meta({
+  description: 'of the default loss beside it on these answers',
+});
+const weight = z.number().positive().default(1).meta({ description: 'of this loss' });
+
 export const lossSettings = z.strictObject({
-  /** ε of uniform label smoothing of every answer token. */
-  labelSmoothing: rate.default(0),
-  /** Number Token Loss (Zausinger et al. 2025), added to the answer loss. */
+  labelSmoothing: rate.default(0).meta({
+    description:
+      "ε of (1 − ε)·(−log p(y)) + ε·(mean over the vocabulary of −log p) on every answer token, as PyTorch's `cross_entropy` (Szegedy et al. 2016, section 7)",
+  }),
   numberTokens: z
     .strictObject({
-      distance: z.enum(['squared', 'wasserstein']).default('wasserstein'),
-      weight: z.number().positive().default(0.3),
+      distance: z.enum(['squared', 'wasserstein']).default('wasserstein').meta({
+        description:
+          'Number Token Loss (Zausinger et al. 2025) on the digits of answers that are numbers, added to the default loss: Σ p·|v − y|, or with `squared` (Σ p·v − y)², p over the digit tokens alone',
+      }),
+      weight: z.number().positive().default(0.3).meta({ description: 'its λ; the mean is over the digits' }),
     })
     .optional(),
-  /** What answers that are numbers are trained by: their likelihood, or the likelihood of all candidates. */
   regression: z
     .discriminatedUnion('name', [
       z.strictObject({ name: z.literal('answer') }),
       /** Squared error of the expected value on 0..1 (Lukasik et al. 2025). */
-      z.strictObject({
-        name: z.literal('raft'),
-        weight: z.number().positive().default(1),
-        /** The weight of the answer's likelihood beside it. */
-        answerWeight: z.number().min(0).default(0),
-      }),
+      z.strictObject({ name: z.literal('raft'), weight, answerWeight }),
       /** Cross-entropy against a Gaussian around the right number. */
       z.strictObject({
         name: z.literal('ordinal'),
-        /** Its standard deviation on 0..1. */
-        deviation: z.number().positive().default(0.05),
-        weight: z.number().positive().default(1),
-        answerWeight: z.number().min(0).default(0),
+        deviation: z.number().positive().default(0.05).meta({ description: 'σ on 0..1' }),
+        weight,
+        answerWeight,
       }),
     ])
-    .default({ name: 'answer' }),
+    .default({ name: 'answer' })
+    .meta({
+      description:
+        'what answers that are numbers are trained by: their likelihood, or the likelihood of all candidates',
+    }),
 });
 
 export const regularisationSettings = z.strictObject({
-  /** At most one method that perturbs, or compares runs. */
-  perturbation: perturbationSettings.optional(),
-  /** Rates of inverted dropout. */
+  perturbation: perturbationSettings
+    .optional()
+    .meta({ description: 'a method that perturbs, or compares runs; `none` leaves it out' }),
   dropout: z
     .strictObject({
-      /** The rate at which elements of the token embeddings are dropped. */
-      embedding: rate.default(0),
-      /** The rate for elements of what each sublayer adds to the residual stream. */
-      hidden: rate.default(0),
-      /** The rate for elements of what LoRA branches see. */
-      lora: rate.default(0),
+      embedding: rate.default(0).meta({ description: 'inverted dropout on the token embeddings' }),
+      hidden: rate
+        .default(0)
+        .meta({ description: 'on what attention and feed-forward add to the residual stream' }),
+      lora: rate.default(0).meta({ description: "on what each LoRA branch sees, as PEFT's `lora_dropout`" }),
     })
     .prefault({}),
-  /** Weights mixed with the pretrained ones (Lee, Cho and Kang 2020). */
   mixout: z
     .strictObject({
-      rate,
-      over: z.enum(['element', 'inputFeature']).default('inputFeature'),
+      rate: rate.meta({
+        description:
+          "p of mixout (Lee, Cho and Kang 2020): W₀ + M⊙(W − W₀)/(1 − p) for the trained linear layers of the blocks; the paper's p are 0.7 to 0.9",
+        usual: 'no mixout',
+      }),
+      over: z.enum(['element', 'inputFeature']).default('inputFeature').meta({
+        description:
+          "one mask for each input feature, shared by output rows as in the authors' code, or for each `element` as in the paper",
+      }),
     })
     .optional(),
 });

@@ -13,16 +13,12 @@ import { Stream } from './stream.js';
 /** Defaults: the paper's (section 4.2). */
 export const smartSettings = z.strictObject({
   name: z.literal('smart'),
-  /** λ. */
-  weight: z.number().positive().default(1),
-  steps: z.number().int().min(1).max(16).default(1),
-  stepSize: z.number().positive().default(1e-3),
-  /** σ. */
-  noise: z.number().positive().default(1e-5),
-  /** ε. */
-  maxNorm: z.number().positive().default(1e-5),
-  /** μ; needs `ema`. */
-  proximal: z.number().min(0).default(0),
+  weight: z.number().positive().default(1).meta({ description: 'λ' }),
+  steps: z.number().int().min(1).max(16).default(1).meta({ description: 'K' }),
+  stepSize: z.number().positive().default(1e-3).meta({ description: 'the length of a step' }),
+  noise: z.number().positive().default(1e-5).meta({ description: 'σ of the first δ' }),
+  maxNorm: z.number().positive().default(1e-5).meta({ description: 'ε, the largest |δ|' }),
+  proximal: z.number().min(0).default(0).meta({ description: 'μ of the proximal term; needs `ema`' }),
 });
 
 export const smart: Perturbation<z.output<typeof smartSettings>> = {

@@ -1,5 +1,4 @@
 import { dirname, resolve } from 'node:path';
-import { parse } from '@emotune/base';
 import { Stopped } from '@emotune/cli';
 import { type AddCommands, fileOption, readYamlFile, sessionOf } from '@emotune/cli/command';
 import { figure } from '@emotune/cli/format';
@@ -24,6 +23,14 @@ train.yaml, with paths relative to it:
 docs/training.md names every setting.`;
 
 const path = z.string().min(1);
+/** Of train.yaml beside the settings. */
+export const trainFields = z.object({
+  model: path,
+  features: path,
+  out: path,
+  checkpoints: path.optional(),
+  startFrom: path.optional(),
+});
 
 export const addTrainCommand: AddCommands = (program, io) => {
   program
@@ -36,22 +43,9 @@ export const addTrainCommand: AddCommands = (program, io) => {
       const { progress, signal } = session;
       const given = await readYamlFile(session.path(file), file);
       const { trainOnce } = await import('@emotune/trainer');
-      const { Interrupted, trainingSettings } = await import('@emotune/training');
-      const schema = trainingSettings.extend({
-        model: path,
-        features: path,
-        out: path,
-        checkpoints: path.optional(),
-        startFrom: path.optional(),
-      });
-      const {
-        model,
-        features,
-        out,
-        startFrom,
-        checkpoints = `${out}.checkpoints`,
-        ...settings
-      } = parse(schema, given);
+      const { Interrupted, parseSettingsFile } = await import('@emotune/training');
+      const { beside, settings } = parseSettingsFile(given, trainFields);
+      const { model, features, out, startFrom, checkpoints = `${out}.checkpoints` } = beside;
       const at = (relative: string) => resolve(dirname(session.path(file)), relative);
       try {
         const result = await trainOnce({

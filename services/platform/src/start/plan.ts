@@ -1,5 +1,5 @@
 /** What `npm start` asks of the services: pure, from its few settings. */
-import type { data, featurization, tuning } from '@emotune/proto';
+import { type data, type featurization, type tuning, valueMessages } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
 
 export type Budget = 'small' | 'full';
@@ -110,7 +110,7 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
       training: {
         trialTokens: size.tokens,
         finalScale: size.finalScale,
-        validationExamples: size.validationExamples,
+        settings: valueMessages({ validationExamples: size.validationExamples }),
         threads: Math.max(1, Math.floor(processors / parallelTrials)),
       },
       seed,

@@ -302,14 +302,11 @@ export interface ExperimentSpec {
     | SearchAlgorithm
     | undefined;
   /**
-   * Tunable: learningRate, weightDecay, warmupRatio, batchTokens, replay, loraRank, loraAlpha, method, architecture. With
-   * pbt, those that leave a checkpoint as it is.
+   * Tunable: architecture, and the settings of training that docs/training.md marks so. With pbt, those that leave a
+   * checkpoint as it is.
    */
   parameters: Parameter[];
-  limits:
-    | Limits
-    | undefined;
-  /** What every trial has in common. */
+  limits: Limits | undefined;
   training: TrainingSpec | undefined;
   seed: number;
   /** The name under which the winner is registered; empty means the experiment's name. */
@@ -459,7 +456,15 @@ export interface Condition {
 export interface ParameterValue {
   number?: number | undefined;
   text?: string | undefined;
-  flag?: boolean | undefined;
+  flag?:
+    | boolean
+    | undefined;
+  /** Of a setting that is a list; no parameter of a search has such values. */
+  list?: ParameterValues | undefined;
+}
+
+export interface ParameterValues {
+  values: ParameterValue[];
 }
 
 export interface Limits {
@@ -500,10 +505,14 @@ export interface Limits {
   maxAttemptSeconds: number;
 }
 
-/** Fixed settings of training; a parameter of the same name overrides one. */
+/** What every trial has in common. */
 export interface TrainingSpec {
-  /** full or lora; empty means full. */
-  method: string;
+  /**
+   * Settings of training by their names, as docs/training.md has them (`lora.targets`); all others have their defaults. A
+   * name without a value turns on what it is a group of, with its defaults (`loss.numberTokens`). None may be searched over
+   * as well; one that belongs to a choice which a trial does not make (`lora.targets` with method full) says nothing to it.
+   */
+  settings: { [key: string]: ParameterValue };
   /**
    * Tokens (padding not counted) that one search trial trains on, with folds in each of them, with pbt on top of those of the
    * trial that it goes on from; 0 means 100,000.
@@ -514,18 +523,8 @@ export interface TrainingSpec {
    * its weights are the model, and there is no scale.
    */
   finalScale: number;
-  /** Padded tokens of one batch; 0 means 2,048. */
-  batchTokens: number;
-  /** Validation examples used for the objective, with folds in each of them; 0 means 400. */
-  validationExamples: number;
-  /** Rows of each earlier subtask in a later stage, as a share of the stage's own, 0..1. */
-  replay: number;
   /** Threads of the trainer of a search trial; 0 takes all of its machine, as the final training does. */
   threads: number;
-  /** Seconds between checkpoints; 0 means 30. */
-  checkpointSeconds: number;
-  /** Validations without improvement after which a search trial stops early, or its fold; 0 never stops. */
-  patience: number;
   /**
    * MiB of resident memory that a trial may take: a run whose memory plan does not fit is refused before it starts, and such
    * values are not suggested. 0 means what its machine has, of which the search knows nothing beforehand.
@@ -537,6 +536,11 @@ export interface TrainingSpec {
    * validated on the validation split.
    */
   folds: number;
+}
+
+export interface TrainingSpec_SettingsEntry {
+  key: string;
+  value: ParameterValue | undefined;
 }
 
 export interface Experiment {
@@ -2117,6 +2121,9 @@ export const ParameterValue: MessageFns<ParameterValue> = {
     if (message.flag !== undefined) {
       writer.uint32(24).bool(message.flag);
     }
+    if (message.list !== undefined) {
+      ParameterValues.encode(message.list, writer.uint32(34).fork()).join();
+    }
     return writer;
   },
 
@@ -2155,6 +2162,60 @@ export const ParameterValue: MessageFns<ParameterValue> = {
             }
 
             message.flag = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.list = ParameterValues.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseParameterValues(): ParameterValues {
+  return { values: [] };
+}
+
+export const ParameterValues: MessageFns<ParameterValues> = {
+  encode(message: ParameterValues, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.values) {
+      ParameterValue.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ParameterValues {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseParameterValues();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.values.push(ParameterValue.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -2327,55 +2388,28 @@ export const Limits: MessageFns<Limits> = {
 };
 
 function createBaseTrainingSpec(): TrainingSpec {
-  return {
-    method: "",
-    trialTokens: 0,
-    finalScale: 0,
-    batchTokens: 0,
-    validationExamples: 0,
-    replay: 0,
-    threads: 0,
-    checkpointSeconds: 0,
-    patience: 0,
-    memoryLimitMib: 0,
-    folds: 0,
-  };
+  return { settings: {}, trialTokens: 0, finalScale: 0, threads: 0, memoryLimitMib: 0, folds: 0 };
 }
 
 export const TrainingSpec: MessageFns<TrainingSpec> = {
   encode(message: TrainingSpec, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.method !== "") {
-      writer.uint32(10).string(message.method);
-    }
+    globalThis.Object.entries(message.settings).forEach(([key, value]: [string, ParameterValue]) => {
+      TrainingSpec_SettingsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
     if (message.trialTokens !== 0) {
       writer.uint32(16).int64(message.trialTokens);
     }
     if (message.finalScale !== 0) {
       writer.uint32(25).double(message.finalScale);
     }
-    if (message.batchTokens !== 0) {
-      writer.uint32(32).int32(message.batchTokens);
-    }
-    if (message.validationExamples !== 0) {
-      writer.uint32(40).int32(message.validationExamples);
-    }
-    if (message.replay !== 0) {
-      writer.uint32(49).double(message.replay);
-    }
     if (message.threads !== 0) {
-      writer.uint32(56).int32(message.threads);
-    }
-    if (message.checkpointSeconds !== 0) {
-      writer.uint32(65).double(message.checkpointSeconds);
-    }
-    if (message.patience !== 0) {
-      writer.uint32(72).int32(message.patience);
+      writer.uint32(32).int32(message.threads);
     }
     if (message.memoryLimitMib !== 0) {
-      writer.uint32(80).int32(message.memoryLimitMib);
+      writer.uint32(40).int32(message.memoryLimitMib);
     }
     if (message.folds !== 0) {
-      writer.uint32(88).int32(message.folds);
+      writer.uint32(48).int32(message.folds);
     }
     return writer;
   },
@@ -2398,7 +2432,10 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
               break;
             }
 
-            message.method = reader.string();
+            const entry1 = TrainingSpec_SettingsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.settings[entry1.key] = entry1.value;
+            }
             continue;
           }
           case 2: {
@@ -2422,7 +2459,7 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
               break;
             }
 
-            message.batchTokens = reader.int32();
+            message.threads = reader.int32();
             continue;
           }
           case 5: {
@@ -2430,55 +2467,72 @@ export const TrainingSpec: MessageFns<TrainingSpec> = {
               break;
             }
 
-            message.validationExamples = reader.int32();
-            continue;
-          }
-          case 6: {
-            if (tag !== 49) {
-              break;
-            }
-
-            message.replay = reader.double();
-            continue;
-          }
-          case 7: {
-            if (tag !== 56) {
-              break;
-            }
-
-            message.threads = reader.int32();
-            continue;
-          }
-          case 8: {
-            if (tag !== 65) {
-              break;
-            }
-
-            message.checkpointSeconds = reader.double();
-            continue;
-          }
-          case 9: {
-            if (tag !== 72) {
-              break;
-            }
-
-            message.patience = reader.int32();
-            continue;
-          }
-          case 10: {
-            if (tag !== 80) {
-              break;
-            }
-
             message.memoryLimitMib = reader.int32();
             continue;
           }
-          case 11: {
-            if (tag !== 88) {
+          case 6: {
+            if (tag !== 48) {
               break;
             }
 
             message.folds = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTrainingSpec_SettingsEntry(): TrainingSpec_SettingsEntry {
+  return { key: "", value: undefined };
+}
+
+export const TrainingSpec_SettingsEntry: MessageFns<TrainingSpec_SettingsEntry> = {
+  encode(message: TrainingSpec_SettingsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      ParameterValue.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TrainingSpec_SettingsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrainingSpec_SettingsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = ParameterValue.decode(reader, reader.uint32());
             continue;
           }
         }

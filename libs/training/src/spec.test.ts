@@ -1,9 +1,10 @@
-import { InvalidArgument, parse } from '@emotune/base';
+import { InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { trainingSettings, trainSpecOf } from './training-settings.js';
+import { parseSettings } from './settings-input.js';
+import { trainSpecOf } from './spec.js';
 
 const rows = (...tasks: string[]) => ({ tasks, validationTokens: 0 });
-const settings = (more: object = {}) => parse(trainingSettings, { tokens: 10_000, ...more });
+const settings = (more: object = {}) => parseSettings({ tokens: 10_000, ...more });
 
 describe('trainSpecOf', () => {
   it('makes a stage of each subtask that is there, in the order of the curriculum, the last one long', () => {
