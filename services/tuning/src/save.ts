@@ -181,15 +181,26 @@ async function update<T>(
   const set = columns.filter(({ of }) => changes.some(({ before, after }) => of(before) !== of(after)));
   if (set.length === 0) return;
   const all = [...keys, ...set];
+  const revision = revised ? ', revision = r.revision + 1' : '';
+  if (changes.length === 1) {
+    // Reports change one row each, and are many: a join would take PostgreSQL twice as long to plan.
+    const [{ after }] = changes;
+    const assigned = set.map((c, i) => `${c.name} = $${i + 2 + keys.length}`).join(', ');
+    const same = keys.map((key, i) => ` and r.${key.name} = $${i + 2}`).join('');
+    await sql.query(`update ${name} r set ${assigned}${revision} where r.${owner} = $1${same}`, [
+      experiment,
+      ...all.map(({ of, stored }) => stored(of(after) as never)),
+    ]);
+    return;
+  }
   const { text, values } = unnested(
     all,
     changes.map(({ after }) => after),
   );
-  const assigned = set.map((c) => `${c.name} = c.${c.name}`);
-  const same = [`r.${owner} = $1`, ...keys.map((key) => `r.${key.name} = c.${key.name}`)];
+  const assigned = set.map((c) => `${c.name} = c.${c.name}`).join(', ');
+  const same = keys.map((key) => ` and r.${key.name} = c.${key.name}`).join('');
   await sql.query(
-    `update ${name} r set ${[...assigned, ...(revised ? ['revision = r.revision + 1'] : [])].join(', ')}
-     from ${text} as c (${names(all)}) where ${same.join(' and ')}`,
+    `update ${name} r set ${assigned}${revision} from ${text} as c (${names(all)}) where r.${owner} = $1${same}`,
     [experiment, ...values],
   );
 }
