@@ -19,14 +19,16 @@ export async function openPlatform({
   signal,
   ...options
 }: OpenPlatformOptions): Promise<Platform | string> {
-  for (const deadline = systemClock.now() + turnMs; ; await systemClock.sleep(lookMs, signal)) {
+  const corporaDir = env['EMOTUNE_CORPORA'] || undefined;
+  for (let deadline: number | undefined; ; await systemClock.sleep(lookMs, signal)) {
     const address = await runningPlatform(options.dataDir);
     signal.throwIfAborted();
     if (address !== undefined) return address;
+    // Only where none runs. Services take seconds to load on a busy machine: that is no part of the turn.
     const { startPlatform } = await import('./platform.js');
     const { ClusterInUse } = await import('@emotune/database');
+    deadline ??= systemClock.now() + turnMs;
     try {
-      const corporaDir = env['EMOTUNE_CORPORA'] || undefined;
       return await startPlatform({ corporaDir, ...options });
     } catch (error) {
       if (!(error instanceof ClusterInUse) || systemClock.now() > deadline) throw error;
