@@ -15,5 +15,6 @@ export {
 export { listed, lowered, toOnnx } from './onnx.js';
 export { dynamicNodes, type SizeTerm } from './onnx-dynamic.js';
 export { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';
+export type { OnnxTarget } from './op-row.js';
 export { type OpName, ops, traitsOf } from './ops.js';
 export { type Recompute, recomputes } from './recompute.js';

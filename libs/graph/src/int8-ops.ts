@@ -4,9 +4,9 @@
  * bits for the product and for the gradient of its input; a frozen weight has no gradient). Part of `ops.ts`.
  */
 import { InvalidArgument } from '@emotune/base';
-import type { Shape, Value } from './ir.js';
+import { dtypeCode, type Shape, type Value } from './ir.js';
 import { timesTransposed } from './matmul.js';
-import { op, type Reference } from './op-row.js';
+import { type OnnxNode, op, type Reference } from './op-row.js';
 
 /** What stands for 0 in the unsigned bytes of a row, and how far its largest element is from it. */
 const zeroPoint = 128;
@@ -24,6 +24,15 @@ function rowScales({ shape: [rows, width], data }: Reference): Float64Array {
     const row = data.subarray(r * width, (r + 1) * width);
     return Math.max(tiny, row.reduce((top, v) => Math.max(top, Math.abs(v)), 0) / reach);
   });
+}
+
+/** Signed bytes as unsigned ones: 128 + w. */
+function unsigned(bytes: string, output: string): OnnxNode[] {
+  return [
+    // −1 becomes 255: the same bits.
+    { op: 'Cast', inputs: [bytes], output: 'bits', attributes: { to: dtypeCode.uint8 } },
+    { op: 'BitwiseXor', inputs: ['bits', { byte: zeroPoint }], output },
+  ];
 }
 
 function expectShape(op: string, what: string, value: Value, shape: Shape): void {
@@ -91,11 +100,14 @@ export const int8Ops = {
       const dx = back.length === 2 ? b.int8MatMul(dy, [back[0], back[1]]) : b.matmul(dy, back[0]);
       return [dx, ...inputs.slice(1).map(() => undefined)];
     },
-    lower: () => [
+    lower: (_, { exactSignedBytes }) => [
+      ...(exactSignedBytes ? [] : unsigned('$3', 'weight')),
       {
         op: 'MatMulIntegerToFloat',
         domain: 'com.microsoft',
-        inputs: ['$1', '$3', { float: 1 }, '$4', { byte: zeroPoint }],
+        inputs: exactSignedBytes
+          ? ['$1', '$3', { float: 1 }, '$4', { byte: zeroPoint }]
+          : ['$1', 'weight', { float: 1 }, '$4', { byte: zeroPoint }, { byte: zeroPoint }],
         output: 'product',
       },
       { op: 'Mul', inputs: ['product', '$2'], output: '$y' },

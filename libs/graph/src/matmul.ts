@@ -85,5 +85,5 @@ const transposed = { transposeX: false, transposeY: true, scale: 1 };
 /** x·Wᵀ of the first two inputs, as `matmul` with `transposeY` computes it. */
 export const timesTransposed: Pick<OpRow<NoAttributes>, 'evaluate' | 'lower'> = {
   evaluate: ([x, w], value) => matmul.evaluate([x, w], { ...value, attributes: transposed }),
-  lower: (value) => matmul.lower({ ...value, attributes: transposed }),
+  lower: (value, target) => matmul.lower({ ...value, attributes: transposed }, target),
 };

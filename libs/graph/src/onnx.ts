@@ -7,7 +7,10 @@
  */
 import { type DType, type InputKind, type Shape, topological, type Value } from './ir.js';
 import { type External, encodeOnnx, type Initializer, type NamedNode } from './onnx-file.js';
+import type { OnnxTarget } from './op-row.js';
 import { rowOf, savedOf } from './ops.js';
+
+const usualTarget: OnnxTarget = { exactSignedBytes: true };
 
 interface OnnxModel {
   readonly bytes: Uint8Array;
@@ -36,7 +39,10 @@ export function listed(outputs: readonly Value[]): Value[] {
 }
 
 /** The nodes that compute the given values, by name. The order of the names is the order of the leaves. */
-export function lowered(outputs: Readonly<Record<string, Value>>): LoweredGraph {
+export function lowered(
+  outputs: Readonly<Record<string, Value>>,
+  target: OnnxTarget = usualTarget,
+): LoweredGraph {
   const names = new Map<Value, string>();
   const nodes: NamedNode[] = [];
   const initializers: Initializer[] = [];
@@ -59,7 +65,10 @@ export function lowered(outputs: Readonly<Record<string, Value>>): LoweredGraph 
           : name.startsWith('$')
             ? names.get(value.inputs[Number(name.slice(1))])!
             : `${prefix}_${name}`;
-      for (const { inputs: read, output, moreOutputs = [], ...node } of rowOf(value.op).lower(value)) {
+      for (const { inputs: read, output, moreOutputs = [], ...node } of rowOf(value.op).lower(
+        value,
+        target,
+      )) {
         nodes.push({
           ...node,
           inputs: read.map((item) => (typeof item === 'string' ? local(item) : item)),
@@ -80,8 +89,9 @@ export function lowered(outputs: Readonly<Record<string, Value>>): LoweredGraph 
 export function toOnnx(
   outputs: Readonly<Record<string, Value>>,
   externals: ReadonlyMap<string, External> = new Map(),
+  target: OnnxTarget = usualTarget,
 ): OnnxModel {
-  const graph = lowered(outputs);
+  const graph = lowered(outputs, target);
   const leaves = graph.inputs.map(({ name, dtype, shape, kind }) => ({
     name: name!,
     dtype,

@@ -28,6 +28,15 @@ export interface OnnxNode {
   readonly since?: number;
 }
 
+/** What the runtime can do that a model is written for. */
+export interface OnnxTarget {
+  /**
+   * Products of unsigned with signed bytes are exact. They are not where a processor adds pairs of them in 16 bits, as x86
+   * does without VNNI: 2·255·127 does not fit.
+   */
+  readonly exactSignedBytes: boolean;
+}
+
 /** Attributes of an op that has none. */
 export type NoAttributes = Readonly<Record<never, never>>;
 
@@ -38,7 +47,7 @@ export interface OpRow<A extends Attributes = Attributes> {
   evaluate(inputs: readonly Reference[], value: Value<A>): Float64Array;
   /** Gradients of the inputs, built with `b`; undefined where there is none, absent for ops without gradient. */
   vjp?(b: Builder, value: Value<A>, dy: Value): readonly (Value | undefined)[];
-  lower(value: Value<A>): readonly OnnxNode[];
+  lower(value: Value<A>, target: OnnxTarget): readonly OnnxNode[];
   /** One pass over its elements, about as fast as memory: see `selective` in recompute.ts. */
   readonly cheap?: boolean;
   /** The output is the first input's memory under another shape. */

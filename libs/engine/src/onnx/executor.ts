@@ -2,7 +2,7 @@
 import { relative } from 'node:path';
 import { type Transferable, Worker } from 'node:worker_threads';
 import { FailedPrecondition, Internal, InvalidArgument, ResourceExhausted } from '@emotune/base';
-import { type External, toOnnx } from '@emotune/graph';
+import { build, type External, listed, type OnnxTarget, toOnnx } from '@emotune/graph';
 import { checkRun, checkSweep } from '../check-io.js';
 import type {
   CompileHints,
@@ -14,7 +14,7 @@ import type {
   SweepIO,
   SweepProgram,
 } from '../executor.js';
-import { FileTensor, type HostTensor } from '../tensor.js';
+import { FileTensor, float32, type HostTensor, int8 } from '../tensor.js';
 import { onnxMemory, piece, sweepersOf } from './memory.js';
 import type { Reply, Request } from './worker.js';
 
@@ -58,6 +58,8 @@ export class OnnxExecutor implements Executor {
   /** What is held: in files, and in slots, there with what it would be as a constant. */
   private readonly mapped = new Map<string, External>();
   private readonly held = new Map<string, External & Pick<HostTensor, 'dtype'>>();
+  /** Asked once a process. */
+  private static exactSignedBytes: Promise<boolean> | undefined;
   private nextId = 0;
   private ended: Error | undefined;
 
@@ -119,12 +121,42 @@ export class OnnxExecutor implements Executor {
     return session;
   }
 
-  async compile(outputs: Outputs, { runs = 'often', fewRows = false }: CompileHints = {}): Promise<Program> {
+  async compile(outputs: Outputs, hints: CompileHints = {}): Promise<Program> {
+    return this.load(outputs, hints, { exactSignedBytes: await this.multipliesExactly(outputs) });
+  }
+
+  /** Whether this processor's products of bytes, if there are any among these values, are exact as they are. */
+  private async multipliesExactly(outputs: Outputs): Promise<boolean> {
+    if (!listed(Object.values(outputs)).some(({ op }) => op === 'Int8MatMul')) return true;
+    OnnxExecutor.exactSignedBytes ??= this.probe();
+    return OnnxExecutor.exactSignedBytes;
+  }
+
+  /** The product of the largest bytes. */
+  private async probe(): Promise<boolean> {
+    const x = build.input('x', 'float32', [8, 64]);
+    const weight = [build.input('w', 'int8', [64, 32]), build.input('scale', 'float32', [32])] as const;
+    const program = await this.load({ y: build.int8MatMul(x, weight) }, {}, { exactSignedBytes: true });
+    const feeds = {
+      x: float32([8, 64], new Float32Array(8 * 64).fill(1)),
+      w: int8([64, 32], new Int8Array(64 * 32).fill(127)),
+      scale: float32([32], new Float32Array(32).fill(1 / 127)),
+    };
+    const { y } = await this.run(program, { feeds, fetch: ['y'] });
+    await this.release(program);
+    return (y.data as Float32Array).every((sum) => Math.abs(sum - 64) < 1e-3);
+  }
+
+  private async load(
+    outputs: Outputs,
+    { runs = 'often', fewRows = false }: CompileHints,
+    target: OnnxTarget,
+  ): Promise<Program> {
     // Weights of bytes as constants are packed: products with few rows are then about twice as fast.
     const packed = [...this.held].flatMap(([name, { dtype, ...data }]): [string, External][] =>
       fewRows && dtype === 'int8' ? [[name, data]] : [],
     );
-    const model = toOnnx(outputs, new Map([...this.mapped, ...packed]));
+    const model = toOnnx(outputs, new Map([...this.mapped, ...packed]), target);
     const id = (await this.call({
       kind: 'load',
       model: model.bytes,
