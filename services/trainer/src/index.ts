@@ -1,2 +1,3 @@
+export { settingsOf } from './assignment.js';
 export { checkRows, readRows } from './feature-rows.js';
 export { type TrainOnceOptions, trainOnce } from './tune.js';
