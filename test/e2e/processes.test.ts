@@ -7,6 +7,7 @@ import { Unavailable } from '@emotune/base';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
 import { type data, type featurization, type inference, tuning, valueMessages } from '@emotune/proto';
 import { Channel } from '@emotune/service';
+import { importCheckpoint } from '@emotune/service/client';
 import { Health } from '@emotune/service/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
@@ -134,9 +135,7 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
 
   const channel = Channel.toPeers(peers);
   onTestFinished(() => channel.close());
-  await channel
-    .client<tuning.ModelServiceClient>('ModelService')
-    .call('importModel', { name: base, directory: join(models, base) });
+  await importCheckpoint(channel, { name: base, folder: join(models, base) });
   const { modelVersion } = await tune(channel);
 
   const embedded = await serve(join(folder, 'embedded'));

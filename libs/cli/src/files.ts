@@ -8,7 +8,10 @@ import type { Session } from './session.js';
 const shownBytes = 8 * 2 ** 20;
 
 /** Shows how far a transfer is. */
-function transferOf({ progress, signal }: Pick<Session, 'progress' | 'signal'>, what: string): Transfer {
+export function transferOf(
+  { progress, signal }: Pick<Session, 'progress' | 'signal'>,
+  what: string,
+): Transfer {
   return {
     signal,
     onProgress: (done, total) => {

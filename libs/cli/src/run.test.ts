@@ -396,22 +396,44 @@ describe('model', () => {
     ]);
   });
 
-  it('export and import send absolute paths', async () => {
+  it('export fetches files to a new folder, and import sends those of a checkpoint', async () => {
     expect(await json('model', 'export', 'first', '--format', 'peft', '--out', 'out')).toEqual([
       {
         name: 'first',
         format: 'peft',
         directory: join(folder, 'out'),
-        files: ['config.json', 'model.safetensors'],
+        files: [join(folder, 'out', 'config.json'), join(folder, 'out', 'model.safetensors')],
       },
     ]);
-    expect(asked.get('exportModel')).toEqual({
-      name: 'first',
-      format: 'peft',
-      directory: join(folder, 'out'),
-    });
+    expect(asked.get('exportModel')).toEqual({ name: 'first', format: 'peft' });
+    expect(readFileSync(join(folder, 'out', 'model.safetensors'), 'utf8')).toBe('weights');
+    const again = await emotune(['model', 'export', 'first', '--format', 'peft', '--out', 'out']);
+    expect([again.code, again.stderr]).toEqual([
+      2,
+      expect.stringContaining('--out: expected an empty or missing'),
+    ]);
+
+    const contents = {
+      'config.json': '{}',
+      'model.safetensors': 'w',
+      'pytorch_model.bin': 'left where it is',
+    };
+    mkdirSync(join(folder, 'checkpoint', 'nested.json'), { recursive: true });
+    for (const [name, content] of Object.entries(contents))
+      writeFileSync(join(folder, 'checkpoint', name), content);
     expect(await text('model', 'import', 'checkpoint', '--name', 'mine')).toContain('mine@aa11');
-    expect(asked.get('importModel')).toEqual({ name: 'mine', directory: join(folder, 'checkpoint') });
+    expect(asked.get('importModel')).toEqual({
+      name: 'mine',
+      files: [
+        { path: 'config.json', sha256: sha256('{}') },
+        { path: 'model.safetensors', sha256: sha256('w') },
+      ],
+    });
+    const nowhere = await emotune(['model', 'import', 'nowhere', '--name', 'mine']);
+    expect([nowhere.code, nowhere.stderr]).toEqual([
+      3,
+      expect.stringContaining('expected a checkpoint folder, got '),
+    ]);
     expect((await emotune(['model', 'export', 'first', '--format', 'gguf', '--out', 'out'])).code).toBe(2);
   });
 });
@@ -458,6 +480,7 @@ describe('evaluate', () => {
           },
         ],
         prefix: 'evaluations/e1',
+        report: join(folder, '.emotune', 'evaluations', 'e1', 'report.html'),
       },
     ]);
     expect(asked.get('evaluate')).toMatchObject({

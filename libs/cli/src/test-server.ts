@@ -1,5 +1,12 @@
 /** A small server of the whole contract, for tests of the command line. */
-import { AlreadyExists, InvalidArgument, NotFound, sha256, systemClock } from '@emotune/base';
+import {
+  AlreadyExists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  sha256,
+  systemClock,
+} from '@emotune/base';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { common, data, evaluation, featurization, inference, tuning } from '@emotune/proto';
@@ -20,6 +27,7 @@ export const answers = {
     _experiment: tuning.Experiment,
   ): tuning.ImportStudyResponse => ({ fitting: 0, taught: 0, enqueued: [], misfits: [] }),
 };
+let store: FolderStore;
 /** Streams of experiments that are being sent. */
 export let watched = 0;
 
@@ -371,10 +379,20 @@ class Models implements tuning.ModelServiceController {
   }
   exportModel(request: tuning.ExportModelRequest): tuning.ExportModelResponse {
     note('exportModel', request);
-    return { files: ['config.json', 'model.safetensors'] };
+    const artifact = (path: string, content: string) => ({
+      path,
+      bytes: content.length,
+      sha256: sha256(content),
+      name: `exports/first/${path}`,
+    });
+    return { files: [artifact('config.json', '{}'), artifact('model.safetensors', 'weights')] };
   }
-  importModel(request: tuning.ImportModelRequest): tuning.Model {
-    return model(note('importModel', request).name);
+  async importModel(request: tuning.ImportModelRequest): Promise<tuning.Model> {
+    const { files, name } = note('importModel', request);
+    for (const { path, sha256: hash } of files)
+      if (!(await store.exists(`uploads/${hash}`)))
+        throw new FailedPrecondition(`the content of ${path} is not here`);
+    return model(name);
   }
 }
 
@@ -611,7 +629,9 @@ class EveryServiceModule {}
 
 /** Serves the contract. What users send lies in `folder`. */
 export async function startServer(folder: string): Promise<Host> {
-  const [objects, log] = [await FolderStore.open(folder), jsonLog((line) => process.stderr.write(line))];
+  const objects = await FolderStore.open(folder);
+  store = objects;
+  const log = jsonLog((line) => process.stderr.write(line));
   await objects.put('exports/first/config.json', '{}');
   await objects.put('exports/first/model.safetensors', 'weights');
   await objects.put('evaluations/e1/report.html', '<h1>report</h1>');

@@ -16,8 +16,8 @@ import { featurizationMigrations, featurizationModule } from '@emotune/featuriza
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
-import type { tuning } from '@emotune/proto';
 import { type Channel, Host, type Log } from '@emotune/service';
+import { importCheckpoint } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { baseModels, modelsFolder } from './base-models.js';
 import { type PlatformRecord, recordFile } from './running-platform.js';
@@ -39,8 +39,6 @@ export interface Platform {
   /** host:port */
   readonly address: string;
   readonly channel: Channel;
-  /** The object store's folder. */
-  readonly objectsDir: string;
   close(): Promise<void>;
 }
 
@@ -113,9 +111,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads }),
       inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads }),
     ]);
-    const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
     for (const { model } of baseModels)
-      await models.call('importModel', { name: model, directory: join(modelsFolder, model) });
+      await importCheckpoint(host.channel, { name: model, folder: join(modelsFolder, model) });
     if (options.announce) {
       const record = join(dataDir, recordFile);
       const text: PlatformRecord = { address: host.address, pid: process.pid };
@@ -123,7 +120,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       await rename(`${record}.tmp`, record);
       started.push({ close: () => rm(record, { force: true }) });
     }
-    return { address: host.address, channel: host.channel, objectsDir: join(dataDir, 'objects'), close };
+    return { address: host.address, channel: host.channel, close };
   } catch (error) {
     await close();
     throw error;

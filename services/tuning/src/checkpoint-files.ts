@@ -1,19 +1,10 @@
-/** Checkpoint folders on their way in and out: which files count, what their content address is, whole or nothing. */
+/** Checkpoint folders: which files count, and what their content address is. */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
-import {
-  Aborted,
-  FailedPrecondition,
-  InvalidArgument,
-  makeFolder,
-  NotFound,
-  ResourceExhausted,
-  sha256OfFile,
-  show,
-} from '@emotune/base';
+import { join } from 'node:path';
+import { FailedPrecondition, ResourceExhausted, sha256OfFile } from '@emotune/base';
 
 /** What belongs to a checkpoint or an adapter; anything else in the folder is left where it is. */
 const belongs = [
@@ -44,49 +35,48 @@ function fileError(error: unknown, path: string): unknown {
   return error;
 }
 
-/** Names of the files that count, sorted. @throws NotFound, FailedPrecondition. */
-export async function checkpointFiles(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((cause) => {
-    if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR')
-      throw new NotFound(`expected a checkpoint folder, got ${folder} (${cause.code})`, { cause });
-    throw fileError(cause, folder);
-  });
+/** Those of a folder's names that count, sorted. */
+export function checkpointNames(names: readonly string[]): string[] {
   const weights = names.some((name) => /^model.*\.safetensors$/.test(name));
   return names
-    .filter((name) => belongs.some((pattern) => pattern.test(name)) || (!weights && name.endsWith('.gguf')))
+    .filter(
+      (name) => belongs.some((pattern) => pattern.test(name)) || (!weights && /^[^/\\]+\.gguf$/.test(name)),
+    )
     .sort();
 }
 
-/** The content address of these files of a folder. */
-export async function contentVersion(folder: string, names: readonly string[]): Promise<string> {
+/** Of a folder. */
+export async function checkpointFiles(folder: string): Promise<string[]> {
+  return checkpointNames(await readdir(folder));
+}
+
+interface HashedFile {
+  readonly name: string;
+  readonly sha256: string;
+}
+
+export async function hashesOf(folder: string, names: readonly string[]): Promise<HashedFile[]> {
+  const hashed: HashedFile[] = [];
+  for (const name of names) hashed.push({ name, sha256: await sha256OfFile(join(folder, name)) });
+  return hashed;
+}
+
+/** The content address of a checkpoint, whose files come in the order of their names. */
+export function contentVersion(files: readonly HashedFile[]): string {
   const all = createHash('sha256');
-  for (const name of names) {
-    const one = await sha256OfFile(join(folder, name)).catch((error) => {
-      throw fileError(error, join(folder, name));
-    });
-    all.update(`${name}\0${one}\n`);
-  }
+  for (const { name, sha256 } of files) all.update(`${name}\0${sha256}\n`);
   return all.digest('hex').slice(0, versionLength);
 }
 
-/**
- * Runs `use` on a temporary folder that holds copies of these files, links resolved.
- * @throws Aborted when their content is not `version` any more.
- */
-export async function withCopies(
-  folder: string,
-  names: readonly string[],
-  version: string,
-  use: (copies: string) => Promise<void>,
-): Promise<void> {
-  const copies = await mkdtemp(join(tmpdir(), 'emotune-checkpoint-'));
+/** Runs `use` on a folder that is gone afterwards. */
+export async function withTemporary<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'emotune-checkpoint-'));
   try {
-    await copyInto(copies, folder, names);
-    if ((await contentVersion(copies, names)) !== version)
-      throw new Aborted(`${folder} changed while it was read; try again when it is complete`);
-    await use(copies);
+    return await use(folder);
+  } catch (error) {
+    throw fileError(error, folder);
   } finally {
-    await rm(copies, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -94,70 +84,11 @@ export async function withCopies(
 export async function addCompanions(folder: string, texts: Readonly<Record<string, string>>): Promise<void> {
   for (const [name, text] of Object.entries(texts))
     await writeFile(join(folder, name), text, { flag: 'wx' }).catch((error) => {
-      if (error.code !== 'EEXIST') throw fileError(error, join(folder, name));
+      if (error.code !== 'EEXIST') throw error;
     });
 }
 
-async function copyInto(target: string, folder: string, names: readonly string[]): Promise<void> {
+export async function copyInto(target: string, folder: string, names: readonly string[]): Promise<void> {
   for (const name of names)
-    await copyFile(join(folder, name), join(target, name), constants.COPYFILE_FICLONE).catch((error) => {
-      throw fileError(error, join(target, name));
-    });
-}
-
-/** @throws InvalidArgument, FailedPrecondition. */
-async function checkTarget(directory: string): Promise<void> {
-  if (!isAbsolute(directory))
-    throw InvalidArgument.at('directory', `expected an absolute path, got ${show(directory)}`);
-  const names = await readdir(directory).catch((error) => {
-    if (error.code === 'ENOENT') return [];
-    if (error.code === 'ENOTDIR')
-      throw InvalidArgument.at('directory', `expected a folder, got a file at ${directory}`);
-    throw fileError(error, directory);
-  });
-  if (names.length > 0)
-    throw InvalidArgument.at(
-      'directory',
-      `expected an empty or missing folder, got ${names.length} files in ${directory}`,
-    );
-}
-
-/**
- * Makes the folder `directory`, which must be empty or missing, whole or not at all: `write` makes a folder beside it
- * that then takes its place. Gives the paths of the files.
- */
-export async function writeFolder(
-  directory: string,
-  write: (folder: string) => Promise<void>,
-): Promise<string[]> {
-  await checkTarget(directory);
-  const target = directory.replace(/\/+$/, '');
-  const temporary = `${target}.${process.pid}.tmp`;
-  try {
-    await rm(temporary, { recursive: true, force: true });
-    await makeFolder(dirname(target)).catch((cause) => {
-      if (!['ENOENT', 'ENOTDIR'].includes(cause.code)) throw cause;
-      throw InvalidArgument.at(
-        'directory',
-        `expected a place for a folder, got ${directory} (${cause.code})`,
-        {
-          cause,
-        },
-      );
-    });
-    await write(temporary);
-    await rename(temporary, target);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => {});
-    throw fileError(error, directory);
-  }
-  return (await readdir(target)).sort().map((name) => join(target, name));
-}
-
-/** Copies these files of a folder to a target as `writeFolder` does. */
-export function exportFiles(folder: string, names: readonly string[], directory: string): Promise<string[]> {
-  return writeFolder(directory, async (target) => {
-    await mkdir(target);
-    await copyInto(target, folder, names);
-  });
+    await copyFile(join(folder, name), join(target, name), constants.COPYFILE_FICLONE);
 }

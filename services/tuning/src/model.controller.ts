@@ -1,5 +1,7 @@
 import { tuning } from '@emotune/proto';
 import { Controller, Inject } from '@nestjs/common';
+import { exportModel } from './model-export.js';
+import { importModel } from './model-import.js';
 import { Models } from './models.js';
 
 @Controller()
@@ -20,10 +22,10 @@ export class ModelController implements tuning.ModelServiceController {
   }
 
   exportModel(request: tuning.ExportModelRequest): Promise<tuning.ExportModelResponse> {
-    return this.models.export(request);
+    return exportModel(this.models, request);
   }
 
   importModel(request: tuning.ImportModelRequest): Promise<tuning.Model> {
-    return this.models.import(request);
+    return importModel(this.models, request);
   }
 }

@@ -1,7 +1,14 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import {
+  AlreadyExists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  sha256,
+  systemClock,
+} from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
@@ -19,9 +26,11 @@ import { convertedTensors, ggufBytes } from '@emotune/models/testing';
 import { FolderStore } from '@emotune/objects';
 import { EvictingStore } from '@emotune/objects/testing';
 import { tuning } from '@emotune/proto';
-import { type Client, Host, jsonLog } from '@emotune/service';
+import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
+import { downloadFolder, importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
+import { storeModel } from './model-store.js';
 import { Models } from './models.js';
 import type { ExperimentRow, TrialRow } from './store.js';
 import { experimentSpec, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
@@ -47,7 +56,7 @@ beforeAll(async () => {
   });
   const context = await host.context('tuning', tuningMigrations);
   const runner = new TestRunner(objects, usualTrainer);
-  await host.start([tuningModule({ ...context, runner, address: host.address })]);
+  await host.start([filesModule(context), tuningModule({ ...context, runner, address: host.address })]);
   client = host.channel.client('ModelService');
   models = new Models(context);
   for (const family of ['opt', 'bloom', 'llama'] as const) await tinyCheckpoint(join(folder, family), family);
@@ -60,7 +69,7 @@ afterAll(async () => {
 });
 
 const get = (name: string) => client.call('getModel', { name });
-const add = (name: string, directory: string) => client.call('importModel', { name, directory });
+const add = (name: string, folder: string) => importCheckpoint(host.channel, { name, folder });
 
 async function violations(call: Promise<unknown>): Promise<Record<string, string>> {
   const error = await call.catch((e) => e);
@@ -200,11 +209,42 @@ describe('import', () => {
     writeFileSync(join(odd, 'config.json'), '{"model_type":"gpt2"}');
     expect(await violations(add('x', odd))).toHaveProperty('model_type');
     expect(await violations(add('X!', large))).toHaveProperty('name');
-    expect(await violations(add('x', 'relative'))).toHaveProperty('directory');
+    const wrong = [
+      { path: 'config.json', sha256: 'relative' },
+      { path: '', sha256: '0'.repeat(64) },
+    ];
+    const asked = client.call('importModel', { name: 'x', files: [...wrong, ...wrong] });
+    expect(Object.keys(await violations(asked))).toEqual([
+      'files[0].sha256',
+      'files[1].path',
+      'files[2].sha256',
+      'files[2].path',
+      'files[3].path',
+    ]);
     await expect(add('x', join(folder, 'nowhere'))).rejects.toBeInstanceOf(NotFound);
     rmSync(join(odd, 'config.json'));
     await expect(add('x', odd)).rejects.toBeInstanceOf(NotFound);
   });
+});
+
+it('an import of what was not sent names the file, and one that is known needs nothing sent', async () => {
+  const dir = copy('unsent');
+  const stored = await add('unsent', dir);
+  const files = readdirSync(dir)
+    .sort()
+    .map((path) => ({ path, sha256: sha256(readFileSync(join(dir, path))) }));
+  await objects.delete('uploads');
+  expect(await client.call('importModel', { name: 'unsent', files })).toEqual(stored);
+  const other = [{ path: 'config.json', sha256: '0'.repeat(64) }, ...files.slice(1)];
+  const error = await client.call('importModel', { name: 'unsent', files: other }).catch((e) => e);
+  expect(error).toBeInstanceOf(FailedPrecondition);
+  expect(error.message).toContain('files[0]: the content of "config.json" is not here');
+  // Names that lead out of a folder belong to no checkpoint.
+  const outside = files.map(({ path, sha256 }) => ({ path: `../${path}`, sha256 }));
+  await expect(client.call('importModel', { name: 'outside', files: outside })).rejects.toBeInstanceOf(
+    NotFound,
+  );
+  expect((await objects.list('models/outside/')).length).toBe(0);
 });
 
 /** Stores what a final training left: a full checkpoint or an adapter. */
@@ -229,7 +269,7 @@ async function store(model: string, leave: (dir: string) => Promise<void>): Prom
     tokens_per_second: 2,
     model_prefix: modelPrefix,
   } as unknown as TrialRow;
-  return models.store(experiment, trial);
+  return storeModel(models, experiment, trial);
 }
 
 const lora = { rank: 2, alpha: 4 };
@@ -296,10 +336,13 @@ describe('a tuned model', () => {
 describe('export', () => {
   const out = (name: string) => join(folder, 'out', name);
   const write = (name: string, format: string, directory: string) =>
-    client.call('exportModel', { name, format, directory });
+    downloadFolder(host.channel, async () => (await client.call('exportModel', { name, format })).files, {
+      folder: directory,
+      field: 'directory',
+    });
 
   it('writes an adapter as it is, and merged into its base', async () => {
-    const { files } = await write('moods', 'peft', out('peft'));
+    const files = await write('moods', 'peft', out('peft'));
     expect(files).toEqual(
       ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json'].map((f) => join(out('peft'), f)),
     );
@@ -333,9 +376,20 @@ describe('export', () => {
     }
   });
 
+  it('is made once, and names nothing outside what may be fetched', async () => {
+    const request = { name: 'moods', format: 'safetensors' };
+    const { files } = await client.call('exportModel', request);
+    const [{ name }] = files;
+    expect(name).toMatch(/^exports\/moods\/[0-9a-f]{12}\/safetensors\/config\.json$/);
+    await objects.put(name, 'kept');
+    expect(await client.call('exportModel', request)).toEqual({ files });
+    expect(Buffer.from(await objects.get(name)).toString()).toBe('kept');
+    const adapter = await client.call('exportModel', { name: 'moods', format: 'peft' });
+    for (const file of adapter.files) expect(file.name).toMatch(/^models\/moods\//);
+  });
+
   it('refuses formats and folders, and leaves nothing behind', async () => {
     expect(await violations(write('same', 'gguf', out('x')))).toHaveProperty('format');
-    expect(await violations(write('same', 'safetensors', 'relative'))).toHaveProperty('directory');
     expect((await violations(write('same', 'safetensors', out('full'))))['directory']).toContain('empty');
     const file = join(out('full'), 'config.json');
     expect((await violations(write('same', 'safetensors', file)))['directory']).toContain(

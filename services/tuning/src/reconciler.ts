@@ -17,6 +17,7 @@ import { jobOf } from './job.js';
 import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
 import { experimentMessages, trialMessage } from './messages.js';
+import { storeModel } from './model-store.js';
 import type { Models } from './models.js';
 import { saveChanges, saveReport } from './save.js';
 import type { Experiment } from './state.js';
@@ -333,7 +334,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     let id = '';
     let failure = '';
     try {
-      id = await this.models.store(row, await trialRow(database, name, number));
+      id = await storeModel(this.models, row, await trialRow(database, name, number));
     } catch (error) {
       if (policyOf(error).retryable) throw error;
       failure = `the trained model cannot be used: ${(error as Error).message}`;

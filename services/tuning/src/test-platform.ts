@@ -9,7 +9,8 @@ import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { FolderStore, type ObjectStore } from '@emotune/objects';
 import { common, type featurization, tuning } from '@emotune/proto';
-import { type Client, Host, jsonLog } from '@emotune/service';
+import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
+import { importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
 import { experimentSpec, featureSets, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
@@ -121,6 +122,7 @@ export class TestPlatform {
     const context = await host.context('tuning', tuningMigrations);
     await host.start([
       featureSets(this.sets),
+      filesModule(context),
       tuningModule({ ...context, runner, address: host.address, leaseSeconds, threadArguments }),
     ]);
     return { host, databases, bus };
@@ -173,7 +175,7 @@ export async function testPlatform(): Promise<TestPlatform> {
     platform.tokenizer = tokenizer;
     await platform.start();
     for (const family of ['opt', 'bloom'])
-      await platform.models.call('importModel', { name: `base-${family}`, directory: join(folder, family) });
+      await importCheckpoint(platform.host.channel, { name: `base-${family}`, folder: join(folder, family) });
     platform.sets.set('demo', {
       version: 'f1',
       datasetVersion: 'd1',

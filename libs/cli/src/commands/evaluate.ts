@@ -1,9 +1,10 @@
+import { join } from 'node:path';
 import { Violations } from '@emotune/base';
 import { common, type evaluation } from '@emotune/proto';
-import type { Draft } from '@emotune/service/client';
-import { sendRows } from '../files.js';
+import { type Channel, type Draft, download } from '@emotune/service/client';
+import { sendRows, transferOf } from '../files.js';
 import { evaluationJson, evaluationText } from '../format/evaluation.js';
-import { newRequestId, withPlatform } from '../session.js';
+import { newRequestId, type Session, withPlatform } from '../session.js';
 import {
   type AddCommands,
   integerFrom,
@@ -99,6 +100,18 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
 
 const { BUILD_STATE_READY, BUILD_STATE_FAILED } = common.BuildState;
 
+/** Writes the report below the data folder; gives its path. */
+async function fetchReport(
+  session: Session,
+  channel: Channel,
+  { id, artifacts }: evaluation.Evaluation,
+): Promise<string> {
+  const [report] = artifacts.filter(({ path }) => path === 'report.html');
+  const path = join(session.dataDir, 'evaluations', id, 'report.html');
+  await download(channel, report.name, path, transferOf(session, 'fetching the report'));
+  return path;
+}
+
 export const addEvaluateCommand: AddCommands = (program, io) => {
   program
     .command('evaluate')
@@ -149,7 +162,8 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
         }
         if (latest.state !== BUILD_STATE_READY)
           throw new BuildFailed(`evaluation ${id} failed: ${latest.failure}`);
-        await session.answer(evaluationJson(latest), () => evaluationText(latest));
+        const report = await fetchReport(session, channel, latest);
+        await session.answer({ ...evaluationJson(latest), report }, () => evaluationText(latest, report));
       });
     });
 };

@@ -1,6 +1,13 @@
 import type { tuning } from '@emotune/proto';
-import { type Channel, type Client, everyPage } from '@emotune/service/client';
+import {
+  type Channel,
+  type Client,
+  downloadFolder,
+  everyPage,
+  importCheckpoint,
+} from '@emotune/service/client';
 import { Option } from 'commander';
+import { transferOf } from '../files.js';
 import { modelsText, modelText } from '../format/model.js';
 import { messageJson } from '../message-json.js';
 import { type Session } from '../session.js';
@@ -66,11 +73,12 @@ export const addModelCommands: AddCommands = (program, io) => {
         io,
         async ({ session, channel, signal }, name: string, options: { format: string; out: string }) => {
           const directory = session.path(options.out);
-          const { files } = await modelsOf(channel).call(
-            'exportModel',
-            { name, format: options.format, directory },
-            { signal },
-          );
+          const list = async () => {
+            const request = { name, format: options.format };
+            return (await modelsOf(channel).call('exportModel', request, { signal })).files;
+          };
+          const target = { folder: directory, field: '--out' };
+          const files = await downloadFolder(channel, list, target, transferOf(session, `fetching ${name}`));
           await session.answer({ name, format: options.format, directory, files }, () =>
             [`wrote ${directory}`, ...files.map((file) => `  ${file}`)].join('\n'),
           );
@@ -84,12 +92,13 @@ export const addModelCommands: AddCommands = (program, io) => {
     .argument('<path>', 'folder with config.json, *.safetensors and tokenizer.json')
     .requiredOption('--name <name>', 'its name from now on')
     .action(
-      asks(io, async ({ session, channel, signal }, path: string, { name }: { name: string }) =>
-        answer(
+      asks(io, async ({ session, channel }, path: string, { name }: { name: string }) => {
+        const transfer = (file: string) => transferOf(session, `sending ${file}`);
+        await answer(
           session,
-          await modelsOf(channel).call('importModel', { name, directory: session.path(path) }, { signal }),
-        ),
-      ),
+          await importCheckpoint(channel, { name, folder: session.path(path) }, transfer),
+        );
+      }),
     );
 
   model

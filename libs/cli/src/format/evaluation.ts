@@ -74,7 +74,8 @@ function taskRows(result: evaluation.TaskResult): string[][] {
   });
 }
 
-export function evaluationText(evaluation: evaluation.Evaluation): string {
+/** @param report where it was written */
+export function evaluationText(evaluation: evaluation.Evaluation, report: string): string {
   const results = table(
     ['task', 'n', 'valid', 'metric', 'model', '95 % interval', 'constant', 'VADER'],
     evaluation.tasks.flatMap(taskRows),
@@ -95,6 +96,6 @@ export function evaluationText(evaluation: evaluation.Evaluation): string {
     results,
     ...(remarks.length > 0 ? [remarks.join('\n')] : []),
     ...(hardest.length > 0 ? [table(['hardest', 'gold', 'answer', 'text'], hardest)] : []),
-    `report: ${evaluation.prefix}/report.html in the object store, evaluation ${evaluation.id}`,
+    `report: ${report}, evaluation ${evaluation.id}`,
   ].join('\n\n');
 }

@@ -13,7 +13,8 @@ import type { JobSpec, JobStatus, TrialRunner } from '@emotune/jobs';
 import { loadTokenizer } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { common, featurization, tuning } from '@emotune/proto';
-import { Host, jsonLog } from '@emotune/service';
+import { filesModule, Host, jsonLog } from '@emotune/service';
+import { importCheckpoint } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
 import { shippedModel } from './model-folder.js';
@@ -224,10 +225,13 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
     started.push(() => host.close());
     const context = await host.context('tuning', tuningMigrations);
     const { hash } = await loadTokenizer(shippedModel);
-    await host.start([readyFeatures(hash), tuningModule({ ...context, runner, address: host.address })]);
+    await host.start([
+      readyFeatures(hash),
+      filesModule(context),
+      tuningModule({ ...context, runner, address: host.address }),
+    ]);
     runner.open(host.address, { trialSeconds });
-    const models = host.channel.client<tuning.ModelServiceClient>('ModelService');
-    await models.call('importModel', { name: model, directory: shippedModel });
+    await importCheckpoint(host.channel, { name: model, folder: shippedModel });
     const experiments = host.channel.client<tuning.ExperimentServiceClient>('ExperimentService');
     const began = performance.now();
     await experiments.call('createExperiment', { spec: specOf(workload) });

@@ -47,7 +47,7 @@ export const addStartCommand: AddCommands = (program, io) => {
         );
       try {
         session.signal.throwIfAborted();
-        const result = await start(platform.channel, platform.objectsDir, {
+        const result = await start(platform.channel, {
           corpora: given ? 'given' : corpora,
           budget,
           seed,

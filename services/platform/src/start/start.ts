@@ -1,5 +1,5 @@
 /** The main job: data, features, search, final training, evaluation and analyses on this machine, through the services. */
-import { copyFile, mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Internal, Unavailable } from '@emotune/base';
@@ -13,7 +13,7 @@ import {
   type inference,
   tuning,
 } from '@emotune/proto';
-import { type Channel, type Client, everyPage } from '@emotune/service/client';
+import { type Channel, type Client, downloadFolder, everyPage } from '@emotune/service/client';
 import { baseModels } from '../base-models.js';
 import { type Budget, type StartPlan, startPlan } from './plan.js';
 import type { StartResult } from './summary.js';
@@ -49,7 +49,7 @@ class Job {
   private readonly seconds: { phase: string; seconds: number }[] = [];
 
   constructor(
-    channel: Channel,
+    private readonly channel: Channel,
     private readonly options: StartOptions,
   ) {
     this.datasets = channel.client('DatasetService');
@@ -223,22 +223,21 @@ class Job {
   }
 
   /** A plain folder with the model and its report, for people and other programs. */
-  private async export(model: tuning.Model, report: string): Promise<string> {
-    const { dataDir } = this.options;
+  private async export(model: tuning.Model, { artifacts }: evaluation.Evaluation): Promise<string> {
+    const { dataDir, signal } = this.options;
     const directory = join(dataDir, 'models', `${model.name}-${model.version}`);
     // What an interrupted run left is written anew.
     await rm(directory, { recursive: true, force: true });
-    await mkdir(join(dataDir, 'models'), { recursive: true });
-    await this.models.call('exportModel', {
-      name: `${model.name}@${model.version}`,
-      format: 'safetensors',
-      directory,
-    });
-    await copyFile(report, join(directory, 'report.html'));
+    const list = async () => {
+      const request = { name: `${model.name}@${model.version}`, format: 'safetensors' };
+      const { files } = await this.models.call('exportModel', request);
+      return [...files, ...artifacts.filter(({ path }) => path === 'report.html')];
+    };
+    await downloadFolder(this.channel, list, { folder: directory, field: '--data-dir' }, { signal });
     return directory;
   }
 
-  async run(objectsDir: string): Promise<StartResult> {
+  async run(): Promise<StartResult> {
     const { plan, dataset } = await this.timed('data', () => this.data());
     const features = await this.timed('features', () => this.featureSet(plan));
     const { experiment, untuned: untunedId } = await this.search(plan, features);
@@ -246,7 +245,7 @@ class Job {
     const model = await this.models.call('getModel', { name: experiment.modelVersion });
     const untuned = await this.evaluation(untunedId);
     const tuned = await this.tuned(experiment.modelVersion);
-    const directory = await this.export(model, join(objectsDir, tuned.prefix, 'report.html'));
+    const directory = await this.export(model, tuned);
     const { analyses } = await this.timed('analyses', () =>
       this.analyses.call('analyzeBatch', {
         requests: sentences.map((text) => ({ text, model: experiment.modelVersion })),
@@ -278,6 +277,6 @@ function showTrial(trial: tuning.Trial, progress: Progress): void {
 }
 
 /** @throws Unavailable when a named folder lacks a corpus; the signal's reason when it aborts: call again to go on. */
-export function start(channel: Channel, objectsDir: string, options: StartOptions): Promise<StartResult> {
-  return new Job(channel, options).run(objectsDir);
+export function start(channel: Channel, options: StartOptions): Promise<StartResult> {
+  return new Job(channel, options).run();
 }

@@ -9,6 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import { Timestamp } from "../../../google/protobuf/timestamp.js";
+import { Artifact } from "../../files/v1/files.js";
 import { ParameterValue } from "./experiment.js";
 
 export enum ModelKind {
@@ -165,19 +166,24 @@ export interface ExportModelRequest {
   name: string;
   /** peft, safetensors or onnx. */
   format: string;
-  /** Absolute; made when missing; must be empty. */
-  directory: string;
 }
 
 export interface ExportModelResponse {
-  files: string[];
+  files: Artifact[];
 }
 
 export interface ImportModelRequest {
   /** Lower-case letters, digits, dots and dashes, at most 60 characters. */
   name: string;
-  /** Absolute, on the machine of the tuning service. */
-  directory: string;
+  /** Uploaded before, unless the model is known already; those that do not belong to a checkpoint are left out. */
+  files: CheckpointFile[];
+}
+
+/** A file of a checkpoint folder. */
+export interface CheckpointFile {
+  /** Within the folder: config.json. */
+  path: string;
+  sha256: string;
 }
 
 function createBaseModel(): Model {
@@ -842,7 +848,7 @@ export const PromoteModelRequest: MessageFns<PromoteModelRequest> = {
 };
 
 function createBaseExportModelRequest(): ExportModelRequest {
-  return { name: "", format: "", directory: "" };
+  return { name: "", format: "" };
 }
 
 export const ExportModelRequest: MessageFns<ExportModelRequest> = {
@@ -852,9 +858,6 @@ export const ExportModelRequest: MessageFns<ExportModelRequest> = {
     }
     if (message.format !== "") {
       writer.uint32(18).string(message.format);
-    }
-    if (message.directory !== "") {
-      writer.uint32(26).string(message.directory);
     }
     return writer;
   },
@@ -888,14 +891,6 @@ export const ExportModelRequest: MessageFns<ExportModelRequest> = {
             message.format = reader.string();
             continue;
           }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.directory = reader.string();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -916,7 +911,7 @@ function createBaseExportModelResponse(): ExportModelResponse {
 export const ExportModelResponse: MessageFns<ExportModelResponse> = {
   encode(message: ExportModelResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.files) {
-      writer.uint32(10).string(v!);
+      Artifact.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -939,7 +934,7 @@ export const ExportModelResponse: MessageFns<ExportModelResponse> = {
               break;
             }
 
-            message.files.push(reader.string());
+            message.files.push(Artifact.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -956,7 +951,7 @@ export const ExportModelResponse: MessageFns<ExportModelResponse> = {
 };
 
 function createBaseImportModelRequest(): ImportModelRequest {
-  return { name: "", directory: "" };
+  return { name: "", files: [] };
 }
 
 export const ImportModelRequest: MessageFns<ImportModelRequest> = {
@@ -964,8 +959,8 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
     if (message.name !== "") {
       writer.uint32(10).string(message.name);
     }
-    if (message.directory !== "") {
-      writer.uint32(18).string(message.directory);
+    for (const v of message.files) {
+      CheckpointFile.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -996,7 +991,64 @@ export const ImportModelRequest: MessageFns<ImportModelRequest> = {
               break;
             }
 
-            message.directory = reader.string();
+            message.files.push(CheckpointFile.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCheckpointFile(): CheckpointFile {
+  return { path: "", sha256: "" };
+}
+
+export const CheckpointFile: MessageFns<CheckpointFile> = {
+  encode(message: CheckpointFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.sha256 !== "") {
+      writer.uint32(18).string(message.sha256);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckpointFile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckpointFile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sha256 = reader.string();
             continue;
           }
         }
@@ -1033,16 +1085,17 @@ export interface ModelServiceClient {
   promoteModel(request: PromoteModelRequest): Observable<Model>;
 
   /**
-   * Writes a model version to a folder of the service's machine, whole or not at all: safetensors (a full checkpoint, an
-   * adapter merged into its base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx
-   * (UNIMPLEMENTED).
+   * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
+   * base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter
+   * merged). They are made once.
    */
 
   exportModel(request: ExportModelRequest): Observable<ExportModelResponse>;
 
   /**
    * Registers a checkpoint folder (config.json, *.safetensors, tokenizer.json) of the OPT, BLOOM or LLaMA family
-   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor. Idempotent by content.
+   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not
+   * uploaded. Idempotent by content.
    */
 
   importModel(request: ImportModelRequest): Observable<Model>;
@@ -1071,9 +1124,9 @@ export interface ModelServiceController {
   promoteModel(request: PromoteModelRequest): Promise<Model> | Observable<Model> | Model;
 
   /**
-   * Writes a model version to a folder of the service's machine, whole or not at all: safetensors (a full checkpoint, an
-   * adapter merged into its base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx
-   * (UNIMPLEMENTED).
+   * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
+   * base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter
+   * merged). They are made once.
    */
 
   exportModel(
@@ -1082,7 +1135,8 @@ export interface ModelServiceController {
 
   /**
    * Registers a checkpoint folder (config.json, *.safetensors, tokenizer.json) of the OPT, BLOOM or LLaMA family
-   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor. Idempotent by content.
+   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not
+   * uploaded. Idempotent by content.
    */
 
   importModel(request: ImportModelRequest): Promise<Model> | Observable<Model> | Model;
