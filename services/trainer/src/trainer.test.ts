@@ -216,7 +216,7 @@ const long = {
   training: trainingSpec({ checkpointSeconds: 0.2 }),
 };
 
-describe('the trainer', { timeout: 120_000 }, () => {
+describe('the trainer', { timeout: 1_200_000 }, () => {
   it('trains a search trial, reports what it measures, and leaves nothing behind', async () => {
     await assign();
     await expectExit(await startAttempt(1), 0);

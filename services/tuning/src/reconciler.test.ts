@@ -130,10 +130,17 @@ async function leader(): Promise<number | undefined> {
   return row?.pid;
 }
 
-async function breakLeader(): Promise<void> {
+/** Breaks the connection of the process that leads, and waits until one leads again. */
+async function handOver(): Promise<void> {
+  const before = await vi.waitFor(async () => {
+    const pid = await leader();
+    expect(pid).toBeDefined();
+    return pid;
+  }, patience);
   const database = await Database.connect(await testDatabaseUrl(), 'tuning');
-  await database.query('select pg_terminate_backend($1)', [await leader()]);
+  await database.query('select pg_terminate_backend($1)', [before]);
   await database.close();
+  await vi.waitFor(async () => expect([undefined, before]).not.toContain(await leader()), patience);
 }
 
 describe('of two services on one database', () => {
@@ -160,28 +167,22 @@ describe('of two services on one database', () => {
     await second.host.close();
   });
 
-  it('another controls as soon as the connection that holds the lock breaks, and nothing is done twice', async () => {
+  it('another controls as soon as the connection that holds the lock breaks, and starts nothing again', async () => {
     const second = await platform.serve();
     const { train, release, waiting } = held();
     runner.train = train;
     await submit({ name: 'contended', limits: { maxTrials: 12, parallelTrials: 4 } });
     await vi.waitFor(() => expect(waiting).toHaveLength(4), patience);
-    for (let i = 0; i < 3; i++) {
-      const before = await vi.waitFor(async () => {
-        const pid = await leader();
-        expect(pid).toBeDefined();
-        return pid;
-      }, patience);
-      await breakLeader();
-      await vi.waitFor(async () => expect([undefined, before]).not.toContain(await leader()), patience);
-      if (i === 0) release();
-    }
+    const jobs = () => runner.started.filter((job) => job.startsWith('contended-'));
+    for (let i = 0; i < 3; i++) await handOver();
+    expect((await trialsOf('contended')).map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
+    expect(jobs()).toHaveLength(4);
+    release();
+    // Now in the middle of decisions: one that is recorded but not acted on is another attempt of the next leader.
+    await handOver();
     const experiment = await reached('contended', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
     expect(experiment).toMatchObject({ trialsSucceeded: 12, trialsTotal: 12 });
-    expect((await trialsOf('contended')).map(({ attempt }) => attempt)).toEqual(Array(13).fill(1));
-    const jobs = runner.started.filter((job) => job.startsWith('contended-'));
-    expect([...new Set(jobs)].sort()).toEqual([...jobs].sort());
-    expect(jobs).toHaveLength(13);
+    expect([...new Set(jobs())].sort()).toEqual([...jobs()].sort());
     await second.host.close();
   });
 });
