@@ -103,10 +103,13 @@ describe('a full disk', () => {
       writeFileSync(join(folder, 'large.tsv'), ['id\ttext\tlabel', ...rows].join('\n'));
       const file = { path: 'large.tsv', name: 'large', task: 'sentiment-regression', scale: '0..1' };
       spec('large', [{ file }]);
+      // Brings the file, so that it is there when the disk is full.
+      spec('small', [{ file, limit: 10 }]);
       // A disk with room for the platform, until a file takes all but a little.
       const script = `
         mount -t tmpfs -o size=200m none '${mount}' || exit 99
         "$@" dataset create -f '${folder}/kept.yaml' >&2 || exit 98
+        "$@" dataset create -f '${folder}/small.yaml' >&2 || exit 97
         dd if=/dev/zero of='${mount}/fill' bs=${oneMebibyte} 2> '${folder}/dd'
         truncate -s -4M '${mount}/fill'
         "$@" dataset create -f '${folder}/large.yaml' >&2
@@ -123,6 +126,7 @@ describe('a full disk', () => {
       expect(JSON.parse(stdout)).toMatchObject([
         { name: 'kept', state: 'ready' },
         { name: 'large', state: 'failed', version: '' },
+        { name: 'small', state: 'ready' },
       ]);
     },
     minutes,
