@@ -196,7 +196,8 @@ export class FolderStore implements ObjectStore {
   async delete(prefix: string): Promise<void> {
     const path = this.path(checkedFolder(prefix));
     try {
-      await rm(path, { recursive: true, force: true });
+      // Again where an object came into a folder that was about to go.
+      await rm(path, { recursive: true, force: true, maxRetries: 100, retryDelay: 1 });
     } catch (error) {
       throw storeError(error, path);
     }
