@@ -23,5 +23,6 @@ export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { isAlive } from './process.js';
 export { aborted, every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
+export { chunkBytes, largestRowFileBytes, tooLarge } from './sent-files.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

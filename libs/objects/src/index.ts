@@ -3,11 +3,8 @@ export { FolderStore } from './folder-store.js';
 export { openObjectStore, storeSchemes } from './open.js';
 export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 export {
-  chunkBytes,
-  largestRowFileBytes,
   largestUploadBytes,
   readRowFile,
-  tooLarge,
   type UploadedFile,
   type UploadHeader,
   type UploadStatus,

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Aborted, InvalidArgument, ManualClock, Rng, sha256, systemClock } from '@emotune/base';
+import { Aborted, chunkBytes, InvalidArgument, ManualClock, Rng, sha256, systemClock } from '@emotune/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { artifactKey } from './artifacts.js';
 import { FolderStore } from './folder-store.js';
-import { chunkBytes, Uploads, uploadKey } from './uploads.js';
+import { Uploads, uploadKey } from './uploads.js';
 
 let folder: string;
 let objects: FolderStore;

@@ -7,10 +7,13 @@ import { createHash } from 'node:crypto';
 import {
   Aborted,
   type Clock,
+  chunkBytes,
   FailedPrecondition,
   InvalidArgument,
+  largestRowFileBytes,
   NotFound,
   show,
+  tooLarge,
   type Violation,
   Violations,
 } from '@emotune/base';
@@ -22,8 +25,6 @@ const dayMs = 86_400_000;
 const keptMs = 7 * dayMs;
 /** One that is told to be here can be used for as long. */
 const usableMs = dayMs;
-/** Sent at once, either way. */
-export const chunkBytes = 2 ** 20;
 /** Stored at once on the way. */
 const partBytes = 16 * chunkBytes;
 
@@ -90,9 +91,6 @@ export async function uploadBytes(
   );
 }
 
-/** A file whose rows are read may be this large: they are held in memory. */
-export const largestRowFileBytes = 2 * 2 ** 30;
-
 /** The content of a file whose rows are read. @throws FailedPrecondition as `uploadBytes`; InvalidArgument when it is too large. */
 export async function readRowFile(
   objects: ObjectStore,
@@ -102,14 +100,6 @@ export async function readRowFile(
   const bytes = await uploadBytes(objects, upload, field);
   if (bytes > largestRowFileBytes) throw tooLarge(field, upload.name, bytes);
   return objects.get(uploadKey(upload.sha256, field));
-}
-
-export function tooLarge(field: string, name: string, bytes: number): InvalidArgument {
-  const gibibytes = (n: number, digits: number) => (n / 2 ** 30).toFixed(digits);
-  return InvalidArgument.at(
-    field,
-    `expected at most ${gibibytes(largestRowFileBytes, 0)} GiB, got ${gibibytes(bytes, 1)} GiB: split ${name} into several files`,
-  );
 }
 
 interface Part {

@@ -1,14 +1,7 @@
 /** Files of users on their way in, and artifacts on their way out. */
 import { createHash } from 'node:crypto';
-import { InvalidArgument, NotFound } from '@emotune/base';
-import {
-  artifactKey,
-  chunkBytes,
-  goneArtifact,
-  largestUploadBytes,
-  type UploadStatus,
-  Uploads,
-} from '@emotune/objects';
+import { chunkBytes, InvalidArgument, NotFound } from '@emotune/base';
+import { artifactKey, goneArtifact, largestUploadBytes, type UploadStatus, Uploads } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { ServiceContext } from './host.js';

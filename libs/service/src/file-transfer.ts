@@ -8,15 +8,17 @@ import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   Aborted,
+  chunkBytes,
   FailedPrecondition,
   InvalidArgument,
+  largestRowFileBytes,
   makeFolder,
   NotFound,
   ResourceExhausted,
   syncToDisk,
+  tooLarge,
   Unavailable,
 } from '@emotune/base';
-import { chunkBytes, largestRowFileBytes, tooLarge } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import type { Channel, Client } from './channel.js';
 
