@@ -28,6 +28,22 @@ executorContract('ONNX Runtime on two threads, in short pieces', () =>
 );
 
 describe('an executor on ONNX Runtime', () => {
+  // Comes first: the answer is kept for the process.
+  it('asks again how the processor multiplies bytes where the first who asked was closed', async () => {
+    const x = b.input('x', 'float32', [4, 8]);
+    const weight = [b.input('w', 'int8', [8, 8]), b.input('scale', 'float32', [8])] as const;
+    const outputs = { y: b.int8MatMul(x, weight) };
+    const closed = OnnxExecutor.create();
+    await closed.close();
+    await closed.compile(outputs).catch(() => {});
+    const own = OnnxExecutor.create();
+    // What is held under a name changes nothing for the question.
+    await own.hold('w', int8([8, 8], new Int8Array(64).fill(127)));
+    const program = await own.compile(outputs);
+    expect(Object.keys(program.inputs).sort()).toEqual(['scale', 'x']);
+    await own.close();
+  });
+
   it('has the kernels of norms, activations, rotary positions and 8-bit products that the reference describes', async () => {
     const x = b.input('x', 'float32', [4, 8]);
     const gamma = b.input('gamma', 'float32', [8]);

@@ -128,19 +128,26 @@ export class OnnxExecutor implements Executor {
   /** Whether this processor's products of bytes, if there are any among these values, are exact as they are. */
   private async multipliesExactly(outputs: Outputs): Promise<boolean> {
     if (!listed(Object.values(outputs)).some(({ op }) => op === 'Int8MatMul')) return true;
-    OnnxExecutor.exactSignedBytes ??= this.probe();
+    OnnxExecutor.exactSignedBytes ??= this.probe().catch((error) => {
+      // Of an executor that was closed meanwhile, for example: the next one asks again.
+      OnnxExecutor.exactSignedBytes = undefined;
+      throw error;
+    });
     return OnnxExecutor.exactSignedBytes;
   }
 
-  /** The product of the largest bytes. */
+  /** The product of the largest bytes, by names that nothing that is held has. */
   private async probe(): Promise<boolean> {
-    const x = build.input('x', 'float32', [8, 64]);
-    const weight = [build.input('w', 'int8', [64, 32]), build.input('scale', 'float32', [32])] as const;
+    const x = build.input('probe/x', 'float32', [8, 64]);
+    const weight = [
+      build.input('probe/w', 'int8', [64, 32]),
+      build.input('probe/scale', 'float32', [32]),
+    ] as const;
     const program = await this.load({ y: build.int8MatMul(x, weight) }, {}, { exactSignedBytes: true });
     const feeds = {
-      x: float32([8, 64], new Float32Array(8 * 64).fill(1)),
-      w: int8([64, 32], new Int8Array(64 * 32).fill(127)),
-      scale: float32([32], new Float32Array(32).fill(1 / 127)),
+      'probe/x': float32([8, 64], new Float32Array(8 * 64).fill(1)),
+      'probe/w': int8([64, 32], new Int8Array(64 * 32).fill(127)),
+      'probe/scale': float32([32], new Float32Array(32).fill(1 / 127)),
     };
     const { y } = await this.run(program, { feeds, fetch: ['y'] });
     await this.release(program);
