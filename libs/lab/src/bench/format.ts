@@ -4,6 +4,7 @@ import { count, facts, figure, nothing, percent, table } from '@emotune/cli/form
 import type { BusFigures } from './bus.js';
 import type { ControllerFigures } from './controller.js';
 import type { GenerateFigures } from './generate.js';
+import type { GeneratedFigures } from './generated-search.js';
 import type { LexiconFigures } from './lexicon.js';
 import type { NodeKind } from './profile.js';
 import type { PruneFigures } from './prune.js';
@@ -166,6 +167,36 @@ export function searchText(f: SearchFigures): string {
           .join(', '),
       ]),
     ),
+  );
+}
+
+export function generatedText(f: GeneratedFigures): string {
+  return sections(
+    facts([
+      ['problems', `${count(f.generated)} random ones, seeds ${f.seed} to ${f.seed + f.generated - 1}`],
+      ['searches', `${f.trials} trials, ${f.parallel} at a time, ${f.seeds} on each problem`],
+      ['regret', 'median over the searches, at least a millionth of the median of random values'],
+      ['limit', f.peer ?? 'none: --peer reads what test/peers/optuna_search.py wrote'],
+    ]),
+    f.comparisons.length > 0
+      ? table(
+          ['algorithm', 'against', 'trials', 'problems', 'won', 'drawn', 'ratio', 'worst', 'on problem'],
+          f.comparisons.map((c) => [
+            c.algorithm,
+            c.rival,
+            count(c.trials),
+            count(c.problems),
+            percent(c.won),
+            percent(c.drawn),
+            figure(Number(c.ratio.toPrecision(3))),
+            figure(Number(c.worstRatio.toPrecision(3))),
+            String(c.worstProblem),
+          ]),
+        )
+      : table(
+          ['problem', 'algorithm', 'trials', 'regret'],
+          f.problems.map((p) => [String(p.problem), p.algorithm, count(p.trials), figure(p.regret)]),
+        ),
   );
 }
 

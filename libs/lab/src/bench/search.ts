@@ -86,7 +86,7 @@ async function suggestionSeconds(text: string, known: readonly TrialRecord[], si
 }
 
 /** Trials of one search, in order. */
-function search(text: string, problem: Problem, trials: number, parallel: number, seed: number) {
+export function search(text: string, problem: Problem, trials: number, parallel: number, seed: number) {
   const algorithm = algorithmOf(text);
   const known: TrialRecord[] = [];
   while (known.length < trials) {
@@ -100,7 +100,12 @@ function search(text: string, problem: Problem, trials: number, parallel: number
       const { number, parameters } = known[i];
       known[i] = problem.fails?.(parameters)
         ? { number, parameters, state: 'infeasible', reason: 'OutOfMemory: over the limit' }
-        : { number, parameters, state: 'succeeded', objective: problem.valueOf(parameters) };
+        : {
+            number,
+            parameters,
+            state: 'succeeded',
+            objective: problem.measuredAt?.(parameters, seed, number) ?? problem.valueOf(parameters),
+          };
     }
   }
   return known;

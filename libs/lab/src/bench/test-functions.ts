@@ -7,6 +7,8 @@ export interface Problem {
   readonly space: SearchSpace;
   readonly minimum: number;
   valueOf(values: Assignment): number;
+  /** What trial `number` of a search with a seed measures, where that is not the value itself. */
+  measuredAt?(values: Assignment, seed: number, number: number): number;
   /** The best categories by parameter name. */
   readonly categories?: Assignment;
   /** Whether a trial of these values runs out of memory. */

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
@@ -269,6 +269,51 @@ it('bench search', async () => {
   expect((await json('search', ...asked)).optima).toEqual(optima);
   const { stdout } = await bench('search', ...asked, '--parallel', '10');
   expect(stdout).toMatch(/^Hartmann 6 +sobol( +[\d.]+){4} +– +– +–$/m);
+});
+
+it('bench search on random problems, beside what a peer reached', async () => {
+  const asked = ['--generated', '3', '--seed', '7', '--trials', '20', '--seeds', '3'];
+  const file = join(folder, 'problems.json');
+  expect((await bench('search', ...asked, '--problems', file)).code).toBe(0);
+  const { problems } = JSON.parse(readFileSync(file, 'utf8'));
+  expect(problems.map(({ seed }: { seed: number }) => seed)).toEqual([7, 8, 9]);
+
+  // A peer that is at .5 from the third trial on, another that is at the optimum of the first problem from the sixth.
+  const run = { seed: 0, trials: 20, parallel: 1 };
+  const runs = [
+    ...[7, 8, 9].map((problem) => ({ ...run, problem, sampler: 'slow', improvements: [[3, 0.5]] })),
+    { ...run, problem: 7, sampler: 'quick', improvements: [[6, 0]] },
+  ];
+  const peer = join(folder, 'peer.json');
+  writeFileSync(peer, JSON.stringify({ peer: 'Peer', runs }));
+  const figures = await json('search', ...asked, '--algorithms', 'random', '--peer', peer);
+  const of = (problem: number, algorithm: string, trials: number) =>
+    figures.problems.find(
+      (p: Record<string, unknown>) =>
+        p['problem'] === problem && p['algorithm'] === algorithm && p['trials'] === trials,
+    ).regret;
+  expect(of(7, 'Peer: quick', 5)).toBe(10);
+  expect(of(7, 'Peer: quick', 20)).toBe(1e-6);
+  const against = (rival: string, trials: number) =>
+    figures.comparisons.find(
+      (c: Record<string, unknown>) => c['rival'] === `Peer: ${rival}` && c['trials'] === trials,
+    );
+  const ratios = [7, 8, 9].map((problem) => of(problem, 'random', 20) / 0.5);
+  expect(against('slow', 20)).toMatchObject({
+    problems: 3,
+    won: ratios.filter((ratio) => ratio < 1).length / 3,
+    worstRatio: Math.max(...ratios),
+  });
+  expect(against('slow', 20).ratio).toBeCloseTo(Math.cbrt(ratios[0] * ratios[1] * ratios[2]), 12);
+  expect(against('quick', 5)).toMatchObject({ problems: 1, won: 1 });
+  expect(against('the best', 20)).toMatchObject({ problems: 1, won: 0, worstProblem: 7 });
+  // Searches are the same again; none of the peer's were in batches.
+  expect((await json('search', ...asked, '--algorithms', 'random', '--peer', peer)).problems).toEqual(
+    figures.problems,
+  );
+  const batches = await bench('search', ...asked, '--parallel', '10', '--peer', peer);
+  expect(batches.code).toBe(2);
+  expect(batches.stderr).toContain('peer: expected searches of 20 trials or more, 10 at a time');
 });
 
 it('bench prune', async () => {

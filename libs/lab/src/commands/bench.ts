@@ -1,7 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
+import type { GeneratedWorkload } from '../bench/generated-search.js';
 import type { PruneWorkload } from '../bench/prune.js';
 import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
@@ -12,7 +14,9 @@ Examples:
   emotune bench step --method lora --base-compute int8 --batch 4 --sequence 128 --answers 8 --profile
   emotune bench generate --batch 1 --tokens 32
   emotune bench score --threads 1
-  emotune bench search --json`;
+  emotune bench search --json
+  emotune bench search --generated 24 --problems problems.json
+  emotune bench search --generated 24 --seeds 3 --peer optuna.json`;
 
 interface ModelOptions {
   readonly model?: string;
@@ -35,7 +39,13 @@ interface ScoreOptions
   extends ModelOptions,
     Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
 
-type SearchOptions = Omit<SearchWorkload, 'signal'>;
+type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds'> &
+  Pick<GeneratedWorkload, 'seed'> & {
+    readonly seeds?: number;
+    readonly generated?: number;
+    readonly problems?: string;
+    readonly peer?: string;
+  };
 
 type PruneOptions = Omit<PruneWorkload, 'signal' | 'equalBudget'> & { readonly equalBudget?: boolean };
 
@@ -156,7 +166,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .command('search')
     .description('suggestions of the search algorithms, and their searches against known optima')
     .option('--trials <n>', 'trials of each search', integerFrom(1), 200)
-    .option('--seeds <n>', 'searches for each optimum', integerFrom(1), 50)
+    .option('--seeds <n>', 'searches for each optimum (default: 50; 10 with --generated)', integerFrom(1))
     .option('--parallel <n>', 'trials suggested at a time', integerFrom(1), 1)
     .addOption(new Option('--algorithms <name...>', 'search algorithms').default(['tpe', 'random']))
     .addOption(
@@ -168,12 +178,35 @@ export const addBenchCommands: AddCommands = (program, io) => {
       (text: string, before: number[]) => [...before, integerFrom(1)(text)],
       [],
     )
-    .action(async (options: SearchOptions, command) => {
+    .option('--generated <n>', 'search so many random problems instead of the functions', integerFrom(1))
+    .option('--seed <n>', 'of the first random problem; the next has the next', integerFrom(0), 0)
+    .option('--problems <file>', 'write the random problems for a peer to read, and search nothing')
+    .option('--peer <file>', 'what test/peers/optuna_search.py reached on them, to compare with')
+    .action(async ({ generated, seed, seeds, problems, peer, ...options }: SearchOptions, command) => {
       const session = sessionOf(io, command);
-      const { benchSearch } = await import('../bench/search.js');
-      const { searchText } = await import('../bench/format.js');
-      const figures = await benchSearch({ ...options, signal: session.signal });
-      await session.answer(figures, () => searchText(figures));
+      const { generatedText, searchText } = await import('../bench/format.js');
+      if (generated === undefined) {
+        const { benchSearch } = await import('../bench/search.js');
+        const figures = await benchSearch({ ...options, seeds: seeds ?? 50, signal: session.signal });
+        await session.answer(figures, () => searchText(figures));
+        return;
+      }
+      const { benchGenerated, generatedProblems } = await import('../bench/generated-search.js');
+      if (problems !== undefined) {
+        const file = session.path(problems);
+        await writeFile(file, `${JSON.stringify({ problems: generatedProblems(generated, seed) })}\n`);
+        await session.answer({ problems: file }, () => `${generated} problems are in ${problems}`);
+        return;
+      }
+      const figures = await benchGenerated({
+        ...options,
+        generated,
+        seed,
+        seeds: seeds ?? 10,
+        peer: peer === undefined ? undefined : await readFile(session.path(peer), 'utf8'),
+        signal: session.signal,
+      });
+      await session.answer(figures, () => generatedText(figures));
     });
 
   bench
