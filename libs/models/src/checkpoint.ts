@@ -64,43 +64,64 @@ export async function ggufAt(path: string): Promise<string | undefined> {
   return join(path, found[0]);
 }
 
-/** The family's prefix may be missing (checkpoints of the bare body) and is then added. */
+/**
+ * As transformers reads names: the family's prefix may be missing (checkpoints of the bare body) or stand before what has
+ * none, and is then added or left out.
+ */
 function canonicalName(name: string, known: ReadonlySet<string>): string {
   if (known.has(name)) return name;
-  return (
-    ['model.', 'transformer.'].map((prefix) => `${prefix}${name}`).find((full) => known.has(full)) ?? name
-  );
+  const prefixes = ['model.', 'transformer.'];
+  const added = prefixes.map((prefix) => `${prefix}${name}`);
+  const without = prefixes.flatMap((prefix) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+  return [...added, ...without].find((full) => known.has(full)) ?? name;
 }
+
+const headName = 'lm_head.weight';
+
+/** The same numbers under another name, of which each may be released alone. */
+function again(tensor: HostTensor): HostTensor {
+  return tensor instanceof FileTensor
+    ? new FileTensor(tensor.shape, tensor.range)
+    : float32(tensor.shape, (tensor.data as Float32Array).slice());
+}
+
+const equal = (p: HostTensor, q: HostTensor): boolean =>
+  reading(p, (read) =>
+    reading(q, ({ data }) => read.data.length === data.length && read.data.every((v, i) => v === data[i])),
+  );
 
 function firstNotFinite(data: Float32Array): number {
   for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
   return -1;
 }
 
-/** The weights of the sources, opened and read one after the other, checked against what the config asks for. */
+/**
+ * The weights of the sources, opened and read one after the other, checked against what the config asks for. A tied table is
+ * read under either of its names; a head that differs from it makes the model an untied one, as in transformers.
+ */
 async function collect(
   config: ModelConfig,
   sources: readonly (() => Promise<WeightSource>)[],
   inFiles: boolean,
 ): Promise<Model> {
-  const wanted = new Map(modelParameters(config).map(({ name, shape }) => [name, shape]));
-  const known = new Set(wanted.keys());
+  const untied = { ...config, tieEmbeddings: false };
+  const shapes = new Map(modelParameters(untied).map(({ name, shape }) => [name, shape]));
+  const known = new Set(shapes.keys());
   const tensors = new Map<string, HostTensor>();
+  const aliases = new Map<string, string>();
   const violations = new Violations();
   const wrong = (field: string, description: string) => violations.add(field, description);
-  /** A head stored beside the table that it repeats. */
-  let repeated: Float32Array | undefined;
   for (const open of sources) {
     const source = await open();
     try {
+      for (const [alias, name] of source.aliases ?? [])
+        aliases.set(canonicalName(alias, known), canonicalName(name, known));
       for (const [stored, { shape }] of source.entries) {
         const name = canonicalName(stored, known);
-        const want = wanted.get(name);
+        const want = shapes.get(name);
         if (want === undefined) {
-          if (name === 'lm_head.weight' && config.tieEmbeddings)
-            repeated = (await source.float32(stored)).data;
           // Rotary tables of old checkpoints are recomputed.
-          else if (!name.endsWith('rotary_emb.inv_freq'))
+          if (!name.endsWith('rotary_emb.inv_freq'))
             wrong(stored, `expected no such tensor in this ${config.family} model, got [${shape}]`);
         } else if (tensors.has(name)) wrong(stored, 'expected each tensor once, got it twice');
         else if (!sameShape(shape, want)) wrong(stored, `expected [${want}], got [${shape}]`);
@@ -118,24 +139,30 @@ async function collect(
       await source.close();
     }
   }
-  for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && !violations.list.some((v) => canonicalName(v.field, known) === name))
-      wrong(name, `expected a tensor of [${shape}], got nothing`);
+  const [tableName] = shapes.keys();
+  if (config.tieEmbeddings && !tensors.has(tableName)) {
+    const head = tensors.get(headName);
+    if (head) tensors.set(tableName, head);
+    tensors.delete(headName);
   }
-  const [embeddings] = wanted.keys();
-  const table = tensors.get(embeddings);
-  const head = repeated;
-  if (
-    head &&
-    table &&
-    !reading(table, ({ data }) => head.length === data.length && head.every((v, i) => v === data[i]))
-  )
-    wrong(
-      'lm_head.weight',
-      'expected the embedding table, as tie_word_embeddings says, got other values; set tie_word_embeddings to false to keep them',
-    );
+  for (const [alias, name] of aliases) {
+    if (config.tieEmbeddings && alias === headName) continue;
+    const tensor = tensors.get(name);
+    const fits = tensor && shapes.has(alias) && sameShape(tensor.shape, shapes.get(alias)!);
+    if (fits && !tensors.has(alias)) tensors.set(alias, again(tensor));
+  }
+  const [table, head] = [tensors.get(tableName), tensors.get(headName)];
+  const tied = config.tieEmbeddings && !(table && head && !equal(table, head));
+  const wanted = tied ? [...known].filter((name) => name !== headName) : [...known];
+  for (const name of wanted) {
+    if (!tensors.has(name) && !violations.list.some((v) => canonicalName(v.field, known) === name))
+      wrong(name, `expected a tensor of [${shapes.get(name)}], got nothing`);
+  }
   violations.throwIfAny();
-  return { config, tensors: new Map([...wanted.keys()].map((name) => [name, tensors.get(name)!])) };
+  return {
+    config: tied === config.tieEmbeddings ? config : untied,
+    tensors: new Map(wanted.map((name) => [name, tensors.get(name)!])),
+  };
 }
 
 /**

@@ -1,9 +1,11 @@
 /**
- * What a model is: one of three families with its sizes, read from a Hugging Face `config.json`. Every field of the
- * file is either understood, known to change nothing here, or refused by name.
+ * What a model is: one of three families with its sizes, read from a Hugging Face `config.json`. What transformers' class
+ * of the family reads is computed here or refused by name; what else decides numbers (`config-fields.ts`) is refused
+ * unless neutral; any other field changes nothing.
  */
 import { InvalidArgument, parse, show, Violations } from '@emotune/base';
 import { z } from 'zod';
+import { decidingFields } from './config-fields.js';
 
 /** How rotary frequencies are stretched beyond the trained length. */
 type RopeScaling =
@@ -24,7 +26,8 @@ interface Common {
   readonly heads: number;
   readonly tieEmbeddings: boolean;
   readonly bosTokenId: number | null;
-  readonly eosTokenId: number | null;
+  /** Each ends what the model writes; the first is how its answers end. */
+  readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
 }
 
@@ -61,12 +64,14 @@ export interface BloomConfig extends Common {
 export type ModelConfig = LlamaConfig | OptConfig | BloomConfig;
 export type Family = ModelConfig['family'];
 
-/** Fields that change nothing in what we compute: bookkeeping, initialisation, and dropout, which training here sets itself. */
+/** Fields that every program writes and that change nothing here: bookkeeping, initialisation, and dropout, which training here sets itself. */
 const inert = new Set(
   `architectures model_type torch_dtype dtype transformers_version use_cache initializer_range init_std _name_or_path
   attention_dropout hidden_dropout dropout activation_dropout layerdrop pretraining_tp prefix unk_token_id
   seq_length offset_alibi masked_softmax_fusion bias_dropout_fusion skip_bias_add skip_bias_add_qkv attention_softmax_in_fp32
-  num_attention_heads_old output_attentions return_dict is_llama_config`
+  num_attention_heads_old output_attentions output_hidden_states return_dict is_llama_config
+  chunk_size_feed_forward is_encoder_decoder is_decoder add_cross_attention id2label label2id num_labels problem_type
+  tokenizer_class task_specific_params torchscript use_bfloat16 tie_encoder_decoder`
     .trim()
     .split(/\s+/),
 );
@@ -78,15 +83,23 @@ const size = z
   .max(2 ** 31);
 /** More than any published model has; a file's count of layers decides how many names are made. */
 const layers = size.max(10_000);
-const token = z
-  .union([z.number().int().min(0), z.array(z.number().int()).transform((ids) => ids[0])])
-  .nullish();
+/** −1 stands for none. */
+const tokenId = z
+  .number()
+  .int()
+  .min(-1)
+  .max(2 ** 31);
+const token = tokenId.nullish().transform((id) => (id === -1 ? null : (id ?? null)));
+const tokens = z
+  .union([tokenId, z.array(tokenId)])
+  .nullish()
+  .transform((ids) => [ids ?? []].flat().filter((id) => id !== -1));
 const common = {
   vocab_size: size,
   hidden_size: size,
-  tie_word_embeddings: z.boolean().optional(),
+  tie_word_embeddings: z.boolean().nullish(),
   bos_token_id: token,
-  eos_token_id: token,
+  eos_token_id: tokens,
   pad_token_id: token,
 };
 
@@ -126,7 +139,7 @@ const llama = z.object({
   intermediate_size: size,
   max_position_embeddings: size.default(2048),
   rms_norm_eps: z.number().positive().default(1e-6),
-  hidden_act: z.literal('silu').default('silu'),
+  hidden_act: z.enum(['silu', 'swish']).default('silu'),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
   rope_theta: z.number().positive().default(10000),
@@ -173,8 +186,9 @@ function scalingOf(
   if (!raw) return null;
   const type = raw.rope_type ?? raw.type ?? 'default';
   // Hugging Face repeats the trained length here, also where the type does not use it.
-  const { original_max_position_embeddings: original, ...rest } = raw;
-  const checked = parse(ropeScalings[type], type !== 'llama3' && original === maxPositions ? rest : raw, [
+  const given = Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== null));
+  const { original_max_position_embeddings: original, ...rest } = given;
+  const checked = parse(ropeScalings[type], type !== 'llama3' && original === maxPositions ? rest : given, [
     field,
   ]);
   if (type === 'llama3') {
@@ -200,14 +214,7 @@ export function parseConfig(json: unknown): ModelConfig {
     throw InvalidArgument.at('model_type', `expected llama, opt or bloom, got ${show(family)}`);
   }
   const schema = schemas[family];
-  const violations = new Violations(
-    Object.keys(raw)
-      .filter((key) => !(key in schema.shape) && !inert.has(key))
-      .map((key) => ({
-        field: key,
-        description: `expected a field that ${family} models here support, got ${show(raw[key])}`,
-      })),
-  );
+  const violations = new Violations(decidingFields(unread(raw, family), raw, family));
   const parsed = schema.safeParse(raw);
   for (const issue of parsed.error?.issues ?? []) {
     const field = issue.path.join('.');
@@ -217,10 +224,10 @@ export function parseConfig(json: unknown): ModelConfig {
     );
   }
   violations.throwIfAny();
-  const tokens = (c: { bos_token_id?: unknown; eos_token_id?: unknown; pad_token_id?: unknown }) => ({
-    bosTokenId: (c.bos_token_id ?? null) as number | null,
-    eosTokenId: (c.eos_token_id ?? null) as number | null,
-    padTokenId: (c.pad_token_id ?? null) as number | null,
+  const specialTokens = (c: z.infer<typeof schema>) => ({
+    bosTokenId: c.bos_token_id,
+    eosTokenIds: c.eos_token_id,
+    padTokenId: c.pad_token_id,
   });
   const config = ((): ModelConfig => {
     if (family === 'llama') {
@@ -248,7 +255,7 @@ export function parseConfig(json: unknown): ModelConfig {
         attentionBias: c.attention_bias,
         mlpBias: c.mlp_bias,
         tieEmbeddings: c.tie_word_embeddings ?? false,
-        ...tokens(c),
+        ...specialTokens(c),
       };
     }
     if (family === 'opt') {
@@ -264,7 +271,7 @@ export function parseConfig(json: unknown): ModelConfig {
         normBefore: c.do_layer_norm_before,
         embeddingSize: c.word_embed_proj_dim ?? c.hidden_size,
         tieEmbeddings: c.tie_word_embeddings ?? true,
-        ...tokens(c),
+        ...specialTokens(c),
       };
     }
     const c = bloom.parse(raw);
@@ -273,6 +280,15 @@ export function parseConfig(json: unknown): ModelConfig {
       if (found === undefined) throw InvalidArgument.at(name, 'expected an integer, got nothing');
       return found;
     };
+    for (const [name, alias] of [
+      ['n_layer', 'num_hidden_layers'],
+      ['n_head', 'num_attention_heads'],
+    ] as const)
+      if (c[name] !== undefined && c[alias] !== undefined && c[name] !== c[alias])
+        throw InvalidArgument.at(
+          alias,
+          `expected ${name} (${c[name]}) under its other name, got ${c[alias]}`,
+        );
     const hiddenSize = required('hidden_size', c.n_embed, c.hidden_size);
     if (typeof c.n_inner === 'number' && c.n_inner !== 4 * hiddenSize)
       throw InvalidArgument.at('n_inner', `expected 4 × hidden_size (${4 * hiddenSize}), got ${c.n_inner}`);
@@ -285,14 +301,31 @@ export function parseConfig(json: unknown): ModelConfig {
       normEpsilon: c.layer_norm_epsilon,
       residualAfterNorm: c.apply_residual_connection_post_layernorm,
       tieEmbeddings: c.tie_word_embeddings ?? true,
-      ...tokens(c),
+      ...specialTokens(c),
     };
   })();
   checkSizes(config);
   return config;
 }
 
+/** Fields that neither this family nor what saves checkpoints is known for. */
+function unread(raw: Readonly<Record<string, unknown>>, family: Family): string[] {
+  return Object.keys(raw).filter((key) => !(key in schemas[family].shape) && !inert.has(key));
+}
+
+/** Fields of a `config.json` that parses which nothing here reads, so that a user may hear of them. */
+export function ignoredFields(json: unknown): string[] {
+  const raw = json as Readonly<Record<string, unknown>>;
+  return unread(raw, raw['model_type'] as Family).filter((key) => raw[key] !== null);
+}
+
 function checkSizes(config: ModelConfig): void {
+  const beyond = config.eosTokenIds.find((id) => id >= config.vocabSize);
+  if (beyond !== undefined)
+    throw InvalidArgument.at(
+      'eos_token_id',
+      `expected ids below vocab_size (${config.vocabSize}), got ${beyond}`,
+    );
   if (config.family === 'llama' && config.ropeScaling?.type === 'dynamic' && config.headDim <= 2)
     throw InvalidArgument.at('head_dim', `expected more than 2 for dynamic scaling, got ${config.headDim}`);
   const width = config.family === 'llama' ? config.headDim : config.hiddenSize / config.heads;
@@ -324,7 +357,7 @@ export function toHuggingFaceConfig(config: ModelConfig): Record<string, unknown
     hidden_size: config.hiddenSize,
     tie_word_embeddings: config.tieEmbeddings,
     bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
+    eos_token_id: config.eosTokenIds.length > 1 ? [...config.eosTokenIds] : (config.eosTokenIds[0] ?? null),
     pad_token_id: config.padTokenId,
   };
   if (config.family === 'llama') {

@@ -23,7 +23,7 @@ export interface Sampling {
 export interface GenerateOptions {
   /** At least 1. */
   readonly maxNewTokens: number;
-  /** The model's end of sequence, where it names one. */
+  /** The model's ends of sequence, where it names some. */
   readonly stopTokens?: readonly number[];
   /** The likeliest token where it is absent. */
   readonly sampling?: Sampling;
@@ -173,8 +173,8 @@ export class Generator {
     { maxNewTokens, stopTokens, signal }: GenerateOptions,
     choose: (row: number, step: number, logits: Float32Array) => number,
   ): Promise<Generation[]> {
-    const { vocabSize, eosTokenId } = this.executor.config;
-    const stops = new Set(stopTokens ?? (eosTokenId === null ? [] : [eosTokenId]));
+    const { vocabSize, eosTokenIds } = this.executor.config;
+    const stops = new Set(stopTokens ?? eosTokenIds);
     const batch = roundUp(prompts.length);
     const longest = Math.max(...prompts.map(({ length }) => length));
     const sequence = roundTo(longest, granule);

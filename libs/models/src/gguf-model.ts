@@ -262,6 +262,8 @@ async function ropeScaling(
 export interface WeightSource {
   readonly entries: ReadonlyMap<string, { readonly shape: Shape }>;
   float32(name: string): Promise<{ data: Float32Array }>;
+  /** Names that stand for tensors of other names: what shared its memory when it was saved. */
+  readonly aliases?: ReadonlyMap<string, string>;
   /** Where a tensor lies, if its bytes are float32 as they are. */
   plainFloat32?(name: string): FileRange | undefined;
   close(): Promise<void>;

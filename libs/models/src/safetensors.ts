@@ -47,13 +47,20 @@ function wrong(file: string, field: string, description: string): InvalidArgumen
   return InvalidArgument.at(`${basename(file)}${field ? `: ${field}` : ''}`, description);
 }
 
+interface Header {
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  /** Names that were left out when tensors that share memory were saved, by the name of the one that was kept. */
+  readonly aliases: ReadonlyMap<string, string>;
+}
+
+/** What `save_model` of safetensors for PyTorch notes of shared tensors among the free texts of a file. */
+function aliasesOf(metadata: unknown, entries: ReadonlyMap<string, TensorEntry>): Map<string, string> {
+  const pairs = Object.entries(metadata ?? {});
+  return new Map(pairs.filter(([alias, name]) => !entries.has(alias) && entries.has(name)));
+}
+
 /** Checks a header's JSON against the size of the file. */
-function parseHeader(
-  json: string,
-  headerBytes: number,
-  fileBytes: number,
-  file: string,
-): Map<string, TensorEntry> {
+function parseHeader(json: string, headerBytes: number, fileBytes: number, file: string): Header {
   let raw: unknown;
   try {
     raw = JSON.parse(json);
@@ -99,7 +106,7 @@ function parseHeader(
         `expected bytes of its own, got a range that overlaps ${sorted[i - 1][0]}`,
       );
   }
-  return entries;
+  return { entries, aliases: aliasesOf((raw as Record<string, unknown>)['__metadata__'], entries) };
 }
 
 function toFloat32(bytes: Uint8Array, dtype: StoredType): Float32Array | undefined {
@@ -116,6 +123,7 @@ export class SafetensorsFile {
   private constructor(
     readonly path: string,
     readonly entries: ReadonlyMap<string, TensorEntry>,
+    readonly aliases: ReadonlyMap<string, string>,
     private readonly handle: FileHandle,
   ) {}
 
@@ -143,11 +151,8 @@ export class SafetensorsFile {
       }
       const header = Buffer.alloc(Number(length));
       await readFully(handle, header, 8, path);
-      return new SafetensorsFile(
-        path,
-        parseHeader(header.toString('utf8'), header.length, size, path),
-        handle,
-      );
+      const { entries, aliases } = parseHeader(header.toString('utf8'), header.length, size, path);
+      return new SafetensorsFile(path, entries, aliases, handle);
     } catch (error) {
       await handle.close();
       throw error;

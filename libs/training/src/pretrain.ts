@@ -123,8 +123,8 @@ export async function pretrain({
   ...hooks
 }: Pretraining): Promise<PretrainResult> {
   const { sequence } = spec;
-  const eos = config.eosTokenId;
-  if (eos === null)
+  const [eos] = config.eosTokenIds;
+  if (eos === undefined)
     throw InvalidArgument.at('eos_token_id', 'expected a token that ends documents, got none');
   const held = spec.heldOut > 0 ? Math.max(1, Math.round(documents.length * spec.heldOut)) : 0;
   const blocks = (part: readonly Int32Array[], name: string) => packDocuments(part, { sequence, eos, name });
