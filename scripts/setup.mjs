@@ -32,10 +32,15 @@ function environment() {
   };
 }
 
-/** Runs a program to its end. Its output goes to stderr unless `stdio` says otherwise. */
-export function run(file, args, { cwd = root, stdio = ['inherit', 2, 2], env = environment() } = {}) {
+/** Runs a program to its end. Its output goes to stderr unless `stdio` says otherwise; `started` gets the process. */
+export function run(
+  file,
+  args,
+  { cwd = root, stdio = ['inherit', 2, 2], env = environment(), started = () => {} } = {},
+) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd, stdio, env });
+    started(child);
     const forward = (signal) => child.kill(signal);
     const forwarded = ['SIGTERM', 'SIGHUP'];
     // Ctrl-C reaches the whole process group; the child decides how to end.
@@ -51,14 +56,16 @@ export function run(file, args, { cwd = root, stdio = ['inherit', 2, 2], env = e
   });
 }
 
+function fail(what, code) {
+  process.stderr.write(
+    `emotune: ${what} failed (exit ${code}); the lines above say why. Run the command again once it is mended.\n`,
+  );
+  process.exit(1);
+}
+
 async function must(what, file, args, options) {
   const code = await run(file, args, options);
-  if (code !== 0) {
-    process.stderr.write(
-      `emotune: ${what} failed (exit ${code}); the lines above say why. Run the command again once it is mended.\n`,
-    );
-    process.exit(1);
-  }
+  if (code !== 0) fail(what, code);
 }
 
 function packageFiles() {
@@ -112,14 +119,31 @@ export async function setup() {
   writeFileSync(stampFile, wanted);
 }
 
-/** Compiles what changed since the last time. */
+const patienceMs = 2000;
+
+/** Compiles what changed since the last time. It says so where that takes a while, and shows what the compiler says where it fails. */
 export async function build() {
-  await must('building', node, [
-    join(root, 'node_modules', 'turbo', 'bin', 'turbo'),
-    'run',
-    'build',
-    '--output-logs=errors-only',
-    '--log-order=stream',
-    '--no-update-notifier',
-  ]);
+  const said = [];
+  const notice = setTimeout(() => process.stderr.write('emotune: compiling what has changed\n'), patienceMs);
+  const code = await run(
+    node,
+    [
+      join(root, 'node_modules', 'turbo', 'bin', 'turbo'),
+      'run',
+      'build',
+      '--output-logs=errors-only',
+      '--log-order=stream',
+      '--no-update-notifier',
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      started: ({ stdout, stderr }) => {
+        for (const stream of [stdout, stderr]) stream.on('data', (chunk) => said.push(chunk));
+      },
+    },
+  );
+  clearTimeout(notice);
+  if (code === 0) return;
+  process.stderr.write(Buffer.concat(said));
+  fail('building', code);
 }

@@ -677,6 +677,43 @@ describe('the program', () => {
     expect(stderr).toContain(want);
   });
 
+  it.each([
+    [
+      'dataset get missing',
+      { status: 'NOT_FOUND', exitCode: 3, retryable: false, message: 'expected a dataset, got "missing"' },
+    ],
+    [
+      '--server 127.0.0.1:1 dataset list',
+      {
+        status: 'UNAVAILABLE',
+        exitCode: 4,
+        retryable: true,
+        message: expect.stringContaining('127.0.0.1:1'),
+      },
+    ],
+    [
+      'dataset crate',
+      { status: 'INVALID_ARGUMENT', exitCode: 2, message: "unknown command 'crate'\n(Did you mean create?)" },
+    ],
+    ['dataset', { status: 'INVALID_ARGUMENT', exitCode: 2, message: 'expected a command; --help shows all' }],
+    [
+      'dataset create -f misspelt.yaml',
+      {
+        status: 'INVALID_ARGUMENT',
+        exitCode: 2,
+        violations: expect.arrayContaining([
+          { field: 'nmae', description: 'unknown field, did you mean "name"?' },
+        ]),
+      },
+    ],
+  ])('"%s --json" says as one JSON document on stderr what failed', async (line, want) => {
+    const { code, stdout, stderr } = await emotune([...line.split(' '), '--json']);
+    expect(stdout).toBe('');
+    const { error } = JSON.parse(stderr);
+    expect(error).toMatchObject(want);
+    expect(code).toBe(error.exitCode);
+  });
+
   it('shows help and version', async () => {
     expect(await text('--help')).toContain('emotune experiment submit -f experiment.yaml --watch');
     expect(await text('dataset', 'create', '--help')).toContain('dataset.yaml:');
