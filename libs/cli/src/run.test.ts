@@ -82,6 +82,13 @@ const datasetDocument = {
   ],
   duplicatesRemoved: 3,
   leaksRemoved: 1,
+  conflicts: {
+    texts: 1,
+    rows: 3,
+    examples: [
+      { text: 'tea is tea', task: 'sentiment-classification', answers: { positive: 2, neutral: 1 } },
+    ],
+  },
   notices: ['emobank was replaced by demonstration data'],
 };
 
@@ -184,6 +191,8 @@ describe('dataset', () => {
   it('get', async () => {
     expect(await json('dataset', 'get', 'mine')).toEqual([datasetDocument]);
     const shown = await text('dataset', 'get', 'mine');
+    expect(shown).toContain('conflicts: 1 text has different answers: all 3 rows kept');
+    expect(shown).toMatch(/^sentiment-classification +positive \(2\), neutral \(1\) +tea is tea$/m);
     expect(shown).toContain('mine@0123456789ab');
     expect(shown).toContain('80 train, 10 validation, 10 test');
     expect(shown).toContain('note: emobank was replaced by demonstration data');

@@ -54,6 +54,18 @@ const manifest = {
   tasks: [{ task: common.Task.TASK_SENTIMENT_REGRESSION, rows: { train: 80, validation: 10, test: 10 } }],
   duplicatesRemoved: 3,
   leaksRemoved: 1,
+  conflicts: {
+    texts: 1,
+    rows: 3,
+    examples: [
+      {
+        text: 'tea is tea',
+        task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+        emotion: '',
+        answers: { positive: 2, neutral: 1 },
+      },
+    ],
+  },
   files: [],
   notices: ['emobank was replaced by demonstration data'],
 };

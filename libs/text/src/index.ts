@@ -8,5 +8,5 @@ export {
   renderChat,
 } from './chat.js';
 export { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson } from './gguf-tokenizer.js';
-export { normalizeText } from './normalize.js';
+export { textKey } from './text-key.js';
 export { Tokenizer } from './tokenizer.js';

@@ -2,7 +2,6 @@ import { InvalidArgument } from '@emotune/base';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { trainBpe } from './bpe.js';
-import { normalizeText } from './normalize.js';
 import { Tokenizer } from './tokenizer.js';
 
 const texts = [
@@ -90,9 +89,4 @@ it('refuses JSON of any depth', () => {
   const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`);
   expect(() => Tokenizer.parse({ model: { vocab: { a: 0 }, type: deep } })).toThrow(InvalidArgument);
   expect(() => Tokenizer.parse({ model: { vocab: { a: deep } } })).toThrow(InvalidArgument);
-});
-
-it('normalizeText joins what differs in case, width and punctuation only', () => {
-  expect(normalizeText('  Ｇreat —  SO great!! ')).toBe('great so great');
-  expect(normalizeText('great 🙂')).not.toBe(normalizeText('great'));
 });

@@ -46,16 +46,30 @@ describe('assemble', () => {
     expect(assemble(many, shares, 2).splits.test).not.toEqual(splits.test);
   });
 
-  it('never puts one text on two sides, however it is written', () => {
-    const shouted = many.map((e) => ({
+  it('never puts one text on two sides, however it was copied', () => {
+    const copied = many.map((e) => ({
       ...e,
-      id: `${e.id}!`,
+      id: `${e.id}-copy`,
       source: 'b',
-      text: `${e.text.toUpperCase()} !!`,
+      text: `\ufeff${e.text.replace('text', 'Text').replaceAll(' ', '\u00a0')} .`,
     }));
-    const { splits, duplicatesRemoved } = assemble([...many, ...shouted], shares, 3);
-    expect(duplicatesRemoved).toBe(400);
+    const { splits, duplicatesRemoved, conflicts } = assemble([...many, ...copied], shares, 3);
+    expect([duplicatesRemoved, conflicts]).toEqual([400, []]);
     expect(splits.train.length + splits.validation.length + splits.test.length).toBe(400);
+  });
+
+  it('keeps texts that differ in emoticons, emoji, marks or emphasis only', () => {
+    const ends = [':)', ':(', '🙂', '👍', '👍🏿', '!', '!!', '?', 'NOT', 'not'];
+    const rows = many
+      .slice(0, 20)
+      .flatMap((e) =>
+        ends.map((end, i) =>
+          example(`${e.id}-${i}`, `${e.text} ${end}`, null, i % 2 ? 'positive' : 'negative'),
+        ),
+      );
+    const { splits, duplicatesRemoved } = assemble(rows, shares, 0);
+    expect(duplicatesRemoved).toBe(0);
+    expect(splits.train.length + splits.validation.length + splits.test.length).toBe(200);
   });
 
   it('keeps official splits and drops from the earlier one what stands in a later one', () => {
@@ -64,9 +78,9 @@ describe('assemble', () => {
         example('1', 'same', 'train'),
         example('2', 'Same.', 'test'),
         example('3', 'other', 'train'),
-        example('4', 'OTHER', 'validation'),
+        example('4', 'Other', 'validation'),
         // No official split: follows its text into test, where it repeats a question.
-        example('5', 'same!', null),
+        example('5', 'same', null),
       ],
       shares,
       0,
@@ -75,6 +89,115 @@ describe('assemble', () => {
     expect(splits.validation.map((e) => e.id)).toEqual(['4']);
     expect(splits.train).toEqual([]);
     expect([leaksRemoved, duplicatesRemoved]).toEqual([2, 1]);
+  });
+});
+
+describe('answers that contradict each other', () => {
+  it('are counted and all kept, in one split, as often as they were given', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const rows = [
+        ...many.slice(0, 30),
+        example('c1', 'tea again', null, 'positive'),
+        example('c2', 'Tea again.', null, 'negative'),
+        example('c3', 'tea  again', null, 'positive'),
+        example('d1', 'tea at last', null, 'positive'),
+        example('d2', 'Tea at last', null, 'positive'),
+      ];
+      const { splits, duplicatesRemoved, conflicts } = assemble(rows, shares, seed);
+      expect(duplicatesRemoved).toBe(1);
+      expect(conflicts).toEqual([
+        {
+          key: 'tea again',
+          text: 'tea again',
+          task: 'sentiment-classification',
+          emotion: null,
+          answers: { positive: 2, negative: 1 },
+        },
+      ]);
+      const places = Object.values(splits).map((of) => of.filter(({ id }) => id.startsWith('c')).length);
+      expect(places.sort()).toEqual([0, 0, 3]);
+    }
+  });
+
+  it('are none where the question is another', () => {
+    const [anger, joy] = ['anger', 'joy'].map((emotion, i) => ({
+      ...example(emotion, 'tea', null),
+      task: 'emotion-regression' as const,
+      emotion,
+      gold: { value: i, spread: null, labels: [] },
+      labelSet: [],
+      scale: { low: 0, high: 1 },
+    }));
+    const elsewhere = { ...joy, id: 'other', scale: { low: 1, high: 5 }, gold: { ...joy.gold, value: 0.5 } };
+    const { conflicts, duplicatesRemoved } = assemble([anger, joy, elsewhere], shares, 0);
+    expect([conflicts, duplicatesRemoved]).toEqual([[], 0]);
+    const again = assemble([joy, { ...joy, id: 'again', gold: { ...joy.gold, value: 0.5 } }], shares, 0);
+    expect(again.conflicts.map(({ answers }) => answers)).toEqual([{ 1: 1, 0.5: 1 }]);
+  });
+});
+
+describe('small strata', () => {
+  const labels = Array.from({ length: 28 }, (_, i) => `label-${i}`);
+  const counted = (of: readonly SourceExample[]) =>
+    labels.map((label) => of.filter(({ gold }) => gold.labels.includes(label)).length);
+
+  it.each([
+    [4, [90, 11, 11]],
+    [5, [112, 14, 14]],
+    [1, [22, 3, 3]],
+    [33, [740, 92, 92]],
+  ])('of %i rows: the shares are met over the whole and within one row for each label', (rows, totals) => {
+    for (let seed = 0; seed < 10; seed++) {
+      const all = labels.flatMap((label) =>
+        Array.from({ length: rows }, (_, i) => example(`${label}-${i}`, `${label} number ${i}`, null, label)),
+      );
+      const { splits } = assemble(all, { validation: 0.1, test: 0.1 }, seed);
+      expect([splits.train, splits.validation, splits.test].map((of) => of.length)).toEqual(totals);
+      for (const split of ['validation', 'test'] as const)
+        for (const n of counted(splits[split])) expect(Math.abs(n - rows * 0.1)).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it('of several labels: each label is within two rows of its share, by its rarest first', () => {
+    const all = Array.from({ length: 600 }, (_, i) => ({
+      ...example(`m${i}`, `text number ${i}`),
+      multiLabel: true,
+      gold: {
+        value: null,
+        spread: null,
+        labels: labels.filter((_, k) => (i + 7 * k) % (3 * k + 2) === 0).slice(0, 3),
+      },
+    })).filter(({ gold }) => gold.labels.length > 0);
+    const { splits } = assemble(all, { validation: 0.2, test: 0.2 }, 5);
+    expect(splits.test).toHaveLength(Math.round(all.length * 0.2));
+    const totals = counted(all);
+    const rare = labels.flatMap((_, k) => (totals[k] > 0 && totals[k] < 30 ? [k] : []));
+    expect(rare.length).toBeGreaterThan(5);
+    for (const k of rare) expect(Math.abs(counted(splits.test)[k] - totals[k] * 0.2)).toBeLessThanOrEqual(2);
+  });
+
+  it('of numbers: each fifth of them, of each emotion, has its share', () => {
+    const all = ['anger', 'joy'].flatMap((emotion) =>
+      Array.from({ length: 50 }, (_, i) => ({
+        ...example(`${emotion}${i}`, `${emotion} number ${i}`, null),
+        task: 'emotion-regression' as const,
+        emotion,
+        labelSet: [],
+        scale: { low: 0, high: 1 },
+        // All within one third of the scale.
+        gold: { value: 0.4 + i / 1000, spread: null, labels: [] },
+      })),
+    );
+    const { splits } = assemble(all, { validation: 0.1, test: 0.2 }, 9);
+    for (const emotion of ['anger', 'joy']) {
+      const fifths = [0, 1, 2, 3, 4].map(
+        (fifth) =>
+          splits.test.filter(
+            (e) => e.emotion === emotion && Math.floor((e.gold.value! - 0.4 + 1e-9) / 0.01) === fifth,
+          ).length,
+      );
+      expect(fifths).toEqual([2, 2, 2, 2, 2]);
+    }
   });
 });
 

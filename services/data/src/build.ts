@@ -7,7 +7,7 @@ import { type ObjectStore, readRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { encodeExamples, readUserFile } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
-import { assemble, limitRows } from './assemble.js';
+import { type Assembled, assemble, limitRows } from './assemble.js';
 import { type LocateOptions, locate } from './locate.js';
 import type { DatasetPlan, PlannedFile, PlannedSource } from './spec.js';
 
@@ -74,6 +74,40 @@ function countsOf(rows: Record<Split, readonly SourceExample[]>): data.SplitCoun
   return { train: rows.train.length, validation: rows.validation.length, test: rows.test.length };
 }
 
+/** Conflicts that a manifest shows; the rest are counted. */
+const shownConflicts = 10;
+
+function conflictsOf({ conflicts }: Assembled): data.Conflicts {
+  const rowsOf = ({ answers }: Assembled['conflicts'][number]) =>
+    Object.values(answers).reduce((sum, rows) => sum + rows, 0);
+  return {
+    texts: new Set(conflicts.map(({ key }) => key)).size,
+    rows: conflicts.reduce((sum, conflict) => sum + rowsOf(conflict), 0),
+    examples: conflicts.slice(0, shownConflicts).map(({ text, task, emotion, answers }) => ({
+      text,
+      task: taskMessage(task),
+      emotion: emotion ?? '',
+      answers: { ...answers },
+    })),
+  };
+}
+
+function noticesOf({ splits: rows }: Assembled, { shares }: DatasetPlan): string[] {
+  const total = splits.reduce((sum, split) => sum + rows[split].length, 0);
+  const asked = splits.filter((split) => split === 'train' || shares[split] > 0);
+  return [
+    ...asked
+      .filter((split) => rows[split].length === 0)
+      .map(
+        (split) =>
+          `no row is in ${split}: ${total} rows in all, those with a split of their own stay in it, and the others are too few to divide`,
+      ),
+    ...(splits.some((split) => rows[split].some(({ source }) => source === 'emotune-demo'))
+      ? ['emotune-demo is demonstration data: scores on it say nothing about quality on real text']
+      : []),
+  ];
+}
+
 /** The same plan over the same sources gives the same version. */
 export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Promise<BuiltDataset> {
   const sources: LoadedSource[] = [];
@@ -90,15 +124,12 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
     sources.push({ ...loaded, examples: split === null ? asked : asked.map((e) => ({ ...e, split })) });
   }
   options.onProgress({ phase: 'splitting', done: 0, total: 0, unit: 'rows' });
-  const {
-    splits: rows,
-    duplicatesRemoved,
-    leaksRemoved,
-  } = assemble(
+  const assembled = assemble(
     sources.flatMap((source) => source.examples),
     plan.shares,
     plan.seed,
   );
+  const { splits: rows, duplicatesRemoved, leaksRemoved } = assembled;
   const files = splits.map((split) => ({ path: `${split}.parquet`, bytes: encodeExamples(rows[split]) }));
   const kept = splits.flatMap((split) => rows[split]);
   const manifest: data.Manifest = {
@@ -117,9 +148,8 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
     duplicatesRemoved,
     leaksRemoved,
     files: files.map(({ path, bytes }) => ({ path, sha256: sha256(bytes), bytes: bytes.length })),
-    notices: kept.some((example) => example.source === 'emotune-demo')
-      ? ['emotune-demo is demonstration data: scores on it say nothing about quality on real text']
-      : [],
+    conflicts: conflictsOf(assembled),
+    notices: noticesOf(assembled, plan),
   };
   const text = canonicalJson(manifest);
   const version = sha256(text).slice(0, 12);

@@ -199,6 +199,39 @@ it('builds a file to a version that does not depend on what the file is called',
   expect(versions[0]).toBe(versions[1]);
 });
 
+it('counts and shows answers that contradict each other, keeps their rows, and says where a split is empty', async () => {
+  const file = async (...lines: string[]) => ({
+    upload: { sha256: await putUpload(objects, ['text,label', ...lines, ''].join('\n')), name: 'mine.csv' },
+    name: 'mine',
+    task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+    labels: ['good', 'bad'],
+  });
+  const lines = Array.from({ length: 20 }, (_, i) => [
+    `tea ${i} :),good`,
+    `tea ${i} :(,bad`,
+    `tea ${i} :),bad`,
+  ]);
+  const mixed = { name: 'mixed', sources: [{ file: await file(...lines.flat()) }] };
+  await datasets.call('createDataset', { spec: mixed });
+  const { manifest } = await built('mixed');
+  expect(manifest).toMatchObject({ duplicatesRemoved: 0, notices: [], conflicts: { texts: 20, rows: 40 } });
+  expect(manifest!.conflicts!.examples).toHaveLength(10);
+  expect(manifest!.conflicts!.examples[0]).toMatchObject({ text: 'tea 0 :)', answers: { good: 1, bad: 1 } });
+  const { train, validation, test } = manifest!.rows!;
+  expect(train + validation + test).toBe(60);
+
+  await datasets.call('createDataset', {
+    spec: { name: 'tiny', sources: [{ file: await file('tea,good', 'coffee,bad') }] },
+  });
+  const tiny = await built('tiny');
+  expect(tiny.manifest?.rows).toEqual({ train: 2, validation: 0, test: 0 });
+  expect(tiny.manifest?.notices).toEqual([
+    expect.stringMatching(/^no row is in validation: 2 rows in all/),
+    expect.stringMatching(/^no row is in test: 2 rows in all/),
+  ]);
+  for (const name of ['mixed', 'tiny']) await datasets.call('deleteDataset', { name });
+});
+
 it('fails a dataset whose corpus cannot be had, saying what to do, and builds it on a second request', async () => {
   const spec = { name: 'far', sources: [{ corpus: 'emobank' }] };
   await datasets.call('createDataset', { spec });

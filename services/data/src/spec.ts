@@ -5,8 +5,8 @@ import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import type { UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service';
-import type { Shares } from './assemble.js';
 import { type Corpus, corpora } from './corpora.js';
+import type { Shares } from './stratify.js';
 
 export interface PlannedFile {
   readonly file: UserFile;

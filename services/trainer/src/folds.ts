@@ -2,7 +2,7 @@
 import { tasks } from '@emotune/affect';
 import { InvalidArgument, sha256 } from '@emotune/base';
 import type { FeatureRow } from '@emotune/records';
-import { normalizeText } from '@emotune/text';
+import { textKey } from '@emotune/text';
 
 export interface FoldPlace {
   /** From 0. */
@@ -18,7 +18,7 @@ export interface FoldPlace {
  * @throws InvalidArgument when there are fewer texts than folds.
  */
 export function foldsOf(rows: readonly Pick<FeatureRow, 'text' | 'task'>[], count: number): number[] {
-  const texts = rows.map(({ text }) => normalizeText(text));
+  const texts = rows.map(({ text }) => textKey(text));
   const groups = new Map<string, { subtask: number; hash: string }>();
   rows.forEach(({ task }, i) => {
     if (!groups.has(texts[i])) groups.set(texts[i], { subtask: tasks.indexOf(task), hash: sha256(texts[i]) });

@@ -3,6 +3,8 @@ import type { common, data } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { clip, count, facts, figure, nothing, table } from './text.js';
 
+const textColumns = 80;
+
 /** The state in one word: pending, building, ready or failed. */
 function buildState(state: common.BuildState): string {
   return shortEnumName(state);
@@ -26,7 +28,22 @@ export function datasetJson({ name, version, state, failure, manifest }: data.Da
     })),
     duplicatesRemoved: manifest?.duplicatesRemoved ?? 0,
     leaksRemoved: manifest?.leaksRemoved ?? 0,
+    conflicts: conflictsJson(manifest?.conflicts),
     notices: manifest?.notices ?? [],
+  };
+}
+
+function conflictsJson(conflicts: data.Conflicts | undefined) {
+  const { texts, rows, examples } = conflicts ?? { texts: 0, rows: 0, examples: [] };
+  return {
+    texts,
+    rows,
+    examples: examples.map(({ text, task, emotion, answers }) => ({
+      text,
+      task: shortEnumName(task),
+      ...(emotion === '' ? {} : { emotion }),
+      answers,
+    })),
   };
 }
 
@@ -34,6 +51,29 @@ function rowsText(rows: data.SplitCounts | undefined): string {
   return !rows
     ? nothing
     : `${count(rows.train)} train, ${count(rows.validation)} validation, ${count(rows.test)} test`;
+}
+
+/** Rows that give one text different answers: how many, and the first ones. */
+function conflictsText({ texts, rows }: data.Conflicts): string {
+  const of = texts === 1 ? 'text has' : 'texts have';
+  return texts === 0 ? '' : `${count(texts)} ${of} different answers: all ${count(rows)} rows kept`;
+}
+
+function conflictsTable({ examples }: data.Conflicts): string {
+  return table(
+    ['conflict', 'answers (rows)', 'text'],
+    examples.map(({ task, emotion, answers, text }) => {
+      const asked = shortEnumName(task);
+      const shown = (answer: string) => (asked.endsWith('regression') ? figure(Number(answer)) : answer);
+      return [
+        emotion === '' ? asked : `${asked} of ${emotion}`,
+        Object.entries(answers)
+          .map(([answer, n]) => `${shown(answer)} (${count(n)})`)
+          .join(', '),
+        clip(text, textColumns),
+      ];
+    }),
+  );
 }
 
 export function datasetText({ name, version, state, failure, manifest }: data.Dataset): string {
@@ -46,6 +86,7 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
       'removed',
       manifest && `${count(manifest.duplicatesRemoved)} duplicates, ${count(manifest.leaksRemoved)} leaks`,
     ],
+    ['conflicts', manifest?.conflicts && conflictsText(manifest.conflicts)],
   ]);
   if (!manifest) return head;
   const sources = table(
@@ -63,7 +104,14 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
     ]),
   );
   const notices = manifest.notices.map((notice) => `note: ${notice}`);
-  return [head, sources, tasks, ...(notices.length > 0 ? [notices.join('\n')] : [])].join('\n\n');
+  const { conflicts } = manifest;
+  return [
+    head,
+    sources,
+    tasks,
+    ...(conflicts && conflicts.examples.length > 0 ? [conflictsTable(conflicts)] : []),
+    ...(notices.length > 0 ? [notices.join('\n')] : []),
+  ].join('\n\n');
 }
 
 export function datasetsText(datasets: readonly data.Dataset[]): string {
@@ -99,8 +147,6 @@ function goldText({ value, labels, emotion }: data.Example): string {
   if (value === undefined) return labels.join(', ');
   return emotion === '' ? figure(value) : `${emotion} ${figure(value)}`;
 }
-
-const textColumns = 80;
 
 export function examplesText(examples: readonly data.Example[]): string {
   return table(

@@ -33,14 +33,15 @@ export interface StartResult {
 }
 
 function dataLines({ manifest }: data.Dataset): string[] {
-  const { sources, rows, duplicatesRemoved, leaksRemoved, notices } = manifest!;
+  const { sources, rows, duplicatesRemoved, leaksRemoved, conflicts, notices } = manifest!;
   return [
     table(
       ['source', 'rows', 'licence'],
       sources.map(({ name, rows: n, licence }) => [name, count(n), licence]),
     ),
     `${count(rows!.train)} train, ${count(rows!.validation)} validation, ${count(rows!.test)} test; ` +
-      `${count(duplicatesRemoved)} duplicates and ${count(leaksRemoved)} leaks removed`,
+      `${count(duplicatesRemoved)} duplicates and ${count(leaksRemoved)} leaks removed, ` +
+      `${count(conflicts?.texts ?? 0)} texts with different answers kept`,
     ...notices.map((notice) => `note: ${notice}`),
   ];
 }

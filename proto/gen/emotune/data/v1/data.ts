@@ -75,9 +75,12 @@ export interface FileSource {
   split: string;
 }
 
-/** How rows without an official split are divided: stratified by source and label, grouped by normalised text. */
+/** How rows without an official split are divided: by texts, stratified by source, task and answer. */
 export interface SplitSpec {
-  /** Shares in 0..1, below 1 together; both 0 mean 0.1 and 0.1. */
+  /**
+   * Shares of the texts in 0..1, below 1 together; both 0 mean 0.1 and 0.1. Met over the whole, and within one text for
+   * each label; a share above 0 gets one text at least where there are enough.
+   */
   validation: number;
   test: number;
   /** The same seed gives the same split of the same rows. */
@@ -111,13 +114,37 @@ export interface Manifest {
   rows: SplitCounts | undefined;
   sources: SourceCount[];
   tasks: TaskCount[];
-  /** Rows dropped because the same question about the same text stood elsewhere in the same split. */
+  /** Rows dropped because the same question about the same text, with the same answer, stood elsewhere in the same split. */
   duplicatesRemoved: number;
   /** Rows dropped from train or validation because their text stands in a later split. */
   leaksRemoved: number;
   files: FileHash[];
-  /** Things the user should know: a source replaced by demonstration data, rows skipped. */
+  /** Things the user should know: a source replaced by demonstration data, rows skipped, an empty split. */
   notices: string[];
+  /** Texts whose rows answer one question differently. */
+  conflicts: Conflicts | undefined;
+}
+
+/** Rows that give one text different answers to one question. All of them are kept, in one split. */
+export interface Conflicts {
+  texts: number;
+  rows: number;
+  /** The first ones, at most 10. */
+  examples: Conflict[];
+}
+
+export interface Conflict {
+  text: string;
+  task: Task;
+  /** Emotion regression: whose intensity. */
+  emotion: string;
+  /** Rows by answer: labels joined by "|", or the number on 0..1. */
+  answers: { [key: string]: number };
+}
+
+export interface Conflict_AnswersEntry {
+  key: string;
+  value: number;
 }
 
 export interface SplitCounts {
@@ -839,7 +866,16 @@ export const Dataset: MessageFns<Dataset> = {
 };
 
 function createBaseManifest(): Manifest {
-  return { rows: undefined, sources: [], tasks: [], duplicatesRemoved: 0, leaksRemoved: 0, files: [], notices: [] };
+  return {
+    rows: undefined,
+    sources: [],
+    tasks: [],
+    duplicatesRemoved: 0,
+    leaksRemoved: 0,
+    files: [],
+    notices: [],
+    conflicts: undefined,
+  };
 }
 
 export const Manifest: MessageFns<Manifest> = {
@@ -864,6 +900,9 @@ export const Manifest: MessageFns<Manifest> = {
     }
     for (const v of message.notices) {
       writer.uint32(58).string(v!);
+    }
+    if (message.conflicts !== undefined) {
+      Conflicts.encode(message.conflicts, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -935,6 +974,221 @@ export const Manifest: MessageFns<Manifest> = {
             }
 
             message.notices.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.conflicts = Conflicts.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConflicts(): Conflicts {
+  return { texts: 0, rows: 0, examples: [] };
+}
+
+export const Conflicts: MessageFns<Conflicts> = {
+  encode(message: Conflicts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.texts !== 0) {
+      writer.uint32(8).int64(message.texts);
+    }
+    if (message.rows !== 0) {
+      writer.uint32(16).int64(message.rows);
+    }
+    for (const v of message.examples) {
+      Conflict.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Conflicts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConflicts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.texts = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rows = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.examples.push(Conflict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConflict(): Conflict {
+  return { text: "", task: Task.TASK_UNSPECIFIED, emotion: "", answers: {} };
+}
+
+export const Conflict: MessageFns<Conflict> = {
+  encode(message: Conflict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.task !== Task.TASK_UNSPECIFIED) {
+      writer.uint32(16).int32(taskToNumber(message.task));
+    }
+    if (message.emotion !== "") {
+      writer.uint32(26).string(message.emotion);
+    }
+    globalThis.Object.entries(message.answers).forEach(([key, value]: [string, number]) => {
+      Conflict_AnswersEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Conflict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConflict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.task = taskFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.emotion = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = Conflict_AnswersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.answers[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseConflict_AnswersEntry(): Conflict_AnswersEntry {
+  return { key: "", value: 0 };
+}
+
+export const Conflict_AnswersEntry: MessageFns<Conflict_AnswersEntry> = {
+  encode(message: Conflict_AnswersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Conflict_AnswersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConflict_AnswersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.int64());
             continue;
           }
         }
