@@ -37,6 +37,23 @@ describe('progress', () => {
     expect(text()).toBe('work: 0 of 25 rows\nwork: 10 of 25 rows\nwork: 20 of 25 rows\n');
   });
 
+  it('says what is left once it is known how fast it is, and says less often what takes long', () => {
+    const { text, stream } = output(false);
+    const clock = new ManualClock();
+    const progress = new Progress(stream, clock);
+    for (let i = 0; i <= 60; i++) {
+      progress.update('training', 10 * i, 600, 'tokens', 'loss 2.5');
+      clock.advance(1000);
+    }
+    const lines = text().trimEnd().split('\n');
+    expect(lines.slice(0, 2)).toEqual([
+      'training: 0 of 600 tokens, loss 2.5',
+      'training: 10 of 600 tokens, loss 2.5',
+    ]);
+    expect(lines[5]).toBe('training: 50 of 600 tokens, loss 2.5, about 55 s left');
+    expect(lines.length).toBeLessThan(35);
+  });
+
   it('says nothing twice', () => {
     const { text, stream } = output(false);
     const clock = new ManualClock();

@@ -5,8 +5,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   ExperimentWatch,
   estimateLine,
+  experimentEnded,
   experimentsText,
   experimentText,
+  stageOf,
   trialsText,
   winnerText,
 } from '../format/experiment.js';
@@ -69,14 +71,23 @@ async function watch(session: Session, channel: Channel, name: string): Promise<
   const experiments = experimentsOf(channel);
   const view = new ExperimentWatch();
   let latest: tuning.Experiment | undefined;
+  let final: tuning.Trial | undefined;
   for await (const update of experiments.stream('watchExperiment', { name }, { signal })) {
     latest = update.experiment ?? latest;
+    final = update.trials.find(({ kind }) => kind === tuning.TrialKind.TRIAL_KIND_FINAL) ?? final;
     if (session.json) {
       await session.write(JSON.stringify(messageJson('emotune.tuning.v1.ExperimentUpdate', update)));
       continue;
     }
-    for (const line of view.lines(update, systemClock.now())) await session.write(line);
+    const lines = view.lines(update, systemClock.now());
+    if (lines.length > 0) session.progress.end();
+    for (const line of lines) await session.write(line);
+    if (session.progress.isBar && latest && !experimentEnded(latest.state)) {
+      const { phase, done, total, unit, detail } = stageOf(latest, final);
+      session.progress.update(phase, done, total, unit, detail);
+    }
   }
+  session.progress.end();
   if (latest?.state !== EXPERIMENT_STATE_SUCCEEDED)
     throw new ExperimentFailed(
       `experiment ${name} ended without a model: ${latest?.reason || 'no reason given'}`,

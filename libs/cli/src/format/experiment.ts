@@ -1,7 +1,7 @@
 /** Experiments and trials as text, and what a watcher is told of their changes. */
 import { tuning } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
-import { clip, count, facts, figure, nothing, table } from './text.js';
+import { clip, count, durationText, facts, figure, nothing, table } from './text.js';
 
 export function valueText(value: tuning.ParameterValue): string {
   return value.number === undefined ? String(value.text ?? value.flag) : figure(value.number);
@@ -123,12 +123,23 @@ function speed({ tokensPerSecond }: tuning.Trial): string[] {
   return tokensPerSecond > 0 ? [`${count(tokensPerSecond)} tokens/s`] : [];
 }
 
+/** "loss 2.31": of the training, since the measurement before. */
+function lossText({ measurements }: tuning.Trial): string {
+  const loss = measurements.findLast(({ trainLoss }) => trainLoss !== undefined)?.trainLoss;
+  return loss === undefined ? '' : `loss ${figure(loss)}`;
+}
+
+function left({ tokens, totalTokens, tokensPerSecond }: tuning.Trial): string[] {
+  if (tokensPerSecond <= 0 || totalTokens <= tokens) return [];
+  return [`about ${durationText((1000 * (totalTokens - tokens)) / tokensPerSecond)} left`];
+}
+
 function trialLine(trial: tuning.Trial, began: boolean): string {
   const objective = trial.objective === undefined ? [] : [`objective ${objectiveText(trial)}`];
   const tokens =
     trial.totalTokens > 0 ? [`${count(trial.tokens)} of ${count(trial.totalTokens)} tokens`] : [];
   if (trial.state === TrialState.TRIAL_STATE_RUNNING && !began)
-    return `${trialName(trial)}: ${[...tokens, ...objective, ...speed(trial)].join(', ')}`;
+    return `${trialName(trial)}: ${[...tokens, lossText(trial), ...objective, ...speed(trial), ...left(trial)].filter(Boolean).join(', ')}`;
   const attempt = trial.attempt > 1 ? ` (attempt ${trial.attempt})` : '';
   const details = began
     ? [
@@ -140,6 +151,34 @@ function trialLine(trial: tuning.Trial, began: boolean): string {
     /: $/,
     '',
   );
+}
+
+/** What a bar shows of an experiment: the final training by its tokens, before it the search by its trials. */
+interface Stage {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+  readonly detail: string;
+}
+
+export function stageOf(experiment: tuning.Experiment, final: tuning.Trial | undefined): Stage {
+  if (final !== undefined && final.state === TrialState.TRIAL_STATE_RUNNING && final.totalTokens > 0)
+    return {
+      phase: 'final training',
+      done: final.tokens,
+      total: final.totalTokens,
+      unit: 'tokens',
+      detail: lossText(final),
+    };
+  const { spec, trialsSucceeded, trialsFailed, bestObjective, reason } = experiment;
+  return {
+    phase: reason || 'search',
+    done: trialsSucceeded + trialsFailed,
+    total: spec?.limits?.maxTrials ?? 0,
+    unit: 'trials',
+    detail: bestObjective === undefined ? '' : `best ${figure(bestObjective)} nats`,
+  };
 }
 
 /** A running trial is told of at most this often. */

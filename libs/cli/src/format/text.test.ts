@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clip, facts, figure, nothing, percent, table } from './text.js';
+import { clip, durationText, facts, figure, nothing, percent, table } from './text.js';
 
 describe('a table', () => {
   it('aligns texts left and numbers right', () => {
@@ -57,4 +57,15 @@ it('facts without a value are left out', () => {
       ['e', ''],
     ]),
   ).toBe('a:   1\nbcd: 2');
+});
+
+it('durations are rounded to what people want to know', () => {
+  expect([400, 89_000, 95_000, 5_300_000, 5_400_000, 90_000_000].map(durationText)).toEqual([
+    '1 s',
+    '89 s',
+    '2 min',
+    '88 min',
+    '1.5 h',
+    '25 h',
+  ]);
 });

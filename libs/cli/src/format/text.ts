@@ -20,6 +20,13 @@ export function percent(share: number): string {
   return `${Number((100 * share).toFixed(1))} %`;
 }
 
+/** For people: 0.4 s → 1 s, 95 s → 2 min, 5,400 s → 1.5 h. */
+export function durationText(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return seconds < 90 * 60 ? `${Math.round(seconds / 60)} min` : `${Number((seconds / 3600).toFixed(1))} h`;
+}
+
 /** On one line, at most `length` characters. */
 export function clip(text: string, length: number): string {
   const line = text.replace(/\s+/g, ' ').trim();

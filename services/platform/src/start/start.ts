@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Internal, Unavailable } from '@emotune/base';
 import { type Progress, untilEnded } from '@emotune/cli/command';
-import { experimentEnded } from '@emotune/cli/format';
+import { experimentEnded, stageOf } from '@emotune/cli/format';
 import {
   common,
   type data,
@@ -155,6 +155,7 @@ class Job {
     const before = performance.now();
     let searched: number | undefined;
     let untuned: string | undefined;
+    let final: tuning.Trial | undefined;
     for await (const { experiment, trials } of this.experiments.stream(
       'watchExperiment',
       { name },
@@ -162,13 +163,13 @@ class Job {
     )) {
       latest = experiment ?? latest;
       for (const trial of trials) showTrial(trial, progress);
+      final = trials.find(({ kind }) => kind === tuning.TrialKind.TRIAL_KIND_FINAL) ?? final;
       if (latest.state === EXPERIMENT_STATE_FINALIZING || latest.state === EXPERIMENT_STATE_SUCCEEDED) {
         searched ??= (performance.now() - before) / 1000;
         untuned ??= await this.askUntuned(await this.architecture(latest), features);
       }
-      const of = plan.experiment.limits?.maxTrials ?? 0;
-      const done = latest.trialsSucceeded + latest.trialsFailed;
-      progress.update(latest.reason || 'search', done, of, 'trials');
+      const { phase, done, total, unit, detail } = stageOf(latest, final);
+      progress.update(phase, done, total, unit, detail);
     }
     progress.end();
     const whole = (performance.now() - before) / 1000;
