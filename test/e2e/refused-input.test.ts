@@ -52,38 +52,38 @@ describe.concurrent('a dataset file that is', () => {
       'latin1.tsv',
       (path) => writeFileSync(path, Buffer.from('text\tlabel\ncaf\xe9\t1\n', 'latin1')),
       2,
-      'expected UTF-8, got bytes of another encoding',
+      'sources[0].file, line 2: expected UTF-8, got the byte 0xE9 after "caf"',
     ],
     [
-      'of 10 GiB without content',
+      'of 100 GiB without content',
       'sparse.jsonl',
       (path) => {
         writeFileSync(path, '');
-        truncateSync(path, 10 * gibibyte);
+        truncateSync(path, 100 * gibibyte);
       },
       2,
-      'expected at most 2 GiB, got 10.0 GiB',
+      'expected at most 64 GiB, got 100.0 GiB',
     ],
     [
       'without a label in a row',
       'unlabelled.tsv',
       (path) => writeFileSync(path, 'text\tlabel\nfine\t3\nbad\t\n'),
       2,
-      'sources[0].file, row 2: expected a label in "label", got nothing',
+      'sources[0].file, line 3: expected a label in "label", got nothing',
     ],
     [
       'labelled off the scale',
       'off-scale.tsv',
       (path) => writeFileSync(path, 'text\tlabel\nfine\t3\nbad\t7\n'),
       2,
-      'sources[0].file, row 2: expected a number on 0..5, got "7"',
+      'sources[0].file, line 3: expected a number on 0..5, got "7"',
     ],
     [
       'not clear about an id',
       'duplicate.tsv',
       (path) => writeFileSync(path, 'id\ttext\tlabel\na\tfine\t3\na\tbad\t2\n'),
       2,
-      'sources[0].file, row 2: expected a unique id, got "a" as in row 1',
+      'sources[0].file, line 3: expected a unique id, got "a" as on line 2',
     ],
   ];
 

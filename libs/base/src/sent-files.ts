@@ -4,8 +4,8 @@ import { InvalidArgument } from './errors.js';
 /** Sent at once, either way. */
 export const chunkBytes = 2 ** 20;
 
-/** A file whose rows are read may be this large: they are held in memory. */
-export const largestRowFileBytes = 2 * 2 ** 30;
+/** A file whose rows are read may be this large: they are read twice, at some ten MiB a second at worst. */
+export const largestRowFileBytes = 64 * 2 ** 30;
 
 export function tooLarge(field: string, name: string, bytes: number): InvalidArgument {
   const gibibytes = (n: number, digits: number) => (n / 2 ** 30).toFixed(digits);

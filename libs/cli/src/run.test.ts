@@ -632,6 +632,29 @@ describe('analyze', () => {
     ).toEqual(['One', 'Two', 'Three']);
   });
 
+  it('reads standard input as files are read', async () => {
+    const ask = (stdin: Uint8Array | string) =>
+      emotune(['analyze', '--task', 'sentiment-regression', '--json'], { stdin });
+    for (const bytes of [Buffer.from('\ufeffschön\rgut'), Buffer.from('\ufeffschön\ngut', 'utf16le')]) {
+      const { code, stdout } = await ask(bytes);
+      const texts = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).text);
+      expect([code, texts]).toEqual([0, ['schön', 'gut']]);
+    }
+    const latin = await ask(Buffer.from('fine\nsch\xf6n\n', 'latin1'));
+    expect([latin.code, latin.stderr]).toEqual([
+      2,
+      expect.stringContaining('standard input, line 2: expected UTF-8, got the byte 0xF6 after "sch"'),
+    ]);
+    const zero = await ask('fine\n\nbad \0\n');
+    expect([zero.code, zero.stderr]).toEqual([
+      2,
+      expect.stringContaining('standard input, line 3: expected a text without U+0000'),
+    ]);
+  });
+
   it('shows answers to people', async () => {
     expect(await text('analyze', 'Very good!')).toBe(`"Very good!"
   sentiment-classification   joy (joy 75 %, fear 25 %)

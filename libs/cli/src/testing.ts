@@ -17,7 +17,7 @@ export interface RunOptions {
   readonly openPlatform?: Io['openPlatform'];
   readonly env?: Readonly<Record<string, string>>;
   /** Absent: a terminal. */
-  readonly stdin?: string;
+  readonly stdin?: string | Uint8Array;
   /** Asked after every line of output whether to press Ctrl-C. */
   readonly interruptAt?: (stdout: string) => boolean;
 }

@@ -4,7 +4,7 @@ export { openObjectStore, storeSchemes } from './open.js';
 export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 export {
   largestUploadBytes,
-  readRowFile,
+  openRowFile,
   type UploadedFile,
   type UploadHeader,
   type UploadStatus,

@@ -92,14 +92,14 @@ export async function uploadBytes(
 }
 
 /** The content of a file whose rows are read. @throws FailedPrecondition as `uploadBytes`; InvalidArgument when it is too large. */
-export async function readRowFile(
+export async function openRowFile(
   objects: ObjectStore,
   upload: UploadedFile,
   field: string,
-): Promise<Uint8Array> {
+): Promise<{ readonly bytes: number; read(from?: number): AsyncIterable<Uint8Array> }> {
   const bytes = await uploadBytes(objects, upload, field);
   if (bytes > largestRowFileBytes) throw tooLarge(field, upload.name, bytes);
-  return objects.get(uploadKey(upload.sha256, field));
+  return { bytes, read: (from) => objects.read(uploadKey(upload.sha256, field), from) };
 }
 
 interface Part {

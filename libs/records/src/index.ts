@@ -1,5 +1,7 @@
+export { csvRows, type TextRow } from './delimited.js';
 export { decodeExamples, encodeExamples } from './examples.js';
 export { decodeShard, encodeShard, type FeatureRow } from './features.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
-export { csvRows, lines } from './text-files.js';
-export { readUserFile, type UserFile } from './user-file.js';
+export type { FileContent } from './rows.js';
+export { lines } from './text-files.js';
+export { checkUserFile, readUserFile, type UserFile } from './user-file.js';

@@ -1,6 +1,14 @@
-/** Examples from a file of the user's own: CSV, TSV, JSONL or Parquet. Every bad row is counted and the first ones are named. */
+/**
+ * Examples from a file of the user's own: CSV, TSV, JSONL or Parquet, read piece by piece: held are a piece, a row (a row group of
+ * Parquet) and the ids, beside what the caller keeps. What is wrong is told by the line, once for all rows that are wrong alike.
+ *
+ * A text, label, emotion or id is a text or a number, which counts as it is written (`1.50`, `1765432109876543001`); anything else
+ * is refused, as are texts with U+0000 or half a surrogate pair. Several labels are a list, or a text that the separator divides. An
+ * empty or absent id is none.
+ */
 import { extname } from 'node:path';
 import {
+  type Gold,
   labelGold,
   numberGold,
   type Scale,
@@ -8,9 +16,11 @@ import {
   type Split,
   type Task,
 } from '@emotune/affect';
-import { InvalidArgument, show, Violations } from '@emotune/base';
-import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { csvRows, decode, lines } from './text-files.js';
+import { InvalidArgument, nearest, show, textFault, Violations } from '@emotune/base';
+import { delimitedRows } from './delimited.js';
+import { jsonRows, WrittenNumber } from './json-rows.js';
+import { parquetRows } from './parquet-rows.js';
+import type { FileContent, Row, Wanted } from './rows.js';
 
 export interface UserFile {
   /** What the user calls the file; its extension tells the format. */
@@ -20,6 +30,8 @@ export interface UserFile {
   readonly scale: Scale | null;
   readonly labels: readonly string[];
   readonly multiLabel: boolean;
+  /** Between the labels of a row where they are one text. */
+  readonly labelSeparator: string;
   readonly columns: {
     readonly text: string;
     readonly label: string;
@@ -31,174 +43,220 @@ export interface UserFile {
   readonly split: Split | null;
 }
 
-const formats = ['.csv', '.tsv', '.jsonl', '.parquet'];
-/** Violations reported by row; the rest are counted. */
+const formats = {
+  '.csv': (content: FileContent, wanted: Wanted, field: string) =>
+    delimitedRows('csv', content.read(), wanted, field),
+  '.tsv': (content: FileContent, wanted: Wanted, field: string) =>
+    delimitedRows('tsv', content.read(), wanted, field),
+  '.jsonl': (content: FileContent, wanted: Wanted, field: string) => jsonRows(content.read(), wanted, field),
+  '.parquet': parquetRows,
+};
+
+/** Kinds of wrong rows that are told; the rows of others are counted. */
 const reported = 20;
 
-type Row = Record<string, unknown>;
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Texts with ids take more than this, however well they are packed. */
-const mostRowsPerByte = 8;
+/** An example whose ids are given when all of the file's own are known. */
+type Draft = Mutable<SourceExample>;
 
-/**
- * The rows, with the values of these columns. Each column of each row group is read alone: the
- * library reads them side by side, and of several that fail it tells the first, which leaves the others to end the process.
- */
-async function parquetRows(file: ArrayBuffer, wanted: readonly string[]): Promise<Row[]> {
-  const metadata = parquetMetadata(file);
-  const columns = parquetSchema(metadata).children;
-  const names = columns.map(({ element }) => element.name);
-  const counts = metadata.row_groups.map((group) => Number(group.num_rows));
-  const total = counts.reduce((sum, count) => sum + count, 0);
-  const most = file.byteLength * mostRowsPerByte;
-  if (counts.some((count) => count < 0) || total > most)
-    throw new Error(`expected at most ${most} rows in ${file.byteLength} bytes, got ${total}`);
-  const rows = Array.from({ length: total }, (): Row => ({}));
-  // The first row tells which columns there are.
-  if (total > 0) for (const name of names) rows[0][name] = null;
-  for (const { element, children } of columns) {
-    const { name } = element;
-    if (!wanted.includes(name)) continue;
-    if (children.length > 0)
-      throw new Error(`expected a plain column "${name}", got one with columns of its own`);
-    let start = 0;
-    for (const count of counts) {
-      const end = start + count;
-      const values = await parquetReadObjects({
-        file,
-        metadata,
-        columns: [name],
-        rowStart: start,
-        rowEnd: end,
-      });
-      if (values.length !== end - start)
-        throw new Error(`expected ${end - start} rows of "${name}", got ${values.length}`);
-      for (const [i, value] of values.entries()) rows[start + i][name] = value[name];
-      start = end;
-    }
-  }
-  return rows;
+/** What is wrong with a row. */
+class Fault {
+  constructor(readonly description: string) {}
 }
 
-async function rowsOf(file: UserFile, bytes: Uint8Array, field: string): Promise<Row[]> {
-  const extension = extname(file.path).toLowerCase();
-  if (!formats.includes(extension)) {
-    throw InvalidArgument.at(field, `expected a file that ends in ${formats.join(', ')}, got ${file.path}`);
+/** The text that a value is; empty where there is none. */
+function textOf(value: unknown, column: string, what: string): string | Fault {
+  if (value === undefined) return '';
+  if (value instanceof WrittenNumber) return value.digits;
+  if (typeof value === 'bigint') return `${value}`;
+  if (typeof value === 'number') return Number.isNaN(value) ? '' : `${value}`;
+  if (typeof value !== 'string') return new Fault(`expected ${what} in "${column}", got ${show(value)}`);
+  const fault = textFault(value);
+  return fault === undefined ? value.trim() : new Fault(`"${column}": ${fault}`);
+}
+
+/** As `textOf`, where there has to be one. */
+function someText(value: unknown, column: string, what: string): string | Fault {
+  const text = textOf(value, column, what);
+  return text === '' ? new Fault(`expected ${what} in "${column}", got ${show(value || undefined)}`) : text;
+}
+
+/** Makes examples of the rows of one file. */
+class RowReader {
+  private readonly golds = new Map<string, Gold>();
+  private readonly labelSet: readonly string[];
+
+  constructor(private readonly file: UserFile) {
+    this.labelSet = [...file.labels];
   }
-  if (bytes.length === 0) throw InvalidArgument.at(field, `expected rows, got an empty file: ${file.path}`);
-  try {
-    if (extension === '.parquet') {
-      const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
-      return await parquetRows(buffer, Object.values(file.columns));
+
+  example(values: Readonly<Record<string, unknown>>): Draft | Fault {
+    const { columns, task, scale, name, licence, language, multiLabel, split } = this.file;
+    const text = someText(values[columns.text], columns.text, 'a text');
+    if (text instanceof Fault) return text;
+    const common = { id: '', source: name, originalId: '', licence, language, task, text, split };
+    if (scale === null) {
+      const gold = this.labels(values[columns.label]);
+      if (gold instanceof Fault) return gold;
+      return { ...common, emotion: null, labelSet: this.labelSet, multiLabel, scale, gold };
     }
-    const text = decode(bytes, file.path, field);
-    if (extension === '.jsonl') {
-      return lines(text).map((line, i) => {
-        let row: unknown;
-        try {
-          row = JSON.parse(line);
-        } catch {
-          row = undefined;
-        }
-        if (typeof row !== 'object' || row === null || Array.isArray(row))
-          throw InvalidArgument.at(`${field}, line ${i + 1}`, `expected one JSON object, got ${show(line)}`);
-        return row as Row;
-      });
+    const label = someText(values[columns.label], columns.label, 'a label');
+    if (label instanceof Fault) return label;
+    const native = Number(label);
+    if (!(native >= scale.low && native <= scale.high))
+      return new Fault(`expected a number on ${scale.low}..${scale.high}, got ${show(label)}`);
+    const gold = numberGold((native - scale.low) / (scale.high - scale.low));
+    const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };
+    if (task !== 'emotion-regression') return rated;
+    const emotion = someText(values[columns.emotion], columns.emotion, 'an emotion');
+    return emotion instanceof Fault ? emotion : { ...rated, emotion };
+  }
+
+  private labels(value: unknown): Gold | Fault {
+    const { columns, multiLabel, labelSeparator, labels } = this.file;
+    const { label: column } = columns;
+    const given: string[] = [];
+    if (Array.isArray(value)) {
+      if (!multiLabel)
+        return new Fault(
+          `expected one label in "${column}", got ${show(value)}: rows with several need multiLabel: true`,
+        );
+      for (const item of value) {
+        const label = someText(item, column, 'labels');
+        if (label instanceof Fault) return new Fault(`expected labels in "${column}", got ${show(value)}`);
+        given.push(label);
+      }
+      if (given.length === 0) return new Fault(`expected at least one label in "${column}", got []`);
+    } else {
+      const label = someText(value, column, multiLabel ? 'labels' : 'a label');
+      if (label instanceof Fault) return label;
+      given.push(
+        ...(multiLabel ? label.split(labelSeparator).map((l) => l.trim()) : [label]).filter(Boolean),
+      );
+      if (given.length === 0)
+        return new Fault(`expected at least one label in "${column}", got ${show(label)}`);
     }
-    return csvRows(text, extension === '.tsv' ? '\t' : ',');
-  } catch (cause) {
-    if (cause instanceof InvalidArgument) throw cause;
+    // No label has U+0000.
+    const key = given.join('\0');
+    const known = this.golds.get(key);
+    if (known !== undefined) return known;
+    const unknown = given.find((label) => !labels.includes(label));
+    if (unknown !== undefined) {
+      const near = nearest(unknown, labels);
+      const whole = given.length > 1 ? ` in ${show(value)}` : '';
+      return new Fault(
+        `expected labels among ${labels.join(', ')}, got ${show(unknown)}${whole}${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
+      );
+    }
+    const gold = labelGold([...new Set(given)].sort());
+    this.golds.set(key, gold);
+    return gold;
+  }
+}
+
+/** What is wrong, each kind once: where it was first met, and how many rows are like it. */
+class Faults {
+  private readonly found = new Map<string, { readonly at: string; rows: number }>();
+  private others = 0;
+
+  add(at: string, description: string): void {
+    const kind = this.found.get(description);
+    if (kind !== undefined) kind.rows++;
+    else if (this.found.size < reported) this.found.set(description, { at, rows: 1 });
+    else this.others++;
+  }
+
+  /** @throws InvalidArgument */
+  throwIfAny(field: string): void {
+    const violations = new Violations();
+    const rows = (count: number) => `${count.toLocaleString('en')} more ${count === 1 ? 'row' : 'rows'}`;
+    for (const [description, { at, rows: count }] of this.found)
+      violations.add(
+        `${field}, ${at}`,
+        count === 1 ? description : `${description}, and ${rows(count - 1)} like it`,
+      );
+    if (this.others > 0)
+      violations.add(field, `${rows(this.others)} ${this.others === 1 ? 'is' : 'are'} wrong in other ways`);
+    violations.throwIfAny();
+  }
+}
+
+/**
+ * Gives every example to `take`, without its ids, and where each id of the file is.
+ * @throws InvalidArgument
+ */
+async function eachExample(
+  file: UserFile,
+  content: FileContent,
+  field: string,
+  take: (example: Draft, id: string) => void,
+): Promise<ReadonlyMap<string, string>> {
+  const extension = extname(file.path).toLowerCase();
+  const rowsOf = formats[extension as keyof typeof formats];
+  if (rowsOf === undefined)
     throw InvalidArgument.at(
       field,
-      `expected a well-formed ${extension} file, got: ${(cause as Error).message}`,
-      { cause },
+      `expected a file that ends in ${Object.keys(formats).join(', ')}, got ${file.path}`,
     );
+  if (content.bytes === 0) throw InvalidArgument.at(field, `expected rows, got an empty file: ${file.path}`);
+  const { columns } = file;
+  const required = [columns.text, columns.label];
+  const reader = new RowReader(file);
+  const faults = new Faults();
+  const placeOf = new Map<string, string>();
+  const read = (row: Row): Fault | undefined => {
+    if (row.fault !== undefined) return new Fault(row.fault);
+    const id = textOf(row.values[columns.id] ?? undefined, columns.id, 'an id');
+    if (id instanceof Fault) return id;
+    const first = placeOf.get(id);
+    if (first !== undefined)
+      return new Fault(`expected a unique ${columns.id}, got ${show(id)} as on ${first}`);
+    if (id !== '') placeOf.set(id, row.at);
+    const example = reader.example(row.values);
+    if (example instanceof Fault) return example;
+    take(example, id);
+    return undefined;
+  };
+  let rows = 0;
+  for await (const row of rowsOf(content, { columns: Object.values(columns), required }, field)) {
+    rows++;
+    const fault = read(row);
+    if (fault !== undefined) faults.add(row.at, fault.description);
   }
+  if (rows === 0) throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
+  faults.throwIfAny(field);
+  return placeOf;
+}
+
+/** Reads a file as `readUserFile` does, and keeps nothing. @throws InvalidArgument as it. */
+export async function checkUserFile(file: UserFile, content: FileContent, field: string): Promise<void> {
+  await eachExample(file, content, field, () => {});
 }
 
 /**
- * The rows of a file that holds `bytes`.
- * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, and duplicate ids.
+ * The examples of a file. One without an id gets the number of its row, or, where the file has that as an id, the next
+ * number behind the last row that it has not.
+ * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, duplicate ids, and what cannot be read.
  */
 export async function readUserFile(
   file: UserFile,
-  bytes: Uint8Array,
+  content: FileContent,
   field: string,
 ): Promise<SourceExample[]> {
-  const rows = await rowsOf(file, bytes, field);
-  if (rows.length === 0)
-    throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
-  const { columns } = file;
-  for (const column of [columns.text, columns.label]) {
-    if (!(column in rows[0])) {
-      throw InvalidArgument.at(
-        field,
-        `expected a column "${column}", got ${Object.keys(rows[0]).join(', ')}: ${file.path}`,
-      );
+  const examples: Draft[] = [];
+  const given = await eachExample(file, content, field, (example, id) => {
+    example.originalId = id;
+    examples.push(example);
+  });
+  let next = examples.length;
+  examples.forEach((example, i) => {
+    if (example.originalId === '') {
+      let number = i + 1;
+      while (given.has(`${number}`)) number = ++next;
+      example.originalId = `${number}`;
     }
-  }
-  const violations = new Violations();
-  const firstRowOf = new Map<string, number>();
-  const examples: SourceExample[] = [];
-  let bad = 0;
-  for (const [i, row] of rows.entries()) {
-    const originalId = String(row[columns.id] ?? i + 1);
-    const first = firstRowOf.get(originalId);
-    const result =
-      first === undefined
-        ? exampleOf(file, row, originalId)
-        : `expected a unique ${columns.id}, got ${show(originalId)} as in row ${first}`;
-    firstRowOf.set(originalId, first ?? i + 1);
-    if (typeof result !== 'string') examples.push(result);
-    else if (bad++ < reported) violations.add(`${field}, row ${i + 1}`, result);
-  }
-  if (bad > reported) violations.add(field, `${bad - reported} more rows are wrong in the same ways`);
-  violations.throwIfAny();
+    example.id = `${file.name}/${example.originalId}`;
+  });
   return examples;
-}
-
-/** The example that a row holds, or what is wrong with it. */
-function exampleOf(file: UserFile, row: Row, originalId: string): SourceExample | string {
-  const { columns, task } = file;
-  const text = String(row[columns.text] ?? '').trim();
-  const label = String(row[columns.label] ?? '').trim();
-  if (text === '') return `expected a text in "${columns.text}", got nothing`;
-  if (label === '') return `expected a label in "${columns.label}", got nothing`;
-  const example = {
-    id: `${file.name}/${originalId}`,
-    source: file.name,
-    originalId,
-    licence: file.licence,
-    language: file.language,
-    task,
-    text,
-    emotion: null,
-    labelSet: [],
-    multiLabel: false,
-    scale: null,
-    split: file.split,
-  };
-  if (task === 'sentiment-regression' || task === 'emotion-regression') {
-    const { low, high } = file.scale!;
-    const native = Number(label);
-    if (!(native >= low && native <= high)) return `expected a number on ${low}..${high}, got ${show(label)}`;
-    const emotion = String(row[columns.emotion] ?? '').trim();
-    if (task === 'emotion-regression' && emotion === '')
-      return `expected an emotion in "${columns.emotion}", got nothing`;
-    return {
-      ...example,
-      emotion: task === 'emotion-regression' ? emotion : null,
-      scale: file.scale,
-      gold: numberGold((native - low) / (high - low)),
-    };
-  }
-  const given = (file.multiLabel ? label.split('|') : [label]).map((l) => l.trim()).filter(Boolean);
-  const unknown = given.filter((l) => !file.labels.includes(l));
-  if (unknown.length > 0) return `expected labels among ${file.labels.join(', ')}, got ${unknown.join(', ')}`;
-  return {
-    ...example,
-    labelSet: [...file.labels],
-    multiLabel: file.multiLabel,
-    gold: labelGold([...new Set(given)].sort()),
-  };
 }

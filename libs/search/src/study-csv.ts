@@ -26,13 +26,20 @@ function numberOf(text: string): number | undefined | null {
   return Number.isNaN(value) && !words.has(text.trim().toLowerCase()) ? null : value;
 }
 
+/** A row by the names of its header, and where it is. */
+interface CsvRow {
+  /** "line 2". */
+  readonly at: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
 /**
- * Reads the rows of a CSV file, each by the names of its header. An empty cell is an absent value; parameters stay texts.
- * @throws InvalidArgument with every broken cell, by row and column.
+ * Reads the rows of a CSV file. An empty cell is an absent value; parameters stay texts.
+ * @throws InvalidArgument with every broken cell, by line and column.
  */
-export function studyOfRows(rows: readonly Readonly<Record<string, string>>[], name = 'csv'): Study {
+export function studyOfRows(rows: readonly CsvRow[], name = 'csv'): Study {
   if (rows.length === 0) throw InvalidArgument.at('study', 'expected a header and at least one row');
-  const columns = Object.keys(rows[0]);
+  const columns = Object.keys(rows[0].values);
   const objectives = columns
     .filter((column) => /^(value|objective|values_\d+)$/.test(column))
     .sort((a, b) => Number(a.slice(7)) - Number(b.slice(7)));
@@ -45,9 +52,9 @@ export function studyOfRows(rows: readonly Readonly<Record<string, string>>[], n
   const parameters = prefixed.length > 0 ? prefixed : columns.filter((column) => !other.test(column));
 
   const violations = new Violations();
-  const trials = rows.map((row, i): StudyTrial => {
+  const trials = rows.map(({ at, values: row }, i): StudyTrial => {
     const wrong = (column: string, expected: string) =>
-      violations.add(`rows[${i}].${column}`, `expected ${expected}, got ${JSON.stringify(row[column])}`);
+      violations.add(`${at}, ${column}`, `expected ${expected}, got ${JSON.stringify(row[column])}`);
     const number = row['number'] === undefined ? i : numberOf(row['number']);
     if (!Number.isSafeInteger(number) || (number as number) < 0) wrong('number', 'a whole number from 0');
     const values = objectives.map((column) => {

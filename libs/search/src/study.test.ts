@@ -213,7 +213,12 @@ function parseStudyCsv(text: string) {
     .trim()
     .split('\n')
     .map((line) => line.split(','));
-  return studyOfRows(rows.map((row) => Object.fromEntries(header.map((name, i) => [name, row[i]]))));
+  return studyOfRows(
+    rows.map((row, n) => ({
+      at: `line ${n + 2}`,
+      values: Object.fromEntries(header.map((name, i) => [name, row[i]])),
+    })),
+  );
 }
 
 describe('CSV', () => {
@@ -273,10 +278,10 @@ describe('CSV', () => {
     ['a,b\n1,2', 'expected a column value, values_0 or objective, got a, b'],
     [
       'number,value\nx,1\n1,y',
-      'rows[0].number: expected a whole number from 0, got "x"; rows[1].value: expected a number',
+      'line 2, number: expected a whole number from 0, got "x"; line 3, value: expected a number',
     ],
     ['number,value\n1,1\n1,2', 'got 1 twice'],
-    ['state,value\nDONE,1', 'rows[0].state: expected one of COMPLETE'],
+    ['state,value\nDONE,1', 'line 2, state: expected one of COMPLETE'],
   ])('%j is refused', (text, message) => {
     expect(() => parseStudyCsv(text)).toThrow(message);
   });

@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
-import { type ObjectStore, readRowFile } from '@emotune/objects';
+import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
-import { encodeExamples, readUserFile } from '@emotune/records';
+import { checkUserFile, encodeExamples, readUserFile } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
 import { type Assembled, assemble, limitRows } from './assemble.js';
 import { type LocateOptions, locate } from './locate.js';
@@ -29,13 +29,20 @@ interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url'
 }
 
 /** @throws FailedPrecondition when its content is gone; InvalidArgument with every bad row. */
-export async function readFileSource(
+export async function checkFileSource(
+  { file, upload }: PlannedFile,
+  field: string,
+  objects: ObjectStore,
+): Promise<void> {
+  await checkUserFile(file, await openRowFile(objects, upload, `${field}.file`), `${field}.file`);
+}
+
+async function readFileSource(
   { file, upload }: PlannedFile,
   field: string,
   objects: ObjectStore,
 ): Promise<SourceExample[]> {
-  const content = await readRowFile(objects, upload, `${field}.file`);
-  return readUserFile(file, content, `${field}.file`);
+  return readUserFile(file, await openRowFile(objects, upload, `${field}.file`), `${field}.file`);
 }
 
 async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {

@@ -177,7 +177,7 @@ const emobank: Corpus = (() => {
       },
     ],
     examples: ([text]) =>
-      csvRows(text).flatMap((row) => {
+      csvRows(text).flatMap(({ values: row }) => {
         const draft = { originalId: row['id'], text: row['text'], split: splits[row['split']] ?? null };
         if (draft.text.trim() === '') return [];
         const intensity = (emotion: string, column: string) =>
@@ -340,7 +340,7 @@ const red: Corpus = (() => {
     })),
     examples: (contents) =>
       contents.flatMap((content, i) =>
-        csvRows(content).map((row, n) =>
+        csvRows(content).map(({ values: row }, n) =>
           make.classification(
             'emotion-classification',
             { originalId: `${files[i][0]}-${n + 1}`, text: row['Tweet'], split: files[i][1] },

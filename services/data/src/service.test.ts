@@ -168,7 +168,7 @@ it('refuses a file with bad rows at once and leaves nothing behind', async () =>
     ],
   };
   await expect(datasets.call('createDataset', { spec })).rejects.toThrow(
-    /row 2: expected a number on 0\.\.1/,
+    /line 3: expected a number on 0\.\.1/,
   );
   const gone = { ...upload, sha256: '0'.repeat(64) };
   const [{ file }] = spec.sources;

@@ -86,6 +86,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     scale: regression ? scale : null,
     labels: file.labels,
     multiLabel: file.multiLabel,
+    labelSeparator: '|',
     columns: {
       text: file.textColumn || 'text',
       label: file.labelColumn || 'label',

@@ -13,7 +13,7 @@ import {
   tasks,
 } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
-import { type ObjectStore, readRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
+import { type ObjectStore, openRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data, type evaluation, type featurization } from '@emotune/proto';
 import { decodeExamples, decodeShard, type FeatureRow, readUserFile, type UserFile } from '@emotune/records';
 import { type Channel, taskOf } from '@emotune/service';
@@ -155,6 +155,7 @@ function userFile({ upload, task, scale, labels, multiLabel }: Target & { kind: 
     scale,
     labels,
     multiLabel,
+    labelSeparator: '|',
     columns: { text: 'text', label: 'label', emotion: 'emotion', id: 'id' },
     licence: 'unknown',
     language: 'en',
@@ -174,7 +175,7 @@ export async function findSource(
 ): Promise<Source> {
   if (target.kind === 'features') return featureSource(target, tokenizer, channel, objects);
   if (target.kind === 'dataset') return datasetSource(target, channel, objects);
-  const content = await readRowFile(objects, target.upload, 'file.upload');
+  const content = await openRowFile(objects, target.upload, 'file.upload');
   const examples = await readUserFile(userFile(target), content, 'file.upload');
   return {
     dataset: basename(target.upload.name),

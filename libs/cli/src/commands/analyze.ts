@@ -1,5 +1,5 @@
-import { createInterface } from 'node:readline';
-import { InvalidArgument } from '@emotune/base';
+import { addAbortSignal } from 'node:stream';
+import { InvalidArgument, textFault, textLines } from '@emotune/base';
 import type { common, inference } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
 import { analysisJson, analysisText } from '../format/analysis.js';
@@ -29,10 +29,24 @@ interface AnalyzeOptions {
   readonly emotion?: string;
 }
 
-/** One text a line; empty lines say nothing. */
+const standardInput = 'standard input';
+
+/** What comes until it ends or the signal aborts. */
+async function* piecesOf(input: Io['stdin'], signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of addAbortSignal(signal, input)) yield Buffer.from(piece);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** One text a line, read as files are; blank lines say nothing. @throws InvalidArgument naming the line. */
 async function* linesOf(input: Io['stdin'], signal: AbortSignal): AsyncGenerator<string> {
-  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY, signal }))
-    if (line.trim() !== '') yield line;
+  for await (const { text, number } of textLines(piecesOf(input, signal), standardInput)) {
+    const fault = textFault(text);
+    if (fault !== undefined) throw InvalidArgument.at(`${standardInput}, line ${number}`, fault);
+    if (text.trim() !== '') yield text;
+  }
 }
 
 export const addAnalyzeCommand: AddCommands = (program, io) => {

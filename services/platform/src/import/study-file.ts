@@ -1,8 +1,9 @@
 /** Files that hold a search of another program: an SQLite database of Optuna, or CSV. */
-import { open, readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { InvalidArgument, NotFound } from '@emotune/base';
-import { csvRows } from '@emotune/records';
+import { decoded, InvalidArgument, NotFound } from '@emotune/base';
+import { csvRows, type TextRow } from '@emotune/records';
 import { readOptunaStudy, type Study, studyOfRows } from '@emotune/search';
 
 const sqliteMagic = 'SQLite format 3\0';
@@ -23,16 +24,10 @@ async function isSqlite(path: string): Promise<boolean> {
   }
 }
 
-function rowsOf(text: string, path: string): Record<string, string>[] {
-  try {
-    return csvRows(text);
-  } catch (cause) {
-    throw InvalidArgument.at(
-      '--file',
-      `expected an SQLite database or CSV with a header, got ${path} (${(cause as Error).message})`,
-      { cause },
-    );
-  }
+async function rowsOf(path: string): Promise<TextRow[]> {
+  let text = '';
+  for await (const piece of decoded(createReadStream(path), '--file')) text += piece;
+  return csvRows(text, '--file');
 }
 
 /**
@@ -41,5 +36,5 @@ function rowsOf(text: string, path: string): Record<string, string>[] {
  */
 export async function readStudy(path: string, name?: string): Promise<Study> {
   if (await isSqlite(path)) return readOptunaStudy(path, name);
-  return studyOfRows(rowsOf(await readFile(path, 'utf8'), path), basename(path));
+  return studyOfRows(await rowsOf(path), basename(path));
 }
