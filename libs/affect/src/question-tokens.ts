@@ -1,5 +1,5 @@
 /** Questions and answers as tokens. Prompt and answer are tokenised apart, so that training and scoring agree. */
-import { InvalidArgument } from '@emotune/base';
+import { charactersOf, InvalidArgument } from '@emotune/base';
 import type { Tokenizer } from '@emotune/text';
 import { type Question, renderPrompt } from './questions.js';
 
@@ -59,7 +59,7 @@ export function digitTokens(tokenizer: Tokenizer): ReadonlyMap<number, number>[]
 }
 
 /**
- * The prompt's tokens, at most `maxTokens`: the text loses its end where it must, the rest stays whole.
+ * The prompt's tokens, at most `maxTokens`: the text loses its last characters where it must, the rest stays whole.
  * @throws InvalidArgument when the prompt without its text is too long.
  */
 export function questionTokens(
@@ -76,8 +76,6 @@ export function questionTokens(
     beyond = Math.min(q.text.length, 2 * beyond);
     tokens = withText(q.text.slice(0, beyond));
   }
-  // The longest beginning known to fit, and the shortest known not to.
-  let fits = 0;
   tokens = withText('');
   if (tokens.length > maxTokens) {
     throw InvalidArgument.at(
@@ -85,11 +83,19 @@ export function questionTokens(
       `expected at most ${maxTokens} tokens without the text, got ${tokens.length}; ask with fewer labels`,
     );
   }
-  while (beyond - fits > 1) {
-    const length = Math.floor((fits + beyond) / 2);
-    const shorter = withText(q.text.slice(0, length));
-    if (shorter.length <= maxTokens) [fits, tokens] = [length, shorter];
-    else beyond = length;
+  const starts: number[] = [];
+  for (const { index } of charactersOf(q.text)) {
+    if (index >= beyond) break;
+    starts.push(index);
+  }
+  // The most characters known to fit, and the fewest known not to.
+  let fits = 0;
+  let tooMany = starts.length;
+  while (tooMany - fits > 1) {
+    const characters = Math.floor((fits + tooMany) / 2);
+    const shorter = withText(q.text.slice(0, starts[characters]));
+    if (shorter.length <= maxTokens) [fits, tokens] = [characters, shorter];
+    else tooMany = characters;
   }
   return { tokens, cut: true };
 }

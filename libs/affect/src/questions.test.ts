@@ -220,6 +220,25 @@ describe('tokens', () => {
     );
   });
 
+  it('of a long text end before a character, whatever it is made of', () => {
+    for (const character of ['😭', '𝒽', '👍🏽', '👩‍❤️‍👨', '❤️', 'e\u0301', '🇫🇮']) {
+      const q = defaultQuestion('sentiment-classification', character.repeat(100), { cues: '' });
+      const bare = tokenizer.encode(renderPrompt({ ...q, text: '' })).length;
+      const [before, after] = renderPrompt({ ...q, text: '|' }).split('|');
+      const longest = tokenizer.encode(character).length;
+      const kept = new Set<number>();
+      for (let room = bare; room < bare + 2 * longest + 2; room++) {
+        const { tokens, cut } = questionTokens(tokenizer, q, room);
+        const prompt = tokenizer.decode(tokens);
+        const text = prompt.slice(before.trimEnd().length, prompt.length - after.length).trim();
+        const characters = text.length / character.length;
+        expect([cut, text]).toEqual([true, character.repeat(characters)]);
+        kept.add(characters);
+      }
+      expect([...kept].slice(0, 2)).toEqual([0, 1]);
+    }
+  });
+
   it('of a text that fits are those of the whole prompt', () => {
     const q = defaultQuestion('emotion-regression', 'the view was great', { cues: '' });
     const { tokens, cut } = questionTokens(tokenizer, q, 1_000);

@@ -79,6 +79,7 @@ describe('answers', () => {
   it('are distributions over what the question allows, with a value and interval on its scale', async () => {
     const answers = await answerer.ask(questions);
     expect(answers).toHaveLength(questions.length);
+    expect(answers.map(({ cut }) => cut)).toEqual(questions.map(({ text }) => text.length > 1_000));
     for (const [i, answer] of answers.entries()) {
       const total = answer.distribution.reduce((sum, { probability }) => sum + probability, 0);
       expect(total).toBeCloseTo(1, 9);

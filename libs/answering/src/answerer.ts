@@ -29,6 +29,8 @@ export interface Answer extends Meaning {
   readonly marginals: readonly { readonly label: string; readonly probability: number }[];
   /** Log-likelihood in nats of the gold answer and the end of sequence, where a gold was given. */
   readonly goldLogProb?: number;
+  /** The text lost its end to fit. */
+  readonly cut: boolean;
 }
 
 export interface AnswererOptions {
@@ -151,19 +153,20 @@ export class Answerer {
       const all = gold ? [...tokens, gold] : tokens;
       const depth = all.reduce((top, { length }) => Math.max(top, length), 0);
       const room = Math.min(this.maxTokens, this.maxPositions - depth);
-      return { candidates, prompt: questionTokens(this.tokenizer, q, room).tokens, tokens: all };
+      const { tokens: prompt, cut } = questionTokens(this.tokenizer, q, room);
+      return { candidates, prompt, cut, tokens: all };
     });
     const scores = await this.scorer.score(
       asked.map(({ prompt, tokens }) => ({ prompt, candidates: tokens })),
     );
-    return asked.map(({ candidates }, i) => {
+    return asked.map(({ candidates, cut }, i) => {
       const probabilities = softmax(scores[i].subarray(0, candidates.length));
       const distribution = candidates.map((candidate, n) => ({
         ...candidate,
         probability: probabilities[n],
       }));
       const goldLogProb = golds ? { goldLogProb: scores[i][candidates.length] } : {};
-      return { ...answerOf(questions[i], distribution), ...goldLogProb };
+      return { ...answerOf(questions[i], distribution), ...goldLogProb, cut };
     });
   }
 
@@ -174,7 +177,7 @@ export class Answerer {
   }
 }
 
-function answerOf(q: Question, distribution: Distribution): Answer {
+function answerOf(q: Question, distribution: Distribution): Omit<Answer, 'cut'> {
   if (q.scale !== null) {
     const [low, high] = intervalOf(distribution, 0.8);
     return { value: meanOf(distribution), low, high, labels: [], distribution, marginals: [] };

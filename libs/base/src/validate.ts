@@ -1,6 +1,7 @@
 /** Turns a Zod schema into a parser that reports every violation at once, with paths and nearest names. */
 import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { beginningOf } from './characters.js';
 import { InvalidArgument, type Violation } from './errors.js';
 
 /** `['parameters', 2, 'max']` → `parameters[2].max`. */
@@ -43,7 +44,7 @@ export function show(value: unknown): string {
     // Too deep, too long, or in a circle.
     text = `a ${typeof value}`;
   }
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+  return text.length > 80 ? `${beginningOf(text, 77)}…` : text;
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

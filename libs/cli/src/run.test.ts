@@ -233,6 +233,9 @@ describe('features', () => {
     expect(await text('features', 'create', '-f', 'features.yaml')).toMatch(
       /^emotune-opt-4m +train +1,200 +34,000/m,
     );
+    expect(await text('features', 'get', 'first')).toContain(
+      'note: for emotune-opt-4m, 1 of 1,200 texts (0.1 %) lose their end to fit; a higher maxTokens keeps it\n',
+    );
     expect(asked.get('createFeatureSet')).toMatchObject({
       spec: { dataset: 'mine', baseModels: ['emotune-opt-4m'] },
     });
@@ -459,6 +462,7 @@ describe('evaluate', () => {
             task: 'sentiment-regression',
             n: 120,
             valid: 1,
+            cut: 0,
             metrics: { pearson: 0.75, rmse: 0.125 },
             intervals: { pearson: { low: 0.5, high: 0.875 } },
             baselines: { constant: { rmse: 0.25 }, vader: { pearson: 0.5, rmse: 0.25 } },
@@ -470,6 +474,7 @@ describe('evaluate', () => {
             task: 'sentiment-classification',
             n: 40,
             valid: 1,
+            cut: 10,
             metrics: { accuracy: 0.75 },
             intervals: {},
             baselines: { constant: { accuracy: 0.5 }, vader: {} },
@@ -513,6 +518,9 @@ describe('evaluate', () => {
     );
     expect(shown).toMatch(/^sentiment-regression +120 +100 % +pearson +0\.75 +0\.5 … 0\.875 +– +0\.5$/m);
     expect(shown).toMatch(/^ +rmse +0\.125 +– +0\.25 +0\.25$/m);
+    expect(shown).toContain(
+      '\nsentiment-classification: 10 of 40 texts (25 %) lost their end to fit into the model\n',
+    );
     expect(asked.get('evaluate')).toMatchObject({ dataset: { split: 'validation' }, limit: 9 });
   });
 
@@ -663,6 +671,7 @@ describe('analyze', () => {
   emotion-regression of joy  0.5 on 0..1, 80 % in 0.25 … 0.75
   cues                       very good (vader 2.2)
   model                      first@aa11
+  note                       the text was too long for the model and lost its end
 `);
   });
 

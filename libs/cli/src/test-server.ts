@@ -428,6 +428,7 @@ const evaluated = {
     {
       task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
       n: 40,
+      cut: 10,
       valid: 1,
       metrics: { accuracy: 0.75 },
       intervals: {},
@@ -515,6 +516,7 @@ function answerTo({
         { answer: 'joy', probability: 0.75 },
         { answer: 'fear', probability: 0.25 },
       ],
+      cut: labels.length > 1,
     }) as inference.Answer;
   if (task === TASK_SENTIMENT_CLASSIFICATION) return classification(['joy']);
   if (task === TASK_EMOTION_CLASSIFICATION) return classification(['fear', 'joy']);
@@ -530,6 +532,7 @@ function answerTo({
       { answer: '0.25', probability: 0.5 },
       { answer: '0.75', probability: 0.5 },
     ],
+    cut: false,
   };
 }
 

@@ -16,7 +16,7 @@ import {
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
+import { endOf, FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
 import { type Binaries, findBinaries } from './binaries.js';
 import { ClusterInUse, ownerMark, readPostmaster, stopOrphan } from './postmaster.js';
 import { folderName, runProgram, type ServerUser, serverUser, startProgram } from './programs.js';
@@ -148,7 +148,7 @@ function hasExited(child: ChildProcess): boolean {
 /** Resolves when the server takes connections; rejects with the end of its log when it ends before. */
 async function untilReady(child: ChildProcess, data: string, log: string): Promise<void> {
   for (let waited = 0; ; waited += 0.02) {
-    if (hasExited(child)) throw new Error(readFileSync(log, 'utf8').trim().slice(-500));
+    if (hasExited(child)) throw new Error(endOf(readFileSync(log, 'utf8').trim(), 500));
     const postmaster = readPostmaster(data);
     if (postmaster?.pid === child.pid && postmaster?.state === 'ready') return;
     if (waited > startSeconds) throw new Unavailable(`PostgreSQL did not start within ${startSeconds} s`);

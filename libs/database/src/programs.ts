@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { basename } from 'node:path';
+import { endOf } from '@emotune/base';
 
 /** Empty: the user of this process. */
 export interface ServerUser {
@@ -66,7 +67,7 @@ export function runProgram(
     child.once('error', reject);
     child.once('close', (code, signal) => {
       if (code === 0) resolve(said);
-      else reject(new Error(`${basename(file)} ended with ${code ?? signal}: ${said.trim().slice(-500)}`));
+      else reject(new Error(`${basename(file)} ended with ${code ?? signal}: ${endOf(said.trim(), 500)}`));
     });
   });
 }

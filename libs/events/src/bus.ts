@@ -3,7 +3,7 @@
  * handler that throws is tried again with growing pauses and, after the last try, the event goes to the dead letters.
  * A handler that throws Unavailable is tried until it succeeds: what it needs is away, the event is not at fault.
  */
-import { AlreadyExists } from '@emotune/base';
+import { AlreadyExists, beginningOf } from '@emotune/base';
 
 export interface BusEvent {
   /** Unique: a second delivery has the same id. */
@@ -73,6 +73,6 @@ export function deadLetter(event: BusEvent, group: string, error: unknown): BusE
   return {
     ...event,
     topic: deadLetterTopic(event.topic),
-    headers: { ...event.headers, group, reason: reason.slice(0, 1000) },
+    headers: { ...event.headers, group, reason: beginningOf(reason, 1000) },
   };
 }

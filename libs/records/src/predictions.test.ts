@@ -20,6 +20,7 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     labels: [],
     confidence: null,
     nll: 2.5,
+    cut: false,
   };
   const labels: Prediction = {
     ...number,
@@ -37,6 +38,7 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     labels: ['joy'],
     confidence: 0.75,
     nll: null,
+    cut: true,
   };
   const bytes = encodePredictions([number, labels]);
   expect(decodePredictions(bytes)).toEqual([number, labels]);

@@ -20,6 +20,8 @@ export interface Prediction extends Example {
   readonly confidence: number | null;
   /** −log p(gold answer), nats. */
   readonly nll: number | null;
+  /** The text lost its end to fit into the model. */
+  readonly cut: boolean;
 }
 
 const columns: Columns = {
@@ -38,6 +40,7 @@ const columns: Columns = {
   ...fields('list', 'labels'),
   confidence: number('confidence'),
   nll: number('nll'),
+  ...fields('flag', 'cut'),
 };
 
 /** The bytes of the file. The same rows give the same bytes. */

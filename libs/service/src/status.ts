@@ -3,6 +3,7 @@
  * travel as google.rpc.BadRequest in the trailer `grpc-status-details-bin` (google.rpc.Status), as other servers send them.
  */
 import {
+  beginningOf,
   errorClasses,
   Internal,
   InvalidArgument,
@@ -45,7 +46,7 @@ function trailer(error: InvalidArgument): Metadata {
   const each = Math.floor(sentCharacters / sent.length);
   const fieldViolations = sent.map(({ field, description }) => ({
     field,
-    description: description.slice(0, each),
+    description: beginningOf(description, each),
   }));
   const value = BadRequest.encode(BadRequest.fromObject({ fieldViolations })).finish();
   const metadata = new Metadata();
@@ -55,7 +56,7 @@ function trailer(error: InvalidArgument): Metadata {
       Status.encode(
         Status.fromObject({
           code: status.INVALID_ARGUMENT,
-          message: error.message.slice(0, 1000),
+          message: beginningOf(error.message, 1000),
           details: [{ typeUrl: badRequestUrl, value }],
         }),
       ).finish(),
@@ -74,7 +75,7 @@ export interface GrpcError {
 export function statusOf(error: unknown): GrpcError {
   const code = status[policyOf(error).status];
   if (code === status.INTERNAL) return { code, details: 'internal error; the service log says more' };
-  const details = (error as Error).message.slice(0, 4000);
+  const details = beginningOf((error as Error).message, 4000);
   return error instanceof InvalidArgument ? { code, details, metadata: trailer(error) } : { code, details };
 }
 

@@ -21,6 +21,7 @@ const blank: Prediction = {
   labels: ['joy'],
   confidence: 0.9,
   nll: 0.5,
+  cut: false,
 };
 const rated: Prediction = {
   ...blank,

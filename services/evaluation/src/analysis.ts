@@ -136,6 +136,7 @@ export function analyseTask(
   const result: evaluation.TaskResult = {
     task: taskMessage(task),
     n: predictions.length,
+    cut: predictions.filter(({ cut }) => cut).length,
     valid: predictions.filter(isValid).length / Math.max(1, predictions.length),
     metrics: present(measure.of()),
     intervals: { ...bootstrapIntervals(measure, rng.child('intervals')) } as Record<

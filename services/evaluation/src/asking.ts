@@ -61,6 +61,7 @@ export async function predict(
         labels: answer.labels,
         confidence: confidenceOf(answer),
         nll: answer.goldLogProb === undefined ? null : -answer.goldLogProb,
+        cut: answer.cut,
       });
     });
     options.onProgress(predictions.length);

@@ -168,7 +168,7 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
   const slices = done.slices.filter((slice) => slice.task === result.task);
   const shown = mainMetrics.filter((name) => slices.some((slice) => name in slice.metrics)).slice(0, 3);
   const hard = done.hardest.filter((example) => example.task === result.task);
-  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}; p against the constant ${pValue(result.pConstant)}.</p><div class="beside">${table(head, rows, 'numbers')}${
+  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}${result.cut > 0 ? `, ${count(result.cut)} texts cut to fit into the model` : ''}; p against the constant ${pValue(result.pConstant)}.</p><div class="beside">${table(head, rows, 'numbers')}${
     result.calibration.length > 0
       ? html`<figure>${calibrationPlot(
           result.calibration,

@@ -17,6 +17,7 @@ export function resultsJson(
       task: taskOf(result.task),
       n: result.n,
       valid: result.valid,
+      cut: result.cut,
       metrics: result.metrics,
       intervals: result.intervals,
       baselines: { constant: result.constant, vader: result.vader },

@@ -13,7 +13,12 @@ const chunk = 32;
 /** An answer on the question's own scale. */
 function answerMessage(question: Question, answer: Answer): inference.Answer {
   const { task, emotion, scale } = question;
-  const common = { task: taskMessage(task), emotion: emotion ?? '', scale: scale ?? undefined };
+  const common = {
+    task: taskMessage(task),
+    emotion: emotion ?? '',
+    scale: scale ?? undefined,
+    cut: answer.cut,
+  };
   if (scale === null) {
     const distribution = answer.marginals.map(({ label, probability }) => ({ answer: label, probability }));
     return { ...common, labels: [...answer.labels], distribution };

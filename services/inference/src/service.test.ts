@@ -128,7 +128,15 @@ describe('an analysis', () => {
     expect(Math.abs(valence.value!)).toBeLessThanOrEqual(4);
     expect(emotion.distribution).toHaveLength(7);
     expect(emotion.labels.length).toBeGreaterThan(0);
-    expect(intensity).toMatchObject({ emotion: 'joy', scale: { low: 0, high: 1 } });
+    expect(intensity).toMatchObject({ emotion: 'joy', scale: { low: 0, high: 1 }, cut: false });
+  });
+
+  it('says where a text was cut to fit into the model', async () => {
+    const long = await analyses.call('analyze', {
+      text: '👩‍❤️‍👨 '.repeat(1_000),
+      task: Task.TASK_SENTIMENT_REGRESSION,
+    });
+    expect(long.answers.map(({ cut }) => cut)).toEqual([true]);
   });
 
   it('asks one task on the scale or labels that the request declares', async () => {

@@ -5,8 +5,12 @@ import { cueJson } from './features.js';
 import { figure, percent } from './text.js';
 
 function asked(answer: inference.Answer) {
-  const { task, emotion, scale, value, low, high, labels, distribution } = answer;
-  const question = { task: shortEnumName(task), ...(emotion === '' ? {} : { emotion }) };
+  const { task, emotion, scale, value, low, high, labels, distribution, cut } = answer;
+  const question = {
+    task: shortEnumName(task),
+    ...(emotion === '' ? {} : { emotion }),
+    ...(cut ? { cut } : {}),
+  };
   if (value !== undefined) {
     return {
       ...question,
@@ -58,7 +62,10 @@ export function analysisText({ text, model, answers, cues }: inference.Analysis)
     const of = answer.emotion === '' ? '' : ` of ${answer.emotion}`;
     return [`${shortEnumName(answer.task)}${of}`, answerText(answer)];
   });
-  const lines = [...named, ['cues', cuesText(cues)], ['model', model]];
+  const cut = answers.some((answer) => answer.cut)
+    ? [['note', 'the text was too long for the model and lost its end']]
+    : [];
+  const lines = [...named, ['cues', cuesText(cues)], ['model', model], ...cut];
   const longest = Math.max(...lines.map(([name]) => name.length));
   return [JSON.stringify(text), ...lines.map(([name, value]) => `  ${name.padEnd(longest)}  ${value}`)].join(
     '\n',

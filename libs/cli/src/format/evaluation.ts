@@ -12,6 +12,7 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       task: shortEnumName(result.task),
       n: result.n,
       valid: result.valid,
+      cut: result.cut,
       metrics: result.metrics,
       intervals: result.intervals,
       baselines: { constant: result.constant, vader: result.vader },
@@ -80,7 +81,12 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
     ['task', 'n', 'valid', 'metric', 'model', '95 % interval', 'constant', 'VADER'],
     evaluation.tasks.flatMap(taskRows),
   );
-  const remarks = evaluation.tasks.flatMap(({ task, pConstant, humanCeiling }) => [
+  const remarks = evaluation.tasks.flatMap(({ task, n, cut, pConstant, humanCeiling }) => [
+    ...(cut === 0
+      ? []
+      : [
+          `${shortEnumName(task)}: ${count(cut)} of ${count(n)} texts (${percent(cut / n)}) lost their end to fit into the model`,
+        ]),
     ...(pConstant === undefined
       ? []
       : [`${shortEnumName(task)}: p = ${figure(pConstant)} that the constant answer is as good`]),

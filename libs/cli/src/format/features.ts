@@ -1,7 +1,7 @@
 /** Feature sets and lexicon cues as text. */
 import type { common, featurization } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
-import { count, facts, figure, nothing, table } from './text.js';
+import { count, facts, figure, nothing, percent, table } from './text.js';
 
 export function cueJson({ text, lexicon, score, start, end, modifier }: common.Cue) {
   return { text, lexicon, score, start, end, ...(modifier === '' ? {} : { modifier }) };
@@ -46,7 +46,15 @@ export function featureSetText(set: featurization.FeatureSet): string {
       ]),
     ),
   );
-  return `${head}\n\n${shards}`;
+  const cuts = set.tokenized.flatMap(({ baseModels, splits }) => {
+    const sum = (of: 'rows' | 'cut') => splits.reduce((total, split) => total + split[of], 0);
+    if (sum('cut') === 0) return [];
+    const share = `${count(sum('cut'))} of ${count(sum('rows'))} texts (${percent(sum('cut') / sum('rows'))})`;
+    return [
+      `note: for ${baseModels.join(', ')}, ${share} lose their end to fit; a higher maxTokens keeps it`,
+    ];
+  });
+  return [head, shards, ...(cuts.length > 0 ? [cuts.join('\n')] : [])].join('\n\n');
 }
 
 export function featureSetsText(sets: readonly featurization.FeatureSet[]): string {

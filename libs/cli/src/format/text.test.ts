@@ -46,6 +46,8 @@ it('figures have four significant digits', () => {
 it('texts are clipped between characters', () => {
   expect(clip('a\n b  c', 9)).toBe('a b c');
   expect(clip('😀😀😀😀', 3)).toBe('😀😀…');
+  expect(clip('👍🏽👩‍❤️‍👨ab', 3)).toBe('👍🏽👩‍❤️‍👨…');
+  expect(clip('👍🏽👩‍❤️‍👨a', 3)).toBe('👍🏽👩‍❤️‍👨a');
 });
 
 it('facts without a value are left out', () => {

@@ -1,4 +1,5 @@
 /** Numbers and tables for people. */
+import { charactersOf } from '@emotune/base';
 
 /** What stands where there is nothing to say. */
 export const nothing = '–';
@@ -30,8 +31,12 @@ export function durationText(ms: number): string {
 /** On one line, at most `length` characters. */
 export function clip(text: string, length: number): string {
   const line = text.replace(/\s+/g, ' ').trim();
-  const characters = [...line];
-  return characters.length <= length ? line : `${characters.slice(0, length - 1).join('')}…`;
+  let [seen, room] = [0, 0];
+  for (const { index } of charactersOf(line)) {
+    if (seen === length - 1) room = index;
+    if (seen++ === length) return `${line.slice(0, room)}…`;
+  }
+  return line;
 }
 
 /** East Asian and emoji characters take two columns, marks that join them none. */

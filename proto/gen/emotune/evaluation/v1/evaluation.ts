@@ -94,6 +94,8 @@ export interface TaskResult {
   pConstant?:
     | number
     | undefined;
+  /** Examples whose text lost its end to fit into the model. */
+  cut: number;
   /** Classification: rows are gold labels, columns are answers. */
   confusion:
     | Confusion
@@ -751,6 +753,7 @@ function createBaseTaskResult(): TaskResult {
     intervals: {},
     constant: {},
     vader: {},
+    cut: 0,
     confusion: undefined,
     calibration: [],
   };
@@ -784,6 +787,9 @@ export const TaskResult: MessageFns<TaskResult> = {
     }
     if (message.pConstant !== undefined) {
       writer.uint32(73).double(message.pConstant);
+    }
+    if (message.cut !== 0) {
+      writer.uint32(96).int64(message.cut);
     }
     if (message.confusion !== undefined) {
       Confusion.encode(message.confusion, writer.uint32(82).fork()).join();
@@ -889,6 +895,14 @@ export const TaskResult: MessageFns<TaskResult> = {
             }
 
             message.pConstant = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.cut = longToNumber(reader.int64());
             continue;
           }
           case 10: {

@@ -62,6 +62,8 @@ export interface Answer {
   labels: string[];
   /** Probability of each label, or of each number on the scale's grid (at most 101). */
   distribution: Probability[];
+  /** The text lost its end to fit into the model. */
+  cut: boolean;
 }
 
 export interface Probability {
@@ -342,7 +344,7 @@ export const Analysis: MessageFns<Analysis> = {
 };
 
 function createBaseAnswer(): Answer {
-  return { task: Task.TASK_UNSPECIFIED, emotion: "", scale: undefined, labels: [], distribution: [] };
+  return { task: Task.TASK_UNSPECIFIED, emotion: "", scale: undefined, labels: [], distribution: [], cut: false };
 }
 
 export const Answer: MessageFns<Answer> = {
@@ -370,6 +372,9 @@ export const Answer: MessageFns<Answer> = {
     }
     for (const v of message.distribution) {
       Probability.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.cut !== false) {
+      writer.uint32(72).bool(message.cut);
     }
     return writer;
   },
@@ -449,6 +454,14 @@ export const Answer: MessageFns<Answer> = {
             }
 
             message.distribution.push(Probability.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.cut = reader.bool();
             continue;
           }
         }
