@@ -247,6 +247,24 @@ describe('features', () => {
       expect.objectContaining({ datasetVersion: '0123456789ab', readyTime: '2023-11-14T22:13:20.000Z' }),
     ]);
   });
+
+  it('preview shows what a model sees', async () => {
+    expect(await text('features', 'preview', 'mine', '--split', 'test', '--rows', '1')).toBe(
+      [
+        'demo/1 (sentiment-classification, demo): 6 tokens, 2 of the answer',
+        '  How is this?',
+        '  A fine day',
+        '  answer:        good',
+        '  prompt tokens: How Ġis ⏎ Ġfine',
+        '  answer tokens: good </s>',
+        '',
+      ].join('\n'),
+    );
+    expect(asked.get('previewFeatureSet')).toMatchObject({ name: 'mine', split: 'test', rows: 1 });
+    expect(await json('features', 'preview', 'mine')).toEqual([
+      expect.objectContaining({ promptTokens: 4, tokens: expect.arrayContaining([{ id: 5, text: '</s>' }]) }),
+    ]);
+  });
 });
 
 describe('experiment', () => {

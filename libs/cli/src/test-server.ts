@@ -200,6 +200,24 @@ class Features implements featurization.FeatureServiceController {
   listFeatureSets(): featurization.ListFeatureSetsResponse {
     return { featureSets: [featureSet('first')], nextPageToken: '' };
   }
+  previewFeatureSet(
+    request: featurization.PreviewFeatureSetRequest,
+    _?: unknown,
+    call?: ServerStreamCall,
+  ): Stream<featurization.FeatureExample> {
+    note('previewFeatureSet', request);
+    return streamOf(call!, async function* () {
+      yield {
+        id: 'demo/1',
+        task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+        source: 'demo',
+        prompt: 'How is this?\nA fine day',
+        answer: 'good',
+        tokens: ['How', 'Ġis', '\n', 'Ġfine', 'good', '</s>'].map((text, id) => ({ id, text })),
+        promptTokens: 4,
+      };
+    });
+  }
   explainText({ text }: featurization.ExplainTextRequest): featurization.ExplainTextResponse {
     return text === 'plain'
       ? { cues: [], cueText: '', vader: 0, afinn: 0 }

@@ -91,6 +91,11 @@ export class Tokenizer {
     }
   }
 
+  /** The token of an id as the vocabulary spells it, or undefined. */
+  tokenOf(id: number): string | undefined {
+    return this.backend.id_to_token(id);
+  }
+
   /** The id of a token, or undefined. */
   idOf(token: string): number | undefined {
     return this.backend.token_to_id(token);

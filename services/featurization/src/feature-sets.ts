@@ -29,6 +29,7 @@ import {
 import { Tokenizer } from '@emotune/text';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { buildFeatures, type PlannedTokenizer } from './build.js';
+import { previewed, previewOf } from './preview.js';
 import { type FeaturePlan, planOf } from './spec.js';
 
 export const featurizationMigrations: readonly string[] = [
@@ -181,6 +182,17 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     return { featureSets: shown.map(messageOf), nextPageToken };
   }
 
+  /** @throws NotFound, FailedPrecondition until it is ready, InvalidArgument. */
+  async *preview(
+    request: featurization.PreviewFeatureSetRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<featurization.FeatureExample> {
+    const { tokenized } = await this.find(request.name);
+    const planned = previewOf(request, tokenized);
+    const [name] = planned.tokenized.baseModels;
+    yield* previewed(planned, await this.tokenizerOf(name, signal), this.context.objects);
+  }
+
   /** @throws InvalidArgument when the text is too long. */
   explain(text: string): featurization.ExplainTextResponse {
     if (text.length > longestText)
@@ -256,19 +268,24 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     for (const name of plan.baseModels) {
       const model = await this.models.call('getModel', { name }, { signal });
       const known = byHash.get(model.tokenizer);
-      if (known) {
-        known.baseModels.push(name);
-        continue;
-      }
-      const bytes = await this.context.objects.get(`${model.prefix}/tokenizer.json`);
-      const tokenizer = Tokenizer.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      if (tokenizer.hash !== model.tokenizer)
-        throw new FailedPrecondition(
-          `the tokenizer of model ${name} in the object store has changed since it was registered; import it again`,
-        );
-      byHash.set(model.tokenizer, { tokenizer, baseModels: [name] });
+      if (known) known.baseModels.push(name);
+      else byHash.set(model.tokenizer, { tokenizer: await this.load(name, model), baseModels: [name] });
     }
     return [...byHash.values()];
+  }
+
+  private async tokenizerOf(name: string, signal: AbortSignal): Promise<Tokenizer> {
+    return this.load(name, await this.models.call('getModel', { name }, { signal }));
+  }
+
+  private async load(name: string, { prefix, tokenizer: hash }: tuning.Model): Promise<Tokenizer> {
+    const bytes = await this.context.objects.get(`${prefix}/tokenizer.json`);
+    const tokenizer = Tokenizer.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    if (tokenizer.hash !== hash)
+      throw new FailedPrecondition(
+        `the tokenizer of model ${name} in the object store has changed since it was registered; import it again`,
+      );
+    return tokenizer;
   }
 }
 

@@ -1,5 +1,7 @@
 import { featurization } from '@emotune/proto';
+import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
+import type { Observable } from 'rxjs';
 import { FeatureSets } from './feature-sets.js';
 
 @Controller()
@@ -19,6 +21,14 @@ export class FeatureController implements featurization.FeatureServiceController
     request: featurization.ListFeatureSetsRequest,
   ): Promise<featurization.ListFeatureSetsResponse> {
     return this.featureSets.list(request);
+  }
+
+  previewFeatureSet(
+    request: featurization.PreviewFeatureSetRequest,
+    _metadata?: unknown,
+    call?: ServerStreamCall,
+  ): Observable<featurization.FeatureExample> {
+    return streamOf(call!, (signal) => this.featureSets.preview(request, signal));
   }
 
   explainText({ text }: featurization.ExplainTextRequest): featurization.ExplainTextResponse {

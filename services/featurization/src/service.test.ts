@@ -358,6 +358,49 @@ describe('CreateFeatureSet', () => {
   });
 });
 
+describe('PreviewFeatureSet', () => {
+  const preview = async (request: Draft<featurization.PreviewFeatureSetRequest>) => {
+    const rows: featurization.FeatureExample[] = [];
+    for await (const row of features.stream('previewFeatureSet', request)) rows.push(row);
+    return rows;
+  };
+
+  it('gives the stored rows with their tokens as the vocabulary spells them', async () => {
+    await create({ name: 'seen', baseModels: ['bloom', 'opt'] });
+    const { tokenized } = await until('seen');
+    for (const { baseModels, prefix, splits } of tokenized) {
+      const [file] = splits.find(({ split }) => split === 'test')!.files;
+      const stored = decodeShard(await objects.get(`${prefix}/${file}`)).slice(0, 2);
+      const rows = await preview({ name: 'seen', split: 'test', rows: 2, baseModel: baseModels[0] });
+      expect(rows.map(({ id, answer, promptTokens }) => [id, answer, promptTokens])).toEqual(
+        stored.map(({ id, answer, answerStart }) => [id, answer, answerStart]),
+      );
+      rows.forEach(({ tokens, prompt }, i) => {
+        expect(tokens.map(({ id }) => id)).toEqual([...stored[i].tokens]);
+        expect(prompt).toBe(stored[i].prompt);
+        // Byte-level BPE spells a blank as Ġ.
+        const spelt = tokens.slice(0, stored[i].answerStart).map(({ text }) => text);
+        expect(spelt.join('').replaceAll('Ġ', ' ').replaceAll('Ċ', '\n')).toBe(prompt);
+      });
+    }
+    expect(await preview({ name: 'seen' })).toHaveLength(5);
+  });
+
+  it('names what is wrong with the request', async () => {
+    await expect(preview({ name: 'absent' })).rejects.toBeInstanceOf(NotFound);
+    await expect(preview({ name: 'seen', split: 'tset', rows: -1, baseModel: 'blom' })).rejects.toMatchObject(
+      {
+        violations: [
+          { field: 'split', description: 'expected train, validation or test, got "tset"' },
+          { field: 'rows', description: 'expected 0 or more, got -1' },
+          { field: 'baseModel', description: expect.stringContaining('did you mean "bloom"?') },
+        ],
+      },
+    );
+    await expect(preview({ name: 'cramped' })).rejects.toThrow('"emotune features get cramped" says why');
+  });
+});
+
 it('pages lists by name', async () => {
   const names: string[] = [];
   let pageToken = '';

@@ -137,6 +137,9 @@ export function featureSets(known: Map<string, Partial<featurization.FeatureSet>
     listFeatureSets(): never {
       throw new Unavailable('not in this test');
     }
+    previewFeatureSet(): never {
+      throw new Unavailable('not in this test');
+    }
     explainText(): never {
       throw new Unavailable('not in this test');
     }

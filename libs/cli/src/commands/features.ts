@@ -1,9 +1,15 @@
 import type { featurization } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
-import { cueJson, explanationText, featureSetsText, featureSetText } from '../format/features.js';
+import {
+  cueJson,
+  explanationText,
+  featureExampleText,
+  featureSetsText,
+  featureSetText,
+} from '../format/features.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
-import { type AddCommands, asks, fileOption, sessionOf } from './options.js';
+import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
 import { readSpec, submit, untilBuilt } from './specs.js';
 
 const specType = 'emotune.featurization.v1.FeatureSetSpec';
@@ -16,6 +22,12 @@ features.yaml:
   name: reviews
   dataset: reviews
   baseModels: [emotune-opt-4m, emotune-bloom-4m, emotune-llama-4m]`;
+
+interface PreviewOptions {
+  readonly split: string;
+  readonly rows: number;
+  readonly baseModel?: string;
+}
 
 const featuresOf = (channel: Channel): Client<featurization.FeatureServiceClient> =>
   channel.client('FeatureService');
@@ -93,5 +105,29 @@ export const addFeaturesCommands: AddCommands = (program, io) => {
       asks(io, async ({ session, channel, signal }, name: string) =>
         answer(session, await featuresOf(channel).call('getFeatureSet', { name }, { signal })),
       ),
+    );
+
+  features
+    .command('preview')
+    .description('show rows as a model sees them: the prompt, its tokens and those of the answer')
+    .argument('<name>')
+    .addOption(splitOption('which rows').default('train'))
+    .option('--rows <n>', 'how many', integerFrom(1), 3)
+    .option('--base-model <name>', 'whose tokens (default: the first of the feature set)')
+    .addHelpText('after', '\nExample:\n  emotune features preview reviews --split test --rows 1')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string, options: PreviewOptions) => {
+        const request = { name, ...options, baseModel: options.baseModel ?? '' };
+        const stream = featuresOf(channel).stream('previewFeatureSet', request, { signal });
+        let first = true;
+        for await (const example of stream) {
+          if (session.json)
+            await session.write(
+              JSON.stringify(messageJson('emotune.featurization.v1.FeatureExample', example)),
+            );
+          else await session.write(`${first ? '' : '\n'}${featureExampleText(example)}`);
+          first = false;
+        }
+      }),
     );
 };

@@ -57,6 +57,23 @@ export function featureSetText(set: featurization.FeatureSet): string {
   return [head, shards, ...(cuts.length > 0 ? [cuts.join('\n')] : [])].join('\n\n');
 }
 
+const indented = (text: string) => text.replace(/^/gm, '  ');
+
+/** The prompt as text, then the tokens of prompt and answer with ⏎ for the end of a line. */
+export function featureExampleText(example: featurization.FeatureExample): string {
+  const { id, task, source, prompt, answer, tokens, promptTokens } = example;
+  const spelt = tokens.map(({ text }) => text.replaceAll('\n', '⏎'));
+  return [
+    `${id} (${shortEnumName(task)}, ${source}): ${count(tokens.length)} tokens, ${count(tokens.length - promptTokens)} of the answer`,
+    indented(prompt),
+    facts([
+      ['  answer', answer],
+      ['  prompt tokens', spelt.slice(0, promptTokens).join(' ')],
+      ['  answer tokens', spelt.slice(promptTokens).join(' ')],
+    ]),
+  ].join('\n');
+}
+
 export function featureSetsText(sets: readonly featurization.FeatureSet[]): string {
   return table(
     ['name', 'version', 'state', 'dataset', 'rows', 'tokens'],

@@ -9,7 +9,16 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import { Timestamp } from "../../../google/protobuf/timestamp.js";
-import { BuildState, buildStateFromJSON, buildStateToNumber, Cue, Progress } from "../../common/v1/common.js";
+import {
+  BuildState,
+  buildStateFromJSON,
+  buildStateToNumber,
+  Cue,
+  Progress,
+  Task,
+  taskFromJSON,
+  taskToNumber,
+} from "../../common/v1/common.js";
 
 export interface FeatureSetSpec {
   /** Lower-case letters, digits and dashes, at most 40 characters. */
@@ -97,6 +106,37 @@ export interface ListFeatureSetsRequest {
 export interface ListFeatureSetsResponse {
   featureSets: FeatureSet[];
   nextPageToken: string;
+}
+
+export interface PreviewFeatureSetRequest {
+  name: string;
+  /** train, validation or test; empty means train. */
+  split: string;
+  /** 0 means 5. */
+  rows: number;
+  /** Whose tokens are shown; empty means the first of the set. */
+  baseModel: string;
+}
+
+/** A row of a feature set: one question about one text, with its answer, in the tokens of one base model. */
+export interface FeatureExample {
+  id: string;
+  task: Task;
+  source: string;
+  /** What the tokens before the answer say: the prompt, cut to fit. */
+  prompt: string;
+  /** What is to be answered, without the end of sequence. */
+  answer: string;
+  /** Prompt, answer and end of sequence. */
+  tokens: Token[];
+  /** How many of the tokens are the prompt's; those after it are what training is about. */
+  promptTokens: number;
+}
+
+export interface Token {
+  id: number;
+  /** As the tokenizer's vocabulary spells it. */
+  text: string;
 }
 
 export interface ExplainTextRequest {
@@ -917,6 +957,254 @@ export const ListFeatureSetsResponse: MessageFns<ListFeatureSetsResponse> = {
   },
 };
 
+function createBasePreviewFeatureSetRequest(): PreviewFeatureSetRequest {
+  return { name: "", split: "", rows: 0, baseModel: "" };
+}
+
+export const PreviewFeatureSetRequest: MessageFns<PreviewFeatureSetRequest> = {
+  encode(message: PreviewFeatureSetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.split !== "") {
+      writer.uint32(18).string(message.split);
+    }
+    if (message.rows !== 0) {
+      writer.uint32(24).int32(message.rows);
+    }
+    if (message.baseModel !== "") {
+      writer.uint32(34).string(message.baseModel);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreviewFeatureSetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreviewFeatureSetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.split = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.rows = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.baseModel = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFeatureExample(): FeatureExample {
+  return { id: "", task: Task.TASK_UNSPECIFIED, source: "", prompt: "", answer: "", tokens: [], promptTokens: 0 };
+}
+
+export const FeatureExample: MessageFns<FeatureExample> = {
+  encode(message: FeatureExample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.task !== Task.TASK_UNSPECIFIED) {
+      writer.uint32(16).int32(taskToNumber(message.task));
+    }
+    if (message.source !== "") {
+      writer.uint32(26).string(message.source);
+    }
+    if (message.prompt !== "") {
+      writer.uint32(34).string(message.prompt);
+    }
+    if (message.answer !== "") {
+      writer.uint32(42).string(message.answer);
+    }
+    for (const v of message.tokens) {
+      Token.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.promptTokens !== 0) {
+      writer.uint32(56).int32(message.promptTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FeatureExample {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFeatureExample();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.task = taskFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.prompt = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.answer = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.tokens.push(Token.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.promptTokens = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseToken(): Token {
+  return { id: 0, text: "" };
+}
+
+export const Token: MessageFns<Token> = {
+  encode(message: Token, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).int32(message.id);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Token {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseExplainTextRequest(): ExplainTextRequest {
   return { text: "" };
 }
@@ -1057,6 +1345,13 @@ export interface FeatureServiceClient {
 
   listFeatureSets(request: ListFeatureSetsRequest): Observable<ListFeatureSetsResponse>;
 
+  /**
+   * Streams rows of one split in stored order, as a model sees them. FAILED_PRECONDITION until the set is ready;
+   * INVALID_ARGUMENT when it is of another base model.
+   */
+
+  previewFeatureSet(request: PreviewFeatureSetRequest): Observable<FeatureExample>;
+
   /** The lexicon cues of one text, as the prompt would carry them. */
 
   explainText(request: ExplainTextRequest): Observable<ExplainTextResponse>;
@@ -1079,6 +1374,13 @@ export interface FeatureServiceController {
     request: ListFeatureSetsRequest,
   ): Promise<ListFeatureSetsResponse> | Observable<ListFeatureSetsResponse> | ListFeatureSetsResponse;
 
+  /**
+   * Streams rows of one split in stored order, as a model sees them. FAILED_PRECONDITION until the set is ready;
+   * INVALID_ARGUMENT when it is of another base model.
+   */
+
+  previewFeatureSet(request: PreviewFeatureSetRequest): Observable<FeatureExample>;
+
   /** The lexicon cues of one text, as the prompt would carry them. */
 
   explainText(
@@ -1088,7 +1390,13 @@ export interface FeatureServiceController {
 
 export function FeatureServiceControllerMethods() {
   return function (constructor: Function) {
-    const grpcMethods: string[] = ["createFeatureSet", "getFeatureSet", "listFeatureSets", "explainText"];
+    const grpcMethods: string[] = [
+      "createFeatureSet",
+      "getFeatureSet",
+      "listFeatureSets",
+      "previewFeatureSet",
+      "explainText",
+    ];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
       GrpcMethod("FeatureService", method)(constructor.prototype[method], method, descriptor);
