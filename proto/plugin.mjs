@@ -1,6 +1,6 @@
 /**
  * ts-proto for a contract that servers and clients share: its code asks for Nest's decorators through `src/decorators.ts`,
- * and for rxjs as types only, so that a client loads neither.
+ * and for rxjs as types only, so that a client loads neither. A `google.protobuf.Value` is the value itself (`src/values.ts`).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -16,10 +16,17 @@ const { status, stdout } = spawnSync(process.execPath, [tsProto], {
 });
 if (status !== 0) process.exit(status ?? 1);
 const response = fromBinary(CodeGeneratorResponseSchema, stdout);
+response.file = response.file.filter(({ name }) => name !== 'google/protobuf/struct.ts');
 for (const file of response.file) {
   const source = '../'.repeat(file.name.split('/').length);
   file.content = file.content
-    .replace('from "@nestjs/microservices"', `from "${source}src/decorators.js"`)
-    .replace('import { Observable } from "rxjs"', 'import type { Observable } from "rxjs"');
+    .replace(/^import (?=\{[^}]*\} from "(rxjs"|\.))/gm, 'import type ')
+    .replace(/: any \| undefined }/g, ': PlainValue }')
+    .replace(/(: |\| )any(?= \| undefined;|\[\]|\n)/g, '$1PlainValue')
+    .replace(
+      /^(?=\/\* eslint)(?=[\s\S]*PlainValue)/m,
+      `import type { PlainValue } from "${source}src/values.js";\n`,
+    )
+    .replace('from "@nestjs/microservices"', `from "${source}src/decorators.js"`);
 }
 process.stdout.write(toBinary(CodeGeneratorResponseSchema, response));

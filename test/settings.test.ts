@@ -1,5 +1,5 @@
 /** Every setting of training on its way from an experiment, through the tuning service and the contract, to a trainer. */
-import { type PlainValue, type tuning, valueMessages } from '@emotune/proto';
+import { type PlainValue, type tuning } from '@emotune/proto';
 import { settingsOf } from '@emotune/trainer';
 import { type Setting, settings, trainSpecOf } from '@emotune/training';
 import { planOf } from '@emotune/tuning';
@@ -47,7 +47,7 @@ function needsOf({ name, of }: Setting): Named {
 
 const architecture: tuning.Parameter = {
   name: 'architecture',
-  categorical: { values: [{ text: 'opt' }] },
+  categorical: { values: ['opt'] },
   condition: undefined,
   default: undefined,
 };
@@ -62,7 +62,7 @@ function experiment(fixed: Named, parameters: readonly tuning.Parameter[] = []):
     parameters: [...parameters, architecture],
     limits: undefined,
     training: {
-      settings: valueMessages(fixed),
+      settings: fixed,
       trialTokens: 20_000,
       finalScale: 0,
       threads: 0,
@@ -90,7 +90,7 @@ function told(spec: tuning.ExperimentSpec, parameters: Named = {}) {
       featuresPrefix: '',
       trainSplits: ['train'],
       validationSplit: 'validation',
-      parameters: valueMessages(parameters),
+      parameters,
       training,
       seed: 1,
       totalTokens: training.trialTokens,
@@ -129,7 +129,7 @@ describe('every setting', () => {
     const text = setting.name === 'lora.exclude' ? '.*q_proj' : value;
     const parameter = {
       name,
-      categorical: { values: [valueMessages({ [name]: text })[name]] },
+      categorical: { values: [text] },
       condition: undefined,
       default: undefined,
     };
@@ -144,7 +144,7 @@ describe('every setting', () => {
 describe('an experiment whose fixed settings cannot be is refused by their names', () => {
   const texts = (name: string, ...all: string[]): tuning.Parameter => ({
     name,
-    categorical: { values: all.map((text) => ({ text })) },
+    categorical: { values: all },
     condition: undefined,
     default: undefined,
   });

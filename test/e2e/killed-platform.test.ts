@@ -6,14 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
-import {
-  type data,
-  type evaluation,
-  type featurization,
-  type inference,
-  tuning,
-  valueMessages,
-} from '@emotune/proto';
+import { type data, type evaluation, type featurization, type inference, tuning } from '@emotune/proto';
 import type { Channel } from '@emotune/service';
 import { afterAll, expect, it } from 'vitest';
 import { built, emotune, type Served, serve } from './platform-process.js';
@@ -74,7 +67,7 @@ it('a platform that was killed goes on with its experiment, from data to a model
       training: {
         trialTokens: 6_000,
         threads: 1,
-        settings: valueMessages({ validationExamples: 16, checkpointSeconds: 1 }),
+        settings: { validationExamples: 16, checkpointSeconds: 1 },
       },
       model: 'e2e-model',
     },

@@ -5,7 +5,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type data, type featurization, tuning, valueMessages } from '@emotune/proto';
+import { type data, type featurization, tuning } from '@emotune/proto';
 import type { Channel } from '@emotune/service';
 import { afterAll, expect, it } from 'vitest';
 import { built, type Served, serve, until } from './platform-process.js';
@@ -52,7 +52,7 @@ it('trials go on from each other, and the best one becomes the model', async () 
       training: {
         trialTokens,
         threads: 1,
-        settings: valueMessages({ replay: 1, validationExamples: 8, checkpointSeconds: 0.3 }),
+        settings: { replay: 1, validationExamples: 8, checkpointSeconds: 0.3 },
       },
     },
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Unavailable } from '@emotune/base';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
-import { type data, type featurization, type inference, tuning, valueMessages } from '@emotune/proto';
+import { type data, type featurization, type inference, tuning } from '@emotune/proto';
 import { Channel } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { Health } from '@emotune/service/testing';
@@ -49,7 +49,7 @@ async function tune(channel: Channel): Promise<tuning.Experiment> {
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
       limits: { maxTrials: 1 },
-      training: { trialTokens: 1000, settings: valueMessages({ validationExamples: 8 }), threads: 1 },
+      training: { trialTokens: 1000, settings: { validationExamples: 8 }, threads: 1 },
     },
   });
   let experiment: tuning.Experiment | undefined;

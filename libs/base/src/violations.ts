@@ -29,13 +29,16 @@ export class Violations {
     for (const violation of violations) this.found.push(violation);
   }
 
-  /** What the check gives; undefined where it throws InvalidArgument, whose violations are kept. */
-  collect<T>(check: () => T): T | undefined {
+  /**
+   * What the check gives; undefined where it throws InvalidArgument, whose violations are kept.
+   * @param pathOf Their paths here.
+   */
+  collect<T>(check: () => T, pathOf: (path: string) => string = (path) => path): T | undefined {
     try {
       return check();
     } catch (error) {
       if (!(error instanceof InvalidArgument)) throw error;
-      this.addAll(error.violations);
+      for (const { field, description } of error.violations) this.add(pathOf(field), description);
       return undefined;
     }
   }

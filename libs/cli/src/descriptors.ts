@@ -1,31 +1,16 @@
-/** The messages of the contract as descriptors, and the words that people write for its enum values. */
-import { protoRoot, serviceFiles } from '@emotune/proto';
+/** The words that people write for the contract's enum values, and where settings stand in its messages. */
+import { contract } from '@emotune/proto';
 import protobuf from 'protobufjs';
 
-let loaded: protobuf.Root | undefined;
-
-function root(): protobuf.Root {
-  if (loaded) return loaded;
-  loaded = new protobuf.Root();
-  loaded.resolvePath = (_, target) =>
-    target.startsWith('google/protobuf/') ? target : `${protoRoot.replace(/\/$/, '')}/${target}`;
-  loaded.loadSync([...serviceFiles]);
-  loaded.resolveAll();
-  return loaded;
-}
-
-/** @param name such as `emotune.data.v1.DatasetSpec` */
-export function messageType(name: string): protobuf.Type {
-  return root().lookupType(name);
+/** Whether a field holds values of any kind. */
+export function isValue({ resolvedType }: protobuf.Field): boolean {
+  return resolvedType?.fullName === '.google.protobuf.Value';
 }
 
 /** The field of a message that holds settings by name: in YAML and JSON they stand beside its other fields. */
 export function settingsField(type: protobuf.Type): protobuf.Field | undefined {
   return type.fieldsArray.find(
-    (field) =>
-      field instanceof protobuf.MapField &&
-      field.name === 'settings' &&
-      field.resolvedType?.name === 'ParameterValue',
+    (field) => field instanceof protobuf.MapField && field.name === 'settings' && isValue(field),
   );
 }
 
@@ -45,7 +30,7 @@ export function shortEnumName(value: string): string {
         } else if (item instanceof protobuf.Namespace) visit(item);
       }
     };
-    visit(root());
+    visit(contract());
   }
   return enumNames.get(value) ?? value;
 }

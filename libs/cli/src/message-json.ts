@@ -1,11 +1,11 @@
 /** Messages as JSON for other programs, by their own descriptors. */
-import { plainValue } from '@emotune/proto';
+import { messageType } from '@emotune/proto';
 import protobuf from 'protobufjs';
-import { messageType, settingsField, shortEnumName } from './descriptors.js';
+import { isValue, settingsField, shortEnumName } from './descriptors.js';
 
 function single(field: protobuf.Field, value: unknown): unknown {
   const type = field.resolvedType;
-  if (type === null) return value;
+  if (type === null || isValue(field)) return value;
   if (type instanceof protobuf.Enum) return shortEnumName(value as string);
   return message(type as protobuf.Type, value as Record<string, unknown>);
 }
@@ -23,7 +23,6 @@ function message(type: protobuf.Type, value: Record<string, unknown>): unknown {
     const { seconds, nanos } = value as { seconds: number; nanos: number };
     return new Date(1000 * seconds + nanos / 1e6).toISOString();
   }
-  if (type.name === 'ParameterValue') return plainValue(value) ?? {};
   const result: Record<string, unknown> = {};
   for (const field of type.fieldsArray) {
     const item = value[field.name];

@@ -41,12 +41,12 @@ parameters:
       parameters: [
         {
           name: 'architecture',
-          categorical: { values: [{ text: 'opt' }, { text: 'bloom' }, { number: 3 }, { flag: true }] },
+          categorical: { values: ['opt', 'bloom', 3, true] },
         },
         {
           name: 'learningRate',
           double: { min: 1e-5, max: 0.01, log: true },
-          condition: { parameter: 'architecture', values: [{ text: 'opt' }] },
+          condition: { parameter: 'architecture', values: ['opt'] },
         },
       ],
     });

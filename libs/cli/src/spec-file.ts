@@ -4,12 +4,12 @@
  * mean is the services' business.
  *
  * Shorthand: enum values without their prefix and in kebab case (`minimize`, `sentiment-regression`), a scale as
- * `0..1`, a parameter value as a plain scalar or a list of them, settings beside the other fields of their message, nested or
- * with dots.
+ * `0..1`, settings beside the other fields of their message.
  */
 import { fieldPath, nearest, show, unknownField, Violations } from '@emotune/base';
+import { messageType } from '@emotune/proto';
 import protobuf from 'protobufjs';
-import { messageType, settingsField, shortEnumName } from './descriptors.js';
+import { isValue, settingsField, shortEnumName } from './descriptors.js';
 
 type Path = readonly (string | number)[];
 
@@ -40,7 +40,6 @@ class Reader {
   }
 
   message(type: protobuf.Type, value: unknown, path: Path): unknown {
-    if (type.name === 'ParameterValue' && !isMapping(value)) return this.parameterValue(value, path);
     if (type.name === 'Scale' && typeof value === 'string') return this.scale(value, path);
     if (type.name === uploadType)
       return typeof value === 'string' ? { name: value } : this.wrong(path, 'a text', value);
@@ -53,8 +52,8 @@ class Reader {
       if (field && field !== settings) result[field.name] = this.field(field, item, [...path, key]);
       else if (settings) {
         result[settings.name] ??= {};
-        const all = result[settings.name] as Record<string, unknown>;
-        this.settings(all, field === settings ? '' : key, item, [...path, key]);
+        const given = field === settings ? item : { [key]: item };
+        this.settings(result[settings.name] as Record<string, unknown>, given, field ? [...path, key] : path);
       } else this.violations.add([...path, key], unknownField(key, [...written.keys()]));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
@@ -66,14 +65,13 @@ class Reader {
     return result;
   }
 
-  /** Adds what stands at a name, or below it; what the names are is the services' business. */
-  private settings(all: Record<string, unknown>, name: string, value: unknown, path: Path): void {
-    if (isMapping(value) && (Object.keys(value).length > 0 || name === ''))
-      for (const [key, item] of Object.entries(value))
-        this.settings(all, name === '' ? key : `${name}.${key}`, item, [...path, key]);
-    else if (name === '') this.wrong(path, 'a mapping', value);
-    else if (Object.hasOwn(all, name)) this.wrong(path, 'it once', 'it nested and with dots');
-    else all[name] = isMapping(value) ? {} : this.parameterValue(value, path);
+  /** What the names are, and what stands in them, is the services' business. */
+  private settings(all: Record<string, unknown>, given: unknown, path: Path): void {
+    if (!isMapping(given)) this.wrong(path, 'a mapping', given);
+    else
+      for (const [name, item] of Object.entries(given))
+        if (Object.hasOwn(all, name)) this.wrong([...path, name], 'it once', 'it twice');
+        else all[name] = this.value(item, [...path, name]);
   }
 
   private field(field: protobuf.Field, value: unknown, path: Path): unknown {
@@ -90,6 +88,7 @@ class Reader {
 
   private single(field: protobuf.Field, value: unknown, path: Path): unknown {
     const type = field.resolvedType;
+    if (isValue(field)) return this.value(value, path);
     if (type instanceof protobuf.Type) return this.message(type, value, path);
     if (type instanceof protobuf.Enum) return this.enumValue(type, value, path);
     if (field.type === 'string') return typeof value === 'string' ? value : this.wrong(path, 'a text', value);
@@ -113,12 +112,13 @@ class Reader {
     return this.wrong(path, `one of ${short.join(', ')}${near ? ` (did you mean "${near}"?)` : ''}`, value);
   }
 
-  private parameterValue(value: unknown, path: Path): unknown {
-    if (typeof value === 'number') return { number: value };
-    if (typeof value === 'string') return { text: value };
-    if (typeof value === 'boolean') return { flag: value };
-    if (Array.isArray(value))
-      return { list: { values: value.map((item, i) => this.parameterValue(item, [...path, i])) } };
+  private value(value: unknown, path: Path): unknown {
+    if (Array.isArray(value)) return value.map((item, i) => this.value(item, [...path, i]));
+    if (isMapping(value))
+      return Object.fromEntries(
+        Object.entries(value).map(([key, item]) => [key, this.value(item, [...path, key])]),
+      );
+    if (['number', 'string', 'boolean'].includes(typeof value)) return value;
     return this.wrong(path, 'a number, a text, true or false', value);
   }
 

@@ -1,5 +1,12 @@
 /** Every fact that services tell each other: its topic and its message. */
-import { data, evaluation, featurization, tuning } from '@emotune/proto';
+import {
+  codecOf,
+  type data,
+  type evaluation,
+  type featurization,
+  messageType,
+  type tuning,
+} from '@emotune/proto';
 
 export interface Topic<T> {
   /** emotune.<noun>.<past-tense verb>.v1 */
@@ -8,28 +15,40 @@ export interface Topic<T> {
   decode(payload: Uint8Array): T;
 }
 
-interface Codec<T> {
-  encode(message: T): { finish(): Uint8Array };
-  decode(payload: Uint8Array): T;
-}
-
-function topic<T>(name: string, codec: Codec<T>): Topic<T> {
+/** @param message Its name in the contract. */
+function topic<T>(name: string, message: string): Topic<T> {
+  const codec = () => codecOf<T>(messageType(message));
   return {
     name,
-    encode: (message) => codec.encode(message).finish(),
-    decode: (payload) => codec.decode(payload),
+    encode: (fact) => codec().encode(fact),
+    decode: (payload) => codec().decode(payload),
   };
 }
 
 export const topics = {
-  datasetReady: topic('emotune.dataset.ready.v1', data.DatasetReady),
-  datasetFailed: topic('emotune.dataset.failed.v1', data.DatasetFailed),
-  featuresReady: topic('emotune.features.ready.v1', featurization.FeaturesReady),
-  featuresFailed: topic('emotune.features.failed.v1', featurization.FeaturesFailed),
-  trialMeasured: topic('emotune.trial.measured.v1', tuning.TrialMeasured),
-  trialFinished: topic('emotune.trial.finished.v1', tuning.TrialFinished),
-  experimentFinished: topic('emotune.experiment.finished.v1', tuning.ExperimentFinished),
-  modelTrained: topic('emotune.model.trained.v1', tuning.ModelTrained),
-  modelRegistered: topic('emotune.model.registered.v1', tuning.ModelRegistered),
-  evaluationCompleted: topic('emotune.evaluation.completed.v1', evaluation.EvaluationCompleted),
+  datasetReady: topic<data.DatasetReady>('emotune.dataset.ready.v1', 'emotune.data.v1.DatasetReady'),
+  datasetFailed: topic<data.DatasetFailed>('emotune.dataset.failed.v1', 'emotune.data.v1.DatasetFailed'),
+  featuresReady: topic<featurization.FeaturesReady>(
+    'emotune.features.ready.v1',
+    'emotune.featurization.v1.FeaturesReady',
+  ),
+  featuresFailed: topic<featurization.FeaturesFailed>(
+    'emotune.features.failed.v1',
+    'emotune.featurization.v1.FeaturesFailed',
+  ),
+  trialMeasured: topic<tuning.TrialMeasured>('emotune.trial.measured.v1', 'emotune.tuning.v1.TrialMeasured'),
+  trialFinished: topic<tuning.TrialFinished>('emotune.trial.finished.v1', 'emotune.tuning.v1.TrialFinished'),
+  experimentFinished: topic<tuning.ExperimentFinished>(
+    'emotune.experiment.finished.v1',
+    'emotune.tuning.v1.ExperimentFinished',
+  ),
+  modelTrained: topic<tuning.ModelTrained>('emotune.model.trained.v1', 'emotune.tuning.v1.ModelTrained'),
+  modelRegistered: topic<tuning.ModelRegistered>(
+    'emotune.model.registered.v1',
+    'emotune.tuning.v1.ModelRegistered',
+  ),
+  evaluationCompleted: topic<evaluation.EvaluationCompleted>(
+    'emotune.evaluation.completed.v1',
+    'emotune.evaluation.v1.EvaluationCompleted',
+  ),
 } as const;

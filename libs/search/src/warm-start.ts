@@ -125,7 +125,7 @@ export function warmStart(
     readonly objective?: number;
     /** Where the study does not say. */
     readonly direction?: Direction;
-    readonly fixed?: Readonly<Record<string, ParameterValue>>;
+    readonly fixed?: Readonly<Record<string, unknown>>;
     readonly failuresTeach?: boolean;
     readonly firstNumber?: number;
   } = {},

@@ -1,5 +1,6 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
 import { Internal, Unavailable } from '@emotune/base';
+import type { PlainValue } from '@emotune/proto';
 import {
   credentials,
   type CallOptions as GrpcCallOptions,
@@ -21,11 +22,13 @@ export interface CallOptions {
 }
 
 /** A message with fields left out: they take their defaults. */
-export type Draft<T> = T extends (infer E)[]
-  ? Draft<E>[]
-  : T extends object
-    ? { [K in keyof T]?: Draft<T[K]> | undefined }
-    : T;
+export type Draft<T> = T extends PlainValue
+  ? T
+  : T extends (infer E)[]
+    ? Draft<E>[]
+    : T extends object
+      ? { [K in keyof T]?: Draft<T[K]> | undefined }
+      : T;
 
 // biome-ignore lint/suspicious/noExplicitAny: only a bound that every generated method satisfies
 type Method = (request: any, ...rest: any[]) => Observable<unknown>;

@@ -1,17 +1,13 @@
 /** The whole gRPC contract, loaded once for servers and clients, in the shapes that the generated types describe. */
 import { Internal } from '@emotune/base';
-import { protoRoot, serviceFiles } from '@emotune/proto';
-import { type GrpcObject, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
-
-export const packageDefinition = loadSync([...serviceFiles], {
-  includeDirs: [protoRoot],
-  keepCase: false,
-  longs: Number,
-  enums: String,
-  defaults: true,
-  oneofs: false,
-});
+import { codecOf, contract } from '@emotune/proto';
+import {
+  type GrpcObject,
+  loadPackageDefinition,
+  type ServiceClientConstructor,
+  type ServiceDefinition,
+} from '@grpc/grpc-js';
+import protobuf from 'protobufjs';
 
 /** Each area is one service process in a deployment; these are the packages of its gRPC services. */
 const packagesOf = {
@@ -27,6 +23,40 @@ export type Area = keyof typeof packagesOf;
 export const areas = Object.keys(packagesOf) as readonly Area[];
 
 export const packages: readonly string[] = Object.values(packagesOf).flat();
+
+function servicesIn(namespace: protobuf.NamespaceBase): protobuf.Service[] {
+  return namespace.nestedArray.flatMap((each) => {
+    if (each instanceof protobuf.Service) return [each];
+    return each instanceof protobuf.Namespace ? servicesIn(each) : [];
+  });
+}
+
+function definitionOf(service: protobuf.Service): ServiceDefinition {
+  return Object.fromEntries(
+    service.methodsArray.map((method) => {
+      const request = codecOf(method.resolvedRequestType!);
+      const response = codecOf(method.resolvedResponseType!);
+      return [
+        method.name,
+        {
+          path: `/${service.fullName.slice(1)}/${method.name}`,
+          originalName: protobuf.util.camelCase(method.name).replace(/^./, (first) => first.toLowerCase()),
+          requestStream: method.requestStream === true,
+          responseStream: method.responseStream === true,
+          requestSerialize: request.encode,
+          requestDeserialize: request.decode,
+          responseSerialize: response.encode,
+          responseDeserialize: response.decode,
+        },
+      ];
+    }),
+  );
+}
+
+/** Services by their full names. */
+export const packageDefinition = Object.fromEntries(
+  servicesIn(contract()).map((service) => [service.fullName.slice(1), definitionOf(service)]),
+);
 
 const loaded = loadPackageDefinition(packageDefinition);
 

@@ -1,5 +1,6 @@
 /** Nest's gRPC server with health, reflection and only the services that have a controller. */
 import { Unavailable } from '@emotune/base';
+import { protoFiles, protoRoot } from '@emotune/proto';
 import {
   Server as GrpcServer,
   logVerbosity,
@@ -15,6 +16,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { type ArgumentsHost, Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { ServerGrpc } from '@nestjs/microservices';
@@ -26,6 +28,9 @@ import { statusOf } from './status.js';
 
 // Errors reach whoever called; grpc-js would also write them to stderr.
 setLogVerbosity(logVerbosity.NONE);
+
+/** The contract for who asks what there is. */
+const described = loadSync([...protoFiles], { includeDirs: [protoRoot] });
 
 const maxMessageBytes = 16 * 1024 * 1024;
 
@@ -131,7 +136,7 @@ export class EmotuneServer extends ServerGrpc {
   ) {
     super({ url: address, package: [...packages], packageDefinition });
     this.health.addToServer(server);
-    new ReflectionService(packageDefinition).addToServer(server);
+    new ReflectionService(described).addToServer(server);
     for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
   }
 

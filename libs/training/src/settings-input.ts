@@ -1,5 +1,5 @@
 /** From what users write, nested or with dots, to the settings of a run; errors are told by the names that they wrote. */
-import { InvalidArgument, parse, show, unknownField, type Violation } from '@emotune/base';
+import { parse, show, unknownField, Violations } from '@emotune/base';
 import { z } from 'zod';
 import { type TrainingSettings, trainingSettings, usualLearningRate } from './settings.js';
 import { absent, type Owner, type Setting, settings } from './settings-table.js';
@@ -41,11 +41,11 @@ function isMapping(value: unknown): value is Record<string, unknown> {
  */
 export function namedSettings(
   given: Readonly<Record<string, unknown>>,
-  violations: Violation[],
+  violations: Violations,
   { known = [...settings.keys()], at = '' }: { known?: readonly string[]; at?: string } = {},
 ): NamedSettings {
   const found = new Map<string, unknown>();
-  const wrong = (name: string, description: string) => violations.push({ field: at + name, description });
+  const wrong = (name: string, description: string) => violations.add(at + name, description);
   const add = (name: string, value: unknown) => {
     if (found.has(name)) wrong(name, 'expected once, got it nested and with dots');
     found.set(name, value);
@@ -112,36 +112,17 @@ function put(root: Record<string, unknown>, place: readonly string[], value: unk
   at[last] = isMapping(value) && isMapping(at[last]) ? { ...value, ...at[last] } : value;
 }
 
-/** What a check gives; what it finds wrong is added to `violations`, by other paths. */
-function checked<T>(
-  violations: Violation[],
-  check: () => T,
-  pathOf: (path: string) => string,
-): T | undefined {
-  try {
-    return check();
-  } catch (error) {
-    if (!(error instanceof InvalidArgument)) throw error;
-    for (const { field, description } of error.violations)
-      violations.push({ field: pathOf(field), description });
-    return undefined;
-  }
-}
-
-interface Reading {
-  /** Where the user wrote what has this name. */
-  readonly pathOf?: (name: string) => string;
-  /** What was found before. */
-  readonly violations?: readonly Violation[];
-}
-
-/** @throws InvalidArgument with `violations`, every value that cannot be, and what contradicts another. */
+/**
+ * @param violations What was found before.
+ * @param pathOf Where the user wrote what has this name.
+ * @throws InvalidArgument with `violations`, every value that cannot be, and what contradicts another.
+ */
 function settingsOf(
   given: NamedSettings,
-  { pathOf = (name) => name, violations = [] }: Reading = {},
+  violations: Violations,
+  pathOf: (name: string) => string = (name) => name,
 ): TrainingSettings {
-  const all = [...violations];
-  const refuse = (name: string, description: string) => all.push({ field: pathOf(name), description });
+  const refuse = (name: string, description: string) => violations.add(pathOf(name), description);
   const unknown = unknownChoices(given);
   for (const name of unknown)
     refuse(name, `expected ${settings.get(name)!.expects}, got ${show(given.get(name))}`);
@@ -152,8 +133,7 @@ function settingsOf(
     if (unknown.includes(of?.setting ?? name)) continue;
     if (foreign(given, name)) {
       if (setting?.idle) {
-        checked(
-          all,
+        violations.collect(
           () => parse(setting.variants[0].type, value),
           () => pathOf(name),
         );
@@ -172,19 +152,18 @@ function settingsOf(
     const usual = usualLearningRate(chosen(given, 'method'), chosen(given, 'optimizer'));
     put(root, settings.get('learningRate')!.place, usual);
   }
-  const parsed = checked(
-    all,
+  const parsed = violations.collect(
     () => parse(trainingSettings, root),
     (path) => pathOf(wordsOf(path)),
   );
-  if (all.length > 0 || !parsed) throw new InvalidArgument(all);
-  return parsed;
+  violations.throwIfAny();
+  return parsed!;
 }
 
 /** @throws InvalidArgument naming everything that is wrong. */
 export function parseSettings(given: Readonly<Record<string, unknown>>): TrainingSettings {
-  const violations: Violation[] = [];
-  return settingsOf(namedSettings(given, violations), { violations });
+  const violations = new Violations();
+  return settingsOf(namedSettings(given, violations), violations);
 }
 
 /**
@@ -195,19 +174,15 @@ export function parseSettingsFile<T extends z.ZodObject>(
   given: unknown,
   fields: T,
 ): { beside: z.output<T>; settings: TrainingSettings } {
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const others = Object.keys(fields.shape);
   const isOther = ([name]: [string, unknown]) => others.includes(name);
   const entries = Object.entries(parse(z.record(z.string(), z.unknown()), given));
-  const beside = checked(
-    violations,
-    () => parse(fields, Object.fromEntries(entries.filter(isOther))),
-    (path) => path,
-  );
+  const beside = violations.collect(() => parse(fields, Object.fromEntries(entries.filter(isOther))));
   const rest = Object.fromEntries(entries.filter((entry) => !isOther(entry)));
   const named = namedSettings(rest, violations, { known: [...settings.keys(), ...others] });
   // Throws where there are violations.
-  return { settings: settingsOf(named, { violations }), beside: beside! };
+  return { settings: settingsOf(named, violations), beside: beside! };
 }
 
 /**
@@ -221,7 +196,7 @@ export function trialSettings(
   training: Readonly<Record<string, unknown>>,
   own: Partial<Pick<TrainingSettings, 'threads' | 'tokens' | 'until' | 'seed' | 'memoryLimitMiB'>>,
 ): TrainingSettings {
-  const violations: Violation[] = [];
+  const violations = new Violations();
   // The architecture chooses the base model, which training is given.
   const { architecture: _, ...values } = parameters;
   const tuned = namedSettings(values, violations, { at: 'parameters.' });
@@ -230,14 +205,12 @@ export function trialSettings(
   const isValue = (name: string) => settings.has(name) && !accepts(settings.get(name)!, all.get(name));
   return settingsOf(
     applicable(all, (name) => tuned.has(name)),
-    {
-      // What contradicts another is told by its name alone: the other may stand elsewhere.
-      pathOf: (path) => {
-        const name = path.replace(/\[.*$/, '');
-        if (!isValue(name)) return path;
-        return tuned.has(name) ? `parameters.${path}` : fixed.has(name) ? `training.${path}` : path;
-      },
-      violations,
+    violations,
+    // What contradicts another is told by its name alone: the other may stand elsewhere.
+    (path) => {
+      const name = path.replace(/\[.*$/, '');
+      if (!isValue(name)) return path;
+      return tuned.has(name) ? `parameters.${path}` : fixed.has(name) ? `training.${path}` : path;
     },
   );
 }

@@ -1,5 +1,5 @@
 /** The report's section on what the trials of the model's experiment teach. */
-import type { tuning } from '@emotune/proto';
+import type { PlainValue, tuning } from '@emotune/proto';
 import { type EffectPlot, effectPlot, parallelPlot } from './insight-charts.js';
 import { html, type Markup } from './markup.js';
 import { count, number, parametersText, parameterText, pValue, table } from './report-parts.js';
@@ -34,10 +34,10 @@ function effectOf(
   dependence: readonly tuning.DependencePoint[],
 ): EffectPlot {
   const values = [...dependence.map(({ value }) => value), ...points.map(({ value }) => value)];
-  const numeric = values.every((value) => typeof value?.number === 'number');
+  const numeric = values.every((value) => typeof value === 'number');
   const names = numeric ? undefined : [...new Set(values.map((value) => parameterText(value!)))];
-  const x = (value: tuning.ParameterValue | undefined) =>
-    names ? names.indexOf(parameterText(value!)) : value!.number!;
+  const x = (value: PlainValue | undefined) =>
+    names ? names.indexOf(parameterText(value!)) : (value as number);
   return {
     parameter,
     log,

@@ -1,5 +1,5 @@
 /** What every section of the report is made of: numbers, parameters and tables as text and markup. */
-import type { tuning } from '@emotune/proto';
+import type { PlainValue } from '@emotune/proto';
 import { type Content, html, type Markup } from './markup.js';
 
 export function number(value: number | undefined, digits = 3): string {
@@ -25,12 +25,11 @@ export function table(head: readonly Content[], rows: readonly (readonly Content
   )}</tbody></table></div>`;
 }
 
-export function parameterText(value: tuning.ParameterValue): string {
-  if (value.number !== undefined && value.number !== null) return String(Number(value.number.toPrecision(4)));
-  return String(value.text ?? value.flag ?? '');
+export function parameterText(value: PlainValue): string {
+  return String(typeof value === 'number' ? Number(value.toPrecision(4)) : (value ?? ''));
 }
 
-export function parametersText(parameters: Readonly<Record<string, tuning.ParameterValue>>): string {
+export function parametersText(parameters: Readonly<Record<string, PlainValue>>): string {
   return Object.entries(parameters)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name} ${parameterText(value)}`)

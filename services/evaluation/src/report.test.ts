@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { ConstantBaseline, type Task, tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
-import { common, evaluation, tuning } from '@emotune/proto';
+import { common, evaluation, type PlainValue, tuning } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
 import { describe, expect, it } from 'vitest';
 import { analyseTask } from './analysis.js';
@@ -83,9 +83,6 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
   };
 }
 
-const number = (value: number): tuning.ParameterValue => ({ number: value });
-const text = (value: string): tuning.ParameterValue => ({ text: value });
-
 function trial(i: number): tuning.Trial {
   const rng = Rng.of('trial', i);
   const final = i === 12;
@@ -99,9 +96,9 @@ function trial(i: number): tuning.Trial {
     state: failed ? tuning.TrialState.TRIAL_STATE_INFEASIBLE : tuning.TrialState.TRIAL_STATE_SUCCEEDED,
     reason: failed ? 'Diverged: the loss at step 12 is not a number <b>' : '',
     parameters: {
-      architecture: text(['opt', 'bloom', 'llama'][final ? 2 : i % 3]),
-      learningRate: number(10 ** (-4 + 2 * rng.uniform())),
-      loraRank: number(8),
+      architecture: ['opt', 'bloom', 'llama'][final ? 2 : i % 3],
+      learningRate: 10 ** (-4 + 2 * rng.uniform()),
+      loraRank: 8,
     },
     attempt: 1,
     objective: failed || final ? undefined : end,
@@ -141,7 +138,7 @@ function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
       objective: t.objective!,
     })),
   });
-  const means = (values: tuning.ParameterValue[]) =>
+  const means = (values: PlainValue[]) =>
     values.map((value, i) => ({ value, mean: 1.7 + 0.1 * i, standardDeviation: 0.05 }));
   return {
     experiment: 'demo',
@@ -152,8 +149,8 @@ function insightOf(trials: readonly tuning.Trial[]): tuning.Insight {
     importanceMissing: '',
     interactions: [{ first: 'learningRate', second: 'architecture', fanova: 0.08 }],
     dependence: [
-      { parameter: 'learningRate', log: true, points: means([number(1e-4), number(1e-3), number(1e-2)]) },
-      { parameter: 'architecture', log: false, points: means([text('opt'), text('bloom'), text('llama')]) },
+      { parameter: 'learningRate', log: true, points: means([1e-4, 1e-3, 1e-2]) },
+      { parameter: 'architecture', log: false, points: means(['opt', 'bloom', 'llama']) },
     ],
     history: trials.map((t) => ({ trial: t.number, objective: t.objective!, best: 1.6 })),
     slices: [points('learningRate', true), points('architecture', false)],
@@ -195,7 +192,7 @@ const model: tuning.Model = {
     datasetVersion: '1234567890ab',
     features: 'demo',
     featuresVersion: 'fedcba987654',
-    parameters: { architecture: text('llama'), learningRate: number(0.00213), replay: number(0.2) },
+    parameters: { architecture: 'llama', learningRate: 0.00213, replay: 0.2 },
     seed: 7,
     tokens: 412_345,
     tokensPerSecond: 2345.6,
@@ -225,8 +222,8 @@ const data: ReportData = {
         bestTrial: 1,
         reproduced: true,
         evidence: [
-          { parameter: 'loraRank', value: number(8), bestValue: number(8), logRatio: Math.log(2.5) },
-          { parameter: 'learningRate', value: number(0.01), bestValue: number(1), logRatio: -1 },
+          { parameter: 'loraRank', value: 8, bestValue: 8, logRatio: Math.log(2.5) },
+          { parameter: 'learningRate', value: 0.01, bestValue: 1, logRatio: -1 },
         ],
       },
       end: { reason: 'Pruned: median', rank: 1, measured: 10, behind: 0.25, attempts: [] },

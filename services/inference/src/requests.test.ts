@@ -1,10 +1,12 @@
 import { InvalidArgument } from '@emotune/base';
-import { common, inference } from '@emotune/proto';
+import { codecOf, common, type inference, messageType } from '@emotune/proto';
 import { expect, it } from 'vitest';
 import { parseBatch, parseRequest } from './requests.js';
 
 const request = (fields: Partial<inference.AnalyzeRequest>): inference.AnalyzeRequest => ({
-  ...inference.AnalyzeRequest.decode(new Uint8Array()),
+  ...codecOf<inference.AnalyzeRequest>(messageType('emotune.inference.v1.AnalyzeRequest')).decode(
+    Buffer.of(),
+  ),
   text: 'fine',
   ...fields,
 });

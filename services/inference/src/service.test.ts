@@ -7,7 +7,14 @@ import { MemoryBus } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { EvictingStore } from '@emotune/objects/testing';
-import { common, featurization, type inference, tuning } from '@emotune/proto';
+import {
+  codecOf,
+  common,
+  type featurization,
+  type inference,
+  messageType,
+  type tuning,
+} from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
 import { trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
@@ -34,9 +41,12 @@ class PeerDoubles {
 
   @GrpcMethod('FeatureService', 'getFeatureSet')
   getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
-    const none = new Uint8Array();
-    const spec = { ...featurization.FeatureSetSpec.decode(none), name, withoutCues: name === 'plain' };
-    return { ...featurization.FeatureSet.decode(none), name, spec };
+    const spec = {
+      ...empty<featurization.FeatureSetSpec>('emotune.featurization.v1.FeatureSetSpec'),
+      name,
+      withoutCues: name === 'plain',
+    };
+    return { ...empty<featurization.FeatureSet>('emotune.featurization.v1.FeatureSet'), name, spec };
   }
 }
 
@@ -47,8 +57,13 @@ const peers: DynamicModule = { module: PeersModule, controllers: [PeerDoubles] }
 const bpe = { vocabSize: 300, specialTokens: ['<s>', '</s>'] };
 const tokenizerJson = JSON.stringify(trainBpe(['Task: Text: Cues: Sentiment score'], bpe));
 
+/** A message of a type, with its defaults. */
+function empty<T>(type: string): T {
+  return codecOf<T>(messageType(type)).decode(Buffer.of());
+}
+
 const modelOf = (name: string): tuning.Model => ({
-  ...tuning.Model.decode(new Uint8Array()),
+  ...empty<tuning.Model>('emotune.tuning.v1.Model'),
   name,
   version: 'v1',
   prefix: `models/${name}/v1`,
@@ -73,7 +88,10 @@ async function addModel(name: string, seed: number, features = ''): Promise<void
   const checkpoint = join(folder, `checkpoint-${name}`);
   await saveModel(checkpoint, { config, tensors }, { files: { 'tokenizer.json': tokenizerJson } });
   await objects.putFolder(`models/${name}/v1`, checkpoint);
-  models.set(name, { ...modelOf(name), lineage: { ...tuning.Lineage.decode(new Uint8Array()), features } });
+  models.set(name, {
+    ...modelOf(name),
+    lineage: { ...empty<tuning.Lineage>('emotune.tuning.v1.Lineage'), features },
+  });
 }
 
 beforeAll(async () => {

@@ -1,12 +1,12 @@
 import { InvalidArgument } from '@emotune/base';
-import { tuning, valueMessages } from '@emotune/proto';
+import { type PlainValue, tuning } from '@emotune/proto';
 import { parseSettings } from '@emotune/training';
 import { describe, expect, it } from 'vitest';
 import { settingsOf } from './assignment.js';
 
 describe('settingsOf', () => {
   const assignment = (
-    parameters: Record<string, tuning.ParameterValue>,
+    parameters: Record<string, PlainValue>,
     { memoryLimitMib = 0, threads = 0, ...settings }: Record<string, string | number> = {},
   ): tuning.Assignment => ({
     trial: undefined,
@@ -23,7 +23,7 @@ describe('settingsOf', () => {
       threads: Number(threads),
       folds: 0,
       memoryLimitMib: Number(memoryLimitMib),
-      settings: valueMessages(settings),
+      settings,
     },
     seed: 5,
     totalTokens: 20_000,
@@ -37,9 +37,9 @@ describe('settingsOf', () => {
 
   it('takes a tuned parameter, then a fixed setting, then the default', () => {
     const parameters = {
-      learningRate: { number: 0.01 },
+      learningRate: 0.01,
       method: { text: 'lora' },
-      replay: { number: 0 },
+      replay: 0,
       architecture: { text: 'opt' },
     };
     expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual(
@@ -96,7 +96,7 @@ describe('settingsOf', () => {
   it('names every parameter that it does not accept', () => {
     const refused = (() => {
       try {
-        return settingsOf(assignment({ learningrate: { number: 1 }, loraRank: { number: 2.5 } }), 1);
+        return settingsOf(assignment({ learningrate: { number: 1 }, loraRank: 2.5 }), 1);
       } catch (error) {
         return error;
       }

@@ -1,5 +1,5 @@
 /** What the tuning service asks for, as settings of a training run. */
-import { plainSettings, plainValues, type tuning } from '@emotune/proto';
+import type { tuning } from '@emotune/proto';
 import { type TrainingSettings, trialSettings } from '@emotune/training';
 
 /**
@@ -16,5 +16,5 @@ export function settingsOf(
       : { tokens: totalTokens };
   const limit = training?.memoryLimitMib ? { memoryLimitMiB: training.memoryLimitMib } : {};
   const own = { threads, seed, ...extent, ...limit };
-  return trialSettings(plainValues(parameters), plainSettings(training?.settings ?? {}), own);
+  return trialSettings(parameters, training?.settings ?? {}, own);
 }

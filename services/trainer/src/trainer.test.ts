@@ -6,35 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { type JobStatus, ProcessRunner, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { protoRoot, serviceFiles, tuning, valueMessages } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
+import { clientClass } from '@emotune/service/client';
 import { parseSettings } from '@emotune/training';
-import {
-  type GrpcObject,
-  loadPackageDefinition,
-  Server,
-  ServerCredentials,
-  type ServerUnaryCall,
-  type ServiceClientConstructor,
-  type sendUnaryData,
-  status,
-} from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeTinyInputs } from './testing.js';
 import { trainOnce, tune } from './tune.js';
 
-const definition = loadSync([...serviceFiles], {
-  includeDirs: [protoRoot],
-  keepCase: false,
-  longs: Number,
-  enums: String,
-  defaults: true,
-  oneofs: false,
-});
-const loaded = loadPackageDefinition(definition) as unknown as {
-  emotune: { tuning: { v1: GrpcObject } };
-};
-const { service } = loaded.emotune.tuning.v1['TrialService'] as ServiceClientConstructor;
+const { service } = clientClass('TrialService');
 
 type Call<T> = ServerUnaryCall<T, object>;
 
@@ -97,7 +77,7 @@ function trainingSpec({ folds = 0, ...settings }: Record<string, number>): tunin
     threads: 0,
     memoryLimitMib: 0,
     folds,
-    settings: valueMessages({ batchTokens: 256, validationExamples: 40, ...settings }),
+    settings: { batchTokens: 256, validationExamples: 40, ...settings },
   };
 }
 
@@ -149,7 +129,7 @@ async function assign(
     featuresPrefix: 'features/f/v1/abc',
     trainSplits: ['train'],
     validationSplit: 'validation',
-    parameters: { learningRate: { number: 0.01 }, replay: { number: 0.2 } },
+    parameters: { learningRate: 0.01, replay: 0.2 },
     training: trainingSpec({}),
     seed: 3,
     totalTokens: 12_000,
@@ -297,7 +277,7 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
 
     server.assignment = {
       ...server.assignment,
-      parameters: { method: { text: 'lora' }, loraRank: { number: 2 } },
+      parameters: { method: { text: 'lora' }, loraRank: 2 },
     };
     await runner.remove('exp-t4-a1');
     await objects.delete('trials/exp/4');
@@ -511,14 +491,14 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
   });
 
   it('reports a batch that cannot fit into memory, before it takes any', async () => {
-    await assign({ parameters: { batchTokens: { number: 2 ** 28 } } });
+    await assign({ parameters: { batchTokens: 2 ** 28 } });
     await expectExit(await startAttempt(1), 42);
     expect(server.finished[0].state).toBe(tuning.TrialState.TRIAL_STATE_INFEASIBLE);
     expect(server.finished[0].reason).toMatch(/^OutOfMemory: .*batchTokens/s);
   });
 
   it('reports a divergence, and features that were made for another model', async () => {
-    await assign({ parameters: { learningRate: { number: 1e6 } } });
+    await assign({ parameters: { learningRate: 1e6 } });
     await expectExit(await startAttempt(1), 44);
     const state = tuning.TrialState.TRIAL_STATE_INFEASIBLE;
     expect(server.finished[0]).toMatchObject({ state });

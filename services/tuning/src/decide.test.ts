@@ -159,7 +159,7 @@ describe('the next trial', () => {
         {
           name: 'learningRate',
           double: { min: 1e-5, max: 1e-2, log: true, step: 0 },
-          default: { number: 3e-4 },
+          default: 3e-4,
           condition: undefined,
         },
       ],

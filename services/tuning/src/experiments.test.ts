@@ -53,7 +53,7 @@ it('searches, retrains the winner, stores, evaluates and registers it with its l
 
   const model = await platform.models.call('getModel', { name: last.modelVersion });
   const base = await platform.models.call('getModel', {
-    name: `base-${best.parameters['architecture'].text}`,
+    name: `base-${best.parameters['architecture']}`,
   });
   expect(model).toMatchObject({
     name: 'whole',
@@ -125,7 +125,7 @@ it('a request id makes one experiment and one trial', async () => {
   const enqueue = (requestId: string) =>
     platform.experiments.call('enqueueTrial', {
       experiment: 'once',
-      parameters: { learningRate: { number: 1e-3 } },
+      parameters: { learningRate: 1e-3 },
       requestId,
     });
   const [{ number }, repeated] = await Promise.all([enqueue('b'), enqueue('b')]);
@@ -145,17 +145,17 @@ describe('features', () => {
       state: ExperimentState.EXPERIMENT_STATE_WAITING,
       reason: 'waits for the feature set "later"',
     });
-    const enqueued = { experiment: 'waits', parameters: { learningRate: { number: 2e-3 } } };
+    const enqueued = { experiment: 'waits', parameters: { learningRate: 2e-3 } };
     await platform.experiments.call('enqueueTrial', enqueued);
     await expect(
-      platform.experiments.call('enqueueTrial', { ...enqueued, parameters: { learningRate: { number: 7 } } }),
+      platform.experiments.call('enqueueTrial', { ...enqueued, parameters: { learningRate: 7 } }),
     ).rejects.toThrow('parameters.learningRate');
     sets.set('later', { ...sets.get('demo'), name: 'later' });
     const { name: topic, encode } = topics.featuresReady;
     const payload = encode({ name: 'later', version: 'f1', prefix: 'p' });
     await platform.bus.publish([{ id: randomUUID(), topic, key: 'later', payload, headers: {} }]);
     await reached('waits', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
-    expect((await trialsOf('waits'))[0].parameters).toEqual({ learningRate: { number: 2e-3 } });
+    expect((await trialsOf('waits'))[0].parameters).toEqual({ learningRate: 2e-3 });
   });
 
   it.each([

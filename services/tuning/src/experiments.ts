@@ -2,7 +2,7 @@
 import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { common, plainValues, tuning } from '@emotune/proto';
+import { common, tuning } from '@emotune/proto';
 import { parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
 import { cancelled, enqueued, paused, raised, resumed, withStudy } from './commands.js';
@@ -227,7 +227,7 @@ export class Experiments {
       const body = { experiment: name, parameters };
       const number = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
         const { trials } = await this.save(sql, name, (experiment) => {
-          const values = parseAssignment(experiment.plan.space, plainValues(parameters));
+          const values = parseAssignment(experiment.plan.space, parameters);
           return enqueued(experiment, values, this.context.clock.now());
         });
         return String(trials.length - 1);

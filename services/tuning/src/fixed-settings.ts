@@ -1,31 +1,16 @@
 /** What an experiment fixes of training, in full, and whether its search can live with it. Pure. */
-import { fieldPath, InvalidArgument, nearest, show, type Violation } from '@emotune/base';
-import { type PlainValue, plainSettings, type tuning, valueMessage } from '@emotune/proto';
+import { fieldPath, nearest, show, type Violation, Violations } from '@emotune/base';
+import type { tuning } from '@emotune/proto';
 import type { SearchSpace } from '@emotune/search';
 import { accepts, namedSettings, settings, trialSettings } from '@emotune/training';
 import { corners } from './corners.js';
 
 /** By their names; {} turns on what the name is a group of. */
-export type FixedSettings = Readonly<Record<string, unknown>>;
+export type FixedSettings = tuning.TrainingSpec['settings'];
 
 const at = 'training.';
 /** Those that an experiment has no other word for. */
 const fixable = [...settings.values()].filter(({ ofRun }) => !ofRun).map(({ name }) => name);
-
-function isMapping(value: unknown): value is Record<string, PlainValue> {
-  return typeof value === 'object' && !Array.isArray(value);
-}
-
-/** The message of which `plainSettings` makes the same again. */
-export function settingMessages(fixed: FixedSettings): tuning.TrainingSpec['settings'] {
-  return Object.fromEntries(
-    Object.entries(fixed).flatMap(([name, value]) => {
-      if (!isMapping(value)) return [[name, valueMessage(value as PlainValue)]];
-      const keys = Object.entries(value).map(([key, item]) => [`${name}.${key}`, valueMessage(item)]);
-      return keys.length === 0 ? [[name, {}]] : keys;
-    }),
-  );
-}
 
 /** What no trial of the search could be told together with what is fixed. */
 function contradictions(fixed: FixedSettings, given: ReadonlySet<string>, space: SearchSpace): Violation[] {
@@ -46,13 +31,9 @@ function contradictions(fixed: FixedSettings, given: ReadonlySet<string>, space:
   }
   if (violations.length > 0) return violations;
   const found = [...corners(space, 'min'), ...corners(space, 'max')].map((values) => {
-    try {
-      trialSettings(values, fixed, {});
-      return [];
-    } catch (error) {
-      if (!(error instanceof InvalidArgument)) throw error;
-      return error.violations;
-    }
+    const refused = new Violations();
+    refused.collect(() => trialSettings(values, fixed, {}));
+    return refused.list;
   });
   const [first = [], ...others] = found;
   return first
@@ -70,18 +51,18 @@ function contradictions(fixed: FixedSettings, given: ReadonlySet<string>, space:
  * @param space Undefined where it could not be read.
  */
 export function fixedSettings(
-  messages: tuning.TrainingSpec['settings'] | undefined,
+  given: FixedSettings | undefined,
   {
     known,
     parameters,
     space,
   }: { known: readonly string[]; parameters: readonly string[]; space: SearchSpace | undefined },
 ): { readonly fixed: FixedSettings; readonly violations: readonly Violation[] } {
-  const violations: Violation[] = [];
+  const violations = new Violations();
   const names = [...known, ...fixable];
-  const named = namedSettings(plainSettings(messages ?? {}), violations, { known: names, at });
-  const refuse = (name: string, description: string) => violations.push({ field: at + name, description });
-  const given = new Set<string>();
+  const named = namedSettings(given ?? {}, violations, { known: names, at });
+  const refuse = (name: string, description: string) => violations.add(at + name, description);
+  const taken = new Set<string>();
   for (const [name, value] of named) {
     const setting = settings.get(name);
     const i = parameters.indexOf(name);
@@ -96,14 +77,17 @@ export function fixedSettings(
       );
     } else if (setting && !accepts(setting, value))
       refuse(name, `expected ${setting.expects}, got ${show(value)}`);
-    else given.add(name);
+    else taken.add(name);
   }
   const usual = [...settings.values()].flatMap(({ name, ofRun, default: value }) =>
-    value === undefined || ofRun || parameters.includes(name) || given.has(name)
+    value === undefined || ofRun || parameters.includes(name) || taken.has(name)
       ? []
       : [[name, value] as const],
   );
-  const fixed = Object.fromEntries([...[...given].map((name) => [name, named.get(name)] as const), ...usual]);
-  if (violations.length === 0 && space) violations.push(...contradictions(fixed, given, space));
-  return { fixed, violations };
+  const fixed = Object.fromEntries([
+    ...[...taken].map((name) => [name, named.get(name)] as const),
+    ...usual,
+  ]) as FixedSettings;
+  if (violations.list.length === 0 && space) violations.addAll(contradictions(fixed, taken, space));
+  return { fixed, violations: violations.list };
 }

@@ -12,7 +12,7 @@ const plan = planOf(experimentSpec());
 function studied(value: number | undefined, changes: Partial<tuning.StudyTrial> = {}): tuning.StudyTrial {
   return {
     number: 0,
-    parameters: { learningRate: { number: 1e-3 } },
+    parameters: { learningRate: 1e-3 },
     state: TrialState.TRIAL_STATE_SUCCEEDED,
     objectives: [{ value }],
     last: undefined,
@@ -55,14 +55,14 @@ it('lessons are older than what is known, and what cannot be compared is infeasi
 });
 
 it('the best of what fits are to be tried, and what does not fit is told', () => {
-  const rate = (number: number) => ({ learningRate: { number } });
+  const rate = (number: number) => ({ learningRate: number });
   const trials = [
     studied(3, { parameters: rate(1e-4), last: { step: 9, value: 4 } }),
     studied(5, { number: 1, parameters: rate(2e-4) }),
     studied(9, { number: 2, parameters: rate(7) }),
-    studied(4, { number: 3, parameters: { learningRate: {} } }),
+    studied(4, { number: 3, parameters: { learningRate: null } }),
     studied(undefined, { number: 4 }),
-    studied(undefined, { number: 5, last: { step: 2, value: 8 }, parameters: { ...rate(3e-4), rate: {} } }),
+    studied(undefined, { number: 5, last: { step: 2, value: 8 }, parameters: { ...rate(3e-4), rate: null } }),
     studied(1, { number: 6, state: TrialState.TRIAL_STATE_RUNNING }),
   ];
   const found = importedStudy(plan, request(trials, { best: 2, teach: false }), []);

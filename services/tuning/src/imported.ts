@@ -1,6 +1,6 @@
 /** Studies of other programs as what they are to an experiment: lessons for its sampler, and values to try. Pure. */
 import { InvalidArgument, show, Violations } from '@emotune/base';
-import { plainValue, tuning } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import {
   type Assignment,
   bestConfigurations,
@@ -57,9 +57,7 @@ function studyOf({ study, objective, best }: tuning.ImportStudyRequest): Study {
     return {
       number,
       state: state ?? 'waiting',
-      parameters: Object.fromEntries(
-        Object.entries(parameters).map(([name, value]) => [name, plainValue(value) ?? null]),
-      ),
+      parameters,
       objectives: objectives.map(({ value }) => value ?? undefined),
       measurements: last ? [last] : [],
     };
@@ -89,17 +87,10 @@ export function importedStudy(
 ): ImportedStudy {
   const study = studyOf(request);
   const direction = directions[request.goal];
-  const fixed = Object.fromEntries(
-    Object.entries(request.fixed).flatMap(([name, message]) => {
-      const value = plainValue(message);
-      // No parameter has lists.
-      return value === undefined || typeof value === 'object' ? [] : [[name, value]];
-    }),
-  );
   const { history, misfits } = warmStart(space, study, {
     objective: request.objective,
     ...(direction ? { direction } : {}),
-    fixed,
+    fixed: request.fixed,
     failuresTeach: request.failuresTeach,
   });
   const room = mostRecords - known.length;

@@ -1,6 +1,6 @@
 /** What the trials of an experiment teach, from their records alone: pure, and long enough for a thread of its own. */
 import { FailedPrecondition } from '@emotune/base';
-import { type tuning, valueMessage } from '@emotune/proto';
+import type { tuning } from '@emotune/proto';
 import {
   hypervolume,
   optimizationHistory,
@@ -47,7 +47,7 @@ function importanceParts({
         parameter: name,
         log: parameter.kind !== 'categorical' && parameter.log,
         points: effects.dependence(name).map(({ value, mean, deviation }) => ({
-          value: valueMessage(value),
+          value,
           mean,
           standardDeviation: deviation,
         })),
@@ -114,7 +114,7 @@ export function insightOf(given: Given): Omit<tuning.Insight, 'best'> {
       log,
       points: points.map(({ number, value, objective }) => ({
         trial: number,
-        value: valueMessage(value),
+        value,
         objective,
       })),
     })),

@@ -16,7 +16,7 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
   const { insights } = platform;
   runner.train = async (context) => {
     const { parameters, kind, totalTokens } = context.assignment;
-    const rate = parameters['learningRate']?.number ?? 1e-3;
+    const rate = Number(parameters['learningRate'] ?? 1e-3);
     if (kind === TrialKind.TRIAL_KIND_SEARCH && rate > 5e-3) {
       await context.finish({ state: TrialState.TRIAL_STATE_INFEASIBLE, reason: 'Diverged: NaN at step 3' });
       return 44;
@@ -29,7 +29,7 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
   const learningRate = {
     name: 'learningRate',
     condition: undefined,
-    default: { number: 1e-2 },
+    default: 1e-2,
     double: { min: 1e-5, max: 1e-2, log: true, step: 0 },
   };
   await submit({
@@ -90,7 +90,7 @@ it('learns from the trials of another program', async () => {
   const { insights } = platform;
   const trials = Array.from({ length: 12 }, (_, number) => ({
     number,
-    parameters: { learningRate: { number: 10 ** (-4.9 + number / 4) } },
+    parameters: { learningRate: 10 ** (-4.9 + number / 4) },
     state: TrialState.TRIAL_STATE_SUCCEEDED,
     objectives: [{ value: 1 + (number / 4 - 2) ** 2 }],
   }));

@@ -71,7 +71,7 @@ describe('a suggestion', () => {
       running: 1,
       bestTrial: 0,
       reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
-      evidence: [{ parameter: 'learningRate', bestValue: { number: rows[0].parameters['learningRate'] } }],
+      evidence: [{ parameter: 'learningRate', bestValue: rows[0].parameters['learningRate'] }],
     });
   });
 
@@ -145,9 +145,7 @@ describe('a suggestion', () => {
       reason: 'the parameters of the best trial, 1, trained on train + validation',
     });
     const [learningRate] = experimentSpec().parameters;
-    const withDefault = planOf(
-      experimentSpec({ parameters: [{ ...learningRate, default: { number: 1e-3 } }] }),
-    );
+    const withDefault = planOf(experimentSpec({ parameters: [{ ...learningRate, default: 1e-3 }] }));
     const first = row(1, { parameters: { learningRate: 1e-3 } });
     expect(suggestionOf(seen(withDefault, [rows[0], first]), first)).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,

@@ -1,6 +1,6 @@
 /** What the trials of an experiment teach, and why each came to be and ended. */
 import { canonicalJson } from '@emotune/base';
-import { tuning, valueMessage } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
   evidenceFor,
@@ -170,11 +170,8 @@ export function suggestionOf(
     bestTrial: best?.number,
     evidence: evidenceFor(plan.space, records, trial.parameters).map(({ parameter, value, logRatio }) => ({
       parameter,
-      value: valueMessage(value),
-      bestValue:
-        best && Object.hasOwn(best.parameters, parameter)
-          ? valueMessage(best.parameters[parameter])
-          : undefined,
+      value,
+      bestValue: best && Object.hasOwn(best.parameters, parameter) ? best.parameters[parameter] : undefined,
       logRatio,
     })),
   };

@@ -32,10 +32,10 @@ const conditional = (name: string, more: object): tuning.Parameter => ({
 });
 const parameters = [
   ...experimentSpec().parameters,
-  conditional('method', { categorical: { values: [{ text: 'full' }, { text: 'lora' }] } }),
+  conditional('method', { categorical: { values: ['full', 'lora'] } }),
   conditional('loraRank', {
     integer: { min: 4, max: 64, log: false, step: 1 },
-    condition: { parameter: 'method', values: [{ text: 'lora' }] },
+    condition: { parameter: 'method', values: ['lora'] },
   }),
   conditional('batchTokens', { integer: { min: 256, max: 8192, log: false, step: 1 } }),
 ];
@@ -81,7 +81,7 @@ describe('the plan of the memory as a prior', () => {
   it('passes over defaults that do not fit', () => {
     const changes = {
       parameters: parameters.map((parameter) =>
-        parameter.name === 'batchTokens' ? { ...parameter, default: { number: 8192 } } : parameter,
+        parameter.name === 'batchTokens' ? { ...parameter, default: 8192 } : parameter,
       ),
     };
     const context = (mib: number) => ({
@@ -141,21 +141,12 @@ describe('an experiment of which nothing fits', () => {
     const both = [base, { ...unknown, architecture: 'bloom' }];
     expect(nothingFits(plan(100, { baseModels }), both, rows)).toEqual([]);
     const schedules = ['constant', 'linear', 'cosine', 'inverse_sqrt', 'warmup_stable_decay'];
-    const choice = (name: string, values: readonly object[]) =>
+    const choice = (name: string, values: readonly (string | number)[]) =>
       conditional(name, { categorical: { values } });
     const many = [
-      choice(
-        'schedule',
-        schedules.map((text) => ({ text })),
-      ),
-      choice(
-        'optimizer',
-        ['adamw', 'adafactor', 'lion'].map((text) => ({ text })),
-      ),
-      choice(
-        'gradientAccumulation',
-        [1, 2, 3, 4, 5].map((number) => ({ number })),
-      ),
+      choice('schedule', schedules),
+      choice('optimizer', ['adamw', 'adafactor', 'lion']),
+      choice('gradientAccumulation', [1, 2, 3, 4, 5]),
     ];
     expect(nothingFits(plan(100, { parameters: many }), [base], rows)).toEqual([]);
     expect(nothingFits(plan(100, { parameters: many.slice(0, 2) }), [base], rows)).toHaveLength(1);

@@ -1,25 +1,11 @@
 /** Rows as messages of the contract. */
 import type { Sql } from '@emotune/database';
-import { tuning, valueMessages } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import { standardError } from '@emotune/search';
 import { timestamp } from '@emotune/service';
+import { measurementsOf } from './measurements.js';
 import type { TrialKind, TrialState } from './state.js';
 import { type ExperimentRow, type ModelRow, specNow, type TrialRow } from './store.js';
-
-interface MeasurementRow {
-  readonly trial: number;
-  readonly step: number;
-  readonly tokens: number;
-  readonly elapsed_seconds: number;
-  readonly train_loss: number | null;
-  readonly objective: number | null;
-  readonly stage: number;
-  readonly learning_rate: number;
-  readonly tokens_per_second: number;
-  readonly examples: number;
-  readonly fold: number | null;
-  readonly further: { [name: string]: number | string };
-}
 
 export function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
@@ -52,7 +38,7 @@ export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] =
     kind: trialKindMessage(row.kind),
     state: trialStateMessage(row.state),
     reason: row.reason,
-    parameters: valueMessages(row.parameters),
+    parameters: row.parameters,
     attempt: row.attempts,
     objective: row.objective ?? undefined,
     step: row.step,
@@ -72,37 +58,17 @@ export function trialMessage(row: TrialRow, measurements: tuning.Measurement[] =
   };
 }
 
-function measurementMessage(row: MeasurementRow): tuning.Measurement {
-  return {
-    step: row.step,
-    tokens: row.tokens,
-    elapsedSeconds: row.elapsed_seconds,
-    trainLoss: row.train_loss ?? undefined,
-    objective: row.objective ?? undefined,
-    stage: row.stage,
-    learningRate: row.learning_rate,
-    tokensPerSecond: row.tokens_per_second,
-    values: Object.fromEntries(Object.entries(row.further).map(([name, value]) => [name, Number(value)])),
-    examples: row.examples,
-    fold: row.fold ?? undefined,
-  };
-}
-
-/** Trials with their measurements, all or the last; where attempts measured the same step the later one counts. */
+/** Trials with their measurements. */
 export async function measuredTrials(
   sql: Sql,
   rows: readonly TrialRow[],
   which: 'all' | 'last',
 ): Promise<tuning.Trial[]> {
   if (rows.length === 0) return [];
-  const distinct = which === 'all' ? 'trial, step' : 'trial';
-  const order = which === 'all' ? 'trial, step, attempt desc' : 'trial, attempt desc, step desc';
-  const measurements = await sql.query<MeasurementRow>(
-    `select distinct on (${distinct}) * from measurements where experiment = $1 and trial = any($2) order by ${order}`,
-    [rows[0].experiment, rows.map(({ number }) => number)],
-  );
+  const numbers = rows.map(({ number }) => number);
+  const measurements = await measurementsOf(sql, rows[0].experiment, numbers, which);
   const byTrial = grouped(measurements, ({ trial }) => trial);
-  return rows.map((row) => trialMessage(row, (byTrial.get(row.number) ?? []).map(measurementMessage)));
+  return rows.map((row) => trialMessage(row, byTrial.get(row.number)));
 }
 
 /** Counts of search trials of an experiment by state, what they took, and the best. */

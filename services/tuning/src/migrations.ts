@@ -142,4 +142,28 @@ update experiments set spec = jsonb_set(spec, '{training}', (spec->'training')
       where key in ('method', 'batchTokens', 'validationExamples', 'replay', 'checkpointSeconds', 'patience')
         and key not in (select p->>'name' from jsonb_array_elements(spec->'parameters') p))))
   where spec->'training' is not null and not spec->'training' ? 'settings';`,
+  `
+-- Values of parameters and settings are the values themselves.
+create function pg_temp.plain(value jsonb) returns jsonb language plpgsql as $$ begin
+  return case
+    when jsonb_typeof(value) <> 'object' then value
+    when value ? 'number' then value->'number'
+    when value ? 'text' then value->'text'
+    when value ? 'flag' then value->'flag'
+    when value ? 'list' then (select coalesce(jsonb_agg(pg_temp.plain(item)), '[]')
+      from jsonb_array_elements(value->'list'->'values') item)
+    when value ? 'values' then value || jsonb_build_object('values', (select coalesce(jsonb_agg(pg_temp.plain(item)), '[]')
+      from jsonb_array_elements(value->'values') item))
+    else value end;
+end $$;
+create function pg_temp.each_plain(named jsonb) returns jsonb language sql as $$
+  select coalesce(jsonb_object_agg(key, pg_temp.plain(value)), '{}') from jsonb_each(named) $$;
+update experiments set spec = jsonb_set(spec, '{training,settings}', pg_temp.each_plain(spec->'training'->'settings'))
+  where spec->'training' ? 'settings';
+update experiments set spec = jsonb_set(spec, '{parameters}', (select coalesce(jsonb_agg(
+    case when jsonb_typeof(p) = 'object' then pg_temp.each_plain(p) else p end order by position), '[]')
+  from jsonb_array_elements(spec->'parameters') with ordinality as listed(p, position)))
+  where spec ? 'parameters';
+update models set lineage = jsonb_set(lineage, '{parameters}', pg_temp.each_plain(lineage->'parameters'))
+  where lineage ? 'parameters';`,
 ];

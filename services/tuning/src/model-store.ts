@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { emit, topics } from '@emotune/events';
 import { loadAdapter, loadModel } from '@emotune/models';
-import { type tuning, valueMessages } from '@emotune/proto';
+import type { tuning } from '@emotune/proto';
 import { checkpointFiles, contentVersion, copyInto, hashesOf, withTemporary } from './checkpoint-files.js';
 import type { Models } from './models.js';
 import { architectureOf } from './spec.js';
@@ -47,7 +47,7 @@ export async function storeModel(
     datasetVersion: features.datasetVersion,
     features: experiment.spec.features,
     featuresVersion: features.version,
-    parameters: valueMessages(trial.parameters),
+    parameters: trial.parameters,
     seed: experiment.spec.seed,
     tokens: trial.origin_tokens + trial.tokens,
     tokensPerSecond: trial.tokens_per_second,

@@ -6,6 +6,8 @@
 import { sha256 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import type { tuning } from '@emotune/proto';
+import { type Column, column } from './columns.js';
+import { measured } from './measurements.js';
 import type { Owner } from './reports.js';
 import type { Attempt, Experiment, Trial } from './state.js';
 import { newToken } from './token.js';
@@ -17,25 +19,6 @@ export interface Started {
   readonly attempt: number;
   /** Known to this process and the trainer alone: if we die before the job starts, the attempt is lost and another made. */
   readonly token: string;
-}
-
-/** How a part of what is recorded is stored. */
-interface Column<T> {
-  readonly name: string;
-  /** Of PostgreSQL. */
-  readonly type: string;
-  /** Two values that are the same object are not compared any further. */
-  readonly of: (recorded: T) => unknown;
-  readonly stored: (value: never) => unknown;
-}
-
-function column<T, V>(
-  name: string,
-  type: string,
-  of: (recorded: T) => V,
-  stored: (value: V) => unknown = (value) => value,
-): Column<T> {
-  return { name, type, of, stored };
 }
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
@@ -272,20 +255,6 @@ export async function saveReport(sql: Sql, experiment: string, before: Owner, af
   ]);
 }
 
-const measured: readonly Column<tuning.Measurement>[] = [
-  column('step', 'bigint', ({ step }) => step),
-  column('tokens', 'bigint', ({ tokens }) => tokens),
-  column('examples', 'bigint', ({ examples }) => examples),
-  column('elapsed_seconds', 'float8', ({ elapsedSeconds }) => elapsedSeconds),
-  column('train_loss', 'float8', ({ trainLoss }) => trainLoss),
-  column('objective', 'float8', ({ objective }) => objective),
-  column('stage', 'int', ({ stage }) => stage),
-  column('learning_rate', 'float8', ({ learningRate }) => learningRate),
-  column('tokens_per_second', 'float8', ({ tokensPerSecond }) => tokensPerSecond),
-  column('fold', 'int', ({ fold }) => fold),
-  column('further', 'jsonb', ({ values }) => JSON.stringify(numbersAsTexts(values ?? {}))),
-];
-
 /** Records measurements of an attempt, no step twice among them; of a step that is there, what they add to it. */
 export async function saveMeasurements(
   sql: Sql,
@@ -294,22 +263,16 @@ export async function saveMeasurements(
   measurements: readonly tuning.Measurement[],
 ): Promise<void> {
   if (measurements.length === 0) return;
-  const { text, values } = unnested(measured, measurements);
-  const [first, second] = [measured.length + 2, measured.length + 3];
+  const columns = Object.values(measured);
+  const { text, values } = unnested(columns, measurements);
+  const [first, second] = [columns.length + 2, columns.length + 3];
   await sql.query(
-    `insert into measurements as m (experiment, trial, attempt, ${names(measured)})
+    `insert into measurements as m (experiment, trial, attempt, ${names(columns)})
      select $1, $${first}, $${second}, * from ${text}
      on conflict (experiment, trial, attempt, step) do update set
        train_loss = coalesce(m.train_loss, excluded.train_loss),
        objective = coalesce(m.objective, excluded.objective),
        further = m.further || excluded.further`,
     [experiment, ...values, trial, attempt],
-  );
-}
-
-/** JSON knows no NaN and no ±Infinity. */
-function numbersAsTexts(values: Readonly<Record<string, number>>): Record<string, number | string> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, Number.isFinite(value) ? value : String(value)]),
   );
 }

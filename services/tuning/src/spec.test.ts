@@ -1,5 +1,5 @@
 import { InvalidArgument } from '@emotune/base';
-import { tuning, valueMessages } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
 import { lineageTokens } from './lineage.js';
 import { architectureOf, planOf } from './spec.js';
@@ -23,7 +23,7 @@ const parameter = (name: string, kind: Partial<tuning.Parameter>): tuning.Parame
   ...kind,
 });
 const double = (min: number, max: number, log = false) => ({ double: { min, max, log, step: 0 } });
-const texts = (...values: string[]) => ({ categorical: { values: values.map((text) => ({ text })) } });
+const texts = (...values: string[]) => ({ categorical: { values: values } });
 const three = ['opt', 'bloom', 'llama'].map((architecture) => ({
   architecture,
   model: `base-${architecture}`,
@@ -40,7 +40,7 @@ it('fills in every default, and a filled spec gives the same plan', () => {
     training: {
       trialTokens: 100_000,
       finalScale: 1,
-      settings: valueMessages({ method: 'full', batchTokens: 2048, patience: 0, checkpointSeconds: 30 }),
+      settings: { method: 'full', batchTokens: 2048, patience: 0, checkpointSeconds: 30 },
     },
   });
   expect(planOf(JSON.parse(JSON.stringify(plan.spec)))).toEqual(plan);
@@ -240,8 +240,8 @@ describe('with trials that go on from each other', () => {
           parameter('weightDecay', double(0, 0.1)),
           // A parameter of some trials only, and before what it depends on.
           parameter('lora.dora', {
-            categorical: { values: [{ flag: true }] },
-            condition: { parameter: 'optimizer', values: [{ text: 'lion' }] },
+            categorical: { values: [true] },
+            condition: { parameter: 'optimizer', values: ['lion'] },
           }),
           parameter('loraRank', { integer: { min: 2, max: 8, log: false, step: 0 } }),
           parameter('optimizer', texts('adamw', 'lion')),

@@ -1,6 +1,6 @@
 /** What an experiment spec asks for, checked whole: every violation is named before anything is recorded. */
 import { fieldPath, InvalidArgument, nearest, parse, show, type Violation, Violations } from '@emotune/base';
-import { plainValue, tuning, valueMessage } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import {
   type EarlyStopping,
   lineageOf,
@@ -13,7 +13,7 @@ import {
 } from '@emotune/search';
 import { namePattern } from '@emotune/service';
 import { z } from 'zod';
-import { type FixedSettings, fixedSettings, settingMessages } from './fixed-settings.js';
+import { type FixedSettings, fixedSettings } from './fixed-settings.js';
 import { lineageViolations } from './lineage.js';
 import { tunables, unacceptable } from './tunables.js';
 
@@ -185,21 +185,6 @@ function pruningMessage({ name, settings }: EarlyStopping): tuning.EarlyStopping
   };
 }
 
-function plainParameter(message: tuning.Parameter): Record<string, unknown> {
-  const { condition, categorical } = message;
-  return {
-    name: message.name,
-    double: message.double,
-    integer: message.integer,
-    categorical: categorical && { values: (categorical.values ?? []).map(plainValue) },
-    condition: condition && {
-      parameter: condition.parameter,
-      values: (condition.values ?? []).map(plainValue),
-    },
-    default: plainValue(message.default),
-  };
-}
-
 function tunableViolations(parameters: readonly { name: string }[]): readonly Violation[] {
   const known = [...tunables.keys()];
   return parameters.flatMap(({ name }, i) => {
@@ -263,13 +248,13 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
           ...given,
           {
             name: 'architecture',
-            categorical: { values: architectures.map(valueMessage) },
+            categorical: { values: architectures },
             condition: undefined,
             default: undefined,
           },
         ]
       : given;
-  const space = violations.collect(() => parseSearchSpace(parameters.map(plainParameter)));
+  const space = violations.collect(() => parseSearchSpace(parameters));
   violations.addAll(tunableViolations(given));
   const position = given.findIndex(({ name }) => name === 'architecture');
   violations.addAll(
@@ -327,7 +312,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   const settings = Object.fromEntries(
     Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );
-  const whole = { ...checked.training, settings: settingMessages(fixed) };
+  const whole = { ...checked.training, settings: fixed };
   return {
     spec: {
       ...checked,

@@ -5,7 +5,7 @@ import { endingExitCodes, NotFound, ResourceExhausted, Unavailable } from '@emot
 import { type JobSpec, type JobStatus, readEnvironment, type TrialRunner } from '@emotune/jobs';
 import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
-import { common, featurization, type PlainValue, tuning, valueMessages } from '@emotune/proto';
+import { common, featurization, type PlainValue, tuning } from '@emotune/proto';
 import { Channel, type Client } from '@emotune/service';
 import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
@@ -76,7 +76,7 @@ export function experimentSpec({ training = {}, ...changes }: Changes = {}): tun
       threads,
       memoryLimitMib,
       folds,
-      settings: valueMessages(settings),
+      settings,
     },
   };
 }
@@ -294,7 +294,7 @@ export class TestRunner implements TrialRunner {
 
 /** Trains in three steps; the objective falls to 1 as the learning rate nears 1e-3. The final model is the base's. */
 export const usualTrainer: Trainer = async ({ assignment, objects, heartbeat, finish }) => {
-  const rate = assignment.parameters['learningRate']?.number ?? 1e-3;
+  const rate = Number(assignment.parameters['learningRate'] ?? 1e-3);
   const objective = 1 + (Math.log10(rate) + 3) ** 2;
   const total = assignment.totalTokens;
   const state = tuning.TrialState.TRIAL_STATE_SUCCEEDED;

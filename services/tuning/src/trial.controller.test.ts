@@ -25,7 +25,7 @@ describe('trainers', () => {
       leaseSeconds: 30,
       outputPrefix: 'trials/owned/0',
       seed: 1,
-      training: { trialTokens: 100_000, settings: { method: { text: 'full' } } },
+      training: { trialTokens: 100_000, settings: { method: 'full' } },
     });
     for (const wrong of ['', 'guess', `${token}x`])
       await expect(platform.trials.call('heartbeat', { trial }, { token: wrong })).rejects.toBeInstanceOf(
@@ -107,7 +107,7 @@ describe('trainers', () => {
     await submit({ name: 'cancelled', limits: { parallelTrials: 2 } });
     await platform.experiments.call('enqueueTrial', {
       experiment: 'cancelled',
-      parameters: { learningRate: { number: 1e-3 } },
+      parameters: { learningRate: 1e-3 },
     });
     await vi.waitFor(() => expect(waiting).toHaveLength(2), patience);
     const cancelled = await platform.experiments.call('cancelExperiment', { name: 'cancelled' });

@@ -197,7 +197,7 @@ describe('the memory of trials', () => {
     const tooLarge = async (name: string) => {
       await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
       return (await trialsOf(name)).filter(({ parameters }) => {
-        const settings = parseSettings({ batchTokens: parameters['batchTokens']?.number });
+        const settings = parseSettings({ batchTokens: parameters['batchTokens'] });
         return forecast.shortage(settings, limit * 2 ** 20) !== undefined;
       });
     };

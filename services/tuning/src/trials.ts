@@ -2,7 +2,7 @@
 import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
-import { tuning, valueMessages } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import type { TuningContext } from './context.js';
 import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
@@ -121,7 +121,7 @@ export class Trials {
         featuresPrefix: features!.prefixes[base.tokenizer],
         trainSplits: final ? ['train', 'validation'] : ['train'],
         validationSplit: final || folds > 1 ? '' : 'validation',
-        parameters: valueMessages(trial.parameters),
+        parameters: trial.parameters,
         training: { ...spec.training!, folds },
         seed: spec.seed,
         totalTokens: trial.totalTokens,

@@ -54,7 +54,7 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) =>
       parameters: [
         double('learningRate', 1e-4, 5.5e-3),
         double('replay', 0, 1),
-        double('weightDecay', 0, 1, { default: { number: 0.5 } }),
+        double('weightDecay', 0, 1, { default: 0.5 }),
       ],
       ...changes,
     }),
@@ -114,12 +114,12 @@ it('takes numbers on the nearest step, drops what is not active, and tries the b
   const changed = plan({
     parameters: [
       { ...double('learningRate', 1e-3, 3e-3), double: { min: 1e-3, max: 3e-3, log: false, step: 2e-3 } },
-      { ...method, categorical: { values: [{ text: 'full' }, { text: 'lora' }] } },
+      { ...method, categorical: { values: ['full', 'lora'] } },
       {
         name: 'loraRank',
         integer: { min: 4, max: 64, log: false, step: 4 },
-        condition: { parameter: 'method', values: [{ text: 'lora' }] },
-        default: { number: 16 },
+        condition: { parameter: 'method', values: ['lora'] },
+        default: 16,
       },
     ],
   });

@@ -1,6 +1,6 @@
 /** What earlier experiments teach a new one: records for its sampler, and configurations to try first. Pure. */
 import { reasonWord } from '@emotune/jobs';
-import { plainSettings, type tuning } from '@emotune/proto';
+import type { tuning } from '@emotune/proto';
 import {
   type Assignment,
   bestConfigurations,
@@ -38,8 +38,8 @@ export interface WarmStart {
 const mostRecords = 2_000;
 
 /** Recorded in full when an experiment is accepted. */
-function validationExamplesOf({ training }: tuning.ExperimentSpec): number | undefined {
-  return training?.settings['validationExamples']?.number;
+function validationExamplesOf({ training }: tuning.ExperimentSpec) {
+  return training?.settings['validationExamples'];
 }
 
 /**
@@ -89,7 +89,7 @@ function recordsIn(space: SearchSpace, to: Settled, from: Earlier): TrialRecord[
     const architecture = architectureIn(to, from, record.parameters);
     if (architecture === undefined) return [];
     const given = { ...record.parameters, architecture };
-    const { values } = fitted(space, given, plainSettings(from.spec.training?.settings ?? {}));
+    const { values } = fitted(space, given, from.spec.training?.settings ?? {});
     return values ? [{ ...record, parameters: values }] : [];
   });
 }

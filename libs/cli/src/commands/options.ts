@@ -1,6 +1,6 @@
 /** Options that several commands share, and how their values are read. */
-import { common, type tuning } from '@emotune/proto';
-import type { Channel, Draft } from '@emotune/service/client';
+import { common } from '@emotune/proto';
+import type { Channel } from '@emotune/service/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
 import { type GlobalOptions, Session, withPlatform } from '../session.js';
@@ -86,12 +86,12 @@ export const splitOption = (description: string) =>
 export const fileOption = (what: string) =>
   new Option('-f, --file <yaml>', `the ${what} as YAML`).makeOptionMandatory();
 
-export type ParameterOptions = Record<string, Draft<tuning.ParameterValue>>;
+export type ParameterOptions = Record<string, number | string | boolean>;
 
-function parameterValue(given: string): Draft<tuning.ParameterValue> {
-  if (given === 'true' || given === 'false') return { flag: given === 'true' };
+function parameterValue(given: string): ParameterOptions[string] {
+  if (given === 'true' || given === 'false') return given === 'true';
   const number = given.trim() === '' ? Number.NaN : Number(given);
-  return Number.isFinite(number) ? { number } : { text: given };
+  return Number.isFinite(number) ? number : given;
 }
 
 /** Collects `name=value`: a number, true, false or a text. */

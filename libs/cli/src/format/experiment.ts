@@ -1,13 +1,13 @@
 /** Experiments and trials as text, and what a watcher is told of their changes. */
-import { tuning } from '@emotune/proto';
+import { type PlainValue, tuning } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { clip, count, durationText, facts, figure, nothing, table } from './text.js';
 
-export function valueText(value: tuning.ParameterValue): string {
-  return value.number === undefined ? String(value.text ?? value.flag) : figure(value.number);
+export function valueText(value: PlainValue): string {
+  return typeof value === 'number' ? figure(value) : String(value);
 }
 
-export function parametersText(parameters: Readonly<Record<string, tuning.ParameterValue>>): string {
+export function parametersText(parameters: Readonly<Record<string, PlainValue>>): string {
   return Object.keys(parameters)
     .sort()
     .map((name) => `${name}=${valueText(parameters[name])}`)

@@ -57,7 +57,7 @@ export class SimulatedTrainers {
     const { trial } = readEnvironment(environment);
     const call = { token, signal };
     const { parameters, totalTokens } = await this.client.call('getAssignment', { trial }, call);
-    const rate = parameters['learningRate']?.number ?? 1e-3;
+    const rate = Number(parameters['learningRate'] ?? 1e-3);
     const objective = 1 + (Math.log10(rate) + 3) ** 2;
     // Golden section: even over any run of numbers.
     const seconds = this.pace.trialSeconds * (0.5 + ((trial.number * 0.618034) % 1));

@@ -1,5 +1,5 @@
 /** A study of another program as a message. */
-import { tuning } from '@emotune/proto';
+import { type PlainValue, tuning } from '@emotune/proto';
 import type { Direction, Study, StudyTrial } from '@emotune/search';
 
 const { Goal, TrialState } = tuning;
@@ -17,10 +17,9 @@ export function goalOf(direction: Direction | undefined): tuning.Goal {
   return direction === 'minimize' ? Goal.GOAL_MINIMIZE : Goal.GOAL_MAXIMIZE;
 }
 
-function valueMessage(recorded: unknown): tuning.ParameterValue {
-  if (typeof recorded === 'number') return { number: recorded };
-  if (typeof recorded === 'boolean') return { flag: recorded };
-  return recorded === null || recorded === undefined ? {} : { text: String(recorded) };
+function plainOf(recorded: unknown): PlainValue {
+  if (typeof recorded === 'number' || typeof recorded === 'boolean') return recorded;
+  return recorded === null || recorded === undefined ? null : String(recorded);
 }
 
 function trialMessage({
@@ -34,7 +33,7 @@ function trialMessage({
     number,
     state: states[state],
     parameters: Object.fromEntries(
-      Object.entries(parameters).map(([name, recorded]) => [name, valueMessage(recorded)]),
+      Object.entries(parameters).map(([name, recorded]) => [name, plainOf(recorded)]),
     ),
     objectives: objectives.map((value) => ({ value })),
     last: measurements.at(-1),

@@ -1,5 +1,5 @@
 /** What `npm start` asks of the services: pure, from its few settings. */
-import { type data, type featurization, type tuning, valueMessages } from '@emotune/proto';
+import { type data, type featurization, type tuning } from '@emotune/proto';
 import type { Draft } from '@emotune/service/client';
 
 export type Budget = 'small' | 'full';
@@ -103,14 +103,14 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
         { name: 'replay', double: { min: 0.5, max: 1 } },
         {
           name: 'batchTokens',
-          categorical: { values: size.batchTokens.map((number) => ({ number })) },
+          categorical: { values: [...size.batchTokens] },
         },
       ],
       limits: { maxTrials: size.trials, parallelTrials },
       training: {
         trialTokens: size.tokens,
         finalScale: size.finalScale,
-        settings: valueMessages({ validationExamples: size.validationExamples }),
+        settings: { validationExamples: size.validationExamples },
         threads: Math.max(1, Math.floor(processors / parallelTrials)),
       },
       seed,

@@ -183,7 +183,7 @@ class Job {
   /** The architecture of the best trial. */
   private async architecture({ name, bestTrial }: tuning.Experiment): Promise<string> {
     const trials = await this.trials(name);
-    return trials.find(({ number }) => number === bestTrial)?.parameters['architecture']?.text ?? '';
+    return String(trials.find(({ number }) => number === bestTrial)?.parameters['architecture'] ?? '');
   }
 
   private trials(experiment: string): Promise<tuning.Trial[]> {
