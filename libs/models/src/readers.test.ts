@@ -30,12 +30,18 @@ let adapter: string;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'emotune-readers-'));
   [model, adapter] = [join(dir, 'model'), join(dir, 'adapter')];
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const addedToken = { id: 3, content: '<s>', ...flags };
   const tokenizer = {
-    added_tokens: [{ id: 3, content: '<s>', special: true }],
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [addedToken],
     normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel' },
+    pre_tokenizer: byteLevel,
     post_processor: null,
-    decoder: { type: 'ByteLevel' },
+    decoder: byteLevel,
     model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] },
   };
   const files = {

@@ -1,61 +1,188 @@
-/** Tokenizers as Hugging Face publishes them (`tokenizer.json`). */
+/**
+ * Tokenizers as Hugging Face publishes them (`tokenizer.json`), to the same ids. Normalizer, pre-tokenizer and decoder are
+ * those of Hugging Face's own library, with its regular expressions and Unicode tables; added tokens and the model are ours,
+ * since the library answers for whole texts only later (`await`), and its pieces at once.
+ */
 import { readFile } from 'node:fs/promises';
 import { canonicalJson, InvalidArgument, NotFound, sha256, show } from '@emotune/base';
-import { Tokenizer as Backend } from '@huggingface/tokenizers';
+import { Tokenizer as Library } from 'tokenizers';
+import { type AddedToken, addedTokensOf, type Segment, splitter } from './added-tokens.js';
+import { bpeModel } from './bpe-model.js';
+import { type Json, type TokenModel, vocabularyOf, wrong } from './token-model.js';
+import { unigramModel } from './unigram-model.js';
+import { wordLevelModel, wordPieceModel } from './word-models.js';
 
-/** More than any published vocabulary; the library makes a table of this length. */
-const largestVocabulary = 2 ** 24;
+const models: Readonly<Record<string, (json: Json) => TokenModel>> = {
+  BPE: bpeModel,
+  Unigram: unigramModel,
+  WordPiece: wordPieceModel,
+  WordLevel: wordLevelModel,
+};
 
-function unsupported(cause: unknown): InvalidArgument {
-  return InvalidArgument.at('tokenizer.json', `expected a supported tokenizer: ${(cause as Error).message}`, {
-    cause,
-  });
+/** Parts that stand on their own, with what may be left out beside them. */
+const parts = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder', 'model'] as const;
+type Part = (typeof parts)[number];
+
+const emptyModel = { type: 'BPE', vocab: {}, merges: [] };
+
+/** A `tokenizer.json` of these parts alone. */
+function withParts(given: Partial<Record<Part, unknown>>): Json {
+  const none = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+  return { version: '1.0', added_tokens: [], model: emptyModel, ...none, ...given };
+}
+
+function read(json: Json): Library | Error {
+  try {
+    return Library.fromString(JSON.stringify(json));
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** What the library makes of the file. @throws InvalidArgument naming the part that it does not read. */
+function libraryOf(json: Json): Library {
+  const { added_tokens: added } = json;
+  if (!Array.isArray(added ?? [])) throw wrong('added_tokens', `expected a list, got ${show(added)}`);
+  const library = read(json);
+  if (!(library instanceof Error)) return library;
+  for (const part of parts) {
+    const alone = read(withParts({ [part]: json[part] ?? (part === 'model' ? {} : null) }));
+    if (alone instanceof Error)
+      throw wrong(
+        part,
+        `expected what Hugging Face's tokenizers reads, got ${show(json[part])}: ${alone.message}`,
+      );
+  }
+  throw InvalidArgument.at(
+    'tokenizer.json',
+    `expected what Hugging Face's tokenizers reads: ${library.message}`,
+    { cause: library },
+  );
+}
+
+/** The pre-tokenizer as it treats text that does not begin the whole one: Metaspace may ask for that. */
+function afterTheFirst(json: unknown): unknown {
+  if (Array.isArray(json)) return json.map(afterTheFirst);
+  if (typeof json !== 'object' || json === null) return json;
+  return Object.fromEntries(
+    Object.entries(json).map(([key, value]) => [
+      key,
+      key === 'prepend_scheme' && value === 'first' ? 'never' : afterTheFirst(value),
+    ]),
+  );
+}
+
+type Split = (text: string) => readonly string[];
+
+function splitOf(preTokenizer: unknown): Split {
+  if (preTokenizer === null || preTokenizer === undefined) return (text) => [text];
+  const alone = JSON.stringify(withParts({ pre_tokenizer: preTokenizer }));
+  const library = Library.fromString(alone).getPreTokenizer()!;
+  return (text) => library.preTokenizeString(text).map(([piece]) => piece);
+}
+
+/** The ids that stand before a text, by the template of the post-processor. */
+function beginningOf(processor: unknown): number[] {
+  const {
+    type,
+    single,
+    special_tokens: named,
+    processors,
+  } = (processor ?? {}) as {
+    type?: string;
+    single?: { SpecialToken?: { id: string } }[];
+    special_tokens?: Record<string, { ids: number[] }>;
+    processors?: unknown[];
+  };
+  if (type === 'Sequence')
+    return (processors ?? []).map(beginningOf).findLast(({ length }) => length > 0) ?? [];
+  if (type !== 'TemplateProcessing') return [];
+  const tokens = single!.map(({ SpecialToken: special }) => special?.id);
+  return tokens.slice(0, tokens.indexOf(undefined)).flatMap((token) => named![token!].ids);
+}
+
+/** Ends of sequence as model families spell them; the first that is known counts where the model's files name none. */
+const endSpellings = ['</s>', '<|end_of_text|>', '<|endoftext|>', '<eos>'];
+
+/** Words whose ids are kept. */
+const keptWords = 50_000;
+const longestKept = 64;
+
+export interface TokenizerOptions {
+  /** The id that ends a sequence, as the model's config names it. */
+  readonly endOfSequence?: number | undefined;
 }
 
 export class Tokenizer {
+  private readonly words = new Map<string, readonly number[]>();
+
   private constructor(
-    private readonly backend: Backend,
-    /** SHA-256 of its content: models that share it share their features. */
+    private readonly normalize: (text: string) => string,
+    private readonly splitAsIs: (text: string) => Segment[],
+    private readonly splitNormalized: (text: string) => Segment[],
+    private readonly splitFirst: Split,
+    private readonly splitLater: Split,
+    private readonly model: TokenModel,
+    private readonly join: (tokens: string[]) => string,
+    private readonly ids: ReadonlyMap<string, number>,
+    private readonly tokens: ReadonlyMap<number, string>,
+    private readonly special: ReadonlySet<string>,
+    /** SHA-256 of what decides the ids of a question and its answer: models that share it share their features. */
     readonly hash: string,
     /** One past the largest id. */
     readonly vocabSize: number,
+    /** What every text begins with, as the tokenizer's post-processor says: often the beginning of the sequence, or nothing. */
+    readonly beginning: readonly number[],
+    /** The id that ends a sequence; undefined where neither the model's files nor a usual spelling tell. */
+    readonly endOfSequence: number | undefined,
   ) {}
 
-  /** @throws InvalidArgument when the JSON is not a tokenizer's. */
-  static parse(json: unknown): Tokenizer {
-    const { model, added_tokens: added } = (json ?? {}) as {
-      model?: { vocab?: unknown };
-      added_tokens?: unknown;
-    };
-    const vocab = model?.vocab;
-    if (typeof vocab !== 'object' || vocab === null)
-      throw InvalidArgument.at('tokenizer.json: model.vocab', `expected a vocabulary, got ${show(vocab)}`);
-    if (!Array.isArray(added ?? []))
-      throw InvalidArgument.at('tokenizer.json: added_tokens', `expected a list, got ${show(added)}`);
-    // Unigram lists its pieces, the others name their ids.
-    const known = Array.isArray(vocab) ? vocab.map((_, id) => id) : Object.values(vocab);
-    const extra = ((added ?? []) as { id?: unknown }[]).map((token) => token?.id);
-    let vocabSize = 0;
-    for (const id of [...known, ...extra]) {
-      if (!Number.isInteger(id) || id < 0 || id >= largestVocabulary)
-        throw InvalidArgument.at(
-          'tokenizer.json',
-          `expected ids of tokens from 0 to ${largestVocabulary - 1}, got ${show(id)}`,
-        );
-      vocabSize = Math.max(vocabSize, id + 1);
-    }
-    try {
-      const backend = new Backend(json as object, {});
-      // Settings that the library has no answer for show only when it works.
-      backend.decode(backend.encode('a', { add_special_tokens: false }).ids.concat(0));
-      return new Tokenizer(backend, sha256(canonicalJson(json)), vocabSize);
-    } catch (cause) {
-      throw unsupported(cause);
-    }
+  /** @throws InvalidArgument when the JSON is not a tokenizer's, or holds a part that is not computed here. */
+  static parse(json: unknown, options: TokenizerOptions = {}): Tokenizer {
+    if (typeof json !== 'object' || json === null || Array.isArray(json))
+      throw InvalidArgument.at('tokenizer.json', `expected an object, got ${show(json)}`);
+    const file = json as Json;
+    const model = (typeof file['model'] === 'object' && file['model'] !== null ? file['model'] : {}) as Json;
+    const vocabulary = vocabularyOf(model);
+    const library = libraryOf(file);
+    const { type = 'merges' in model ? 'BPE' : Array.isArray(model['vocab']) ? 'Unigram' : '' } = model;
+    if (typeof type !== 'string' || !Object.hasOwn(models, type))
+      throw wrong('model.type', `expected ${Object.keys(models).join(', ')}, got ${show(model['type'])}`);
+    const added = addedTokensOf(file['added_tokens'], (content) => library.tokenToId(content));
+    const normalizer = library.getNormalizer();
+    const normalize = (text: string) => (normalizer ? normalizer.normalizeString(text) : text);
+    const decoder = library.getDecoder();
+    const ids = new Map([...vocabulary, ...added.map(({ content, id }): [string, number] => [content, id])]);
+    const tokens = new Map([...vocabulary].map(([token, id]) => [id, token]));
+    // A normalized token is written as the normalizer has it.
+    for (const { content, id } of added) tokens.set(id, library.idToToken(id) ?? content);
+    const of = (normalized: boolean) => added.filter((token: AddedToken) => token.normalized === normalized);
+    const beginning = beginningOf(file['post_processor']);
+    const spelt = endSpellings.map((token) => ids.get(token)).find((id) => id !== undefined);
+    const endOfSequence = options.endOfSequence ?? spelt;
+    const content = canonicalJson(json);
+    // Those whose texts begin with nothing and end by their spelling go by their content alone, as they always did.
+    const plain = beginning.length === 0 && endOfSequence === spelt;
+    return new Tokenizer(
+      normalize,
+      splitter(of(false)),
+      splitter(of(true), normalize),
+      splitOf(file['pre_tokenizer']),
+      splitOf(afterTheFirst(file['pre_tokenizer'])),
+      models[type](model),
+      (list) => (decoder ? decoder.decode(list) : list.join(' ')),
+      ids,
+      tokens,
+      new Set(added.filter(({ special }) => special).map((token) => token.content)),
+      sha256(plain ? content : canonicalJson({ tokenizer: sha256(content), beginning, endOfSequence })),
+      [...tokens.keys()].reduce((size, id) => Math.max(size, id + 1), 0),
+      beginning,
+      endOfSequence,
+    );
   }
 
   /** @throws NotFound, InvalidArgument. */
-  static async load(path: string): Promise<Tokenizer> {
+  static async load(path: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     const text = await readFile(path, 'utf8').catch((cause) => {
       throw new NotFound(`expected a tokenizer.json, got ${path} (${cause.code})`, { cause });
     });
@@ -65,39 +192,52 @@ export class Tokenizer {
     } catch (cause) {
       throw InvalidArgument.at(path, 'expected JSON', { cause });
     }
-    return Tokenizer.parse(json);
+    return Tokenizer.parse(json, options);
+  }
+
+  private wordIds(word: string): readonly number[] {
+    const known = this.words.get(word);
+    if (known) return known;
+    const ids = this.model(word);
+    if (word.length <= longestKept) {
+      if (this.words.size >= keptWords) this.words.clear();
+      this.words.set(word, ids);
+    }
+    return ids;
   }
 
   /** Ids of the text's tokens; none are added before or after. @throws InvalidArgument when the tokenizer fails at it. */
   encode(text: string): Int32Array {
-    try {
-      return Int32Array.from(this.backend.encode(text, { add_special_tokens: false }).ids);
-    } catch (cause) {
-      throw unsupported(cause);
+    const ids: number[] = [];
+    let begins = true;
+    for (const raw of this.splitAsIs(text.replace(/\p{Surrogate}/gu, '\ufffd'))) {
+      if (raw.id !== undefined) ids.push(raw.id);
+      else
+        for (const segment of this.splitNormalized(this.normalize(raw.text))) {
+          if (segment.id !== undefined) ids.push(segment.id);
+          else
+            for (const word of begins ? this.splitFirst(segment.text) : this.splitLater(segment.text))
+              ids.push(...this.wordIds(word));
+          begins = false;
+        }
+      begins = false;
     }
+    return Int32Array.from(ids);
   }
 
   /** @throws InvalidArgument when the tokenizer fails at it. */
   decode(ids: ArrayLike<number>): string {
-    // The library refuses an empty list.
-    if (ids.length === 0) return '';
-    try {
-      return this.backend.decode(Array.from(ids), {
-        skip_special_tokens: true,
-        clean_up_tokenization_spaces: false,
-      });
-    } catch (cause) {
-      throw unsupported(cause);
-    }
+    const tokens = Array.from(ids, (id) => this.tokens.get(id));
+    return this.join(tokens.filter((token) => token !== undefined && !this.special.has(token)) as string[]);
   }
 
   /** The token of an id as the vocabulary spells it, or undefined. */
   tokenOf(id: number): string | undefined {
-    return this.backend.id_to_token(id);
+    return this.tokens.get(id);
   }
 
   /** The id of a token, or undefined. */
   idOf(token: string): number | undefined {
-    return this.backend.token_to_id(token);
+    return this.ids.get(token);
   }
 }

@@ -1,0 +1,46 @@
+/** The `model` of a `tokenizer.json`: from a piece of text to ids, as Hugging Face's tokenizers (Rust) has it. */
+import { InvalidArgument, show } from '@emotune/base';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** Ids of one piece of text, which is never empty. @throws InvalidArgument where the vocabulary has no id for it. */
+export type TokenModel = (piece: string) => readonly number[];
+
+export function wrong(field: string, description: string): InvalidArgument {
+  return InvalidArgument.at(`tokenizer.json: ${field}`, description);
+}
+
+/** More than any published vocabulary. */
+const largestVocabulary = 2 ** 24;
+
+/** Tokens by name, or, as Unigram lists them, by place. @throws InvalidArgument */
+export function vocabularyOf({ vocab }: Json): Map<string, number> {
+  if (typeof vocab !== 'object' || vocab === null)
+    throw wrong('model.vocab', `expected a vocabulary, got ${show(vocab)}`);
+  const entries: [unknown, unknown][] = Array.isArray(vocab)
+    ? vocab.map((piece, id) => [Array.isArray(piece) ? piece[0] : piece, id])
+    : Object.entries(vocab);
+  for (const [token, id] of entries)
+    if (
+      typeof token !== 'string' ||
+      !Number.isInteger(id) ||
+      (id as number) < 0 ||
+      (id as number) >= largestVocabulary
+    )
+      throw wrong(
+        'model.vocab',
+        `expected ids of tokens from 0 to ${largestVocabulary - 1}, got ${show(id)} for ${show(token)}`,
+      );
+  return new Map(entries as [string, number][]);
+}
+
+/** `<0x0A>` and the like, where the vocabulary has one for each byte of the text. */
+export function byteTokens(text: string, vocabulary: ReadonlyMap<string, number>): number[] | undefined {
+  const ids: number[] = [];
+  for (const byte of Buffer.from(text)) {
+    const id = vocabulary.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+    if (id === undefined) return undefined;
+    ids.push(id);
+  }
+  return ids;
+}
