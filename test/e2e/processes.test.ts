@@ -135,7 +135,7 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
 
   const channel = Channel.toPeers(peers);
   onTestFinished(() => channel.close());
-  await importCheckpoint(channel, { name: base, folder: join(models, base) });
+  await importCheckpoint(channel, { name: base, path: join(models, base) });
   const { modelVersion } = await tune(channel);
 
   const embedded = await serve(join(folder, 'embedded'));

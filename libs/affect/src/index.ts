@@ -56,11 +56,21 @@ export {
   isRegression,
   labelGold,
   type Meaning,
+  multiLabelThreshold,
   numberGold,
   type Scale,
   type SourceExample,
   type Split,
   splits,
   type Task,
+  type TaughtInquiry,
   tasks,
 } from './tasks.js';
+export {
+  parseTeaching,
+  type Teaching,
+  taughtInquiry,
+  teachingFile,
+  teachingJson,
+  teachingOf,
+} from './teaching.js';

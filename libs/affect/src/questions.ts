@@ -6,7 +6,15 @@ import { InvalidArgument, show } from '@emotune/base';
 import { labelSets } from './labels.js';
 import { explain } from './lexicons.js';
 import { decimalsOf, gridOf } from './scales.js';
-import { type Example, type Inquiry, isRegression, type Meaning, type Scale, type Task } from './tasks.js';
+import {
+  type Example,
+  type Inquiry,
+  isRegression,
+  type Meaning,
+  type Scale,
+  type Task,
+  type TaughtInquiry,
+} from './tasks.js';
 
 /** One question about one text; the prompt names the labels in the order of `labelSet`. */
 export interface Question extends Inquiry {
@@ -17,6 +25,8 @@ export interface Question extends Inquiry {
   readonly cues: string;
   /** Which wording of the instruction, 0 … paraphrases−1. */
   readonly paraphrase: number;
+  /** Several labels: from this probability on a label is part of the answer; `multiLabelThreshold` where absent. */
+  readonly threshold?: number;
 }
 
 export interface Candidate extends Meaning {
@@ -205,28 +215,36 @@ const usual = {
 } as const;
 
 /**
- * The question of a task about a text, with the task's usual scale, labels and emotion where none are given. `cues` is
- * the text's cue line, empty for none.
+ * The question of a task about a text. Where scale, labels or emotion are not given, they are those that the model was
+ * taught, else the task's usual ones. `cues` is the text's cue line, empty for none.
  */
 export function defaultQuestion(
   task: Task,
   text: string,
-  options: { scale?: Scale; labels?: readonly string[]; emotion?: string; cues: string },
+  options: {
+    scale?: Scale;
+    labels?: readonly string[];
+    emotion?: string;
+    cues: string;
+    taught?: TaughtInquiry | undefined;
+  },
 ): Question {
+  const { taught } = options;
   const sentiment = task === 'sentiment-classification' || task === 'sentiment-regression';
   const scale = isRegression(task)
-    ? (options.scale ?? (sentiment ? usual.sentimentScale : usual.emotionScale))
+    ? (options.scale ?? taught?.scale ?? (sentiment ? usual.sentimentScale : usual.emotionScale))
     : null;
+  const labels = taught?.labelSet ?? (sentiment ? usual.sentimentLabels : usual.emotionLabels);
   return {
     task,
     text,
-    emotion: task === 'emotion-regression' ? (options.emotion ?? usual.emotion) : null,
+    emotion: task === 'emotion-regression' ? (options.emotion ?? taught?.emotion ?? usual.emotion) : null,
     scale,
     decimals: scale === null ? 0 : decimalsOf(scale),
-    labelSet:
-      scale === null ? (options.labels ?? (sentiment ? usual.sentimentLabels : usual.emotionLabels)) : [],
-    multiLabel: task === 'emotion-classification',
+    labelSet: scale === null ? (options.labels ?? labels) : [],
+    multiLabel: scale === null && (taught?.multiLabel ?? task === 'emotion-classification'),
     cues: options.cues,
     paraphrase: 0,
+    ...(taught ? { threshold: taught.threshold } : {}),
   };
 }

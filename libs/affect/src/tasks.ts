@@ -59,6 +59,17 @@ export interface Inquiry {
   readonly multiLabel: boolean;
 }
 
+/** Several labels: from this probability on a label is part of an answer, where a model does not say another. */
+export const multiLabelThreshold = 0.5;
+
+/** A kind of question that a model was trained on. */
+export interface TaughtInquiry extends Inquiry {
+  /** Train rows that ask so. */
+  readonly rows: number;
+  /** Several labels: the probability from which on a label is part of an answer, 0..1. */
+  readonly threshold: number;
+}
+
 /** One inquiry about one text, with its gold answer. */
 export interface Example extends Inquiry {
   readonly id: string;

@@ -9,6 +9,7 @@ import {
   candidateTokens,
   endOfSequence,
   type Meaning,
+  multiLabelThreshold,
   type Question,
   questionTokens,
   renderAnswer,
@@ -183,7 +184,8 @@ function answerOf(q: Question, distribution: Distribution): Omit<Answer, 'cut'> 
     return { value: meanOf(distribution), low, high, labels: [], distribution, marginals: [] };
   }
   const marginals = marginalsOf(distribution);
-  const held = q.multiLabel ? marginals.filter(({ probability }) => probability >= 0.5) : [];
+  const { multiLabel, threshold = multiLabelThreshold } = q;
+  const held = multiLabel ? marginals.filter(({ probability }) => probability >= threshold) : [];
   const labels = held.length > 0 ? held.map(({ label }) => label) : likeliest(distribution).labels;
   return { value: null, low: null, high: null, labels, distribution, marginals };
 }

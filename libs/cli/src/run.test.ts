@@ -458,11 +458,21 @@ describe('model', () => {
         { path: 'config.json', sha256: sha256('{}') },
         { path: 'model.safetensors', sha256: sha256('w') },
       ],
+      source: join(folder, 'checkpoint'),
+      base: '',
     });
+    writeFileSync(join(folder, 'small.gguf'), 'g');
+    await text('model', 'import', 'small.gguf', '--name', 'small', '--base', 'first');
+    expect(asked.get('importModel')).toMatchObject({
+      files: [{ path: 'small.gguf', sha256: sha256('g') }],
+      base: 'first',
+    });
+    const odd = await emotune(['model', 'import', 'checkpoint/config.json', '--name', 'mine']);
+    expect([odd.code, odd.stderr]).toEqual([2, expect.stringContaining('name the folder that it lies in')]);
     const nowhere = await emotune(['model', 'import', 'nowhere', '--name', 'mine']);
     expect([nowhere.code, nowhere.stderr]).toEqual([
       3,
-      expect.stringContaining('expected a checkpoint folder, got '),
+      expect.stringContaining('expected a checkpoint folder or a GGUF file, got '),
     ]);
     expect((await emotune(['model', 'export', 'first', '--format', 'gguf', '--out', 'out'])).code).toBe(2);
   });
@@ -560,6 +570,9 @@ describe('evaluate', () => {
       ...'evaluate --model first --file mine.csv --task sentiment-regression --scale -4..4'.split(' '),
     );
     expect(asked.get('evaluate')).toMatchObject({ file: { scale: { low: -4, high: 4 } } });
+    // The service knows what the model was taught.
+    await text(...'evaluate --model first --file mine.csv --task emotion-classification'.split(' '));
+    expect(asked.get('evaluate')).toMatchObject({ file: { labels: [], multiLabel: false } });
   });
 
   it.each([
@@ -567,8 +580,6 @@ describe('evaluate', () => {
     ['--dataset d --file f', '--dataset: expected either it or --file, got both'],
     ['--dataset d --scale 0..1', '--scale: expected nothing beside --dataset'],
     ['--file f', '--task: expected the task'],
-    ['--file f --task sentiment-regression', '--scale: expected LO..HI for sentiment-regression'],
-    ['--file f --task emotion-classification', '--labels: expected a,b,c for emotion-classification'],
     ['--file f --task emotion-classification --labels a,b --scale 0..1', '--scale: expected nothing'],
     [
       '--file f --task sentiment-regression --scale 0..1 --split test',

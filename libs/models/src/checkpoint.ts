@@ -193,7 +193,7 @@ export async function loadModel(path: string, { inFiles = false } = {}): Promise
 export async function saveModel(
   dir: string,
   { config, tensors }: Model,
-  options: { dtype?: 'F32' | 'F16'; tokenizer?: string; files?: Record<string, string> } = {},
+  options: { dtype?: 'F32' | 'F16'; tokenizer?: string; files?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   if (await exists(dir)) throw new AlreadyExists(`expected no folder yet, got ${dir}`);
   for (const [name, { data }] of tensors) {

@@ -4,7 +4,7 @@
  * past, width], to `logits` and `present.<layer>.key|value`. Batch, sequence and past have any length at a run. All
  * families have the same inputs; BLOOM counts its positions from the mask and does not look at `position_ids`.
  */
-import { copyFile, type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   build as b,
@@ -145,15 +145,15 @@ async function writeChunks(path: string, chunks: Iterable<Uint8Array>): Promise<
 }
 
 /**
- * Makes the folder `dir` with `model.onnx`, the config and the tokenizer. The weights are in `model.onnx`, or beside it in
- * `model.onnx_data` where they have more than `largest` bytes.
+ * Makes the folder `dir` with `model.onnx`, the config and what `files` holds: text by name. The weights are in `model.onnx`,
+ * or beside it in `model.onnx_data` where they have more than `largest` bytes.
  */
 export async function exportOnnx(
   dir: string,
   { config, tensors }: Model,
-  options: { tokenizer?: string; largest?: number } = {},
+  options: { files?: Readonly<Record<string, string>>; largest?: number } = {},
 ): Promise<void> {
-  const { tokenizer, largest = largestFile } = options;
+  const { files = {}, largest = largestFile } = options;
   const body = dynamicNodes([bodyOf(config, sizes[0]), bodyOf(config, sizes[1])], terms);
   const read = body.inputs.map(({ name }) => name!).filter((name) => tensors.has(name));
   const weights = read.map((name) => ({ name, ...tensors.get(name)! }));
@@ -192,5 +192,5 @@ export async function exportOnnx(
     await writeChunks(join(dir, dataFile), bytes);
   }
   await writeFile(join(dir, 'config.json'), `${JSON.stringify(toHuggingFaceConfig(config), null, 2)}\n`);
-  if (tokenizer) await copyFile(tokenizer, join(dir, 'tokenizer.json'));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text);
 }

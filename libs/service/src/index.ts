@@ -3,11 +3,11 @@ export { type CallOptions, Channel, type Client, type Draft } from './channel.js
 export { address, readEnvironment, serviceEnvironment, whole } from './environment.js';
 export { filesModule } from './file.controller.js';
 export { Host, type HostOptions, type ServiceContext } from './host.js';
-export { learntWithCues } from './lineage.js';
 export { type Fields, jsonLog, type Log } from './log.js';
 export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
 export { once, requestTable } from './once.js';
 export { everyPage, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
 export { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
+export { teachingMessage, teachingOfModel } from './teaching.js';
 export { Worker } from './worker.js';

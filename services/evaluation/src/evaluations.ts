@@ -13,12 +13,12 @@ import {
   Builds,
   buildColumns,
   everyPage,
-  learntWithCues,
   once,
   paged,
   pageOf,
   requestTable,
   type ServiceContext,
+  teachingOfModel,
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
@@ -26,7 +26,7 @@ import { analyseTask, compare } from './analysis.js';
 import { predict } from './asking.js';
 import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
-import { findSource, limited, type Target, targetOf } from './targets.js';
+import { findSource, limited, type Target, targetOf, taughtTarget } from './targets.js';
 
 export const evaluationMigrations: readonly string[] = [
   eventTables,
@@ -183,8 +183,9 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     if (request.model === '') throw InvalidArgument.at('model', 'expected the name of a model, got nothing');
     if (request.limit < 0)
       throw InvalidArgument.at('limit', `expected 0 or more examples, got ${request.limit}`);
-    const target = targetOf(request);
+    const asked = targetOf(request);
     const model = await this.model(request.model);
+    const target = taughtTarget(asked, teachingOfModel(model));
     // Found here, so that what is wrong with the data is the answer and not a failed evaluation.
     const { dataset } = await findSource(target, model.tokenizer, this.context);
     const created = await this.context.database.transaction(async (sql) => {
@@ -366,12 +367,11 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   ): Promise<Prediction[]> {
     const { objects, threads } = this.context;
     await report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
-    const cues = await learntWithCues(this.context.channel, model, { signal });
     const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
     let reported = Promise.resolve();
     try {
       return await predict(answerer, examples, {
-        cues,
+        cues: teachingOfModel(model)?.cues ?? true,
         signal,
         onProgress: (done) => {
           reported = report({ phase: 'answering', done, total: examples.length, unit: 'rows' });

@@ -206,6 +206,9 @@ function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
     lineage: undefined,
     evaluation: '',
     createTime: undefined,
+    teaching: undefined,
+    source: '',
+    licence: '',
     ...more,
   };
 }
@@ -224,6 +227,9 @@ const lineage: tuning.Lineage = {
   tokens: 1000,
   tokensPerSecond: 10,
   codeVersion: '0.1.0',
+  sources: [],
+  baseLicence: '',
+  baseSource: '',
 };
 
 async function storeModels(): Promise<Tokenizer> {
@@ -537,6 +543,25 @@ it('asks a file of the user’s own, at most as many rows as wanted, and has no 
   const other = (await evaluations.call('listEvaluations', {})).evaluations.find((e) => e.id !== id)!;
   await expect(evaluations.call('compareEvaluations', { first: other.id, second: id })).rejects.toThrow(
     /second: expected an evaluation of the same examples/,
+  );
+});
+
+it('a file is asked on the labels that the model was taught, where none are given', async () => {
+  const rows = `text\tlabel\n${moods.map((text, i) => `${text}\t${i % 2 ? 'gloomy|calm' : 'calm'}`).join('\n')}\n`;
+  const upload = { sha256: await putUpload(objects, rows), name: 'own.tsv' };
+  const file = { upload, task: common.Task.TASK_EMOTION_CLASSIFICATION };
+  const [inquiry] = [
+    { task: file.task, emotion: '', scale: undefined, labels: ['gloomy', 'calm', 'wild'], multiLabel: true },
+  ];
+  const teaching = { cues: false, inquiries: [{ ...inquiry, rows: 9, threshold: 0.5 }] };
+  models.set('taught', model('taught', { prefix: 'models/base/v1', teaching }));
+  const { id } = await evaluations.call('evaluate', { model: 'taught', file });
+  const done = await finished(id);
+  expect(done.failure).toBe('');
+  const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+  expect(predictions[0]).toMatchObject({ labelSet: ['gloomy', 'calm', 'wild'], multiLabel: true });
+  await expect(evaluations.call('evaluate', { model: 'base', file })).rejects.toThrow(
+    /file\.labels: expected every label .* does not tell what it was taught for emotion-classification/,
   );
 });
 

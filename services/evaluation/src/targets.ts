@@ -10,7 +10,9 @@ import {
   scaleViolations,
   splits,
   type Task,
+  type Teaching,
   tasks,
+  taughtInquiry,
 } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
 import { type ObjectStore, openRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
@@ -53,8 +55,8 @@ function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
   violations.expect(task !== undefined, 'file.task', `expected one of ${tasks.join(', ')}, got nothing`);
   if (task !== undefined && isRegression(task)) {
     if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
-    else violations.add('file.scale', 'expected the range of the labels, got nothing');
-  } else if (task !== undefined) violations.addAll(labelViolations(file.labels, 'file.labels'));
+  } else if (task !== undefined && file.labels.length > 0)
+    violations.addAll(labelViolations(file.labels, 'file.labels'));
   return violations.list;
 }
 
@@ -71,7 +73,7 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
     const upload = { sha256, name };
     const task = taskOf(file.task)!;
     return isRegression(task)
-      ? { kind: 'file', upload, task, scale: file.scale!, labels: [], multiLabel: false }
+      ? { kind: 'file', upload, task, scale: file.scale ?? null, labels: [], multiLabel: false }
       : { kind: 'file', upload, task, scale: null, labels, multiLabel };
   }
   const { features, dataset: name, split: asked } = dataset!;
@@ -83,6 +85,24 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
     violations.add('dataset', 'expected "features" or "dataset", got neither');
   violations.throwIfAny();
   return features === '' ? { kind: 'dataset', dataset: name, split } : { kind: 'features', features, split };
+}
+
+/**
+ * The target with the scale or labels that the model was taught, where a file's are not given.
+ * @throws InvalidArgument where the model does not tell them.
+ */
+export function taughtTarget(target: Target, teaching: Teaching | undefined): Target {
+  if (target.kind !== 'file' || target.scale !== null || target.labels.length > 0) return target;
+  const { task, multiLabel } = target;
+  const taught = taughtInquiry(teaching, task);
+  if (taught) {
+    const { scale, labelSet: labels } = taught;
+    return { ...target, scale, labels, multiLabel: multiLabel || taught.multiLabel };
+  }
+  const why = `, got nothing; the model does not tell what it was taught for ${task}`;
+  throw isRegression(task)
+    ? InvalidArgument.at('file.scale', `expected the range of the labels${why}`)
+    : InvalidArgument.at('file.labels', `expected every label that may occur (two at least)${why}`);
 }
 
 /** @throws FailedPrecondition */

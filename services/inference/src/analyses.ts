@@ -3,7 +3,7 @@ import type { Question } from '@emotune/affect';
 import type { Answer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
 import type { inference, tuning } from '@emotune/proto';
-import { taskMessage } from '@emotune/service';
+import { taskMessage, teachingOfModel } from '@emotune/service';
 import { type InferenceContext, LoadedModels } from './loaded-models.js';
 import { type Asked, parseBatch, parseRequest } from './requests.js';
 
@@ -79,18 +79,20 @@ export class Analyses {
     for (const name of new Set(requests.map(({ model }) => model))) {
       const model = await this.resolve(name, signal);
       const members = [...requests.keys()].filter((i) => requests[i].model === name);
-      await this.models.use(model, async ({ answerer, cues }) => {
+      const teaching = teachingOfModel(model);
+      await this.models.use(model, async (answerer) => {
         for (let from = 0; from < members.length; from += chunk) {
           signal.throwIfAborted();
-          const part = members.slice(from, from + chunk);
-          const questions = part.flatMap((i) =>
-            requests[i].questions.map((question) => (cues ? question : { ...question, cues: '' })),
-          );
+          const part = members.slice(from, from + chunk).map((i) => ({
+            i,
+            ...requests[i],
+            questions: requests[i].questions(teaching),
+          }));
+          const questions = part.flatMap((asked) => asked.questions);
           const answers = (await answerer.ask(questions)).map((answer, n) =>
             answerMessage(questions[n], answer),
           );
-          for (const i of part) {
-            const { text, questions: own, cues: found } = requests[i];
+          for (const { i, text, questions: own, cues: found } of part) {
             analyses[i] = {
               text,
               model: `${model.name}@${model.version}`,

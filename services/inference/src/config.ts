@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { serviceEnvironment, whole } from '@emotune/service';
 
-export const inferenceEnvironment = serviceEnvironment(['featurization', 'tuning']).extend({
+export const inferenceEnvironment = serviceEnvironment(['tuning']).extend({
   EMOTUNE_THREADS: whole(0, 1024)
     .default(0)
     .transform((threads) => threads || availableParallelism())

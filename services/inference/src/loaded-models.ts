@@ -2,21 +2,15 @@
 import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
-import { learntWithCues, type ServiceContext } from '@emotune/service';
+import type { ServiceContext } from '@emotune/service';
 
 export interface InferenceContext extends ServiceContext {
   /** Threads of each loaded model, at least 1. */
   readonly threads: number;
 }
 
-export interface LoadedModel {
-  readonly answerer: Answerer;
-  /** Whether it learnt with lexicon cues in its prompts. */
-  readonly cues: boolean;
-}
-
 interface Entry {
-  readonly loading: Promise<LoadedModel>;
+  readonly loading: Promise<Answerer>;
   users: number;
   leaving: boolean;
 }
@@ -34,7 +28,7 @@ export class LoadedModels {
    * Loads the model, once however many want it, and keeps it open while `work` runs.
    * @throws FailedPrecondition when its files are missing or damaged.
    */
-  async use<T>(model: tuning.Model, work: (loaded: LoadedModel) => Promise<T>): Promise<T> {
+  async use<T>(model: tuning.Model, work: (answerer: Answerer) => Promise<T>): Promise<T> {
     const key = model.prefix;
     const entry = this.entries.get(key) ?? { loading: this.load(model), users: 0, leaving: false };
     entry.users++;
@@ -65,7 +59,7 @@ export class LoadedModels {
 
   private end({ loading }: Entry): void {
     const closed = loading.then(
-      ({ answerer }) => answerer.close(),
+      (answerer) => answerer.close(),
       () => undefined,
     );
     const ended = closed.finally(() => this.closing.delete(ended));
@@ -78,14 +72,13 @@ export class LoadedModels {
     await Promise.all(this.closing);
   }
 
-  private async load(model: tuning.Model): Promise<LoadedModel> {
-    const { objects, threads, log, channel } = this.context;
+  private async load(model: tuning.Model): Promise<Answerer> {
+    const { objects, threads, log } = this.context;
     const { name, version } = model;
-    const cues = await learntWithCues(channel, model);
     try {
       const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
       log.info('a model was loaded', { model: `${name}@${version}` });
-      return { answerer, cues };
+      return answerer;
     } catch (cause) {
       if (!(cause instanceof InvalidArgument || cause instanceof NotFound)) throw cause;
       throw new FailedPrecondition(

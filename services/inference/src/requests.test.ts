@@ -14,20 +14,21 @@ const { Task } = common;
 
 it('asks all four tasks, or one, as the request wants them', () => {
   const all = parseRequest(request({ text: 'so good', scale: { low: 1, high: 9 }, emotion: 'hope' }));
-  expect(all.questions.map(({ task }) => task)).toEqual([
+  const questions = all.questions(undefined);
+  expect(questions.map(({ task }) => task)).toEqual([
     'sentiment-classification',
     'sentiment-regression',
     'emotion-classification',
     'emotion-regression',
   ]);
-  expect(all.questions.map(({ scale }) => scale?.high)).toEqual([undefined, 9, undefined, 9]);
-  expect(all.questions.map(({ emotion }) => emotion)).toEqual([null, null, null, 'hope']);
+  expect(questions.map(({ scale }) => scale?.high)).toEqual([undefined, 9, undefined, 9]);
+  expect(questions.map(({ emotion }) => emotion)).toEqual([null, null, null, 'hope']);
   expect(all.cues[0]).toMatchObject({ text: 'good', lexicon: 'vader', start: 3, modifier: 'so' });
-  for (const { cues } of all.questions) expect(cues).toContain('so good');
+  for (const { cues } of questions) expect(cues).toContain('so good');
 
   const one = parseRequest(request({ task: Task.TASK_SENTIMENT_CLASSIFICATION, labels: ['bad', 'good'] }));
-  expect(one.questions).toHaveLength(1);
-  expect(one.questions[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
+  expect(one.questions(undefined)).toHaveLength(1);
+  expect(one.questions(undefined)[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
 });
 
 it.each([

@@ -1,5 +1,14 @@
 /** What an analysis request asks: checked, and as questions. Pure. */
-import { defaultQuestion, explain, type Question, scaleViolations, type Task, tasks } from '@emotune/affect';
+import {
+  defaultQuestion,
+  explain,
+  type Question,
+  scaleViolations,
+  type Task,
+  type Teaching,
+  tasks,
+  taughtInquiry,
+} from '@emotune/affect';
 import { InvalidArgument, show, type Violation, Violations } from '@emotune/base';
 import { common, type inference } from '@emotune/proto';
 import { taskOf } from '@emotune/service';
@@ -62,7 +71,8 @@ export interface Asked {
   readonly text: string;
   /** As a client names it; empty for the promoted or newest one. */
   readonly model: string;
-  readonly questions: readonly Question[];
+  /** To a model that was taught so; undefined: that does not tell what it was taught. */
+  questions(teaching: Teaching | undefined): readonly Question[];
   readonly cues: readonly common.Cue[];
 }
 
@@ -70,13 +80,19 @@ function asked(request: inference.AnalyzeRequest): Asked {
   const { text, model, scale, labels, emotion } = request;
   const { cues, cueText } = explain(text);
   const task = taskOf(request.task);
-  const options = {
+  const given = {
     ...(scale ? { scale } : {}),
     ...(labels.length > 0 ? { labels } : {}),
     ...(emotion === '' ? {} : { emotion }),
-    cues: cueText,
   };
-  const questions = (task === undefined ? tasks : [task]).map((each) => defaultQuestion(each, text, options));
+  const questions = (teaching: Teaching | undefined) =>
+    (task === undefined ? tasks : [task]).map((each) =>
+      defaultQuestion(each, text, {
+        ...given,
+        cues: (teaching?.cues ?? true) ? cueText : '',
+        taught: taughtInquiry(teaching, each, given.emotion),
+      }),
+    );
   return { text, model, questions, cues: [...cues] };
 }
 

@@ -7,14 +7,7 @@ import { MemoryBus } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { EvictingStore } from '@emotune/objects/testing';
-import {
-  codecOf,
-  common,
-  type featurization,
-  type inference,
-  messageType,
-  type tuning,
-} from '@emotune/proto';
+import { codecOf, common, type inference, messageType, type tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
 import { trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
@@ -25,7 +18,7 @@ import { inferenceMigrations, inferenceModule } from './module.js';
 const { Task } = common;
 const folder = mkdtempSync(join(tmpdir(), 'emotune-inference-'));
 const logged: string[] = [];
-/** What the doubles of the tuning and featurization services answer with. */
+/** What the double of the tuning service answers with. */
 const models = new Map<string, tuning.Model>();
 let host: Host;
 let analyses: Client<inference.AnalysisServiceClient>;
@@ -37,16 +30,6 @@ class PeerDoubles {
     const model = models.get(name);
     if (!model) throw new NotFound(`expected a model, got "${name}"`);
     return model;
-  }
-
-  @GrpcMethod('FeatureService', 'getFeatureSet')
-  getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
-    const spec = {
-      ...empty<featurization.FeatureSetSpec>('emotune.featurization.v1.FeatureSetSpec'),
-      name,
-      withoutCues: name === 'plain',
-    };
-    return { ...empty<featurization.FeatureSet>('emotune.featurization.v1.FeatureSet'), name, spec };
   }
 }
 
@@ -69,10 +52,25 @@ const modelOf = (name: string): tuning.Model => ({
   prefix: `models/${name}/v1`,
 });
 
+const inquiry = { emotion: '', scale: undefined, labels: [], multiLabel: false, rows: 1, threshold: 0.5 };
+const taught: tuning.TaughtInquiry[] = [
+  { ...inquiry, task: Task.TASK_SENTIMENT_CLASSIFICATION, labels: ['so-so', 'grand'] },
+  { ...inquiry, task: Task.TASK_SENTIMENT_REGRESSION, scale: { low: 1, high: 5 } },
+  {
+    ...inquiry,
+    task: Task.TASK_EMOTION_CLASSIFICATION,
+    labels: ['awe', 'bliss', 'calm'],
+    multiLabel: true,
+    threshold: 0.001,
+  },
+  { ...inquiry, task: Task.TASK_EMOTION_REGRESSION, emotion: 'awe', scale: { low: 0, high: 10 } },
+  { ...inquiry, task: Task.TASK_EMOTION_REGRESSION, emotion: 'calm', scale: { low: 0, high: 4 } },
+];
+
 let objects: EvictingStore;
 
 /** Stores a tiny model of random weights and makes it known. */
-async function addModel(name: string, seed: number, features = ''): Promise<void> {
+async function addModel(name: string, seed: number, teaching?: tuning.Teaching): Promise<void> {
   const config = parseConfig({
     model_type: 'opt',
     vocab_size: 300,
@@ -88,16 +86,14 @@ async function addModel(name: string, seed: number, features = ''): Promise<void
   const checkpoint = join(folder, `checkpoint-${name}`);
   await saveModel(checkpoint, { config, tensors }, { files: { 'tokenizer.json': tokenizerJson } });
   await objects.putFolder(`models/${name}/v1`, checkpoint);
-  models.set(name, {
-    ...modelOf(name),
-    lineage: { ...empty<tuning.Lineage>('emotune.tuning.v1.Lineage'), features },
-  });
+  models.set(name, { ...modelOf(name), teaching });
 }
 
 beforeAll(async () => {
   objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
-  for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(name, i, 'cued');
-  await addModel('uncued', 0, 'plain');
+  for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(name, i);
+  await addModel('uncued', 0, { cues: false, inquiries: [] });
+  await addModel('taught', 0, { cues: true, inquiries: taught });
   await objects.put('models/broken/v1/config.json', '{}');
   await objects.put('models/broken/v1/tokenizer.json', tokenizerJson);
   for (const name of ['broken', 'gone']) models.set(name, modelOf(name));
@@ -194,6 +190,24 @@ describe('an analysis', () => {
     const uncued = await analyses.call('analyze', { ...request, model: 'uncued' });
     expect(uncued.cues).toEqual(cued.cues);
     expect(uncued.answers[0].value).not.toBeCloseTo(cued.answers[0].value!, 6);
+  });
+
+  it('asks a model as it was taught, unless the request says otherwise', async () => {
+    const analyze = async (more: Partial<inference.AnalyzeRequest> = {}) =>
+      (await analyses.call('analyze', { text: 'what a view', model: 'taught', ...more })).answers;
+    const answers = await analyze();
+    expect(answers.map(({ scale, emotion }) => [scale?.high, emotion])).toEqual([
+      [undefined, ''],
+      [5, ''],
+      [undefined, ''],
+      [10, 'awe'],
+    ]);
+    expect(answers[0].distribution.map(({ answer }) => answer).sort()).toEqual(['grand', 'so-so']);
+    // Each label is likelier than the threshold of the model's own.
+    expect(answers[2].labels).toEqual(['awe', 'bliss', 'calm']);
+    expect((await analyze({ emotion: 'calm' }))[3].scale).toEqual({ low: 0, high: 4 });
+    expect((await analyze({ labels: ['x', 'y'] }))[0].distribution).toHaveLength(2);
+    expect((await analyze({ scale: { low: 2, high: 3 } }))[1].scale).toEqual({ low: 2, high: 3 });
   });
 
   it('of a model that is missing or damaged says which and why', async () => {

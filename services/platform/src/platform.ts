@@ -112,7 +112,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads }),
     ]);
     for (const { model } of baseModels)
-      await importCheckpoint(host.channel, { name: model, folder: join(modelsFolder, model) });
+      await importCheckpoint(host.channel, { name: model, path: join(modelsFolder, model) });
     if (options.announce) {
       const record = join(dataDir, recordFile);
       const text: PlatformRecord = { address: host.address, pid: process.pid };

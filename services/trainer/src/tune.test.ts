@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, NotFound } from '@emotune/base';
@@ -35,9 +35,15 @@ describe('trainOnce', () => {
     expect(readdirSync(join(folder, 'out')).sort()).toEqual([
       'adapter_config.json',
       'adapter_model.safetensors',
+      'emotune.json',
+      'generation_config.json',
+      'special_tokens_map.json',
       'tokenizer.json',
       'tokenizer_config.json',
     ]);
+    const read = (name: string) => JSON.parse(readFileSync(join(folder, 'out', name), 'utf8'));
+    // The rows end with token 1.
+    expect([read('generation_config.json').eos_token_id, read('emotune.json').endTokenId]).toEqual([1, 1]);
   });
 
   it('makes an adapter of another form, with the modules that it trains whole', async () => {

@@ -1,9 +1,11 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
-import { copyFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { tasks } from '@emotune/affect';
+import { type Teaching, tasks, teachingFile, teachingJson, teachingOf } from '@emotune/affect';
 import { AlreadyExists, type Clock, exists, makeFolder, systemClock } from '@emotune/base';
 import {
+  companionFiles,
+  endingWith,
   loadModel,
   loadTokenizer,
   type Method,
@@ -41,6 +43,7 @@ export interface Tuning {
 export interface Tuned extends TrainResult {
   readonly config: ModelConfig;
   readonly method: Method;
+  readonly teaching: Teaching;
 }
 
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
@@ -74,29 +77,22 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
       takeWeights: true,
     }),
   );
-  return { config: base.config, method: spec.method, ...result };
+  return { config: base.config, method: spec.method, teaching: teachingOf(given), ...result };
 }
-
-/** What belongs to a checkpoint beside its weights and its config. */
-const companions = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'generation_config.json',
-];
 
 async function assertNew(folder: string): Promise<void> {
   if (await exists(folder)) throw new AlreadyExists(`expected no folder yet, got ${folder}`);
 }
 
 /**
- * Writes the tuned model, or the adapter beside the base model's tokenizer, to a folder that appears whole or not at all.
+ * Writes the tuned model, or the adapter, beside the base model's tokenizer and what was taught, to a folder that appears
+ * whole or not at all.
  * `baseName`: what the adapter calls its base model.
  * @throws AlreadyExists; InvalidArgument naming a tensor that is not finite.
  */
 export async function saveTuned(
   folder: string,
-  { config, method, tensors }: Tuned,
+  { config, method, teaching, tensors }: Tuned,
   { baseModel, baseName }: { baseModel: string; baseName: string },
 ): Promise<void> {
   await assertNew(folder);
@@ -104,11 +100,18 @@ export async function saveTuned(
   await rm(temporary, { recursive: true, force: true });
   await makeFolder(dirname(folder));
   try {
-    if (method.name === 'full')
-      await saveModel(temporary, { config, tensors: await completed(tensors, config, baseModel) });
-    else await saveAdapter(temporary, { lora: method, tensors }, config, baseName);
-    for (const name of companions) {
-      if (await exists(join(baseModel, name))) await copyFile(join(baseModel, name), join(temporary, name));
+    const { endTokenId } = teaching;
+    const files = {
+      ...(await companionFiles(baseModel, endTokenId)),
+      [teachingFile]: teachingJson(teaching),
+    };
+    if (method.name === 'full') {
+      const all = await completed(tensors, config, baseModel);
+      await saveModel(temporary, { config: endingWith(config, endTokenId), tensors: all }, { files });
+    } else {
+      await mkdir(temporary);
+      for (const [name, text] of Object.entries(files)) await writeFile(join(temporary, name), text);
+      await saveAdapter(temporary, { lora: method, tensors }, config, baseName);
     }
     await rename(temporary, folder);
   } catch (error) {

@@ -1,14 +1,17 @@
 /** Checkpoint folders: which files count, and what their content address is. */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseTeaching, teachingFile } from '@emotune/affect';
 import { FailedPrecondition, ResourceExhausted, sha256OfFile } from '@emotune/base';
+import type { tuning } from '@emotune/proto';
+import { teachingMessage } from '@emotune/service';
 
 /** What belongs to a checkpoint or an adapter; anything else in the folder is left where it is. */
 const belongs = [
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|adapter_config)\.json$/,
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|adapter_config|emotune)\.json$/,
   /^model.*\.safetensors$/,
   /^model\.safetensors\.index\.json$/,
   /^adapter_model\.safetensors$/,
@@ -91,4 +94,13 @@ export async function addCompanions(folder: string, texts: Readonly<Record<strin
 export async function copyInto(target: string, folder: string, names: readonly string[]): Promise<void> {
   for (const name of names)
     await copyFile(join(folder, name), join(target, name), constants.COPYFILE_FICLONE);
+}
+
+/** What a folder's `emotune.json` tells; null without one. @throws InvalidArgument */
+export async function teachingIn(folder: string): Promise<tuning.Teaching | null> {
+  const text = await readFile(join(folder, teachingFile), 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  return text === undefined ? null : teachingMessage(parseTeaching(text));
 }

@@ -168,5 +168,8 @@ export function modelMessage(row: ModelRow, promoted: boolean): tuning.Model {
     lineage: row.lineage ?? undefined,
     evaluation: row.evaluation ?? '',
     createTime: timestamp(row.created_at),
+    teaching: row.teaching ?? undefined,
+    source: row.source,
+    licence: row.licence,
   };
 }

@@ -166,4 +166,10 @@ update experiments set spec = jsonb_set(spec, '{parameters}', (select coalesce(j
   where spec ? 'parameters';
 update models set lineage = jsonb_set(lineage, '{parameters}', pg_temp.each_plain(lineage->'parameters'))
   where lineage ? 'parameters';`,
+  `
+-- How it was taught to answer; null where it does not tell.
+alter table models add teaching jsonb;
+-- Of an imported one: where it came from, as people name it.
+alter table models add source text not null default '';
+alter table models add licence text not null default '';`,
 ];

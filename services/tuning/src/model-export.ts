@@ -1,10 +1,23 @@
-/** Model versions as files that other programs read: written to the object store once, then only named. */
-import { readdir, stat } from 'node:fs/promises';
+/** Model versions as files that other programs load unaided: written to the object store once, then only named. */
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { teachingFile, teachingJson } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument, show } from '@emotune/base';
-import { exportOnnx, loadAdapter, loadModel, type Model, mergeAdapter, saveModel } from '@emotune/models';
+import {
+  companionFiles,
+  endingWith,
+  exportOnnx,
+  loadAdapter,
+  loadModel,
+  type Model,
+  mergeAdapter,
+  saveModel,
+} from '@emotune/models';
 import type { files, tuning } from '@emotune/proto';
+import { teachingOfModel } from '@emotune/service';
 import { checkpointFiles, hashesOf, withTemporary } from './checkpoint-files.js';
+import { evaluationResults } from './evaluation-results.js';
+import { type CardFacts, modelCard } from './model-card.js';
 import type { Models } from './models.js';
 import type { ModelRow } from './store.js';
 
@@ -13,34 +26,57 @@ const isAdapter = ({ base_prefix: basePrefix }: ModelRow) => basePrefix !== '';
 
 /** The folders that an export is made from, and what makes it. */
 interface Export {
+  readonly row: ModelRow;
   /** The version's own. */
   readonly folder: string;
-  /** With the weights and the tokenizer: its base's, where it is an adapter. */
-  readonly base: string;
+  /** What stands beside the weights: text by name. */
+  readonly files: Readonly<Record<string, string>>;
   /** The whole model, the adapter merged. */
   model(): Promise<Model>;
 }
 
-/** Each format: writes a new folder, or, where it says so, the version's own files are the export. */
-const formats: Readonly<
-  Record<string, (row: ModelRow) => 'as it is' | ((from: Export, target: string) => Promise<void>)>
-> = {
-  safetensors: (row) =>
-    isAdapter(row)
-      ? async ({ base, model }, target) =>
-          saveModel(target, await model(), { tokenizer: join(base, 'tokenizer.json') })
-      : 'as it is',
-  peft: (row) => {
-    if (isAdapter(row)) return 'as it is';
-    throw new FailedPrecondition(
-      `${row.name}@${row.version} was fully fine-tuned and has no adapter; export it as safetensors`,
-    );
+/** Writes a new folder; gives the names of the version's own files that are part of the export as they are. */
+type Write = (from: Export, target: string) => Promise<readonly string[]>;
+
+async function writeFiles(target: string, texts: Readonly<Record<string, string>>): Promise<void> {
+  await mkdir(target, { recursive: true });
+  for (const [name, text] of Object.entries(texts)) await writeFile(join(target, name), text);
+}
+
+/** What others load the base model of an adapter by. */
+function baseName({ lineage }: ModelRow): { name: string; revision?: string } {
+  const source = lineage?.baseSource || lineage?.baseModel || '';
+  const hub = /^hf:([^@]+)(?:@(.+))?$/.exec(source);
+  if (!hub) return { name: source };
+  return { name: hub[1], ...(hub[2] ? { revision: hub[2] } : {}) };
+}
+
+const formats: Readonly<Record<CardFacts['format'], Write>> = {
+  safetensors: async ({ folder, row, files, model }, target) => {
+    const own = (await checkpointFiles(folder)).filter((name) => /^(config\.json$|model.*\.)/.test(name));
+    if (!isAdapter(row) && own.some((name) => name.endsWith('.safetensors'))) {
+      await writeFiles(target, files);
+      return own.filter((name) => !name.endsWith('.gguf'));
+    }
+    await saveModel(target, await model(), { files });
+    return [];
   },
-  onnx:
-    () =>
-    async ({ base, model }, target) =>
-      exportOnnx(target, await model(), { tokenizer: join(base, 'tokenizer.json') }),
+  peft: async ({ folder, row, files }, target) => {
+    const config = JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'));
+    const { name, revision = null } = baseName(row);
+    const named = { ...config, base_model_name_or_path: name, revision };
+    await writeFiles(target, { ...files, 'adapter_config.json': `${JSON.stringify(named, null, 2)}\n` });
+    return ['adapter_model.safetensors'];
+  },
+  onnx: async ({ files, model }, target) => {
+    await exportOnnx(target, await model(), { files });
+    return [];
+  },
 };
+
+function isFormat(format: string): format is CardFacts['format'] {
+  return Object.hasOwn(formats, format);
+}
 
 /** Files of a folder whose objects lie below `prefix`. */
 async function artifactsOf(
@@ -56,6 +92,17 @@ async function artifactsOf(
   return artifacts;
 }
 
+/** Licences of the base model, and a base model's own card: text by name. */
+async function notices(base: string, withCard: boolean): Promise<Record<string, string>> {
+  const names = (await readdir(base)).filter(
+    (name) => /^(LICENSE|NOTICE)(\.[a-z]+)?$/.test(name) || (withCard && name === 'README.md'),
+  );
+  const texts = names.map(
+    async (name): Promise<[string, string]> => [name, await readFile(join(base, name), 'utf8')],
+  );
+  return Object.fromEntries(await Promise.all(texts));
+}
+
 /** @throws InvalidArgument, NotFound, FailedPrecondition. */
 export async function exportModel(
   models: Models,
@@ -63,34 +110,58 @@ export async function exportModel(
 ): Promise<tuning.ExportModelResponse> {
   const { format } = request;
   const row = await models.find(request.name);
-  if (!Object.hasOwn(formats, format))
+  if (!isFormat(format))
     throw InvalidArgument.at('format', `expected peft, safetensors or onnx, got ${show(format)}`);
-  const make = formats[format](row);
+  if (format === 'peft' && !isAdapter(row))
+    throw new FailedPrecondition(
+      `${row.name}@${row.version} was fully fine-tuned and has no adapter; export it as safetensors`,
+    );
   const { objects } = models.context;
   const place = `exports/${row.name}/${row.version}/${format}`;
   const list = `${place}.json`;
-  if (await objects.exists(list))
-    return { files: JSON.parse(Buffer.from(await objects.get(list)).toString()) };
+  const evaluation = row.evaluation ?? '';
+  if (await objects.exists(list)) {
+    const made = JSON.parse(Buffer.from(await objects.get(list)).toString());
+    // What was made before the evaluation does not tell what it found.
+    if (made.evaluation === evaluation) return { files: made.files };
+  }
   await using stored = await objects.folder(row.prefix);
+  await using lease = isAdapter(row) ? await objects.folder(row.base_prefix) : undefined;
   const folder = stored.path;
-  const write = async (): Promise<files.Artifact[]> => {
-    if (make === 'as it is') return artifactsOf(folder, await checkpointFiles(folder), row.prefix);
-    await using lease = isAdapter(row) ? await objects.folder(row.base_prefix) : undefined;
-    const base = lease?.path ?? folder;
-    const model = async () => {
-      const whole = await loadModel(base);
-      return isAdapter(row) ? mergeAdapter(whole, await loadAdapter(folder, whole.config)) : whole;
-    };
-    // Awaited here: the base is released when this returns.
-    return await withTemporary(async (temporary) => {
-      const target = join(temporary, 'export');
-      await make({ folder, base, model }, target);
-      await objects.putFolder(place, target);
-      return artifactsOf(target, (await readdir(target)).sort(), place);
-    });
+  const base = lease?.path ?? folder;
+  const teaching = teachingOfModel({ teaching: row.teaching ?? undefined });
+  const endTokenId = teaching?.endTokenId ?? null;
+  const facts: CardFacts = {
+    ...row,
+    format,
+    licence: row.licence || (row.lineage?.baseLicence ?? ''),
+    base: row.lineage?.baseSource || row.lineage?.baseModel || row.source,
+    lineage: row.lineage ?? undefined,
+    teaching,
+    results: await evaluationResults(objects, evaluation),
   };
-  const made = await write();
+  const beside = {
+    'README.md': modelCard(facts),
+    ...(await notices(base, row.kind === 'base')),
+    ...(await companionFiles(base, endTokenId)),
+    ...(teaching ? { [teachingFile]: teachingJson(teaching) } : {}),
+  };
+  const model = async () => {
+    const whole = await loadModel(base);
+    const merged = isAdapter(row) ? mergeAdapter(whole, await loadAdapter(folder, whole.config)) : whole;
+    return { ...merged, config: endingWith(merged.config, endTokenId) };
+  };
+  // Awaited here: the folders are released when this returns.
+  const made = await withTemporary(async (temporary) => {
+    const target = join(temporary, 'export');
+    const asTheyAre = await formats[format]({ row, folder, files: beside, model }, target);
+    await objects.delete(place);
+    await objects.putFolder(place, target);
+    const written = await artifactsOf(target, (await readdir(target)).sort(), place);
+    const kept = await artifactsOf(folder, asTheyAre, row.prefix);
+    return [...written, ...kept].sort((a, b) => (a.path < b.path ? -1 : 1));
+  });
   // The list comes last: until it is there, an export that broke off is made again.
-  await objects.put(list, JSON.stringify(made));
+  await objects.put(list, JSON.stringify({ evaluation, files: made }));
   return { files: made };
 }

@@ -1,14 +1,35 @@
 /** From the folder that a final training left to a model version. */
 import { createRequire } from 'node:module';
+import { NotFound } from '@emotune/base';
 import { emit, topics } from '@emotune/events';
 import { loadAdapter, loadModel } from '@emotune/models';
-import type { tuning } from '@emotune/proto';
-import { checkpointFiles, contentVersion, copyInto, hashesOf, withTemporary } from './checkpoint-files.js';
+import type { ObjectStore } from '@emotune/objects';
+import type { data, tuning } from '@emotune/proto';
+import {
+  checkpointFiles,
+  contentVersion,
+  copyInto,
+  hashesOf,
+  teachingIn,
+  withTemporary,
+} from './checkpoint-files.js';
 import type { Models } from './models.js';
 import { architectureOf } from './spec.js';
 import type { ExperimentRow, TrialRow } from './store.js';
 
 const { version: codeVersion } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+/** What a dataset version was made of; nothing where its files are gone. */
+async function sourcesOf(objects: ObjectStore, prefix: string): Promise<tuning.LineageSource[]> {
+  try {
+    const text = Buffer.from(await objects.get(`${prefix}/manifest.json`)).toString();
+    const { sources } = JSON.parse(text) as data.Manifest;
+    return sources.map(({ name, licence, url, rows }) => ({ name, licence, url, rows }));
+  } catch (error) {
+    if (error instanceof NotFound) return [];
+    throw error;
+  }
+}
 
 /**
  * Makes a model version of what a final training left in the object store, in state trained, and gives its id.
@@ -52,11 +73,16 @@ export async function storeModel(
     tokens: trial.origin_tokens + trial.tokens,
     tokensPerSecond: trial.tokens_per_second,
     codeVersion,
+    sources: await sourcesOf(objects, `datasets/${features.dataset}/${features.datasetVersion}`),
+    baseLicence: baseRow.licence,
+    baseSource: baseRow.source,
   };
+  const teaching = await teachingIn(folder);
   await database.transaction(async (sql) => {
     const inserted = await sql.query(
-      `insert into models (name, version, kind, state, family, parameters, tokenizer, prefix, base_prefix, lineage, created_at)
-       values ($1, $2, 'tuned', 'trained', $3, $4, $5, $6, $7, $8, $9) on conflict do nothing returning 1`,
+      `insert into models (name, version, kind, state, family, parameters, tokenizer, prefix, base_prefix, lineage, teaching,
+         created_at)
+       values ($1, $2, 'tuned', 'trained', $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing returning 1`,
       [
         name,
         version,
@@ -66,6 +92,7 @@ export async function storeModel(
         prefix,
         adapter ? base.prefix : '',
         JSON.stringify(lineage),
+        teaching && JSON.stringify(teaching),
         new Date(clock.now()),
       ],
     );

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseTeaching, teachingJson } from '@emotune/affect';
 import {
   AlreadyExists,
   FailedPrecondition,
@@ -69,7 +70,8 @@ afterAll(async () => {
 });
 
 const get = (name: string) => client.call('getModel', { name });
-const add = (name: string, folder: string) => importCheckpoint(host.channel, { name, folder });
+const add = (name: string, path: string, base?: string) =>
+  importCheckpoint(host.channel, { name, path, base });
 
 async function violations(call: Promise<unknown>): Promise<Record<string, string>> {
   const error = await call.catch((e) => e);
@@ -81,6 +83,37 @@ async function violations(call: Promise<unknown>): Promise<Record<string, string
 function copy(name: string): string {
   cpSync(join(folder, 'opt'), join(folder, name), { recursive: true });
   return join(folder, name);
+}
+
+/** The LLaMA checkpoint as one GGUF file, alone in a folder. */
+async function ggufFolder(name: string): Promise<string> {
+  const model = await loadModel(join(folder, 'llama'));
+  const { model: bpe } = JSON.parse(readFileSync(join(folder, 'llama', 'tokenizer.json'), 'utf8'));
+  const tokens = Object.keys(bpe.vocab).sort((p, q) => bpe.vocab[p] - bpe.vocab[q]);
+  const dir = join(folder, name);
+  mkdirSync(dir);
+  const key = (of: string) => `llama.${of}`;
+  writeFileSync(
+    join(dir, 'model.gguf'),
+    ggufBytes({
+      metadata: {
+        'general.architecture': { string: 'llama' },
+        [key('block_count')]: { uint32: 1 },
+        [key('context_length')]: { uint32: 32 },
+        [key('embedding_length')]: { uint32: 8 },
+        [key('feed_forward_length')]: { uint32: 16 },
+        [key('attention.head_count')]: { uint32: 2 },
+        [key('attention.layer_norm_rms_epsilon')]: { float32: 1e-6 },
+        'tokenizer.ggml.model': { string: 'gpt2' },
+        'tokenizer.ggml.pre': { string: 'smollm' },
+        'tokenizer.ggml.tokens': { strings: tokens },
+        'tokenizer.ggml.token_type': { int32s: tokens.map((token) => (/^<\/?s>$/.test(token) ? 3 : 1)) },
+        'tokenizer.ggml.merges': { strings: bpe.merges.map((pair: string[]) => pair.join(' ')) },
+      },
+      tensors: convertedTensors(model),
+    }),
+  );
+  return dir;
 }
 
 describe('import', () => {
@@ -137,31 +170,7 @@ describe('import', () => {
   it('keeps a GGUF file with what other parts read from a folder', async () => {
     const model = await loadModel(join(folder, 'llama'));
     const tokenizer = await loadTokenizer(join(folder, 'llama'));
-    const { model: bpe } = JSON.parse(readFileSync(join(folder, 'llama', 'tokenizer.json'), 'utf8'));
-    const tokens = Object.keys(bpe.vocab).sort((p, q) => bpe.vocab[p] - bpe.vocab[q]);
-    const dir = join(folder, 'gguf');
-    mkdirSync(dir);
-    const key = (name: string) => `llama.${name}`;
-    writeFileSync(
-      join(dir, 'model.gguf'),
-      ggufBytes({
-        metadata: {
-          'general.architecture': { string: 'llama' },
-          [key('block_count')]: { uint32: 1 },
-          [key('context_length')]: { uint32: 32 },
-          [key('embedding_length')]: { uint32: 8 },
-          [key('feed_forward_length')]: { uint32: 16 },
-          [key('attention.head_count')]: { uint32: 2 },
-          [key('attention.layer_norm_rms_epsilon')]: { float32: 1e-6 },
-          'tokenizer.ggml.model': { string: 'gpt2' },
-          'tokenizer.ggml.pre': { string: 'smollm' },
-          'tokenizer.ggml.tokens': { strings: tokens },
-          'tokenizer.ggml.token_type': { int32s: tokens.map((token) => (/^<\/?s>$/.test(token) ? 3 : 1)) },
-          'tokenizer.ggml.merges': { strings: bpe.merges.map((pair: string[]) => pair.join(' ')) },
-        },
-        tensors: convertedTensors(model),
-      }),
-    );
+    const dir = await ggufFolder('gguf');
     const { prefix } = await add('gguf', dir);
     await using lease = await objects.folder(prefix);
     const stored = lease.path;
@@ -174,6 +183,52 @@ describe('import', () => {
     expect((await loadModel(stored)).tensors).toEqual(model.tensors);
     expect((await loadTokenizer(stored)).encode('a glad cat')).toEqual(tokenizer.encode('a glad cat'));
     expect(readdirSync(dir)).toEqual(['model.gguf']);
+  });
+
+  it('takes a GGUF file by its name, also where others lie beside it', async () => {
+    const dir = await ggufFolder('several');
+    cpSync(join(dir, 'model.gguf'), join(dir, 'small.gguf'));
+    await expect(add('several', dir)).rejects.toThrow('name the file itself');
+    const { prefix, source } = await add('several', join(dir, 'small.gguf'));
+    expect(source).toBe(join(dir, 'small.gguf'));
+    await using lease = await objects.folder(prefix);
+    expect((await loadModel(lease.path)).tensors).toEqual((await loadModel(join(folder, 'llama'))).tensors);
+    await expect(add('x', join(dir, 'config.json'))).rejects.toBeInstanceOf(NotFound);
+  });
+
+  it('merges an adapter into the base that its config names, by name, source or path', async () => {
+    const base = await add('adapted-base', join(folder, 'opt'));
+    const dir = join(folder, 'adapter');
+    mkdirSync(dir);
+    await leaveAdapter(dir);
+    writeFileSync(join(dir, 'README.md'), '---\nlicense: mit\n---\n');
+    const whole = await loadModel(join(folder, 'opt'));
+    const want = mergeAdapter(whole, await loadAdapter(dir, whole.config)).tensors;
+    const named = (value: string) => {
+      const path = join(dir, 'adapter_config.json');
+      const json = JSON.parse(readFileSync(path, 'utf8'));
+      writeFileSync(path, JSON.stringify({ ...json, base_model_name_or_path: value }));
+    };
+    for (const [name, written, given] of [
+      ['adapted-by-name', 'adapted-base', undefined],
+      ['adapted-by-source', base.source, undefined],
+      ['adapted-as-told', 'somewhere/else', `adapted-base@${base.version}`],
+      ['adapted-by-path', 'somewhere/else', join(folder, 'opt')],
+    ] as const) {
+      named(written);
+      const model = await add(name, dir, given);
+      expect(model).toMatchObject({ kind: tuning.ModelKind.MODEL_KIND_BASE, basePrefix: '', licence: 'mit' });
+      await using lease = await objects.folder(model.prefix);
+      expect((await loadModel(lease.path)).tensors).toEqual(want);
+      expect(readdirSync(lease.path)).toContain('tokenizer.json');
+    }
+    expect((await get('adapted-by-path-base')).source).toBe(join(folder, 'opt'));
+    named('somewhere/else');
+    await expect(add('adapted-by-nothing', dir)).rejects.toThrow(
+      'base: expected the model that the adapter adapted-by-nothing was trained on, "somewhere/else", got none',
+    );
+    await expect(add('adapted-by-other', dir, 'base-llama')).rejects.toBeInstanceOf(InvalidArgument);
+    expect(await violations(add('no-adapter', join(folder, 'opt'), 'base-opt'))).toHaveProperty('base');
   });
 
   it('names every tensor that is missing, extra or of another shape', async () => {
@@ -248,8 +303,12 @@ it('an import of what was not sent names the file, and one that is known needs n
 });
 
 /** Stores what a final training left: a full checkpoint or an adapter. */
-async function store(model: string, leave: (dir: string) => Promise<void>): Promise<string> {
-  const base = await get('base-opt');
+async function store(
+  model: string,
+  leave: (dir: string) => Promise<void>,
+  baseModel = 'base-opt',
+): Promise<string> {
+  const base = await get(baseModel);
   const dir = mkdtempSync(join(folder, 'final-'));
   await leave(dir);
   const modelPrefix = `trials/${model}/1/model`;
@@ -333,6 +392,9 @@ describe('a tuned model', () => {
   });
 });
 
+/** What every export has beside its weights, whatever its base had. */
+const companions = ['special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json'];
+
 describe('export', () => {
   const out = (name: string) => join(folder, 'out', name);
   const write = (name: string, format: string, directory: string) =>
@@ -344,14 +406,18 @@ describe('export', () => {
   it('writes an adapter as it is, and merged into its base', async () => {
     const files = await write('moods', 'peft', out('peft'));
     expect(files).toEqual(
-      ['adapter_config.json', 'adapter_model.safetensors', 'tokenizer.json'].map((f) => join(out('peft'), f)),
+      ['README.md', 'adapter_config.json', 'adapter_model.safetensors', ...companions].map((f) =>
+        join(out('peft'), f),
+      ),
     );
     const base = await loadModel(join(folder, 'opt'));
     const adapter = await loadAdapter(out('peft'), base.config);
     mkdirSync(out('merged'));
     await write('moods', 'safetensors', out('merged'));
     expect((await loadModel(out('merged'))).tensors).toEqual(mergeAdapter(base, adapter).tensors);
-    expect(readdirSync(out('merged'))).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+    expect(readdirSync(out('merged'))).toEqual(
+      ['README.md', 'config.json', 'model.safetensors', ...companions].sort(),
+    );
   });
 
   it('writes a full model as it is and says that it has no adapter', async () => {
@@ -367,7 +433,9 @@ describe('export', () => {
       ['same', 'full'],
     ]) {
       await write(name, 'onnx', out('graph'));
-      expect(readdirSync(out('graph')).sort()).toEqual(['config.json', 'model.onnx', 'tokenizer.json']);
+      expect(readdirSync(out('graph')).sort()).toEqual(
+        ['README.md', 'config.json', 'model.onnx', ...companions].sort(),
+      );
       const graph = readFileSync(join(out('graph'), 'model.onnx'));
       const { tensors } = await loadModel(out(merged));
       for (const { data } of tensors.values())
@@ -376,16 +444,108 @@ describe('export', () => {
     }
   });
 
+  it('carries template, end, teaching, card and a base that others can load, in every format', async () => {
+    const dir = copy('talkative');
+    const settings = { tokenizer_class: 'PreTrainedTokenizerFast', eos_token: '<s>' };
+    writeFileSync(join(dir, 'tokenizer_config.json'), JSON.stringify(settings));
+    writeFileSync(join(dir, 'chat_template.jinja'), '{{ messages }}');
+    writeFileSync(join(dir, 'generation_config.json'), '{"eos_token_id":0,"top_k":5}');
+    writeFileSync(join(dir, 'README.md'), '---\nlicense: cc-by-4.0\n---\n# Talkative\n');
+    writeFileSync(join(dir, 'LICENSE'), 'Do well.');
+    const base = await add('talkative', dir);
+    expect(base.licence).toBe('cc-by-4.0');
+    const teaching = {
+      endTokenId: 1,
+      cues: false,
+      inquiries: [
+        {
+          task: 'sentiment-classification' as const,
+          emotion: null,
+          scale: null,
+          labelSet: ['glum', 'glad'],
+          multiLabel: false,
+          rows: 4,
+          threshold: 0.5,
+        },
+      ],
+    };
+    const manifest = { sources: [{ name: 'diaries', licence: 'ODbL-1.0', url: '', rows: 4 }] };
+    await objects.put('datasets/d/v/manifest.json', JSON.stringify(manifest));
+    const id = await store(
+      'talk',
+      async (folder) => {
+        await leaveAdapter(folder);
+        writeFileSync(join(folder, 'emotune.json'), teachingJson(teaching));
+      },
+      'talkative',
+    );
+    expect((await get(id)).teaching?.inquiries[0].labels).toEqual(['glum', 'glad']);
+    expect((await get(id)).lineage).toMatchObject({
+      sources: manifest.sources,
+      baseLicence: 'cc-by-4.0',
+      baseSource: dir,
+    });
+    await write('talk', 'safetensors', out('talk-before'));
+    const [model, version] = id.split('@');
+    const results = {
+      ...{ dataset: 'd', datasetVersion: 'v', split: 'test' },
+      tasks: [{ task: 'sentiment-classification', n: 9, metrics: { accuracy: 0.5 }, intervals: {} }],
+    };
+    await objects.put('evaluations/talk/results.json', JSON.stringify(results));
+    await database.transaction((sql) =>
+      models.evaluated(sql, { id: 'e', model, version, prefix: 'evaluations/talk', failure: '' }),
+    );
+    for (const format of ['peft', 'safetensors', 'onnx']) {
+      const at = out(`talk-${format}`);
+      await write('talk', format, at);
+      const text = (name: string) => readFileSync(join(at, name), 'utf8');
+      expect(text('chat_template.jinja')).toBe('{{ messages }}');
+      expect(text('LICENSE')).toBe('Do well.');
+      expect(JSON.parse(text('tokenizer_config.json'))).toMatchObject(settings);
+      expect(JSON.parse(text('special_tokens_map.json'))).toEqual({ eos_token: '<s>' });
+      expect(JSON.parse(text('generation_config.json'))).toEqual({ eos_token_id: 1, top_k: 5 });
+      expect(parseTeaching(text('emotune.json'))).toEqual(teaching);
+      expect(text('README.md')).toContain('license: cc-by-4.0');
+      expect(text('README.md')).toContain('| diaries | ODbL-1.0 | 4 |');
+      // What was exported before the evaluation was made anew.
+      expect(text('README.md')).toContain('| sentiment-classification | accuracy | 0.5 |');
+      if (format === 'peft')
+        expect(JSON.parse(text('adapter_config.json')).base_model_name_or_path).toBe(dir);
+      else expect(JSON.parse(text('config.json')).eos_token_id).toBe(1);
+    }
+    const again = await add('talk-again', out('talk-safetensors'));
+    expect(again.teaching).toEqual((await get(id)).teaching);
+    // The adapter comes back with the base that its config names by the path it was imported from.
+    const merged = await add('talk-adapter', out('talk-peft'));
+    await using lease = await objects.folder(merged.prefix);
+    expect((await loadModel(lease.path)).tensors).toEqual((await loadModel(out('talk-safetensors'))).tensors);
+    for (const name of ['talk-before', 'talk-peft', 'talk-safetensors', 'talk-onnx'])
+      rmSync(out(name), { recursive: true });
+  });
+
+  it('of a GGUF file is a checkpoint of safetensors with its tokenizer', async () => {
+    await add('quantised', join(await ggufFolder('quantised'), 'model.gguf'));
+    await write('quantised', 'safetensors', out('whole'));
+    expect(readdirSync(out('whole'))).toEqual(
+      ['README.md', 'config.json', 'model.safetensors', ...companions].sort(),
+    );
+    expect((await loadModel(out('whole'))).tensors).toEqual((await loadModel(join(folder, 'llama'))).tensors);
+    const encode = async (at: string) => (await loadTokenizer(at)).encode('a glad cat');
+    expect(await encode(out('whole'))).toEqual(await encode(join(folder, 'llama')));
+    rmSync(out('whole'), { recursive: true });
+  });
+
   it('is made once, and names nothing outside what may be fetched', async () => {
     const request = { name: 'moods', format: 'safetensors' };
     const { files } = await client.call('exportModel', request);
-    const [{ name }] = files;
+    const { name } = files.find(({ path }) => path === 'config.json')!;
     expect(name).toMatch(/^exports\/moods\/[0-9a-f]{12}\/safetensors\/config\.json$/);
     await objects.put(name, 'kept');
     expect(await client.call('exportModel', request)).toEqual({ files });
     expect(Buffer.from(await objects.get(name)).toString()).toBe('kept');
     const adapter = await client.call('exportModel', { name: 'moods', format: 'peft' });
-    for (const file of adapter.files) expect(file.name).toMatch(/^models\/moods\//);
+    const weights = adapter.files.find(({ path }) => path === 'adapter_model.safetensors')!;
+    expect(weights.name).toMatch(/^models\/moods\//);
   });
 
   it('refuses formats and folders, and leaves nothing behind', async () => {

@@ -111,6 +111,9 @@ export interface ModelRow {
   readonly evaluation: string | null;
   readonly evaluation_failure: string;
   readonly created_at: Date;
+  readonly teaching: tuning.Teaching | null;
+  readonly source: string;
+  readonly licence: string;
 }
 
 /** @throws NotFound */

@@ -175,7 +175,7 @@ export async function testPlatform(): Promise<TestPlatform> {
     platform.tokenizer = tokenizer;
     await platform.start();
     for (const family of ['opt', 'bloom'])
-      await importCheckpoint(platform.host.channel, { name: `base-${family}`, folder: join(folder, family) });
+      await importCheckpoint(platform.host.channel, { name: `base-${family}`, path: join(folder, family) });
     platform.sets.set('demo', {
       version: 'f1',
       datasetVersion: 'd1',

@@ -56,8 +56,8 @@ export const addAnalyzeCommand: AddCommands = (program, io) => {
     .argument('[text...]', 'the texts')
     .option('--model <name>', 'NAME or NAME@VERSION (default: the promoted model, else the newest)')
     .addOption(taskOption('ask only this (default: all four)'))
-    .addOption(scaleOption('regression: the scale of the answer'))
-    .addOption(labelsOption('classification: the labels to choose from'))
+    .addOption(scaleOption('regression: the scale of the answer (default: what the model was taught)'))
+    .addOption(labelsOption('classification: the labels to choose from (default: what the model was taught)'))
     .option('--emotion <emotion>', 'emotion regression: whose intensity')
     .addHelpText('after', examples)
     .action(async (texts: string[], options: AnalyzeOptions, command) => {

@@ -75,21 +75,11 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
       'expected the task that the file is labelled for, got nothing',
     );
     violations.expect(
-      !regression || scale !== undefined,
-      '--scale',
-      `expected LO..HI for ${task}, got nothing`,
-    );
-    violations.expect(
       !regression || (labels === undefined && !multiLabel),
       '--labels',
       `expected nothing for ${task}`,
     );
     const classification = task !== undefined && !regression;
-    violations.expect(
-      !classification || labels !== undefined,
-      '--labels',
-      `expected a,b,c for ${task}, got nothing`,
-    );
     violations.expect(!classification || scale === undefined, '--scale', `expected nothing for ${task}`);
   }
   violations.throwIfAny();
@@ -121,8 +111,10 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     .addOption(splitOption('which rows of the dataset (default: test)'))
     .option('--file <path>', 'a labelled file of your own')
     .addOption(taskOption('what the file is labelled for'))
-    .addOption(scaleOption('regression: the range of the labels'))
-    .addOption(labelsOption('classification: every label that may occur'))
+    .addOption(scaleOption('regression: the range of the labels (default: what the model was taught)'))
+    .addOption(
+      labelsOption('classification: every label that may occur (default: what the model was taught)'),
+    )
     .option('--multi-label', 'rows may have several labels, joined by |')
     .option('--limit <n>', 'ask at most this many examples of each task', integerFrom(1))
     .addHelpText('after', examples)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { tuning } from '@emotune/proto';
 import {
   type Channel,
@@ -16,6 +17,8 @@ import { type AddCommands, asks } from './options.js';
 const examples = `
 Examples:
   emotune model import ~/models/opt-125m --name opt-125m
+  emotune model import smollm2.Q8_0.gguf --name smollm2
+  emotune model import ~/adapters/moods --name moods --base opt-125m
   emotune model export affect-small --format safetensors --out affect-small
   emotune model promote affect-small@3f9a1c0b2d4e`;
 
@@ -25,6 +28,11 @@ const modelJson = (model: tuning.Model) => messageJson('emotune.tuning.v1.Model'
 
 function answer(session: Session, model: tuning.Model): Promise<void> {
   return session.answer(modelJson(model), () => modelText(model));
+}
+
+/** Where something lies at it, the path; else the name of a model. */
+function basePath(session: Session, given: string | undefined): string | undefined {
+  return given !== undefined && existsSync(session.path(given)) ? session.path(given) : given;
 }
 
 const nameArgument = ['<name>', 'NAME, its newest version, or NAME@VERSION'] as const;
@@ -88,16 +96,18 @@ export const addModelCommands: AddCommands = (program, io) => {
 
   model
     .command('import')
-    .description('register a checkpoint folder of the OPT, BLOOM or LLaMA family as a base model')
-    .argument('<path>', 'folder with config.json, *.safetensors and tokenizer.json')
+    .description('register a model of the OPT, BLOOM or LLaMA family, to start experiments from and to ask')
+    .argument('<path>', 'folder of a checkpoint or of a PEFT adapter, or a GGUF file')
     .requiredOption('--name <name>', 'its name from now on')
+    .option(
+      '--base <model>',
+      "of an adapter: an imported model's NAME, or a path (default: what its config names)",
+    )
     .action(
-      asks(io, async ({ session, channel }, path: string, { name }: { name: string }) => {
+      asks(io, async ({ session, channel }, path: string, options: { name: string; base?: string }) => {
         const transfer = (file: string) => transferOf(session, `sending ${file}`);
-        await answer(
-          session,
-          await importCheckpoint(channel, { name, folder: session.path(path) }, transfer),
-        );
+        const given = { name: options.name, path: session.path(path), base: basePath(session, options.base) };
+        await answer(session, await importCheckpoint(channel, given, transfer));
       }),
     );
 

@@ -231,7 +231,7 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
       tuningModule({ ...context, runner, address: host.address }),
     ]);
     runner.open(host.address, { trialSeconds });
-    await importCheckpoint(host.channel, { name: model, folder: shippedModel });
+    await importCheckpoint(host.channel, { name: model, path: shippedModel });
     const experiments = host.channel.client<tuning.ExperimentServiceClient>('ExperimentService');
     const began = performance.now();
     await experiments.call('createExperiment', { spec: specOf(workload) });

@@ -9,6 +9,7 @@ import type { PlainValue } from "../../../../src/values.js";
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import type { Timestamp } from "../../../google/protobuf/timestamp.js";
+import type { Scale, Task } from "../../common/v1/common.js";
 import type { Artifact } from "../../files/v1/files.js";
 
 export enum ModelKind {
@@ -51,7 +52,45 @@ export interface Model {
     | undefined;
   /** Folder of the evaluation in the object store. */
   evaluation: string;
-  createTime: Timestamp | undefined;
+  createTime:
+    | Timestamp
+    | undefined;
+  /** How it was taught to answer; absent where it was not by EmoTune. */
+  teaching:
+    | Teaching
+    | undefined;
+  /** Of an imported model: where it came from, as people name it: hf:org/name@revision, or a path on their machine. */
+  source: string;
+  /** SPDX identifier or a short name, as its model card declares; empty where it declares none. */
+  licence: string;
+}
+
+/** How a model was taught: what it is asked where the asker leaves scale or labels out. */
+export interface Teaching {
+  /** Prompts carried lexicon cues. */
+  cues: boolean;
+  /** By task, then the most rows first. */
+  inquiries: TaughtInquiry[];
+  /** The token that ends an answer. */
+  endTokenId?: number | undefined;
+}
+
+/** A kind of question that a model was trained on. */
+export interface TaughtInquiry {
+  task: Task;
+  /** Emotion regression: whose intensity. */
+  emotion: string;
+  /** Regression. */
+  scale:
+    | Scale
+    | undefined;
+  /** Classification. */
+  labels: string[];
+  multiLabel: boolean;
+  /** Train rows that ask so. */
+  rows: number;
+  /** Several labels: the probability from which on a label is part of an answer, 0..1. */
+  threshold: number;
 }
 
 /** Where a tuned model comes from: enough to make it again. */
@@ -70,11 +109,25 @@ export interface Lineage {
   tokensPerSecond: number;
   /** Version of EmoTune. */
   codeVersion: string;
+  /** What the dataset was made of. */
+  sources: LineageSource[];
+  /** Licence and source of the base model, as in its Model. */
+  baseLicence: string;
+  baseSource: string;
 }
 
 export interface Lineage_ParametersEntry {
   key: string;
   value: PlainValue | undefined;
+}
+
+/** A source of a model's dataset. */
+export interface LineageSource {
+  name: string;
+  licence: string;
+  url: string;
+  /** Kept, all splits. */
+  rows: number;
 }
 
 export interface GetModelRequest {
@@ -112,6 +165,10 @@ export interface ImportModelRequest {
   name: string;
   /** Uploaded before, unless the model is known already; those that do not belong to a checkpoint are left out. */
   files: CheckpointFile[];
+  /** Where it comes from, as people name it: a path on their machine. Told to those who load an adapter trained on it. */
+  source: string;
+  /** Of an adapter: its base model, NAME or NAME@VERSION; empty: the imported model that the adapter's config names. */
+  base: string;
 }
 
 /** A file of a checkpoint folder. */
@@ -143,16 +200,16 @@ export interface ModelServiceClient {
 
   /**
    * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
-   * base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter
-   * merged). They are made once.
+   * base), peft (an adapter; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter merged),
+   * each with tokenizer, chat template, generation config, model card and what the model was taught. They are made once.
    */
 
   exportModel(request: ExportModelRequest): Observable<ExportModelResponse>;
 
   /**
-   * Registers a checkpoint folder (config.json, *.safetensors, tokenizer.json) of the OPT, BLOOM or LLaMA family
-   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not
-   * uploaded. Idempotent by content.
+   * Registers a model of the OPT, BLOOM or LLaMA family as a base model: a checkpoint folder (config.json, *.safetensors,
+   * tokenizer.json), a GGUF file, or a PEFT adapter, which is merged into its base model. INVALID_ARGUMENT names each
+   * missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not uploaded. Idempotent by content.
    */
 
   importModel(request: ImportModelRequest): Observable<Model>;
@@ -182,8 +239,8 @@ export interface ModelServiceController {
 
   /**
    * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
-   * base), peft (an adapter as it is; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter
-   * merged). They are made once.
+   * base), peft (an adapter; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter merged),
+   * each with tokenizer, chat template, generation config, model card and what the model was taught. They are made once.
    */
 
   exportModel(
@@ -191,9 +248,9 @@ export interface ModelServiceController {
   ): Promise<ExportModelResponse> | Observable<ExportModelResponse> | ExportModelResponse;
 
   /**
-   * Registers a checkpoint folder (config.json, *.safetensors, tokenizer.json) of the OPT, BLOOM or LLaMA family
-   * as a base model. INVALID_ARGUMENT names each missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not
-   * uploaded. Idempotent by content.
+   * Registers a model of the OPT, BLOOM or LLaMA family as a base model: a checkpoint folder (config.json, *.safetensors,
+   * tokenizer.json), a GGUF file, or a PEFT adapter, which is merged into its base model. INVALID_ARGUMENT names each
+   * missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not uploaded. Idempotent by content.
    */
 
   importModel(request: ImportModelRequest): Promise<Model> | Observable<Model> | Model;

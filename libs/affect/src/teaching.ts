@@ -1,0 +1,174 @@
+/**
+ * What a model was taught: which questions, on which scales and labels, and how its answers end. It lies beside the
+ * weights as `emotune.json`, so that a model is asked as it learnt wherever its folder goes.
+ */
+import { InvalidArgument, parse } from '@emotune/base';
+import { z } from 'zod';
+import { labelViolations } from './labels.js';
+import { scaleViolations } from './scales.js';
+import {
+  type Inquiry,
+  isRegression,
+  multiLabelThreshold,
+  type Task,
+  type TaughtInquiry,
+  tasks,
+} from './tasks.js';
+
+/** The file's name. */
+export const teachingFile = 'emotune.json';
+
+export interface Teaching {
+  /** The token that ends each answer; null where nothing was asked. */
+  readonly endTokenId: number | null;
+  /** Whether prompts carried lexicon cues. */
+  readonly cues: boolean;
+  /** By task in the order of the curriculum, then the most rows first. */
+  readonly inquiries: readonly TaughtInquiry[];
+}
+
+interface Row extends Inquiry {
+  readonly text: string;
+  readonly prompt: string;
+  /** Prompt, answer and end of sequence. */
+  readonly tokens: ArrayLike<number>;
+}
+
+/** Labels in any order are one set. */
+function kindOf({ task, emotion, scale, labelSet, multiLabel }: Inquiry): string {
+  return JSON.stringify([task, emotion, scale, [...labelSet].sort(), multiLabel]);
+}
+
+/** The order that most of the rows have. */
+function usualOrder(rows: readonly Inquiry[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { labelSet } of rows) {
+    const key = JSON.stringify(labelSet);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const [[order]] = [...counts].sort(([, a], [, b]) => b - a);
+  return JSON.parse(order);
+}
+
+/** What the rows of a training teach. */
+export function teachingOf(rows: readonly Row[]): Teaching {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    if (row.scale === null && row.labelSet.length === 0) continue;
+    const kind = kindOf(row);
+    const group = groups.get(kind);
+    if (group) group.push(row);
+    else groups.set(kind, [row]);
+  }
+  const inquiries = [...groups.values()].map((group): TaughtInquiry => {
+    const [{ task, emotion, scale, multiLabel }] = group;
+    const labelSet = usualOrder(group);
+    return {
+      task,
+      emotion,
+      scale,
+      labelSet,
+      multiLabel,
+      rows: group.length,
+      threshold: multiLabelThreshold,
+    };
+  });
+  inquiries.sort((a, b) => tasks.indexOf(a.task) - tasks.indexOf(b.task) || b.rows - a.rows);
+  // A text may hold the words that begin the line of cues.
+  const telling = rows.find(({ text, prompt }) => prompt !== '' && !text.includes('Cues:'));
+  const tokens = rows[0]?.tokens;
+  return {
+    endTokenId: tokens && tokens.length > 0 ? tokens[tokens.length - 1] : null,
+    cues: telling === undefined || telling.prompt.includes(' Cues: '),
+    inquiries,
+  };
+}
+
+/**
+ * The kind of question that a task is asked as where the asker leaves out scale or labels: the one that was taught most,
+ * of a given emotion where that was taught.
+ */
+export function taughtInquiry(
+  teaching: Teaching | undefined,
+  task: Task,
+  emotion?: string,
+): TaughtInquiry | undefined {
+  const known = teaching?.inquiries.filter((inquiry) => inquiry.task === task) ?? [];
+  return known.find((inquiry) => inquiry.emotion === emotion) ?? known[0];
+}
+
+/** `labels[0]` → ['labels', 0]. */
+const pathOf = (field: string) =>
+  (field.match(/\w+/g) ?? []).map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+
+const entry = z
+  .object({
+    task: z.enum(tasks),
+    emotion: z.string().min(1).optional(),
+    scale: z.object({ low: z.number(), high: z.number() }).optional(),
+    labels: z.array(z.string()).optional(),
+    multiLabel: z.boolean().default(false),
+    threshold: z.number().gt(0).lt(1).default(multiLabelThreshold),
+    rows: z.number().int().min(0).default(0),
+  })
+  .superRefine(({ task, scale, labels }, context) => {
+    const wrong = isRegression(task)
+      ? scale === undefined
+        ? [{ field: 'scale', description: `expected the scale of ${task}, got nothing` }]
+        : scaleViolations(scale, 'scale')
+      : labelViolations(labels ?? [], 'labels');
+    for (const { field, description } of wrong)
+      context.addIssue({
+        code: 'custom',
+        path: pathOf(field),
+        message: description.replace(/, got .*$/s, ''),
+      });
+  });
+
+const file = z.object({
+  version: z.literal(1),
+  endTokenId: z.number().int().min(0).nullable(),
+  cues: z.boolean(),
+  tasks: z.array(entry),
+});
+
+/** The text of `emotune.json`. */
+export function teachingJson({ endTokenId, cues, inquiries }: Teaching): string {
+  const document: z.input<typeof file> = {
+    version: 1,
+    endTokenId,
+    cues,
+    tasks: inquiries.map(({ task, emotion, scale, labelSet, multiLabel, rows, threshold }) => ({
+      task,
+      ...(emotion === null ? {} : { emotion }),
+      ...(scale === null ? { labels: [...labelSet], multiLabel } : { scale }),
+      ...(multiLabel ? { threshold } : {}),
+      rows,
+    })),
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+/** @throws InvalidArgument naming what is wrong in the file. */
+export function parseTeaching(text: string): Teaching {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw InvalidArgument.at(teachingFile, 'expected JSON', { cause });
+  }
+  const { endTokenId, cues, tasks: entries } = parse(file, json, [teachingFile]);
+  return {
+    endTokenId,
+    cues,
+    inquiries: entries.map(({ task, emotion, scale, labels, multiLabel, threshold, rows }) => ({
+      task,
+      emotion: emotion ?? null,
+      scale: scale ?? null,
+      labelSet: labels ?? [],
+      multiLabel,
+      threshold,
+      rows,
+    })),
+  };
+}
