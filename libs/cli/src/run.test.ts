@@ -80,6 +80,17 @@ const datasetDocument = {
       skipped: { 'no label': 2 },
     },
   ],
+  tasks: [
+    { task: 'sentiment-regression', rows: { train: 80, validation: 10, test: 10 } },
+    {
+      task: 'emotion-classification',
+      rows: { train: 30, validation: 1, test: 2 },
+      labels: {
+        joy: { train: 1200, validation: 1, test: 2 },
+        fear: { train: 7, validation: 0, test: 0 },
+      },
+    },
+  ],
   duplicatesRemoved: 3,
   leaksRemoved: 1,
   conflicts: {
@@ -199,8 +210,10 @@ describe('dataset', () => {
   });
 
   it('preview is a table for people and lines of JSON for programs', async () => {
-    expect(await text('dataset', 'preview', 'mine', '--rows', '2')).toMatch(
-      /^sentiment-regression +0\.25 +emotune-demo +Text 1$/m,
+    const shown = await text('dataset', 'preview', 'mine', '--rows', '2');
+    expect(shown).toMatch(/^sentiment-regression +0\.25 +emotune-demo +Text 1$/m);
+    expect(shown).toMatch(
+      /^emotion-classification +train +validation +test\njoy +1,200 +1 +2\nfear +7 +0 +0$/m,
     );
     const rows = await json('dataset', 'preview', 'mine', '--split', 'test', '--rows', '3');
     expect(asked.get('previewDataset')).toEqual({ name: 'mine', split: 'test', rows: 3 });
@@ -681,12 +694,13 @@ describe('analyze', () => {
       expect([code, texts]).toEqual([0, ['schön', 'gut']]);
     }
     const latin = await ask(Buffer.from('fine\nsch\xf6n\n', 'latin1'));
-    expect([latin.code, latin.stderr]).toEqual([
+    const refused = ({ code, stderr }: Outcome) => [code, JSON.parse(stderr).error.message];
+    expect(refused(latin)).toEqual([
       2,
       expect.stringContaining('standard input, line 2: expected UTF-8, got the byte 0xF6 after "sch"'),
     ]);
     const zero = await ask('fine\n\nbad \0\n');
-    expect([zero.code, zero.stderr]).toEqual([
+    expect(refused(zero)).toEqual([
       2,
       expect.stringContaining('standard input, line 3: expected a text without U+0000'),
     ]);

@@ -51,7 +51,21 @@ const manifest = {
       skipped: { 'no label': 2 },
     },
   ],
-  tasks: [{ task: common.Task.TASK_SENTIMENT_REGRESSION, rows: { train: 80, validation: 10, test: 10 } }],
+  tasks: [
+    {
+      task: common.Task.TASK_SENTIMENT_REGRESSION,
+      rows: { train: 80, validation: 10, test: 10 },
+      labels: [],
+    },
+    {
+      task: common.Task.TASK_EMOTION_CLASSIFICATION,
+      rows: { train: 30, validation: 1, test: 2 },
+      labels: [
+        { label: 'joy', rows: { train: 1200, validation: 1, test: 2 } },
+        { label: 'fear', rows: { train: 7, validation: 0, test: 0 } },
+      ],
+    },
+  ],
   duplicatesRemoved: 3,
   leaksRemoved: 1,
   conflicts: {

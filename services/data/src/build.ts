@@ -81,6 +81,22 @@ function countsOf(rows: Record<Split, readonly SourceExample[]>): data.SplitCoun
   return { train: rows.train.length, validation: rows.validation.length, test: rows.test.length };
 }
 
+const totalOf = ({ train, validation, test }: data.SplitCounts) => train + validation + test;
+
+/** Most frequent first, then by name. */
+function labelCounts(rows: Record<Split, readonly SourceExample[]>): data.LabelCount[] {
+  const counts = new Map<string, data.SplitCounts>();
+  for (const split of splits)
+    for (const { gold } of rows[split])
+      for (const label of gold.labels) {
+        const of = counts.get(label) ?? { train: 0, validation: 0, test: 0 };
+        counts.set(label, { ...of, [split]: of[split] + 1 });
+      }
+  return [...counts]
+    .map(([label, of]) => ({ label, rows: of }))
+    .sort((a, b) => totalOf(b.rows) - totalOf(a.rows) || (a.label < b.label ? -1 : 1));
+}
+
 /** Conflicts that a manifest shows; the rest are counted. */
 const shownConflicts = 10;
 
@@ -148,9 +164,11 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
     })),
     tasks: tasks.flatMap((task) => {
       const of = (split: Split) => rows[split].filter((example) => example.task === task);
-      const counts = countsOf({ train: of('train'), validation: of('validation'), test: of('test') });
-      const total = counts.train + counts.validation + counts.test;
-      return total > 0 ? [{ task: taskMessage(task), rows: counts }] : [];
+      const asked = { train: of('train'), validation: of('validation'), test: of('test') };
+      const counts = countsOf(asked);
+      return totalOf(counts) > 0
+        ? [{ task: taskMessage(task), rows: counts, labels: labelCounts(asked) }]
+        : [];
     }),
     duplicatesRemoved,
     leaksRemoved,

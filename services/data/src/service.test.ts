@@ -218,6 +218,11 @@ it('counts and shows answers that contradict each other, keeps their rows, and s
   expect(manifest!.conflicts!.examples).toHaveLength(10);
   expect(manifest!.conflicts!.examples[0]).toMatchObject({ text: 'tea 0 :)', answers: { good: 1, bad: 1 } });
   const { train, validation, test } = manifest!.rows!;
+  const [{ labels }] = manifest!.tasks;
+  expect(labels.map(({ label, rows }) => [label, rows!.train + rows!.validation + rows!.test])).toEqual([
+    ['bad', 40],
+    ['good', 20],
+  ]);
   expect(train + validation + test).toBe(60);
 
   await datasets.call('createDataset', {

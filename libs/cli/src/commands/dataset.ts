@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
 import { sendRows } from '../files.js';
-import { datasetJson, datasetsText, datasetText, examplesText } from '../format/dataset.js';
+import { datasetJson, datasetsText, datasetText, examplesText, labelsText } from '../format/dataset.js';
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
@@ -108,7 +108,7 @@ export const addDatasetCommands: AddCommands = (program, io) => {
 
   dataset
     .command('preview')
-    .description('show examples in stored order')
+    .description('show examples in stored order, and how often each label occurs')
     .argument('<name>')
     .addOption(splitOption('which rows').default('train'))
     .option('--rows <n>', 'how many', integerFrom(1), 5)
@@ -123,7 +123,10 @@ export const addDatasetCommands: AddCommands = (program, io) => {
               await session.write(JSON.stringify(messageJson('emotune.data.v1.Example', example)));
             else rows.push(example);
           }
-          if (!session.json) await session.write(examplesText(rows));
+          if (session.json) return;
+          const { manifest } = await datasetsOf(channel).call('getDataset', { name }, { signal });
+          const labels = manifest ? labelsText(manifest) : '';
+          await session.write([examplesText(rows), labels].filter(Boolean).join('\n\n'));
         },
       ),
     );

@@ -26,6 +26,11 @@ export function datasetJson({ name, version, state, failure, manifest }: data.Da
       sha256,
       skipped,
     })),
+    tasks: (manifest?.tasks ?? []).map(({ task, rows, labels }) => ({
+      task: shortEnumName(task),
+      rows,
+      ...(labels.length > 0 ? { labels: Object.fromEntries(labels.map((of) => [of.label, of.rows])) } : {}),
+    })),
     duplicatesRemoved: manifest?.duplicatesRemoved ?? 0,
     leaksRemoved: manifest?.leaksRemoved ?? 0,
     conflicts: conflictsJson(manifest?.conflicts),
@@ -76,6 +81,32 @@ function conflictsTable({ examples }: data.Conflicts): string {
   );
 }
 
+function countsTable(
+  heading: string,
+  counts: readonly (readonly [string, data.SplitCounts | undefined])[],
+): string {
+  return table(
+    [heading, 'train', 'validation', 'test'],
+    counts.map(([name, rows]) => [
+      name,
+      ...[rows?.train, rows?.validation, rows?.test].map((n) => count(n ?? 0)),
+    ]),
+  );
+}
+
+/** How often each label occurs, a table for each task that has labels. */
+export function labelsText({ tasks }: data.Manifest): string {
+  return tasks
+    .filter(({ labels }) => labels.length > 0)
+    .map(({ task, labels }) =>
+      countsTable(
+        shortEnumName(task),
+        labels.map(({ label, rows }) => [label, rows]),
+      ),
+    )
+    .join('\n\n');
+}
+
 export function datasetText({ name, version, state, failure, manifest }: data.Dataset): string {
   const head = facts([
     ['dataset', version === '' ? name : `${name}@${version}`],
@@ -96,12 +127,9 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
       return [name, count(rows), licence, reasons.join('; ') || nothing, url || nothing];
     }),
   );
-  const tasks = table(
-    ['task', 'train', 'validation', 'test'],
-    manifest.tasks.map(({ task, rows }) => [
-      shortEnumName(task),
-      ...[rows?.train, rows?.validation, rows?.test].map((n) => count(n ?? 0)),
-    ]),
+  const tasks = countsTable(
+    'task',
+    manifest.tasks.map(({ task, rows }) => [shortEnumName(task), rows]),
   );
   const notices = manifest.notices.map((notice) => `note: ${notice}`);
   const { conflicts } = manifest;

@@ -162,6 +162,15 @@ export interface SourceCount_SkippedEntry {
 
 export interface TaskCount {
   task: Task;
+  rows:
+    | SplitCounts
+    | undefined;
+  /** Classification: every label that a row has, most frequent first. A row with several counts for each. */
+  labels: LabelCount[];
+}
+
+export interface LabelCount {
+  label: string;
   rows: SplitCounts | undefined;
 }
 
