@@ -15,8 +15,13 @@ const minutes = 120_000;
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function list(dir: string, options?: Parameters<typeof emotune>[1]): Promise<Ended> {
-  return emotune(['--json', '--data-dir', dir, 'dataset', 'list'], options);
+function list(dir: string): Promise<Ended> {
+  return emotune(['--json', '--data-dir', dir, 'dataset', 'list']);
+}
+
+/** A command over a data folder, as a person calls it. */
+function show(dir: string, options?: Parameters<typeof emotune>[1]): Promise<Ended> {
+  return emotune(['--data-dir', dir, 'dataset', 'list'], options);
 }
 
 /** One line on stderr, nothing on stdout. */
@@ -36,7 +41,7 @@ describe('a data folder', () => {
     const file = join(folder, 'file');
     writeFileSync(file, '');
     expectRefusal(
-      await list(join(file, 'data')),
+      await show(join(file, 'data')),
       2,
       '--data-dir: expected a folder that can be written, got',
     );
@@ -44,7 +49,7 @@ describe('a data folder', () => {
 
   it.runIf(process.platform === 'linux')('where the system makes none is refused: 2', async () => {
     expectRefusal(
-      await list('/proc/absent/data'),
+      await show('/proc/absent/data'),
       2,
       '--data-dir: expected a folder that can be written, got',
     );
@@ -60,7 +65,7 @@ describe('a data folder', () => {
     if (isRoot && spawnSync(tool, [...options, process.execPath, '--version']).status !== 0)
       return skip('unwritable data folder as an ordinary user: setpriv cannot run Node.js as nobody');
     chmodSync(folder, 0o755);
-    const refused = await list(join(closed, 'data'), isRoot ? { launcher: nobody } : {});
+    const refused = await show(join(closed, 'data'), isRoot ? { launcher: nobody } : {});
     expectRefusal(refused, 2, `got ${join(closed, 'data')} (EACCES); make it writable or choose another`);
     expect(readdirSync(closed)).toEqual([]);
   });
@@ -86,7 +91,7 @@ describe('a full disk', () => {
     ['where no database fits', 2, 'No space is left for the database in'],
     ['where no base model fits', 40, 'the disk is full (ENOSPC); free some space, then try again'],
   ])('%s: 4', async (_, mebibytes, message) => {
-    expectRefusal(await list(join(mount, 'data'), { launcher: onDisk(mebibytes) }), 4, message);
+    expectRefusal(await show(join(mount, 'data'), { launcher: onDisk(mebibytes) }), 4, message);
   });
 
   it.runIf(permitted)(
