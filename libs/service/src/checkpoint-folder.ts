@@ -48,7 +48,7 @@ async function localBase(path: string): Promise<string | undefined> {
   }
 }
 
-export interface ImportedPath {
+interface ImportedPath {
   /** Its name from now on. */
   readonly name: string;
   /** A checkpoint folder, a GGUF file, or the folder of a PEFT adapter. */
