@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { EmotuneError, type ErrorPolicy } from '@emotune/base';
-import type { Channel } from '@emotune/service/client';
+import type { Channel, Work } from '@emotune/service/client';
 
 export type TextOutput = Writable & { readonly isTTY?: boolean };
 type TextInput = Readable & { readonly isTTY?: boolean };
@@ -10,8 +10,8 @@ type TextInput = Readable & { readonly isTTY?: boolean };
 /** Which platform is opened, and by whom. */
 export interface OpenOptions extends Pick<Io, 'env' | 'signal'> {
   readonly dataDir: string;
-  /** Lets other commands find the platform meanwhile. */
-  readonly announce: boolean;
+  /** What one that is started does in the background. One that carries experiments on lets other commands find it. */
+  readonly work: Work;
 }
 
 /** A platform that runs in this process. */

@@ -5,6 +5,7 @@ import { sha256 } from '@emotune/base';
 import type { Host } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clientCommands } from './commands.js';
+import type { LogLine } from './format/trial-log.js';
 import { asked, startServer, watched } from './test-server.js';
 import { type Outcome, type RunOptions, runCommand } from './testing.js';
 
@@ -327,6 +328,46 @@ describe('experiment', () => {
     expect([code, stderr]).toEqual([130, 'emotune: stopped\n']);
     expect(stdout).toContain('trial 0 running');
     await expect.poll(() => watched).toBe(0);
+  });
+
+  it('logs shows entries as sentences, what was left out, and where the next attempt begins', async () => {
+    const { code, stdout, stderr } = await emotune(['experiment', 'logs', 'first', '3', '--follow']);
+    expect(asked.get('readTrialLog')).toEqual({ experiment: 'first', number: 3, attempt: 0, follow: true });
+    expect([code, stderr]).toEqual([0, 'attempt 2\n']);
+    expect(stdout.split('\n')).toEqual([
+      '2026-01-02T03:04:05.678Z error training failed step=3',
+      '  Full: no more',
+      '      at a.js:1',
+      '  caused by Error: no room',
+      '      at b.js:1',
+      '{"time": br',
+      expect.stringMatching(/^\[299,\d\d\d bytes are left out here\]$/),
+      'oken',
+      'ends 🙂',
+      'last',
+      '',
+    ]);
+    expect((await emotune(['experiment', 'logs', 'first', '8'])).stderr).toContain('has written nothing');
+  });
+
+  it('logs --json gives every line with its place', async () => {
+    const lines = await json('experiment', 'logs', 'first', '3', '--attempt', '2');
+    expect(asked.get('readTrialLog')).toMatchObject({ attempt: 2, follow: false });
+    expect(lines).toEqual([
+      { attempt: 2, offset: 0, line: 'ends 🙂' },
+      { attempt: 2, offset: 10, line: 'last' },
+    ]);
+    const [first, broken, gap, rest] = (await json('experiment', 'logs', 'first', '3')) as LogLine[];
+    expect(JSON.parse(first.line!)).toMatchObject({ message: 'training failed' });
+    expect(broken.line).toBe('{"time": br');
+    expect(gap).toEqual({ attempt: 1, offset: broken.offset + 11, leftOut: 300_000 - broken.offset - 11 });
+    expect(rest).toEqual({ attempt: 1, offset: 300_000, line: 'oken' });
+  });
+
+  it.each(['first 7', 'missing 0'])('logs of %s is not found: 3', async (line) => {
+    const { code, stdout, stderr } = await emotune(['experiment', 'logs', ...line.split(' ')]);
+    expect([code, stdout]).toEqual([3, '']);
+    expect(stderr).toMatch(/^emotune: expected an? /);
   });
 
   it('list, get, trials', async () => {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { Internal, InvalidArgument, show, systemClock } from '@emotune/base';
-import { Channel } from '@emotune/service/client';
+import { Channel, type Work } from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
 import { Progress } from './progress.js';
 
@@ -24,6 +24,8 @@ export class Session {
   constructor(
     readonly io: Io,
     options: GlobalOptions,
+    /** Of a platform that is started for the command. */
+    readonly work: Work,
   ) {
     this.json = options.json ?? false;
     this.dataDir = this.path(options.dataDir ?? (io.env['EMOTUNE_DATA_DIR'] || '.emotune'));
@@ -75,16 +77,14 @@ async function withServer(
 /**
  * Connects to the server that was named, else to the platform that serves the data folder, else to one that is started
  * over the data folder for as long as `use` takes.
- * @param announce lets other commands use that one meanwhile: for work of which nobody knows how long it takes
  */
 export async function withPlatform(
   session: Session,
   use: (channel: Channel, embedded: boolean) => Promise<void>,
-  announce = false,
 ): Promise<void> {
-  const { io, dataDir, signal } = session;
+  const { io, dataDir, signal, work } = session;
   if (session.server !== undefined) return withServer(session.server, use);
-  const platform = await io.openPlatform({ dataDir, env: io.env, signal, announce });
+  const platform = await io.openPlatform({ dataDir, env: io.env, signal, work });
   if (typeof platform === 'string') return withServer(platform, use);
   try {
     signal.throwIfAborted();

@@ -26,6 +26,32 @@ export const answers = {
     _request: tuning.ImportStudyRequest,
     _experiment: tuning.Experiment,
   ): tuning.ImportStudyResponse => ({ fitting: 0, taught: 0, enqueued: [], misfits: [] }),
+  async *readTrialLog(request: tuning.ReadTrialLogRequest): AsyncGenerator<tuning.TrialLogPiece> {
+    const { number, attempt, follow } = request;
+    if (number === 7) throw new NotFound('expected a trial of first, got number 7');
+    if (number === 8) return;
+    const piece = (attempt: number, offset: number, text: string) => ({
+      attempt,
+      offset,
+      data: Buffer.from(text),
+    });
+    const entry = {
+      time: '2026-01-02T03:04:05.678Z',
+      level: 'error',
+      service: 'trainer',
+      message: 'training failed',
+    };
+    const cause = { name: 'Error', message: 'no room', stack: 'Error: no room\n    at b.js:1' };
+    const error = { name: 'Full', message: 'no more', stack: 'Full: no more\n    at a.js:1', cause };
+    const emoji = Buffer.from('ends 🙂\nlast');
+    if (attempt < 2) {
+      yield piece(1, 0, `${JSON.stringify({ ...entry, step: 3, error })}\n{"time": br`);
+      yield piece(1, 300_000, 'oken\n');
+    }
+    if (attempt === 1 && !follow) return;
+    yield { attempt: 2, offset: 0, data: emoji.subarray(0, 7) };
+    yield { attempt: 2, offset: 7, data: emoji.subarray(7) };
+  },
 };
 let store: FolderStore;
 /** Streams of experiments that are being sent. */
@@ -340,6 +366,14 @@ class Experiments implements tuning.ExperimentServiceController {
         watched--;
       }
     });
+  }
+  readTrialLog(
+    request: tuning.ReadTrialLogRequest,
+    _?: unknown,
+    call?: ServerStreamCall,
+  ): Stream<tuning.TrialLogPiece> {
+    this.found(request.experiment);
+    return streamOf(call!, () => answers.readTrialLog(note('readTrialLog', request)));
   }
   pauseExperiment({ name }: tuning.PauseExperimentRequest): tuning.Experiment {
     return { ...this.found(name), state: tuning.ExperimentState.EXPERIMENT_STATE_PAUSED };
@@ -690,6 +724,9 @@ export async function startServer(folder: string): Promise<Host> {
     log,
     listen: '127.0.0.1:0',
   });
-  await host.start([{ module: EveryServiceModule }, filesModule({ objects, clock: systemClock, log })]);
+  await host.start([
+    { module: EveryServiceModule },
+    filesModule({ objects, clock: systemClock, log, work: 'builds' }),
+  ]);
   return host;
 }

@@ -1,5 +1,17 @@
+export {
+  isFull,
+  type LogPiece,
+  type LogPlace,
+  type LogSegment,
+  piecesOf,
+  segmentName,
+  segmentOffset,
+  surplus,
+} from './log.js';
+export { LogFolder } from './log-folder.js';
+export { SafeLines, secretsOf } from './log-secrets.js';
 export { inherited, ProcessRunner, type ProcessRunnerOptions } from './process-runner.js';
-export type { JobSpec, JobStatus, Resources, TrialRunner } from './runner.js';
+export type { JobSpec, JobStatus, LogOptions, Resources, TrialRunner } from './runner.js';
 export {
   annotations,
   labels,
@@ -7,7 +19,9 @@ export {
   readEnvironment,
   reasonOfEnd,
   reasonWord,
+  stoppedCause,
   type TrainerEnvironment,
   type TrainerMessage,
+  terminationLogOf,
   writeEnvironment,
 } from './trainer-protocol.js';

@@ -19,7 +19,7 @@ const jobRecord = z.strictObject({
   name: z.string(),
   labels: texts,
   annotations: texts,
-  /** Standard output and standard error. */
+  /** The folder of its log. */
   log: z.string(),
   /** Absent before the process has begun. */
   pid: z.number().int().optional(),
@@ -52,7 +52,7 @@ export function writeRecord(folder: string, record: JobRecord): void {
 
 export function removeRecord(folder: string, { name, log }: JobRecord): void {
   rmSync(join(folder, `${name}${suffix}`), { force: true });
-  rmSync(log, { force: true });
+  rmSync(log, { recursive: true, force: true });
 }
 
 /** Every record of the folder. One that cannot be read is no record: its process had not begun, or it is not ours. */

@@ -1,23 +1,26 @@
 /** Trainers as child processes of the platform. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import {
   type Clock,
   FailedPrecondition,
   InvalidArgument,
+  NotFound,
   ResourceExhausted,
   show,
   systemClock,
   Unavailable,
 } from '@emotune/base';
 import { type JobRecord, readRecords, removeRecord, writeRecord } from './job-record.js';
+import { type LogPiece, piecesOf } from './log.js';
+import { LogFolder } from './log-folder.js';
+import { SafeLines, secretsOf } from './log-secrets.js';
 import { birthOf } from './process-birth.js';
-import type { JobSpec, JobStatus, TrialRunner } from './runner.js';
-import { type TrainerMessage, terminationTo } from './trainer-protocol.js';
+import type { JobSpec, JobStatus, LogOptions, TrialRunner } from './runner.js';
+import { stoppedCause, type TrainerMessage, terminationTo } from './trainer-protocol.js';
 
 export interface ProcessRunnerOptions {
   /** Records and logs of the jobs; made when missing. One runner at a time. */
@@ -43,9 +46,9 @@ export function inherited(environment: NodeJS.ProcessEnv): Record<string, string
   );
 }
 
-/** A log is cut after this many bytes. */
-const maxLogBytes = 8 * 2 ** 20;
 const pollMs = 100;
+/** What a trainer that has ended has written is there after this time, if no other process holds its output open. */
+const drainMs = 5000;
 /** The longest that one timer waits. */
 const longestTimerMs = 2 ** 31 - 1;
 const jobName = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
@@ -58,6 +61,8 @@ interface Job {
   killTimer?: NodeJS.Timeout;
   /** It has run for as long as it may. */
   late: boolean;
+  /** It was asked to end. */
+  asked: boolean;
   /** Aborts at its end. */
   readonly over: AbortController;
   /** Resolves when the process is gone and the record says so. */
@@ -65,7 +70,7 @@ interface Job {
 }
 
 function newJob(record: JobRecord): Job {
-  return { record, late: false, over: new AbortController(), ended: Promise.resolve() };
+  return { record, late: false, asked: false, over: new AbortController(), ended: Promise.resolve() };
 }
 
 function statusOf({ name, labels, phase, exitCode, cause }: JobRecord): JobStatus {
@@ -76,6 +81,16 @@ function statusOf({ name, labels, phase, exitCode, cause }: JobRecord): JobStatu
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(cause === undefined ? {} : { cause }),
   };
+}
+
+/** What is known of why it ended beside how it did. */
+function causeOf(
+  { late, asked }: Job,
+  { phase, exitCode, cause }: Pick<JobRecord, 'phase' | 'exitCode' | 'cause'>,
+): Partial<Pick<JobRecord, 'phase' | 'cause'>> {
+  if (late) return { cause: 'DeadlineExceeded', phase: 'failed' };
+  const killed = phase === 'failed' && (exitCode === undefined || exitCode > 128);
+  return asked && killed && cause === undefined ? { cause: stoppedCause } : {};
 }
 
 function startError(error: unknown): Error {
@@ -111,24 +126,9 @@ function readTermination(path: string): Pick<JobRecord, 'phase' | 'exitCode'> {
   return { phase: 'failed' };
 }
 
-/** Copies both streams to a file, up to `maxLogBytes`, and drains what comes after. */
-function keepLog(path: string, streams: readonly Readable[]): void {
-  const file = createWriteStream(path, { mode: 0o600 });
-  // A full disk costs the log, not the trial.
-  file.on('error', () => {});
-  let room = maxLogBytes;
-  let open = streams.length;
-  for (const stream of streams) {
-    stream.on('data', (chunk: Buffer) => {
-      if (room <= 0) return;
-      file.write(chunk.subarray(0, room));
-      room -= chunk.length;
-      if (room <= 0) file.write('\n[the log is full; what follows is left out]\n');
-    });
-    stream.on('close', () => {
-      if (--open === 0) file.end();
-    });
-  }
+function letGoOfOutput({ stdout, stderr }: ChildProcess): void {
+  stdout?.destroy();
+  stderr?.destroy();
 }
 
 export class ProcessRunner implements TrialRunner {
@@ -216,8 +216,7 @@ export class ProcessRunner implements TrialRunner {
   private finish(job: Job, end: Pick<JobRecord, 'phase' | 'exitCode' | 'cause'>): void {
     clearTimeout(job.killTimer);
     job.over.abort();
-    const cause = job.late ? { cause: 'DeadlineExceeded', phase: 'failed' as const } : {};
-    job.record = { ...job.record, ...end, ...cause };
+    job.record = { ...job.record, ...end, ...causeOf(job, end) };
     try {
       rmSync(this.workFolder(job.record.name), { recursive: true, force: true });
       rmSync(this.termination(job.record.name), { force: true });
@@ -266,11 +265,15 @@ export class ProcessRunner implements TrialRunner {
     this.jobs.set(name, job);
     try {
       writeRecord(folder, record);
-      const child = this.spawn(spec, record.log);
+      const { child, written } = this.spawn(spec, record.log);
       job.child = child;
       job.kill = (signal) => child.kill(signal);
       job.ended = new Promise((resolve) => {
-        child.once('exit', (code, death) => {
+        child.once('exit', async (code, death) => {
+          const drain = setTimeout(() => letGoOfOutput(child), drainMs);
+          // Its log is complete before anybody hears of its end.
+          await written;
+          clearTimeout(drain);
           const exitCode = code ?? 128 + constants.signals[death as NodeJS.Signals];
           this.finish(job, { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode });
           resolve();
@@ -298,7 +301,10 @@ export class ProcessRunner implements TrialRunner {
     this.tell(job);
   }
 
-  private spawn({ name, environment }: JobSpec, log: string): ChildProcess {
+  private spawn(
+    { name, environment, token }: JobSpec,
+    log: string,
+  ): { child: ChildProcess; written: Promise<unknown> } {
     const work = this.workFolder(name);
     mkdirSync(work, { recursive: true });
     const child = fork(this.options.entry, [], {
@@ -315,8 +321,19 @@ export class ProcessRunner implements TrialRunner {
       detached: true,
     });
     child.on('error', () => {});
-    keepLog(log, [child.stdout!, child.stderr!]);
-    return child;
+    const folder = new LogFolder(log);
+    const secrets = secretsOf(environment, token);
+    const written = [child.stdout!, child.stderr!].map((stream) => {
+      const lines = new SafeLines(secrets, (bytes) => folder.append(bytes));
+      stream.on('data', (chunk: Buffer) => lines.take(chunk));
+      return new Promise<void>((resolve) => {
+        stream.once('close', () => {
+          lines.end();
+          resolve();
+        });
+      });
+    });
+    return { child, written: Promise.all(written) };
   }
 
   async list(): Promise<JobStatus[]> {
@@ -327,9 +344,26 @@ export class ProcessRunner implements TrialRunner {
     const job = this.jobs.get(name);
     if (job?.record.phase !== 'running' || !job.kill) return;
     const { kill } = job;
+    job.asked = true;
     kill('SIGTERM');
     clearTimeout(job.killTimer);
     job.killTimer = setTimeout(() => kill('SIGKILL'), graceSeconds * 1000);
+  }
+
+  async *log(name: string, { from = 0, follow = false, signal }: LogOptions = {}): AsyncGenerator<LogPiece> {
+    const job = this.jobs.get(name);
+    if (!job) throw new NotFound(`expected a job, got ${show(name)}`);
+    const folder = new LogFolder(job.record.log);
+    for (let position = from; ; ) {
+      // What was written before it ended is read after that.
+      const last = !follow || job.record.phase !== 'running' || this.closed;
+      for await (const piece of piecesOf(folder, position)) {
+        yield piece;
+        position = piece.offset + piece.bytes.length;
+      }
+      if (last || signal?.aborted) return;
+      await this.clock.sleep(pollMs, signal).catch(() => {});
+    }
   }
 
   async remove(name: string): Promise<void> {
@@ -371,8 +405,7 @@ export class ProcessRunner implements TrialRunner {
     job.record = { ...job.record, detached: true };
     writeRecord(this.options.folder, job.record);
     child.disconnect();
-    child.stdout?.destroy();
-    child.stderr?.destroy();
+    letGoOfOutput(child);
     child.unref();
   }
 

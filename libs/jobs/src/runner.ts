@@ -1,4 +1,5 @@
 /** Where trainers run, as a port: processes on this machine, Jobs on a cluster. */
+import type { LogPiece } from './log.js';
 
 export interface JobSpec {
   /** `<experiment>-t<number>-a<attempt>`, at most 52 characters: a pure function of the attempt, so creating it twice is harmless. */
@@ -36,8 +37,20 @@ export interface JobStatus {
   readonly phase: 'running' | 'succeeded' | 'failed';
   /** The exit code of an ended process; 128 + n is death by signal n. */
   readonly exitCode?: number;
-  /** In Kubernetes' words where there is one: OOMKilled, Evicted, NodeLost, DeadlineExceeded, ErrImagePull. */
+  /**
+   * In Kubernetes' words where there is one: OOMKilled, Evicted, NodeLost, DeadlineExceeded, ErrImagePull; `stoppedCause`
+   * where it died of a signal after it was asked to end.
+   */
   readonly cause?: string;
+}
+
+export interface LogOptions {
+  /** Bytes to leave out; default 0. */
+  readonly from?: number;
+  /** Goes on until the job has ended. */
+  readonly follow?: boolean;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
 }
 
 export interface TrialRunner {
@@ -50,7 +63,13 @@ export interface TrialRunner {
   list(): Promise<JobStatus[]>;
   /** Asks it to end (SIGTERM), then ends it (SIGKILL) after the grace period. Resolves at once; an unknown name is no error. */
   stop(name: string, graceSeconds: number): Promise<void>;
-  /** Forgets an ended job. */
+  /**
+   * What the job has written to its standard output and error, whole lines as they come, its token taken out. Of a long
+   * one parts may be left out, which the offsets of what follows show. That of a job that has ended is complete.
+   * @throws NotFound for a job that is not listed
+   */
+  log(name: string, options?: LogOptions): AsyncIterable<LogPiece>;
+  /** Forgets an ended job, its log included. */
   remove(name: string): Promise<void>;
   /** Called when a job's status has changed. */
   onChange(listener: (status: JobStatus) => void): () => void;

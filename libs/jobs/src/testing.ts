@@ -1,14 +1,18 @@
 /** The contract that every trial runner keeps. */
-import { InvalidArgument } from '@emotune/base';
+import { InvalidArgument, NotFound } from '@emotune/base';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { LogPiece } from './log.js';
 import type { JobSpec, JobStatus, TrialRunner } from './runner.js';
+import { reasonOfEnd } from './trainer-protocol.js';
 
 /**
  * A trainer for the contract (ECMAScript): exits with EXIT, AFTER so many milliseconds, or 99 when its token is wrong;
- * without EXIT it waits for SIGTERM, upon which it exits with 75, or never with STUBBORN.
+ * without EXIT it waits for SIGTERM, upon which it exits with 75, or never with STUBBORN. It writes SAY and its token;
+ * with CRASH it throws before it does anything.
  */
 export const contractTrainer = `
 import { writeFileSync } from 'node:fs';
+if (process.env.CRASH) throw new Error(process.env.CRASH);
 const end = (code) => {
   if (process.env.EMOTUNE_TERMINATION_LOG) writeFileSync(process.env.EMOTUNE_TERMINATION_LOG, String(code));
   process.exit(code);
@@ -20,7 +24,9 @@ const told = new Promise((resolve) => { begin = resolve; });
 process.on('message', (m) => { if (m.detached) detached = true; else begin(m.token); });
 process.on('SIGTERM', () => { if (!process.env.STUBBORN) end(75); });
 process.on('disconnect', () => { if (!detached) end(75); });
-if ((process.env.EMOTUNE_TOKEN ?? (await told)) !== 'a secret') end(99);
+const token = process.env.EMOTUNE_TOKEN ?? (await told);
+if (token !== 'a secret') end(99);
+if (process.env.SAY) console.error(process.env.SAY + ', with ' + token);
 if (process.env.EXIT) setTimeout(() => end(Number(process.env.EXIT)), Number(process.env.AFTER ?? 0));
 console.log('ready');
 setInterval(() => {}, 1000);
@@ -41,6 +47,12 @@ export async function statusWhen(
 }
 
 const ended = ({ phase }: JobStatus) => phase !== 'running';
+
+async function textOf(pieces: AsyncIterable<LogPiece>): Promise<string> {
+  let text = '';
+  for await (const { bytes } of pieces) text += Buffer.from(bytes).toString();
+  return text;
+}
 
 /**
  * `create` gives a runner of a place that is without jobs when a test begins, and whose trainers run `contractTrainer`;
@@ -64,6 +76,12 @@ export function trialRunnerContract(name: string, create: () => Promise<TrialRun
       ranks: 1,
       nodeSelector: {},
     });
+
+    /** How a job has ended, in the words of the trainer's protocol. */
+    const reason = async (name: string) => {
+      const { phase, ...end } = await statusWhen(runner, name, ended);
+      return reasonOfEnd({ ...end, phase: phase === 'succeeded' ? phase : 'failed' });
+    };
 
     it('runs a job with its settings and its token, and keeps its end', async () => {
       const seen: JobStatus[] = [];
@@ -102,7 +120,20 @@ export function trialRunnerContract(name: string, create: () => Promise<TrialRun
       // 143 where it was asked before it was ready to hear it.
       expect([75, 143]).toContain((await statusWhen(runner, 'exp-t0-a1', ended)).exitCode);
       expect([137, 143]).toContain((await statusWhen(runner, 'exp-t1-a1', ended)).exitCode);
+      for (const { name } of await runner.list()) expect(await reason(name)).toMatch(/^Interrupted: /);
       await runner.stop('exp-t0-a1', 1);
+    });
+
+    it('tells that a job was interrupted, at whatever moment of its start it was asked to end', async () => {
+      const moments = [0, 5, 10, 20, 30, 40, 60, 80];
+      await Promise.all(
+        moments.map(async (ms, i) => {
+          await runner.start(spec(`exp-t${i}-a1`));
+          await new Promise((resolve) => setTimeout(resolve, ms));
+          await runner.stop(`exp-t${i}-a1`, 200);
+        }),
+      );
+      for (const i of moments.keys()) expect(await reason(`exp-t${i}-a1`)).toMatch(/^Interrupted: /);
     });
 
     it('forgets a job that has ended, whose name is then free', async () => {
@@ -162,6 +193,49 @@ export function trialRunnerContract(name: string, create: () => Promise<TrialRun
         cause: 'DeadlineExceeded',
       });
       expect(await statusWhen(runner, 'exp-t1-a1', ended)).toMatchObject({ phase: 'succeeded' });
+    });
+
+    it('shows what a job has written, without its token', async () => {
+      await runner.start(spec('exp-t0-a1', { SAY: 'sad cats', EXIT: '0' }));
+      await statusWhen(runner, 'exp-t0-a1', ended);
+      const text = 'sad cats, with [secret]\nready\n';
+      expect(await textOf(runner.log('exp-t0-a1'))).toBe(text);
+      expect(await textOf(runner.log('exp-t0-a1', { follow: true }))).toBe(text);
+      expect(await textOf(runner.log('exp-t0-a1', { from: 4 }))).toBe(text.slice(4));
+      expect(await textOf(runner.log('exp-t0-a1', { from: text.length }))).toBe('');
+    });
+
+    it('shows why a job died before it could do anything', async () => {
+      await runner.start(spec('exp-t0-a1', { CRASH: 'no such module' }));
+      expect((await statusWhen(runner, 'exp-t0-a1', ended)).exitCode).toBe(1);
+      expect(await textOf(runner.log('exp-t0-a1'))).toContain('Error: no such module');
+    });
+
+    it('follows a log until its job has ended, or nobody wants it any more', async () => {
+      await runner.start(spec('exp-t0-a1', { SAY: 'one' }));
+      const enough = new AbortController();
+      const seen: string[] = [];
+      for await (const { bytes } of runner.log('exp-t0-a1', { follow: true, signal: enough.signal })) {
+        seen.push(Buffer.from(bytes).toString());
+        if (seen.join('').includes('ready')) enough.abort();
+      }
+      expect(seen.join('')).toBe('one, with [secret]\nready\n');
+      const rest = textOf(runner.log('exp-t0-a1', { follow: true }));
+      await runner.stop('exp-t0-a1', 200);
+      expect(await rest).toBe(seen.join(''));
+      expect(await runner.list()).toMatchObject([{ phase: 'failed', exitCode: 75 }]);
+    });
+
+    it('has no log of a job that it does not have', async () => {
+      await expect(textOf(runner.log('exp-t0-a1'))).rejects.toThrow(NotFound);
+      await runner.start(spec('exp-t0-a1', { EXIT: '0' }));
+      await statusWhen(runner, 'exp-t0-a1', ended);
+      await runner.remove('exp-t0-a1');
+      await expect(textOf(runner.log('exp-t0-a1'))).rejects.toThrow(NotFound);
+      // Nor that of another of its name before.
+      await runner.start(spec('exp-t0-a1', { SAY: 'anew', EXIT: '0' }));
+      await statusWhen(runner, 'exp-t0-a1', ended);
+      expect(await textOf(runner.log('exp-t0-a1'))).toBe('anew, with [secret]\nready\n');
     });
 
     it('ends every job when it closes', async () => {

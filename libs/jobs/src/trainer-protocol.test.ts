@@ -19,6 +19,10 @@ it('reads exit codes and causes', () => {
     [{ phase: 'failed', cause: 'Evicted' }, 'Evicted', 'machine', true],
     [{ phase: 'failed', cause: 'DeadlineExceeded', exitCode: 75 }, 'DeadlineExceeded', 'parameters', false],
     [{ phase: 'failed', exitCode: 137 }, 'Killed', 'machine', false],
+    [{ phase: 'failed', exitCode: 143 }, 'Interrupted', 'machine', true],
+    [{ phase: 'failed', exitCode: 130 }, 'Interrupted', 'machine', true],
+    [{ phase: 'failed', exitCode: 137, cause: 'Stopped' }, 'Interrupted', 'machine', true],
+    [{ phase: 'failed', exitCode: 139, cause: 'Stopped' }, 'Interrupted', 'machine', true],
     [{ phase: 'failed', exitCode: 1 }, 'Crashed', 'unknown', false],
     [{ phase: 'failed' }, 'Killed', 'machine', false],
     [{ phase: 'failed', cause: 'toString' }, 'Killed', 'machine', false],
@@ -49,7 +53,7 @@ describe('the environment of a trainer', () => {
 
   it('is read as it was written', () => {
     expect(readEnvironment(writeEnvironment(given))).toEqual({ ...given });
-    const more = { ...given, token: 'a secret', terminationLog: '/tmp/end' };
+    const more = { ...given, token: 'a secret' };
     expect(readEnvironment(writeEnvironment(more))).toEqual(more);
   });
 

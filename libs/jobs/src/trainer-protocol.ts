@@ -2,6 +2,7 @@
  * What a trainer and whoever starts, watches or judges it agree on: its environment, its labels, its messages, and
  * the word for how it ended. Its exit codes are `endingExitCodes`, and 0 for done.
  */
+import { constants } from 'node:os';
 import { type Ending, endingExitCodes, parse } from '@emotune/base';
 import type { Blame } from '@emotune/search';
 import { z } from 'zod';
@@ -20,8 +21,6 @@ const variables = z.object({
   EMOTUNE_THREADS: whole(0).default(0),
   /** Absent where the token comes in a message. */
   EMOTUNE_TOKEN: z.string().min(1).optional(),
-  /** A file into which the trainer writes its exit code last of all, for a runner that is not its parent any more. */
-  EMOTUNE_TERMINATION_LOG: z.string().min(1).optional(),
 });
 
 /** What a trainer is told when it is started. */
@@ -34,12 +33,11 @@ export interface TrainerEnvironment {
   /** 0: as many as the machine has. */
   readonly threads: number;
   readonly token?: string | undefined;
-  readonly terminationLog?: string | undefined;
 }
 
 /** The variables that `readEnvironment` reads. A token is a secret: it stays out of them unless it is given. */
 export function writeEnvironment(given: TrainerEnvironment): Record<string, string> {
-  const { tuning, trial, objects, threads, token, terminationLog } = given;
+  const { tuning, trial, objects, threads, token } = given;
   return {
     EMOTUNE_TUNING: tuning,
     EMOTUNE_EXPERIMENT: trial.experiment,
@@ -48,13 +46,21 @@ export function writeEnvironment(given: TrainerEnvironment): Record<string, stri
     EMOTUNE_OBJECTS: objects,
     EMOTUNE_THREADS: String(threads),
     ...(token === undefined ? {} : { EMOTUNE_TOKEN: token }),
-    ...(terminationLog === undefined ? {} : terminationTo(terminationLog)),
   };
 }
 
-/** The variable that a runner adds of its own accord. */
+const terminationLog = 'EMOTUNE_TERMINATION_LOG';
+
+/**
+ * The variable that a runner adds of its own accord: a file into which the trainer writes its exit code last of all, for a
+ * runner that is not its parent any more.
+ */
 export function terminationTo(file: string): Record<string, string> {
-  return { EMOTUNE_TERMINATION_LOG: file };
+  return { [terminationLog]: file };
+}
+
+export function terminationLogOf(given: Readonly<Record<string, string | undefined>>): string | undefined {
+  return given[terminationLog] || undefined;
 }
 
 /** @throws InvalidArgument naming every variable that is missing or wrong, without the token. */
@@ -70,14 +76,13 @@ export function readEnvironment(given: Readonly<Record<string, string | undefine
     objects: found.EMOTUNE_OBJECTS,
     threads: found.EMOTUNE_THREADS,
     token: found.EMOTUNE_TOKEN,
-    terminationLog: found.EMOTUNE_TERMINATION_LOG,
   };
 }
 
 /** What a trainer that is a child process is sent over its IPC channel. The channel closes when its parent dies. */
 export type TrainerMessage =
   | { readonly token: string }
-  /** The parent leaves on purpose: the trainer goes on, and appends what it has to say to this file. */
+  /** The parent leaves on purpose: the trainer goes on, and adds what it has to say to the log in this folder. */
   | { readonly detached: { readonly log: string } };
 
 /** The labels of a job and its pods. */
@@ -123,8 +128,12 @@ const meanings = {
 
 type ReasonWord = keyof typeof meanings;
 
+/** The cause that a runner gives where it has asked a job to end, which then died of a signal: before it could hear it, or in the end. */
+export const stoppedCause = 'Stopped';
+
 /** Causes that a runner gives, in Kubernetes' words. */
 const causes: ReadonlyMap<string, `${ReasonWord}: ${string}`> = new Map([
+  [stoppedCause, 'Interrupted: stopped on request before it could leave a checkpoint'],
   ['OOMKilled', 'OutOfMemory: killed for its memory'],
   ['Evicted', 'Evicted: its machine was needed for something else'],
   ['Preempted', 'Evicted: preempted'],
@@ -146,6 +155,13 @@ export function meaningOf(reason: string): Meaning {
   return Object.hasOwn(meanings, word) ? meanings[word as ReasonWord] : { blames: 'unknown' };
 }
 
+/** Signals that ask a process to end. */
+const requests: ReadonlySet<number> = new Set([
+  constants.signals.SIGHUP,
+  constants.signals.SIGINT,
+  constants.signals.SIGTERM,
+]);
+
 /** The reason of a job's end, of which no trainer has told. 128 + n is death by signal n. */
 export function reasonOfEnd(job: {
   readonly phase: 'succeeded' | 'failed';
@@ -154,6 +170,9 @@ export function reasonOfEnd(job: {
 }): `${ReasonWord}: ${string}` {
   const { phase, exitCode, cause } = job;
   const known = causes.get(cause ?? '');
+  // One that is ready hears them.
+  if (known === undefined && exitCode !== undefined && requests.has(exitCode - 128))
+    return `Interrupted: asked to end by signal ${exitCode - 128} before it could hear it`;
   if (known !== undefined) return known;
   if (phase === 'succeeded' || exitCode === 0) return 'NoReport: the trainer ended without a report';
   switch (exitCode) {

@@ -46,6 +46,7 @@ async function replica(
     outbox: new Outbox(own, bus, systemClock),
     clock: systemClock,
     log: jsonLog(() => {}),
+    work: 'builds' as const,
   };
   const builds = new Builds<Row>(context, {
     table: 'houses',

@@ -69,7 +69,7 @@ export class Builds<Row extends object> {
   private readonly worker: Worker;
 
   constructor(
-    private readonly context: Pick<ServiceContext, 'database' | 'outbox' | 'clock' | 'log'>,
+    private readonly context: Pick<ServiceContext, 'database' | 'outbox' | 'clock' | 'log' | 'work'>,
     private readonly options: BuildOptions<Row>,
   ) {
     const { clock, log } = context;
@@ -83,7 +83,7 @@ export class Builds<Row extends object> {
   }
 
   start(): void {
-    this.worker.start();
+    if (this.context.work !== 'nothing') this.worker.start();
   }
 
   /** Looks for rows soon. */

@@ -5,3 +5,4 @@ export { clientClass } from './contract.js';
 export { download, downloadFolder, type Transfer, upload, uploadRows } from './file-transfer.js';
 export { jsonLog, type Log } from './log.js';
 export { everyPage } from './paging.js';
+export type { Work } from './work.js';

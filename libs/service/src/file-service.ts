@@ -27,7 +27,7 @@ export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly uploads: Uploads;
   private readonly sweeper: Worker;
 
-  constructor(private readonly context: Pick<ServiceContext, 'objects' | 'clock' | 'log'>) {
+  constructor(private readonly context: Pick<ServiceContext, 'objects' | 'clock' | 'log' | 'work'>) {
     const { objects, clock, log } = context;
     this.uploads = new Uploads(objects, clock);
     const sweep = async () => {
@@ -38,7 +38,7 @@ export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   onApplicationBootstrap(): void {
-    this.sweeper.start();
+    if (this.context.work !== 'nothing') this.sweeper.start();
   }
 
   onApplicationShutdown(): Promise<void> {

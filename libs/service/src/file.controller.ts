@@ -36,7 +36,9 @@ class FileController implements files.FileServiceController {
 class FilesModule {}
 
 /** Serves files in and out of an object store. One service of a deployment hosts it. */
-export function filesModule(context: Pick<ServiceContext, 'objects' | 'clock' | 'log'>): DynamicModule {
+export function filesModule(
+  context: Pick<ServiceContext, 'objects' | 'clock' | 'log' | 'work'>,
+): DynamicModule {
   return {
     module: FilesModule,
     controllers: [FileController],

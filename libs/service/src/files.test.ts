@@ -45,7 +45,7 @@ beforeAll(async () => {
     log,
     listen: '127.0.0.1:0',
   });
-  await host.start([filesModule({ objects, clock: systemClock, log })]);
+  await host.start([filesModule({ objects, clock: systemClock, log, work: 'builds' })]);
   service = host.channel.client('FileService');
 });
 

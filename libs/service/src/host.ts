@@ -11,6 +11,7 @@ import { NestFactory } from '@nestjs/core';
 import { Channel, type Peers } from './channel.js';
 import type { Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
+import type { Work } from './work.js';
 
 /** What every service is given. */
 export interface ServiceContext {
@@ -23,6 +24,7 @@ export interface ServiceContext {
   /** To its peers. */
   readonly channel: Channel;
   readonly log: Log;
+  readonly work: Work;
 }
 
 export interface HostOptions {
@@ -32,6 +34,8 @@ export interface HostOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default: all of it. */
+  readonly work?: Work;
   /** Where the services are that this host does not serve; without, it serves all of them. */
   readonly peers?: Peers;
 }
@@ -64,7 +68,7 @@ export class Host {
 
   /** Connects a service to its schema and brings the schema up to date. */
   async context(schema: string, migrations: readonly string[]): Promise<ServiceContext> {
-    const { objects, bus, clock, log } = this.options;
+    const { objects, bus, clock, log, work = 'trials' } = this.options;
     const database = await this.options.database(schema);
     try {
       await database.migrate(migrations);
@@ -73,14 +77,14 @@ export class Host {
       throw error;
     }
     const outbox = new Outbox(database, bus, clock);
-    const context = { database, objects, bus, outbox, clock, channel: this.channel, log };
+    const context = { database, objects, bus, outbox, clock, channel: this.channel, log, work };
     this.contexts.push(context);
     return context;
   }
 
   /** Serves the modules. */
   async start(modules: readonly DynamicModule[]): Promise<void> {
-    const { log } = this.options;
+    const { log, work } = this.options;
     this.app = await NestFactory.createMicroservice(
       { module: HostModule, imports: [...modules] },
       { strategy: this.server, logger: false, abortOnError: false },
@@ -88,7 +92,7 @@ export class Host {
     this.app.useGlobalFilters(new StatusFilter(log));
     await this.app.listen();
     // Consumers have subscribed while the application came up, so nothing that is relayed is missed.
-    for (const { outbox } of this.contexts) outbox.start();
+    if (work !== 'nothing') for (const { outbox } of this.contexts) outbox.start();
   }
 
   /**

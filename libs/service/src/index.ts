@@ -10,4 +10,5 @@ export { everyPage, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
 export { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
 export { teachingMessage, teachingOfModel } from './teaching.js';
+export type { Work } from './work.js';
 export { Worker } from './worker.js';

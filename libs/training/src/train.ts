@@ -95,6 +95,8 @@ export async function train(training: Training): Promise<TrainResult> {
     },
     (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
   );
+  // Graphs take a while to compile, in which nobody is heard.
+  if (training.signal?.aborted) throw new Interrupted(beginning.state.step);
   try {
     const run = new Run(executor, model, spec);
     if (beginning.others) checkFits(beginning.tensors, run.saved().tensors);

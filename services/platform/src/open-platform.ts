@@ -11,7 +11,7 @@ import { runningPlatform } from './running-platform.js';
 const turnMs = 15_000;
 const lookMs = 100;
 
-interface OpenPlatformOptions extends OpenOptions, Omit<PlatformOptions, 'dataDir' | 'announce'> {}
+interface OpenPlatformOptions extends OpenOptions, Omit<PlatformOptions, 'dataDir' | 'work'> {}
 
 /** Starts the platform of the data folder; gives the host:port of the one that serves it already. */
 export async function openPlatform({

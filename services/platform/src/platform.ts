@@ -17,7 +17,7 @@ import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
 import { type Channel, Host, type Log } from '@emotune/service';
-import { importCheckpoint } from '@emotune/service/client';
+import { importCheckpoint, type Work } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { baseModels, modelsFolder } from './base-models.js';
 import { type PlatformRecord, recordFile } from './running-platform.js';
@@ -31,8 +31,8 @@ export interface PlatformOptions {
   /** May corpora be fetched? Default true. */
   readonly download?: boolean;
   readonly log: Log;
-  /** Lets other commands find it through the data folder; for platforms that stay. */
-  readonly announce: boolean;
+  /** One that carries experiments on, nobody knows how long, lets other commands find it through the data folder. */
+  readonly work: Work;
 }
 
 export interface Platform {
@@ -66,7 +66,7 @@ function trainerEntry(): string {
 /** @throws ClusterInUse when another process serves the folder; FailedPrecondition when it cannot be written; Unavailable when the port is taken. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const dataDir = await writableFolder(options.dataDir);
-  const { log } = options;
+  const { log, work } = options;
   const clock = systemClock;
   const threads = availableParallelism();
   // In the order they were started; closed the other way round.
@@ -91,6 +91,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       clock,
       log,
       listen: `127.0.0.1:${options.port ?? 0}`,
+      work,
     });
     started.push(host);
     await host.start([
@@ -113,7 +114,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     ]);
     for (const { model } of baseModels)
       await importCheckpoint(host.channel, { name: model, path: join(modelsFolder, model) });
-    if (options.announce) {
+    if (work === 'trials') {
       const record = join(dataDir, recordFile);
       const text: PlatformRecord = { address: host.address, pid: process.pid };
       await writeFile(`${record}.tmp`, JSON.stringify(text));

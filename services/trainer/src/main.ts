@@ -1,15 +1,8 @@
-/** The trainer process: one attempt of one trial. What it is told and how it ends: the trainer's protocol of libs/jobs. */
-import { appendFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { endingExitCodes, systemClock } from '@emotune/base';
-import { readEnvironment, type TrainerMessage } from '@emotune/jobs';
-import { openObjectStore } from '@emotune/objects';
-import type { tuning } from '@emotune/proto';
-import { Channel, jsonLog } from '@emotune/service/client';
-import { failureOf } from './outcome.js';
-import { Trial } from './trial.js';
+/**
+ * The trainer process: one attempt of one trial. What it is told and how it ends: the trainer's protocol of libs/jobs. Whoever
+ * asks it to end is heard before anything is loaded, which takes seconds.
+ */
+import type { TrainerMessage } from '@emotune/jobs';
 
 const interrupt = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => interrupt.abort());
@@ -32,45 +25,13 @@ const interruption = new Promise<undefined>((resolve) => {
   interrupt.signal.addEventListener('abort', () => resolve(undefined), { once: true });
 });
 
-function write(line: string): void {
-  if (detachedLog === undefined) {
-    process.stdout.write(line);
-    return;
-  }
-  try {
-    appendFileSync(detachedLog, line);
-  } catch {
-    // A full disk costs the log, not the trial.
-  }
-}
-
-const log = jsonLog(write, { service: 'trainer' });
-const work = await mkdtemp(join(tmpdir(), 'emotune-trainer-'));
-let exitCode: number;
-let terminationLog: string | undefined;
-try {
-  const { tuning: address, trial, objects, threads, ...given } = readEnvironment(process.env);
-  ({ terminationLog } = given);
-  const token = given.token ?? (await Promise.race([tokenMessage, interruption]));
-  exitCode =
-    token === undefined
-      ? endingExitCodes.Interrupted
-      : await new Trial({
-          trial,
-          threads: threads || availableParallelism(),
-          token,
-          work,
-          log,
-          client: Channel.connect(address).client<tuning.TrialServiceClient>('TrialService'),
-          objects: await openObjectStore(objects),
-          signal: interrupt.signal,
-          clock: systemClock,
-        }).run();
-} catch (error) {
-  log.error('the trainer failed', { error });
-  ({ exitCode } = failureOf(error));
-}
-await rm(work, { recursive: true, force: true });
-if (terminationLog !== undefined) await writeFile(terminationLog, String(exitCode)).catch(() => {});
+const ending = import('./ending.js');
+const attempt = await Promise.race([import('./attempt.js'), interruption]);
+const exitCode = await attempt?.run({
+  environment: process.env,
+  token: () => Promise.race([tokenMessage, interruption]),
+  signal: interrupt.signal,
+  detachedLog: () => detachedLog,
+});
 // The channels to the platform would keep the process.
-process.exit(exitCode);
+process.exit((await ending).leave(exitCode, process.env));

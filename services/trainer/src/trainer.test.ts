@@ -163,7 +163,11 @@ async function startAttempt(attempt: number): Promise<string> {
 }
 
 function log(name: string): string {
-  return readFileSync(join(folder, 'jobs', `${name}.log`), 'utf8');
+  const segments = join(folder, 'jobs', `${name}.log`);
+  if (!existsSync(segments)) return '';
+  return readdirSync(segments)
+    .map((segment) => readFileSync(join(segments, segment), 'utf8'))
+    .join('');
 }
 
 async function statusOf(name: string): Promise<JobStatus> {

@@ -80,6 +80,8 @@ export class Trial {
       log.error('no assignment', { error });
       return error instanceof Unreachable ? endingExitCodes.Interrupted : endingExitCodes.Crashed;
     }
+    const { architecture, parameters, totalTokens } = assignment;
+    log.info('training', { ...trial, architecture, parameters, totalTokens });
     const leaseMs = assignment.leaseSeconds * 1000;
     const unreachable = new AbortController();
     let owned = true;
@@ -125,6 +127,8 @@ export class Trial {
       if (!report) return exitCode;
       const request = { trial, ...report, measurements: heartbeats.take() };
       await this.insist(leaseMs, () => client.call('finishTrial', request, call));
+      const { objective, tokens, step, tokensPerSecond } = report;
+      log.info('trained', { step, tokens, objective, tokensPerSecond });
       // With others that may go on from it, its last checkpoint is the tuning service's to remove.
       const { kind, lineageTokens } = assignment;
       if (lineageTokens === 0 || kind === TRIAL_KIND_FINAL) await checkpoints.clear();
@@ -176,10 +180,17 @@ export class Trial {
         checkpoints: folder,
         startFrom: assignment.originPrefix === '' ? undefined : () => this.origin(assignment),
         signal,
-        onMeasurement: (measurement) => (owned() ? heartbeats.observe(observed(measurement)) : 'stop'),
+        onMeasurement: (measurement) => {
+          const { step, tokens, objective, trainLoss, stage } = measurement;
+          if (objective !== undefined) log.info('validated', { step, tokens, objective, trainLoss, stage });
+          return owned() ? heartbeats.observe(observed(measurement)) : 'stop';
+        },
         onCheckpoint: async (checkpoint) => {
           // The checkpoints are another attempt's now.
-          if (owned()) heartbeats.checkpointed(await store.store(checkpoint, settings.keepCheckpoints));
+          if (!owned()) return;
+          const stored = await store.store(checkpoint, settings.keepCheckpoints);
+          log.info('checkpoint', { stored });
+          heartbeats.checkpointed(stored);
         },
         onNotice: (text) => log.warn(text),
       };

@@ -59,16 +59,15 @@ it('pausing asks every trainer for one checkpoint', () => {
 
 it('what is over cannot be changed, whoever asks', () => {
   const ended = cancelled(withTrials('running', 1), now);
-  expect(ended).toMatchObject({ state: 'cancelled', endedAt: now });
+  expect(ended).toMatchObject({ state: 'cancelled', endedAt: now, trials: [{ state: 'cancelled' }] });
   expect(() => assertMayBecome(ended, { ...ended, state: 'running' })).toThrow(
     'run is cancelled, it cannot become running',
   );
-  expect(() => assertMayBecome(ended, { ...ended, trials: withTrials('running', 2).trials })).toThrow(
-    'run cannot have another trial',
-  );
+  const more = [...ended.trials, withTrials('running', 2).trials[1]];
+  expect(() => assertMayBecome(ended, { ...ended, trials: more })).toThrow('run cannot have another trial');
   const over = { ...ended.trials[0], state: 'failed' } as const;
   expect(() => assertMayBecome({ ...ended, trials: [over] }, ended)).toThrow(
-    'trial 0 of run is failed, it cannot become queued',
+    'trial 0 of run is failed, it cannot become cancelled',
   );
   expect(() => assertMayBecome(withTrials('running', 2), withTrials('running', 1))).toThrow('lose trials');
 });

@@ -2,6 +2,7 @@
 import { FailedPrecondition, InvalidArgument, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import { type Assignment, lineageOf, type TrialRecord } from '@emotune/search';
+import { abandonAll } from './decide.js';
 import type { ImportedStudy } from './imported.js';
 import { planOf, searchTokens } from './spec.js';
 import { type Experiment, hasEnded, type Taught } from './state.js';
@@ -39,7 +40,9 @@ export function cancelled(experiment: Experiment, now: number): Experiment {
   if (state === 'succeeded' || state === 'failed')
     throw new FailedPrecondition(`experiment ${name} is ${state}: there is nothing left to cancel`);
   if (state === 'cancelled') return experiment;
-  return { ...experiment, state: 'cancelled', reason: 'cancelled on request', endedAt: now };
+  const over = { ...experiment, state: 'cancelled', reason: 'cancelled on request', endedAt: now } as const;
+  // At once, whether or not a process carries experiments on now; one that does stops their jobs.
+  return abandonAll(over).reduce<Experiment>((before, action) => record(before, action, now), over);
 }
 
 /**

@@ -84,11 +84,7 @@ const longestPauseMs = 30_000;
 
 export function decide(experiment: Experiment, now: number): Action[] {
   const actions = [...tidyJobs(experiment, now), ...clearCheckpoints(experiment)];
-  if (hasEnded(experiment.state))
-    return [
-      ...actions,
-      ...experiment.trials.filter(isOpen).flatMap((trial) => abandon(trial, 'the experiment has ended')),
-    ];
+  if (hasEnded(experiment.state)) return [...actions, ...abandonAll(experiment)];
   const followed = experiment.trials.flatMap((trial) => followTrial(experiment, trial, now));
   // What comes of a trial is recorded before anything is concluded from it.
   return [...actions, ...(followed.length > 0 ? followed : progress(experiment, now))];
@@ -134,9 +130,14 @@ function clearCheckpoints(experiment: Experiment): Action[] {
     .map(({ number }) => ({ type: 'clear-checkpoints', trial: number }));
 }
 
-function abandon(trial: Trial, why: string): Action[] {
+/** Ends the trials of an experiment that has ended. */
+export function abandonAll({ trials }: Pick<Experiment, 'trials'>): Action[] {
+  return trials.filter(isOpen).flatMap(abandon);
+}
+
+function abandon(trial: Trial): Action[] {
   const last = trial.attempts.at(-1);
-  const reason = `Cancelled: ${why}`;
+  const reason = 'Cancelled: the experiment has ended';
   return [
     ...(last && last.outcome === null
       ? [

@@ -3,11 +3,15 @@ import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { Experiments } from './experiments.js';
+import { TrialLogs } from './trial-logs.js';
 
 @Controller()
 @tuning.ExperimentServiceControllerMethods()
 export class ExperimentController implements tuning.ExperimentServiceController {
-  constructor(@Inject(Experiments) private readonly experiments: Experiments) {}
+  constructor(
+    @Inject(Experiments) private readonly experiments: Experiments,
+    @Inject(TrialLogs) private readonly logs: TrialLogs,
+  ) {}
 
   createExperiment(request: tuning.CreateExperimentRequest): Promise<tuning.Experiment> {
     return this.experiments.create(request);
@@ -59,6 +63,14 @@ export class ExperimentController implements tuning.ExperimentServiceController 
 
   listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {
     return this.experiments.trials(request);
+  }
+
+  readTrialLog(
+    request: tuning.ReadTrialLogRequest,
+    _metadata?: unknown,
+    call?: ServerStreamCall,
+  ): Observable<tuning.TrialLogPiece> {
+    return streamOf(call!, (signal) => this.logs.read(request, signal));
   }
 
   listOptimalTrials({

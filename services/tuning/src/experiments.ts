@@ -1,7 +1,6 @@
 /** Experiments as their owners see them: accepted, watched, paused, cancelled. */
 import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import type { Sql } from '@emotune/database';
-import { emit, topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
 import { parseAssignment } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
@@ -182,8 +181,7 @@ export class Experiments {
     const before = await this.reconciler.ledger.read(sql, await experimentRow(sql, name));
     const after = next(before);
     await saveChanges(sql, before, after);
-    if (after.endedAt !== before.endedAt)
-      await emit(sql, topics.experimentFinished, name, { experiment: await this.message(sql, name) });
+    await this.reconciler.tell(sql, before, after);
     return after;
   }
 

@@ -8,6 +8,7 @@ import { ModelController } from './model.controller.js';
 import { Models } from './models.js';
 import { Reconciler } from './reconciler.js';
 import { TrialController } from './trial.controller.js';
+import { TrialLogs } from './trial-logs.js';
 import { Trials } from './trials.js';
 
 @Module({})
@@ -16,7 +17,8 @@ class TuningServiceModule {}
 /** The tuning service: experiments, their trials, and models. */
 export function tuningModule(context: TuningContext): DynamicModule {
   const models = new Models(context);
-  const reconciler = new Reconciler(context, models);
+  const logs = new TrialLogs(context);
+  const reconciler = new Reconciler(context, models, logs);
   return {
     module: TuningServiceModule,
     controllers: [ExperimentController, TrialController, ModelController, InsightController],
@@ -24,6 +26,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
       { provide: Reconciler, useValue: reconciler },
       { provide: Models, useValue: models },
       { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
+      { provide: TrialLogs, useValue: logs },
       { provide: Insights, useValue: new Insights(context, reconciler.ledger) },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],

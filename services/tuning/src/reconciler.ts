@@ -30,6 +30,7 @@ import {
   trialRow,
 } from './store.js';
 import { advance, endOfAttempt, record, withModel, withoutCheckpoints } from './transitions.js';
+import type { TrialLogs } from './trial-logs.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
@@ -73,13 +74,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   constructor(
     private readonly context: TuningContext,
     private readonly models: Models,
+    private readonly logs: TrialLogs,
   ) {
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = context.channel.client('FeatureService');
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { database, bus, runner, clock } = this.context;
+    const { database, bus, runner, clock, work } = this.context;
     this.listeningSince = clock.now();
     const wake = async () => this.wake();
     this.leave = [
@@ -95,6 +97,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         ],
       }),
     ];
+    if (work !== 'trials') return;
     const { signal } = this.closing;
     this.led = lead(database, controller, { clock, signal }, (term) => this.control(term));
     this.stopCounting = every(countMs, clock, async () => {
@@ -122,6 +125,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     await aborted(signal);
     this.worker = undefined;
     await worker.close();
+    await this.logs.leave();
   }
 
   /** Has what has changed looked at soon, by whichever process leads. */
@@ -165,6 +169,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const began = clock.now();
     const jobs = await runner.list();
     this.count(jobs);
+    this.logs.follow(jobs, this.lost);
     const jobsOf = (name: string) =>
       new Map(
         jobs.filter(({ labels }) => labels[jobLabels.experiment] === name).map((job) => [job.name, job]),
@@ -245,6 +250,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       case 'remove-job':
         return [
           async () => {
+            // Not before what it wrote is kept elsewhere.
+            if (!this.logs.isKept(action.job)) return;
             await runner.remove(action.job);
             this.stopping.delete(action.job);
           },
@@ -255,7 +262,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /** The facts that a change has made true. */
-  private async tell(sql: Sql, before: Experiment, after: Experiment): Promise<void> {
+  async tell(sql: Sql, before: Experiment, after: Experiment): Promise<void> {
     const { name } = after;
     for (const trial of after.trials) {
       if (trial === before.trials[trial.number] || trial.endedAt === null) continue;

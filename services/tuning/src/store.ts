@@ -25,6 +25,11 @@ export function trialPrefix(experiment: string, number: number): string {
   return `trials/${experiment}/${number}`;
 }
 
+/** Where the logs of an experiment's trials lie in the object store. */
+export function logsPrefix(experiment: string): string {
+  return `logs/${experiment}`;
+}
+
 /** Where its trainers write checkpoints. */
 export function checkpointsPrefix(experiment: string, number: number): string {
   return `${trialPrefix(experiment, number)}/checkpoints`;

@@ -9,7 +9,7 @@ import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { FolderStore, type ObjectStore } from '@emotune/objects';
 import { common, type featurization, tuning } from '@emotune/proto';
-import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
+import { type Client, filesModule, Host, jsonLog, type Work } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
@@ -23,6 +23,8 @@ interface Options {
   readonly port?: number;
   /** Seconds after which a silent trainer loses its trial. */
   readonly leaseSeconds?: number;
+  /** What it does in the background; default: all of it. */
+  readonly work?: Work;
   /** Where its trainers run; default: where those of the others do. */
   readonly runner?: TestRunner;
 }
@@ -86,7 +88,12 @@ export class TestPlatform {
   }
 
   /** Another service on the same database and store. */
-  async serve({ port = 0, leaseSeconds = 30, runner = this.runner }: Options = {}): Promise<Served> {
+  async serve({
+    port = 0,
+    leaseSeconds = 30,
+    runner = this.runner,
+    work = 'trials',
+  }: Options = {}): Promise<Served> {
     const { threadArguments, objects } = this;
     const databases: Database[] = [];
     const bus = new MemoryBus(systemClock);
@@ -102,6 +109,7 @@ export class TestPlatform {
         if (line.includes('"level":"error"')) this.errors.push(line);
       }),
       listen: `127.0.0.1:${port}`,
+      work,
     });
     await bus.subscribe('evaluation', [topics.modelTrained.name], async ({ payload }) => {
       const { name, version } = topics.modelTrained.decode(payload);

@@ -1,8 +1,15 @@
 /** What tests of this service need: specs, tiny checkpoints, feature sets, and a runner whose trainers are functions. */
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { endingExitCodes, NotFound, ResourceExhausted, Unavailable } from '@emotune/base';
-import { type JobSpec, type JobStatus, readEnvironment, type TrialRunner } from '@emotune/jobs';
+import { endingExitCodes, NotFound, ResourceExhausted, systemClock, Unavailable } from '@emotune/base';
+import {
+  type JobSpec,
+  type JobStatus,
+  type LogOptions,
+  type LogPiece,
+  readEnvironment,
+  type TrialRunner,
+} from '@emotune/jobs';
 import { type Family, initialTensors, parseConfig, saveModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
 import { common, featurization, type PlainValue, tuning } from '@emotune/proto';
@@ -158,6 +165,8 @@ export interface TrainerContext {
   readonly objects: ObjectStore;
   /** Aborts at SIGTERM. */
   readonly signal: AbortSignal;
+  /** Adds to its log. */
+  write(text: string): void;
   heartbeat(
     measurement: Partial<tuning.Measurement>,
     folds?: readonly tuning.FoldResult[],
@@ -170,6 +179,7 @@ export type Trainer = (context: TrainerContext) => Promise<number>;
 
 interface Job {
   status: JobStatus;
+  log: Buffer;
   readonly signal: AbortController;
 }
 
@@ -198,15 +208,20 @@ export class TestRunner implements TrialRunner {
     }
     if (this.jobs.has(spec.name)) return;
     const { name, labels } = spec;
-    const job: Job = { status: { name, labels, phase: 'running' }, signal: new AbortController() };
+    const job: Job = {
+      status: { name, labels, phase: 'running' },
+      log: Buffer.alloc(0),
+      signal: new AbortController(),
+    };
     this.jobs.set(name, job);
     this.started.push(name);
-    void this.run(spec, job.signal.signal).then((exitCode) =>
+    void this.run(spec, job).then((exitCode) =>
       this.end(name, { phase: exitCode === 0 ? 'succeeded' : 'failed', exitCode }),
     );
   }
 
-  private async run({ environment, token }: JobSpec, signal: AbortSignal): Promise<number> {
+  private async run({ environment, token }: JobSpec, job: Job): Promise<number> {
+    const { signal } = job.signal;
     const { tuning: address, trial: reference } = readEnvironment(environment);
     const channel = Channel.connect(address);
     const trials = channel.client<tuning.TrialServiceClient>('TrialService');
@@ -232,6 +247,9 @@ export class TestRunner implements TrialRunner {
         token,
         objects: this.objects,
         signal,
+        write: (text) => {
+          job.log = Buffer.concat([job.log, Buffer.from(text)]);
+        },
         heartbeat: (measurement, folds = []) =>
           patiently(() =>
             trials.call(
@@ -274,6 +292,19 @@ export class TestRunner implements TrialRunner {
 
   async stop(name: string): Promise<void> {
     this.jobs.get(name)?.signal.abort();
+  }
+
+  async *log(name: string, { from = 0, follow = false, signal }: LogOptions = {}): AsyncGenerator<LogPiece> {
+    const job = this.jobs.get(name);
+    if (!job) throw new NotFound(`no job ${name}`);
+    for (let position = from; ; ) {
+      const last = !follow || job.status.phase !== 'running';
+      const { log } = job;
+      if (position < log.length) yield { offset: position, bytes: log.subarray(position) };
+      position = Math.max(position, log.length);
+      if (last || signal?.aborted) return;
+      await systemClock.sleep(10, signal).catch(() => {});
+    }
   }
 
   async remove(name: string): Promise<void> {

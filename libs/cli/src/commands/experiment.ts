@@ -15,9 +15,11 @@ import {
 import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { addInsightCommands } from './insight.js';
+import { addLogsCommand } from './logs.js';
 import {
   type AddCommands,
   asks,
+  type Call,
   fileOption,
   integerFrom,
   type ParameterOptions,
@@ -56,8 +58,35 @@ const experimentJson = (experiment: tuning.Experiment) =>
   messageJson('emotune.tuning.v1.Experiment', experiment);
 const trialJson = (trial: tuning.Trial) => messageJson('emotune.tuning.v1.Trial', trial);
 
-function answer(session: Session, experiment: tuning.Experiment): Promise<void> {
-  return session.answer(experimentJson(experiment), () => experimentText(experiment));
+/** Says that this command does not carry experiments on that have not ended, and what does. */
+function tellWhoCarriesOn(
+  { session, embedded }: Pick<Call, 'session' | 'embedded'>,
+  open: readonly string[],
+): void {
+  if (!embedded || open.length === 0) return;
+  const what = open.length === 1 ? `experiment ${open[0]} goes` : `experiments ${open.join(', ')} go`;
+  session.note(
+    `${what} on only while a platform serves this folder: "emotune up", or "emotune experiment watch ${open[0]}"`,
+  );
+}
+
+const { TRIAL_STATE_PAUSED, TRIAL_STATE_QUEUED, TRIAL_STATE_RUNNING } = tuning.TrialState;
+const openStates: readonly tuning.TrialState[] = [
+  TRIAL_STATE_PAUSED,
+  TRIAL_STATE_QUEUED,
+  TRIAL_STATE_RUNNING,
+];
+const trialIsOpen = ({ state }: tuning.Trial) => openStates.includes(state);
+
+const openOf = (experiments: readonly tuning.Experiment[]) =>
+  experiments.filter(({ state }) => !experimentEnded(state)).map(({ name }) => name);
+
+async function answer(
+  call: Pick<Call, 'session' | 'embedded'>,
+  experiment: tuning.Experiment,
+): Promise<void> {
+  await call.session.answer(experimentJson(experiment), () => experimentText(experiment));
+  tellWhoCarriesOn(call, openOf([experiment]));
 }
 
 /** The experiment ended without a model. */
@@ -66,12 +95,16 @@ class ExperimentFailed extends Error {}
 const { EXPERIMENT_STATE_SUCCEEDED } = tuning.ExperimentState;
 
 /** Tells of an experiment until it ends. @throws ExperimentFailed */
-async function watch(session: Session, channel: Channel, name: string): Promise<void> {
+async function watch(session: Session, channel: Channel, name: string, embedded: boolean): Promise<void> {
   const { signal } = session;
   const experiments = experimentsOf(channel);
   const view = new ExperimentWatch();
   let latest: tuning.Experiment | undefined;
   let final: tuning.Trial | undefined;
+  if (embedded)
+    session.note(
+      `trials run in the background of this command until experiment ${name} has ended; Ctrl-C interrupts them, and "emotune experiment watch ${name}" or "emotune up" goes on from their checkpoints`,
+    );
   for await (const update of experiments.stream('watchExperiment', { name }, { signal })) {
     latest = update.experiment ?? latest;
     final = update.trials.find(({ kind }) => kind === tuning.TrialKind.TRIAL_KIND_FINAL) ?? final;
@@ -162,14 +195,10 @@ export const addExperimentCommands: AddCommands = (program, io) => {
           { signal: session.signal },
         );
         session.note(estimateLine(ahead));
-        if (options.watch) return watch(session, channel, name);
-        if (embedded)
-          session.note(
-            `experiment ${name} runs while a platform does: "emotune experiment watch ${name}" or "emotune up"`,
-          );
-        return answer(session, accepted);
+        if (options.watch) return watch(session, channel, name, embedded);
+        return answer({ session, embedded }, accepted);
       };
-      await withPlatform(session, submitted, options.watch);
+      await withPlatform(session, submitted);
     });
 
   experiment
@@ -203,12 +232,13 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .command('list')
     .description('list all experiments')
     .action(
-      asks(io, async ({ session, channel, signal }) => {
+      asks(io, async ({ session, channel, signal, embedded }) => {
         const all = await everyPage(
           (pageToken) => experimentsOf(channel).call('listExperiments', { pageToken }, { signal }),
           (reply) => reply.experiments,
         );
         await session.answer(all.map(experimentJson), () => experimentsText(all));
+        tellWhoCarriesOn({ session, embedded }, openOf(all));
       }),
     );
 
@@ -217,8 +247,11 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .description('show where an experiment stands')
     .argument('<name>')
     .action(
-      asks(io, async ({ session, channel, signal }, name: string) =>
-        answer(session, await experimentsOf(channel).call('getExperiment', { name }, { signal })),
+      asks(io, async (call, name: string) =>
+        answer(
+          call,
+          await experimentsOf(call.channel).call('getExperiment', { name }, { signal: call.signal }),
+        ),
       ),
     );
 
@@ -228,7 +261,7 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .argument('<name>')
     .action((name: string, _options, command) => {
       const session = sessionOf(io, command);
-      return withPlatform(session, (channel) => watch(session, channel, name), true);
+      return withPlatform(session, (channel, embedded) => watch(session, channel, name, embedded));
     });
 
   experiment
@@ -236,7 +269,7 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .description('list the trials of an experiment; with --json also what they measured')
     .argument('<name>')
     .action(
-      asks(io, async ({ session, channel, signal }, name: string) => {
+      asks(io, async ({ session, channel, signal, embedded }, name: string) => {
         const withoutMeasurements = !session.json;
         const all = await everyPage(
           (pageToken) =>
@@ -248,6 +281,7 @@ export const addExperimentCommands: AddCommands = (program, io) => {
           (reply) => reply.trials,
         );
         await session.answer(all.map(trialJson), () => trialsText(all));
+        tellWhoCarriesOn({ session, embedded }, all.some(trialIsOpen) ? [name] : []);
       }),
     );
 
@@ -262,8 +296,8 @@ export const addExperimentCommands: AddCommands = (program, io) => {
       .description(description)
       .argument('<name>')
       .action(
-        asks(io, async ({ session, channel, signal }, name: string) =>
-          answer(session, await experimentsOf(channel).call(method, { name }, { signal })),
+        asks(io, async (call, name: string) =>
+          answer(call, await experimentsOf(call.channel).call(method, { name }, { signal: call.signal })),
         ),
       );
   }
@@ -273,9 +307,10 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .argument('<name>')
     .addHelpText('after', '\nExample:\n  emotune experiment raise first --max-trials 20 --max-gpu-hours 12')
     .action(
-      asks(io, async ({ session, channel, signal }, name: string, limits: Draft<tuning.Limits>) =>
-        answer(session, await experimentsOf(channel).call('raiseLimits', { name, limits }, { signal })),
-      ),
+      asks(io, async (call, name: string, limits: Draft<tuning.Limits>) => {
+        const { channel, signal } = call;
+        await answer(call, await experimentsOf(channel).call('raiseLimits', { name, limits }, { signal }));
+      }),
     );
 
   experiment
@@ -290,16 +325,22 @@ export const addExperimentCommands: AddCommands = (program, io) => {
     .action(
       asks(
         io,
-        async ({ session, channel, signal }, name: string, options: { parameter: ParameterOptions }) => {
+        async (
+          { session, channel, signal, embedded },
+          name: string,
+          options: { parameter: ParameterOptions },
+        ) => {
           const trial = await experimentsOf(channel).call(
             'enqueueTrial',
             { experiment: name, parameters: options.parameter, requestId: newRequestId() },
             { signal },
           );
           await session.answer(trialJson(trial), () => trialsText([trial]));
+          tellWhoCarriesOn({ session, embedded }, [name]);
         },
       ),
     );
 
   addInsightCommands(experiment, io);
+  addLogsCommand(experiment, io);
 };

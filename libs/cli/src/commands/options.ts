@@ -5,13 +5,14 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
 import { type GlobalOptions, Session, withPlatform } from '../session.js';
 import { parseScale } from '../spec-file.js';
+import { workOf } from '../work.js';
 
 /** Adds a noun's or verb's commands to the program. */
 export type AddCommands = (program: Command, io: Io) => void;
 
 /** The session of a running command. */
 export function sessionOf(io: Io, command: Command): Session {
-  return new Session(io, command.optsWithGlobals<GlobalOptions>());
+  return new Session(io, command.optsWithGlobals<GlobalOptions>(), workOf(command));
 }
 
 export interface Call {
@@ -19,6 +20,8 @@ export interface Call {
   readonly channel: Channel;
   /** Cancels what the command has under way. */
   readonly signal: AbortSignal;
+  /** Whether the platform runs in this process, and only for this command. */
+  readonly embedded: boolean;
 }
 
 /** The action of a command that only asks the platform. `run` gets the command's arguments and then its options. */
@@ -28,8 +31,8 @@ export function asks<Arguments extends unknown[]>(
 ): (...args: unknown[]) => Promise<void> {
   return (...args) => {
     const session = sessionOf(io, args.at(-1) as Command);
-    return withPlatform(session, (channel) =>
-      run({ session, channel, signal: session.signal }, ...(args.slice(0, -1) as Arguments)),
+    return withPlatform(session, (channel, embedded) =>
+      run({ session, channel, signal: session.signal, embedded }, ...(args.slice(0, -1) as Arguments)),
     );
   };
 }

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
 import { Database, type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
 import { MemoryBus } from '@emotune/events';
-import type { JobSpec, JobStatus, TrialRunner } from '@emotune/jobs';
+import type { JobSpec, JobStatus, LogPiece, TrialRunner } from '@emotune/jobs';
 import { loadTokenizer } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { common, featurization, tuning } from '@emotune/proto';
@@ -99,6 +99,9 @@ class SimulatedRunner implements TrialRunner {
   async stop(name: string): Promise<void> {
     this.send({ type: 'stop', name });
   }
+
+  /** They write nothing. */
+  async *log(): AsyncGenerator<LogPiece> {}
 
   async remove(name: string): Promise<void> {
     this.jobs.delete(name);

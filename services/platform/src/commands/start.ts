@@ -39,7 +39,7 @@ export const addStartCommand: AddCommands = (program, io) => {
         signal: session.signal,
         ...(given ? { corporaDir: session.path(corpora), download: false } : {}),
         log,
-        announce: true,
+        work: session.work,
       });
       if (typeof platform === 'string')
         throw new FailedPrecondition(

@@ -13,8 +13,8 @@ export const addUpCommand: AddCommands = (program, io) => {
     .action(async ({ port }: { port: number }, command) => {
       const session = sessionOf(io, command);
       const log = jsonLog((line) => io.stderr.write(line));
-      const { dataDir, signal } = session;
-      const platform = await openPlatform({ dataDir, env: io.env, signal, port, log, announce: true });
+      const { dataDir, signal, work } = session;
+      const platform = await openPlatform({ dataDir, env: io.env, signal, port, log, work });
       if (typeof platform === 'string')
         throw new FailedPrecondition(`${session.dataDir} is served already, on ${platform}`);
       try {

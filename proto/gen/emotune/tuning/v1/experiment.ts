@@ -618,6 +618,26 @@ export interface ListTrialsResponse {
   nextPageToken: string;
 }
 
+export interface ReadTrialLogRequest {
+  experiment: string;
+  number: number;
+  /** From 1; 0: the last one so far. */
+  attempt: number;
+  /** Goes on until the attempt has ended; without `attempt` until the trial has, over further attempts of it. */
+  follow: boolean;
+}
+
+export interface TrialLogPiece {
+  attempt: number;
+  /**
+   * Where it begins in all that the attempt has written. What lies between the end of the piece before and this was left
+   * out: of a long log, head and tail are kept.
+   */
+  offset: number;
+  /** At most 1 MiB. */
+  data: Uint8Array;
+}
+
 export interface ListOptimalTrialsRequest {
   experiment: string;
 }
@@ -685,6 +705,13 @@ export interface ExperimentServiceClient {
   estimateExperiment(request: EstimateExperimentRequest): Observable<Estimate>;
 
   listTrials(request: ListTrialsRequest): Observable<ListTrialsResponse>;
+
+  /**
+   * Streams what an attempt of a trial has written to its standard output and error, without secrets. NOT_FOUND for a trial
+   * or an attempt that does not exist, and for one of which no log is kept.
+   */
+
+  readTrialLog(request: ReadTrialLogRequest): Observable<TrialLogPiece>;
 
   /** The best trial (with one objective), best first where several tie. */
 
@@ -757,6 +784,13 @@ export interface ExperimentServiceController {
     request: ListTrialsRequest,
   ): Promise<ListTrialsResponse> | Observable<ListTrialsResponse> | ListTrialsResponse;
 
+  /**
+   * Streams what an attempt of a trial has written to its standard output and error, without secrets. NOT_FOUND for a trial
+   * or an attempt that does not exist, and for one of which no log is kept.
+   */
+
+  readTrialLog(request: ReadTrialLogRequest): Observable<TrialLogPiece>;
+
   /** The best trial (with one objective), best first where several tie. */
 
   listOptimalTrials(
@@ -779,6 +813,7 @@ export function ExperimentServiceControllerMethods() {
       "raiseLimits",
       "estimateExperiment",
       "listTrials",
+      "readTrialLog",
       "listOptimalTrials",
     ];
     for (const method of grpcMethods) {

@@ -1,0 +1,60 @@
+/** What a trainer process does once it is loaded. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { endingExitCodes, systemClock } from '@emotune/base';
+import { LogFolder, readEnvironment, SafeLines, secretsOf } from '@emotune/jobs';
+import { openObjectStore } from '@emotune/objects';
+import type { tuning } from '@emotune/proto';
+import { Channel, jsonLog } from '@emotune/service/client';
+import { failureOf } from './outcome.js';
+import { Trial } from './trial.js';
+
+export interface Surroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Undefined when it is to end before it has one. */
+  token(): Promise<string | undefined>;
+  /** Aborts when it is to end. */
+  readonly signal: AbortSignal;
+  /** The folder that its log goes on in, once who started it has left. */
+  detachedLog(): string | undefined;
+}
+
+/** The exit code. */
+export async function run({ environment, signal, ...given }: Surroundings): Promise<number> {
+  let token: string | undefined;
+  const write = (line: string) => {
+    const folder = given.detachedLog();
+    if (folder === undefined) {
+      process.stdout.write(line);
+      return;
+    }
+    const log = new LogFolder(folder);
+    const lines = new SafeLines(secretsOf(environment, token), (bytes) => log.append(bytes));
+    lines.take(Buffer.from(line));
+    lines.end();
+  };
+  const log = jsonLog(write, { service: 'trainer' });
+  const work = await mkdtemp(join(tmpdir(), 'emotune-trainer-'));
+  try {
+    const { tuning: address, trial, objects, threads, ...told } = readEnvironment(environment);
+    token = told.token ?? (await given.token());
+    if (token === undefined) return endingExitCodes.Interrupted;
+    return await new Trial({
+      trial,
+      threads: threads || availableParallelism(),
+      token,
+      work,
+      log,
+      client: Channel.connect(address).client<tuning.TrialServiceClient>('TrialService'),
+      objects: await openObjectStore(objects),
+      signal,
+      clock: systemClock,
+    }).run();
+  } catch (error) {
+    log.error('the trainer failed', { error });
+    return failureOf(error).exitCode;
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
