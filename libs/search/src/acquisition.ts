@@ -1,7 +1,7 @@
 /**
  * Where a Gaussian process of the objective promises most: where the expected improvement (Jones, Schonlau, Welch 1998) is
  * largest, in logarithms (Ament et al. 2023, section 4.1), or, with `beta`, where the confidence bound μ − √β·σ is lowest
- * (Srinivas et al. 2010).
+ * (Srinivas et al. 2010). Improvement is over the lowest mean at a trial, so that noise that was lucky is no bar.
  *
  * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
  * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
@@ -22,7 +22,10 @@ import {
   type Assignment,
   allows,
   assign,
+  gridSteps,
+  gridValue,
   onlyValue,
+  type Parameter,
   type ParameterValue,
   type SearchSpace,
 } from './space.js';
@@ -45,7 +48,7 @@ interface AcquisitionSettings extends ModelSettings {
 }
 
 /** Points that are improved step by step. */
-const starts = 5;
+const starts = 4;
 
 /** log of E[max(0, best − f)] for f ~ N(mean, variance). */
 export function logExpectedImprovement(mean: number, variance: number, best: number): number {
@@ -83,7 +86,7 @@ export interface Model {
   readonly process: GaussianProcess;
   /** Trials that it is made from, without running ones. */
   readonly kept: readonly TrialRecord[];
-  /** Lowest target. */
+  /** Lowest mean at a trial that is measured or runs. */
   readonly lowest: number;
   /** The length of one unit of the targets, in the objective's units. */
   readonly unit: number;
@@ -117,7 +120,8 @@ export function modelOf(
       theta,
     );
   }
-  return { process, kept, lowest: y.reduce((least, v) => Math.min(least, v), Infinity), unit, encode };
+  const lowest = process.smoothed.reduce((least, v) => Math.min(least, v), Infinity);
+  return { process, kept, lowest, unit, encode };
 }
 
 /** Values drawn for a trial's choice, by the draw's number. */
@@ -144,20 +148,141 @@ export function mostPromising(
   const running = new Set(
     history.filter(({ state }) => state === 'running').map(({ parameters }) => canonicalJson(parameters)),
   );
-  const score = (values: Assignment): number => {
+  const scoreOf = (values: Assignment, predicted?: Prediction): number => {
     // Below every value of the acquisition.
     if (running.size > 0 && running.has(canonicalJson(values))) return -1e300;
     const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
     // Below that; the more likely to work, the better.
     if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
-    const { mean, variance } = process.at(encode(values));
+    const { mean, variance } = predicted ?? process.at(encode(values));
     const log =
       beta === undefined
         ? logExpectedImprovement(mean, variance, lowest) + Math.log(chance)
         : Math.sqrt(beta * variance) - mean;
     return cost ? log - costPower * cost.logOf(values) : log;
   };
-  return climb(model, space, score, draws, context);
+  /** How much more than the mean falls the deviation has to grow. */
+  const rateOf = ({ mean, variance }: Prediction): number => {
+    if (beta !== undefined) return 1 / Math.sqrt(beta);
+    const u = (lowest - mean) / Math.sqrt(variance);
+    return Math.exp(logCdf(u) - logPdf(u));
+  };
+  const rng = Rng.of(context.seed, 'gp, refined', context.trialNumber);
+  return climb(model, space, scoreOf, draws, context, (point) => {
+    for (let round = 0; round < refinements; round++) {
+      sweep(space, point, scoreOf, draws, rng);
+      polish(model, space, point, scoreOf, rateOf);
+    }
+  });
+}
+
+/** Rounds of sweeps over what is discrete and of steps along what is not. */
+const refinements = 2;
+/** Steps along the gradient in each. */
+const polishSteps = 18;
+/** Categories or neighbours of a value that a sweep tries at most. */
+const sweptValues = 6;
+
+interface Prediction {
+  readonly mean: number;
+  readonly variance: number;
+}
+
+interface Point {
+  values: Assignment;
+  score: number;
+}
+
+/** Values a sweep tries in place of one: other categories, or the neighbours on a grid. */
+function alternatives(parameter: Parameter, value: ParameterValue, rng: Rng): ParameterValue[] {
+  if (parameter.kind === 'categorical')
+    return rng
+      .shuffle(parameter.values)
+      .filter((other) => other !== value)
+      .slice(0, sweptValues);
+  const steps = gridSteps(parameter);
+  if (steps === undefined) return [];
+  const k = Math.round(((value as number) - parameter.min) / (parameter.step as number));
+  return [k - 1, k + 1, k - 2, k + 2]
+    .filter((other) => other >= 0 && other <= steps)
+    .map((other) => gridValue(parameter, other));
+}
+
+/** Improves a point by changing one discrete value after the other; what comes to be active by that is drawn. */
+function sweep(
+  space: SearchSpace,
+  point: Point,
+  scoreOf: (values: Assignment) => number,
+  draws: Draws,
+  rng: Rng,
+): void {
+  for (const parameter of space.parameters) {
+    if (!Object.hasOwn(point.values, parameter.name) || onlyValue(parameter) !== undefined) continue;
+    const { values } = point;
+    for (const value of alternatives(parameter, values[parameter.name], rng)) {
+      const drawn = draws(rng.int(1e6));
+      const other = assign(space, (p) => {
+        if (p === parameter) return value;
+        if (Object.hasOwn(values, p.name)) return values[p.name];
+        return Object.hasOwn(drawn, p.name) ? drawn[p.name] : middleOf(p);
+      });
+      const score = scoreOf(other);
+      if (score > point.score) Object.assign(point, { values: other, score });
+    }
+  }
+}
+
+function middleOf(parameter: Parameter): ParameterValue {
+  const only = onlyValue(parameter);
+  if (only !== undefined) return only;
+  if (parameter.kind === 'categorical') return parameter.values[0];
+  const axis = new Axis(parameter);
+  return axis.valueAt(axis.low + axis.width / 2);
+}
+
+/** Improves a point along its continuous numbers, by the signs of the acquisition's gradient (iRprop⁻). */
+function polish(
+  { process, encode }: Model,
+  space: SearchSpace,
+  point: Point,
+  scoreOf: (values: Assignment, predicted: Prediction) => number,
+  rateOf: (predicted: Prediction) => number,
+): void {
+  const free = space.parameters.filter((p) => onlyValue(p) === undefined);
+  const axes = free.map((p) =>
+    p.kind !== 'categorical' && p.step === undefined && Object.hasOwn(point.values, p.name)
+      ? new Axis(p)
+      : undefined,
+  );
+  if (axes.every((axis) => axis === undefined)) return;
+  let values = point.values;
+  const x = encode(values);
+  const step = new Float64Array(x.length).fill(0.03);
+  const before = new Float64Array(x.length);
+  for (let i = 0; i < polishSteps; i++) {
+    const predicted = process.gradientAt(x);
+    if (i > 0) {
+      const score = scoreOf(values, predicted);
+      if (score > point.score) Object.assign(point, { values, score });
+    }
+    const rate = rateOf(predicted);
+    const deviation = Math.sqrt(predicted.variance);
+    const moved: Record<string, number> = {};
+    axes.forEach((axis, d) => {
+      if (!axis) return;
+      let slope = predicted.varianceSlopes[d] / (2 * deviation) - rate * predicted.meanSlopes[d];
+      const turn = slope * before[d];
+      if (turn > 0) step[d] = Math.min(0.2, step[d] * 1.4);
+      else if (turn < 0) {
+        step[d] *= 0.4;
+        slope = 0;
+      }
+      before[d] = slope;
+      x[d] = Math.min(1, Math.max(0, x[d] + Math.sign(slope) * step[d]));
+      moved[axis.parameter.name] = axis.valueAt(axis.low + axis.width * x[d]);
+    });
+    values = { ...values, ...moved };
+  }
 }
 
 /** The measured trials to learn from: the latest half of `most`, and the best others. */
@@ -168,19 +293,20 @@ function keep(known: readonly TrialRecord[], most: number): TrialRecord[] {
   return [...kept].sort((a, b) => a.number - b.number);
 }
 
-/** The best values by `score` that are found from the best trials and draws, uphill from the best of them. */
+/** The best values by `score` that are found from the best trials and draws, uphill from the best of them, and refined. */
 export function climb(
   { process, kept }: Model,
   space: SearchSpace,
   score: (values: Assignment) => number,
   draws: Draws,
   { seed, trialNumber }: SuggestContext,
+  refine: (point: Point) => void = () => {},
 ): Assignment {
-  const evaluations = Math.min(1200, Math.max(240, Math.round(6e7 / process.size ** 2)));
+  const evaluations = Math.min(500, Math.max(240, Math.round(2e7 / process.size ** 2)));
   const rng = Rng.of(seed, 'gp', trialNumber);
   const leaders = measuredBestFirst(kept).slice(0, starts);
-  const first = Math.floor(evaluations / 3);
-  const found = Array.from({ length: first }, (_, i) => {
+  const first = Math.floor((2 * evaluations) / 3);
+  const found: Point[] = Array.from({ length: first }, (_, i) => {
     const values =
       i % 3 === 0 ? near(space, leaders[i % leaders.length].parameters, 0.05 / (1 + (i % 7)), rng) : draws(i);
     return { values, score: score(values) };
@@ -188,7 +314,7 @@ export function climb(
     .sort((a, b) => b.score - a.score)
     .slice(0, starts);
   const rounds = Math.floor((evaluations - first) / found.length);
-  for (const point of found)
+  for (const point of found) {
     for (let i = 0, step = 0.1; i < rounds; i++) {
       const values = near(space, point.values, step, rng);
       const value = score(values);
@@ -198,5 +324,7 @@ export function climb(
         step = Math.min(0.2, step * 1.5);
       } else step = Math.max(1e-4, step * 0.93);
     }
+    refine(point);
+  }
   return found.reduce((a, b) => (b.score > a.score ? b : a)).values;
 }

@@ -1,10 +1,18 @@
 /**
- * Gaussian process regression (Rasmussen and Williams 2006, algorithm 2.1) with a Matérn 5/2 kernel over numbers and
- * categories: k = s·(1 + √5 r + 5r²/3)·exp(−√5 r), r² = Σ_d w_d q_d, where q_d is the squared difference of numbers, and
- * 0 or 1 for equal or different categories. A parameter that only one of two points has counts as different.
+ * Gaussian process regression (Rasmussen and Williams 2006, algorithm 2.1) over numbers, categories and conditional parameters.
+ * The kernel is a sum (Duvenaud, Nickisch, Rasmussen 2011, "Additive Gaussian processes", orders one and D): what each
+ * parameter does by itself, and what they do together,
  *
- * n points, D parameters. Weights w, scale s and noise are those of the highest posterior density under the priors
- * of Optuna 5's GP sampler: exp(−0.1/w − 0.1w) for w, Gamma(2, 1) for s, Gamma(1.1, 30) for the noise's variance.
+ *   k = Σ_d a_d·m(v_d q_d) + b·m(Σ_d w_d q_d), m(r²) = (1 + √5 r + 5r²/3)·exp(−√5 r), Matérn 5/2,
+ *
+ * for most of what hyperparameters do to a loss they do alone, and that is learnt from a few trials also where there are many.
+ *
+ * q_d is a squared distance: of numbers their difference's, of categories 0 or 1. A parameter that is inactive lies amidst its
+ * values: a number at 1/2 and 1/4 beside the line, a category 1/2 from each. That it is inactive its parent's value says already, so
+ * what active ones do does not tear apart what is known of the others.
+ *
+ * n points, D parameters. All hyperparameters are positive; their logarithms have normal priors, those of w as Hvarfner, Hellsten
+ * and Nardi 2024 ("Vanilla Bayesian optimization performs great in high dimensions") have them: lengths grow with √D.
  */
 
 const sqrt5 = Math.sqrt(5);
@@ -17,7 +25,8 @@ export interface Inputs {
 }
 
 function distance(a: number, b: number, categorical: boolean): number {
-  if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) && Number.isNaN(b) ? 0 : 1;
+  if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : distance(b, a, categorical);
+  if (Number.isNaN(b)) return categorical ? 0.5 : 0.25 + (a - 0.5) * (a - 0.5);
   if (categorical) return a === b ? 0 : 1;
   return (a - b) * (a - b);
 }
@@ -73,6 +82,38 @@ function cholesky(a: Float64Array, n: number): void {
   }
 }
 
+/** A lower triangle [n·n] times b [n]. Four rows at a time, whose sums then do not wait for each other. */
+function lowerTimes(l: Float64Array, n: number, b: Float64Array, product: Float64Array): void {
+  let i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const r0 = i * n;
+    const r1 = r0 + n;
+    const r2 = r1 + n;
+    const r3 = r2 + n;
+    let p0 = 0;
+    let p1 = 0;
+    let p2 = 0;
+    let p3 = 0;
+    // Above the diagonal there is nothing.
+    for (let k = 0; k < i + 4; k++) {
+      const bk = b[k];
+      p0 += l[r0 + k] * bk;
+      p1 += l[r1 + k] * bk;
+      p2 += l[r2 + k] * bk;
+      p3 += l[r3 + k] * bk;
+    }
+    product[i] = p0;
+    product[i + 1] = p1;
+    product[i + 2] = p2;
+    product[i + 3] = p3;
+  }
+  for (; i < n; i++) {
+    let sum = 0;
+    for (let k = 0; k <= i; k++) sum += l[i * n + k] * b[k];
+    product[i] = sum;
+  }
+}
+
 /** L⁻ᵀ b, in place. */
 function backward(l: Float64Array, n: number, b: Float64Array): void {
   for (let i = n - 1; i >= 0; i--) {
@@ -109,106 +150,170 @@ function inverseFromFactor(l: Float64Array, n: number): Float64Array {
   return inverse;
 }
 
-/** Logarithms of the weights [D], the scale and the noise's variance. */
+/** Logarithms of the weights w [D] of all together, v [D] and scales a [D] of each alone, the scale b and the noise's variance. */
 export type Hyperparameters = Float64Array;
 
-const least = { weight: Math.log(1e-3), scale: -5, noise: Math.log(1e-6) };
-const most = { weight: Math.log(1e4), scale: 5, noise: 0 };
+/** Of which of them a logarithm is: its prior's mean and deviation, and its range. */
+interface Prior {
+  readonly mean: number;
+  readonly deviation: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Priors in the order of the hyperparameters [3D + 2]. */
+function priorsOf(D: number): Prior[] {
+  const of = (mean: number, deviation: number, least: number, most: number): Prior => ({
+    mean,
+    deviation,
+    least,
+    most,
+  });
+  const each = (prior: Prior) => Array.from({ length: D }, () => prior);
+  return [
+    ...each(of(-2 * Math.SQRT2 - Math.log(D), 2 * Math.sqrt(3), Math.log(1e-4), Math.log(1e4))),
+    ...each(of(1, 2, Math.log(1e-3), Math.log(1e4))),
+    ...each(of(-0.5 - Math.log(D), 1.5, -9, 4)),
+    of(-1, 1.5, -7, 4),
+    of(Math.log(1e-4), 3, Math.log(1e-7), 0),
+  ];
+}
 
 /**
- * Log posterior density of the hyperparameters up to a constant, and its gradient [D + 2] (section 5.4.1).
- * @param q Distances [D][n·n], lower triangle.
+ * Log posterior density of the hyperparameters up to a constant, and its gradient [3D + 2] (section 5.4.1), as a function of
+ * them and of the place for the gradient.
+ * @param q Distances [D][n(n+1)/2], lower triangle row by row.
  */
 export function logPosterior(
   q: readonly Float64Array[],
   y: Float64Array,
-  theta: Hyperparameters,
-  gradient: Float64Array,
-): number {
+): (theta: Hyperparameters, gradient: Float64Array) => number {
   const n = y.length;
   const D = q.length;
-  const w = theta.subarray(0, D).map(Math.exp);
-  const s = Math.exp(theta[D]);
-  const noise = Math.exp(theta[D + 1]);
-  const k = new Float64Array(n * n);
-  const slope = new Float64Array(n * n);
-  for (let i = 0; i < n; i++)
-    for (let j = 0; j <= i; j++) {
-      let r2 = 0;
-      for (let d = 0; d < D; d++) r2 += w[d] * q[d][i * n + j];
-      const r = Math.sqrt(r2);
-      const e = s * Math.exp(-sqrt5 * r);
-      k[i * n + j] = (1 + sqrt5 * r + (5 / 3) * r2) * e + (i === j ? noise : 0);
-      // dk/d(r²)
-      slope[i * n + j] = (-5 / 6) * (1 + sqrt5 * r) * e;
+  const pairs = (n * (n + 1)) / 2;
+  const priors = priorsOf(D);
+  const each = q.map(() => new Float64Array(pairs));
+  const eachSlope = q.map(() => new Float64Array(pairs));
+  const r2 = new Float64Array(pairs);
+  const together = new Float64Array(pairs);
+  const slope = new Float64Array(pairs);
+  const k = new Float64Array(pairs);
+  const l = new Float64Array(n * n);
+  return (theta, gradient) => {
+    const b = Math.exp(theta[3 * D]);
+    const noise = Math.exp(theta[3 * D + 1]);
+    r2.fill(0);
+    k.fill(0);
+    for (let d = 0; d < D; d++) {
+      const w = Math.exp(theta[d]);
+      const v = Math.exp(theta[D + d]);
+      const a = Math.exp(theta[2 * D + d]);
+      const [qd, md, sd] = [q[d], each[d], eachSlope[d]];
+      for (let t = 0; t < pairs; t++) {
+        const squared = qd[t];
+        if (squared === 0) {
+          md[t] = a;
+          sd[t] = 0;
+        } else {
+          r2[t] += w * squared;
+          const s = v * squared;
+          const r = sqrt5 * Math.sqrt(s);
+          const e = a * Math.exp(-r);
+          md[t] = (1 + r + (5 / 3) * s) * e;
+          sd[t] = (-5 / 6) * (1 + r) * e * s;
+        }
+        k[t] += md[t];
+      }
     }
-  const l = k.slice();
-  cholesky(l, n);
-  const alpha = y.slice();
-  forward(l, n, alpha);
-  let value = 0;
-  for (let i = 0; i < n; i++) value -= 0.5 * alpha[i] * alpha[i] + Math.log(l[i * n + i]);
-  backward(l, n, alpha);
+    for (let t = 0; t < pairs; t++) {
+      const r = sqrt5 * Math.sqrt(r2[t]);
+      const e = b * Math.exp(-r);
+      together[t] = (1 + r + (5 / 3) * r2[t]) * e;
+      slope[t] = (-5 / 6) * (1 + r) * e;
+      k[t] += together[t];
+    }
+    for (let i = 0, t = 0; i < n; i++) {
+      for (let j = 0; j <= i; j++, t++) l[i * n + j] = k[t];
+      l[i * n + i] += noise;
+    }
+    cholesky(l, n);
+    const alpha = y.slice();
+    forward(l, n, alpha);
+    let value = 0;
+    for (let i = 0; i < n; i++) value -= 0.5 * alpha[i] * alpha[i] + Math.log(l[i * n + i]);
+    backward(l, n, alpha);
 
-  gradient.fill(0);
-  const inverse = inverseFromFactor(l, n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      const at = i * n + j;
-      // ½ tr((ααᵀ − K⁻¹) ∂K/∂θ), the triangle counted twice off the diagonal.
-      const m = (alpha[i] * alpha[j] - inverse[at]) * (i === j ? 0.5 : 1);
-      for (let d = 0; d < D; d++) gradient[d] += m * slope[at] * q[d][at] * w[d];
-      gradient[D] += m * (k[at] - (i === j ? noise : 0));
-      if (i === j) gradient[D + 1] += m * noise;
+    // m = ½ (ααᵀ − K⁻¹), the triangle counted twice off the diagonal; the gradient is the sum of m ∂K/∂θ.
+    const m = k;
+    const inverse = inverseFromFactor(l, n);
+    gradient.fill(0);
+    for (let i = 0, t = 0; i < n; i++)
+      for (let j = 0; j <= i; j++, t++)
+        m[t] = (alpha[i] * alpha[j] - inverse[i * n + j]) * (i === j ? 0.5 : 1);
+    for (let i = 0; i < n; i++) gradient[3 * D + 1] += m[(i * (i + 3)) / 2] * noise;
+    for (let t = 0; t < pairs; t++) {
+      gradient[3 * D] += m[t] * together[t];
+      slope[t] *= m[t];
     }
-  }
-  for (let d = 0; d < D; d++) {
-    value -= 0.1 / w[d] + 0.1 * w[d];
-    gradient[d] += 0.1 / w[d] - 0.1 * w[d];
-  }
-  value += Math.log(s) - s + 0.1 * Math.log(noise) - 30 * noise;
-  gradient[D] += 1 - s;
-  gradient[D + 1] += 0.1 - 30 * noise;
-  return value;
+    for (let d = 0; d < D; d++) {
+      const [qd, md, sd] = [q[d], each[d], eachSlope[d]];
+      let [ofW, ofV, ofA] = [0, 0, 0];
+      for (let t = 0; t < pairs; t++) {
+        ofW += slope[t] * qd[t];
+        ofV += m[t] * sd[t];
+        ofA += m[t] * md[t];
+      }
+      gradient[d] = Math.exp(theta[d]) * ofW;
+      gradient[D + d] = ofV;
+      gradient[2 * D + d] = ofA;
+    }
+    priors.forEach(({ mean, deviation }, p) => {
+      const z = (theta[p] - mean) / deviation;
+      value -= 0.5 * z * z;
+      gradient[p] -= z / deviation;
+    });
+    return value;
+  };
 }
 
-/** Distances [D][n·n] of all pairs, lower triangle. */
+/** Distances [D][n(n+1)/2] of all pairs, lower triangle row by row. */
 export function distances({ rows, categorical }: Inputs): Float64Array[] {
   const n = rows.length;
   return categorical.map((isCategory, d) => {
-    const q = new Float64Array(n * n);
-    for (let i = 0; i < n; i++)
-      for (let j = 0; j < i; j++) q[i * n + j] = distance(rows[i][d], rows[j][d], isCategory);
+    const q = new Float64Array((n * (n + 1)) / 2);
+    for (let i = 0, t = 0; i < n; i++)
+      for (let j = 0; j <= i; j++, t++) q[t] = distance(rows[i][d], rows[j][d], isCategory);
     return q;
   });
 }
 
 /**
  * Hyperparameters of the highest posterior density that signs of gradients lead to in `steps` (iRprop⁻: Igel and
- * Hüsken 2000).
+ * Hüsken 2000), from the middles of their priors.
  */
 export function fitHyperparameters(inputs: Inputs, y: Float64Array, steps = 40): Hyperparameters {
   const q = distances(inputs);
-  const D = q.length;
-  const theta = new Float64Array(D + 2);
-  theta[D + 1] = Math.log(1e-3);
-  const step = new Float64Array(D + 2).fill(0.4);
-  const gradient = new Float64Array(D + 2);
-  const before = new Float64Array(D + 2);
+  const priors = priorsOf(q.length);
+  const density = logPosterior(q, y);
+  const count = priors.length;
+  const theta = Float64Array.from(priors, ({ mean }) => mean);
+  const step = new Float64Array(count).fill(0.4);
+  const gradient = new Float64Array(count);
+  const before = new Float64Array(count);
   let best = theta.slice();
   let highest = -Infinity;
   for (let i = 0; i < steps; i++) {
-    const value = logPosterior(q, y, theta, gradient);
+    const value = density(theta, gradient);
     if (value > highest) [highest, best] = [value, theta.slice()];
-    for (let p = 0; p < D + 2; p++) {
+    for (let p = 0; p < count; p++) {
       const turn = gradient[p] * before[p];
       if (turn > 0) step[p] = Math.min(1.5, step[p] * 1.2);
       else if (turn < 0) {
         step[p] *= 0.5;
         gradient[p] = 0;
       }
-      const kind = p < D ? 'weight' : p === D ? 'scale' : 'noise';
-      theta[p] = Math.min(most[kind], Math.max(least[kind], theta[p] + Math.sign(gradient[p]) * step[p]));
+      const { least, most } = priors[p];
+      theta[p] = Math.min(most, Math.max(least, theta[p] + Math.sign(gradient[p]) * step[p]));
       before[p] = gradient[p];
     }
   }
@@ -217,38 +322,56 @@ export function fitHyperparameters(inputs: Inputs, y: Float64Array, steps = 40):
 
 export class GaussianProcess {
   private readonly l: Float64Array;
+  /** L⁻¹ [n·n] */
+  private readonly inverse: Float64Array;
   private readonly alpha: Float64Array;
-  private readonly scratch: Float64Array;
   private readonly w: Float64Array;
-  private readonly s: number;
+  private readonly v: Float64Array;
+  private readonly a: Float64Array;
+  private readonly b: number;
+  private readonly noise: number;
+  /** The variance of the function anywhere, before anything is known. */
+  private readonly scale: number;
+  /** Covariances of a point with all others [n], L⁻¹ of them, and K⁻¹ of them. */
+  private readonly k: Float64Array;
+  private readonly u: Float64Array;
+  private readonly z: Float64Array;
 
   /** @param y Targets [n], of mean about 0 and deviation about 1. */
   constructor(
     private readonly inputs: Inputs,
-    y: Float64Array,
+    private readonly y: Float64Array,
     theta: Hyperparameters,
   ) {
     const { rows } = inputs;
     const n = rows.length;
     const D = inputs.categorical.length;
-    this.w = theta.slice(0, D).map(Math.exp);
-    this.s = Math.exp(theta[D]);
-    const noise = Math.exp(theta[D + 1]);
-    this.scratch = new Float64Array(n);
+    const of = (from: number) => theta.slice(from, from + D).map(Math.exp);
+    [this.w, this.v, this.a] = [of(0), of(D), of(2 * D)];
+    this.b = Math.exp(theta[3 * D]);
+    this.noise = Math.exp(theta[3 * D + 1]);
+    this.scale = this.b + this.a.reduce((sum, a) => sum + a, 0);
+    [this.k, this.u, this.z] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)];
     this.l = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
       for (let j = 0; j < i; j++) this.l[i * n + j] = this.kernel(rows[i], rows[j]);
-      this.l[i * n + i] = this.s + noise;
+      this.l[i * n + i] = this.scale + this.noise;
     }
     cholesky(this.l, n);
     this.alpha = y.slice();
     forward(this.l, n, this.alpha);
     backward(this.l, n, this.alpha);
+    this.inverse = inverseOfFactor(this.l, n);
   }
 
   /** Points that it is made from. */
   get size(): number {
     return this.inputs.rows.length;
+  }
+
+  /** Mean of the function, without noise, at its own points [n]. */
+  get smoothed(): Float64Array {
+    return this.y.map((y, i) => y - this.noise * this.alpha[i]);
   }
 
   /**
@@ -263,7 +386,7 @@ export class GaussianProcess {
     return { variances, means: y.map((yi, i) => yi - alpha[i] * variances[i]) };
   }
 
-  /** r², as the kernel has it. */
+  /** r² of all parameters together, as the kernel has it. */
   private squaredDistance(a: Float64Array, b: Float64Array): number {
     const { categorical } = this.inputs;
     let r2 = 0;
@@ -282,24 +405,71 @@ export class GaussianProcess {
     return { index: nearest, r2: least };
   }
 
-  private kernel(a: Float64Array, b: Float64Array): number {
-    const r2 = this.squaredDistance(a, b);
-    const r = Math.sqrt(r2);
-    return this.s * (1 + sqrt5 * r + (5 / 3) * r2) * Math.exp(-sqrt5 * r);
+  private kernel(x: Float64Array, other: Float64Array): number {
+    const { categorical } = this.inputs;
+    const { w, v, a } = this;
+    let sum = 0;
+    let r2 = 0;
+    for (let d = 0; d < categorical.length; d++) {
+      const q = distance(x[d], other[d], categorical[d]);
+      if (q === 0) {
+        sum += a[d];
+        continue;
+      }
+      r2 += w[d] * q;
+      const s = v[d] * q;
+      const r = sqrt5 * Math.sqrt(s);
+      sum += a[d] * (1 + r + (5 / 3) * s) * Math.exp(-r);
+    }
+    const r = sqrt5 * Math.sqrt(r2);
+    return sum + this.b * (1 + r + (5 / 3) * r2) * Math.exp(-r);
   }
 
   /** Mean and variance of the function, without noise, at a point [D]. */
   at(x: Float64Array): { mean: number; variance: number } {
     const { rows } = this.inputs;
-    const { scratch: k, alpha } = this;
+    const { k, u, alpha, inverse } = this;
+    const n = rows.length;
     let mean = 0;
-    for (let i = 0; i < rows.length; i++) {
+    for (let i = 0; i < n; i++) {
       k[i] = this.kernel(x, rows[i]);
       mean += k[i] * alpha[i];
     }
-    forward(this.l, rows.length, k);
-    let variance = this.s;
-    for (let i = 0; i < rows.length; i++) variance -= k[i] * k[i];
+    let variance = this.scale;
+    lowerTimes(inverse, n, k, u);
+    for (let i = 0; i < n; i++) variance -= u[i] * u[i];
     return { mean, variance: Math.max(variance, 1e-12) };
+  }
+
+  /** The same, and how both grow along the numbers of the point [D]; 0 for categories and what is inactive. */
+  gradientAt(x: Float64Array): {
+    readonly mean: number;
+    readonly variance: number;
+    readonly meanSlopes: Float64Array;
+    readonly varianceSlopes: Float64Array;
+  } {
+    const { mean, variance } = this.at(x);
+    const { rows, categorical } = this.inputs;
+    const { u, z, alpha, inverse, w, v, a } = this;
+    const n = rows.length;
+    const D = x.length;
+    z.fill(0);
+    for (let i = 0; i < n; i++) for (let j = 0, at = i * n; j <= i; j++, at++) z[j] += inverse[at] * u[i];
+    const meanSlopes = new Float64Array(D);
+    const varianceSlopes = new Float64Array(D);
+    for (let i = 0; i < n; i++) {
+      const row = rows[i];
+      const r = sqrt5 * Math.sqrt(this.squaredDistance(x, row));
+      const together = (-5 / 3) * this.b * (1 + r) * Math.exp(-r);
+      for (let d = 0; d < D; d++) {
+        if (categorical[d] || Number.isNaN(x[d])) continue;
+        const difference = x[d] - (Number.isNaN(row[d]) ? 0.5 : row[d]);
+        const rd = sqrt5 * Math.sqrt(v[d] * distance(x[d], row[d], false));
+        const slope = difference * (w[d] * together - (5 / 3) * a[d] * v[d] * (1 + rd) * Math.exp(-rd));
+        meanSlopes[d] += alpha[i] * slope;
+        varianceSlopes[d] -= 2 * z[i] * slope;
+      }
+    }
+    return { mean, variance, meanSlopes, varianceSlopes };
   }
 }

@@ -18,6 +18,7 @@ export {
   lineageOf,
   parseSearchAlgorithm,
   type SearchAlgorithm,
+  samplerChoice,
   suggest,
   suggestDefaults,
   suggestion,

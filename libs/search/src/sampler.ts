@@ -32,8 +32,21 @@ export interface Sampler<Settings extends SamplerSettings = SamplerSettings> {
     context: SuggestContext,
     settings: Settings,
   ): Assignment;
+  /** Which sampler the values of the trial of these arguments are from, of one that leaves that to others. */
+  choice?(
+    space: SearchSpace,
+    history: readonly TrialRecord[],
+    context: SuggestContext,
+    settings: Settings,
+  ): Choice;
   /** The rules of a sampler whose trials go on from each other's last checkpoints; absent where each begins anew. */
   readonly lineage?: LineageRules<Settings>;
+}
+
+/** A sampler by name, with the reason for people. */
+export interface Choice {
+  readonly name: string;
+  readonly reason: string;
 }
 
 /** How trials go on from each other. */

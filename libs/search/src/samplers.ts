@@ -1,7 +1,8 @@
 /** The search algorithms by name. A new one is a file in `samplers/` and a row here. */
 import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
 import type { TrialRecord } from './history.js';
-import type { LineageRules, Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import type { Choice, LineageRules, Sampler, SamplerSettings, SuggestContext } from './sampler.js';
+import { auto } from './samplers/auto.js';
 import { cmaEs } from './samplers/cma-es.js';
 import { gp } from './samplers/gp.js';
 import { grid } from './samplers/grid.js';
@@ -13,6 +14,7 @@ import { tpe } from './samplers/tpe.js';
 import type { Assignment, Parameter, SearchSpace } from './space.js';
 
 const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
+  ['auto', auto],
   ['random', random],
   ['grid', grid],
   ['sobol', sobol],
@@ -23,7 +25,7 @@ const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['pbt', pbt],
 ]);
 
-const defaultSampler = 'tpe';
+const defaultSampler = 'auto';
 
 /** The name of every sampler. */
 export const samplerNames: readonly string[] = [...samplers.keys()];
@@ -35,7 +37,7 @@ export interface SearchAlgorithm {
 }
 
 /**
- * Checks a sampler's name and settings; an empty or absent name means tpe. Settings that are left out get their
+ * Checks a sampler's name and settings; an empty or absent name means auto. Settings that are left out get their
  * defaults.
  * @throws InvalidArgument naming the unknown sampler with its nearest, or every wrong setting.
  */
@@ -105,6 +107,16 @@ export function suggest(
   context: SuggestContext,
 ): Assignment {
   return suggestion(algorithm, space, history, context).values;
+}
+
+/** Which sampler a trial's values are from and why; undefined where the algorithm leaves that to no other. */
+export function samplerChoice(
+  algorithm: SearchAlgorithm,
+  space: SearchSpace,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): Choice | undefined {
+  return samplers.get(algorithm.name)?.choice?.(space, history, context, algorithm.settings);
 }
 
 /** How an algorithm's trials go on from each other; undefined where each begins anew. */

@@ -111,7 +111,7 @@ describe('random search', () => {
 
 describe('parseSearchAlgorithm', () => {
   it('fills in what is left out', () => {
-    expect(parseSearchAlgorithm({})).toMatchObject({ name: 'tpe', settings: { startUpTrials: 10 } });
+    expect(parseSearchAlgorithm({})).toMatchObject({ name: 'auto', settings: { startUpTrials: 10 } });
     expect(parseSearchAlgorithm({ name: 'tpe', settings: { candidates: 50 } }).settings).toMatchObject({
       candidates: 50,
       startUpTrials: 10,

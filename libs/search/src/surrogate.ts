@@ -9,7 +9,7 @@ import {
 import { type Assignment, onlyValue, type SearchSpace } from './space.js';
 
 /** Points that hyperparameters are fitted to: their cost grows with the cube. */
-const fitPoints = 80;
+const fitPoints = 64;
 
 interface Features {
   /** [D], of the parameters that have a choice. */

@@ -72,7 +72,9 @@ it('tells what an experiment taught, and why each trial came to be and ended', a
   const late = await explain(13);
   expect(late.suggestion).toMatchObject({
     source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
-    reason: expect.stringMatching(/^tpe: from trials known then \(.* measured.*, the best being trial/),
+    reason: expect.stringMatching(
+      /^auto, by gp .*: from trials known then \(.* measured.*, the best being trial/,
+    ),
     reproduced: true,
   });
   expect(late.end?.rank).toBeGreaterThanOrEqual(1);

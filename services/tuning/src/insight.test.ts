@@ -70,7 +70,7 @@ describe('a suggestion', () => {
       infeasible: 1,
       running: 1,
       bestTrial: 0,
-      reason: 'tpe: 10 trials are drawn at random first, and 2 had ended',
+      reason: 'auto: 10 trials are drawn at random first, and 2 had ended',
       evidence: [{ parameter: 'learningRate', bestValue: rows[0].parameters['learningRate'] }],
     });
   });
@@ -85,7 +85,7 @@ describe('a suggestion', () => {
     expect(found).toMatchObject({ reproduced: true, measured: 20, bestTrial: 19 });
     expect(found.evidence[0].logRatio).toBeGreaterThan(0);
     expect(found.reason).toMatch(
-      /^tpe: from trials known then \(20 measured\), the best being trial 19 with -9; strongest for learningRate: good trials lie [\d.]+ times as dense/,
+      /^auto, by gp \(a process costs little beside a trial\): from trials known then \(20 measured\), the best being trial 19 with -9; strongest for learningRate: good trials lie [\d.]+ times as dense/,
     );
   });
 

@@ -6,6 +6,7 @@ import {
   evidenceFor,
   lessonOf,
   measuredBestFirst,
+  samplerChoice,
   suggestDefaults,
   suggestion,
   type TrialRecord,
@@ -204,7 +205,7 @@ export function suggestionOf(
   return {
     ...common,
     source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
-    reason: `${samplerReason(plan, common, best)}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
+    reason: `${samplerReason(plan, common, best, samplerChoice(plan.algorithm, plan.space, records, context))}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
     reproduced: same(again.values) && (again.origin ?? null) === trial.origin,
   };
 }
@@ -213,6 +214,7 @@ function samplerReason(
   { algorithm }: Plan,
   { measured, infeasible, running, evidence }: Omit<tuning.SuggestionExplanation, 'source' | 'reason'>,
   best: TrialRecord | undefined,
+  choice: ReturnType<typeof samplerChoice>,
 ): string {
   const startUp = algorithm.settings['startUpTrials'] ?? 0;
   if (measured + infeasible < startUp)
@@ -229,7 +231,8 @@ function samplerReason(
   const leaning = strongest
     ? `; strongest for ${strongest.parameter}: good trials lie ${short(Math.exp(strongest.logRatio!))} times as dense there as others`
     : '';
-  return `${algorithm.name}: from trials known then (${known}), the best being trial ${best.number} with ${short(best.objective!)}${leaning}`;
+  const name = choice ? `${algorithm.name}, by ${choice.name} (${choice.reason})` : algorithm.name;
+  return `${name}: from trials known then (${known}), the best being trial ${best.number} with ${short(best.objective!)}${leaning}`;
 }
 
 function endOf(trial: Trial, trials: readonly Trial[]): tuning.EndExplanation {

@@ -35,7 +35,7 @@ it('fills in every default, and a filled spec gives the same plan', () => {
   expect(plan.spec).toMatchObject({
     model: 'run',
     objective: { metric: 'answer-nll', goal: tuning.Goal.GOAL_MINIMIZE },
-    searchAlgorithm: { name: 'tpe', settings: { startUpTrials: 10 } },
+    searchAlgorithm: { name: 'auto', settings: { startUpTrials: 10 } },
     limits: { maxTrials: 12, parallelTrials: 1, maxFailedTrials: 3, maxAttempts: 3 },
     training: {
       trialTokens: 100_000,

@@ -83,7 +83,10 @@ describe('on a line with the minimum at 0.7', () => {
   const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
   const x = (a: Assignment) => a['x'] as number;
   /** Few candidates, so that suggestions show where the densities are and not their largest ratio alone. */
-  const soft = { settings: { candidates: 24, goodShare: 0.1, independentShare: 0, minFeasibility: 0 } };
+  const soft = {
+    name: 'tpe',
+    settings: { candidates: 24, goodShare: 0.1, independentShare: 0, minFeasibility: 0 },
+  };
   const suggestions = (history: readonly TrialRecord[]) =>
     Array.from({ length: 200 }, (_, i) =>
       x(suggest(soft, line, history, { seed: 3, trialNumber: 100 + 2 * i })),
@@ -224,7 +227,12 @@ describe('in batches of ten', () => {
       };
     });
     const found = Array.from({ length: 20 }, (_, i) =>
-      x(suggest({ settings: { candidates: 1 } }, line, history, { seed: 1, trialNumber: 39 + 2 * i })),
+      x(
+        suggest({ name: 'tpe', settings: { candidates: 1 } }, line, history, {
+          seed: 1,
+          trialNumber: 39 + 2 * i,
+        }),
+      ),
     );
     expect(found.filter((value) => value > 0.5).length).toBeGreaterThan(4);
     expect(found.filter((value) => value < 0.5).length).toBeGreaterThan(4);
