@@ -15,7 +15,7 @@ export {
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
-export { labelSets, labelViolations } from './labels.js';
+export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
 export { type Cue, type Explanation, explain, vaderCompound } from './lexicons.js';
 export {
   classificationMeasure,

@@ -1,4 +1,4 @@
-import { show, type Violation, Violations } from '@emotune/base';
+import { show, textFault, type Violation, Violations } from '@emotune/base';
 
 /** The label sets of the sources, in canonical order. */
 export const labelSets = {
@@ -25,6 +25,7 @@ export function labelViolations(labels: readonly string[], field: string): reado
       `${field}[${i}]`,
       `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
     );
+    violations.expect(textFault(label) === undefined, `${field}[${i}]`, textFault(label) ?? '');
     violations.expect(
       labels.indexOf(label) === i,
       `${field}[${i}]`,
@@ -32,4 +33,23 @@ export function labelViolations(labels: readonly string[], field: string): reado
     );
   });
   return violations.list;
+}
+
+/** Between the labels of a row where they are one text and nothing else is said. */
+export const defaultLabelSeparator = '|';
+
+/** What is wrong with what divides the labels of a row; empty is the default. */
+export function labelSeparatorViolations(
+  separator: string,
+  labels: readonly string[],
+  field: string,
+): readonly Violation[] {
+  const torn = labels.find((label) => separator !== '' && label.includes(separator));
+  if (torn === undefined) return [];
+  return [
+    {
+      field,
+      description: `expected a text that is in no label, got ${show(separator)}, which is in ${show(torn)}`,
+    },
+  ];
 }

@@ -25,6 +25,14 @@ export { isAlive } from './process.js';
 export { aborted, every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
 export { chunkBytes, largestRowFileBytes, tooLarge } from './sent-files.js';
-export { decoded, type Line, lineTooLong, longestLine, textFault, textLines } from './text-lines.js';
+export {
+  decoded,
+  type Line,
+  lineEnds,
+  lineTooLong,
+  longestLine,
+  textFault,
+  textLines,
+} from './text-lines.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

@@ -68,8 +68,13 @@ function textBefore(bytes: Uint8Array, encoding: Encoding): string {
   return decode(bytes.subarray(0, good), encoding, { stream: true }) ?? '';
 }
 
-function lineEnds(text: string): number {
-  return text.match(/\r\n|\n|\r/g)?.length ?? 0;
+/** How many lines end in a text. */
+export function lineEnds(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count++;
+  for (let at = text.indexOf('\r'); at !== -1; at = text.indexOf('\r', at + 1))
+    if (text[at + 1] !== '\n') count++;
+  return count;
 }
 
 /**

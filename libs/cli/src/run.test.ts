@@ -608,7 +608,7 @@ describe('evaluate', () => {
 
   it('sends a file with its task', async () => {
     await text(
-      ...'evaluate --model first --file mine.csv --task emotion-classification --labels joy,fear --multi-label'.split(
+      ...'evaluate --model first --file mine.csv --task emotion-classification --labels joy,fear --multi-label --label-separator ;'.split(
         ' ',
       ),
     );
@@ -618,6 +618,7 @@ describe('evaluate', () => {
         task: 'TASK_EMOTION_CLASSIFICATION',
         labels: ['joy', 'fear'],
         multiLabel: true,
+        labelSeparator: ';',
       },
     });
     await text(
@@ -633,6 +634,7 @@ describe('evaluate', () => {
     ['', '--dataset: expected either it or --file, got neither'],
     ['--dataset d --file f', '--dataset: expected either it or --file, got both'],
     ['--dataset d --scale 0..1', '--scale: expected nothing beside --dataset'],
+    ['--dataset d --label-separator ;', '--label-separator: expected nothing beside --dataset'],
     ['--file f', '--task: expected the task'],
     ['--file f --task emotion-classification --labels a,b --scale 0..1', '--scale: expected nothing'],
     [

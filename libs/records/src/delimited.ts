@@ -8,7 +8,15 @@
  * TSV is as people write it: a field ends at the next tab or end of line, always. One that begins and ends with `"`, each `"` between them
  * doubled, is quoted: the outer ones are dropped, the doubled ones single. In any other field a `"` is a character.
  */
-import { decoded, InvalidArgument, lineTooLong, longestLine, textLines, Violations } from '@emotune/base';
+import {
+  decoded,
+  InvalidArgument,
+  lineEnds,
+  lineTooLong,
+  longestLine,
+  textLines,
+  Violations,
+} from '@emotune/base';
 import { expectColumns, expectDistinct, type Row, type Wanted } from './rows.js';
 
 interface Fields {
@@ -75,7 +83,7 @@ class CsvScanner {
           break;
         }
         this.opened = undefined;
-        this.linesTaken += cell.match(/\r\n|\n|\r/g)?.length ?? 0;
+        this.linesTaken += lineEnds(cell);
         this.cells.push(cell);
       } else {
         const from = at;

@@ -1,5 +1,5 @@
 /** Rows of Parquet: of any codec, row group by row group, of which one is held at a time. */
-import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';
+import zlib from 'node:zlib';
 import { InvalidArgument } from '@emotune/base';
 import {
   type AsyncBuffer,
@@ -18,14 +18,14 @@ const mostRowsPerByte = 8;
 type Unpack = (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Uint8Array;
 
 /** What unpacks to more than its page says is damaged; a page without values has no bytes to unpack. */
-const zlib = (unpack: Unpack) => (bytes: Uint8Array, length: number) =>
+const unpacked = (unpack: Unpack) => (bytes: Uint8Array, length: number) =>
   length === 0 ? new Uint8Array(0) : unpack(bytes, { maxOutputLength: length });
 
 /** Snappy is the reader's own. */
 const compressors: Compressors = {
-  GZIP: zlib(gunzipSync),
-  BROTLI: zlib(brotliDecompressSync),
-  ZSTD: zlib(zstdDecompressSync),
+  GZIP: unpacked(zlib.gunzipSync),
+  BROTLI: unpacked(zlib.brotliDecompressSync),
+  ZSTD: unpacked(zlib.zstdDecompressSync),
   LZ4: decompressLz4,
   LZ4_RAW: decompressLz4Raw,
 };

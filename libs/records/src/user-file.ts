@@ -114,44 +114,54 @@ class RowReader {
   }
 
   private labels(value: unknown): Gold | Fault {
-    const { columns, multiLabel, labelSeparator, labels } = this.file;
-    const { label: column } = columns;
-    const given: string[] = [];
-    if (Array.isArray(value)) {
-      if (!multiLabel)
-        return new Fault(
-          `expected one label in "${column}", got ${show(value)}: rows with several need multiLabel: true`,
-        );
-      for (const item of value) {
-        const label = someText(item, column, 'labels');
-        if (label instanceof Fault) return new Fault(`expected labels in "${column}", got ${show(value)}`);
-        given.push(label);
-      }
-      if (given.length === 0) return new Fault(`expected at least one label in "${column}", got []`);
-    } else {
-      const label = someText(value, column, multiLabel ? 'labels' : 'a label');
-      if (label instanceof Fault) return label;
-      given.push(
-        ...(multiLabel ? label.split(labelSeparator).map((l) => l.trim()) : [label]).filter(Boolean),
-      );
-      if (given.length === 0)
-        return new Fault(`expected at least one label in "${column}", got ${show(label)}`);
-    }
+    const given = Array.isArray(value) ? this.listed(value) : this.written(value);
+    if (given instanceof Fault) return given;
     // No label has U+0000.
-    const key = given.join('\0');
+    const key = given.length === 1 ? given[0] : given.join('\0');
     const known = this.golds.get(key);
     if (known !== undefined) return known;
+    const { labels } = this.file;
     const unknown = given.find((label) => !labels.includes(label));
-    if (unknown !== undefined) {
-      const near = nearest(unknown, labels);
-      const whole = given.length > 1 ? ` in ${show(value)}` : '';
-      return new Fault(
-        `expected labels among ${labels.join(', ')}, got ${show(unknown)}${whole}${near === undefined ? '' : ` (did you mean "${near}"?)`}`,
-      );
+    if (unknown === undefined) {
+      const gold = labelGold([...new Set(given)].sort());
+      this.golds.set(key, gold);
+      return gold;
     }
-    const gold = labelGold([...new Set(given)].sort());
-    this.golds.set(key, gold);
-    return gold;
+    const near = nearest(unknown, labels);
+    return new Fault(
+      `expected labels among ${labels.join(', ')}, got ${show(unknown)}` +
+        (given.length > 1 ? ` in ${show(value)}` : '') +
+        (near === undefined ? '' : ` (did you mean "${near}"?)`),
+    );
+  }
+
+  private listed(values: readonly unknown[]): readonly string[] | Fault {
+    const { label: column } = this.file.columns;
+    if (!this.file.multiLabel)
+      return new Fault(
+        `expected one label in "${column}", got ${show(values)}: rows with several need multiLabel: true`,
+      );
+    const given: string[] = [];
+    for (const value of values) {
+      const label = someText(value, column, 'labels');
+      if (label instanceof Fault) return new Fault(`expected labels in "${column}", got ${show(values)}`);
+      given.push(label);
+    }
+    return given.length === 0 ? new Fault(`expected at least one label in "${column}", got []`) : given;
+  }
+
+  private written(value: unknown): readonly string[] | Fault {
+    const { columns, multiLabel, labelSeparator } = this.file;
+    const text = someText(value, columns.label, multiLabel ? 'labels' : 'a label');
+    if (text instanceof Fault) return text;
+    if (!multiLabel) return [text];
+    const given = text
+      .split(labelSeparator)
+      .map((label) => label.trim())
+      .filter((label) => label !== '');
+    return given.length === 0
+      ? new Fault(`expected at least one label in "${columns.label}", got ${show(text)}`)
+      : given;
   }
 }
 

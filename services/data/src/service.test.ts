@@ -180,6 +180,35 @@ it('refuses a file with bad rows at once and leaves nothing behind', async () =>
   await expect(datasets.call('getDataset', { name: 'mine' })).rejects.toBeInstanceOf(NotFound);
 });
 
+it('divides the labels of a row as the file does', async () => {
+  const rows = Array.from({ length: 30 }, (_, i) => `text ${i},${i % 2 ? 'joy; fear' : 'joy'}`);
+  const file = {
+    upload: { sha256: await putUpload(objects, `text,label\n${rows.join('\n')}\n`), name: 'several.csv' },
+    name: 'mine',
+    task: common.Task.TASK_EMOTION_CLASSIFICATION,
+    labels: ['joy', 'fear'],
+    multiLabel: true,
+    labelSeparator: ';',
+  };
+  await datasets.call('createDataset', { spec: { name: 'several', sources: [{ file }] } });
+  const { prefix } = await built('several');
+  const train = await decodeExamples(await objects.get(`${prefix}/train.parquet`), 'train');
+  expect(new Set(train.map(({ gold }) => gold.labels.join(' ')))).toEqual(new Set(['joy', 'fear joy']));
+  await datasets.call('deleteDataset', { name: 'several' });
+  const refused = async (more: object) =>
+    datasets.call('createDataset', { spec: { name: 'refused', sources: [{ file: { ...file, ...more } }] } });
+  await expect(refused({ labelSeparator: 'o' })).rejects.toThrow(
+    'spec.sources[0].file.labelSeparator: expected a text that is in no label, got "o", which is in "joy"',
+  );
+  await expect(refused({ multiLabel: false })).rejects.toThrow(
+    'spec.sources[0].file.labelSeparator: expected nothing where rows have one label',
+  );
+  // What the file writes otherwise is shown once.
+  await expect(refused({ labelSeparator: '' })).rejects.toThrow(
+    'spec.sources[0].file, line 3: expected labels among joy, fear, got "joy; fear", and 14 more rows like it',
+  );
+});
+
 it('builds a file to a version that does not depend on what the file is called', async () => {
   const lines = Array.from({ length: 40 }, (_, i) => `text ${i}\t${i % 5}`);
   const sha256 = await putUpload(objects, `text\tlabel\n${lines.join('\n')}\n`);

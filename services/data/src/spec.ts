@@ -1,5 +1,14 @@
 /** What a dataset spec asks for, checked whole: every violation is named before anything is built. */
-import { isRegression, labelViolations, type Split, splits, type Task, tasks } from '@emotune/affect';
+import {
+  defaultLabelSeparator,
+  isRegression,
+  labelSeparatorViolations,
+  labelViolations,
+  type Split,
+  splits,
+  type Task,
+  tasks,
+} from '@emotune/affect';
 import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/base';
 import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
@@ -79,6 +88,14 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
   }
   if (task !== undefined && !regression)
     check.addAll(labelViolations(file.labels, fieldPath([...path, 'labels'])));
+  check.addAll(
+    labelSeparatorViolations(file.labelSeparator, file.labels, fieldPath([...path, 'labelSeparator'])),
+  );
+  check.expect(
+    file.labelSeparator === '' || file.multiLabel,
+    [...path, 'labelSeparator'],
+    `expected nothing where rows have one label, got ${show(file.labelSeparator)}: say multiLabel: true where they have several`,
+  );
   return {
     path: file.upload?.name ?? '',
     name: file.name,
@@ -86,7 +103,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     scale: regression ? scale : null,
     labels: file.labels,
     multiLabel: file.multiLabel,
-    labelSeparator: '|',
+    labelSeparator: file.labelSeparator || defaultLabelSeparator,
     columns: {
       text: file.textColumn || 'text',
       label: file.labelColumn || 'label',

@@ -560,6 +560,12 @@ it('a file is asked on the labels that the model was taught, where none are give
   expect(done.failure).toBe('');
   const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
   expect(predictions[0]).toMatchObject({ labelSet: ['gloomy', 'calm', 'wild'], multiLabel: true });
+  const divided = { sha256: await putUpload(objects, rows.replaceAll('|', ' / ')), name: 'own.tsv' };
+  const again = await evaluations.call('evaluate', {
+    model: 'taught',
+    file: { ...file, upload: divided, labelSeparator: '/' },
+  });
+  expect((await finished(again.id)).tasks).toEqual(done.tasks);
   await expect(evaluations.call('evaluate', { model: 'base', file })).rejects.toThrow(
     /file\.labels: expected every label .* does not tell what it was taught for emotion-classification/,
   );
@@ -619,6 +625,19 @@ it.each([
     },
     InvalidArgument,
     /file\.labels\[0\]: expected a label without.*file\.labels\[2\]: expected each label once/,
+  ],
+  [
+    {
+      model: 'base',
+      file: {
+        upload: noUpload,
+        task: common.Task.TASK_EMOTION_CLASSIFICATION,
+        labels: ['a b', 'c\0'],
+        labelSeparator: ' ',
+      },
+    },
+    InvalidArgument,
+    /file\.labels\[1\]: expected a text without U\+0000.*file\.labelSeparator: expected a text that is in no label, got " ", which is in "a b"/,
   ],
   [
     {

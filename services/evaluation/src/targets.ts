@@ -2,8 +2,10 @@
 import { basename, extname } from 'node:path';
 import {
   ConstantBaseline,
+  defaultLabelSeparator,
   type Example,
   isRegression,
+  labelSeparatorViolations,
   labelViolations,
   type Scale,
   type Split,
@@ -30,6 +32,7 @@ export type Target =
       readonly scale: Scale | null;
       readonly labels: readonly string[];
       readonly multiLabel: boolean;
+      readonly labelSeparator: string;
     };
 
 /** What is asked, read whole. */
@@ -57,6 +60,7 @@ function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
     if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
   } else if (task !== undefined && file.labels.length > 0)
     violations.addAll(labelViolations(file.labels, 'file.labels'));
+  violations.addAll(labelSeparatorViolations(file.labelSeparator, file.labels, 'file.labelSeparator'));
   return violations.list;
 }
 
@@ -69,12 +73,21 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
   if (file) {
     new Violations(fileViolations(file)).throwIfAny();
     const { labels, multiLabel } = file;
+    const labelSeparator = file.labelSeparator || defaultLabelSeparator;
     const { sha256, name } = file.upload!;
     const upload = { sha256, name };
     const task = taskOf(file.task)!;
     return isRegression(task)
-      ? { kind: 'file', upload, task, scale: file.scale ?? null, labels: [], multiLabel: false }
-      : { kind: 'file', upload, task, scale: null, labels, multiLabel };
+      ? {
+          kind: 'file',
+          upload,
+          task,
+          scale: file.scale ?? null,
+          labels: [],
+          multiLabel: false,
+          labelSeparator,
+        }
+      : { kind: 'file', upload, task, scale: null, labels, multiLabel, labelSeparator };
   }
   const { features, dataset: name, split: asked } = dataset!;
   const violations = new Violations();
@@ -167,7 +180,14 @@ async function datasetSource(
   };
 }
 
-function userFile({ upload, task, scale, labels, multiLabel }: Target & { kind: 'file' }): UserFile {
+function userFile({
+  upload,
+  task,
+  scale,
+  labels,
+  multiLabel,
+  labelSeparator,
+}: Target & { kind: 'file' }): UserFile {
   return {
     path: upload.name,
     name: basename(upload.name, extname(upload.name)),
@@ -175,7 +195,7 @@ function userFile({ upload, task, scale, labels, multiLabel }: Target & { kind: 
     scale,
     labels,
     multiLabel,
-    labelSeparator: '|',
+    labelSeparator,
     columns: { text: 'text', label: 'label', emotion: 'emotion', id: 'id' },
     licence: 'unknown',
     language: 'en',

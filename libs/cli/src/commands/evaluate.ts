@@ -23,7 +23,7 @@ Examples:
   emotune evaluate --model affect-small --file mine.tsv --task sentiment-regression --scale 0..5
   emotune evaluate --model affect-small --file mine.csv --task emotion-classification --labels joy,fear,anger --multi-label
 
-A file is tab- or comma-separated with a header: text and label, optionally emotion (whose intensity) and id.`;
+A file is CSV, TSV, JSONL or Parquet as of a dataset, its columns text and label, optionally emotion (whose intensity) and id.`;
 
 interface EvaluateOptions {
   readonly model: string;
@@ -34,6 +34,7 @@ interface EvaluateOptions {
   readonly scale?: common.Scale;
   readonly labels?: string[];
   readonly multiLabel?: boolean;
+  readonly labelSeparator?: string;
   readonly limit?: number;
 }
 
@@ -42,16 +43,21 @@ interface EvaluateOptions {
  * @throws InvalidArgument naming each option that is missing or does not fit.
  */
 function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
-  const { dataset, file, task, scale, labels, multiLabel = false } = options;
+  const { dataset, file, task, scale, labels, multiLabel = false, labelSeparator = '' } = options;
   const split = options.split ?? 'test';
   const violations = new Violations();
   const regression = task?.endsWith('regression') ?? false;
   if (dataset !== undefined && file === undefined) {
-    for (const name of ['task', 'scale', 'labels', 'multiLabel'] as const) {
-      const option = name === 'multiLabel' ? '--multi-label' : `--${name}`;
+    for (const [name, value] of [
+      ['task', task],
+      ['scale', scale],
+      ['labels', labels],
+      ['multi-label', options.multiLabel],
+      ['label-separator', options.labelSeparator],
+    ]) {
       violations.expect(
-        options[name] === undefined,
-        option,
+        value === undefined,
+        `--${name}`,
         'expected nothing beside --dataset, which declares its own',
       );
     }
@@ -75,7 +81,7 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
       'expected the task that the file is labelled for, got nothing',
     );
     violations.expect(
-      !regression || (labels === undefined && !multiLabel),
+      !regression || (labels === undefined && !multiLabel && labelSeparator === ''),
       '--labels',
       `expected nothing for ${task}`,
     );
@@ -84,7 +90,14 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
   }
   violations.throwIfAny();
   return {
-    file: { upload: { name: file! }, task: taskMessage(task!), scale, labels: labels ?? [], multiLabel },
+    file: {
+      upload: { name: file! },
+      task: taskMessage(task!),
+      scale,
+      labels: labels ?? [],
+      multiLabel,
+      labelSeparator,
+    },
   };
 }
 
@@ -115,7 +128,8 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     .addOption(
       labelsOption('classification: every label that may occur (default: what the model was taught)'),
     )
-    .option('--multi-label', 'rows may have several labels, joined by |')
+    .option('--multi-label', 'rows may have several labels: a list, or a text such as joy|fear')
+    .option('--label-separator <text>', 'what stands between the labels of such a text (default: |)')
     .option('--limit <n>', 'ask at most this many examples of each task', integerFrom(1))
     .addHelpText('after', examples)
     .action(async (options: EvaluateOptions, command) => {

@@ -50,7 +50,7 @@ export interface FileSource {
     | undefined;
   /** Required for classification: every label that may occur. */
   labels: string[];
-  /** Rows may carry several labels, joined by "|". */
+  /** Rows may carry several labels: a list (JSONL, Parquet), or a text that label_separator divides. */
   multiLabel: boolean;
   /** Column names; empty means text, label, emotion, id. */
   textColumn: string;
@@ -63,6 +63,8 @@ export interface FileSource {
   language: string;
   /** All rows to this split; empty splits as the dataset says. */
   split: string;
+  /** Between the labels of a row where they are one text; in no label. Empty means "|". */
+  labelSeparator: string;
 }
 
 /** How rows without an official split are divided: by texts, stratified by source, task and answer. */

@@ -30,13 +30,15 @@ export interface DatasetTarget {
   dataset: string;
 }
 
-/** Rows of a file with the header text, label and optional emotion, id. */
+/** A file as of a dataset (emotune.data.v1.FileSource), whose columns are text, label and optional emotion, id. */
 export interface FileTarget {
   upload: UploadedFile | undefined;
   task: Task;
   scale: Scale | undefined;
   labels: string[];
   multiLabel: boolean;
+  /** As of a FileSource. */
+  labelSeparator: string;
 }
 
 export interface Evaluation {
