@@ -25,7 +25,7 @@ export const answers = {
   importStudy: (
     _request: tuning.ImportStudyRequest,
     _experiment: tuning.Experiment,
-  ): tuning.ImportStudyResponse => ({ fitting: 0, taught: 0, enqueued: [], misfits: [] }),
+  ): tuning.ImportStudyResponse => ({ fitting: 0, taught: 0, enqueued: [], known: [], misfits: [] }),
   async *readTrialLog(request: tuning.ReadTrialLogRequest): AsyncGenerator<tuning.TrialLogPiece> {
     const { number, attempt, follow } = request;
     if (number === 7) throw new NotFound('expected a trial of first, got number 7');
@@ -384,9 +384,10 @@ class Experiments implements tuning.ExperimentServiceController {
   cancelExperiment({ name }: tuning.CancelExperimentRequest): tuning.Experiment {
     return { ...this.found(name), state: tuning.ExperimentState.EXPERIMENT_STATE_CANCELLED };
   }
-  enqueueTrial(request: tuning.EnqueueTrialRequest): tuning.Trial {
+  enqueueTrial(request: tuning.EnqueueTrialRequest): tuning.EnqueueTrialResponse {
     const { parameters } = note('enqueueTrial', request);
-    return trial({ number: 7, state: tuning.TrialState.TRIAL_STATE_QUEUED, parameters });
+    const added = parameters['learningRate'] !== 1e-3;
+    return { trial: trial({ number: 7, state: tuning.TrialState.TRIAL_STATE_QUEUED, parameters }), added };
   }
   listTrials(request: tuning.ListTrialsRequest): tuning.ListTrialsResponse {
     note('listTrials', request);

@@ -11,7 +11,14 @@ import { pbt } from './samplers/pbt.js';
 import { random } from './samplers/random.js';
 import { sobol } from './samplers/sobol.js';
 import { tpe } from './samplers/tpe.js';
-import type { Assignment, Parameter, SearchSpace } from './space.js';
+import {
+  type Assignment,
+  accept,
+  type Parameter,
+  type ParameterValue,
+  parseAssignment,
+  type SearchSpace,
+} from './space.js';
 
 const samplers: ReadonlyMap<string, Sampler> = new Map<string, Sampler>([
   ['auto', auto],
@@ -130,18 +137,52 @@ export function lineageOf({ name }: Pick<SearchAlgorithm, 'name'>): LineageRules
  */
 export function suggestDefaults(space: SearchSpace, context: SuggestContext): Assignment | undefined {
   if (space.parameters.every((parameter) => parameter.default === undefined)) return undefined;
-  const parameters = space.parameters.map(
-    (parameter): Parameter =>
-      parameter.default === undefined
-        ? parameter
-        : {
-            name: parameter.name,
-            ...(parameter.condition ? { condition: parameter.condition } : {}),
-            kind: 'categorical',
-            values: [parameter.default],
-          },
+  const values = random.suggest(
+    narrowed(space, (parameter) => parameter.default),
+    [],
+    context,
+    {},
   );
-  const narrowed = { parameters, byName: new Map(parameters.map((p) => [p.name, p])) };
-  const values = random.suggest(narrowed, [], context, {});
   return (context.feasibility?.(values) ?? 1) < priorLeast ? undefined : values;
+}
+
+/** The space with one value of each parameter of which `only` gives one. */
+function narrowed(
+  space: SearchSpace,
+  only: (parameter: Parameter) => ParameterValue | undefined,
+): SearchSpace {
+  const parameters = space.parameters.map((parameter): Parameter => {
+    const value = only(parameter);
+    if (value === undefined) return parameter;
+    const { name, condition } = parameter;
+    return { name, ...(condition ? { condition } : {}), kind: 'categorical', values: [value] };
+  });
+  return { parameters, byName: new Map(parameters.map((parameter) => [parameter.name, parameter])) };
+}
+
+/**
+ * Values for a trial of which some are given, as Optuna completes an enqueued one: a missing parameter takes its declared
+ * default, or what the sampler suggests beside the given categories.
+ * @throws InvalidArgument as `parseAssignment`.
+ */
+export function completed(
+  algorithm: SearchAlgorithm,
+  space: SearchSpace,
+  given: Readonly<Record<string, unknown>>,
+  history: readonly TrialRecord[],
+  context: SuggestContext,
+): Assignment {
+  let suggested: Assignment | undefined;
+  return parseAssignment(space, given, ['parameters'], ({ name }) => {
+    // What decides which parameters there are is kept to; numbers of other trials still teach.
+    suggested ??= suggest(algorithm, narrowed(space, choiceOf), history, context);
+    return suggested[name];
+  });
+
+  function choiceOf(parameter: Parameter): ParameterValue | undefined {
+    const { name, kind } = parameter;
+    const decides = space.parameters.some(({ condition }) => condition?.parameter === name);
+    if (kind !== 'categorical' && !decides) return undefined;
+    return accept(parameter, given[name] ?? parameter.default);
+  }
 }

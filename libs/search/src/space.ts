@@ -320,7 +320,7 @@ export function gridValue(parameter: NumericParameter, k: number): number {
 }
 
 /** The value in its canonical form if the parameter can have it, otherwise undefined. */
-function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
+export function accept(parameter: Parameter, value: unknown): ParameterValue | undefined {
   if (parameter.kind === 'categorical')
     return parameter.values.includes(value as ParameterValue) ? (value as ParameterValue) : undefined;
   if (typeof value !== 'number' || !(value >= parameter.min && value <= parameter.max)) return undefined;
@@ -388,13 +388,14 @@ export function allows(space: SearchSpace, values: Assignment): boolean {
 
 /**
  * Checks values that come from outside, such as an enqueued trial. Active parameters that are missing take their
- * declared defaults.
+ * declared defaults, or else what `missing` gives.
  * @throws InvalidArgument naming unknown, inactive, missing and impossible values.
  */
 export function parseAssignment(
   space: SearchSpace,
   input: unknown,
   path: readonly PropertyKey[] = ['parameters'],
+  missing: (parameter: Parameter) => ParameterValue | undefined = () => undefined,
 ): Assignment {
   if (!isFields(input))
     throw InvalidArgument.at(fieldPath(path), `expected values by parameter name, got ${show(input)}`);
@@ -417,8 +418,9 @@ export function parseAssignment(
       continue;
     }
     if (given == null) {
-      if (parameter.default === undefined) problems.expected(at, describe(parameter), undefined);
-      else values[parameter.name] = parameter.default;
+      const value = parameter.default ?? missing(parameter);
+      if (value === undefined) problems.expected(at, describe(parameter), undefined);
+      else values[parameter.name] = value;
       continue;
     }
     const value = accept(parameter, given);

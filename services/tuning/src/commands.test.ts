@@ -1,6 +1,6 @@
 import { FailedPrecondition, InvalidArgument } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { cancelled, enqueued, paused, raised, resumed, taught } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed, taught, withStudy } from './commands.js';
 import { planOf } from './spec.js';
 import type { Experiment, ExperimentState } from './state.js';
 import { experimentSpec } from './testing.js';
@@ -110,4 +110,35 @@ it('a trial can be added while there is room', () => {
   const { trials } = enqueued(withTrials('paused', 9), values, now);
   expect(trials[9]).toMatchObject({ number: 9, state: 'queued', enqueued: true, parameters: values });
   expect(() => enqueued(withTrials('running', 10), values, now)).toThrow('limits.maxTrials (10)');
+});
+
+describe('the best of a study', () => {
+  const best = [1e-3, 2e-3, 3e-3].map((learningRate) => ({ learningRate }));
+
+  it('are enqueued all or not at all', () => {
+    expect(() =>
+      withStudy(
+        { ...situation('running'), trials: withTrials('running', 9).trials },
+        { lessons: [], best },
+        now,
+      ),
+    ).toThrow(
+      'experiment run has room for 1 of its limits.maxTrials (10) trials, got 2 to enqueue: nothing was enqueued',
+    );
+  });
+
+  it('are skipped where a trial of their values waits, runs or was measured, and enqueued where it failed', () => {
+    const first = withStudy(situation('running'), { lessons: [], best }, now);
+    expect([first.enqueued, first.known]).toEqual([[0, 1, 2], []]);
+    const again = withStudy(first.experiment, { lessons: [], best }, now);
+    expect([again.enqueued, again.known]).toEqual([[], [0, 1, 2]]);
+    const [one, two, three] = first.experiment.trials;
+    const trials = [
+      one,
+      { ...two, state: 'succeeded', objective: 1 },
+      { ...three, state: 'failed' },
+    ] as const;
+    const after = withStudy({ ...first.experiment, trials }, { lessons: [], best }, now);
+    expect([after.enqueued, after.known]).toEqual([[3], [0, 1]]);
+  });
 });

@@ -1,11 +1,11 @@
 /** What people ask of an experiment, and what becomes of it. Pure. */
 import { FailedPrecondition, InvalidArgument, Violations } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
-import { type Assignment, lineageOf, type TrialRecord } from '@emotune/search';
+import { type Assignment, lineageOf, sameValues, type TrialRecord } from '@emotune/search';
 import { abandonAll } from './decide.js';
 import type { ImportedStudy } from './imported.js';
 import { planOf, searchTokens } from './spec.js';
-import { type Experiment, hasEnded, type Taught } from './state.js';
+import { type Experiment, hasEnded, isOpen, searchTrials, type Taught, type Trial } from './state.js';
 import { record, waitsFor } from './transitions.js';
 
 /** Whether its trials go on from each other. */
@@ -77,14 +77,66 @@ export function enqueued(experiment: Experiment, parameters: Assignment, now: nu
   );
 }
 
-/** Taught by a study, and its best configurations at its end. @throws FailedPrecondition as `taught` and `enqueued`. */
+/**
+ * The trial of these values that waits, runs or was measured: another one would give the same result. One that failed may be
+ * tried again by hand. Trials that go on from others give more than their values tell.
+ */
+function trialLike(experiment: Experiment, values: Assignment): Trial | undefined {
+  const { plan, trials } = experiment;
+  if (hasLineages(experiment)) return undefined;
+  return searchTrials(trials).find(
+    ({ state, parameters }) =>
+      (isOpen({ state }) || state === 'succeeded' || state === 'stopped') &&
+      sameValues(plan.space, parameters, values),
+  );
+}
+
+/**
+ * With a trial of these values at its end, unless one has them already; the number of either.
+ * @throws FailedPrecondition when no trial can be added.
+ */
+export function withTrial(
+  experiment: Experiment,
+  values: Assignment,
+  now: number,
+): { readonly experiment: Experiment; readonly number: number; readonly added: boolean } {
+  assertSearching(experiment, 'no trial can be added');
+  const known = trialLike(experiment, values);
+  if (known) return { experiment, number: known.number, added: false };
+  return { experiment: enqueued(experiment, values, now), number: experiment.trials.length, added: true };
+}
+
+export interface Imported {
+  readonly experiment: Experiment;
+  /** Numbers of the new trials, best first. */
+  readonly enqueued: readonly number[];
+  /** Numbers of those that have the values of others. */
+  readonly known: readonly number[];
+}
+
+/**
+ * Taught by a study, and those of its best configurations that are new at its end, all or none.
+ * @throws FailedPrecondition as `taught`, and where there is no room for all.
+ */
 export function withStudy(
   experiment: Experiment,
   { lessons, best }: Pick<ImportedStudy, 'lessons' | 'best'>,
   now: number,
-): Experiment {
+): Imported {
   const learnt = lessons.length === 0 ? experiment : taught(experiment, lessons, now);
-  return best.reduce((before, values) => enqueued(before, values, now), learnt);
+  const fresh = best.filter((values) => !trialLike(experiment, values));
+  const { name, trials, plan } = experiment;
+  const { maxTrials } = plan.limits;
+  if (fresh.length > 1 && trials.length + fresh.length > maxTrials)
+    throw new FailedPrecondition(
+      `experiment ${name} has room for ${Math.max(0, maxTrials - trials.length)} of its limits.maxTrials (${maxTrials}) trials, got ${fresh.length} to enqueue: nothing was enqueued; "emotune experiment raise" gives it more`,
+    );
+  const after = fresh.reduce((before, values) => enqueued(before, values, now), learnt);
+  return {
+    experiment: after,
+    enqueued: after.trials.slice(trials.length).map(({ number }) => number),
+    known: best.flatMap((values) => trialLike(experiment, values)?.number ?? []),
+  };
 }
 
 /**

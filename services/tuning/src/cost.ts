@@ -1,7 +1,8 @@
 /** What trials take and cost: throughput from elsewhere first, then from the experiment's own trials. */
-import { lineageOf } from '@emotune/search';
+import { lineageOf, untried } from '@emotune/search';
+import { attemptMs, hoursOf, recordsOf } from './records.js';
 import { architectureOf, type Plan, searchTokens } from './spec.js';
-import { type Attempt, type Experiment, isOpen, searchTrials, type Trial } from './state.js';
+import { type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
 export interface Rate {
   /** The speed of one trial, with everything that it does beside training. */
@@ -50,17 +51,6 @@ export function rateOf(
 
 /** How many trials of the experiment an expectation from elsewhere counts for. */
 const weights: Readonly<Record<Rate['basis'], number>> = { measured: 1, scaled: 0.5, assumed: 0.1 };
-
-const hourMs = 3_600_000;
-
-function attemptMs({ createdAt, endedAt }: Attempt, now: number): number {
-  return Math.max(0, (endedAt ?? now) - createdAt);
-}
-
-/** Hours that the trial's attempts have run until now. */
-export function hoursOf({ attempts }: Trial, now: number): number {
-  return attempts.reduce((sum, attempt) => sum + attemptMs(attempt, now), 0) / hourMs;
-}
 
 /** GPU-hours of the search so far. */
 export function gpuHoursSpent(experiment: Experiment, now: number): number {
@@ -193,6 +183,7 @@ export function estimate(experiment: Experiment, now: number): Estimate {
       : Infinity;
   const rooms: [string, number][] = [
     ['limits.maxTrials', limits.maxTrials - trials.length],
+    ['parameters', untried(plan.algorithm, plan.space, recordsOf(trials)).left],
     [
       'limits.maxTokens',
       limits.maxTokens > 0 ? Math.floor((limits.maxTokens - usedTokens - openTokens) / tokensEach) : Infinity,

@@ -9,13 +9,16 @@ import {
   measuredBestFirst,
   promoted,
   type SuggestContext,
+  type Suggestion,
+  sameValues,
   suggestDefaults,
-  suggestion,
   type Termination,
-  type TrialRecord,
   termination,
+  untried,
+  untriedSuggestion,
 } from '@emotune/search';
-import { budgetOf, hoursOf } from './cost.js';
+import { budgetOf } from './cost.js';
+import { recordsOf } from './records.js';
 import { type Plan, searchTokens } from './spec.js';
 import {
   type Attempt,
@@ -324,6 +327,15 @@ function worthless({ plan, history }: Experiment, trials: readonly Trial[]): str
   return answer.stop ? answer.reason : undefined;
 }
 
+/** Why there is nothing left to suggest, or undefined. */
+function exhausted({ plan }: Pick<Experiment, 'plan'>, trials: readonly Trial[]): string | undefined {
+  if (trials.length >= plan.limits.maxTrials) return undefined;
+  const { left, of } = untried(plan.algorithm, plan.space, recordsOf(trials));
+  if (left > 0) return undefined;
+  const what = plan.algorithm.name === 'grid' ? 'grid' : 'search space';
+  return `the ${what} is used up: ${of === 1 ? 'its only combination was' : `all of its ${of} combinations were`} tried`;
+}
+
 function search(experiment: Experiment, now: number): Action[] {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
@@ -336,7 +348,9 @@ function search(experiment: Experiment, now: number): Action[] {
   const more = next !== undefined || trials.length < plan.limits.maxTrials;
   const room = more && running < plan.limits.parallelTrials;
   const over =
-    searchOver(experiment, now, next) ?? (room && !next ? worthless(experiment, trials) : undefined);
+    searchOver(experiment, now, next) ??
+    (next ? undefined : exhausted(experiment, trials)) ??
+    (room && !next ? worthless(experiment, trials) : undefined);
   if (over === undefined && room) {
     if (next) return [{ type: 'start-attempt', trial: next.number, attempt: next.attempts.length + 1 }];
     const created = nextTrial(experiment);
@@ -369,36 +383,6 @@ function endOf(trial: number, state: 'stopped' | 'cancelled', reason: string): A
   return { type: 'end-trial', trial, state, reason };
 }
 
-/** The records of trials that have ended, so that a search sees the same objects again. */
-const records = new WeakMap<Trial, TrialRecord>();
-
-/** What a sampler sees of a trial. */
-function recordOf(trial: Trial): TrialRecord | undefined {
-  const { number, state, reason, parameters, objective, step } = trial;
-  if (state === 'cancelled') return undefined;
-  const open = isOpen(trial);
-  const known = records.get(trial);
-  if (known) return known;
-  const hours = open ? 0 : hoursOf(trial, 0);
-  const record: TrialRecord = {
-    number,
-    state: open ? 'running' : (state as TrialRecord['state']),
-    reason,
-    parameters,
-    step,
-    // A running trial's best so far is not its result.
-    ...(objective === null || open ? {} : { objective }),
-    ...(state === 'failed' ? { blames: meaningOf(reason).blames } : {}),
-    ...(state === 'succeeded' && hours > 0 ? { cost: hours } : {}),
-  };
-  if (!open) records.set(trial, record);
-  return record;
-}
-
-export function recordsOf(trials: readonly Trial[]): TrialRecord[] {
-  return trials.flatMap((trial) => recordOf(trial) ?? []);
-}
-
 /** Measured trials, best first. */
 export function ranking(trials: readonly Trial[]): Trial[] {
   const byNumber = new Map(trials.map((trial) => [trial.number, trial]));
@@ -422,7 +406,20 @@ function after({ number, originTokens, totalTokens }: Trial): Partial<LineagePla
   return { origin: number, originTokens: originTokens + totalTokens };
 }
 
-/** Undefined while it is better suggested when trials that run have ended. */
+/** The declared defaults, where no trial before this one was suggested or has them; undefined otherwise. */
+export function firstSuggestion(
+  experiment: Pick<Experiment, 'plan' | 'feasibility'>,
+  before: readonly Pick<Trial, 'enqueued' | 'parameters'>[],
+  number: number,
+): Suggestion | undefined {
+  if (before.some(({ enqueued }) => !enqueued)) return undefined;
+  const { space } = experiment.plan;
+  const values = suggestDefaults(space, contextOf(experiment, number));
+  const given = values && before.some(({ parameters }) => sameValues(space, parameters, values));
+  return values && !given ? { values, origin: undefined } : undefined;
+}
+
+/** Undefined while it is better suggested when trials that run have ended, and where nothing is left to try. */
 function nextTrial(experiment: Experiment): Action | undefined {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
@@ -431,10 +428,11 @@ function nextTrial(experiment: Experiment): Action | undefined {
   const history = [...experiment.history, ...recordsOf(trials)];
   const lineage = lineageOf(plan.algorithm);
   if (lineage?.waits(plan.space, history, context, plan.algorithm.settings)) return undefined;
-  const first = trials.every(({ enqueued }) => enqueued) ? suggestDefaults(plan.space, context) : undefined;
-  const { values, origin = undefined } = first
-    ? { values: first }
-    : suggestion(plan.algorithm, plan.space, history, context);
+  const next =
+    firstSuggestion(experiment, trials, number) ??
+    untriedSuggestion(plan.algorithm, plan.space, history, context);
+  if (!next) return undefined;
+  const { values, origin } = next;
   return {
     type: 'create-trial',
     number,
@@ -471,7 +469,9 @@ function finalize(experiment: Experiment): Action[] {
   if (model.state === 'trained') return model.evaluation ? [{ type: 'register-model' }] : [];
   const failure = model.evaluation?.failure ?? '';
   const reason =
-    failure === '' ? '' : `${model.id} is registered without metrics: its evaluation failed: ${failure}`;
+    failure === ''
+      ? (exhausted(experiment, searchTrials(trials)) ?? '')
+      : `${model.id} is registered without metrics: its evaluation failed: ${failure}`;
   return [{ type: 'finish', state: 'succeeded', reason }];
 }
 

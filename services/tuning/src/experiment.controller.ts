@@ -45,7 +45,7 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.cancel(name);
   }
 
-  enqueueTrial(request: tuning.EnqueueTrialRequest): Promise<tuning.Trial> {
+  enqueueTrial(request: tuning.EnqueueTrialRequest): Promise<tuning.EnqueueTrialResponse> {
     return this.experiments.enqueue(request);
   }
 

@@ -122,19 +122,65 @@ it('a request id makes one experiment and one trial', async () => {
   await expect(
     platform.experiments.call('createExperiment', { spec: { ...spec, name: 'twice' }, requestId: 'a' }),
   ).rejects.toBeInstanceOf(InvalidArgument);
-  const enqueue = (requestId: string) =>
-    platform.experiments.call('enqueueTrial', {
+  const enqueue = async (requestId: string, learningRate = 1e-3) => {
+    const parameters = { learningRate };
+    const { trial, added } = await platform.experiments.call('enqueueTrial', {
       experiment: 'once',
-      parameters: { learningRate: 1e-3 },
+      parameters,
       requestId,
     });
-  const [{ number }, repeated] = await Promise.all([enqueue('b'), enqueue('b')]);
-  expect(repeated.number).toBe(number);
-  expect((await enqueue('c')).number).toBe(1);
-  await expect(enqueue('d')).rejects.toBeInstanceOf(FailedPrecondition);
+    return { number: trial?.number, added };
+  };
+  const [first0, repeated] = await Promise.all([enqueue('b'), enqueue('b')]);
+  expect(repeated).toEqual(first0);
+  expect(await enqueue('c', 2e-3)).toEqual({ number: 1, added: true });
+  expect(await enqueue('again')).toEqual({ number: first0.number, added: false });
+  await expect(enqueue('d', 3e-3)).rejects.toBeInstanceOf(FailedPrecondition);
   sets.set('unborn', { ...sets.get('demo'), name: 'unborn' });
   expect(await reached('once', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({ trialsTotal: 2 });
   await expect(enqueue('e')).rejects.toBeInstanceOf(FailedPrecondition);
+});
+
+it('a finite space that is used up ends the search, and says so before and after', async () => {
+  const flag = (name: string) => ({ name, categorical: { values: [true, false] } });
+  const spec = {
+    name: 'used-up',
+    parameters: [flag('lora.dora') as tuning.Parameter, flag('rewarm') as tuning.Parameter],
+    training: { trialTokens: 1000, method: 'lora' },
+    limits: { maxTrials: 9, parallelTrials: 3 },
+  };
+  const ahead = await platform.experiments.call('estimateExperiment', { spec: experimentSpec(spec) });
+  expect(ahead).toMatchObject({ trials: 4, limitedBy: 'parameters' });
+  await submit(spec);
+  expect(await reached('used-up', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({
+    trialsTotal: 4,
+    reason: 'the search space is used up: all of its 4 combinations were tried',
+  });
+  const searched = (await trialsOf('used-up')).filter(({ kind }) => kind === TrialKind.TRIAL_KIND_SEARCH);
+  expect(new Set(searched.map(({ parameters }) => JSON.stringify(parameters))).size).toBe(4);
+});
+
+it('a trial with some values is completed by its sampler, within what the given ones make active', async () => {
+  const parameters = [
+    { name: 'method', categorical: { values: ['full', 'lora'] } },
+    {
+      name: 'loraRank',
+      integer: { min: 2, max: 8, log: false, step: 0 },
+      condition: { parameter: 'method', values: ['lora'] },
+    },
+    { name: 'weightDecay', double: { min: 0, max: 1, log: false, step: 0 }, default: 0.5 },
+  ] as unknown as tuning.Parameter[];
+  await submit({ name: 'some-values', features: 'never', parameters, limits: { maxTrials: 3 } });
+  const enqueue = (given: tuning.EnqueueTrialRequest['parameters']) =>
+    platform.experiments.call('enqueueTrial', { experiment: 'some-values', parameters: given });
+  const { trial } = await enqueue({ method: 'lora' });
+  expect(trial?.parameters).toMatchObject({ method: 'lora', weightDecay: 0.5 });
+  expect(trial?.parameters['loraRank']).toBeGreaterThanOrEqual(2);
+  const { trial: other } = await enqueue({ weightDecay: 0.25, method: 'full' });
+  expect(other?.parameters).toEqual({ method: 'full', weightDecay: 0.25 });
+  await expect(enqueue({ loraRank: 4, method: 'full' })).rejects.toThrow(
+    'parameters.loraRank: exists only where method is "lora"',
+  );
 });
 
 describe('features', () => {

@@ -2,19 +2,21 @@
 import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { common, tuning } from '@emotune/proto';
-import { parseAssignment } from '@emotune/search';
+import { type Assignment, completed } from '@emotune/search';
 import { once, paged, pageOf } from '@emotune/service';
-import { cancelled, enqueued, paused, raised, resumed, withStudy } from './commands.js';
+import { cancelled, enqueued, paused, raised, resumed, withStudy, withTrial } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
+import { contextOf } from './decide.js';
 import { type ImportedStudy, importedStudy } from './imported.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
+import { recordsOf } from './records.js';
 import { filled, saveChanges, saveNew } from './save.js';
 import { type Plan, planOf } from './spec.js';
-import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen } from './state.js';
+import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen, searchTrials } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow, trialRows } from './store.js';
 import { newExperiment } from './transitions.js';
 import { type Earlier, warmStart } from './warm-start.js';
@@ -26,6 +28,13 @@ const watchMs = 300;
 function same(a: unknown, b: unknown): boolean {
   const [one, other] = [a, b].map((value) => canonicalJson(JSON.parse(filled(value))));
   return one === other;
+}
+
+/** The values of a trial of which some are given, as its sampler completes them. @throws InvalidArgument */
+function valuesOf(experiment: Experiment, given: tuning.EnqueueTrialRequest['parameters']): Assignment {
+  const { plan, trials, history } = experiment;
+  const known = [...history, ...recordsOf(searchTrials(trials))];
+  return completed(plan.algorithm, plan.space, given, known, contextOf(experiment, trials.length));
 }
 
 export class Experiments {
@@ -219,21 +228,25 @@ export class Experiments {
   }
 
   /** @throws InvalidArgument naming each wrong value; FailedPrecondition when no further trial can start. */
-  async enqueue(request: tuning.EnqueueTrialRequest): Promise<tuning.Trial> {
+  async enqueue(request: tuning.EnqueueTrialRequest): Promise<tuning.EnqueueTrialResponse> {
     const { experiment: name, parameters, requestId } = request;
-    const trial = await this.context.database.transaction(async (sql) => {
+    const { clock, database } = this.context;
+    const answer = await database.transaction(async (sql) => {
       const body = { experiment: name, parameters };
-      const number = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
-        const { trials } = await this.save(sql, name, (experiment) => {
-          const values = parseAssignment(experiment.plan.space, parameters);
-          return enqueued(experiment, values, this.context.clock.now());
+      const done = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
+        let result = { number: 0, added: false };
+        await this.save(sql, name, (before) => {
+          const { experiment, ...rest } = withTrial(before, valuesOf(before, parameters), clock.now());
+          result = rest;
+          return experiment;
         });
-        return String(trials.length - 1);
+        return JSON.stringify(result);
       });
-      return trialMessage(await trialRow(sql, name, Number(number)));
+      const { number, added }: { number: number; added: boolean } = JSON.parse(done);
+      return { trial: trialMessage(await trialRow(sql, name, number)), added };
     });
     this.reconciler.wake();
-    return trial;
+    return answer;
   }
 
   /** @throws InvalidArgument; FailedPrecondition when the search is over or has no room for the best. */
@@ -244,14 +257,14 @@ export class Experiments {
     const imported = await database.transaction(async (sql) => {
       let found: ImportedStudy | undefined;
       const numbers = await once(sql, { method: 'ImportStudy', id: requestId, body }, async () => {
-        let added: readonly number[] = [];
+        let [added, known]: (readonly number[])[] = [[], []];
         await this.save(sql, name, (experiment) => {
           found = importedStudy(experiment.plan, request, experiment.history);
           const after = withStudy(experiment, found, clock.now());
-          added = after.trials.slice(experiment.trials.length).map(({ number }) => number);
-          return after;
+          ({ enqueued: added, known } = after);
+          return after.experiment;
         });
-        return added.join(' ');
+        return JSON.stringify({ enqueued: added, known });
       });
       // Repeated: the same, but for the numbers that the trials got.
       found ??= importedStudy(this.reconciler.ledger.plan(await experimentRow(sql, name)), request, []);
@@ -259,8 +272,7 @@ export class Experiments {
     });
     this.reconciler.wake();
     const { fitting, lessons, misfits, numbers } = imported;
-    const enqueued = numbers === '' ? [] : numbers.split(' ').map(Number);
-    return { fitting, taught: lessons.length, enqueued, misfits: [...misfits] };
+    return { fitting, taught: lessons.length, misfits: [...misfits], ...JSON.parse(numbers) };
   }
 
   async trials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {

@@ -1,9 +1,9 @@
 import { tuning } from '@emotune/proto';
 import { suggest, type TrialRecord } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
-import { recordsOf } from './decide.js';
 import { knownAt, leadOf, suggestionOf } from './insight.js';
 import { frontOf } from './insight-parts.js';
+import { recordsOf } from './records.js';
 import { type Plan, planOf } from './spec.js';
 import type { Attempt, Taught, Trial } from './state.js';
 import { experimentSpec } from './testing.js';

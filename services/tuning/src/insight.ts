@@ -7,16 +7,16 @@ import {
   lessonOf,
   measuredBestFirst,
   samplerChoice,
-  suggestDefaults,
-  suggestion,
   type TrialRecord,
+  untriedSuggestion,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
-import { contextOf, ranking, recordsOf } from './decide.js';
+import { contextOf, firstSuggestion, ranking } from './decide.js';
 import type { Given, SubtaskScores } from './insight-parts.js';
 import { Lanes } from './lanes.js';
 import type { Ledger } from './ledger.js';
 import { grouped, measuredTrials } from './messages.js';
+import { recordsOf } from './records.js';
 import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow } from './store.js';
@@ -193,20 +193,20 @@ export function suggestionOf(
       reason: 'given, not suggested: enqueued, or among the best of an earlier experiment',
     };
   const context = contextOf(experiment, trial.number);
-  const first = trials.every(({ number, enqueued }) => number >= trial.number || enqueued);
-  const defaults = first ? suggestDefaults(plan.space, context) : undefined;
-  if (defaults && same(defaults))
+  const earlier = searchTrials(trials).filter(({ number }) => number < trial.number);
+  const defaults = firstSuggestion(experiment, earlier, trial.number);
+  if (defaults && same(defaults.values))
     return {
       ...common,
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
       reason: 'the declared defaults come first',
     };
-  const again = suggestion(plan.algorithm, plan.space, records, context);
+  const again = untriedSuggestion(plan.algorithm, plan.space, records, context);
   return {
     ...common,
     source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
     reason: `${samplerReason(plan, common, best, samplerChoice(plan.algorithm, plan.space, records, context))}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
-    reproduced: same(again.values) && (again.origin ?? null) === trial.origin,
+    reproduced: again !== undefined && same(again.values) && (again.origin ?? null) === trial.origin,
   };
 }
 

@@ -11,7 +11,7 @@ import {
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
-import { recordsOf } from './decide.js';
+import { recordsOf } from './records.js';
 import { architectureOf, type Plan } from './spec.js';
 import { type Base, searchTrials, type Trial } from './state.js';
 

@@ -315,7 +315,7 @@ export const addExperimentCommands: AddCommands = (program, io) => {
 
   experiment
     .command('enqueue')
-    .description('add a trial with given parameters, run before any that the search suggests')
+    .description('add a trial with some given parameters, run before any that the search suggests on its own')
     .argument('<name>')
     .requiredOption('-p, --parameter <name=value>', 'one parameter; repeat for each', parameterOf)
     .addHelpText(
@@ -330,12 +330,16 @@ export const addExperimentCommands: AddCommands = (program, io) => {
           name: string,
           options: { parameter: ParameterOptions },
         ) => {
-          const trial = await experimentsOf(channel).call(
+          const { trial, added } = await experimentsOf(channel).call(
             'enqueueTrial',
             { experiment: name, parameters: options.parameter, requestId: newRequestId() },
             { signal },
           );
-          await session.answer(trialJson(trial), () => trialsText([trial]));
+          if (!added)
+            session.note(
+              `trial ${trial!.number} has these values, and would give the same again: none was added`,
+            );
+          await session.answer(trialJson(trial!), () => trialsText([trial!]));
           tellWhoCarriesOn({ session, embedded }, [name]);
         },
       ),

@@ -49,7 +49,10 @@ const bases: Readonly<Record<string, (estimate: tuning.Estimate) => string>> = {
 export function estimateLine(estimate: tuning.Estimate): string {
   const { trials, gpuHours, cost, seconds, finalGpuHours, basis, limitedBy, folds } = estimate;
   const money = cost > 0 ? ` (cost ${hours(cost)})` : '';
-  const why = limitedBy === '' || trials === 0 ? '' : `, up to ${limitedBy}`;
+  const why =
+    limitedBy === '' || trials === 0
+      ? ''
+      : `, up to ${limitedBy === 'parameters' ? 'the last combination of parameters' : limitedBy}`;
   const said = bases[basis]?.(estimate) ?? '';
   const each = folds > 1 ? ` of ${folds} folds` : '';
   return `${count(trials)} trials${each}${why}, about ${hours(gpuHours)} GPU-h${money}, ${hours(seconds / 3600)} h by the clock, then ${hours(finalGpuHours)} GPU-h for the winner; ${said}`;

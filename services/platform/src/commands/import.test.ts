@@ -16,7 +16,7 @@ let imported: ReturnType<typeof importedStudy>;
 answers.importStudy = (request, { spec }) => {
   imported = importedStudy(planOf(spec), request, []);
   const { fitting, lessons, best, misfits } = imported;
-  return { fitting, taught: lessons.length, enqueued: best.map(() => 7), misfits: [...misfits] };
+  return { fitting, taught: lessons.length, enqueued: best.map(() => 7), known: [3], misfits: [...misfits] };
 };
 
 beforeAll(async () => {
@@ -46,6 +46,7 @@ describe('experiment', () => {
     const shown = await text(...args, '--direction', 'maximize', '--best', '1', '--teach', '--failures');
     expect(shown).toMatch(/^trials: +4, of which 3 fit the search space$/m);
     expect(shown).toMatch(/^taught: +3$/m);
+    expect(shown).toMatch(/^skipped: +1, whose values trial 3 has already$/m);
     expect(shown).toMatch(/^dropout +not in the space +\d +0 +taken without it$/m);
     expect(shown).toMatch(/^learningRate +"7" is outside of its range +1 +2 +left out$/m);
     expect(imported.best).toMatchObject([{ learningRate: 0.001, replay: 0.25 }]);

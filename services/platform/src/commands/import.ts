@@ -58,7 +58,7 @@ Examples:
         const { goalOf, studyMessage } = await import('../import/study-message.js');
         const experiments: Client<tuning.ExperimentServiceClient> = channel.client('ExperimentService');
         const study = await readStudy(session.path(options.file), options.study);
-        const { fitting, taught, enqueued, misfits } = await experiments.call(
+        const { fitting, taught, enqueued, known, misfits } = await experiments.call(
           'importStudy',
           {
             experiment: name,
@@ -75,8 +75,8 @@ Examples:
         );
         if (fitting === 0) throw new FailedPrecondition(importText({ study, misfits }));
         const result = { study: study.name, trials: study.trials.length, fitting };
-        await session.answer({ experiment: name, ...result, taught, enqueued, misfits }, () =>
-          importText({ study, fitting, taught, enqueued, misfits }),
+        await session.answer({ experiment: name, ...result, taught, enqueued, known, misfits }, () =>
+          importText({ study, fitting, taught, enqueued, known, misfits }),
         );
       }),
     );

@@ -9,12 +9,14 @@ export function importText({
   fitting = 0,
   taught = 0,
   enqueued = [],
+  known = [],
   misfits,
 }: {
   readonly study: Study;
   readonly fitting?: number;
   readonly taught?: number;
   readonly enqueued?: readonly number[];
+  readonly known?: readonly number[];
   readonly misfits: readonly tuning.Misfit[];
 }): string {
   const shown = facts([
@@ -22,6 +24,12 @@ export function importText({
     ['trials', `${study.trials.length}, of which ${fitting} fit the search space`],
     ['taught', taught === 0 ? '' : String(taught)],
     ['enqueued', enqueued.length === 0 ? '' : `trials ${enqueued.join(', ')}`],
+    [
+      'skipped',
+      known.length === 0
+        ? ''
+        : `${known.length}, whose values ${known.length === 1 ? 'trial' : 'trials'} ${known.join(', ')} ${known.length === 1 ? 'has' : 'have'} already`,
+    ],
   ]);
   if (misfits.length === 0) return shown;
   return `${shown}\n\n${table(

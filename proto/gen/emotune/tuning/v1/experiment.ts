@@ -481,6 +481,12 @@ export interface EnqueueTrialRequest_ParametersEntry {
   value: PlainValue | undefined;
 }
 
+export interface EnqueueTrialResponse {
+  /** The new one, or the one that has the same values already. */
+  trial: Trial | undefined;
+  added: boolean;
+}
+
 export interface ImportStudyRequest {
   experiment: string;
   study:
@@ -549,6 +555,8 @@ export interface ImportStudyResponse {
   /** Numbers of the new trials, the best configuration first. */
   enqueued: number[];
   misfits: Misfit[];
+  /** Trials of the experiment that have the values of one of the best configurations already. */
+  known: number[];
 }
 
 /** Why trials of a study could not be taken as they were. */
@@ -592,7 +600,7 @@ export interface Estimate {
   basis: EstimateBasis;
   /** Finished trials that the throughput comes from. */
   measuredTrials: number;
-  /** The limit that ends the search, such as limits.maxTrials. */
+  /** What ends the search: a limit, such as limits.maxTrials, or parameters, of which there are no more combinations. */
   limitedBy: string;
   /** Expected tokens per second of a trial, by architecture. */
   tokensPerSecond: { [key: string]: number };
@@ -679,14 +687,17 @@ export interface ExperimentServiceClient {
 
   /**
    * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
-   * defaults. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials trials already.
+   * defaults, or else what the sampler suggests. Where a trial of the same values waits, runs or was measured, none is added:
+   * it would give the same result. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials
+   * trials already.
    */
 
-  enqueueTrial(request: EnqueueTrialRequest): Observable<Trial>;
+  enqueueTrial(request: EnqueueTrialRequest): Observable<EnqueueTrialResponse>;
 
   /**
    * Takes over what another program has found: fits a study's trials to the search space, teaches them to the sampler where
-   * that is asked for, and enqueues the best of those that fit; all of it or nothing, and nothing where none fits.
+   * that is asked for, and enqueues the best of those that fit, without those of the same values as a trial that waits, runs
+   * or was measured; all of it or nothing, and nothing where none fits.
    * INVALID_ARGUMENT when the study does not say what is better and the request neither; FAILED_PRECONDITION when the search
    * is over or has no room. Idempotent by request_id.
    */
@@ -753,14 +764,19 @@ export interface ExperimentServiceController {
 
   /**
    * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
-   * defaults. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials trials already.
+   * defaults, or else what the sampler suggests. Where a trial of the same values waits, runs or was measured, none is added:
+   * it would give the same result. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials
+   * trials already.
    */
 
-  enqueueTrial(request: EnqueueTrialRequest): Promise<Trial> | Observable<Trial> | Trial;
+  enqueueTrial(
+    request: EnqueueTrialRequest,
+  ): Promise<EnqueueTrialResponse> | Observable<EnqueueTrialResponse> | EnqueueTrialResponse;
 
   /**
    * Takes over what another program has found: fits a study's trials to the search space, teaches them to the sampler where
-   * that is asked for, and enqueues the best of those that fit; all of it or nothing, and nothing where none fits.
+   * that is asked for, and enqueues the best of those that fit, without those of the same values as a trial that waits, runs
+   * or was measured; all of it or nothing, and nothing where none fits.
    * INVALID_ARGUMENT when the study does not say what is better and the request neither; FAILED_PRECONDITION when the search
    * is over or has no room. Idempotent by request_id.
    */
