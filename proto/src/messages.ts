@@ -27,13 +27,13 @@ export const protoFiles: readonly string[] = [
 
 let loaded: protobuf.Root | undefined;
 
-/** Every message and service. */
+/** Every message and service, with what their comments say. */
 export function contract(): protobuf.Root {
   if (loaded) return loaded;
   const root = new protobuf.Root();
   root.resolvePath = (_, target) =>
     target.startsWith('google/protobuf/') ? target : `${protoRoot.replace(/\/$/, '')}/${target}`;
-  root.loadSync([...protoFiles]).resolveAll();
+  root.loadSync([...protoFiles], { alternateCommentMode: true }).resolveAll();
   loaded = withPlainValues(root);
   return loaded;
 }

@@ -19,7 +19,7 @@ const largestInt32 = 2 ** 31 - 1;
 const uploadType = 'UploadedFile';
 
 /** What people write for a field: a file of their own by its path, for which the command sends its content. */
-function wordOf(field: protobuf.Field): string {
+export function wordOf(field: protobuf.Field): string {
   return field.resolvedType?.name === uploadType ? 'path' : field.name;
 }
 

@@ -15,5 +15,6 @@ export const commands: Commands = {
     };
   },
   train: async () => (await import('./commands/train.js')).addTrainCommand,
+  schema: async () => (await import('./commands/schema.js')).addSchemaCommand,
   ...labCommands,
 };

@@ -154,7 +154,7 @@ function pruningOf(
       ? {
           strata: strata.map(({ parameter, factor = 0 }) => ({
             parameter,
-            ...(factor > 0 ? { factor } : {}),
+            ...(factor === 0 ? {} : { factor }),
           })),
         }
       : {}),

@@ -13,57 +13,107 @@ import type { UploadedFile } from "../../files/v1/files.js";
 
 /** What a dataset is made of. */
 export interface DatasetSpec {
-  /** Lower-case letters, digits and dashes, at most 40 characters. */
+  /**
+   * Lower-case letters, digits and dashes, at most 40 characters.
+   * @required @example reviews
+   */
   name: string;
-  /** At least one. */
+  /**
+   * At least one.
+   * @required
+   */
   sources: SourceSpec[];
   split:
     | SplitSpec
     | undefined;
-  /** Only these tasks; empty means all that the sources offer. */
+  /**
+   * Only these tasks; empty means all that the sources offer.
+   * @example [sentiment-regression]
+   */
   tasks: Task[];
 }
 
 export interface SourceSpec {
-  /** The name of a known source: vader-tweets, emobank, goemotions, emotune-demo, ... */
+  /**
+   * The name of a known source: vader-tweets, emobank, goemotions, emotune-demo, ...
+   * @example emobank
+   */
   corpus?: string | undefined;
   file?:
     | FileSource
     | undefined;
-  /** Keep at most this many rows of the source (seeded); 0 keeps all. */
+  /**
+   * Keep at most this many rows of the source (seeded); 0 keeps all.
+   * @range 0.. @default 0 @example 5000
+   */
   limit: number;
-  /** All rows of a corpus to this split; empty keeps its official splits, or divides it as the dataset says. */
+  /**
+   * All rows of a corpus to this split; empty keeps its official splits, or divides it as the dataset says.
+   * @example train
+   */
   split: string;
 }
 
 /** A file of the user's own: CSV, TSV, JSONL or Parquet, told by the extension of its name. */
 export interface FileSource {
+  /** @required @example mine.tsv */
   upload:
     | UploadedFile
     | undefined;
-  /** Names the source in manifests and reports. */
+  /**
+   * Names the source in manifests and reports.
+   * @required @example mine
+   */
   name: string;
+  /** @required @example sentiment-regression */
   task: Task;
-  /** Required for regression: the range that the file's labels are on. */
+  /**
+   * Required for regression: the range that the file's labels are on.
+   * @example 0..5
+   */
   scale:
     | Scale
     | undefined;
-  /** Required for classification: every label that may occur. */
+  /**
+   * Required for classification: every label that may occur.
+   * @example [joy, fear, anger]
+   */
   labels: string[];
-  /** Rows may carry several labels: a list (JSONL, Parquet), or a text that label_separator divides. */
+  /**
+   * Rows may carry several labels: a list (JSONL, Parquet), or a text that label_separator divides.
+   * @default false @example true
+   */
   multiLabel: boolean;
-  /** Column names; empty means text, label, emotion, id. */
+  /**
+   * Column names; empty means text, label, emotion, id.
+   * @default text @example review
+   */
   textColumn: string;
+  /** @default label @example stars */
   labelColumn: string;
+  /** @default emotion @example feeling */
   emotionColumn: string;
+  /** @default id @example key */
   idColumn: string;
-  /** SPDX identifier or a short name, copied to the manifest. Empty means "unknown". */
+  /**
+   * SPDX identifier or a short name, copied to the manifest. Empty means "unknown".
+   * @default unknown @example CC-BY-4.0
+   */
   licence: string;
-  /** BCP 47, empty means "en". */
+  /**
+   * BCP 47, empty means "en".
+   * @default en @example de
+   */
   language: string;
-  /** All rows to this split; empty splits as the dataset says. */
+  /**
+   * All rows to this split; empty splits as the dataset says.
+   * @example train
+   */
   split: string;
-  /** Between the labels of a row where they are one text; in no label. Empty means "|". */
+  /**
+   * Between the labels of a row where they are one text; in no label. Empty means "|".
+   * @default "|" @example ";"
+   */
   labelSeparator: string;
 }
 
@@ -72,10 +122,15 @@ export interface SplitSpec {
   /**
    * Shares of the texts in 0..1, below 1 together; both 0 mean 0.1 and 0.1. Met over the whole, and within one text for
    * each label; a share above 0 gets one text at least where there are enough.
+   * @range 0..1 @example 0.15
    */
   validation: number;
+  /** @range 0..1 @example 0.15 */
   test: number;
-  /** The same seed gives the same split of the same rows. */
+  /**
+   * The same seed gives the same split of the same rows.
+   * @default 0 @example 1
+   */
   seed: number;
 }
 

@@ -11,22 +11,46 @@ import type { Timestamp } from "../../../google/protobuf/timestamp.js";
 import type { BuildState, Cue, Progress, Task } from "../../common/v1/common.js";
 
 export interface FeatureSetSpec {
-  /** Lower-case letters, digits and dashes, at most 40 characters. */
+  /**
+   * Lower-case letters, digits and dashes, at most 40 characters.
+   * @required @example reviews
+   */
   name: string;
-  /** The name of a dataset that exists. It need not be ready yet. */
+  /**
+   * The name of a dataset that exists. It need not be ready yet.
+   * @required @example reviews
+   */
   dataset: string;
-  /** Base models whose tokenizers are needed; each distinct tokenizer gets its own shards. */
+  /**
+   * Base models whose tokenizers are needed; each distinct tokenizer gets its own shards.
+   * @required @example [emotune-opt-4m, emotune-llama-4m]
+   */
   baseModels: string[];
-  /** Leave the lexicon cues out of the prompts. */
+  /**
+   * Leave the lexicon cues out of the prompts.
+   * @default false @example true
+   */
   withoutCues: boolean;
-  /** Train rows are asked on several declared scales and label orders, not only on their own. */
+  /**
+   * Train rows are asked on several declared scales and label orders, not only on their own.
+   * @default false @example true
+   */
   varyScales: boolean;
-  /** Longest row in tokens, prompt and answer; longer texts are cut. 32 to 4096; 0 means 160. */
+  /**
+   * Longest row in tokens, prompt and answer; longer texts are cut. 32 to 4096; 0 means 160.
+   * @range 32..4096 @default 160 @example 256
+   */
   maxTokens: number;
+  /** @default 0 @example 1 */
   seed: number;
-  /** Keep at most this many rows of each task and split (seeded); 0 keeps all. */
+  /**
+   * Keep at most this many rows of each task and split (seeded); 0 keeps all.
+   * @range 0.. @default 0 @example 20000
+   */
   limitTrain: number;
+  /** @range 0.. @default 0 @example 500 */
   limitValidation: number;
+  /** @range 0.. @default 0 @example 1000 */
   limitTest: number;
 }
 

@@ -68,13 +68,20 @@ export enum EstimateBasis {
 }
 
 export interface ExperimentSpec {
-  /** Lower-case letters, digits and dashes, at most 40 characters. */
+  /**
+   * Lower-case letters, digits and dashes, at most 40 characters.
+   * @required @example first
+   */
   name: string;
-  /** The feature set's name. It need not be ready yet. */
+  /**
+   * The feature set's name. It need not be ready yet.
+   * @required @example reviews
+   */
   features: string;
   /**
    * Base models to search over, one for each value of the parameter "architecture". Where there are several and the
    * parameter is not declared, the search is over all of them.
+   * @required
    */
   baseModels: BaseModelChoice[];
   objective: Objective | undefined;
@@ -87,9 +94,15 @@ export interface ExperimentSpec {
    */
   parameters: Parameter[];
   limits: Limits | undefined;
-  training: TrainingSpec | undefined;
+  training:
+    | TrainingSpec
+    | undefined;
+  /** @default 0 @example 1 */
   seed: number;
-  /** The name under which the winner is registered; empty means the experiment's name. */
+  /**
+   * The name under which the winner is registered; empty means the experiment's name.
+   * @example affect-small
+   */
   model: string;
   earlyStopping:
     | EarlyStopping
@@ -105,9 +118,15 @@ export interface ExperimentSpec {
 
 /** Ends a search when the improvement that a further trial promises is smaller than the error of an objective. */
 export interface Termination {
-  /** Standard error of a trial's objective, in its unit; 0 means that the search goes on to its limits. */
+  /**
+   * Standard error of a trial's objective, in its unit; 0 means that the search goes on to its limits.
+   * @range 0.. @default 0 @example 0.01
+   */
   error: number;
-  /** Measured trials before a search may end so; 0 means 20. */
+  /**
+   * Measured trials before a search may end so; 0 means 20.
+   * @range 0..10000 @default 20 @example 30
+   */
   minTrials: number;
 }
 
@@ -115,18 +134,26 @@ export interface EarlyStopping {
   /**
    * none, patience, median, percentile, asha, hyperband or threshold; empty means patience. With folds none, the default,
    * or wilcoxon, which judges at the end of each fold; with pbt none.
+   * @example asha
    */
   name: string;
   /**
    * Numbers by the pruner's own names: patience, minDelta, warmUp, startUpTrials, percentile, minExamples, maxExamples,
    * reductionFactor, lower, upper, pThreshold, startUpFolds. Examples are training examples seen.
+   * @example {minExamples: 500, warmUp: 500}
    */
   settings: { [key: string]: number };
-  /** Of asha: stop, or promote, which pauses a trial at a rung until it is among the best; empty means stop. */
+  /**
+   * Of asha: stop, or promote, which pauses a trial at a rung until it is among the best; empty means stop.
+   * @default stop @example promote
+   */
   variant: string;
   /** Trials are compared where these parameters agree; empty means architecture, and learningRate within a factor of 3. */
   strata: Stratum[];
-  /** Compare all trials with each other; strata must be empty. */
+  /**
+   * Compare all trials with each other; strata must be empty.
+   * @default false @example true
+   */
   compareAll: boolean;
 }
 
@@ -136,15 +163,25 @@ export interface EarlyStopping_SettingsEntry {
 }
 
 export interface Stratum {
+  /** @required @example learningRate */
   parameter: string;
-  /** Numbers agree that are at most this factor apart; 0 means equal. */
+  /**
+   * Numbers agree that are at most this factor apart; 0 means equal.
+   * @range 0.. @default 0 @example 3
+   */
   factor: number;
 }
 
 export interface Cost {
-  /** GPUs, or machines without one, that a trial occupies; 0 means 1. */
+  /**
+   * GPUs, or machines without one, that a trial occupies; 0 means 1.
+   * @range 0.. @default 1 @example 2
+   */
   gpusPerTrial: number;
-  /** Of one GPU for an hour, in any currency. */
+  /**
+   * Of one GPU for an hour, in any currency.
+   * @range 0.. @default 0 @example 2.5
+   */
   pricePerGpuHour: number;
 }
 
@@ -155,17 +192,30 @@ export interface Cost {
  * only the best configurations are tried first.
  */
 export interface WarmStart {
+  /** @required @example earlier */
   experiment: string;
-  /** Configurations of it, best first, that are tried before any suggestion; they count as trials. */
+  /**
+   * Configurations of it, best first, that are tried before any suggestion; they count as trials.
+   * @range 0..1000 @default 0 @example 3
+   */
   best: number;
 }
 
 export interface BaseModelChoice {
-  /** A value of the parameter "architecture": opt, bloom, llama, or any other name. */
+  /**
+   * A value of the parameter "architecture": opt, bloom, llama, or any other name.
+   * @example opt
+   */
   architecture: string;
-  /** Name of a registered base model. */
+  /**
+   * Name of a registered base model.
+   * @required @example emotune-opt-4m
+   */
   model: string;
-  /** Labels that a machine must have to train it, where trials are placed on machines of a cluster. */
+  /**
+   * Labels that a machine must have to train it, where trials are placed on machines of a cluster.
+   * @example {nvidia.com/gpu.product: NVIDIA-H100}
+   */
   nodeSelector: { [key: string]: string };
 }
 
@@ -175,15 +225,25 @@ export interface BaseModelChoice_NodeSelectorEntry {
 }
 
 export interface Objective {
-  /** answer-nll: mean over validation examples of the negative log-likelihood of the whole answer, in nats. */
+  /**
+   * answer-nll: mean over validation examples of the negative log-likelihood of the whole answer, in nats.
+   * @default answer-nll @example answer-nll
+   */
   metric: string;
+  /** @default minimize @example minimize */
   goal: Goal;
 }
 
 export interface SearchAlgorithm {
-  /** Name of a sampler; empty means tpe. */
+  /**
+   * Name of a sampler; empty means tpe.
+   * @example tpe
+   */
   name: string;
-  /** Settings of the sampler, by its own names. */
+  /**
+   * Settings of the sampler, by its own names.
+   * @example {startUpTrials: 10}
+   */
   settings: { [key: string]: number };
 }
 
@@ -193,6 +253,7 @@ export interface SearchAlgorithm_SettingsEntry {
 }
 
 export interface Parameter {
+  /** @required @example learningRate */
   name: string;
   double?: DoubleRange | undefined;
   integer?: IntegerRange | undefined;
@@ -203,70 +264,108 @@ export interface Parameter {
   condition:
     | Condition
     | undefined;
-  /** Tried first. */
+  /**
+   * Tried first.
+   * @example 0.001
+   */
   default: PlainValue | undefined;
 }
 
 export interface DoubleRange {
+  /** @required @example 0.0001 */
   min: number;
+  /** @required @example 0.01 */
   max: number;
-  /** Sampled evenly in the logarithm; min must be above 0. */
+  /**
+   * Sampled evenly in the logarithm; min must be above 0.
+   * @default false @example true
+   */
   log: boolean;
-  /** Grid from min; 0 means continuous. */
+  /**
+   * Grid from min; 0 means continuous.
+   * @range 0.. @default 0 @example 0.05
+   */
   step: number;
 }
 
 export interface IntegerRange {
+  /** @required @example 2 */
   min: number;
+  /** @required @example 32 */
   max: number;
+  /** @default false @example true */
   log: boolean;
+  /** @range 0.. @default 1 @example 2 */
   step: number;
 }
 
 export interface Categories {
+  /** @required @example [full, lora] */
   values: PlainValue[];
 }
 
 /** Holds when the named parameter exists and has one of the values. */
 export interface Condition {
+  /** @required @example method */
   parameter: string;
+  /** @required @example [lora] */
   values: PlainValue[];
 }
 
 export interface Limits {
-  /** Search trials, failed ones included; 0 means 12. */
+  /**
+   * Search trials, failed ones included; 0 means 12.
+   * @range 0..10000 @default 12 @example 20
+   */
   maxTrials: number;
-  /** Trials that run at the same time; 0 means 1. */
+  /**
+   * Trials that run at the same time; 0 means 1.
+   * @range 0..4096 @default 1 @example 4
+   */
   parallelTrials: number;
   /**
    * The experiment fails when more trials than this have failed; 0 means a quarter of max_trials, at least 3.
    * Infeasible trials are results and do not count.
+   * @range 0..10000 @example 5
    */
   maxFailedTrials: number;
-  /** Seconds of search, pauses included, after which no further trial starts; 0 means no limit. */
+  /**
+   * Seconds of search, pauses included, after which no further trial starts; 0 means no limit.
+   * @range 0.. @default 0 @example 3600
+   */
   maxDurationSeconds: number;
   /**
    * Attempts of one trial when machines or processes are lost or crash; 0 means 3. Attempts that were interrupted after
    * a checkpoint do not count.
+   * @range 0..100 @default 3 @example 5
    */
   maxAttempts: number;
-  /** Tokens that the search may train on, all trials together; 0 means no limit. */
+  /**
+   * Tokens that the search may train on, all trials together; 0 means no limit.
+   * @range 0.. @default 0 @example 5000000
+   */
   maxTokens: number;
   /**
    * GPU-hours that the search may take: no trial starts that is not expected to fit, and what runs is stopped when they
    * are used up; 0 means no limit.
+   * @range 0.. @default 0 @example 12
    */
   maxGpuHours: number;
-  /** The same in money; needs cost.price_per_gpu_hour. 0 means no limit. */
+  /**
+   * The same in money; needs cost.price_per_gpu_hour. 0 means no limit.
+   * @range 0.. @default 0 @example 30
+   */
   maxCost: number;
   /**
    * Attempts of one trial that ended by no fault of their own: preempted, lost with their machine, image not pulled;
    * 0 means 20.
+   * @range 0..10000 @default 20 @example 50
    */
   maxInterruptions: number;
   /**
    * Seconds that an attempt of a search trial may run; one that runs longer is ended, and its values count as infeasible.
    * 0 means no limit.
+   * @range 0.. @default 0 @example 7200
    */
   maxAttemptSeconds: number;
 }
@@ -282,24 +381,31 @@ export interface TrainingSpec {
   /**
    * Tokens (padding not counted) that one search trial trains on, with folds in each of them, with pbt on top of those of the
    * trial that it goes on from; 0 means 100,000.
+   * @range 0.. @default 100000 @example 50000
    */
   trialTokens: number;
   /**
    * The winner is retrained on train + validation with final_scale times the tokens at its best point; 0 means 1. With pbt
    * its weights are the model, and there is no scale.
+   * @range 0..1000 @default 1 @example 1.5
    */
   finalScale: number;
-  /** Threads of the trainer of a search trial; 0 takes all of its machine, as the final training does. */
+  /**
+   * Threads of the trainer of a search trial; 0 takes all of its machine, as the final training does.
+   * @range 0..1024 @default 0 @example 2
+   */
   threads: number;
   /**
    * MiB of resident memory that a trial may take: a run whose memory plan does not fit is refused before it starts, and such
    * values are not suggested. 0 means what its machine has, of which the search knows nothing beforehand.
+   * @range 0.. @default 0 @example 16000
    */
   memoryLimitMib: number;
   /**
    * 2 to 20: a search trial trains so many times, each time from the base model on the train split without one fold, on
    * which it is validated; rows of one text are of one fold. Its objective is the mean over the folds. 0 or 1: once, and
    * validated on the validation split.
+   * @range 0..20 @default 1 @example 5
    */
   folds: number;
 }
