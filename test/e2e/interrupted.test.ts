@@ -1,5 +1,5 @@
 /** Ctrl-C in each phase: the command ends in order with everything it started, and the next one goes on. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { common, type evaluation, tuning } from '@emotune/proto';
@@ -31,6 +31,32 @@ async function interrupt({ child, ended }: Running, dataDir: string): Promise<st
   expect(children.filter(lives)).toEqual([]);
   expect(existsSync(join(dataDir, 'platform.json'))).toBe(false);
   return stderr;
+}
+
+/** Looks at an experiment again and again, which must change nothing about it. */
+async function leavesAlone(dataDir: string, name: string): Promise<void> {
+  const look = async (...args: string[]) => {
+    const { code, stdout, stderr } = await emotune(['--json', '--data-dir', dataDir, 'experiment', ...args]);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(new RegExp(`^experiment ${name} goes on only while .*"emotune up"`, 'm'));
+    return JSON.parse(stdout);
+  };
+  const files = () => readdirSync(join(dataDir, 'jobs'));
+  const [before, jobs] = [await look('trials', name), files()];
+  await look('get', name);
+  await look('get', name);
+  const { code, stdout } = await emotune([
+    '--data-dir',
+    dataDir,
+    'experiment',
+    'logs',
+    name,
+    '0',
+    '--attempt',
+    '1',
+  ]);
+  expect([code, stdout]).toEqual([0, expect.stringContaining(' info training experiment=')]);
+  expect([await look('trials', name), files()]).toEqual([before, jobs]);
 }
 
 it('the main job, while it starts, builds data, builds features and searches', async () => {
@@ -118,6 +144,7 @@ it('an experiment, in its search, its final training and its evaluation', async 
       channel.close();
     }
     await interrupt(running, dataDir);
+    await leavesAlone(dataDir, name);
   }
 
   const { code, stderr } = await started(dataDir, ...watch).ended;

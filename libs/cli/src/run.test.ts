@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '@emotune/base';
-import type { Host } from '@emotune/service';
+import { Channel, type Host } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clientCommands } from './commands.js';
 import type { LogLine } from './format/trial-log.js';
@@ -764,6 +764,65 @@ describe('analyze', () => {
   it('needs a text', async () => {
     const { code, stderr } = await emotune(['analyze']);
     expect([code, stderr]).toEqual([2, expect.stringContaining('  TEXT: expected at least one')]);
+  });
+});
+
+describe('a platform that is started for a command', () => {
+  it.each([
+    ['experiment submit -f first.yaml', 'nothing'],
+    ['experiment submit -f first.yaml --watch', 'trials'],
+    ['experiment watch first', 'trials'],
+    ['experiment get first', 'nothing'],
+    ['experiment list', 'nothing'],
+    ['experiment trials first', 'nothing'],
+    ['experiment explain first 0', 'nothing'],
+    ['experiment insight first', 'nothing'],
+    ['experiment estimate first', 'nothing'],
+    ['experiment logs first 8', 'nothing'],
+    ['experiment logs first 8 --follow', 'nothing'],
+    ['experiment cancel first', 'nothing'],
+    ['experiment enqueue first -p x=1', 'nothing'],
+    ['model list', 'nothing'],
+    ['features preview first', 'nothing'],
+    ['features list', 'nothing'],
+    ['dataset list', 'nothing'],
+    ['dataset preview mine', 'nothing'],
+    ['dataset create -f dataset.yaml', 'builds'],
+    ['dataset create -f dataset.yaml --no-wait', 'nothing'],
+    ['features create -f features.yaml', 'builds'],
+    ['analyze text', 'nothing'],
+  ])('"%s" has it do in the background: %s', async (line, work) => {
+    const asked: string[] = [];
+    const { code, stderr } = await emotune(line.split(' '), {
+      env: {},
+      openPlatform: async (options) => {
+        asked.push(options.work);
+        return host.address;
+      },
+    });
+    expect([code, asked], stderr).toEqual([0, [work]]);
+  });
+
+  it.each([
+    ['experiment get second', 'experiment second goes on only while'],
+    ['experiment enqueue first -p x=1', 'experiment first goes on only while'],
+    ['experiment submit -f first.yaml', 'experiment first goes on only while'],
+    ['experiment watch first', 'trials run in the background of this command until'],
+    ['experiment logs first 3 --follow', 'no trial runs now'],
+    ['experiment list', undefined],
+  ])('"%s" tells who carries on what it does not, or for how long', async (line, note) => {
+    const channel = Channel.connect(host.address);
+    const { code, stderr } = await emotune(line.split(' '), {
+      env: {},
+      openPlatform: async () => ({ channel, logFile: '', close: async () => channel.close() }),
+    });
+    expect(code, stderr).toBe(0);
+    if (note === undefined) expect(stderr).toBe('');
+    else {
+      expect(stderr).toContain(note);
+      expect(stderr).toMatch(/"emotune up"/);
+      expect(stderr).toMatch(/"emotune experiment watch (first|second)"/);
+    }
   });
 });
 

@@ -113,7 +113,7 @@ export async function runService<S extends ServiceEnvironment>(
   return exitCode;
 }
 
-/** The whole of a `main.ts`. Another signal while it ends kills the process at once. */
+/** The whole of a `process.ts`. Another signal while it ends kills the process at once. */
 export async function serve<S extends ServiceEnvironment>(program: Program<S>): Promise<never> {
   const stop = new AbortController();
   const signals = ['SIGTERM', 'SIGINT'] as const;

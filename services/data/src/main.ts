@@ -1,21 +1,4 @@
-/** The data service as a process. */
-import { serve } from '@emotune/service';
-import { dataEnvironment } from './config.js';
-import { dataMigrations } from './datasets.js';
-import { dataModule } from './module.js';
+/** The data service as a program. */
+import { onSupportedNode } from '@emotune/base/node-version';
 
-await serve({
-  area: 'data',
-  environment: dataEnvironment,
-  migrations: dataMigrations,
-  open: (context, environment) => ({
-    module: dataModule({
-      ...context,
-      locate: {
-        corporaDir: environment.EMOTUNE_CORPORA,
-        cacheDir: environment.EMOTUNE_CACHE_DIR,
-        download: environment.EMOTUNE_DOWNLOAD,
-      },
-    }),
-  }),
-});
+void onSupportedNode(() => import('./process.js'));

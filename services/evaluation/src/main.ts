@@ -1,14 +1,4 @@
-/** The evaluation service as a process. */
-import { serve } from '@emotune/service';
-import { evaluationEnvironment } from './config.js';
-import { evaluationMigrations } from './evaluations.js';
-import { evaluationModule } from './module.js';
+/** The evaluation service as a program. */
+import { onSupportedNode } from '@emotune/base/node-version';
 
-await serve({
-  area: 'evaluation',
-  environment: evaluationEnvironment,
-  migrations: evaluationMigrations,
-  open: (context, environment) => ({
-    module: evaluationModule({ ...context, threads: environment.EMOTUNE_THREADS }),
-  }),
-});
+void onSupportedNode(() => import('./process.js'));

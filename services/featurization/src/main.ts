@@ -1,12 +1,4 @@
-/** The featurization service as a process. */
-import { serve } from '@emotune/service';
-import { featurizationEnvironment } from './config.js';
-import { featurizationMigrations } from './feature-sets.js';
-import { featurizationModule } from './module.js';
+/** The featurization service as a program. */
+import { onSupportedNode } from '@emotune/base/node-version';
 
-await serve({
-  area: 'featurization',
-  environment: featurizationEnvironment,
-  migrations: featurizationMigrations,
-  open: (context) => ({ module: featurizationModule(context) }),
-});
+void onSupportedNode(() => import('./process.js'));

@@ -1,13 +1,4 @@
-/** The inference service as a process. */
-import { serve } from '@emotune/service';
-import { inferenceEnvironment } from './config.js';
-import { inferenceMigrations, inferenceModule } from './module.js';
+/** The inference service as a program. */
+import { onSupportedNode } from '@emotune/base/node-version';
 
-await serve({
-  area: 'inference',
-  environment: inferenceEnvironment,
-  migrations: inferenceMigrations,
-  open: (context, environment) => ({
-    module: inferenceModule({ ...context, threads: environment.EMOTUNE_THREADS }),
-  }),
-});
+void onSupportedNode(() => import('./process.js'));

@@ -1,29 +1,4 @@
-/** The `emotune` program. What a command does not need is not loaded for it. */
-import { run, Stopped } from '@emotune/cli';
-import { commands } from './commands.js';
+/** The `emotune` program, for whichever Node.js it is called with. */
+import { onSupportedNode } from '@emotune/base/node-version';
 
-const stop = new AbortController();
-const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-for (const [signal, exitCode] of Object.entries(signals)) {
-  // A second one ends the process at once.
-  process.once(signal, () => stop.abort(new Stopped(exitCode, 'stopped')));
-}
-// Whoever reads the output has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  stop.abort(new Stopped(0, 'the output was closed'));
-});
-
-process.exitCode = await run(
-  process.argv.slice(2),
-  {
-    stdin: process.stdin,
-    stdout: process.stdout,
-    stderr: process.stderr,
-    env: process.env,
-    cwd: process.cwd(),
-    signal: stop.signal,
-    openPlatform: async (options) => (await import('./open-platform.js')).embedded(options),
-  },
-  commands,
-);
+void onSupportedNode(() => import('./program.js'));

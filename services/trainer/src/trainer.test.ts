@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type JobStatus, ProcessRunner, writeEnvironment } from '@emotune/jobs';
+import { type JobStatus, ProcessRunner, reasonOfEnd, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
@@ -430,6 +430,28 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     await runner.stop(name, 60);
     await expectExit(name, 75);
     expect(await checkpointKeys()).toHaveLength(2);
+    expect(server.finished).toEqual([]);
+  });
+
+  it('counts as interrupted, at whatever moment of its start it is asked to end', async () => {
+    await assign(long);
+    const ways: ((name: string) => Promise<void>)[] = [
+      async () => {},
+      // Node.js has begun, and nothing is loaded.
+      (name) => poll(() => existsSync(join(folder, 'jobs', `${name}.job.json`))),
+      () => new Promise((resolve) => setTimeout(resolve, 300)),
+      () => poll(() => server.tokens.size > 0),
+      (name) => until(name, () => log(name).includes('"training"')),
+    ];
+    for (const [i, moment] of ways.entries()) {
+      const name = await startAttempt(i + 1);
+      await moment(name);
+      await runner.stop(name, 60);
+      await poll(async () => (await statusOf(name)).phase !== 'running');
+      const { phase, ...end } = await statusOf(name);
+      expect(reasonOfEnd({ ...end, phase: 'failed' }), log(name)).toMatch(/^Interrupted: /);
+      expect(phase).toBe('failed');
+    }
     expect(server.finished).toEqual([]);
   });
 

@@ -50,6 +50,10 @@ Examples:
           for await (const piece of experiments.stream('readTrialLog', request, { signal }))
             for (const line of lines.take(piece)) await show(line);
           for (const line of lines.end()) await show(line);
+          if (follow && embedded)
+            session.note(
+              `no trial runs now, so there is nothing to follow: "emotune up" or "emotune experiment watch ${name}" goes on with it`,
+            );
           if (shown === 0) session.note(`the trainer of trial ${number} of ${name} has written nothing`);
         },
       ),

@@ -1,0 +1,24 @@
+/** The tuning service as a process, with trainers as its children. */
+import { inherited, ProcessRunner } from '@emotune/jobs';
+import { serve } from '@emotune/service';
+import { tuningEnvironment } from './config.js';
+import { tuningMigrations } from './migrations.js';
+import { tuningModule } from './module.js';
+
+await serve({
+  area: 'tuning',
+  environment: tuningEnvironment,
+  migrations: tuningMigrations,
+  open: (context, environment, address) => {
+    const runner = ProcessRunner.open({
+      folder: environment.EMOTUNE_JOBS_DIR,
+      entry: environment.EMOTUNE_TRAINER,
+      environment: inherited(process.env),
+    });
+    return {
+      module: tuningModule({ ...context, runner, address: environment.EMOTUNE_TUNING ?? address }),
+      // The next process of the service has its trainers.
+      close: () => runner.detach(),
+    };
+  },
+});
