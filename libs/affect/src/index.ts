@@ -34,7 +34,6 @@ export {
   answerTokens,
   candidateTokens,
   digitTokens,
-  endOfSequence,
   questionTokens,
 } from './question-tokens.js';
 export {

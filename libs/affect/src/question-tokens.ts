@@ -1,22 +1,7 @@
 /** Questions and answers as tokens. Prompt and answer are tokenised apart, so that training and scoring agree. */
 import { charactersOf, InvalidArgument } from '@emotune/base';
-import type { Tokenizer } from '@emotune/text';
+import { endOfSequence, type Tokenizer } from '@emotune/text';
 import { type Question, renderPrompt } from './questions.js';
-
-/** Ends of sequence as the model families spell them; the first that the tokenizer knows counts. */
-const endTokens = ['</s>', '<|end_of_text|>', '<|endoftext|>', '<eos>'];
-
-/** @throws InvalidArgument when the tokenizer has none. */
-export function endOfSequence(tokenizer: Tokenizer): number {
-  for (const token of endTokens) {
-    const id = tokenizer.idOf(token);
-    if (id !== undefined) return id;
-  }
-  throw InvalidArgument.at(
-    'tokenizer.json: added_tokens',
-    `expected an end of sequence, one of ${endTokens.join(', ')}, got none`,
-  );
-}
 
 /** The answer and the end of sequence. */
 export function answerTokens(tokenizer: Tokenizer, answer: string): Int32Array {
@@ -59,7 +44,7 @@ export function digitTokens(tokenizer: Tokenizer): ReadonlyMap<number, number>[]
 }
 
 /**
- * The prompt's tokens, at most `maxTokens`: the text loses its last characters where it must, the rest stays whole.
+ * The prompt's tokens, at most `maxTokens`, behind what the tokenizer begins every text with: the text loses its last characters where it must, the rest stays whole.
  * @throws InvalidArgument when the prompt without its text is too long.
  */
 export function questionTokens(
@@ -67,7 +52,8 @@ export function questionTokens(
   q: Question,
   maxTokens: number,
 ): { tokens: Int32Array; cut: boolean } {
-  const withText = (text: string) => tokenizer.encode(renderPrompt({ ...q, text }));
+  const withText = (text: string) =>
+    Int32Array.from([...tokenizer.beginning, ...tokenizer.encode(renderPrompt({ ...q, text }))]);
   // Even the longest prompts stay this short, so most texts are tokenised once.
   let beyond = Math.min(q.text.length, 16 * maxTokens);
   let tokens = withText(q.text.slice(0, beyond));

@@ -1,13 +1,7 @@
-import { Tokenizer, trainBpe } from '@emotune/text';
+import { endOfSequence, Tokenizer, trainBpe } from '@emotune/text';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  answerTokens,
-  candidateTokens,
-  digitTokens,
-  endOfSequence,
-  questionTokens,
-} from './question-tokens.js';
+import { answerTokens, candidateTokens, digitTokens, questionTokens } from './question-tokens.js';
 import {
   candidatesOf,
   defaultQuestion,
@@ -170,14 +164,30 @@ describe('labels', () => {
 
 describe('tokens', () => {
   const bpe = { vocabSize: 300, specialTokens: ['<s>', '</s>'] };
-  const tokenizer = Tokenizer.parse(trainBpe(['the view was great', 'Human: Task: Text: Assistant:'], bpe));
+  const json = trainBpe(['the view was great', 'Human: Task: Text: Assistant:'], bpe);
+  const tokenizer = Tokenizer.parse(json);
 
   it('of an answer end the sequence', () => {
     const tokens = answerTokens(tokenizer, '-1.5');
     expect(tokens.at(-1)).toBe(tokenizer.idOf('</s>'));
     expect(tokenizer.decode(tokens)).toBe('-1.5');
     const without = Tokenizer.parse(trainBpe(['the view'], { ...bpe, specialTokens: ['<pad>'] }));
-    expect(() => endOfSequence(without)).toThrow('expected an end of sequence');
+    expect(() => endOfSequence(without)).toThrow(
+      'config.json: eos_token_id: expected the token that ends a sequence',
+    );
+  });
+
+  it('begin a prompt as the tokenizer begins every text, and count with its tokens', () => {
+    const single = [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+    const pair = [...single, { Sequence: { id: 'B', type_id: 1 } }];
+    const named = { '<s>': { id: '<s>', ids: [0], tokens: ['<s>'] } };
+    const template = { type: 'TemplateProcessing', single, pair, special_tokens: named };
+    const beginning = Tokenizer.parse({ ...json, post_processor: template });
+    const q = withLabels(['joy', 'anger'], false);
+    const plain = questionTokens(tokenizer, q, 1000).tokens;
+    expect([...questionTokens(beginning, q, 1000).tokens]).toEqual([0, ...plain]);
+    expect(questionTokens(tokenizer, q, plain.length).cut).toBe(false);
+    expect(questionTokens(beginning, q, plain.length).cut).toBe(true);
   });
 
   it('of answers that are told apart end them only where one begins another', () => {

@@ -7,17 +7,16 @@ import {
   type Candidate,
   candidatesOf,
   candidateTokens,
-  endOfSequence,
   type Meaning,
   multiLabelThreshold,
   type Question,
   questionTokens,
   renderAnswer,
 } from '@emotune/affect';
-import { InvalidArgument } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
 import { loadAdapter, loadModel, loadTokenizer, longestRow, mergeAdapter, Scorer } from '@emotune/models';
-import type { Tokenizer } from '@emotune/text';
+import { endOfSequence, type Tokenizer } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
 export interface Answer extends Meaning {
@@ -102,11 +101,15 @@ export class Answerer {
 
   /**
    * A model as it is stored: a checkpoint, or an adapter beside its base's. `folderOf` gives the files below a prefix, which
-   * are released when the model is closed or cannot be opened.
-   * @throws as `open`.
+   * are released when the model is closed or cannot be opened; `tokenizer` is the hash that it was registered with.
+   * @throws as `open`; FailedPrecondition when its files give another tokenizer now.
    */
   static async openStored(
-    { prefix, basePrefix }: { readonly prefix: string; readonly basePrefix: string },
+    {
+      prefix,
+      basePrefix,
+      tokenizer,
+    }: { readonly prefix: string; readonly basePrefix: string; readonly tokenizer: string },
     folderOf: (prefix: string) => Promise<HeldFolder>,
     threads: number,
   ): Promise<Answerer> {
@@ -123,6 +126,12 @@ export class Answerer {
           ? { folder, threads }
           : { folder: await hold(basePrefix), adapter: folder, threads },
       );
+      if (answerer.tokenizer.hash !== tokenizer) {
+        await answerer.close();
+        throw new FailedPrecondition(
+          'the model was registered when the beginning and end of its texts were not read from its files, and would be asked otherwise than it learnt; train or import it again',
+        );
+      }
       answerer.held = held;
       return answerer;
     } catch (error) {

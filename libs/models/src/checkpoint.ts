@@ -1,12 +1,14 @@
 /** Checkpoint folders as Hugging Face publishes them (config.json, one or several safetensors files, tokenizer.json), and GGUF. */
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, exists, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import { FileTensor, float32, type HostTensor, reading, release } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
+import { endsOfSequence } from '@emotune/text';
 import { z } from 'zod';
 import { type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
 import { openGgufModel, type WeightSource } from './gguf-model.js';
+import { ggufAt, textsOf } from './model-texts.js';
 import { modelParameters } from './parameters.js';
 import { SafetensorsFile, writeSafetensors } from './safetensors.js';
 
@@ -45,23 +47,6 @@ async function weightFiles(dir: string): Promise<string[]> {
     throw InvalidArgument.at(index, `expected names of .safetensors files in weight_map, got ${got}`);
   }
   return names.map((name) => join(dir, name));
-}
-
-/**
- * The GGUF file that a path stands for: itself, or the only one of a folder without safetensors; undefined for others.
- * @throws InvalidArgument when there are several.
- */
-export async function ggufAt(path: string): Promise<string | undefined> {
-  if (path.endsWith('.gguf') && !(await stat(path).catch(() => undefined))?.isDirectory()) return path;
-  const names = await readdir(path).catch(() => [] as string[]);
-  const found = names.filter((name) => name.endsWith('.gguf'));
-  if (found.length === 0 || names.some((name) => /^model.*\.safetensors$/.test(name))) return undefined;
-  if (found.length > 1)
-    throw InvalidArgument.at(
-      path,
-      `expected one GGUF file, got ${found.sort().join(', ')}; name the file itself, or leave one in the folder`,
-    );
-  return join(path, found[0]);
 }
 
 /**
@@ -167,17 +152,22 @@ async function collect(
 
 /**
  * Loads config and weights as float32 from a checkpoint folder, a GGUF file, or a folder with one. With `inFiles` weights
- * that lie as float32 in safetensors files are checked and left there; the files must stay as they are.
+ * that lie as float32 in safetensors files are checked and left there; the files must stay as they are. Ends of sequence are
+ * those of all its files together, the one that ends answers first.
  * @throws NotFound; InvalidArgument naming what is damaged or not supported, and every tensor that is missing, extra, of
  *   the wrong shape, or not finite.
  */
 export async function loadModel(path: string, { inFiles = false } = {}): Promise<Model> {
   const gguf = await ggufAt(path);
+  const ended = async (config: ModelConfig): Promise<ModelConfig> => ({
+    ...config,
+    eosTokenIds: await endsOfSequence(await textsOf(path)),
+  });
   if (gguf !== undefined) {
     const { config, weights } = await openGgufModel(gguf);
-    return collect(config, [async () => weights], inFiles);
+    return collect(await ended(config), [async () => weights], inFiles);
   }
-  const config = parseConfig(await readJson(join(path, 'config.json')));
+  const config = await ended(parseConfig(await readJson(join(path, 'config.json'))));
   const files = await weightFiles(path);
   return collect(
     config,

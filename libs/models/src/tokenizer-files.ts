@@ -1,19 +1,18 @@
 /** The tokenizer of a model, wherever the model keeps it: files of its folder, or inside its GGUF file. */
 import { join } from 'node:path';
-import { exists } from '@emotune/base';
+import { exists, NotFound } from '@emotune/base';
 import {
   type ChatTemplate,
-  type GgufMetadata,
   ggufTokenizerConfig,
   ggufTokenizerJson,
   loadChatTemplate,
   parseChatTemplate,
-  Tokenizer,
+  type Tokenizer,
+  tokenizerOf,
 } from '@emotune/text';
-import { ggufAt } from './checkpoint.js';
 import { toHuggingFaceConfig } from './config.js';
-import { GgufFile } from './gguf.js';
 import { openGgufModel } from './gguf-model.js';
+import { ggufAt, metadataOf, textsOf } from './model-texts.js';
 
 /** The GGUF file that has to tell what the named file of the folder would. */
 async function ggufInsteadOf(path: string, ...names: readonly string[]): Promise<string | undefined> {
@@ -23,21 +22,16 @@ async function ggufInsteadOf(path: string, ...names: readonly string[]): Promise
   return there.includes(true) ? undefined : gguf;
 }
 
-async function metadataOf(gguf: string): Promise<GgufMetadata> {
-  const file = await GgufFile.open(gguf);
-  await file.close();
-  return file.metadata;
-}
-
 /**
  * The tokenizer of a checkpoint folder, a GGUF file, or a folder with one. A `tokenizer.json` in the folder counts before
  * what the GGUF file holds.
  * @throws NotFound, InvalidArgument.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  const gguf = await ggufInsteadOf(path, 'tokenizer.json');
-  if (gguf === undefined) return Tokenizer.load(join(path, 'tokenizer.json'));
-  return Tokenizer.parse(ggufTokenizerJson(await metadataOf(gguf)));
+  return tokenizerOf(await textsOf(path)).catch((error) => {
+    if (!(error instanceof NotFound)) throw error;
+    throw new NotFound(`expected a tokenizer.json, got none in ${path}`, { cause: error });
+  });
 }
 
 /** The chat template of the same places; undefined where the model has none. @throws NotFound, InvalidArgument. */

@@ -2,6 +2,7 @@ export { artifactKey, goneArtifact } from './artifacts.js';
 export { FolderStore } from './folder-store.js';
 export { openObjectStore, storeSchemes } from './open.js';
 export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
+export { textsBelow } from './texts.js';
 export {
   largestUploadBytes,
   openRowFile,

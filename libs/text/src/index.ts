@@ -7,6 +7,7 @@ export {
   type RenderChatOptions,
   renderChat,
 } from './chat.js';
+export { endNotices, endOfSequence, endsOfSequence, type ReadText, tokenizerOf } from './end-of-sequence.js';
 export { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson } from './gguf-tokenizer.js';
 export { textKey } from './text-key.js';
 export { Tokenizer } from './tokenizer.js';

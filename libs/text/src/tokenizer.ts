@@ -104,6 +104,17 @@ function beginningOf(processor: unknown): number[] {
 /** Ends of sequence as model families spell them; the first that is known counts where the model's files name none. */
 const endSpellings = ['</s>', '<|end_of_text|>', '<|endoftext|>', '<eos>'];
 
+/** The end of sequence where nothing but its spelling tells. */
+export function usualEndOfSequence(
+  idOf: (token: string) => number | undefined,
+): { readonly token: string; readonly id: number } | undefined {
+  for (const token of endSpellings) {
+    const id = idOf(token);
+    if (id !== undefined) return { token, id };
+  }
+  return undefined;
+}
+
 /** Words whose ids are kept. */
 const keptWords = 50_000;
 const longestKept = 64;
@@ -158,7 +169,7 @@ export class Tokenizer {
     for (const { content, id } of added) tokens.set(id, library.idToToken(id) ?? content);
     const of = (normalized: boolean) => added.filter((token: AddedToken) => token.normalized === normalized);
     const beginning = beginningOf(file['post_processor']);
-    const spelt = endSpellings.map((token) => ids.get(token)).find((id) => id !== undefined);
+    const spelt = usualEndOfSequence((token) => ids.get(token))?.id;
     const endOfSequence = options.endOfSequence ?? spelt;
     const content = canonicalJson(json);
     // Those whose texts begin with nothing and end by their spelling go by their content alone, as they always did.

@@ -190,6 +190,11 @@ function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
 
 const train = examplesOf('train', 30);
 const test = examplesOf('test', 24);
+const tokenizerJson = trainBpe(
+  [...train, ...test].map(({ text }) => text),
+  { vocabSize: 320, specialTokens: ['<pad>', '</s>'] },
+);
+const tokenizer = Tokenizer.parse(tokenizerJson);
 
 function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
   return {
@@ -199,7 +204,7 @@ function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
     state: tuning.ModelState.MODEL_STATE_REGISTERED,
     family: 'llama',
     parameters: 12_345,
-    tokenizer: 'tokens-a',
+    tokenizer: tokenizer.hash,
     prefix: `models/${name}/v1`,
     basePrefix: '',
     promoted: false,
@@ -232,11 +237,9 @@ const lineage: tuning.Lineage = {
   baseSource: '',
 };
 
-async function storeModels(): Promise<Tokenizer> {
+async function storeModels(): Promise<void> {
   const path = join(folder, 'tokenizer.json');
-  const texts = [...train, ...test].map((e) => e.text);
-  writeFileSync(path, JSON.stringify(trainBpe(texts, { vocabSize: 320, specialTokens: ['<pad>', '</s>'] })));
-  const tokenizer = await Tokenizer.load(path);
+  writeFileSync(path, JSON.stringify(tokenizerJson));
   const config = parseConfig({
     model_type: 'llama',
     vocab_size: 320,
@@ -255,10 +258,9 @@ async function storeModels(): Promise<Tokenizer> {
     await saveModel(join(folder, name), { config, tensors }, { tokenizer: path });
     await objects.putFolder(`models/${name}/v1`, join(folder, name));
   }
-  return tokenizer;
 }
 
-async function storeData(tokenizer: Tokenizer): Promise<void> {
+async function storeData(): Promise<void> {
   const shards = 'features/letters-features/f1/tokens-a';
   const rows = (examples: readonly Example[]) => encodeShard(examples.map((e) => featureRow(e, tokenizer)));
   await objects.put(`${shards}/train-00000.arrow`, rows(train));
@@ -295,7 +297,7 @@ function describeResources(): void {
     progress: undefined,
     tokenized: [
       {
-        tokenizer: 'tokens-a',
+        tokenizer: tokenizer.hash,
         baseModels: ['base'],
         prefix: 'features/letters-features/f1/tokens-a',
         splits: [],
@@ -381,7 +383,8 @@ async function start(): Promise<void> {
 beforeAll(async () => {
   objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
   describeResources();
-  await storeData(await storeModels());
+  await storeModels();
+  await storeData();
   await start();
 });
 

@@ -13,6 +13,7 @@ import {
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
+import { textsBelow } from '@emotune/objects';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
   type Attempt,
@@ -26,7 +27,7 @@ import {
   type ServiceContext,
   timestamp,
 } from '@emotune/service';
-import { Tokenizer } from '@emotune/text';
+import { type Tokenizer, tokenizerOf } from '@emotune/text';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import { buildFeatures, type PlannedTokenizer } from './build.js';
 import { previewed, previewOf } from './preview.js';
@@ -279,11 +280,10 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   private async load(name: string, { prefix, tokenizer: hash }: tuning.Model): Promise<Tokenizer> {
-    const bytes = await this.context.objects.get(`${prefix}/tokenizer.json`);
-    const tokenizer = Tokenizer.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    const tokenizer = await tokenizerOf(textsBelow(this.context.objects, prefix));
     if (tokenizer.hash !== hash)
       throw new FailedPrecondition(
-        `the tokenizer of model ${name} in the object store has changed since it was registered; import it again`,
+        `the tokenizer of model ${name}, or how its texts begin and end, has changed since it was registered; import it again`,
       );
     return tokenizer;
   }

@@ -309,7 +309,7 @@ describe('a feature set that cannot be built', () => {
         await addModel('changed', 400);
         await objects.put('models/changed/1/tokenizer.json', JSON.stringify(tokenizerJson(401)));
       },
-      /tokenizer of model changed .* has changed/,
+      /tokenizer of model changed, .* has changed/,
     ],
   ])('says why: %s', async (name, spec, prepare, reason) => {
     await prepare();

@@ -80,9 +80,10 @@ export class LoadedModels {
       log.info('a model was loaded', { model: `${name}@${version}` });
       return answerer;
     } catch (cause) {
-      if (!(cause instanceof InvalidArgument || cause instanceof NotFound)) throw cause;
+      const kinds = [InvalidArgument, NotFound, FailedPrecondition];
+      if (!kinds.some((kind) => cause instanceof kind)) throw cause;
       throw new FailedPrecondition(
-        `the model ${name}@${version} cannot be loaded; train or import it again: ${cause.message}`,
+        `the model ${name}@${version} cannot be loaded; train or import it again: ${(cause as Error).message}`,
         { cause },
       );
     }

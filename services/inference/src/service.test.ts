@@ -9,7 +9,7 @@ import { FolderStore } from '@emotune/objects';
 import { EvictingStore } from '@emotune/objects/testing';
 import { codecOf, common, type inference, messageType, type tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
-import { trainBpe } from '@emotune/text';
+import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
 import { GrpcMethod } from '@nestjs/microservices';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -38,7 +38,8 @@ class PeersModule {}
 const peers: DynamicModule = { module: PeersModule, controllers: [PeerDoubles] };
 
 const bpe = { vocabSize: 300, specialTokens: ['<s>', '</s>'] };
-const tokenizerJson = JSON.stringify(trainBpe(['Task: Text: Cues: Sentiment score'], bpe));
+const tokenizerFile = trainBpe(['Task: Text: Cues: Sentiment score'], bpe);
+const tokenizerJson = JSON.stringify(tokenizerFile);
 
 /** A message of a type, with its defaults. */
 function empty<T>(type: string): T {
@@ -50,6 +51,7 @@ const modelOf = (name: string): tuning.Model => ({
   name,
   version: 'v1',
   prefix: `models/${name}/v1`,
+  tokenizer: Tokenizer.parse(tokenizerFile).hash,
 });
 
 const inquiry = { emotion: '', scale: undefined, labels: [], multiLabel: false, rows: 1, threshold: 0.5 };
@@ -97,6 +99,8 @@ beforeAll(async () => {
   await objects.put('models/broken/v1/config.json', '{}');
   await objects.put('models/broken/v1/tokenizer.json', tokenizerJson);
   for (const name of ['broken', 'gone']) models.set(name, modelOf(name));
+  await addModel('older', 0);
+  models.set('older', { ...models.get('older')!, tokenizer: 'as it was' });
   host = await Host.create({
     database: testDatabase,
     objects,
@@ -213,7 +217,7 @@ describe('an analysis', () => {
   it('of a model that is missing or damaged says which and why', async () => {
     const analyze = (model: string) => analyses.call('analyze', { text: 'x', model });
     await expect(analyze('absent')).rejects.toBeInstanceOf(NotFound);
-    for (const name of ['broken', 'gone']) {
+    for (const name of ['broken', 'gone', 'older']) {
       const error = await analyze(name).catch((e) => e);
       expect(error).toBeInstanceOf(FailedPrecondition);
       expect(error.message).toContain(`the model ${name}@v1 cannot be loaded`);

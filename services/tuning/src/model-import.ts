@@ -23,8 +23,9 @@ import {
   mergeAdapter,
   saveModel,
 } from '@emotune/models';
-import { type ObjectStore, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
+import { type ObjectStore, textsBelow, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
+import { endOfSequence, tokenizerOf } from '@emotune/text';
 import {
   addCompanions,
   checkpointFiles,
@@ -177,7 +178,11 @@ export async function importModel(models: Models, request: tuning.ImportModelReq
   const known = await database.query<ModelRow>('select * from models where name = $1', [name]);
   if (known.some(({ kind }) => kind === 'tuned'))
     throw new AlreadyExists(`name: ${show(name)} is a tuned model; choose another name`);
-  if (known.some((row) => row.version === version)) return models.get(`${name}@${version}`);
+  const same = known.find((row) => row.version === version);
+  if (same) {
+    await renewTokenizer(models, same);
+    return models.get(`${name}@${version}`);
+  }
   const prefix = `models/${name}/${version}`;
   const told = await withTemporary(async (temporary) => {
     const given = join(temporary, 'given');
@@ -224,9 +229,21 @@ async function licenceIn(folder: string): Promise<string> {
   return licenceOfCard(card);
 }
 
+/** How a model's texts begin and end may have been read otherwise when it was imported before. */
+async function renewTokenizer({ context }: Models, row: ModelRow): Promise<void> {
+  const { hash } = await tokenizerOf(textsBelow(context.objects, row.prefix));
+  if (hash !== row.tokenizer)
+    await context.database.query('update models set tokenizer = $3 where name = $1 and version = $2', [
+      row.name,
+      row.version,
+      hash,
+    ]);
+}
+
 async function check(folder: string): Promise<Pick<ModelRow, 'family' | 'parameters' | 'tokenizer'>> {
   const { config, tensors } = await loadModel(folder);
   const tokenizer = await loadTokenizer(folder);
+  endOfSequence(tokenizer);
   if (tokenizer.vocabSize > config.vocabSize)
     throw InvalidArgument.at(
       'tokenizer.json',
