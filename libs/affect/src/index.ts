@@ -16,7 +16,7 @@ export {
   slicesOf,
 } from './error-analysis.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
-export { type Cue, type Explanation, explain, vaderCompound } from './lexicons.js';
+export { type Cue, type Explanation, explain } from './lexicons.js';
 export {
   classificationMeasure,
   type LabelOutcome,

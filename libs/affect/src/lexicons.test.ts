@@ -1,7 +1,6 @@
-import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { explain, vaderCompound } from './lexicons.js';
+import { explain } from './lexicons.js';
 
 const cueOf = (text: string, term: string, lexicon = 'vader') =>
   explain(text).cues.find((cue) => cue.text.toLowerCase() === term && cue.lexicon === lexicon);
@@ -11,7 +10,9 @@ describe('cues', () => {
     const text = '😍😍 The pier was lovely; "wonderful!" we said.';
     const { cues } = explain(text);
     expect(cues.map(({ text: t, lexicon }) => `${lexicon} ${t}`)).toEqual([
+      'vader 😍',
       'afinn 😍',
+      'vader 😍',
       'afinn 😍',
       'vader lovely',
       'afinn lovely',
@@ -39,6 +40,14 @@ describe('cues', () => {
     expect(cueOf('I do not really like it', 'like')!.score).toBeLessThan(0);
   });
 
+  it('are one for each emoji, whatever its name says', () => {
+    // Its name is "face with tears of joy": tears −0.9, joy 2.8.
+    expect(explain('oh 😂').cues.filter(({ lexicon }) => lexicon === 'vader')).toEqual([
+      { text: '😂', lexicon: 'vader', score: 1.9, start: 3, end: 5, modifier: '' },
+    ]);
+    expect(cueOf('not 😀', '😀')).toMatchObject({ modifier: 'not' });
+  });
+
   it('take a phrase of AFINN as one term', () => {
     const cue = cueOf('The lift does not work again', 'does not work', 'afinn')!;
     expect(cue).toMatchObject({ start: 9, score: -3 });
@@ -47,7 +56,6 @@ describe('cues', () => {
   it('flip after a negation in capitals, too', () => {
     expect(cueOf('Not good', 'good')!.score).toBeLessThan(0);
     expect(cueOf('this is NOT good', 'good')!.score).toBeLessThan(0);
-    expect(vaderCompound('NOT good')).toBe(vaderCompound('not good'));
   });
 
   it('count capitals among plain words as emphasis', () => {
@@ -110,28 +118,5 @@ describe('the cue line', () => {
       'quite horrible -3, dearest +3, friend +2; negative -0.5',
     );
     expect(explain('the table is brown').cueText).toBe('none; neutral +0.0');
-  });
-});
-
-describe('the compound score', () => {
-  it('is what the npm package computes where it reads the words alike', () => {
-    const { SentimentIntensityAnalyzer } = createRequire(import.meta.url)('vader-sentiment');
-    const words = 'not very good bad happy but awful nice kinda day least at never so GREAT the walk'.split(
-      ' ',
-    );
-    const text = fc.array(fc.constantFrom(...words), { maxLength: 12 }).map((list) => list.join(' '));
-    const mark = fc.constantFrom('', '!', '!!!', '??');
-    fc.assert(
-      fc.property(text, mark, (plain, end) => {
-        const { compound } = SentimentIntensityAnalyzer.polarity_scores(plain + end);
-        expect(vaderCompound(plain + end)).toBe(compound);
-      }),
-    );
-  });
-
-  it('sees through quotes and brackets, and does not mind where a sentence begins', () => {
-    expect(vaderCompound('a “great” (happy) day')).toBe(vaderCompound('a great happy day'));
-    expect(vaderCompound('Not great')).toBe(vaderCompound('not great'));
-    expect(vaderCompound('nice room. But awful noise')).toBe(vaderCompound('nice room. but awful noise'));
   });
 });
