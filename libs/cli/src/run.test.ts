@@ -521,6 +521,11 @@ describe('model', () => {
       files: [{ path: 'small.gguf', sha256: sha256('g') }],
       base: 'first',
     });
+    expect(await text('model', 'import', 'hf:org/tiny@v1', '--name', 'tiny')).toContain('tiny@aa11');
+    expect(asked.get('importHubModel')).toEqual({ name: 'tiny', source: 'hf:org/tiny@v1', base: '' });
+    await text('model', 'import', 'small.gguf', '--name', 'small', '--base', 'hf:org/tiny');
+    expect(asked.get('importHubModel')).toEqual({ name: 'small-base', source: 'hf:org/tiny', base: '' });
+    expect(asked.get('importModel')).toMatchObject({ base: 'small-base@aa11' });
     const odd = await emotune(['model', 'import', 'checkpoint/config.json', '--name', 'mine']);
     expect([odd.code, odd.stderr]).toEqual([2, expect.stringContaining('name the folder that it lies in')]);
     const nowhere = await emotune(['model', 'import', 'nowhere', '--name', 'mine']);

@@ -1,8 +1,15 @@
 /** A model of this machine on its way to the platform. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { exists, FailedPrecondition, InvalidArgument, NotFound, sha256OfFile } from '@emotune/base';
-import type { tuning } from '@emotune/proto';
+import {
+  exists,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  sha256OfFile,
+  Unavailable,
+} from '@emotune/base';
+import type { common, tuning } from '@emotune/proto';
 import type { Channel } from './channel.js';
 import { type Transfer, upload } from './file-transfer.js';
 
@@ -35,13 +42,15 @@ async function candidates(path: string): Promise<{ folder: string; names: string
   };
 }
 
-/** The folder on this machine that an adapter's config names as its base. */
-async function localBase(path: string): Promise<string | undefined> {
+/** What an adapter's config names as its base: a folder of this machine, or a repository of the Hub. */
+async function namedBase(path: string): Promise<string | undefined> {
   const text = await readFile(join(path, 'adapter_config.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   try {
-    const named = JSON.parse(text).base_model_name_or_path;
-    return typeof named === 'string' && named !== '' && (await exists(named)) ? named : undefined;
+    const { base_model_name_or_path: named, revision } = JSON.parse(text);
+    if (typeof named !== 'string' || named === '') return undefined;
+    if (await exists(named)) return named;
+    return /^[\w.-]+\/[\w.-]+$/.test(named) ? `hf:${named}@${revision || 'main'}` : undefined;
   } catch {
     // The service says what is wrong with it.
     return undefined;
@@ -53,8 +62,43 @@ interface ImportedPath {
   readonly name: string;
   /** A checkpoint folder, a GGUF file, or the folder of a PEFT adapter. */
   readonly path: string;
-  /** An adapter's base model: an imported model's name, or a path, which is imported too as `<name>-base`. */
+  /** An adapter's base model: an imported model's name; or a path or hf:org/name, imported too as `<name>-base`. */
   readonly base?: string | undefined;
+}
+
+export interface ImportHooks {
+  readonly transferOf?: (file: string) => Transfer;
+  /** Of what the service fetches from the Hub. */
+  readonly onProgress?: (progress: common.Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export const isHubName = (text: string): boolean => text.startsWith('hf:');
+
+/**
+ * Has the service fetch a model from the Hub and import it as a base model.
+ * @param source hf:org/name[@revision][:file.gguf]
+ * @throws NotFound, FailedPrecondition (access), Unavailable; InvalidArgument naming each wrong tensor or field; AlreadyExists.
+ */
+export async function importHubModel(
+  channel: Channel,
+  {
+    name,
+    source,
+    base = '',
+  }: { readonly name: string; readonly source: string; readonly base?: string | undefined },
+  { onProgress, signal }: ImportHooks = {},
+): Promise<tuning.Model> {
+  const models = channel.client<tuning.ModelServiceClient>('ModelService');
+  let model: tuning.Model | undefined;
+  const request = { name, source, base };
+  for await (const update of models.stream('importHubModel', request, signal ? { signal } : {})) {
+    if (update.progress) onProgress?.(update.progress);
+    model ??= update.model;
+  }
+  if (!model)
+    throw new Unavailable('the connection ended before the model was imported; import it again to go on');
+  return model;
 }
 
 /**
@@ -65,23 +109,30 @@ interface ImportedPath {
 export async function importCheckpoint(
   channel: Channel,
   { name, path, base = '' }: ImportedPath,
-  transferOf: (file: string) => Transfer = () => ({}),
+  hooks: ImportHooks = {},
 ): Promise<tuning.Model> {
-  const importBase = async (path: string) => {
-    const { name: imported, version } = await importCheckpoint(
-      channel,
-      { name: `${name}-base`, path },
-      transferOf,
-    );
+  const { transferOf = () => ({}) } = hooks;
+  const importBase = async (from: string) => {
+    const wanted = `${name}-base`;
+    const { name: imported, version } = isHubName(from)
+      ? await importHubModel(channel, { name: wanted, source: from }, hooks)
+      : await importCheckpoint(channel, { name: wanted, path: from }, hooks);
     return `${imported}@${version}`;
   };
-  const named = base !== '' && (await exists(base)) ? await importBase(base) : base;
+  const elsewhere = base !== '' && (isHubName(base) || (await exists(base)));
+  const given = elsewhere ? await importBase(base) : base;
   try {
-    return await importFiles(channel, { name, path, base: named }, transferOf);
+    return await importFiles(channel, { name, path, base: given }, transferOf);
   } catch (error) {
-    const local = named === '' && error instanceof NotFound ? await localBase(path) : undefined;
-    if (local === undefined) throw error;
-    return importFiles(channel, { name, path, base: await importBase(local) }, transferOf);
+    const named = given === '' && error instanceof NotFound ? await namedBase(path) : undefined;
+    if (named === undefined) throw error;
+    const imported = await importBase(named).catch((cause) => {
+      // What looks like a name of the Hub may be a path of another machine.
+      if (!isHubName(named) || !(cause instanceof NotFound || cause instanceof FailedPrecondition))
+        throw cause;
+      throw new NotFound(`${(error as Error).message} (${cause.message})`, { cause });
+    });
+    return importFiles(channel, { name, path, base: imported }, transferOf);
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a process needs that only calls services, without the server framework and the database driver. */
 export { Channel, type Client, type Draft } from './channel.js';
-export { importCheckpoint } from './checkpoint-folder.js';
+export { type ImportHooks, importCheckpoint, importHubModel, isHubName } from './checkpoint-folder.js';
 export { clientClass } from './contract.js';
 export { download, downloadFolder, type Transfer, upload, uploadRows } from './file-transfer.js';
 export { jsonLog, type Log } from './log.js';

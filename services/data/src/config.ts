@@ -1,4 +1,5 @@
 /** The environment of the data service's process. */
+import { hubVariables } from '@emotune/hub';
 import { serviceEnvironment } from '@emotune/service';
 import { z } from 'zod';
 
@@ -15,4 +16,5 @@ export const dataEnvironment = serviceEnvironment([]).extend({
     .default('true')
     .transform((text) => text === 'true')
     .meta({ description: 'Whether corpora may be downloaded: true or false.' }),
+  ...hubVariables,
 });

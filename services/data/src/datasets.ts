@@ -11,6 +11,7 @@ import {
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, eventTables, topics } from '@emotune/events';
+import type { HubSettings } from '@emotune/hub';
 import { common, type data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import {
@@ -53,6 +54,8 @@ export const dataMigrations: readonly string[] = [
 export interface DataContext extends ServiceContext {
   /** Where corpora are found or fetched. */
   readonly locate: Omit<LocateOptions, 'onProgress' | 'signal'>;
+  /** Where data sets of the Hub come from. */
+  readonly hub: HubSettings;
 }
 
 interface Row {

@@ -2,18 +2,14 @@
  * Finds a corpus's files: in the folder that the user names, then in the cache, then by download. A download
  * resumes where it stopped, is checked against the published hash, and becomes visible only when it is whole.
  */
-import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { exists, FailedPrecondition, sha256OfFile, Unavailable } from '@emotune/base';
+import { fetchPart } from '@emotune/hub';
 import type { Corpus, CorpusFile } from './corpora.js';
 
 /** A host that does not answer within this time is taken as unreachable. */
 const connectMs = 3_000;
-/** A download that moves no byte for this time has failed; the next try resumes it. */
-const stallMs = 30_000;
 
 export interface LocateOptions {
   /** A folder that holds corpora as published; the first place to look. */
@@ -30,51 +26,13 @@ export interface LocateOptions {
  * @throws Unavailable when the host cannot be reached or breaks off; FailedPrecondition when what came has another hash.
  */
 export async function download(file: CorpusFile, target: string, options: LocateOptions): Promise<void> {
-  await mkdir(dirname(target), { recursive: true });
   const part = `${target}.part`;
-  const have = await stat(part).then(
-    (s) => s.size,
-    () => 0,
-  );
-  const abort = new AbortController();
-  const give = (ms: number, what: string) =>
-    setTimeout(() => abort.abort(new Unavailable(`${file.url}: ${what}`)), ms);
-  let timer = give(connectMs, `no answer within ${connectMs / 1000} s`);
-  const signal = options.signal ? AbortSignal.any([abort.signal, options.signal]) : abort.signal;
-  try {
-    const response = await fetch(file.url, { signal, headers: have > 0 ? { range: `bytes=${have}-` } : {} });
-    clearTimeout(timer);
-    if (response.status === 416) {
-      await rm(part, { force: true });
-      throw new Unavailable(`${file.url}: the part already fetched does not fit; try again`);
-    }
-    if (!response.ok || response.body === null) throw new Unavailable(`${file.url}: HTTP ${response.status}`);
-    const resumed = response.status === 206;
-    let done = resumed ? have : 0;
-    const total = done + Number(response.headers.get('content-length') ?? 0);
-    timer = give(stallMs, `no data for ${stallMs / 1000} s`);
-    const meter = new Transform({
-      transform(chunk, _, next) {
-        timer.refresh();
-        done += chunk.length;
-        options.onProgress?.(file.path, done, total);
-        next(null, chunk);
-      },
-    });
-    await pipeline(
-      Readable.fromWeb(response.body as never),
-      meter,
-      createWriteStream(part, { flags: resumed ? 'a' : 'w' }),
-      { signal },
-    );
-  } catch (cause) {
-    if (options.signal?.aborted) throw options.signal.reason;
-    if (cause instanceof Unavailable) throw cause;
-    if (abort.signal.aborted) throw abort.signal.reason;
-    throw new Unavailable(`${file.url}: ${(cause as Error).message}`, { cause });
-  } finally {
-    clearTimeout(timer);
-  }
+  const { signal, onProgress } = options;
+  await fetchPart(file.url, part, {
+    connectMs,
+    signal,
+    onProgress: (done, total) => onProgress?.(file.path, done, total),
+  });
   const got = await sha256OfFile(part);
   if (got !== file.sha256) {
     await rm(part, { force: true });

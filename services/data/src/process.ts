@@ -1,4 +1,5 @@
 /** The data service as a process. */
+import { hubSettings } from '@emotune/hub';
 import { serve } from '@emotune/service';
 import { dataEnvironment } from './config.js';
 import { dataMigrations } from './datasets.js';
@@ -11,6 +12,7 @@ await serve({
   open: (context, environment) => ({
     module: dataModule({
       ...context,
+      hub: hubSettings(environment),
       locate: {
         corporaDir: environment.EMOTUNE_CORPORA,
         cacheDir: environment.EMOTUNE_CACHE_DIR,

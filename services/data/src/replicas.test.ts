@@ -5,6 +5,7 @@ import { systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
 import { PostgresBus, topics } from '@emotune/events';
+import { hubSettings } from '@emotune/hub';
 import { FolderStore } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import { Host, jsonLog } from '@emotune/service';
@@ -42,7 +43,11 @@ async function replica(): Promise<Replica> {
   });
   const context = await host.context('data', dataMigrations);
   await host.start([
-    dataModule({ ...context, locate: { cacheDir: join(folder, 'cache'), download: false } }),
+    dataModule({
+      ...context,
+      hub: hubSettings({}),
+      locate: { cacheDir: join(folder, 'cache'), download: false },
+    }),
   ]);
   opened.push({ host, databases });
   return { host, databases };

@@ -5,6 +5,7 @@ import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClo
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
+import { hubSettings } from '@emotune/hub';
 import { FolderStore } from '@emotune/objects';
 import { putUpload } from '@emotune/objects/testing';
 import { common, data } from '@emotune/proto';
@@ -32,7 +33,11 @@ async function start(): Promise<Host> {
   });
   const context = await created.context('data', dataMigrations);
   await created.start([
-    dataModule({ ...context, locate: { cacheDir: join(folder, 'cache'), download: false } }),
+    dataModule({
+      ...context,
+      hub: hubSettings({}),
+      locate: { cacheDir: join(folder, 'cache'), download: false },
+    }),
   ]);
   return created;
 }

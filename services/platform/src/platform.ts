@@ -13,6 +13,7 @@ import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
 import { MemoryBus } from '@emotune/events';
 import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
+import { hubSettings } from '@emotune/hub';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
@@ -69,6 +70,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const { log, work } = options;
   const clock = systemClock;
   const threads = availableParallelism();
+  const hub = hubSettings(process.env);
   // In the order they were started; closed the other way round.
   const started: { close(): Promise<void> }[] = [];
   const close = async () => {
@@ -97,6 +99,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await host.start([
       dataModule({
         ...(await host.context('data', dataMigrations)),
+        hub,
         locate: {
           corporaDir: options.corporaDir,
           cacheDir: join(dataDir, 'corpora'),
@@ -108,6 +111,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         ...(await host.context('tuning', tuningMigrations)),
         runner,
         address: host.address,
+        hub,
       }),
       evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads }),
       inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads }),

@@ -1,5 +1,6 @@
 /** The environment of the tuning service's process. */
 import { existsSync } from 'node:fs';
+import { hubVariables } from '@emotune/hub';
 import { address, serviceEnvironment } from '@emotune/service';
 import { z } from 'zod';
 
@@ -14,4 +15,5 @@ export const tuningEnvironment = serviceEnvironment(['featurization']).extend({
   EMOTUNE_TUNING: address()
     .optional()
     .meta({ description: 'host:port where trainers call the service, if another than it listens on.' }),
+  ...hubVariables,
 });

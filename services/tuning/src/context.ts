@@ -1,7 +1,14 @@
+import type { HubSettings } from '@emotune/hub';
 import type { TrialRunner } from '@emotune/jobs';
 import type { ServiceContext } from '@emotune/service';
 
-export interface TuningContext extends ServiceContext {
+/** What models need. */
+export interface ModelContext extends ServiceContext {
+  /** Where models of the Hub come from. */
+  readonly hub: HubSettings;
+}
+
+export interface TuningContext extends ModelContext {
   readonly runner: TrialRunner;
   /** host:port where trainers reach this service. */
   readonly address: string;

@@ -1,6 +1,6 @@
 import type { tuning } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
-import { type CardFacts, licenceOfCard, modelCard } from './model-card.js';
+import { type CardFacts, modelCard } from './model-card.js';
 
 const lineage: tuning.Lineage = {
   experiment: 'moods-search',
@@ -127,16 +127,4 @@ describe('a model card', () => {
     expect(card).not.toContain('##');
     expect(card.endsWith('\n')).toBe(true);
   });
-});
-
-it.each([
-  ['---\nlicense: mit\n---\n', 'mit'],
-  ['---\nlanguage: en\r\nlicense: "cc-by-4.0"  # as agreed\r\n---\n', 'cc-by-4.0'],
-  ["---\nlicense: other\nlicense_name: 'llama3.2'\n---\n", 'llama3.2'],
-  ['---\nlicense: other\n---\n', 'other'],
-  ['license: mit', ''],
-  ['---\nlicense:\n  - mit\n---\n', ''],
-  ['', ''],
-])('the licence of %j is %j', (card, licence) => {
-  expect(licenceOfCard(card)).toBe(licence);
 });

@@ -26,19 +26,6 @@ export interface CardFacts {
   readonly results: Results | undefined;
 }
 
-/** The licence that a card's front matter declares; empty where it declares none. */
-export function licenceOfCard(text: string): string {
-  const head = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1] ?? '';
-  const field = (name: string) =>
-    new RegExp(`^${name}:[ \\t]*(?:"([^"\\n]*)"|'([^'\\n]*)'|([^#\\n]*))`, 'm')
-      .exec(head)
-      ?.slice(1)
-      .find((value) => value !== undefined)
-      ?.trim();
-  const licence = field('license') ?? '';
-  return (licence === 'other' ? field('license_name') || licence : licence).slice(0, 100);
-}
-
 const libraries = { peft: 'peft', safetensors: 'transformers', onnx: 'onnx' } as const;
 
 /** Names of metrics as the Hub knows them. */

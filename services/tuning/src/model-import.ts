@@ -1,8 +1,9 @@
-/** From uploaded files to a model that experiments start from. */
-import { createWriteStream } from 'node:fs';
+/** From uploaded files, or those of a repository of the Hub, to a model that experiments start from. */
+import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { parseTeaching, teachingFile } from '@emotune/affect';
 import {
@@ -13,6 +14,7 @@ import {
   show,
   Violations,
 } from '@emotune/base';
+import { fetchSnapshot, hubIdText, licenceOfCard, parseHubId } from '@emotune/hub';
 import {
   companionFiles,
   endingWith,
@@ -24,7 +26,7 @@ import {
   saveModel,
 } from '@emotune/models';
 import { type ObjectStore, textsBelow, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
-import type { tuning } from '@emotune/proto';
+import type { common, tuning } from '@emotune/proto';
 import { endOfSequence, tokenizerOf } from '@emotune/text';
 import {
   addCompanions,
@@ -34,20 +36,42 @@ import {
   teachingIn,
   withTemporary,
 } from './checkpoint-files.js';
-import { licenceOfCard } from './model-card.js';
+import { modelFiles } from './hub-files.js';
 import type { Models } from './models.js';
 import { modelNamePattern, modelNameRule } from './spec.js';
 import type { ModelRow } from './store.js';
 
-interface Source extends tuning.CheckpointFile {
-  /** In the request. */
-  readonly field: string;
+/** A file of a model, wherever it is. */
+interface Given {
+  /** Within the model's folder. */
+  readonly path: string;
+  readonly sha256: string;
+  /** @throws FailedPrecondition where it is not here. */
+  read(): Promise<AsyncIterable<Uint8Array>>;
+}
+
+interface Import {
+  readonly name: string;
+  /** Where it comes from, as people name it. */
+  readonly source: string;
+  /** Of an adapter: its base model; empty: the one that its config names. */
+  readonly base: string;
+  readonly files: readonly Given[];
 }
 
 const longestSource = 500;
 
-/** The files that belong to a model; others are left out. @throws InvalidArgument */
-function sourcesOf({ name, files, source }: tuning.ImportModelRequest): Source[] {
+/** The files that belong to a model; others are left out. */
+function belonging(files: readonly Given[]): Given[] {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const names = checkpointNames([...byPath.keys()]);
+  // A merged checkpoint may lie beside the adapter that it was made of.
+  const whole = names.some((file) => /^model.*\.safetensors$|\.gguf$/.test(file));
+  return names.filter((file) => !(whole && file.startsWith('adapter_'))).map((file) => byPath.get(file)!);
+}
+
+/** What a request asks for, by uploads. @throws InvalidArgument */
+function uploadsOf({ name, files, source, base }: tuning.ImportModelRequest, objects: ObjectStore): Import {
   const violations = new Violations();
   violations.expect(modelNamePattern.test(name), 'name', `expected ${modelNameRule}, got ${show(name)}`);
   violations.expect(
@@ -55,37 +79,34 @@ function sourcesOf({ name, files, source }: tuning.ImportModelRequest): Source[]
     'source',
     `expected at most ${longestSource} characters, got ${source.length}`,
   );
-  const sources = new Map<string, Source>();
+  const seen = new Set<string>();
   for (const [i, { path, sha256 }] of files.entries()) {
     const field = `files[${i}]`;
     for (const { field: at, description } of uploadViolations({ sha256, name: path }, field))
       violations.add(at.replace(/\.name$/, '.path'), description);
-    violations.expect(
-      !sources.has(path),
-      `${field}.path`,
-      `expected each file once, got ${show(path)} again`,
-    );
-    sources.set(path, { path, sha256, field });
+    violations.expect(!seen.has(path), `${field}.path`, `expected each file once, got ${show(path)} again`);
+    seen.add(path);
   }
   violations.throwIfAny();
-  const names = checkpointNames([...sources.keys()]);
-  // A merged checkpoint may lie beside the adapter that it was made of.
-  const whole = names.some((file) => /^model.*\.safetensors$|\.gguf$/.test(file));
-  return names.filter((file) => !(whole && file.startsWith('adapter_'))).map((file) => sources.get(file)!);
+  const given = files.map(
+    ({ path, sha256 }, i): Given => ({
+      path,
+      sha256,
+      read: async () => {
+        await uploadBytes(objects, { sha256, name: path }, `files[${i}]`);
+        return objects.read(uploadKey(sha256, `files[${i}]`));
+      },
+    }),
+  );
+  return { name, source, base, files: given };
 }
 
-/** @throws FailedPrecondition */
-async function uploaded(objects: ObjectStore, sources: readonly Source[]): Promise<void> {
-  for (const { path, sha256, field } of sources) await uploadBytes(objects, { sha256, name: path }, field);
-}
-
-async function collect(objects: ObjectStore, sources: readonly Source[], folder: string): Promise<void> {
-  await uploaded(objects, sources);
-  for (const { path, sha256, field } of sources)
-    await pipeline(
-      Readable.from(objects.read(uploadKey(sha256, field))),
-      createWriteStream(join(folder, path)),
-    );
+async function collect(files: readonly Given[], folder: string): Promise<void> {
+  // What is not here is told before anything is copied.
+  const contents: AsyncIterable<Uint8Array>[] = [];
+  for (const file of files) contents.push(await file.read());
+  for (const [i, { path }] of files.entries())
+    await pipeline(Readable.from(contents[i]), createWriteStream(join(folder, path)));
 }
 
 /** The error without the place where the files lay meanwhile, which tells a user nothing. */
@@ -100,35 +121,42 @@ function withoutFolder(error: unknown, folder: string): unknown {
   return new InvalidArgument(violations, { cause: error });
 }
 
-/** The stored model that an adapter was trained on. @throws NotFound, InvalidArgument */
-async function baseOf(models: Models, { name, base, files }: tuning.ImportModelRequest): Promise<ModelRow> {
-  if (base !== '') return models.find(base);
+/** What an adapter's config says its base is, by name, path or id; empty where it says nothing. @throws InvalidArgument */
+async function namedBase(files: readonly Given[]): Promise<{ base: string; revision: string }> {
   const field = 'adapter_config.json';
-  const config = files.find(({ path }) => path === field)!;
-  const bytes = await models.context.objects.get(uploadKey(config.sha256, field));
-  const { base_model_name_or_path: named } = adapterConfig(Buffer.from(bytes).toString(), field);
+  const content = await files.find(({ path }) => path === field)!.read();
+  let json: Record<string, unknown>;
+  try {
+    json = JSON.parse(await text(content)) ?? {};
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw InvalidArgument.at(field, 'expected JSON', { cause });
+  }
+  const { base_model_name_or_path: base, revision } = json;
+  return {
+    base: typeof base === 'string' ? base : '',
+    revision: typeof revision === 'string' && revision !== '' ? revision : 'main',
+  };
+}
+
+/** The stored model that an adapter was trained on. @throws NotFound, InvalidArgument */
+async function baseOf(models: Models, { name, base, files }: Import): Promise<ModelRow> {
+  if (base !== '') return models.find(base);
+  const { base: named } = await namedBase(files);
   const found =
-    typeof named === 'string' && named !== ''
-      ? await models.context.database.query<ModelRow>(
+    named === ''
+      ? []
+      : await models.context.database.query<ModelRow>(
           `select * from models
            where prefix <> '' and base_prefix = '' and (name = $1 or name || '@' || version = $1 or source = $1
-             or source = 'hf:' || $1 or starts_with(source, 'hf:' || $1 || '@'))
+             or starts_with(source, 'hf:' || $1 || '@'))
            order by promoted_at desc nulls last, sequence desc limit 1`,
           [named],
-        )
-      : [];
+        );
   if (found.length > 0) return found[0];
   throw new NotFound(
     `base: expected the model that the adapter ${name} was trained on, ${show(named)}, got none of that name or source; import it first and name it here`,
   );
-}
-
-function adapterConfig(text: string, field: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) ?? {};
-  } catch (cause) {
-    throw InvalidArgument.at(field, 'expected JSON', { cause });
-  }
 }
 
 /** What the base says, and beside it what the adapter's folder says of its own. */
@@ -152,21 +180,21 @@ async function writeMerged(folder: string, base: string, target: string): Promis
   await saveModel(target, { config: ended, tensors }, { files });
 }
 
+const isAdapter = (files: readonly Given[]) => files.some(({ path }) => path === 'adapter_config.json');
+
 /**
- * Registers a checkpoint, or an adapter merged into its base: what inference and further training need. One that is known
- * needs no upload.
- * @throws InvalidArgument naming each wrong tensor or field; NotFound, AlreadyExists; FailedPrecondition when a file was not
- *   uploaded.
+ * Registers a checkpoint, or an adapter merged into its base: what inference and further training need.
+ * @throws InvalidArgument naming each wrong tensor or field; NotFound, AlreadyExists; FailedPrecondition when a file is not
+ *   here.
  */
-export async function importModel(models: Models, request: tuning.ImportModelRequest): Promise<tuning.Model> {
+async function register(models: Models, given: Import): Promise<tuning.Model> {
   const { database, objects, clock } = models.context;
-  const { name, source } = request;
-  const sources = sourcesOf(request);
-  const adapter = sources.some(({ path }) => path === 'adapter_config.json');
-  if (adapter) await uploaded(objects, sources);
-  const base = adapter ? await baseOf(models, request) : undefined;
-  if (!adapter && request.base !== '')
-    throw InvalidArgument.at('base', `expected nothing beside a whole model, got ${show(request.base)}`);
+  const { name, source } = given;
+  const sources = belonging(given.files);
+  const adapter = isAdapter(sources);
+  if (!adapter && given.base !== '')
+    throw InvalidArgument.at('base', `expected nothing beside a whole model, got ${show(given.base)}`);
+  const base = adapter ? await baseOf(models, given) : undefined;
   if (base && base.base_prefix !== '')
     throw new FailedPrecondition(
       `base: expected a whole model, got the adapter ${base.name}@${base.version}; export it as safetensors and import that`,
@@ -185,21 +213,21 @@ export async function importModel(models: Models, request: tuning.ImportModelReq
   }
   const prefix = `models/${name}/${version}`;
   const told = await withTemporary(async (temporary) => {
-    const given = join(temporary, 'given');
-    await mkdir(given);
-    await collect(objects, sources, given);
+    const folder = join(temporary, 'given');
+    await mkdir(folder);
+    await collect(sources, folder);
     const work = async () => {
-      const whole = base ? join(temporary, 'whole') : given;
+      const whole = base ? join(temporary, 'whole') : folder;
       if (base) {
         await using lease = await objects.folder(base.prefix);
-        await writeMerged(given, lease.path, whole);
-      } else await addCompanions(given, await ggufCompanions(given));
+        await writeMerged(folder, lease.path, whole);
+      } else await addCompanions(folder, await ggufCompanions(folder));
       const checked = await check(whole);
       await objects.putFolder(prefix, whole, 'config.json');
-      return { ...checked, teaching: await teachingIn(whole), licence: await licenceIn(given) };
+      return { ...checked, teaching: await teachingIn(whole), licence: await licenceIn(folder) };
     };
     return await work().catch((error) => {
-      throw withoutFolder(withoutFolder(error, given), join(temporary, 'whole'));
+      throw withoutFolder(withoutFolder(error, folder), join(temporary, 'whole'));
     });
   });
   const { family, parameters, tokenizer, teaching } = told;
@@ -222,6 +250,58 @@ export async function importModel(models: Models, request: tuning.ImportModelReq
     ],
   );
   return models.get(`${name}@${version}`);
+}
+
+/** Registers what was uploaded; what is known needs no upload. @throws as `register` */
+export async function importModel(models: Models, request: tuning.ImportModelRequest): Promise<tuning.Model> {
+  return register(models, uploadsOf(request, models.context.objects));
+}
+
+/** Opened when it is read. */
+async function* contentOf(path: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path);
+}
+
+/**
+ * Fetches a model from the Hub and registers it; an adapter whose base the Hub has too, after that.
+ * @throws as `register` and `fetchSnapshot`.
+ */
+export async function importHubModel(
+  models: Models,
+  { name, source, base }: tuning.ImportHubModelRequest,
+  options: { readonly signal: AbortSignal; readonly onProgress: (progress: common.Progress) => void },
+): Promise<tuning.Model> {
+  const { hub } = models.context;
+  if (!modelNamePattern.test(name))
+    throw InvalidArgument.at('name', `expected ${modelNameRule}, got ${show(name)}`);
+  const id = parseHubId(source, 'source');
+  if (id.kind !== 'model') throw InvalidArgument.at('source', `expected a model, got ${show(source)}`);
+  const { commit, folder, files } = await fetchSnapshot(hub, id, modelFiles(id), {
+    signal: options.signal,
+    onProgress: (path, done, total) =>
+      options.onProgress({ phase: `downloading ${path}`, done, total, unit: 'bytes' }),
+  });
+  options.onProgress({ phase: 'reading the model', done: 0, total: 0, unit: 'files' });
+  const given = {
+    name,
+    source: hubIdText({ ...id, revision: commit }),
+    base,
+    files: files.map(({ path, sha256 }) => ({
+      path: basename(path),
+      sha256,
+      read: async () => contentOf(join(folder, path)),
+    })),
+  };
+  try {
+    return await register(models, given);
+  } catch (error) {
+    if (!(error instanceof NotFound) || base !== '' || !isAdapter(given.files)) throw error;
+    const { base: named, revision } = await namedBase(given.files);
+    if (!/^[\w.-]+\/[\w.-]+$/.test(named)) throw error;
+    const request = { name: `${name}-base`, source: `hf:${named}@${revision}`, base: '' };
+    const { name: imported, version } = await importHubModel(models, request, options);
+    return register(models, { ...given, base: `${imported}@${version}` });
+  }
 }
 
 async function licenceIn(folder: string): Promise<string> {

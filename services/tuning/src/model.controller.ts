@@ -1,8 +1,11 @@
 import { tuning } from '@emotune/proto';
+import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
+import type { Observable } from 'rxjs';
 import { exportModel } from './model-export.js';
-import { importModel } from './model-import.js';
+import { importHubModel, importModel } from './model-import.js';
 import { Models } from './models.js';
+import { withProgress } from './with-progress.js';
 
 @Controller()
 @tuning.ModelServiceControllerMethods()
@@ -27,5 +30,17 @@ export class ModelController implements tuning.ModelServiceController {
 
   importModel(request: tuning.ImportModelRequest): Promise<tuning.Model> {
     return importModel(this.models, request);
+  }
+
+  importHubModel(
+    request: tuning.ImportHubModelRequest,
+    _metadata?: unknown,
+    call?: ServerStreamCall,
+  ): Observable<tuning.ImportHubModelResponse> {
+    return streamOf(call!, (signal) =>
+      withProgress(this.models.context.clock, (onProgress) =>
+        importHubModel(this.models, request, { signal, onProgress }),
+      ),
+    );
   }
 }

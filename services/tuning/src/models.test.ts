@@ -13,6 +13,8 @@ import {
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
+import { hubSettings } from '@emotune/hub';
+import { HubServer } from '@emotune/hub/testing';
 import {
   initialLora,
   loadAdapter,
@@ -42,6 +44,7 @@ let host: Host;
 let database: Database;
 let client: Client<tuning.ModelServiceClient>;
 let models: Models;
+let hubServer: HubServer;
 
 beforeAll(async () => {
   host = await Host.create({
@@ -57,14 +60,20 @@ beforeAll(async () => {
   });
   const context = await host.context('tuning', tuningMigrations);
   const runner = new TestRunner(objects, usualTrainer);
-  await host.start([filesModule(context), tuningModule({ ...context, runner, address: host.address })]);
+  hubServer = await HubServer.start();
+  const hub = {
+    ...hubSettings({ HF_ENDPOINT: hubServer.endpoint, HF_HOME: join(folder, 'huggingface') }),
+    pauseMs: 1,
+  };
+  await host.start([filesModule(context), tuningModule({ ...context, runner, address: host.address, hub })]);
   client = host.channel.client('ModelService');
-  models = new Models(context);
+  models = new Models({ ...context, hub });
   for (const family of ['opt', 'bloom', 'llama'] as const) await tinyCheckpoint(join(folder, family), family);
 });
 
 afterAll(async () => {
   await host.close();
+  await hubServer.close();
   expect(objects.held).toBe(0);
   rmSync(folder, { recursive: true, force: true });
 });
@@ -84,6 +93,13 @@ function copy(name: string): string {
   cpSync(join(folder, 'opt'), join(folder, name), { recursive: true });
   return join(folder, name);
 }
+
+const out = (name: string) => join(folder, 'out', name);
+const write = (name: string, format: string, directory: string) =>
+  downloadFolder(host.channel, async () => (await client.call('exportModel', { name, format })).files, {
+    folder: directory,
+    field: 'directory',
+  });
 
 /** The LLaMA checkpoint as one GGUF file, alone in a folder. */
 async function ggufFolder(name: string): Promise<string> {
@@ -229,6 +245,90 @@ describe('import', () => {
     );
     await expect(add('adapted-by-other', dir, 'base-llama')).rejects.toBeInstanceOf(InvalidArgument);
     expect(await violations(add('no-adapter', join(folder, 'opt'), 'base-opt'))).toHaveProperty('base');
+  });
+
+  describe('from the Hub', () => {
+    const readAll = (dir: string) =>
+      Object.fromEntries(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name))]));
+    const fetchModel = async (name: string, source: string, base = '') => {
+      const updates: tuning.ImportHubModelResponse[] = [];
+      for await (const update of client.stream('importHubModel', { name, source, base }))
+        updates.push(update);
+      return updates.at(-1)!.model!;
+    };
+
+    it('takes a checkpoint with its licence, and knows it again', async () => {
+      const files = {
+        ...readAll(join(folder, 'opt')),
+        'README.md': '---\nlicense: mit\n---\n',
+        'flax.msgpack': 'x',
+      };
+      const commit = hubServer.put('models/someone/tiny', { files });
+      const model = await fetchModel('from-hub', 'hf:someone/tiny');
+      expect(model).toMatchObject({
+        kind: tuning.ModelKind.MODEL_KIND_BASE,
+        family: 'opt',
+        licence: 'mit',
+        source: `hf:someone/tiny@${commit}`,
+      });
+      await using lease = await objects.folder(model.prefix);
+      expect((await loadModel(lease.path)).tensors).toEqual((await loadModel(join(folder, 'opt'))).tensors);
+      expect(readdirSync(lease.path)).not.toContain('flax.msgpack');
+      expect(await fetchModel('from-hub', 'hf:someone/tiny@main')).toEqual(model);
+      // What is tuned on it names it as others do.
+      const id = await store('hub-tuned', leaveAdapter, 'from-hub');
+      await write('hub-tuned', 'peft', out('hub-tuned'));
+      const config = JSON.parse(readFileSync(join(out('hub-tuned'), 'adapter_config.json'), 'utf8'));
+      expect([config.base_model_name_or_path, config.revision]).toEqual(['someone/tiny', commit]);
+      const card = readFileSync(join(out('hub-tuned'), 'README.md'), 'utf8');
+      expect(card).toContain('base_model: "someone/tiny"\nlicense: mit');
+      expect((await get(id)).lineage?.baseSource).toBe(`hf:someone/tiny@${commit}`);
+      rmSync(out('hub-tuned'), { recursive: true });
+    });
+
+    it('takes an adapter and fetches the base that its config names', async () => {
+      hubServer.put('models/someone/base', { files: readAll(join(folder, 'opt')) });
+      const dir = join(folder, 'hub-adapter');
+      mkdirSync(dir);
+      await leaveAdapter(dir);
+      const path = join(dir, 'adapter_config.json');
+      const json = JSON.parse(readFileSync(path, 'utf8'));
+      writeFileSync(path, JSON.stringify({ ...json, base_model_name_or_path: 'someone/base' }));
+      hubServer.put('models/someone/adapter', { files: readAll(dir) });
+      const model = await fetchModel('hub-adapted', 'hf:someone/adapter');
+      const whole = await loadModel(join(folder, 'opt'));
+      await using lease = await objects.folder(model.prefix);
+      expect((await loadModel(lease.path)).tensors).toEqual(
+        mergeAdapter(whole, await loadAdapter(dir, whole.config)).tensors,
+      );
+      expect((await get('hub-adapted-base')).source).toMatch(/^hf:someone\/base@[0-9a-f]{40}$/);
+      // An adapter of this machine whose base is on the Hub.
+      const local = await add('local-adapted', dir);
+      expect(local.parameters).toBe(model.parameters);
+    });
+
+    it('takes one GGUF file of several', async () => {
+      const gguf = readFileSync(join(await ggufFolder('hub-gguf'), 'model.gguf'));
+      hubServer.put('models/someone/quants', { files: { 'a.gguf': gguf, 'b.gguf': gguf } });
+      await expect(fetchModel('quants', 'hf:someone/quants')).rejects.toThrow(
+        'hf:someone/quants@main: the repository has several GGUF files; name one as hf:someone/quants@main:FILE, of a.gguf, b.gguf',
+      );
+      expect((await fetchModel('quants', 'hf:someone/quants:b.gguf')).family).toBe('llama');
+    });
+
+    it('refuses what cannot be used, in words that say what to do', async () => {
+      hubServer.put('models/someone/old', { files: { 'config.json': '{}', 'pytorch_model.bin': 'x' } });
+      await expect(fetchModel('old', 'hf:someone/old')).rejects.toThrow(
+        'look for a revision with safetensors',
+      );
+      await expect(fetchModel('old', 'hf:someone/nothing')).rejects.toThrow(
+        'set HF_TOKEN where the platform runs',
+      );
+      await expect(fetchModel('old', 'hf:someone/old@v2')).rejects.toBeInstanceOf(NotFound);
+      expect(await violations(fetchModel('old', 'someone/old'))).toHaveProperty('source');
+      expect(await violations(fetchModel('old', 'hf:datasets/someone/old'))).toHaveProperty('source');
+      expect(await violations(fetchModel('Old!', 'hf:someone/old'))).toHaveProperty('name');
+    });
   });
 
   it('names every tensor that is missing, extra or of another shape', async () => {
@@ -396,13 +496,6 @@ describe('a tuned model', () => {
 const companions = ['special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json'];
 
 describe('export', () => {
-  const out = (name: string) => join(folder, 'out', name);
-  const write = (name: string, format: string, directory: string) =>
-    downloadFolder(host.channel, async () => (await client.call('exportModel', { name, format })).files, {
-      folder: directory,
-      field: 'directory',
-    });
-
   it('writes an adapter as it is, and merged into its base', async () => {
     const files = await write('moods', 'peft', out('peft'));
     expect(files).toEqual(

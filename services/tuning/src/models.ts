@@ -4,7 +4,8 @@ import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { type ModelConfig, parseConfig } from '@emotune/models';
 import { type evaluation, tuning } from '@emotune/proto';
-import { paged, pageOf, type ServiceContext } from '@emotune/service';
+import { paged, pageOf } from '@emotune/service';
+import type { ModelContext } from './context.js';
 import { modelMessage } from './messages.js';
 import type { ModelRow } from './store.js';
 
@@ -19,7 +20,7 @@ const promotedRow = `(m.promoted_at is not null and not exists (
 type Found = ModelRow & { readonly promoted: boolean };
 
 export class Models {
-  constructor(readonly context: ServiceContext) {}
+  constructor(readonly context: ModelContext) {}
 
   /**
    * The promoted version of a name, or its newest where none is; a given version for name@version; for an empty name

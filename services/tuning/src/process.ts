@@ -1,4 +1,5 @@
 /** The tuning service as a process, with trainers as its children. */
+import { hubSettings } from '@emotune/hub';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { serve } from '@emotune/service';
 import { tuningEnvironment } from './config.js';
@@ -16,7 +17,12 @@ await serve({
       environment: inherited(process.env),
     });
     return {
-      module: tuningModule({ ...context, runner, address: environment.EMOTUNE_TUNING ?? address }),
+      module: tuningModule({
+        ...context,
+        runner,
+        address: environment.EMOTUNE_TUNING ?? address,
+        hub: hubSettings(environment),
+      }),
       // The next process of the service has its trainers.
       close: () => runner.detach(),
     };

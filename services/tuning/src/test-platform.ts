@@ -7,6 +7,7 @@ import { systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
+import { hubSettings } from '@emotune/hub';
 import { FolderStore, type ObjectStore } from '@emotune/objects';
 import { common, type featurization, tuning } from '@emotune/proto';
 import { type Client, filesModule, Host, jsonLog, type Work } from '@emotune/service';
@@ -131,7 +132,14 @@ export class TestPlatform {
     await host.start([
       featureSets(this.sets),
       filesModule(context),
-      tuningModule({ ...context, runner, address: host.address, leaseSeconds, threadArguments }),
+      tuningModule({
+        ...context,
+        runner,
+        address: host.address,
+        hub: hubSettings({}),
+        leaseSeconds,
+        threadArguments,
+      }),
     ]);
     return { host, databases, bus };
   }

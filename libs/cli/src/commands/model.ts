@@ -5,7 +5,10 @@ import {
   type Client,
   downloadFolder,
   everyPage,
+  type ImportHooks,
   importCheckpoint,
+  importHubModel,
+  isHubName,
 } from '@emotune/service/client';
 import { Option } from 'commander';
 import { transferOf } from '../files.js';
@@ -18,6 +21,7 @@ const examples = `
 Examples:
   emotune model import ~/models/opt-125m --name opt-125m
   emotune model import smollm2.Q8_0.gguf --name smollm2
+  emotune model import hf:HuggingFaceTB/SmolLM2-135M@main --name smollm2
   emotune model import ~/adapters/moods --name moods --base opt-125m
   emotune model export affect-small --format safetensors --out affect-small
   emotune model promote affect-small@3f9a1c0b2d4e`;
@@ -97,18 +101,36 @@ export const addModelCommands: AddCommands = (program, io) => {
   model
     .command('import')
     .description('register a model of the OPT, BLOOM or LLaMA family, to start experiments from and to ask')
-    .argument('<path>', 'folder of a checkpoint or of a PEFT adapter, or a GGUF file')
+    .argument(
+      '<source>',
+      'folder of a checkpoint or of a PEFT adapter, a GGUF file, or hf:org/name[@revision][:file.gguf], which the server fetches',
+    )
     .requiredOption('--name <name>', 'its name from now on')
     .option(
       '--base <model>',
-      "of an adapter: an imported model's NAME, or a path (default: what its config names)",
+      "of an adapter: an imported model's NAME, a path or hf:org/name (default: what its config names)",
     )
     .action(
-      asks(io, async ({ session, channel }, path: string, options: { name: string; base?: string }) => {
-        const transfer = (file: string) => transferOf(session, `sending ${file}`);
-        const given = { name: options.name, path: session.path(path), base: basePath(session, options.base) };
-        await answer(session, await importCheckpoint(channel, given, transfer));
-      }),
+      asks(
+        io,
+        async ({ session, channel, signal }, source: string, options: { name: string; base?: string }) => {
+          const { name, base } = options;
+          const hooks: ImportHooks = {
+            signal,
+            transferOf: (file) => transferOf(session, `sending ${file}`),
+            onProgress: ({ phase, done, total, unit }) => session.progress.update(phase, done, total, unit),
+          };
+          const work = isHubName(source)
+            ? importHubModel(channel, { name, source, base }, hooks)
+            : importCheckpoint(
+                channel,
+                { name, path: session.path(source), base: basePath(session, base) },
+                hooks,
+              );
+          const model = await work.finally(() => session.progress.end());
+          await answer(session, model);
+        },
+      ),
     );
 
   model

@@ -1,5 +1,5 @@
 /** Models as text. */
-import type { tuning } from '@emotune/proto';
+import type { common, tuning } from '@emotune/proto';
 import { shortEnumName } from '../descriptors.js';
 import { parametersText } from './experiment.js';
 import { count, facts, nothing, table } from './text.js';
@@ -19,6 +19,19 @@ export function modelsText(models: readonly tuning.Model[]): string {
   );
 }
 
+/** Each subtask with the labels or the scale that it was mostly asked on. */
+function taughtText(teaching: tuning.Teaching | undefined): string {
+  const first = new Map<common.Task, string>();
+  for (const { task, labels, scale } of teaching?.inquiries ?? [])
+    if (!first.has(task)) first.set(task, scale ? `${scale.low}..${scale.high}` : labels.join(', '));
+  return [...first].map(([task, answers]) => `${shortEnumName(task)} (${answers})`).join('; ');
+}
+
+function licencesText({ sources, baseLicence }: tuning.Lineage): string {
+  const named = sources.map(({ name, licence }) => `${name} ${licence}`);
+  return [...(baseLicence === '' ? [] : [`base ${baseLicence}`]), ...named].join(', ');
+}
+
 export function modelText(model: tuning.Model): string {
   const { lineage } = model;
   const versioned = (name: string, version: string) => (version === '' ? name : `${name}@${version}`);
@@ -28,10 +41,14 @@ export function modelText(model: tuning.Model): string {
     ['state', `${shortEnumName(model.state)}${model.promoted ? ', promoted' : ''}`],
     ['family', `${model.family}, ${count(model.parameters)} parameters`],
     ['files', model.prefix],
+    ['from', model.source],
+    ['licence', model.licence],
+    ['taught', taughtText(model.teaching)],
     ['evaluation', model.evaluation],
     ['experiment', lineage?.experiment && `${lineage.experiment}, trial ${lineage.trial}`],
     ['base model', lineage && versioned(lineage.baseModel, lineage.baseVersion)],
     ['dataset', lineage && versioned(lineage.dataset, lineage.datasetVersion)],
+    ['licences', lineage && licencesText(lineage)],
     ['features', lineage && versioned(lineage.features, lineage.featuresVersion)],
     ['parameters', lineage && parametersText(lineage.parameters)],
     ['trained', lineage && lineage.tokens > 0 ? `${count(lineage.tokens)} tokens, seed ${lineage.seed}` : ''],

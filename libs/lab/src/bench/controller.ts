@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
 import { Database, type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
 import { MemoryBus } from '@emotune/events';
+import { hubSettings } from '@emotune/hub';
 import type { JobSpec, JobStatus, LogPiece, TrialRunner } from '@emotune/jobs';
 import { loadTokenizer } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
@@ -231,7 +232,7 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
     await host.start([
       readyFeatures(hash),
       filesModule(context),
-      tuningModule({ ...context, runner, address: host.address }),
+      tuningModule({ ...context, runner, address: host.address, hub: hubSettings({}) }),
     ]);
     runner.open(host.address, { trialSeconds });
     await importCheckpoint(host.channel, { name: model, path: shippedModel });

@@ -9,7 +9,7 @@ import type { PlainValue } from "../../../../src/values.js";
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import type { Timestamp } from "../../../google/protobuf/timestamp.js";
-import type { Scale, Task } from "../../common/v1/common.js";
+import type { Progress, Scale, Task } from "../../common/v1/common.js";
 import type { Artifact } from "../../files/v1/files.js";
 
 export enum ModelKind {
@@ -171,6 +171,20 @@ export interface ImportModelRequest {
   base: string;
 }
 
+export interface ImportHubModelRequest {
+  /** As in ImportModelRequest. */
+  name: string;
+  /** hf:org/name, hf:org/name@revision, or with :file.gguf after it where the repository has several. */
+  source: string;
+  /** As in ImportModelRequest; empty: as the adapter's config names it, fetched from the Hub too where it is not here. */
+  base: string;
+}
+
+export interface ImportHubModelResponse {
+  progress?: Progress | undefined;
+  model?: Model | undefined;
+}
+
 /** A file of a checkpoint folder. */
 export interface CheckpointFile {
   /** Within the folder: config.json. */
@@ -213,6 +227,13 @@ export interface ModelServiceClient {
    */
 
   importModel(request: ImportModelRequest): Observable<Model>;
+
+  /**
+   * Fetches a model from the Hugging Face Hub and registers it as ImportModel does: progress, then the model. It goes on
+   * where an earlier call stopped. Fetched by the service, into the cache of its machine.
+   */
+
+  importHubModel(request: ImportHubModelRequest): Observable<ImportHubModelResponse>;
 }
 
 /** Base models and model versions. */
@@ -254,11 +275,25 @@ export interface ModelServiceController {
    */
 
   importModel(request: ImportModelRequest): Promise<Model> | Observable<Model> | Model;
+
+  /**
+   * Fetches a model from the Hugging Face Hub and registers it as ImportModel does: progress, then the model. It goes on
+   * where an earlier call stopped. Fetched by the service, into the cache of its machine.
+   */
+
+  importHubModel(request: ImportHubModelRequest): Observable<ImportHubModelResponse>;
 }
 
 export function ModelServiceControllerMethods() {
   return function (constructor: Function) {
-    const grpcMethods: string[] = ["getModel", "listModels", "promoteModel", "exportModel", "importModel"];
+    const grpcMethods: string[] = [
+      "getModel",
+      "listModels",
+      "promoteModel",
+      "exportModel",
+      "importModel",
+      "importHubModel",
+    ];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
       GrpcMethod("ModelService", method)(constructor.prototype[method], method, descriptor);

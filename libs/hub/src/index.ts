@@ -1,0 +1,5 @@
+export { licenceOfCard } from './card.js';
+export { fetchPart } from './fetch-part.js';
+export { type HubId, hubIdText, isHubId, parseHubId } from './hub-id.js';
+export { type HubSettings, hubSettings, hubVariables } from './settings.js';
+export { fetchSnapshot, type Snapshot, type SnapshotFile } from './snapshot.js';
