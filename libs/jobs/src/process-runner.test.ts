@@ -21,7 +21,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function open(program = contractTrainer, graceSeconds = 15): ProcessRunner {
+function open(program = contractTrainer, graceSeconds = 15, takesOver = true): ProcessRunner {
   const entry = join(folder, 'trainer.mjs');
   writeFileSync(entry, program);
   const runner = ProcessRunner.open({
@@ -29,6 +29,7 @@ function open(program = contractTrainer, graceSeconds = 15): ProcessRunner {
     entry,
     environment: { PATH: '/usr/bin:/bin' },
     graceSeconds,
+    takesOver,
   });
   runners.push(runner);
   return runner;
@@ -214,6 +215,17 @@ describe('ProcessRunner', () => {
       );
       expect(await statusWhen(open(contractTrainer, 0.3), 'exp-t0-a1', failed)).toEqual(lost);
       await gone(pid);
+    });
+
+    it('leaves alone one that it does not take over', async () => {
+      const pid = await stranger(`console.log('ready'); setInterval(() => {}, 1000);`);
+      const reads = open(contractTrainer, 0, false);
+      expect(await reads.list()).toEqual([{ name: 'exp-t0-a1', labels: {}, phase: 'running' }]);
+      await reads.close();
+      expect(await birthOf(pid)).toBeDefined();
+      expect(await open(contractTrainer, 0, false).list()).toEqual([
+        { name: 'exp-t0-a1', labels: {}, phase: 'running' },
+      ]);
     });
 
     it('spares another process that was given the same number', async () => {

@@ -33,6 +33,8 @@ export interface ProcessRunnerOptions {
   readonly nodeArguments?: readonly string[];
   /** Between SIGTERM and SIGKILL when the runner closes, or finds a job of an earlier platform process; default 15. */
   readonly graceSeconds?: number;
+  /** Default true; else it shows jobs that an earlier runner has left as that one has recorded them, and leaves them alone. */
+  readonly takesOver?: boolean;
   readonly clock?: Clock;
 }
 
@@ -156,7 +158,7 @@ export class ProcessRunner implements TrialRunner {
     for (const record of readRecords(options.folder)) {
       const job = newJob(record);
       runner.jobs.set(record.name, job);
-      if (record.phase !== 'running') continue;
+      if (record.phase !== 'running' || options.takesOver === false) continue;
       if (record.detached) runner.adopt(job);
       else
         job.ended = runner

@@ -84,6 +84,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       folder: join(dataDir, 'jobs'),
       entry: trainerEntry(),
       environment: inherited(process.env),
+      takesOver: work === 'trials',
     });
     started.push(runner);
     const host = await Host.create({

@@ -433,6 +433,21 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     expect(server.finished).toEqual([]);
   });
 
+  it('tells in its log why it cannot begin', async () => {
+    await runner.start({
+      name: 'exp-t4-a1',
+      labels: {},
+      annotations: {},
+      environment: { EMOTUNE_TUNING: 'nowhere' },
+      token: 'its token',
+      resources: { cpus: 1, memoryMib: 0, gpus: 0 },
+      ranks: 1,
+      nodeSelector: {},
+    });
+    await expectExit('exp-t4-a1', 43);
+    expect(log('exp-t4-a1')).toContain('EMOTUNE_TUNING: expected host:port');
+  });
+
   it('counts as interrupted, at whatever moment of its start it is asked to end', async () => {
     await assign(long);
     const ways: ((name: string) => Promise<void>)[] = [

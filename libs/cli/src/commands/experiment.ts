@@ -123,7 +123,11 @@ async function watch(session: Session, channel: Channel, name: string, embedded:
   session.progress.end();
   if (latest?.state !== EXPERIMENT_STATE_SUCCEEDED)
     throw new ExperimentFailed(
-      `experiment ${name} ended without a model: ${latest?.reason || 'no reason given'}`,
+      `experiment ${name} ended without a model: ${latest?.reason || 'no reason given'}${
+        latest?.trialsFailed
+          ? `; "emotune experiment logs ${name} TRIAL" shows what a trial's trainer wrote`
+          : ''
+      }`,
     );
   if (session.json) return;
   const { trials } = await experiments.call('listOptimalTrials', { experiment: name }, { signal });
