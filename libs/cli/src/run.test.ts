@@ -627,9 +627,13 @@ describe('evaluate', () => {
       },
     });
     await text(
-      ...'evaluate --model first --file mine.csv --task sentiment-regression --scale -4..4'.split(' '),
+      ...'evaluate --model first --file mine.csv --task sentiment-regression --scale -4..4 --text-column review --id-column key'.split(
+        ' ',
+      ),
     );
-    expect(asked.get('evaluate')).toMatchObject({ file: { scale: { low: -4, high: 4 } } });
+    expect(asked.get('evaluate')).toMatchObject({
+      file: { scale: { low: -4, high: 4 }, textColumn: 'review', labelColumn: '', idColumn: 'key' },
+    });
     // The service knows what the model was taught.
     await text(...'evaluate --model first --file mine.csv --task emotion-classification'.split(' '));
     expect(asked.get('evaluate')).toMatchObject({ file: { labels: [], multiLabel: false } });
@@ -639,6 +643,7 @@ describe('evaluate', () => {
     ['', '--dataset: expected either it or --file, got neither'],
     ['--dataset d --file f', '--dataset: expected either it or --file, got both'],
     ['--dataset d --scale 0..1', '--scale: expected nothing beside --dataset'],
+    ['--dataset d --text-column review', '--text-column: expected nothing beside --dataset'],
     ['--dataset d --label-separator ;', '--label-separator: expected nothing beside --dataset'],
     ['--file f', '--task: expected the task'],
     ['--file f --task emotion-classification --labels a,b --scale 0..1', '--scale: expected nothing'],

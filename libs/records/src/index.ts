@@ -4,4 +4,4 @@ export { decodeShard, encodeShard, type FeatureRow } from './features.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 export type { FileContent } from './rows.js';
 export { lines } from './text-files.js';
-export { checkUserFile, readUserFile, type UserFile } from './user-file.js';
+export { checkUserFile, columnsOf, readUserFile, type UserFile } from './user-file.js';

@@ -43,6 +43,21 @@ export interface UserFile {
   readonly split: Split | null;
 }
 
+/** The columns of a file; an empty name is the usual one. */
+export function columnsOf(given: {
+  readonly textColumn: string;
+  readonly labelColumn: string;
+  readonly emotionColumn: string;
+  readonly idColumn: string;
+}): UserFile['columns'] {
+  return {
+    text: given.textColumn || 'text',
+    label: given.labelColumn || 'label',
+    emotion: given.emotionColumn || 'emotion',
+    id: given.idColumn || 'id',
+  };
+}
+
 const formats = {
   '.csv': (content: FileContent, wanted: Wanted, field: string) =>
     delimitedRows('csv', content.read(), wanted, field),

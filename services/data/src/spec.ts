@@ -12,7 +12,7 @@ import {
 import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/base';
 import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
-import type { UserFile } from '@emotune/records';
+import { columnsOf, type UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service';
 import { type Corpus, corpora } from './corpora.js';
 import type { Shares } from './stratify.js';
@@ -104,12 +104,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     labels: file.labels,
     multiLabel: file.multiLabel,
     labelSeparator: file.labelSeparator || defaultLabelSeparator,
-    columns: {
-      text: file.textColumn || 'text',
-      label: file.labelColumn || 'label',
-      emotion: file.emotionColumn || 'emotion',
-      id: file.idColumn || 'id',
-    },
+    columns: columnsOf(file),
     licence: file.licence || 'unknown',
     language: file.language || 'en',
     split: check.split(file.split, [...path, 'split']),

@@ -549,7 +549,7 @@ it('asks a file of the user’s own, at most as many rows as wanted, and has no 
   );
 });
 
-it('a file is asked on the labels that the model was taught, where none are given', async () => {
+it('a file is asked on the labels that the model was taught, where none are given, from the columns that it has', async () => {
   const rows = `text\tlabel\n${moods.map((text, i) => `${text}\t${i % 2 ? 'gloomy|calm' : 'calm'}`).join('\n')}\n`;
   const upload = { sha256: await putUpload(objects, rows), name: 'own.tsv' };
   const file = { upload, task: common.Task.TASK_EMOTION_CLASSIFICATION };
@@ -563,10 +563,11 @@ it('a file is asked on the labels that the model was taught, where none are give
   expect(done.failure).toBe('');
   const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
   expect(predictions[0]).toMatchObject({ labelSet: ['gloomy', 'calm', 'wild'], multiLabel: true });
-  const divided = { sha256: await putUpload(objects, rows.replaceAll('|', ' / ')), name: 'own.tsv' };
+  const named = rows.replaceAll('|', ' / ').replace('text\tlabel', 'review\tmood');
+  const divided = { sha256: await putUpload(objects, named), name: 'own.tsv' };
   const again = await evaluations.call('evaluate', {
     model: 'taught',
-    file: { ...file, upload: divided, labelSeparator: '/' },
+    file: { ...file, upload: divided, labelSeparator: '/', textColumn: 'review', labelColumn: 'mood' },
   });
   expect((await finished(again.id)).tasks).toEqual(done.tasks);
   await expect(evaluations.call('evaluate', { model: 'base', file })).rejects.toThrow(

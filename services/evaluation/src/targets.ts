@@ -19,7 +19,14 @@ import {
 import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
 import { type ObjectStore, openRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data, type evaluation, type featurization } from '@emotune/proto';
-import { decodeExamples, decodeShard, type FeatureRow, readUserFile, type UserFile } from '@emotune/records';
+import {
+  columnsOf,
+  decodeExamples,
+  decodeShard,
+  type FeatureRow,
+  readUserFile,
+  type UserFile,
+} from '@emotune/records';
 import { type Channel, taskOf } from '@emotune/service';
 
 export type Target =
@@ -33,6 +40,7 @@ export type Target =
       readonly labels: readonly string[];
       readonly multiLabel: boolean;
       readonly labelSeparator: string;
+      readonly columns: UserFile['columns'];
     };
 
 /** What is asked, read whole. */
@@ -74,6 +82,7 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
     new Violations(fileViolations(file)).throwIfAny();
     const { labels, multiLabel } = file;
     const labelSeparator = file.labelSeparator || defaultLabelSeparator;
+    const columns = columnsOf(file);
     const { sha256, name } = file.upload!;
     const upload = { sha256, name };
     const task = taskOf(file.task)!;
@@ -86,8 +95,9 @@ export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'da
           labels: [],
           multiLabel: false,
           labelSeparator,
+          columns,
         }
-      : { kind: 'file', upload, task, scale: null, labels, multiLabel, labelSeparator };
+      : { kind: 'file', upload, task, scale: null, labels, multiLabel, labelSeparator, columns };
   }
   const { features, dataset: name, split: asked } = dataset!;
   const violations = new Violations();
@@ -187,6 +197,7 @@ function userFile({
   labels,
   multiLabel,
   labelSeparator,
+  columns,
 }: Target & { kind: 'file' }): UserFile {
   return {
     path: upload.name,
@@ -196,7 +207,7 @@ function userFile({
     labels,
     multiLabel,
     labelSeparator,
-    columns: { text: 'text', label: 'label', emotion: 'emotion', id: 'id' },
+    columns,
     licence: 'unknown',
     language: 'en',
     split: null,

@@ -23,7 +23,8 @@ Examples:
   emotune evaluate --model affect-small --file mine.tsv --task sentiment-regression --scale 0..5
   emotune evaluate --model affect-small --file mine.csv --task emotion-classification --labels joy,fear,anger --multi-label
 
-A file is CSV, TSV, JSONL or Parquet as of a dataset, its columns text and label, optionally emotion (whose intensity) and id.`;
+A file is CSV, TSV, JSONL or Parquet as of a dataset, its columns text and label, optionally emotion (whose
+intensity) and id, or as the options name them.`;
 
 interface EvaluateOptions {
   readonly model: string;
@@ -35,6 +36,10 @@ interface EvaluateOptions {
   readonly labels?: string[];
   readonly multiLabel?: boolean;
   readonly labelSeparator?: string;
+  readonly textColumn?: string;
+  readonly labelColumn?: string;
+  readonly emotionColumn?: string;
+  readonly idColumn?: string;
   readonly limit?: number;
 }
 
@@ -54,6 +59,10 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
       ['labels', labels],
       ['multi-label', options.multiLabel],
       ['label-separator', options.labelSeparator],
+      ['text-column', options.textColumn],
+      ['label-column', options.labelColumn],
+      ['emotion-column', options.emotionColumn],
+      ['id-column', options.idColumn],
     ]) {
       violations.expect(
         value === undefined,
@@ -97,6 +106,10 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
       labels: labels ?? [],
       multiLabel,
       labelSeparator,
+      textColumn: options.textColumn ?? '',
+      labelColumn: options.labelColumn ?? '',
+      emotionColumn: options.emotionColumn ?? '',
+      idColumn: options.idColumn ?? '',
     },
   };
 }
@@ -130,6 +143,10 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     )
     .option('--multi-label', 'rows may have several labels: a list, or a text such as joy|fear')
     .option('--label-separator <text>', 'what stands between the labels of such a text (default: |)')
+    .option('--text-column <name>', 'of the file (default: text)')
+    .option('--label-column <name>', 'of the file (default: label)')
+    .option('--emotion-column <name>', 'of the file: whose intensity (default: emotion)')
+    .option('--id-column <name>', 'of the file (default: id)')
     .option('--limit <n>', 'ask at most this many examples of each task', integerFrom(1))
     .addHelpText('after', examples)
     .action(async (options: EvaluateOptions, command) => {

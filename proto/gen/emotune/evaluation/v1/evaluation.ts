@@ -39,6 +39,10 @@ export interface FileTarget {
   multiLabel: boolean;
   /** As of a FileSource. */
   labelSeparator: string;
+  textColumn: string;
+  labelColumn: string;
+  emotionColumn: string;
+  idColumn: string;
 }
 
 export interface Evaluation {
