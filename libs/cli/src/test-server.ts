@@ -663,13 +663,13 @@ class Insights implements tuning.InsightServiceController {
         {
           ...learningRate,
           points: [
-            { value: { number: 0.01 }, mean: 4, standardDeviation: 0.1 },
-            { value: { number: 0.001 }, mean: 2, standardDeviation: 0.1 },
+            { value: 0.01, mean: 4, standardDeviation: 0.1 },
+            { value: 0.001, mean: 2, standardDeviation: 0.1 },
           ],
         },
       ],
       history: [{ trial: 0, objective: 2.5, best: 2.5 }],
-      slices: [{ ...learningRate, points: [{ trial: 0, value: { number: 0.001 }, objective: 2.5 }] }],
+      slices: [{ ...learningRate, points: [{ trial: 0, value: 0.001, objective: 2.5 }] }],
       parallelCoordinates: {
         axes: ['learningRate'],
         lines: [{ trial: 0, objective: 2.5, places: [{ place: 0 }] }],
@@ -698,8 +698,8 @@ class Insights implements tuning.InsightServiceController {
         evidence: [
           {
             parameter: 'learningRate',
-            value: { number: 0.001 },
-            bestValue: { number: 0.002 },
+            value: 0.001,
+            bestValue: 0.002,
             logRatio: Math.log(3),
           },
         ],
