@@ -1,6 +1,7 @@
 export { csvRows, type TextRow } from './delimited.js';
 export { decodeExamples, encodeExamples } from './examples.js';
 export { decodeShard, encodeShard, type FeatureRow } from './features.js';
+export { expectFits, type Held } from './held.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 export type { FileContent } from './rows.js';
 export { lines } from './text-files.js';

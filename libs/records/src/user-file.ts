@@ -18,6 +18,7 @@ import {
 } from '@emotune/affect';
 import { InvalidArgument, nearest, show, textFault, Violations } from '@emotune/base';
 import { delimitedRows } from './delimited.js';
+import { bytesOf, expectFits, type Held } from './held.js';
 import { jsonRows, WrittenNumber } from './json-rows.js';
 import { parquetRows } from './parquet-rows.js';
 import type { FileContent, Row, Wanted } from './rows.js';
@@ -69,6 +70,8 @@ const formats = {
 
 /** Kinds of wrong rows that are told; the rows of others are counted. */
 const reported = 20;
+/** Of a file that is too large not all has to be read. */
+const rowsBetweenLooks = 10_000;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -207,16 +210,18 @@ class Faults {
   }
 }
 
-/**
- * Gives every example to `take`, without its ids, and where each id of the file is.
- * @throws InvalidArgument
- */
+/** What a file holds: its own ids, each with where it is, and how much memory its examples take. */
+interface Found extends Held {
+  readonly placeOf: ReadonlyMap<string, string>;
+}
+
+/** Gives every example to `take`, without its ids. @throws InvalidArgument */
 async function eachExample(
   file: UserFile,
   content: FileContent,
   field: string,
   take: (example: Draft, id: string) => void,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<Found> {
   const extension = extname(file.path).toLowerCase();
   const rowsOf = formats[extension as keyof typeof formats];
   if (rowsOf === undefined)
@@ -230,6 +235,7 @@ async function eachExample(
   const reader = new RowReader(file);
   const faults = new Faults();
   const placeOf = new Map<string, string>();
+  let textBytes = 0;
   const read = (row: Row): Fault | undefined => {
     if (row.fault !== undefined) return new Fault(row.fault);
     const id = textOf(row.values[columns.id] ?? undefined, columns.id, 'an id');
@@ -240,6 +246,7 @@ async function eachExample(
     if (id !== '') placeOf.set(id, row.at);
     const example = reader.example(row.values);
     if (example instanceof Fault) return example;
+    textBytes += bytesOf(example.text);
     take(example, id);
     return undefined;
   };
@@ -248,21 +255,23 @@ async function eachExample(
     rows++;
     const fault = read(row);
     if (fault !== undefined) faults.add(row.at, fault.description);
+    if (rows % rowsBetweenLooks === 0) expectFits({ rows, textBytes }, field);
   }
   if (rows === 0) throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
   faults.throwIfAny(field);
-  return placeOf;
+  return { placeOf, rows, textBytes };
 }
 
-/** Reads a file as `readUserFile` does, and keeps nothing. @throws InvalidArgument as it. */
-export async function checkUserFile(file: UserFile, content: FileContent, field: string): Promise<void> {
-  await eachExample(file, content, field, () => {});
+/** Reads a file as `readUserFile` does, keeps nothing, and tells how much it would keep. @throws InvalidArgument as it. */
+export function checkUserFile(file: UserFile, content: FileContent, field: string): Promise<Held> {
+  return eachExample(file, content, field, () => {});
 }
 
 /**
  * The examples of a file. One without an id gets the number of its row, or, where the file has that as an id, the next
  * number behind the last row that it has not.
- * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, duplicate ids, and what cannot be read.
+ * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, duplicate ids, what cannot be read, and more than memory
+ * holds.
  */
 export async function readUserFile(
   file: UserFile,
@@ -270,15 +279,18 @@ export async function readUserFile(
   field: string,
 ): Promise<SourceExample[]> {
   const examples: Draft[] = [];
-  const given = await eachExample(file, content, field, (example, id) => {
+  const { placeOf, ...held } = await eachExample(file, content, field, (example, id) => {
     example.originalId = id;
+    // A piece of a string keeps all of it.
+    example.text = Buffer.from(example.text).toString();
     examples.push(example);
   });
+  expectFits(held, field);
   let next = examples.length;
   examples.forEach((example, i) => {
     if (example.originalId === '') {
       let number = i + 1;
-      while (given.has(`${number}`)) number = ++next;
+      while (placeOf.has(`${number}`)) number = ++next;
       example.originalId = `${number}`;
     }
     example.id = `${file.name}/${example.originalId}`;

@@ -5,7 +5,7 @@ import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
-import { checkUserFile, encodeExamples, readUserFile } from '@emotune/records';
+import { checkUserFile, encodeExamples, expectFits, readUserFile } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
 import { type Assembled, assemble, limitRows } from './assemble.js';
 import { type LocateOptions, locate } from './locate.js';
@@ -28,13 +28,17 @@ interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url'
   readonly examples: SourceExample[];
 }
 
-/** @throws FailedPrecondition when its content is gone; InvalidArgument with every bad row. */
-export async function checkFileSource(
-  { file, upload }: PlannedFile,
-  field: string,
-  objects: ObjectStore,
-): Promise<void> {
-  await checkUserFile(file, await openRowFile(objects, upload, `${field}.file`), `${field}.file`);
+/** @throws FailedPrecondition when the content of a file is gone; InvalidArgument with every bad row of one, or when they are too many. */
+export async function checkFiles({ sources }: DatasetPlan, objects: ObjectStore): Promise<void> {
+  let [rows, textBytes] = [0, 0];
+  for (const { source, field } of sources) {
+    if (!('file' in source)) continue;
+    const at = `${field}.file`;
+    const held = await checkUserFile(source.file, await openRowFile(objects, source.upload, at), at);
+    rows += held.rows;
+    textBytes += held.textBytes;
+    expectFits({ rows, textBytes }, at);
+  }
 }
 
 async function readFileSource(

@@ -27,7 +27,7 @@ import {
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { buildDataset, checkFileSource } from './build.js';
+import { buildDataset, checkFiles } from './build.js';
 import { corpora } from './corpora.js';
 import { type LocateOptions, locationOf } from './locate.js';
 import { planOf } from './spec.js';
@@ -135,8 +135,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     const { spec } = request;
     const plan = planOf(spec);
     // Files are read here, so that what is wrong with them is the answer and not a failed build.
-    for (const { source, field } of plan.sources)
-      if ('file' in source) await checkFileSource(source, field, this.context.objects);
+    await checkFiles(plan, this.context.objects);
     const dataset = await this.context.database.transaction(async (sql) => {
       const name = await once(
         sql,
