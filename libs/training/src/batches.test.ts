@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { epochBatches, packingOf, type Row } from './batches.js';
+import { epochBatches, packingOf, type Row, within } from './batches.js';
 import { trainSpec } from './spec.js';
 
 function row(task: string, i: number, length = 32): Row {
@@ -66,4 +66,41 @@ describe('epochBatches', () => {
     const lone = [{ tasks: ['a'], tokens: 1, mixingTemperature: 2 }];
     expect(() => epoch(lone, rows, { stage: 0, epoch: 0 })).toThrow('expected 1 in a stage of one task');
   });
+});
+
+it('micro-batches are cut to what is left by rows that fit, in their places, and are left alone where all fit', () => {
+  const row = (length: number): Row => ({
+    id: `${length}`,
+    task: 'a',
+    tokens: new Int32Array(length),
+    answerStart: 1,
+  });
+  const batch = (...lengths: number[]) => ({
+    batch: 1,
+    sequence: 64,
+    answers: 64,
+    rows: lengths.map(row),
+    starts: lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0)),
+  });
+  const batches = [batch(10, 20, 5), batch(8, 30)];
+  expect(within(batches, 73)).toBe(batches);
+  const kept = (most: number) =>
+    within(batches, most).map(({ rows, starts }) => rows.map(({ tokens }, i) => [tokens.length, starts[i]]));
+  expect(kept(50)).toEqual([
+    [
+      [10, 0],
+      [20, 10],
+      [5, 30],
+    ],
+    [[8, 0]],
+  ]);
+  expect(kept(18)).toEqual([
+    [
+      [10, 0],
+      [5, 30],
+    ],
+  ]);
+  // No row fits: the shortest of the first batch.
+  expect(kept(4)).toEqual([[[5, 30]]]);
+  expect(within(batches, 18)[0]).toMatchObject({ batch: 1, sequence: 64, answers: 64 });
 });

@@ -136,6 +136,32 @@ export function packingOf(
   });
 }
 
+/**
+ * Of micro-batches what `most` tokens allow: as they are where all fit; else, batch by batch, the rows that still fit, and in
+ * any case one.
+ */
+export function within(batches: readonly Batch[], most: number): readonly Batch[] {
+  if (batches.reduce((n, { rows }) => n + tokensOf(rows), 0) <= most) return batches;
+  let rest = most;
+  const cut = batches.flatMap((batch): Batch[] => {
+    const kept = batch.rows.map(({ tokens }) => {
+      const fits = tokens.length <= rest;
+      if (fits) rest -= tokens.length;
+      return fits;
+    });
+    return kept.includes(true) ? [keeping(batch, (i) => kept[i])] : [];
+  });
+  if (cut.length > 0) return cut;
+  const [batch] = batches;
+  const shortest = Math.min(...batch.rows.map(({ tokens }) => tokens.length));
+  const only = batch.rows.findIndex(({ tokens }) => tokens.length === shortest);
+  return [keeping(batch, (i) => i === only)];
+}
+
+function keeping({ rows, starts, ...shape }: Batch, keeps: (row: number) => boolean): Batch {
+  return { ...shape, rows: rows.filter((_, i) => keeps(i)), starts: starts.filter((_, i) => keeps(i)) };
+}
+
 export interface Feeds {
   readonly feeds: Readonly<Record<string, HostTensor>>;
   /** For each answer that is not padding, the row it belongs to. */

@@ -23,7 +23,7 @@ interface Changes extends Partial<Omit<Course, 'spec'>> {
   readonly spec?: object;
 }
 
-function courseOf({ spec = {}, validates = true, checkpoints = true }: Changes = {}): Course {
+function courseOf({ spec = {}, validates = true, checkpoints = true, longest = 1 }: Changes = {}): Course {
   return {
     spec: parse(trainSpec, {
       method: { name: 'full' },
@@ -40,6 +40,7 @@ function courseOf({ spec = {}, validates = true, checkpoints = true }: Changes =
     }),
     validates,
     checkpoints,
+    longest,
   };
 }
 
@@ -161,6 +162,64 @@ describe('every event', () => {
       freeze(state);
       return answerTo(state);
     });
+  });
+});
+
+describe('a budget', () => {
+  const lengths = [9, 17, 30, 64];
+  /** Rows of each batch, and what of them fits, as `within` takes it. */
+  const rowsAt = ({ stage, epoch, stageTokens }: EpochPlace): number[][] => {
+    const rng = Rng.of('rows', stage, epoch, stageTokens);
+    return Array.from({ length: 1 + rng.int(4) }, () =>
+      Array.from({ length: 1 + rng.int(3) }, () => lengths[rng.int(lengths.length)]),
+    );
+  };
+  const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
+  const answer = (state: Progress): TrainEvent => {
+    const { next } = state;
+    if (next.type === 'draw') return { type: 'drawn', tokens: rowsAt(next.place).map(sum) };
+    if (next.type !== 'step') return answerTo(state);
+    const rows = rowsAt(next.place)
+      .slice(next.from, next.from + next.count)
+      .flat();
+    let rest = next.most;
+    const fitting = rows.filter((tokens) => {
+      const fits = tokens <= rest;
+      if (fits) rest -= tokens;
+      return fits;
+    });
+    expect(fitting.length).toBeGreaterThan(0);
+    return stepped(next, { tokens: sum(fitting), examples: fitting.length });
+  };
+
+  it('is kept by every stage to less than a row, whatever is accumulated and however large the batches are', () => {
+    for (const gradientAccumulation of [1, 2, 5])
+      for (const tokens of [64, 100, 301, 1000]) {
+        const spec = {
+          gradientAccumulation,
+          stages: [
+            { tasks: ['a'], tokens },
+            { tasks: ['b', 'c'], tokens: 64 },
+          ],
+        };
+        const all = turns(courseOf({ spec, longest: 64 }), anew(), answer);
+        const { run } = lastOf(all);
+        expect(run.tokens).toBeLessThanOrEqual(tokens + 64);
+        expect(run.tokens).toBeGreaterThan(tokens + 64 - 2 * 64);
+        expect(asked(all, 'validate').length).toBeGreaterThanOrEqual(2);
+      }
+  });
+
+  it('that is used up is used up after a resume, too', () => {
+    const course = courseOf({
+      spec: { stages: [{ tasks: ['a'], tokens: 301 }], checkpointSeconds: 1e-9 },
+      longest: 64,
+    });
+    const all = turns(course, anew(), answer, Date.now);
+    for (const { state } of all.filter(({ state }) => state.next.type === 'checkpoint')) {
+      const resumed = turns(course, state.run, answer);
+      expect(lastOf(resumed).run.tokens).toBe(lastOf(all).run.tokens);
+    }
   });
 });
 

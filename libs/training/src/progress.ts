@@ -29,6 +29,8 @@ export interface Course {
   readonly validates: boolean;
   /** There is a place for checkpoints. */
   readonly checkpoints: boolean;
+  /** Tokens of the longest row: less than that may have no row that fits. */
+  readonly longest: number;
 }
 
 interface Step {
@@ -37,6 +39,8 @@ interface Step {
   readonly place: EpochPlace;
   readonly from: number;
   readonly count: number;
+  /** Tokens that are left of the stage: of micro-batches that have more, only rows that fit are trained on. */
+  readonly most: number;
   /** The number of the step among all, those of runs before included, from 1. */
   readonly step: number;
   /** The number of the change of the weights, from 1: steps that were skipped do not count. */
@@ -141,10 +145,17 @@ function turn(standing: Standing, next: Next, asides: readonly Aside[] = []): Tu
   return { state: { ...standing, next }, asides };
 }
 
-function stageEnded({ spec }: Course, { cursor }: RunState): boolean {
-  return cursor.stageTokens >= spec.stages[cursor.stage].tokens;
+/** Tokens that are left of the stage. */
+function left({ spec }: Course, { cursor }: RunState): number {
+  return spec.stages[cursor.stage].tokens - cursor.stageTokens;
 }
 
+/** A stage ends when less than a row is left, as it is after a step that took what fitted; its first step it always has. */
+function stageEnded(course: Course, run: RunState): boolean {
+  return left(course, run) < (run.cursor.stageTokens > 0 ? course.longest : 1);
+}
+
+/** A part ends with the step that reaches its end; the next part has so much less. */
 function partEnded({ spec }: Course, { before, tokens }: RunState): boolean {
   return spec.until !== undefined && before.tokens + tokens >= spec.until;
 }
@@ -172,13 +183,15 @@ function placeOf({ stage, epoch, epochTokens }: RunState['cursor']): EpochPlace 
   return { stage, epoch, stageTokens: epochTokens };
 }
 
-function nextStep({ spec }: Course, run: RunState, batches: number): Step {
+function nextStep(course: Course, run: RunState, batches: number): Step {
+  const { spec } = course;
   const { cursor, before, tokens, lossScale } = run;
   return {
     type: 'step',
     place: placeOf(cursor),
     from: cursor.index,
     count: Math.min(spec.gradientAccumulation, batches - cursor.index),
+    most: left(course, run),
     step: before.steps + run.step + 1,
     update: run.updates + 1,
     rate:

@@ -63,14 +63,16 @@ export interface TrainedOn {
   readonly tasks: readonly string[];
   /** Of all rows that a validation reads. */
   readonly validationTokens: number;
+  /** Tokens of the longest row to train on; 0 where it is not known. */
+  readonly longest?: number;
 }
 
 /**
  * One stage for each subtask that the rows have, in the order of the curriculum. All but the last are introductions with
- * a tenth of the tokens each; the last one, in which every subtask is replayed, gets the rest: what ends a small model's
- * training is what it knows best. Mixed, one stage of them all.
+ * a tenth of the tokens each, or a row where that is more and there is as much for all; the last one, in which every subtask is
+ * replayed, gets the rest: what ends a small model's training is what it knows best. Mixed, one stage of them all.
  */
-function stagesOf(settings: TrainingSettings, present: readonly string[]): object[] {
+function stagesOf(settings: TrainingSettings, present: readonly string[], longest: number): object[] {
   const { tokens, replay, mixingTemperature, competence, competenceStart } = settings;
   const easyFirst =
     competence === 'none'
@@ -83,7 +85,8 @@ function stagesOf(settings: TrainingSettings, present: readonly string[]): objec
         };
   if (settings.curriculum === 'mixed')
     return present.length === 0 ? [] : [{ tasks: present, tokens, mixingTemperature, ...easyFirst }];
-  const introduction = Math.max(1, Math.round(introductionShare * tokens));
+  const share = Math.min(longest, Math.floor(tokens / present.length));
+  const introduction = Math.max(1, share, Math.round(introductionShare * tokens));
   return present.map((task, i) => {
     const last = i === present.length - 1;
     const own = last ? Math.max(1, tokens - i * introduction) : introduction;
@@ -92,14 +95,22 @@ function stagesOf(settings: TrainingSettings, present: readonly string[]): objec
 }
 
 /** @throws InvalidArgument when there is no row of any subtask, or too few subtasks for a setting, by its name. */
-export function trainSpecOf(settings: TrainingSettings, { tasks, validationTokens }: TrainedOn): TrainSpec {
+export function trainSpecOf(
+  settings: TrainingSettings,
+  { tasks, validationTokens, longest = 0 }: TrainedOn,
+): TrainSpec {
   const { tokens, patience } = settings;
+  if (tokens < longest)
+    throw InvalidArgument.at(
+      'tokens',
+      `expected at least ${longest}, which the longest row has, got ${tokens}`,
+    );
   const own = Object.keys(plain).map((name) => [name, settings[name as keyof typeof plain]]);
   const everyTokens = Math.max(Math.ceil(tokens / 8), trainedPerValidated * validationTokens);
   try {
     return {
       ...(Object.fromEntries(own) as Pick<TrainingSettings, keyof typeof plain>),
-      stages: parse(stages, stagesOf(settings, tasks), ['stages']),
+      stages: parse(stages, stagesOf(settings, tasks, longest), ['stages']),
       validation: { everyTokens, patience },
     };
   } catch (error) {

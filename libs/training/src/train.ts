@@ -6,7 +6,7 @@
 import { type Clock, Rng } from '@emotune/base';
 import type { Executor, HostTensor } from '@emotune/engine';
 import { longestRow, type Model } from '@emotune/models';
-import { type Batch, packingOf, type Row, tokensOf } from './batches.js';
+import { type Batch, packingOf, type Row, tokensOf, within } from './batches.js';
 import { beginningOf, checkFits } from './beginning.js';
 import { checkRows } from './check-rows.js';
 import { saveCheckpoint } from './checkpoint.js';
@@ -84,7 +84,12 @@ export async function train(training: Training): Promise<TrainResult> {
   });
   // Rows of like length next to each other would leave gaps that they could not fill.
   const validation = packRows(Rng.of('validation').shuffle(held), packing);
-  const course = { spec, validates: validation.length > 0, checkpoints: checkpoints !== undefined };
+  const course = {
+    spec,
+    validates: validation.length > 0,
+    checkpoints: checkpoints !== undefined,
+    longest: rows.reduce((most, { tokens }) => Math.max(most, tokens.length), 1),
+  };
   const plan = checkMemory(
     {
       ...course,
@@ -142,7 +147,7 @@ async function perform(
     case 'draw':
       return { type: 'drawn', tokens: epochs.at(next.place).map(({ rows }) => tokensOf(rows)) };
     case 'step': {
-      const micros = epochs.at(next.place).slice(next.from, next.from + next.count);
+      const micros = within(epochs.at(next.place).slice(next.from, next.from + next.count), next.most);
       const started = performance.now();
       const done = await run.step(micros, { ...next, signal });
       if (!done) return { type: 'interrupted' };

@@ -38,9 +38,9 @@ describe('settingsOf', () => {
   it('takes a tuned parameter, then a fixed setting, then the default', () => {
     const parameters = {
       learningRate: 0.01,
-      method: { text: 'lora' },
+      method: 'lora',
       replay: 0,
-      architecture: { text: 'opt' },
+      architecture: 'opt',
     };
     expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual(
       parseSettings({
@@ -78,15 +78,15 @@ describe('settingsOf', () => {
 
   it('reaches settings within settings by a dot, and leaves out a method that is none', () => {
     const parameters = {
-      'loss.labelSmoothing': { number: 0.1 },
-      'regularisation.mixout.rate': { number: 0.3 },
-      'regularisation.perturbation.name': { text: 'none' },
+      'loss.labelSmoothing': 0.1,
+      'regularisation.mixout.rate': 0.3,
+      'regularisation.perturbation.name': 'none',
     };
     const { loss, regularisation } = settingsOf(assignment(parameters), 1);
     expect(loss.labelSmoothing).toBe(0.1);
     expect(regularisation).toMatchObject({ mixout: { rate: 0.3 } });
     expect(regularisation.perturbation).toBeUndefined();
-    const name = { 'regularisation.perturbation.name': { text: 'neftune' } };
+    const name = { 'regularisation.perturbation.name': 'neftune' };
     expect(settingsOf(assignment(name), 1).regularisation.perturbation).toEqual({
       name: 'neftune',
       alpha: 5,
@@ -96,7 +96,7 @@ describe('settingsOf', () => {
   it('names every parameter that it does not accept', () => {
     const refused = (() => {
       try {
-        return settingsOf(assignment({ learningrate: { number: 1 }, loraRank: 2.5 }), 1);
+        return settingsOf(assignment({ learningrate: 1, loraRank: 2.5 }), 1);
       } catch (error) {
         return error;
       }

@@ -281,7 +281,7 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
 
     server.assignment = {
       ...server.assignment,
-      parameters: { method: { text: 'lora' }, loraRank: 2 },
+      parameters: { method: 'lora', loraRank: 2 },
     };
     await runner.remove('exp-t4-a1');
     await objects.delete('trials/exp/4');
@@ -472,7 +472,7 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
 
   it('leaves a checkpoint in the middle of a long step, of which nothing is kept', async () => {
     // Every epoch is one step, so the first of them is seldom over when the trainer is asked to end.
-    const parameters = { gradientAccumulation: { number: 100_000 }, curriculum: { text: 'mixed' } };
+    const parameters = { gradientAccumulation: 100_000, curriculum: 'mixed' };
     await assign({ ...long, parameters, training: trainingSpec({ checkpointSeconds: 3600 }) });
     const name = await startAttempt(1);
     await until(name, () => server.heartbeats.length > 0);
@@ -547,7 +547,7 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
       /^Diverged: training diverged at step \d+: ((grad\.)?model\.\S+ is not finite|loss is)/,
     );
     rmSync(join(folder, 'inputs'), { recursive: true });
-    await assign({ parameters: { optimizer: { text: 'adafactor' }, beta1: { number: 0.8 } } });
+    await assign({ parameters: { optimizer: 'adafactor', beta1: 0.8 } });
     await expectExit(await startAttempt(3), 43);
     expect(server.finished[1].reason).toMatch(
       /^InvalidConfiguration: beta1: expected none with optimizer: adafactor/,

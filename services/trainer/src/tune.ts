@@ -62,6 +62,7 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   const spec = trainSpecOf(settings, {
     tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
     validationTokens: rows.validation.reduce((sum, { tokens }) => sum + tokens.length, 0),
+    longest: rows.train.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
   });
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
