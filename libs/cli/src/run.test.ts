@@ -225,6 +225,11 @@ describe('dataset', () => {
   it('delete', async () => {
     expect(await text('dataset', 'delete', 'mine')).toBe('dataset mine is deleted\n');
     expect(await json('dataset', 'delete', 'mine')).toEqual([{ name: 'mine', deleted: true }]);
+    expect(await text('features', 'delete', 'mine')).toBe('feature set mine is deleted\n');
+    expect(await json('experiment', 'delete', 'first')).toEqual([{ name: 'first', deleted: true }]);
+    expect(await text('model', 'delete', 'first')).toBe(
+      'model first@aa11 is deleted\nmodel first@bb22 is deleted\n',
+    );
   });
 });
 

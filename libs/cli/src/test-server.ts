@@ -237,6 +237,10 @@ class Features implements featurization.FeatureServiceController {
     if (name === 'missing') throw new NotFound('expected a feature set, got "missing"');
     return featureSet(name);
   }
+  deleteFeatureSet(request: featurization.DeleteFeatureSetRequest): featurization.DeleteFeatureSetResponse {
+    note('deleteFeatureSet', request);
+    return {};
+  }
   listFeatureSets(): featurization.ListFeatureSetsResponse {
     return { featureSets: [featureSet('first')], nextPageToken: '' };
   }
@@ -384,6 +388,10 @@ class Experiments implements tuning.ExperimentServiceController {
   cancelExperiment({ name }: tuning.CancelExperimentRequest): tuning.Experiment {
     return { ...this.found(name), state: tuning.ExperimentState.EXPERIMENT_STATE_CANCELLED };
   }
+  deleteExperiment({ name }: tuning.DeleteExperimentRequest): tuning.DeleteExperimentResponse {
+    note('deleteExperiment', this.found(name));
+    return {};
+  }
   enqueueTrial(request: tuning.EnqueueTrialRequest): tuning.EnqueueTrialResponse {
     const { parameters } = note('enqueueTrial', request);
     const added = parameters['learningRate'] !== 1e-3;
@@ -452,6 +460,10 @@ class Models implements tuning.ModelServiceController {
   }
   listModels(): tuning.ListModelsResponse {
     return { models: [model('first')], nextPageToken: '' };
+  }
+  deleteModel({ name }: tuning.DeleteModelRequest): tuning.DeleteModelResponse {
+    note('deleteModel', name);
+    return { deleted: [`${name}@aa11`, `${name}@bb22`] };
   }
   promoteModel({ name }: tuning.PromoteModelRequest): tuning.Model {
     return model(name);

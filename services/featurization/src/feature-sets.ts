@@ -20,6 +20,7 @@ import {
   Builds,
   buildColumns,
   type Client,
+  everyPage,
   once,
   paged,
   pageOf,
@@ -91,12 +92,14 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   private readonly builder: Builds<Row>;
   private readonly datasets: Client<data.DatasetServiceClient>;
   private readonly models: Client<tuning.ModelServiceClient>;
+  private readonly experiments: Client<tuning.ExperimentServiceClient>;
   private leave: (() => Promise<void>) | undefined;
 
   constructor(private readonly context: ServiceContext) {
     const { channel } = context;
     this.datasets = channel.client('DatasetService');
     this.models = channel.client('ModelService');
+    this.experiments = channel.client('ExperimentService');
     this.builder = new Builds<Row>(context, {
       table: 'feature_sets',
       key: 'name',
@@ -181,6 +184,35 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     );
     const { shown, nextPageToken } = paged(rows, limit, (row) => row.name);
     return { featureSets: shown.map(messageOf), nextPageToken };
+  }
+
+  /**
+   * Its shards go before its row, in one transaction: what a crash leaves is deleted by asking again.
+   * @throws NotFound; FailedPrecondition while it is built, or used by an experiment that has not ended.
+   */
+  async delete(name: string): Promise<void> {
+    const { database, objects } = this.context;
+    const users = await this.usersOf(name);
+    await database.transaction(async (sql) => {
+      const { state } = await this.find(name, sql);
+      if (state !== BUILD_STATE_READY && state !== BUILD_STATE_FAILED)
+        throw new FailedPrecondition(`feature set ${name} is being built; try again when it is ready`);
+      if (users.length > 0)
+        throw new FailedPrecondition(
+          `feature set ${name} is in use by ${users.map((user) => `experiment ${user}`).join(', ')}: it cannot be deleted before they end`,
+        );
+      await objects.delete(`features/${name}`);
+      await sql.query('delete from feature_sets where name = $1', [name]);
+    });
+  }
+
+  /** Experiments that train on it, or will. */
+  private async usersOf(name: string): Promise<string[]> {
+    const all = await everyPage(
+      (pageToken) => this.experiments.call('listExperiments', { pageToken }),
+      (reply) => reply.experiments,
+    );
+    return all.filter(({ spec, endTime }) => spec?.features === name && !endTime).map((user) => user.name);
   }
 
   /** @throws NotFound, FailedPrecondition until it is ready, InvalidArgument. */

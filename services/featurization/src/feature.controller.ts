@@ -23,6 +23,13 @@ export class FeatureController implements featurization.FeatureServiceController
     return this.featureSets.list(request);
   }
 
+  async deleteFeatureSet({
+    name,
+  }: featurization.DeleteFeatureSetRequest): Promise<featurization.DeleteFeatureSetResponse> {
+    await this.featureSets.delete(name);
+    return {};
+  }
+
   previewFeatureSet(
     request: featurization.PreviewFeatureSetRequest,
     _metadata?: unknown,

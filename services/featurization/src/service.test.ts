@@ -71,7 +71,23 @@ class RemoteModels {
   }
 }
 
-@Module({ controllers: [RemoteDatasets, RemoteModels] })
+/** Experiments that use feature sets: the set by the experiment. */
+const experiments = new Map<string, { features: string; ended: boolean }>();
+
+@Controller()
+class RemoteExperiments {
+  @GrpcMethod('ExperimentService', 'ListExperiments')
+  listExperiments(): tuning.ListExperimentsResponse {
+    const all = [...experiments].map(([name, { features, ended }]) => ({
+      name,
+      spec: { name, features },
+      ...(ended ? { endTime: { seconds: 1, nanos: 0 } } : {}),
+    }));
+    return { experiments: all as tuning.Experiment[], nextPageToken: '' };
+  }
+}
+
+@Module({ controllers: [RemoteDatasets, RemoteModels, RemoteExperiments] })
 class RemotePeers {}
 
 async function start(): Promise<void> {
@@ -318,6 +334,28 @@ describe('a feature set that cannot be built', () => {
     expect(set.state).toBe(BUILD_STATE_FAILED);
     expect(set.failure).toMatch(reason);
     expect(await objects.list(`features/${name}/`)).toEqual([]);
+  });
+
+  it('is deleted with its shards, but not under an experiment that still needs it, which is named', async () => {
+    const remove = (name: string) => features.call('deleteFeatureSet', { name });
+    await create({ name: 'passing' });
+    const { prefix } = await until('passing');
+    experiments.set('searching', { features: 'passing', ended: false });
+    experiments.set('over', { features: 'passing', ended: true });
+    await expect(remove('passing')).rejects.toThrow(
+      'feature set passing is in use by experiment searching: it cannot be deleted before they end',
+    );
+    experiments.set('searching', { features: 'passing', ended: true });
+    await addDataset('unfinished', demo, BUILD_STATE_BUILDING);
+    await create({ name: 'unbuilt', dataset: 'unfinished' });
+    await expect(remove('unbuilt')).rejects.toThrow('feature set unbuilt is being built');
+    expect((await objects.list(`${prefix}/`)).length).toBeGreaterThan(0);
+    await remove('passing');
+    expect(await objects.list(`${prefix}/`)).toEqual([]);
+    await expect(features.call('getFeatureSet', { name: 'passing' })).rejects.toBeInstanceOf(NotFound);
+    await expect(remove('passing')).rejects.toBeInstanceOf(NotFound);
+    await create({ name: 'passing' });
+    expect(await until('passing')).toMatchObject({ state: BUILD_STATE_READY, prefix });
   });
 
   it('waits while the data service is away', async () => {

@@ -45,6 +45,11 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.cancel(name);
   }
 
+  async deleteExperiment({ name }: tuning.DeleteExperimentRequest): Promise<tuning.DeleteExperimentResponse> {
+    await this.experiments.delete(name);
+    return {};
+  }
+
   enqueueTrial(request: tuning.EnqueueTrialRequest): Promise<tuning.EnqueueTrialResponse> {
     return this.experiments.enqueue(request);
   }

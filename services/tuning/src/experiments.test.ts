@@ -160,6 +160,52 @@ it('a finite space that is used up ends the search, and says so before and after
   expect(new Set(searched.map(({ parameters }) => JSON.stringify(parameters))).size).toBe(4);
 });
 
+describe('deleting', () => {
+  const remove = (name: string) => platform.experiments.call('deleteExperiment', { name });
+
+  it('an experiment takes its trials and files with it, leaves its models, and frees its name', async () => {
+    await submit({ name: 'gone', limits: { maxTrials: 1 } });
+    await expect(remove('gone')).rejects.toThrow('"emotune experiment cancel gone" ends it');
+    const { modelVersion } = await reached('gone', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    await platform.objects.put('trials/gone/0/left.bin', 'x');
+    await platform.objects.put('trials/gone-too/0/other.bin', 'x');
+    await platform.objects.put('logs/gone/0/1/part', 'x');
+    await expect
+      .poll(() =>
+        remove('gone').then(
+          () => 'deleted',
+          (error) => error.message,
+        ),
+      )
+      .toBe('deleted');
+    await expect(get('gone')).rejects.toBeInstanceOf(NotFound);
+    await expect(remove('gone')).rejects.toBeInstanceOf(NotFound);
+    for (const prefix of ['trials/gone/', 'logs/gone/'])
+      expect(await platform.objects.list(prefix)).toEqual([]);
+    expect(await platform.objects.list('trials/gone-too/')).toHaveLength(1);
+    expect((await platform.models.call('getModel', { name: modelVersion })).name).toBe('gone');
+    await submit({ name: 'gone', model: 'gone-again', limits: { maxTrials: 2 } });
+    expect(await reached('gone', ExperimentState.EXPERIMENT_STATE_SUCCEEDED)).toMatchObject({
+      trialsTotal: 2,
+    });
+  });
+
+  it('a model is refused where something needs it, by name, and takes its files with it else', async () => {
+    const deleteModel = (name: string) => platform.models.call('deleteModel', { name });
+    await submit({ name: 'needs-base', features: 'never', limits: { maxTrials: 1 } });
+    await expect(deleteModel('base-opt')).rejects.toThrow(
+      /^model base-opt is in use by .*experiment needs-base/,
+    );
+    await submit({ name: 'passing', limits: { maxTrials: 1 } });
+    const { modelVersion } = await reached('passing', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+    const { prefix } = await platform.models.call('getModel', { name: modelVersion });
+    expect((await platform.objects.list(`${prefix}/`)).length).toBeGreaterThan(0);
+    expect(await deleteModel('passing')).toEqual({ deleted: [modelVersion] });
+    expect(await platform.objects.list(`${prefix}/`)).toEqual([]);
+    await expect(deleteModel('passing')).rejects.toBeInstanceOf(NotFound);
+  });
+});
+
 it('a trial with some values is completed by its sampler, within what the given ones make active', async () => {
   const parameters = [
     { name: 'method', categorical: { values: ['full', 'lora'] } },

@@ -8,6 +8,7 @@ import { cancelled, enqueued, paused, raised, resumed, withStudy, withTrial } fr
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
 import { contextOf } from './decide.js';
+import { deleteExperiment } from './deletions.js';
 import { type ImportedStudy, importedStudy } from './imported.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
@@ -219,6 +220,11 @@ export class Experiments {
 
   cancel(name: string): Promise<tuning.Experiment> {
     return this.change(name, (experiment) => cancelled(experiment, this.context.clock.now()));
+  }
+
+  /** @throws NotFound; FailedPrecondition before its end, and while trainers of it still run. */
+  delete(name: string): Promise<void> {
+    return deleteExperiment(this.context, name);
   }
 
   /** @throws InvalidArgument naming every limit that would fall or cannot be; FailedPrecondition when the search is over. */

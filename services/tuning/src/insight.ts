@@ -61,6 +61,8 @@ export function leadOf(
 }
 
 interface Known {
+  /** Of the experiment: another one may have its name after it. */
+  readonly createdAt: number;
   /** Trials that had ended by then: those that run teach nothing. */
   readonly ended: number;
   readonly insight: Promise<tuning.Insight>;
@@ -104,10 +106,11 @@ export class Insights {
       [name],
     );
     const known = this.known.get(name);
-    if (known?.ended === ended) return known.insight;
+    const createdAt = row.created_at.getTime();
+    if (known?.ended === ended && known.createdAt === createdAt) return known.insight;
     const insight = this.lanes.run(() => this.compute(row));
     this.known.delete(name);
-    this.known.set(name, { ended, insight });
+    this.known.set(name, { createdAt, ended, insight });
     for (const oldest of [...this.known.keys()].slice(0, -mostKnown)) this.known.delete(oldest);
     insight.catch(() => {
       if (this.known.get(name)?.insight === insight) this.known.delete(name);

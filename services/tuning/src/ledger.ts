@@ -33,6 +33,8 @@ const curveMs = 2_000;
 const recentTrials = 2_000;
 
 interface Known {
+  /** When the experiment was accepted: another one may have its name after it. */
+  createdAt?: number;
   trials: readonly Trial[];
   readonly curves: Map<number, TrialCurve>;
   curvesAt: number;
@@ -109,7 +111,10 @@ export class Ledger {
 
   /** The plan of an experiment with the limits that hold now. */
   plan(row: ExperimentRow): Plan {
+    const createdAt = row.created_at.getTime();
+    if (this.of(row.name).createdAt !== createdAt) this.known.delete(row.name);
     const known = this.of(row.name);
+    known.createdAt = createdAt;
     const limits = JSON.stringify(row.limits);
     if (known.plan?.limits !== limits) known.plan = { limits, plan: planOf(specNow(row)) };
     return known.plan.plan;
@@ -206,10 +211,11 @@ export class Ledger {
   /** What `decide` needs, as recorded now. @param surroundings Left out where nothing is to be done. */
   async read(sql: Sql, row: ExperimentRow, surroundings: Surroundings = nobody): Promise<Experiment> {
     const { name, state, reason } = row;
+    const plan = this.plan(row);
     const trials = await this.trials(sql, name);
     const known = this.of(name);
     known.rates ??= await this.ratesOf(sql, row.bases);
-    known.feasibility ??= memoryPrior(this.plan(row), row.bases, row.features?.rows);
+    known.feasibility ??= memoryPrior(plan, row.bases, row.features?.rows);
     const curves = trials.some((trial) => trial.state === 'paused') ? await this.curves(sql, name) : [];
     const experiment: Experiment = {
       name,
@@ -217,7 +223,7 @@ export class Ledger {
       reason,
       trials,
       ...surroundings,
-      plan: this.plan(row),
+      plan,
       bases: row.bases,
       features: featuresOf(row),
       checkpointAsks: row.checkpoint_asks,

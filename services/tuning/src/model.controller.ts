@@ -2,6 +2,7 @@ import { tuning } from '@emotune/proto';
 import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import { deleteModel } from './deletions.js';
 import { exportModel } from './model-export.js';
 import { importHubModel, importModel } from './model-import.js';
 import { Models } from './models.js';
@@ -22,6 +23,10 @@ export class ModelController implements tuning.ModelServiceController {
 
   promoteModel({ name }: tuning.PromoteModelRequest): Promise<tuning.Model> {
     return this.models.promote(name);
+  }
+
+  async deleteModel({ name }: tuning.DeleteModelRequest): Promise<tuning.DeleteModelResponse> {
+    return { deleted: await deleteModel(this.models, name) };
   }
 
   exportModel(request: tuning.ExportModelRequest): Promise<tuning.ExportModelResponse> {

@@ -276,3 +276,14 @@ export async function saveMeasurements(
     [experiment, ...values, trial, attempt],
   );
 }
+
+/** Removes an experiment with its trials and what they measured. */
+export async function removeExperiment(sql: Sql, name: string): Promise<void> {
+  for (const { name: table, owner } of [
+    { name: 'measurements', owner: 'experiment' },
+    attempts,
+    trials,
+    experiments,
+  ])
+    await sql.query(`delete from ${table} where ${owner} = $1`, [name]);
+}

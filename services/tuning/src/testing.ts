@@ -123,6 +123,9 @@ export function featureSets(known: Map<string, Partial<featurization.FeatureSet>
     createFeatureSet(): never {
       throw new Unavailable('not in this test');
     }
+    deleteFeatureSet(): never {
+      throw new Unavailable('not in this test');
+    }
     getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
       const set = known.get(name);
       if (!set) throw new NotFound(`no feature set ${name}`);
@@ -141,8 +144,11 @@ export function featureSets(known: Map<string, Partial<featurization.FeatureSet>
         ...set,
       };
     }
-    listFeatureSets(): never {
-      throw new Unavailable('not in this test');
+    listFeatureSets(): featurization.ListFeatureSetsResponse {
+      return {
+        featureSets: [...known.keys()].map((name) => this.getFeatureSet({ name })),
+        nextPageToken: '',
+      };
     }
     previewFeatureSet(): never {
       throw new Unavailable('not in this test');

@@ -306,6 +306,17 @@ export const addExperimentCommands: AddCommands = (program, io) => {
       );
   }
 
+  experiment
+    .command('delete')
+    .description('delete an experiment that has ended, its trials, checkpoints and logs; its models stay')
+    .argument('<name>')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) => {
+        await experimentsOf(channel).call('deleteExperiment', { name }, { signal });
+        await session.answer({ name, deleted: true }, () => `experiment ${name} is deleted`);
+      }),
+    );
+
   withLimitOptions(experiment.command('raise'))
     .description('give a search more room; limits that are not given stay as they are')
     .argument('<name>')

@@ -130,4 +130,15 @@ export const addFeaturesCommands: AddCommands = (program, io) => {
         }
       }),
     );
+
+  features
+    .command('delete')
+    .description('delete a feature set and its shards')
+    .argument('<name>')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) => {
+        await featuresOf(channel).call('deleteFeatureSet', { name }, { signal });
+        await session.answer({ name, deleted: true }, () => `feature set ${name} is deleted`);
+      }),
+    );
 };

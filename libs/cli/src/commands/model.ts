@@ -142,4 +142,17 @@ export const addModelCommands: AddCommands = (program, io) => {
         answer(session, await modelsOf(channel).call('promoteModel', { name }, { signal })),
       ),
     );
+
+  model
+    .command('delete')
+    .description('delete a version and its files, or all versions of a name')
+    .argument('<name>', 'NAME or NAME@VERSION')
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string) => {
+        const { deleted } = await modelsOf(channel).call('deleteModel', { name }, { signal });
+        await session.answer({ name, deleted }, () =>
+          deleted.map((id) => `model ${id} is deleted`).join('\n'),
+        );
+      }),
+    );
 };

@@ -112,6 +112,13 @@ export interface GetFeatureSetRequest {
   name: string;
 }
 
+export interface DeleteFeatureSetRequest {
+  name: string;
+}
+
+export interface DeleteFeatureSetResponse {
+}
+
 export interface ListFeatureSetsRequest {
   pageSize: number;
   pageToken: string;
@@ -184,6 +191,13 @@ export interface FeatureServiceClient {
   listFeatureSets(request: ListFeatureSetsRequest): Observable<ListFeatureSetsResponse>;
 
   /**
+   * Deletes the feature set and its shards. Repeated after a crash it goes on. FAILED_PRECONDITION while it is built, and while
+   * experiments that have not ended use it, which are named.
+   */
+
+  deleteFeatureSet(request: DeleteFeatureSetRequest): Observable<DeleteFeatureSetResponse>;
+
+  /**
    * Streams rows of one split in stored order, as a model sees them. FAILED_PRECONDITION until the set is ready;
    * INVALID_ARGUMENT when it is of another base model.
    */
@@ -213,6 +227,15 @@ export interface FeatureServiceController {
   ): Promise<ListFeatureSetsResponse> | Observable<ListFeatureSetsResponse> | ListFeatureSetsResponse;
 
   /**
+   * Deletes the feature set and its shards. Repeated after a crash it goes on. FAILED_PRECONDITION while it is built, and while
+   * experiments that have not ended use it, which are named.
+   */
+
+  deleteFeatureSet(
+    request: DeleteFeatureSetRequest,
+  ): Promise<DeleteFeatureSetResponse> | Observable<DeleteFeatureSetResponse> | DeleteFeatureSetResponse;
+
+  /**
    * Streams rows of one split in stored order, as a model sees them. FAILED_PRECONDITION until the set is ready;
    * INVALID_ARGUMENT when it is of another base model.
    */
@@ -232,6 +255,7 @@ export function FeatureServiceControllerMethods() {
       "createFeatureSet",
       "getFeatureSet",
       "listFeatureSets",
+      "deleteFeatureSet",
       "previewFeatureSet",
       "explainText",
     ];

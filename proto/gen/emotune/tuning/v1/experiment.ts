@@ -576,6 +576,13 @@ export interface CancelExperimentRequest {
   name: string;
 }
 
+export interface DeleteExperimentRequest {
+  name: string;
+}
+
+export interface DeleteExperimentResponse {
+}
+
 export interface EnqueueTrialRequest {
   experiment: string;
   parameters: { [key: string]: PlainValue };
@@ -792,6 +799,13 @@ export interface ExperimentServiceClient {
   cancelExperiment(request: CancelExperimentRequest): Observable<Experiment>;
 
   /**
+   * Deletes an experiment that has ended with its trials, their checkpoints and logs; model versions that came of it stay.
+   * Repeated after a crash it goes on. FAILED_PRECONDITION before its end, and while trainers of it still run.
+   */
+
+  deleteExperiment(request: DeleteExperimentRequest): Observable<DeleteExperimentResponse>;
+
+  /**
    * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
    * defaults, or else what the sampler suggests. Where a trial of the same values waits, runs or was measured, none is added:
    * it would give the same result. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials
@@ -869,6 +883,15 @@ export interface ExperimentServiceController {
   cancelExperiment(request: CancelExperimentRequest): Promise<Experiment> | Observable<Experiment> | Experiment;
 
   /**
+   * Deletes an experiment that has ended with its trials, their checkpoints and logs; model versions that came of it stay.
+   * Repeated after a crash it goes on. FAILED_PRECONDITION before its end, and while trainers of it still run.
+   */
+
+  deleteExperiment(
+    request: DeleteExperimentRequest,
+  ): Promise<DeleteExperimentResponse> | Observable<DeleteExperimentResponse> | DeleteExperimentResponse;
+
+  /**
    * Adds a trial with given parameters, to be run before any that the sampler suggests. Parameters left out take their
    * defaults, or else what the sampler suggests. Where a trial of the same values waits, runs or was measured, none is added:
    * it would give the same result. Idempotent by request_id. FAILED_PRECONDITION when the search is over or has max_trials
@@ -930,6 +953,7 @@ export function ExperimentServiceControllerMethods() {
       "pauseExperiment",
       "resumeExperiment",
       "cancelExperiment",
+      "deleteExperiment",
       "enqueueTrial",
       "importStudy",
       "raiseLimits",

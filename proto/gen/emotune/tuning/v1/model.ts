@@ -146,6 +146,16 @@ export interface ListModelsResponse {
   nextPageToken: string;
 }
 
+export interface DeleteModelRequest {
+  /** A name, or name@version. */
+  name: string;
+}
+
+export interface DeleteModelResponse {
+  /** The versions that are gone: name@version. */
+  deleted: string[];
+}
+
 export interface PromoteModelRequest {
   name: string;
 }
@@ -213,6 +223,13 @@ export interface ModelServiceClient {
   promoteModel(request: PromoteModelRequest): Observable<Model>;
 
   /**
+   * Deletes a version (name@version) or all versions of a name, with their files and exports. Repeated after a crash it goes on.
+   * FAILED_PRECONDITION names what uses it: experiments and feature sets that are not done, adapters that need it as their base.
+   */
+
+  deleteModel(request: DeleteModelRequest): Observable<DeleteModelResponse>;
+
+  /**
    * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
    * base), peft (an adapter; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter merged),
    * each with tokenizer, chat template, generation config, model card and what the model was taught. They are made once.
@@ -259,6 +276,15 @@ export interface ModelServiceController {
   promoteModel(request: PromoteModelRequest): Promise<Model> | Observable<Model> | Model;
 
   /**
+   * Deletes a version (name@version) or all versions of a name, with their files and exports. Repeated after a crash it goes on.
+   * FAILED_PRECONDITION names what uses it: experiments and feature sets that are not done, adapters that need it as their base.
+   */
+
+  deleteModel(
+    request: DeleteModelRequest,
+  ): Promise<DeleteModelResponse> | Observable<DeleteModelResponse> | DeleteModelResponse;
+
+  /**
    * Names the files of a model version for FileService.Download: safetensors (a full checkpoint, an adapter merged into its
    * base), peft (an adapter; FAILED_PRECONDITION where there is none) or onnx (one graph for inference, an adapter merged),
    * each with tokenizer, chat template, generation config, model card and what the model was taught. They are made once.
@@ -290,6 +316,7 @@ export function ModelServiceControllerMethods() {
       "getModel",
       "listModels",
       "promoteModel",
+      "deleteModel",
       "exportModel",
       "importModel",
       "importHubModel",
