@@ -1,6 +1,47 @@
-/** The licence that a card's front matter (README.md) declares; empty where it declares none. */
+/** What a card (README.md) tells in its front matter. */
+import { parse } from 'yaml';
+
+function headOf(text: string): string {
+  return /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1] ?? '';
+}
+
+interface Feature {
+  readonly name?: unknown;
+  readonly dtype?: unknown;
+  readonly sequence?: unknown;
+  readonly list?: unknown;
+}
+
+/** The names of a column whose values are numbers of classes, by number. */
+function classNames({ dtype, sequence, list }: Feature): readonly string[] | undefined {
+  for (const type of [dtype, sequence, list]) {
+    const names = (type as { class_label?: { names?: unknown } } | undefined)?.class_label?.names;
+    if (typeof names === 'object' && names !== null) return Object.values(names).map(String);
+  }
+  return undefined;
+}
+
+/** By column: what the numbers of its classes mean, where the card of a data set tells it. */
+export function classNamesOfCard(text: string): ReadonlyMap<string, readonly string[]> {
+  let head: { dataset_info?: unknown } | null;
+  try {
+    head = parse(headOf(text));
+  } catch {
+    return new Map();
+  }
+  const found = new Map<string, readonly string[]>();
+  // One description, or one for each configuration.
+  for (const info of [head?.dataset_info ?? []].flat() as { features?: unknown }[])
+    for (const feature of Array.isArray(info?.features) ? (info.features as Feature[]) : []) {
+      const names = classNames(feature);
+      if (names && !found.has(String(feature.name))) found.set(String(feature.name), names);
+    }
+  return found;
+}
+
+/** The licence that it declares; empty where it declares none. */
 export function licenceOfCard(text: string): string {
-  const head = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1] ?? '';
+  const head = headOf(text);
   const field = (name: string) =>
     new RegExp(`^${name}:[ \\t]*(?:"([^"\\n]*)"|'([^'\\n]*)'|([^#\\n]*))`, 'm')
       .exec(head)

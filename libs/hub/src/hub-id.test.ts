@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { InvalidArgument } from '@emotune/base';
 import { expect, it } from 'vitest';
-import { licenceOfCard } from './card.js';
+import { classNamesOfCard, licenceOfCard } from './card.js';
 import { hubIdText, parseHubId } from './hub-id.js';
 import { hubSettings } from './settings.js';
 
@@ -59,4 +59,33 @@ it.each([
   ['', ''],
 ])('the licence of %j is %j', (card, licence) => {
   expect(licenceOfCard(card)).toBe(licence);
+});
+
+it('the names of classes are told by column, as one description or by configuration, in lists too', () => {
+  const features = (indent: string) =>
+    [
+      'features:',
+      '- name: text',
+      '  dtype: string',
+      '- name: label',
+      '  dtype:',
+      '    class_label:',
+      '      names:',
+      "        '0': sad",
+      "        '1': glad",
+      '- name: labels',
+      '  sequence:',
+      '    class_label:',
+      "      names: {'0': awe}",
+    ]
+      .map((line) => `${indent}${line}\n`)
+      .join('');
+  const want = new Map([
+    ['label', ['sad', 'glad']],
+    ['labels', ['awe']],
+  ]);
+  expect(classNamesOfCard(`---\ndataset_info:\n${features('  ')}---\n`)).toEqual(want);
+  expect(classNamesOfCard(`---\ndataset_info:\n- config_name: a\n${features('  ')}---\n`)).toEqual(want);
+  for (const card of ['', '---\na: [\n---\n', '---\ndataset_info: 3\n---\n'])
+    expect(classNamesOfCard(card)).toEqual(new Map());
 });

@@ -33,6 +33,8 @@ export interface UserFile {
   readonly multiLabel: boolean;
   /** Between the labels of a row where they are one text. */
   readonly labelSeparator: string;
+  /** What numbers stand for where the file has them in place of labels. */
+  readonly labelNames?: readonly string[];
   readonly columns: {
     readonly text: string;
     readonly label: string;
@@ -132,8 +134,10 @@ class RowReader {
   }
 
   private labels(value: unknown): Gold | Fault {
-    const given = Array.isArray(value) ? this.listed(value) : this.written(value);
-    if (given instanceof Fault) return given;
+    const found = Array.isArray(value) ? this.listed(value) : this.written(value);
+    if (found instanceof Fault) return found;
+    const { labelNames = [] } = this.file;
+    const given = found.map((label) => (/^\d+$/.test(label) ? (labelNames[Number(label)] ?? label) : label));
     // No label has U+0000.
     const key = given.length === 1 ? given[0] : given.join('\0');
     const known = this.golds.get(key);

@@ -3,17 +3,21 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
+import type { HubSettings } from '@emotune/hub';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, encodeExamples, expectFits, readUserFile } from '@emotune/records';
 import { taskMessage } from '@emotune/service';
 import { type Assembled, assemble, limitRows } from './assemble.js';
+import { loadHub } from './hub-source.js';
+import type { LoadedSource } from './loaded-source.js';
 import { type LocateOptions, locate } from './locate.js';
 import type { DatasetPlan, PlannedFile, PlannedSource } from './spec.js';
 
 export interface BuildOptions {
   readonly objects: ObjectStore;
   readonly locate: Omit<LocateOptions, 'onProgress' | 'signal'>;
+  readonly hub: HubSettings;
   readonly onProgress: (progress: common.Progress) => void;
   readonly signal: AbortSignal;
 }
@@ -24,15 +28,12 @@ export interface BuiltDataset {
   readonly manifest: data.Manifest;
 }
 
-interface LoadedSource extends Pick<data.SourceCount, 'name' | 'licence' | 'url' | 'sha256'> {
-  readonly examples: SourceExample[];
-}
-
 /** @throws FailedPrecondition when the content of a file is gone; InvalidArgument with every bad row of one, or when they are too many. */
 export async function checkFiles({ sources }: DatasetPlan, objects: ObjectStore): Promise<void> {
   let [rows, textBytes] = [0, 0];
   for (const { source, field } of sources) {
-    if (!('file' in source)) continue;
+    // Those of the Hub are checked when they are there.
+    if (!('upload' in source)) continue;
     const at = `${field}.file`;
     const held = await checkUserFile(source.file, await openRowFile(objects, source.upload, at), at);
     rows += held.rows;
@@ -50,6 +51,12 @@ async function readFileSource(
 }
 
 async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {
+  if ('hub' in planned.source)
+    return loadHub(planned.source, planned.field, options.hub, {
+      signal: options.signal,
+      onProgress: (path, done, total) =>
+        options.onProgress({ phase: `downloading ${path}`, done, total, unit: 'bytes' }),
+    });
   if ('file' in planned.source) {
     const { name, licence } = planned.source.file;
     const examples = await readFileSource(planned.source, planned.field, options.objects);

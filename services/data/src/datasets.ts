@@ -252,6 +252,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     const { version, prefix, manifest } = await buildDataset(planOf(row.spec), {
       objects: this.context.objects,
       locate: this.context.locate,
+      hub: this.context.hub,
       signal: attempt.signal,
       onProgress: (progress) => void attempt.report(progress),
     });

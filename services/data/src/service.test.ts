@@ -6,12 +6,13 @@ import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { hubSettings } from '@emotune/hub';
+import { HubServer } from '@emotune/hub/testing';
 import { FolderStore } from '@emotune/objects';
 import { putUpload } from '@emotune/objects/testing';
 import { common, data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import { type Client, Host, jsonLog } from '@emotune/service';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataMigrations } from './datasets.js';
 import { dataModule } from './module.js';
 
@@ -20,6 +21,7 @@ const objects = await FolderStore.open(join(folder, 'objects'));
 const bus = new MemoryBus(systemClock);
 const ready: data.DatasetReady[] = [];
 let host: Host;
+let hubServer: HubServer;
 let datasets: Client<data.DatasetServiceClient>;
 
 async function start(): Promise<Host> {
@@ -35,7 +37,10 @@ async function start(): Promise<Host> {
   await created.start([
     dataModule({
       ...context,
-      hub: hubSettings({}),
+      hub: {
+        ...hubSettings({ HF_ENDPOINT: hubServer.endpoint, HF_HOME: join(folder, 'huggingface') }),
+        pauseMs: 1,
+      },
       locate: { cacheDir: join(folder, 'cache'), download: false },
     }),
   ]);
@@ -46,12 +51,14 @@ beforeAll(async () => {
   await bus.subscribe('test', [topics.datasetReady.name], async (event) => {
     ready.push(topics.datasetReady.decode(event.payload));
   });
+  hubServer = await HubServer.start();
   host = await start();
   datasets = host.channel.client('DatasetService');
 });
 
 afterAll(async () => {
   await host.close();
+  await hubServer.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -120,6 +127,108 @@ it('is idempotent by request id and by spec', async () => {
     datasets.call('createDataset', { ...request, spec: { ...request.spec, name: 'other' } }),
   ).rejects.toThrow(/requestId/);
   await built('idem');
+});
+
+describe('a data set of the Hub', () => {
+  afterAll(async () => {
+    for (const name of ['hub', 'hub-b', 'hub-gone', 'hub-none'])
+      await datasets.call('deleteDataset', { name });
+  });
+  const card = [
+    '---',
+    'license: cc-by-4.0',
+    'dataset_info:',
+    '  features:',
+    '  - name: label',
+    '    dtype:',
+    '      class_label:',
+    '        names:',
+    "          '0': gloom",
+    "          '1': bliss",
+    '---',
+    '',
+  ].join('\n');
+  const csv = (split: string, rows: number) =>
+    `text,label\n${Array.from({ length: rows }, (_, i) => `${split} text number ${i},${i % 2}`).join('\n')}\n`;
+  const source = (path: string, more: object = {}) => ({
+    file: {
+      upload: { name: path },
+      name: 'feelings',
+      task: common.Task.TASK_EMOTION_CLASSIFICATION,
+      labels: ['gloom', 'bliss'],
+      ...more,
+    },
+  });
+
+  it('is read with its splits, its licence and the names of its classes', async () => {
+    const files = {
+      'README.md': card,
+      'train.csv': csv('train', 30),
+      'test.csv': csv('test', 6),
+      'big.bin': 'x',
+    };
+    const commit = hubServer.put('datasets/someone/feelings', { files });
+    await datasets.call('createDataset', {
+      spec: { name: 'hub', sources: [source('hf:datasets/someone/feelings')] },
+    });
+    const { failure, manifest, prefix } = await built('hub');
+    expect(failure).toBe('');
+    expect(manifest?.sources[0]).toMatchObject({
+      name: 'feelings',
+      licence: 'cc-by-4.0',
+      url: `${hubServer.endpoint}/datasets/someone/feelings/tree/${commit}`,
+      rows: 36,
+    });
+    expect(manifest?.rows?.test).toBe(6);
+    const test = await decodeExamples(await objects.get(`${prefix}/test.parquet`), 'test');
+    const find = (text: string) => test.find((example) => example.text === text);
+    expect(find('test text number 0')?.gold.labels).toEqual(['gloom']);
+    expect(find('test text number 1')).toMatchObject({
+      gold: { labels: ['bliss'] },
+      id: 'feelings/test.csv:2',
+      licence: 'cc-by-4.0',
+    });
+    expect(hubServer.paths(false).some((path) => path.includes('big.bin'))).toBe(false);
+  });
+
+  it('gives the files that its name chooses, a split and a licence that the source says', async () => {
+    hubServer.put('datasets/someone/mixed', {
+      files: { 'a/train.csv': csv('a', 20), 'b/train.csv': csv('b', 9) },
+    });
+    const chosen = source('hf:datasets/someone/mixed:b/*', {
+      split: 'test',
+      licence: 'MIT',
+      labels: ['0', '1'],
+    });
+    await datasets.call('createDataset', {
+      spec: { name: 'hub-b', sources: [chosen, { corpus: 'emotune-demo' }] },
+    });
+    const { manifest, failure } = await built('hub-b');
+    expect(failure).toBe('');
+    expect(manifest?.sources[0]).toMatchObject({ licence: 'MIT', rows: 9 });
+    await datasets.call('createDataset', {
+      spec: { name: 'hub-none', sources: [source('hf:datasets/someone/mixed')] },
+    });
+    expect((await built('hub-none')).failure).toContain(
+      'name the files of one, as hf:datasets/someone/mixed@main:a/*',
+    );
+  });
+
+  it('that cannot be had fails with what to do, and may be asked for again', async () => {
+    const spec = { name: 'hub-gone', sources: [source('hf:datasets/someone/later')] };
+    await datasets.call('createDataset', { spec });
+    expect((await built('hub-gone')).failure).toContain('set HF_TOKEN where the platform runs');
+    hubServer.put('datasets/someone/later', { files: { 'rows.csv': csv('later', 30) } });
+    await datasets.call('createDataset', { spec });
+    expect((await built('hub-gone')).failure).toContain('expected labels among gloom, bliss, got "0"');
+    for (const [path, want] of [
+      ['hf:someone/model', 'expected hf:datasets/…, got the model'],
+      ['hf:datasets/a b', 'expected hf:org/name'],
+    ])
+      await expect(
+        datasets.call('createDataset', { spec: { name: 'hub-bad', sources: [source(path)] } }),
+      ).rejects.toThrow(`spec.sources[0].file.upload.name: ${want}`);
+  });
 });
 
 it('names every violation with its path', async () => {

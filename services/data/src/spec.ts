@@ -10,6 +10,7 @@ import {
   tasks,
 } from '@emotune/affect';
 import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/base';
+import { type HubId, isHubId, parseHubId } from '@emotune/hub';
 import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import { columnsOf, type UserFile } from '@emotune/records';
@@ -22,8 +23,14 @@ export interface PlannedFile {
   readonly upload: UploadedFile;
 }
 
+/** Files of a data set of the Hub, read as those of the user's own. */
+export interface PlannedHub {
+  readonly file: UserFile;
+  readonly hub: HubId;
+}
+
 export interface PlannedSource {
-  readonly source: { readonly corpus: Corpus } | PlannedFile;
+  readonly source: { readonly corpus: Corpus } | PlannedFile | PlannedHub;
   /** Keep at most this many rows; 0 keeps all. */
   readonly limit: number;
   /** All rows to this split; null leaves them where they belong. */
@@ -71,7 +78,9 @@ function corpusOf(name: string, path: readonly PropertyKey[], check: Checker): C
 
 function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Checker): UserFile {
   const task = taskOf(file.task);
-  check.addAll(uploadViolations(file.upload, fieldPath([...path, 'upload'])));
+  const { upload } = file;
+  if (!(upload && isHubId(upload.name)))
+    check.addAll(uploadViolations(upload, fieldPath([...path, 'upload'])));
   check.expect(namePattern.test(file.name), [...path, 'name'], nameRule(file.name));
   check.expect(task !== undefined, [...path, 'task'], `expected one of ${tasks.join(', ')}, got nothing`);
   const regression = task !== undefined && isRegression(task);
@@ -97,7 +106,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     `expected nothing where rows have one label, got ${show(file.labelSeparator)}: say multiLabel: true where they have several`,
   );
   return {
-    path: file.upload?.name ?? '',
+    path: upload?.name ?? '',
     name: file.name,
     task: task ?? 'sentiment-regression',
     scale: regression ? scale : null,
@@ -109,6 +118,20 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
     language: file.language || 'en',
     split: check.split(file.split, [...path, 'split']),
   };
+}
+
+function plannedFile(
+  source: data.FileSource,
+  path: readonly PropertyKey[],
+  check: Checker,
+): PlannedFile | PlannedHub {
+  const file = fileOf(source, path, check);
+  const { upload } = source;
+  if (!upload || !isHubId(upload.name)) return { file, upload: upload! };
+  const field = fieldPath([...path, 'upload', 'name']);
+  const hub = check.collect(() => parseHubId(upload.name, field));
+  if (hub?.kind === 'model') check.add(field, `expected hf:datasets/…, got the model ${show(upload.name)}`);
+  return { file, hub: hub! };
 }
 
 function nameRule(name: string): string {
@@ -131,7 +154,7 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
     check.expect(source.limit >= 0, [...path, 'limit'], `expected 0 or more rows, got ${source.limit}`);
     const split = check.split(source.split, [...path, 'split']);
     const found = source.file
-      ? { file: fileOf(source.file, [...path, 'file'], check), upload: source.file.upload! }
+      ? plannedFile(source.file, [...path, 'file'], check)
       : source.corpus
         ? { corpus: corpusOf(source.corpus, [...path, 'corpus'], check) }
         : undefined;

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
-import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
+import { type Channel, type Client, type Draft, everyPage, isHubName } from '@emotune/service/client';
 import { sendRows } from '../files.js';
 import { datasetJson, datasetsText, datasetText, examplesText, labelsText } from '../format/dataset.js';
 import { messageJson } from '../message-json.js';
@@ -33,7 +33,8 @@ async function withUploads(
   const sources: typeof spec.sources = [];
   for (const [i, source] of spec.sources.entries()) {
     const written = source.file?.upload?.name;
-    if (!written) {
+    // The server fetches what the Hub has.
+    if (!written || isHubName(written)) {
       sources.push(source);
       continue;
     }

@@ -54,7 +54,10 @@ export interface SourceSpec {
   split: string;
 }
 
-/** A file of the user's own: CSV, TSV, JSONL or Parquet, told by the extension of its name. */
+/**
+ * A file of the user's own: CSV, TSV, JSONL or Parquet, told by the extension of its name. Or those of a data set of the Hugging
+ * Face Hub, which the service fetches: hf:datasets/org/name[@revision][:FILES], where FILES is the path of one or has * in it.
+ */
 export interface FileSource {
   /** @required @example mine.tsv */
   upload:
