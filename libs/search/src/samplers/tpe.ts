@@ -9,7 +9,10 @@
  * - conditional spaces: parameters that exist under the same condition are sampled together, parents first, and
  *   each such group ranks the trials that have it among themselves;
  * - numeric spaces: every fourth trial samples each parameter by itself, which puts good coordinates of different
- *   trials together.
+ *   trials together;
+ * - of the trials that are suggested while nothing runs two in five keep to one of the four best but for one or two values. Where all
+ *   values move at once, what the others do hides what a step of one does, so that of many parameters some ended a step
+ *   off their best.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
  * the good ones are the first fronts.
@@ -30,6 +33,7 @@ import { type Encoding, encodingOf, ParzenEstimator } from '../parzen.js';
 import type { Sampler, SuggestContext } from '../sampler.js';
 import {
   type Assignment,
+  allows,
   assign,
   onlyValue,
   type Parameter,
@@ -51,6 +55,8 @@ const settings = z.strictObject({
   bandwidthFloor: z.number().min(0).max(1).optional(),
   /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
   independentShare: z.number().min(0).max(1).optional(),
+  /** Share of trials, suggested while nothing runs, that differ from one of the best in one or two values alone. */
+  refinedShare: z.number().min(0).max(1).default(0.4),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
   minFeasibility: z.number().min(0).max(1).default(0.5),
   /** 0: whatever it costs, 1: improvement per cost. */
@@ -267,6 +273,42 @@ function turnsOfProcess(lessons: readonly TrialRecord[], startUpTrials: number):
   return (number) => number % every === 1;
 }
 
+/** Trials that are refined, the best ones. */
+const refined = 4;
+
+/**
+ * What makes of a proposal a refinement of one of the best trials: its values but for one or two, which are the proposal's.
+ * Undefined where this trial is none, before twice the start-up trials are measured, while others run and where there are several
+ * objectives.
+ */
+function refinement(
+  space: SearchSpace,
+  lessons: readonly TrialRecord[],
+  { seed, trialNumber }: SuggestContext,
+  { refinedShare, startUpTrials }: TpeSettings,
+): ((proposed: Assignment, attempt: number) => Assignment) | undefined {
+  const rng = Rng.of(seed, 'tpe', trialNumber, 'refined');
+  if (rng.uniform() >= refinedShare || lessons.some(({ state }) => state === 'running')) return undefined;
+  const measured = lessons.filter(
+    (record) => lessonOf(record) === 'measured' && allows(space, record.parameters),
+  );
+  if (measured.length < 2 * startUpTrials || measured.some((record) => objectivesOf(record).length > 1))
+    return undefined;
+  const leaders = [...best(measured, refined)];
+  const { parameters: base } = leaders[rng.int(leaders.length)];
+  return (proposed, attempt) => {
+    const own = rng.child(attempt);
+    const differing = Object.keys(proposed).filter(
+      (name) => Object.hasOwn(base, name) && base[name] !== proposed[name],
+    );
+    const taken = new Set(own.shuffle(differing).slice(0, 1 + own.int(2)));
+    // Whose the parent's value is, the child's is: there it is active.
+    return assign(space, ({ name }) =>
+      Object.hasOwn(base, name) && !taken.has(name) ? base[name] : proposed[name],
+    );
+  };
+}
+
 function suggest(
   space: SearchSpace,
   history: readonly TrialRecord[],
@@ -287,13 +329,15 @@ function suggest(
   const learned = settings.minFeasibility > 0 ? learnedFeasibility(space, lessons) : undefined;
   const prior = context.feasibility;
   const cost = settings.costPower > 0 ? learnedCost(space, lessons) : undefined;
-  if (!learned && !prior && !cost) return proposals.draw(0).values;
+  const refine = refinement(space, lessons, context, settings) ?? ((proposed: Assignment) => proposed);
+  if (!learned && !prior && !cost) return refine(proposals.draw(0).values, 0);
 
   const { goodShare, costPower } = settings;
   const least = cautionAfter(lessons, settings.minFeasibility);
   let best: { readonly values: Assignment; readonly chance: number; readonly gain: number } | undefined;
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const { values, score } = proposals.draw(attempt, 1);
+    const { values: proposed, score } = proposals.draw(attempt, 1);
+    const values = refine(proposed, attempt);
     const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
     // log of the expected improvement up to a constant (Bergstra et al. 2011, section 4.1), weighted.
     const gain =
