@@ -510,7 +510,9 @@ describe('model', () => {
     mkdirSync(join(folder, 'checkpoint', 'nested.json'), { recursive: true });
     for (const [name, content] of Object.entries(contents))
       writeFileSync(join(folder, 'checkpoint', name), content);
-    expect(await text('model', 'import', 'checkpoint', '--name', 'mine')).toContain('mine@aa11');
+    const imported = await emotune(['model', 'import', 'checkpoint', '--name', 'mine']);
+    expect([imported.code, imported.stdout]).toEqual([0, expect.stringContaining('mine@aa11')]);
+    expect(imported.stderr).toContain('config.json: spare: not read');
     expect(asked.get('importModel')).toEqual({
       name: 'mine',
       files: [

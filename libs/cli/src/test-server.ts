@@ -483,7 +483,7 @@ class Models implements tuning.ModelServiceController {
     for (const { path, sha256: hash } of files)
       if (!(await store.exists(`uploads/${hash}`)))
         throw new FailedPrecondition(`the content of ${path} is not here`);
-    return model(name);
+    return { ...model(name), notices: ['config.json: spare: not read'] };
   }
   importHubModel(
     request: tuning.ImportHubModelRequest,

@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import { AlreadyExists, exists, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import { FileTensor, float32, type HostTensor, reading, release } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
-import { endsOfSequence } from '@emotune/text';
+import { endNotices, endsOfSequence } from '@emotune/text';
 import { z } from 'zod';
-import { type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
+import { ignoredFields, type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
 import { openGgufModel, type WeightSource } from './gguf-model.js';
 import { ggufAt, textsOf } from './model-texts.js';
 import { modelParameters } from './parameters.js';
@@ -211,4 +211,23 @@ export async function saveModel(
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** What a user should know of how the files of a checkpoint were read, a line each. @throws as `loadModel`. */
+export async function checkpointNotices(path: string, { config }: Model): Promise<string[]> {
+  const read = await textsOf(path);
+  const json = JSON.parse((await read('config.json')) ?? '{}');
+  const ignored = json['model_type'] === undefined ? [] : ignoredFields(json);
+  const untied = json['model_type'] !== undefined && parseConfig(json).tieEmbeddings && !config.tieEmbeddings;
+  return [
+    ...(ignored.length > 0
+      ? [`config.json: ${ignored.join(', ')}: not read, since ${config.family} models do not depend on it`]
+      : []),
+    ...(untied
+      ? [
+          'config.json: tie_word_embeddings: taken as false, since lm_head.weight differs from the table of embeddings',
+        ]
+      : []),
+    ...(await endNotices(read)),
+  ];
 }

@@ -1,6 +1,6 @@
 export { type ModelInputs, modelInputs } from './blocks.js';
 export { type CandidateTree, candidateTree } from './candidate-tree.js';
-export { loadModel, type Model, saveModel } from './checkpoint.js';
+export { checkpointNotices, loadModel, type Model, saveModel } from './checkpoint.js';
 export { companionFiles, endingWith } from './companions.js';
 export { type Family, longestRow, type ModelConfig, parseConfig } from './config.js';
 export { type BaseCompute, baseComputes } from './frozen.js';

@@ -185,6 +185,7 @@ const model: tuning.Model = {
   teaching: undefined,
   source: '',
   licence: '',
+  notices: [],
   promoted: false,
   lineage: {
     experiment: 'demo',

@@ -214,6 +214,7 @@ function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
     teaching: undefined,
     source: '',
     licence: '',
+    notices: [],
     ...more,
   };
 }

@@ -171,5 +171,6 @@ export function modelMessage(row: ModelRow, promoted: boolean): tuning.Model {
     teaching: row.teaching ?? undefined,
     source: row.source,
     licence: row.licence,
+    notices: [],
   };
 }

@@ -1,6 +1,6 @@
 /** From uploaded files, or those of a repository of the Hub, to a model that experiments start from. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -16,13 +16,16 @@ import {
 } from '@emotune/base';
 import { fetchSnapshot, hubIdText, licenceOfCard, parseHubId } from '@emotune/hub';
 import {
+  checkpointNotices,
   companionFiles,
   endingWith,
   ggufCompanions,
   loadAdapter,
   loadModel,
   loadTokenizer,
+  type Model,
   mergeAdapter,
+  parseConfig,
   saveModel,
 } from '@emotune/models';
 import { type ObjectStore, textsBelow, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
@@ -249,7 +252,7 @@ async function register(models: Models, given: Import): Promise<tuning.Model> {
       licence,
     ],
   );
-  return models.get(`${name}@${version}`);
+  return { ...(await models.get(`${name}@${version}`)), notices: told.notices };
 }
 
 /** Registers what was uploaded; what is known needs no upload. @throws as `register` */
@@ -320,8 +323,21 @@ async function renewTokenizer({ context }: Models, row: ModelRow): Promise<void>
     ]);
 }
 
-async function check(folder: string): Promise<Pick<ModelRow, 'family' | 'parameters' | 'tokenizer'>> {
-  const { config, tensors } = await loadModel(folder);
+/** Whoever reads the config alone reads what the weights have told. */
+async function untie(folder: string, { config }: Model): Promise<void> {
+  const path = join(folder, 'config.json');
+  const json = JSON.parse(await readFile(path, 'utf8'));
+  if (parseConfig(json).tieEmbeddings === config.tieEmbeddings) return;
+  await writeFile(path, JSON.stringify({ ...json, tie_word_embeddings: config.tieEmbeddings }, null, 2));
+}
+
+interface Checked extends Pick<ModelRow, 'family' | 'parameters' | 'tokenizer'> {
+  readonly notices: string[];
+}
+
+async function check(folder: string): Promise<Checked> {
+  const model = await loadModel(folder);
+  const { config, tensors } = model;
   const tokenizer = await loadTokenizer(folder);
   endOfSequence(tokenizer);
   if (tokenizer.vocabSize > config.vocabSize)
@@ -330,5 +346,7 @@ async function check(folder: string): Promise<Pick<ModelRow, 'family' | 'paramet
       `expected at most vocab_size (${config.vocabSize}) tokens, got ${tokenizer.vocabSize}: it belongs to another model`,
     );
   const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
-  return { family: config.family, parameters, tokenizer: tokenizer.hash };
+  const notices = await checkpointNotices(folder, model);
+  await untie(folder, model);
+  return { family: config.family, parameters, tokenizer: tokenizer.hash, notices };
 }

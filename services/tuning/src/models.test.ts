@@ -148,7 +148,7 @@ describe('import', () => {
       await using stored = await objects.folder(model.prefix);
       const { tensors } = await loadModel(stored.path);
       expect(model.parameters).toBe([...tensors.values()].reduce((n, { data }) => n + data.length, 0));
-      expect(await add(`base-${family}`, join(folder, family))).toEqual(model);
+      expect(await add(`base-${family}`, join(folder, family))).toEqual({ ...model, notices: [] });
     }
     const { models: all } = await client.call('listModels', { kind: tuning.ModelKind.MODEL_KIND_BASE });
     expect(all.map(({ name }) => name)).toEqual(['base-opt', 'base-bloom', 'base-llama']);
@@ -158,7 +158,7 @@ describe('import', () => {
     const first = await add('twice', join(folder, 'opt'));
     const second = await add('twice', join(folder, 'llama'));
     expect(second.version).not.toBe(first.version);
-    expect(await get('twice')).toEqual(second);
+    expect(await get('twice')).toEqual({ ...second, notices: [] });
     // What is there already changes nothing, so a restart that imports again does not either.
     expect(await add('twice', join(folder, 'opt'))).toMatchObject({
       version: first.version,
@@ -389,7 +389,7 @@ it('an import of what was not sent names the file, and one that is known needs n
     .sort()
     .map((path) => ({ path, sha256: sha256(readFileSync(join(dir, path))) }));
   await objects.delete('uploads');
-  expect(await client.call('importModel', { name: 'unsent', files })).toEqual(stored);
+  expect(await client.call('importModel', { name: 'unsent', files })).toEqual({ ...stored, notices: [] });
   const other = [{ path: 'config.json', sha256: '0'.repeat(64) }, ...files.slice(1)];
   const error = await client.call('importModel', { name: 'unsent', files: other }).catch((e) => e);
   expect(error).toBeInstanceOf(FailedPrecondition);
@@ -489,6 +489,67 @@ describe('a tuned model', () => {
         await writeSafetensors(path, new Map([[name, { shape: [1], data: new Float32Array(1) }]]));
       }),
     ).rejects.toBeInstanceOf(InvalidArgument);
+  });
+
+  /** A copy with a JSON file changed. */
+  const edited = (name: string, file: string, change: (json: Record<string, unknown>) => unknown) => {
+    const path = join(copy(name), file);
+    writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')))));
+    return join(folder, name);
+  };
+
+  it('takes the end of sequence from the files, and refuses a model that has none', async () => {
+    const other = await add(
+      'ends-otherwise',
+      edited('ends-otherwise', 'config.json', (c) => ({ ...c, eos_token_id: 7 })),
+    );
+    const named = await add(
+      'ends-by-its-id',
+      edited('ends-by-its-id', 'config.json', (c) => ({ ...c, eos_token_id: 1 })),
+    );
+    const spelt = await add('ends-by-spelling', join(folder, 'opt'));
+    // Where rows end otherwise, features are not shared.
+    expect(other.tokenizer).not.toBe(named.tokenizer);
+    expect(spelt.tokenizer).toBe(named.tokenizer);
+    expect([other.notices, named.notices]).toEqual([[], []]);
+    expect(spelt.notices).toEqual([
+      expect.stringContaining('answers end with token 1, by its usual spelling'),
+    ]);
+    edited('ends-nowhere', 'config.json', (c) => ({ ...c, eos_token_id: -1 }));
+    const renamed = JSON.parse(
+      readFileSync(join(folder, 'ends-nowhere', 'tokenizer.json'), 'utf8').replaceAll('"</s>"', '"<stop>"'),
+    );
+    writeFileSync(join(folder, 'ends-nowhere', 'tokenizer.json'), JSON.stringify(renamed));
+    expect(await violations(add('ends-nowhere', join(folder, 'ends-nowhere')))).toEqual({
+      'config.json: eos_token_id': expect.stringContaining(
+        'name it in one of them and import the model again',
+      ),
+    });
+    writeFileSync(
+      join(folder, 'ends-nowhere', 'tokenizer_config.json'),
+      '{"eos_token": {"content": "<stop>"}}',
+    );
+    expect((await add('ends-nowhere', join(folder, 'ends-nowhere'))).notices).toEqual([]);
+  });
+
+  it('tells what of a config was not read, and refuses by name what would change the numbers', async () => {
+    const more = {
+      unsloth_version: '2025.1',
+      max_sequence_length: 64,
+      quantization_config: null,
+      pad_token_id: -1,
+    };
+    const told = await add(
+      'spare-fields',
+      edited('spare-fields', 'config.json', (c) => ({ ...c, ...more })),
+    );
+    expect(told.notices[0]).toBe(
+      'config.json: unsloth_version, max_sequence_length: not read, since opt models do not depend on it',
+    );
+    const path = edited('telling-field', 'config.json', (c) => ({ ...c, final_logit_softcapping: 30 }));
+    expect(await violations(add('telling-field', path))).toEqual({
+      final_logit_softcapping: expect.stringContaining('expected null, got 30'),
+    });
   });
 });
 

@@ -128,6 +128,7 @@ export const addModelCommands: AddCommands = (program, io) => {
                 hooks,
               );
           const model = await work.finally(() => session.progress.end());
+          for (const notice of model.notices) session.note(notice);
           await answer(session, model);
         },
       ),

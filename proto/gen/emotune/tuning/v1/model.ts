@@ -63,6 +63,8 @@ export interface Model {
   source: string;
   /** SPDX identifier or a short name, as its model card declares; empty where it declares none. */
   licence: string;
+  /** In the answer to an import: what its user should know of how the files were read; empty elsewhere. */
+  notices: string[];
 }
 
 /** How a model was taught: what it is asked where the asker leaves scale or labels out. */
