@@ -73,3 +73,4 @@ export {
   teachingJson,
   teachingOf,
 } from './teaching.js';
+export { vaderCompound } from './vader.js';

@@ -40,8 +40,11 @@ const afinn = new Map(
 
 /** Words before a term that may change its score. */
 const reach = 3;
-/** Words of the longest AFINN phrase. */
+/** Words of the longest AFINN phrase, and how phrases begin. */
 const longestPhrase = 3;
+const phraseStarts = new Set(
+  [...afinn.keys()].filter((term) => term.includes(' ')).map((term) => term.split(' ')[0]),
+);
 /** A word that no lexicon and no rule knows. */
 const blank: Term = 0;
 
@@ -52,6 +55,7 @@ function modifierOf(
   valence: number,
   capitalsDiffer: boolean,
 ): number | undefined {
+  if (valence === valenceOf(words[index])) return undefined;
   const from = Math.max(0, index - reach);
   const near = words.slice(from, index + reach);
   let modifier: number | undefined;
@@ -96,36 +100,52 @@ function vaderCues(text: string, { terms, starts, ends, capitalsDiffer, valences
 const probe = 'good';
 
 const afinnTokens = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*|\p{Extended_Pictographic}/gu;
+
+/** The words of a text, as AFINN spells them. */
+function afinnWords(text: string) {
+  const [words, starts, ends]: [string[], number[], number[]] = [[], [], []];
+  for (const { 0: word, index } of text.matchAll(afinnTokens)) {
+    words.push(word.toLowerCase().replaceAll('’', "'"));
+    starts.push(index);
+    ends.push(index + word.length);
+  }
+  return { words, starts, ends };
+}
+
+/** How many words from `at` on are the longest term of AFINN that begins there; 0 where none does. */
+function afinnLength(words: readonly string[], at: number): number {
+  const longest = phraseStarts.has(words[at]) ? Math.min(longestPhrase, words.length - at) : 1;
+  for (let length = longest; length > 1; length--)
+    if (afinn.has(words.slice(at, at + length).join(' '))) return length;
+  return afinn.has(words[at]) ? 1 : 0;
+}
+
 function afinnCues(text: string): Cue[] {
-  const probeValence = valenceOf(termOf(probe));
-  const tokens = [...text.matchAll(afinnTokens)].map(({ 0: word, index }) => ({ word, start: index }));
-  const lower = tokens.map(({ word }) => word.toLowerCase().replaceAll('’', "'"));
-  const sameSentence = (i: number) =>
-    !/[.!?;]/.test(text.slice(tokens[i - 1].start + tokens[i - 1].word.length, tokens[i].start));
+  const { words, starts, ends } = afinnWords(text);
+  const probeTerm = termOf(probe);
+  const probeValence = valenceOf(probeTerm);
+  const sameSentence = (i: number) => !/[.!?;]/.test(text.slice(ends[i - 1], starts[i]));
   const cues: Cue[] = [];
-  for (let i = 0; i < tokens.length; ) {
-    let length = Math.min(longestPhrase, tokens.length - i);
-    while (length > 0 && !afinn.has(lower.slice(i, i + length).join(' '))) length--;
-    const score = afinn.get(lower.slice(i, i + length).join(' '));
-    if (score === undefined) {
+  for (let i = 0; i < words.length; ) {
+    const length = afinnLength(words, i);
+    if (length === 0) {
       i++;
       continue;
     }
     // AFINN has no rules of its own: what VADER's make of a known word in the same place is applied in proportion.
     let from = i;
     while (from > Math.max(0, i - reach) && sameSentence(from)) from--;
-    const words = [...lower.slice(from, i), probe].map(termOf);
-    const valence = valenceAt(words, i - from, false);
-    const by = modifierOf(words, i - from, valence, false);
-    const last = tokens[i + length - 1];
-    const [start, end] = [tokens[i].start, last.start + last.word.length];
+    const terms = [...words.slice(from, i).map(termOf), probeTerm];
+    const valence = valenceAt(terms, i - from, false);
+    const by = modifierOf(terms, i - from, valence, false);
+    const [start, end] = [starts[i], ends[i + length - 1]];
     cues.push({
       text: text.slice(start, end),
       lexicon: 'afinn',
-      score: round((score * valence) / probeValence),
+      score: round((afinn.get(words.slice(i, i + length).join(' '))! * valence) / probeValence),
       start,
       end,
-      modifier: by === undefined ? '' : lower[from + by],
+      modifier: by === undefined ? '' : words[from + by],
     });
     i += length;
   }

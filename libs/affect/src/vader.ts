@@ -431,3 +431,8 @@ export function readVader(text: string): Reading {
     valences.push(terms[i] > 1 ? valenceAt(terms, i, capitalsDiffer) : 0);
   return { ...words, capitalsDiffer, valences, compound: compoundOf(terms, valences, spelt.text) };
 }
+
+/** The compound alone, −1..1. */
+export function vaderCompound(text: string): number {
+  return readVader(text).compound;
+}

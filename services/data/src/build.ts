@@ -134,7 +134,7 @@ function noticesOf({ splits: rows }: Assembled, { shares }: DatasetPlan): string
       .filter((split) => rows[split].length === 0)
       .map(
         (split) =>
-          `no row is in ${split}: ${total} rows in all, those with a split of their own stay in it, and the others are too few to divide`,
+          `the ${split} split is empty, with ${total} rows in all: rows with a split of their own stay in it, and the others are too few to divide`,
       ),
     ...(splits.some((split) => rows[split].some(({ source }) => source === 'emotune-demo'))
       ? ['emotune-demo is demonstration data: scores on it say nothing about quality on real text']

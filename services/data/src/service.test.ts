@@ -374,8 +374,8 @@ it('counts and shows answers that contradict each other, keeps their rows, and s
   const tiny = await built('tiny');
   expect(tiny.manifest?.rows).toEqual({ train: 2, validation: 0, test: 0 });
   expect(tiny.manifest?.notices).toEqual([
-    expect.stringMatching(/^no row is in validation: 2 rows in all/),
-    expect.stringMatching(/^no row is in test: 2 rows in all/),
+    expect.stringMatching(/^the validation split is empty, with 2 rows in all/),
+    expect.stringMatching(/^the test split is empty, with 2 rows in all/),
   ]);
   for (const name of ['mixed', 'tiny']) await datasets.call('deleteDataset', { name });
 });
