@@ -73,7 +73,9 @@ export class StoredLog {
     return offset + bytes;
   }
 
-  add({ offset, bytes }: LogPiece): void {
+  add({ offset, bytes: given }: LogPiece): void {
+    // It may be a view of much more.
+    const bytes = Buffer.from(given);
     const last = this.segments[this.segments.length - 1];
     if (offset === this.end && !isFull(last, bytes.length)) {
       last.parts.push(bytes);

@@ -13,6 +13,8 @@ import { logPlace, StoredLog } from './stored-log.js';
 
 /** What a trainer has written is lost with its machine for no longer than this. */
 const storeMs = 5_000;
+/** After a log could not be kept. */
+const againMs = 15_000;
 /** How often is looked whether a trial has another attempt, and for more of a log that another process follows. */
 const lookMs = 300;
 
@@ -58,10 +60,11 @@ export class TrialLogs {
       () => {
         followed.whole = true;
       },
-      (error) => {
+      async (error) => {
         if (signal.aborted) return;
-        const { log } = this.context;
+        const { log, clock } = this.context;
         log.warn('the log of a trainer could not be kept and will be tried again', { job: name, error });
+        await clock.sleep(againMs, signal).catch(() => {});
         this.followed.delete(name);
       },
     );
