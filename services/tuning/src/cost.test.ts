@@ -3,7 +3,7 @@ import { estimate, gpuHoursSpent, rateOf, ratesNow } from './cost.js';
 import { planOf } from './spec.js';
 import type { Experiment, Trial } from './state.js';
 import { boundFeatures, experimentSpec } from './testing.js';
-import { newTrial } from './transitions.js';
+import { newTrial, record } from './transitions.js';
 
 const hour = 3_600_000;
 const now = 100 * hour;
@@ -111,6 +111,23 @@ it('GPU-hours are those of all attempts, running ones until now, whatever the cl
   const early = { ...open, number: 2, createdAt: now + hour };
   const trials = [trial(0, 2), { ...running, attempts: [open, early] }, trial(2, 9, { kind: 'final' })];
   expect(gpuHoursSpent(experiment({ trials, spec: { cost: { gpusPerTrial: 2 } } }), now)).toBe(2 * (2 + 3));
+});
+
+it('a trial costs nothing while nobody carries it on, and no trainer runs', () => {
+  const running = trial(0, 3, { state: 'running' });
+  const left = { ...running.attempts[0], outcome: null, endedAt: null, leaseUntil: now - hour };
+  const open = experiment({ trials: [{ ...running, attempts: [left] }] });
+  expect(gpuHoursSpent(open, now)).toBe(2);
+  const lost = {
+    type: 'end-attempt',
+    trial: 0,
+    attempt: 1,
+    outcome: 'lost',
+    reason: 'Evicted: gone',
+  } as const;
+  const ended = record(open, lost, now);
+  expect(ended.trials[0].attempts[0].endedAt).toBe(now - hour);
+  expect(gpuHoursSpent(ended, now + hour)).toBe(2);
 });
 
 describe('an estimate', () => {

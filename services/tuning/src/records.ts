@@ -5,8 +5,9 @@ import { type Attempt, isOpen, type Trial } from './state.js';
 
 const hourMs = 3_600_000;
 
-export function attemptMs({ createdAt, endedAt }: Attempt, now: number): number {
-  return Math.max(0, (endedAt ?? now) - createdAt);
+/** One whose trainer is silent is taken to have run until its lease ended: who was to hear it may have been away for days. */
+export function attemptMs({ createdAt, endedAt, leaseUntil }: Attempt, now: number): number {
+  return Math.max(0, (endedAt ?? Math.min(now, leaseUntil)) - createdAt);
 }
 
 /** Hours that the trial's attempts have run until now. */

@@ -138,7 +138,7 @@ export function specNow({ spec, limits }: ExperimentRow): tuning.ExperimentSpec 
 
 const trialColumns = `t.*, a.attempts, a.seconds`;
 const theirAttempts = `cross join lateral (select count(*) as attempts,
-  coalesce(sum(extract(epoch from coalesce(a.ended_at, now()) - a.created_at))::float8, 0) as seconds
+  coalesce(sum(extract(epoch from coalesce(a.ended_at, least(now(), a.lease_until)) - a.created_at))::float8, 0) as seconds
   from attempts a where a.experiment = t.experiment and a.trial = t.number) a`;
 
 /** Trials of one experiment: those with these numbers, and from a number on. */

@@ -154,7 +154,9 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
       const trial = trialAt(experiment, action.trial);
       const attempt = trial.attempts[action.attempt - 1];
       if (attempt?.outcome !== null) return experiment;
-      const ended = endOfAttempt(attempt, action.outcome, action.reason, now);
+      // Nobody may have been there to see its end.
+      const at = Math.min(now, attempt.leaseUntil);
+      const ended = endOfAttempt(attempt, action.outcome, action.reason, at);
       return withTrial(experiment, { ...trial, attempts: trial.attempts.with(action.attempt - 1, ended) });
     }
     case 'pause-trial': {
