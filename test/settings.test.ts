@@ -159,7 +159,11 @@ describe('an experiment whose fixed settings cannot be is refused by their names
       'training.loss.labelSmoothing: expected numbers from 0 to less than 1, got 2',
     ],
     [{ loss: 3 }, [], 'training.loss: expected a mapping, got 3'],
-    [{ 'lora.targets': ['q'] }, [], 'training.lora.targets: expected none with method: full; it is of lora'],
+    [
+      { 'lora.targets': ['q'] },
+      [],
+      'training.lora.targets: expected none with method: full; it is of lora, and method is not given',
+    ],
     [{ 'lora.targets': ['q'] }, [texts('method', 'full', 'lora')], null],
     [
       { beta1: 0.5 },

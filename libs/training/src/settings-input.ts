@@ -140,7 +140,8 @@ function settingsOf(
         continue;
       }
       const choice = `${of!.setting}: ${chosen(given, of!.setting)}`;
-      refuse(name, `expected none with ${choice}; it is of ${of!.names.join(' and ')}`);
+      const unsaid = given.has(of!.setting) ? '' : `, and ${of!.setting} is not given`;
+      refuse(name, `expected none with ${choice}; it is of ${of!.names.join(' and ')}${unsaid}`);
     } else if (!choices.has(name) || value !== absent) put(root, place, value);
   }
   // What belongs to a choice has to stand beside it.

@@ -70,7 +70,7 @@ describe('trainSpecOf', () => {
       'beta1: expected none with optimizer: adafactor; it is of adamw and lion',
     ],
     [{ epsilon: 1e-6, optimizer: 'lion' }, 'epsilon: expected none with optimizer: lion; it is of adamw'],
-    [{ lora: {} }, 'lora: expected none with method: full'],
+    [{ lora: {} }, 'lora: expected none with method: full; it is of lora, and method is not given'],
     [{ curriculum: 'mixed', replay: 0.1 }, 'replay: expected 0 with curriculum: mixed'],
     [{ mixingTemperature: 2 }, 'mixingTemperature: expected curriculum: mixed beside it'],
     [{ curriculum: 'mixed', mixingTemperature: 2 }, 'mixingTemperature: expected 1 in a stage of one task'],

@@ -1,8 +1,8 @@
 import { InvalidArgument } from '@emotune/base';
 import { type PlainValue, tuning } from '@emotune/proto';
-import { parseSettings } from '@emotune/training';
+import { parseSettings, trainSpecOf } from '@emotune/training';
 import { describe, expect, it } from 'vitest';
-import { settingsOf } from './assignment.js';
+import { inWordsOfSpec, settingsOf } from './assignment.js';
 
 describe('settingsOf', () => {
   const assignment = (
@@ -107,4 +107,16 @@ describe('settingsOf', () => {
       'parameters.learningrate: unknown field, did you mean "learningRate"?',
     );
   });
+});
+
+it('a budget that holds no row is told by the name that the experiment has for it', () => {
+  const settings = parseSettings({ tokens: 40 });
+  const refused = () => {
+    try {
+      trainSpecOf(settings, { tasks: ['a'], validationTokens: 0, longest: 57 });
+    } catch (error) {
+      throw inWordsOfSpec(error);
+    }
+  };
+  expect(refused).toThrow('training.trialTokens: expected at least 57, which the longest row has, got 40');
 });

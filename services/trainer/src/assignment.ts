@@ -1,4 +1,5 @@
 /** What the tuning service asks for, as settings of a training run. */
+import { InvalidArgument } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import { type TrainingSettings, trialSettings } from '@emotune/training';
 
@@ -17,4 +18,14 @@ export function settingsOf(
   const limit = training?.memoryLimitMib ? { memoryLimitMiB: training.memoryLimitMib } : {};
   const own = { threads, seed, ...extent, ...limit };
   return trialSettings(parameters, training?.settings ?? {}, own);
+}
+
+/** What is wrong with a run, by the name that a spec of an experiment has for it. */
+export function inWordsOfSpec(error: unknown): unknown {
+  if (!(error instanceof InvalidArgument)) return error;
+  const violations = error.violations.map(({ field, description }) => ({
+    field: field === 'tokens' ? 'training.trialTokens' : field,
+    description,
+  }));
+  return new InvalidArgument(violations, { cause: error });
 }

@@ -6,7 +6,7 @@ import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
 import { Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
-import { settingsOf } from './assignment.js';
+import { inWordsOfSpec, settingsOf } from './assignment.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
 import { Heartbeats, type Observed } from './heartbeats.js';
@@ -117,7 +117,7 @@ export class Trial {
           report = result;
         },
         (error) => {
-          ({ report, exitCode } = { report: undefined, ...failureOf(error) });
+          ({ report, exitCode } = { report: undefined, ...failureOf(inWordsOfSpec(error)) });
           log[error instanceof Interrupted ? 'info' : 'error']('training ended early', { error, exitCode });
         },
       );

@@ -26,7 +26,7 @@ function contradictions(fixed: FixedSettings, given: ReadonlySet<string>, space:
     if (!possible.some((value) => of.names.some((other) => other === value)))
       violations.push({
         field: at + name,
-        description: `expected none with ${of.setting}: ${possible.map((value) => value ?? 'none').join(' or ')}; it is of ${of.names.join(' and ')}`,
+        description: `expected none with ${of.setting}: ${possible.map((value) => value ?? 'none').join(' or ')}; it is of ${of.names.join(' and ')}${parameter || given.has(of.setting) ? '' : `, and ${of.setting} is not given`}`,
       });
   }
   if (violations.length > 0) return violations;

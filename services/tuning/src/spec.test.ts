@@ -118,7 +118,7 @@ it('refuses ranges that training cannot take', () => {
     'parameters[5].double': 'expected whole numbers from 1 to 16: declare it as integer',
     'parameters[6].categorical.values[1]':
       'expected numbers above 0 (smart), or uniform or normal (r3f), got "gauss"',
-    'limits.maxTokens': 'expected at least training.trialTokens (100000), got 10',
+    'limits.maxTokens': 'expected at least training.trialTokens (100000 by default), got 10',
   });
 });
 
@@ -131,8 +131,23 @@ it('refuses architectures without a base model, and base models that share one',
   });
   expect(
     violations({ baseModels: [...three, { architecture: 'opt', model: 'other', nodeSelector: {} }] }),
-  ).toMatchObject({
-    'baseModels[3].architecture': 'expected distinct architectures, got "opt" twice',
+  ).toEqual({
+    'baseModels[3].architecture':
+      'expected distinct architectures, got "opt" twice: give each base model a name of its own, or none to go by its model',
+  });
+});
+
+it('takes base models of one family under names of their own, or under those of the models', () => {
+  const model = (architecture: string, size: string) => ({
+    architecture,
+    model: `emotune-opt-${size}`,
+    nodeSelector: {},
+  });
+  const named = planOf(experimentSpec({ baseModels: [model('small', '4m'), model('large', '16m')] }));
+  expect(named.space.byName.get('architecture')).toMatchObject({ values: ['small', 'large'] });
+  const unnamed = planOf(experimentSpec({ baseModels: [model('', '4m'), model('', '16m')] }));
+  expect(unnamed.space.byName.get('architecture')).toMatchObject({
+    values: ['emotune-opt-4m', 'emotune-opt-16m'],
   });
 });
 

@@ -210,7 +210,7 @@ function architectureViolations(
     if (declared.indexOf(name) < i)
       found.add(
         ['baseModels', i, 'architecture'],
-        `expected distinct architectures, got ${show(name)} twice`,
+        `expected distinct architectures, got ${show(name)} twice: give each base model a name of its own, or none to go by its model`,
       );
   });
   if (!parameter) return found.list;
@@ -248,7 +248,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
           ...given,
           {
             name: 'architecture',
-            categorical: { values: architectures },
+            categorical: { values: [...new Set(architectures)] },
             condition: undefined,
             default: undefined,
           },
@@ -304,7 +304,8 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   });
   if (checked && checked.limits.maxTokens > 0 && checked.limits.maxTokens < searchTokens(checked.training)) {
     const { trialTokens, folds } = checked.training;
-    const wanted = `training.trialTokens (${trialTokens})${folds > 1 ? ` times training.folds (${folds})` : ''}`;
+    const usual = spec.training?.trialTokens ? '' : ' by default';
+    const wanted = `training.trialTokens (${trialTokens}${usual})${folds > 1 ? ` times training.folds (${folds})` : ''}`;
     violations.add('limits.maxTokens', `expected at least ${wanted}, got ${checked.limits.maxTokens}`);
   }
   if (violations.list.length > 0 || !checked || !space || !algorithm || !earlyStopping)

@@ -1,5 +1,5 @@
 /**
- * Grid search: every combination of values once, then every one a second time. The order strides over the grid by
+ * Grid search: every combination of values once, then every one a second time, which a search does not take (`untried.ts`). The order strides over the grid by
  * its golden section, so that a search that ends early has seen all of it coarsely. Trials that a machine lost are
  * suggested again.
  */
