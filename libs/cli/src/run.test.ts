@@ -149,6 +149,16 @@ describe('dataset', () => {
     ]);
   });
 
+  it('leaves files of the Hub to the server', async () => {
+    const path = 'hf:datasets/someone/feelings@main:data/*';
+    const spec = `name: hub\nsources: [{file: {path: "${path}", name: mine, task: sentiment-classification, labels: [a, b]}}]\n`;
+    writeFileSync(join(folder, 'hub.yaml'), spec);
+    await emotune(['dataset', 'create', '-f', 'hub.yaml', '--no-wait', '--json']);
+    expect(asked.get('createDataset')).toMatchObject({
+      spec: { sources: [{ file: { upload: { name: path, sha256: '' }, labels: ['a', 'b'] } }] },
+    });
+  });
+
   it('create --no-wait leaves at once', async () => {
     writeFileSync(join(folder, 'later.yaml'), 'name: later\nsources: [{corpus: emotune-demo}]\n');
     expect(await json('dataset', 'create', '-f', 'later.yaml', '--no-wait')).toEqual([

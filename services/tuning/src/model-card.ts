@@ -199,17 +199,15 @@ function lineageSection({ lineage, base }: CardFacts): string[] {
   ];
 }
 
-const loading: Readonly<Record<CardFacts['format'], (base: string) => string>> = {
-  peft: (base) =>
-    `An adapter in PEFT's format: \`AutoPeftModelForCausalLM.from_pretrained\` loads it with its base, ${base}.`,
-  safetensors: () => 'A whole checkpoint: `AutoModelForCausalLM.from_pretrained` loads it.',
-  onnx: () =>
-    'One ONNX graph with a key-value cache, with the inputs and outputs that Optimum gives such files: `model.onnx`.',
+const loading: Readonly<Record<CardFacts['format'], string>> = {
+  peft: "An adapter in PEFT's format: `AutoPeftModelForCausalLM.from_pretrained` loads it with the base that `adapter_config.json` names.",
+  safetensors: 'A whole checkpoint: `AutoModelForCausalLM.from_pretrained` loads it.',
+  onnx: 'One ONNX graph with a key-value cache, with the inputs and outputs that Optimum gives such files: `model.onnx`.',
 };
 
 /** Markdown. */
 export function modelCard(facts: CardFacts): string {
-  const { name, version, family, parameters, format, base, lineage } = facts;
+  const { name, version, family, parameters, format, lineage } = facts;
   const what = lineage ? `fine-tuned with EmoTune to tell what texts feel` : 'a base model';
   return [
     frontMatter(facts),
@@ -218,7 +216,7 @@ export function modelCard(facts: CardFacts): string {
     '',
     `A language model of the ${family.toUpperCase()} family (${parameters.toLocaleString('en-US')} parameters), ${what}. Version ${version}.`,
     '',
-    loading[format](base),
+    loading[format],
     '',
     ...promptSection(facts),
     ...evaluationSection(facts),

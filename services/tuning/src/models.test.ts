@@ -275,6 +275,10 @@ describe('import', () => {
       expect((await loadModel(lease.path)).tensors).toEqual((await loadModel(join(folder, 'opt'))).tensors);
       expect(readdirSync(lease.path)).not.toContain('flax.msgpack');
       expect(await fetchModel('from-hub', 'hf:someone/tiny@main')).toEqual(model);
+      expect(await get('hf:someone/tiny')).toEqual(model);
+      expect(await get(`hf:someone/tiny@${commit}`)).toEqual(model);
+      for (const other of [`hf:someone/tiny@${'0'.repeat(40)}`, 'hf:someone/ti', 'hf:someone/tiny:a.gguf'])
+        await expect(get(other)).rejects.toThrow(`fetch it with "emotune model import ${other} --name NAME"`);
       // What is tuned on it names it as others do.
       const id = await store('hub-tuned', leaveAdapter, 'from-hub');
       await write('hub-tuned', 'peft', out('hub-tuned'));

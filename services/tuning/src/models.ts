@@ -2,6 +2,7 @@
 import { FailedPrecondition, NotFound, nearest, show } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
+import { isHubId, parseHubId } from '@emotune/hub';
 import { type ModelConfig, parseConfig } from '@emotune/models';
 import { type evaluation, tuning } from '@emotune/proto';
 import { paged, pageOf } from '@emotune/service';
@@ -28,6 +29,7 @@ export class Models {
    * @throws NotFound
    */
   async find(name: string, sql: Sql = this.context.database, kind?: ModelRow['kind']): Promise<Found> {
+    if (isHubId(name)) return this.fetched(name, sql);
     const [model, version] = name.split('@');
     const [row] = await sql.query<Found>(
       `select m.*, ${promotedRow} from models m
@@ -48,6 +50,25 @@ export class Models {
     );
     const hint = near && near !== model ? `did you mean "${near}"?` : '"emotune model list" shows all';
     throw new NotFound(`expected a ${kind ?? ''}${kind ? ' ' : ''}model, got ${show(name)}; ${hint}`);
+  }
+
+  /** The newest model that was fetched from a repository of the Hub. @throws InvalidArgument, NotFound */
+  private async fetched(name: string, sql: Sql): Promise<Found> {
+    const { repo, revision, file } = parseHubId(name, 'model');
+    const rows = await sql.query<Found>(
+      `select m.*, ${promotedRow} from models m where m.source = $1 or starts_with(m.source, $1 || '@')
+       order by m.promoted_at desc nulls last, m.sequence desc`,
+      [`hf:${repo}`],
+    );
+    // A branch or tag moves, so it is the repository that counts; a commit is what it is.
+    const wanted = rows.find(({ source }) => {
+      const id = parseHubId(source, 'source');
+      return id.file === file && (!/^[0-9a-f]{40}$/.test(revision) || id.revision === revision);
+    });
+    if (wanted) return wanted;
+    throw new NotFound(
+      `expected a model that was fetched from the Hub before, got ${show(name)}; fetch it with "emotune model import ${name} --name NAME"`,
+    );
   }
 
   /** The config of the base model in this folder of the object store. */
