@@ -10,7 +10,7 @@
  *   each such group ranks the trials that have it among themselves;
  * - numeric spaces: every fourth trial samples each parameter by itself, which puts good coordinates of different
  *   trials together;
- * - of the trials that are suggested while nothing runs two in five keep to one of the four best but for one or two values. Where all
+ * - of the trials that are suggested while nothing runs half or so keep to one of the four best but for one or two values. Where all
  *   values move at once, what the others do hides what a step of one does, so that of many parameters some ended a step
  *   off their best.
  *
@@ -55,8 +55,11 @@ const settings = z.strictObject({
   bandwidthFloor: z.number().min(0).max(1).optional(),
   /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
   independentShare: z.number().min(0).max(1).optional(),
-  /** Share of trials, suggested while nothing runs, that differ from one of the best in one or two values alone. */
-  refinedShare: z.number().min(0).max(1).default(0.4),
+  /**
+   * Share of trials, suggested while nothing runs, that differ from one of the best in one or two values alone; without it 0.4
+   * where all are numbers, else 0.6.
+   */
+  refinedShare: z.number().min(0).max(1).optional(),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
   minFeasibility: z.number().min(0).max(1).default(0.5),
   /** 0: whatever it costs, 1: improvement per cost. */
@@ -288,7 +291,8 @@ function refinement(
   { refinedShare, startUpTrials }: TpeSettings,
 ): ((proposed: Assignment, attempt: number) => Assignment) | undefined {
   const rng = Rng.of(seed, 'tpe', trialNumber, 'refined');
-  if (rng.uniform() >= refinedShare || lessons.some(({ state }) => state === 'running')) return undefined;
+  const share = refinedShare ?? (space.parameters.some(({ kind }) => kind === 'categorical') ? 0.6 : 0.4);
+  if (rng.uniform() >= share || lessons.some(({ state }) => state === 'running')) return undefined;
   const measured = lessons.filter(
     (record) => lessonOf(record) === 'measured' && allows(space, record.parameters),
   );
