@@ -236,7 +236,7 @@ export interface Objective {
 
 export interface SearchAlgorithm {
   /**
-   * Name of a sampler; empty means tpe.
+   * Name of a sampler; empty means auto.
    * @example tpe
    */
   name: string;
