@@ -226,6 +226,9 @@ describe('ProcessRunner', () => {
       expect(await open(contractTrainer, 0, false).list()).toEqual([
         { name: 'exp-t0-a1', labels: {}, phase: 'running' },
       ]);
+      process.kill(pid, 'SIGKILL');
+      await gone(pid);
+      expect(await statusWhen(open(contractTrainer, 0, false), 'exp-t0-a1', failed)).toEqual(lost);
     });
 
     it('spares another process that was given the same number', async () => {

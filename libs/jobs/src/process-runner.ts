@@ -33,7 +33,7 @@ export interface ProcessRunnerOptions {
   readonly nodeArguments?: readonly string[];
   /** Between SIGTERM and SIGKILL when the runner closes, or finds a job of an earlier platform process; default 15. */
   readonly graceSeconds?: number;
-  /** Default true; else it shows jobs that an earlier runner has left as that one has recorded them, and leaves them alone. */
+  /** Default true; else it shows jobs that an earlier runner has left, and leaves those alone that still run. */
   readonly takesOver?: boolean;
   readonly clock?: Clock;
 }
@@ -158,14 +158,23 @@ export class ProcessRunner implements TrialRunner {
     for (const record of readRecords(options.folder)) {
       const job = newJob(record);
       runner.jobs.set(record.name, job);
-      if (record.phase !== 'running' || options.takesOver === false) continue;
-      if (record.detached) runner.adopt(job);
+      if (record.phase !== 'running') continue;
+      if (options.takesOver === false) job.ended = runner.lookAt(job);
+      else if (record.detached) runner.adopt(job);
       else
         job.ended = runner
           .endOrphan(record)
           .then(() => runner.finish(job, { phase: 'failed', cause: 'NodeLost' }));
     }
     return runner;
+  }
+
+  /** Whether it is there still. */
+  private async lookAt(job: Job): Promise<void> {
+    const { record } = job;
+    if (await isAlive(record)) return;
+    const end = { phase: 'failed', cause: 'NodeLost' } as const;
+    this.finish(job, record.detached ? readTermination(this.termination(record.name)) : end);
   }
 
   private adopt(job: Job): void {
