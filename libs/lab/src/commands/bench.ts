@@ -39,8 +39,9 @@ interface ScoreOptions
   extends ModelOptions,
     Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
 
-type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds'> &
+type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds' | 'algorithms'> &
   Pick<GeneratedWorkload, 'seed'> & {
+    readonly algorithms?: readonly string[];
     readonly seeds?: number;
     readonly generated?: number;
     readonly problems?: string;
@@ -168,7 +169,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .option('--trials <n>', 'trials of each search', integerFrom(1), 200)
     .option('--seeds <n>', 'searches for each optimum (default: 50; 10 with --generated)', integerFrom(1))
     .option('--parallel <n>', 'trials suggested at a time', integerFrom(1), 1)
-    .addOption(new Option('--algorithms <name...>', 'search algorithms').default(['tpe', 'random']))
+    .option('--algorithms <name...>', 'search algorithms (default: tpe, random; auto, tpe with --generated)')
     .addOption(
       new Option('--functions <name...>', 'functions by the beginning of their names').default([], 'all'),
     )
@@ -187,7 +188,12 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const { generatedText, searchText } = await import('../bench/format.js');
       if (generated === undefined) {
         const { benchSearch } = await import('../bench/search.js');
-        const figures = await benchSearch({ ...options, seeds: seeds ?? 50, signal: session.signal });
+        const figures = await benchSearch({
+          ...options,
+          algorithms: options.algorithms ?? ['tpe', 'random'],
+          seeds: seeds ?? 50,
+          signal: session.signal,
+        });
         await session.answer(figures, () => searchText(figures));
         return;
       }
@@ -200,6 +206,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
       }
       const figures = await benchGenerated({
         ...options,
+        algorithms: options.algorithms ?? ['auto', 'tpe'],
         generated,
         seed,
         seeds: seeds ?? 10,
