@@ -24,14 +24,13 @@ export async function deleteExperiment(context: TuningContext, name: string): Pr
       throw new FailedPrecondition(
         `experiment ${name} is ${state}: it can be deleted when it has ended; "emotune experiment cancel ${name}" ends it`,
       );
-    const jobs = await runner.list();
-    if (
-      (await trialRows(sql, name)).some(isOpen) ||
-      jobs.some((job) => job.labels[labels.experiment] === name && job.phase === 'running')
-    )
+    const jobs = (await runner.list()).filter((job) => job.labels[labels.experiment] === name);
+    if ((await trialRows(sql, name)).some(isOpen) || jobs.some(({ phase }) => phase === 'running'))
       throw new FailedPrecondition(
         `trainers of experiment ${name} are still stopping; ask again in a moment`,
       );
+    // Nobody would ask for them any more.
+    for (const job of jobs) await runner.remove(job.name);
     await objects.delete(`trials/${name}`);
     await deleteLogs(objects, name);
     await removeExperiment(sql, name);

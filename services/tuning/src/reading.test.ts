@@ -1,8 +1,8 @@
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { tuning } from '@emotune/proto';
-import { expect, it } from 'vitest';
-import { testPlatform } from './test-platform.js';
+import { expect, it, vi } from 'vitest';
+import { patience, testPlatform } from './test-platform.js';
 import { usualTrainer } from './testing.js';
 
 const { ExperimentState } = tuning;
@@ -75,6 +75,14 @@ it('an experiment that is cancelled has no open trial, whether or not somebody c
     const states = (await trialsOf('dropped')).map(({ state }) => state);
     expect(states).not.toContain(tuning.TrialState.TRIAL_STATE_RUNNING);
     expect(states).not.toContain(tuning.TrialState.TRIAL_STATE_QUEUED);
+    // Nor do jobs or logs of one that is deleted come back.
+    const jobsOf = async () => (await runner.list()).filter(({ name }) => name.startsWith('dropped-'));
+    for (const { name } of await jobsOf()) await runner.stop(name);
+    await vi.waitFor(async () => {
+      for (const { phase } of await jobsOf()) expect(phase).not.toBe('running');
+    }, patience);
+    await platform.experiments.call('deleteExperiment', { name: 'dropped' });
+    expect([await jobsOf(), await objects.list('logs/dropped/')]).toEqual([[], []]);
   });
   await platform.host.close();
   await platform.start();
