@@ -239,7 +239,7 @@ describe.concurrent('what is not there', () => {
     ['dataset delete absent', 'expected a dataset, got "absent"'],
     ['experiment watch absent', 'expected an experiment, got "absent"'],
     ['model export absent --format peft --out absent', 'expected a model, got "absent"'],
-    ['model import absent --name mine', 'expected a checkpoint folder, got '],
+    ['model import absent --name mine', 'expected a checkpoint folder or a GGUF file, got '],
     ['evaluate --model emotune-opt-4m --dataset absent', 'expected a dataset, got "absent"'],
     ['analyze hello --model emotune-opt-5m', 'did you mean "emotune-opt-4m"?'],
   ])('%s: 3', async (line, message) => {

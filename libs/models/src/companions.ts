@@ -118,15 +118,20 @@ export async function companionFiles(
   const read = (name: string) => (found[name] === undefined ? undefined : objectOf(name, found[name]));
   const tokenizer = read('tokenizer.json');
   const generation = generationConfig(read('generation_config.json') ?? {}, config, endTokenId);
-  if (Object.keys(generation).length > 0) found['generation_config.json'] = textOf(generation);
+  if (Object.keys(generation).length > 0)
+    found['generation_config.json'] = textOf(generation, found['generation_config.json']);
   if (!tokenizer) return found;
   const settings = tokenizerConfig(read('tokenizer_config.json'), config, tokenizer, endTokenId);
   const named = Object.fromEntries(Object.entries(settings).filter(([key]) => namedTokens.test(key)));
   return {
     ...found,
-    'tokenizer_config.json': textOf(settings),
+    'tokenizer_config.json': textOf(settings, found['tokenizer_config.json']),
     'special_tokens_map.json': found['special_tokens_map.json'] ?? textOf(named),
   };
 }
 
-const textOf = (json: Json): string => `${JSON.stringify(json, null, 2)}\n`;
+/** As it was given where nothing was added. */
+function textOf(json: Json, given?: string): string {
+  const same = given !== undefined && JSON.stringify(JSON.parse(given)) === JSON.stringify(json);
+  return same ? given : `${JSON.stringify(json, null, 2)}\n`;
+}

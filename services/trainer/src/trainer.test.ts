@@ -476,10 +476,14 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     // Every epoch is one step, so the first of them is seldom over when the trainer is asked to end.
     const parameters = { gradientAccumulation: 100_000, curriculum: 'mixed' };
     await assign({ ...long, parameters, training: trainingSpec({ checkpointSeconds: 3600 }) });
-    const name = await startAttempt(1);
-    await until(name, () => server.heartbeats.length > 0);
-    await runner.stop(name, 10);
-    await expectExit(name, 75);
+    // One that is asked before its training has begun has nothing to leave: the next one is asked later.
+    for (let attempt = 1; (await checkpointKeys()).length === 0; attempt++) {
+      const before = server.heartbeats.length;
+      const name = await startAttempt(attempt);
+      await until(name, () => server.heartbeats.length >= before + 2 ** attempt);
+      await runner.stop(name, 10);
+      await expectExit(name, 75);
+    }
     expect(await checkpointKeys()).toHaveLength(2);
     const steps = server.measurements.map(({ step }) => step);
     expect((await checkpointKeys())[0]).toContain(`step-${String(Math.max(0, ...steps)).padStart(9, '0')}/`);
