@@ -68,7 +68,7 @@ it.each([
     'EMOTUNE_JOBS_DIR: expected a folder, got nothing\nEMOTUNE_TRAINER: expected the path of the trainer, got nothing\n',
   ],
   ['evaluation', ['data', 'featurization', 'tuning'], ''],
-  ['inference', ['featurization', 'tuning'], ''],
+  ['inference', ['tuning'], ''],
 ] as const)('%s says what its environment lacks: 2', async (area, peers, own) => {
   const database = 'postgres://user:password@host:5432/database';
   expect(await beginService(area, {}).ended).toEqual({

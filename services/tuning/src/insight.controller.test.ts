@@ -101,7 +101,7 @@ it('learns from the trials of another program', async () => {
   const teach = () => platform.experiments.call('importStudy', request);
   await expect(teach()).rejects.toThrow(NotFound);
   await submit({ name: 'learnt', features: 'later-learnt', limits: { maxTrials: 1 } });
-  const learnt = { fitting: 12, taught: 12, enqueued: [], misfits: [] };
+  const learnt = { fitting: 12, taught: 12, enqueued: [], known: [], misfits: [] };
   expect(await teach()).toEqual(learnt);
   expect(await teach()).toEqual(learnt);
   // All or nothing: there is room for one trial.
@@ -115,6 +115,7 @@ it('learns from the trials of another program', async () => {
     fitting: 0,
     taught: 0,
     enqueued: [],
+    known: [],
     misfits: [{ name: 'objective', problem: 'not measured', leftOut: true, trials: 1, example: 0 }],
   });
   sets.set('later-learnt', { ...sets.get('demo'), name: 'later-learnt' });
