@@ -80,6 +80,10 @@ function jsonOf(kind: Kind): Record<string, unknown> {
 
 const runs = 60;
 
+/** Letters and marks that Unicode 17 has, by which Node judges, and 16 has not, by which the library does. */
+const newLetters =
+  /[\u088f\u0c5c\u0cdc]|[\u1acf-\u1aeb]|[\ua7ce-\ua7d4\ua7f1\u{10940}-\u{1095f}\u{10ec5}-\u{10efb}\u{11b60}-\u{11b67}\u{11db0}-\u{11def}\u{16ea0}-\u{16edf}\u{16ff2}-\u{16ff6}\u{187f8}-\u{187ff}\u{18d09}-\u{18df2}\u{1e6c0}-\u{1e6ff}\u{2b73a}-\u{2b73f}\u{2cea2}-\u{2cead}\u{323b0}-\u{3347f}]/gu;
+
 describe.each(Object.entries(kinds))('%s', (_, kind) => {
   const json = jsonOf(kind);
   const tokenizer = Tokenizer.parse(json);
@@ -96,7 +100,7 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
       fc.string({ unit: 'binary', maxLength: 8 }),
       fc.string({ unit: 'grapheme', maxLength: 8 }),
     );
-    const text = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join(''));
+    const text = fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join('').replace(newLetters, ''));
     await fc.assert(
       fc.asyncProperty(text, async (given) => {
         const ids = (await library.encode(given, null, { addSpecialTokens: false })).getIds();
@@ -111,18 +115,18 @@ describe.each(Object.entries(kinds))('%s', (_, kind) => {
 describe('what is not computed', () => {
   const bytes = jsonOf(kinds['byte-level']);
   it.each([
-    [{ normalizer: { type: 'Fancy' } }, 'tokenizer.json: normalizer: expected what'],
-    [{ pre_tokenizer: { type: 'ByLine' } }, 'tokenizer.json: pre_tokenizer: expected what'],
+    ['tokenizer.json: normalizer: expected what', { normalizer: { type: 'Fancy' } }],
+    ['tokenizer.json: pre_tokenizer: expected what', { pre_tokenizer: { type: 'ByLine' } }],
     [
-      { pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false } },
       'tokenizer.json: pre_tokenizer: expected what',
+      { pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false } },
     ],
-    [{ post_processor: { type: 'Later' } }, 'tokenizer.json: post_processor: expected what'],
-    [{ decoder: { type: 'Loud' } }, 'tokenizer.json: decoder: expected what'],
-    [{ model: { ...(bytes['model'] as object), type: 'Trigram' } }, 'tokenizer.json: model: expected what'],
-    [{ model: { ...(bytes['model'] as object), dropout: 0.1 } }, 'model.dropout: expected null'],
-    [{ added_tokens: [{ id: 1, content: '<x>' }] }, 'tokenizer.json: expected what'],
-  ])('is refused by name: %j', (change, message) => {
+    ['tokenizer.json: post_processor: expected what', { post_processor: { type: 'Later' } }],
+    ['tokenizer.json: decoder: expected what', { decoder: { type: 'Loud' } }],
+    ['tokenizer.json: model: expected what', { model: { ...(bytes['model'] as object), type: 'Trigram' } }],
+    ['model.dropout: expected null', { model: { ...(bytes['model'] as object), dropout: 0.1 } }],
+    ['tokenizer.json: expected what', { added_tokens: [{ id: 1, content: '<x>' }] }],
+  ])('is refused by name: %s', (message, change) => {
     expect(() => Tokenizer.parse({ ...bytes, ...change })).toThrow(InvalidArgument);
     expect(() => Tokenizer.parse({ ...bytes, ...change })).toThrow(message);
   });
