@@ -124,6 +124,10 @@ describe('what is not computed', () => {
     ['tokenizer.json: post_processor: expected what', { post_processor: { type: 'Later' } }],
     ['tokenizer.json: decoder: expected what', { decoder: { type: 'Loud' } }],
     ['tokenizer.json: model: expected what', { model: { ...(bytes['model'] as object), type: 'Trigram' } }],
+    [
+      'model.merges[0]: expected a second token that begins with continuing_subword_prefix ("#######"), got',
+      { model: { ...(bytes['model'] as object), continuing_subword_prefix: '#######' } },
+    ],
     ['model.dropout: expected null', { model: { ...(bytes['model'] as object), dropout: 0.1 } }],
     ['tokenizer.json: expected what', { added_tokens: [{ id: 1, content: '<x>' }] }],
   ])('is refused by name: %s', (message, change) => {

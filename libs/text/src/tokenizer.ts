@@ -39,10 +39,28 @@ function read(json: Json): Library | Error {
   }
 }
 
+/** The library ends the whole process at a merge whose second token is shorter than this prefix. */
+function checkPrefix(model: unknown): void {
+  const { continuing_subword_prefix: prefix, merges } = (model ?? {}) as {
+    continuing_subword_prefix?: unknown;
+    merges?: unknown;
+  };
+  if (typeof prefix !== 'string' || prefix === '' || !Array.isArray(merges)) return;
+  for (const [i, merge] of merges.entries()) {
+    const second: unknown = typeof merge === 'string' ? merge.slice(merge.indexOf(' ') + 1) : merge?.[1];
+    if (typeof second === 'string' && !second.startsWith(prefix))
+      throw wrong(
+        `model.merges[${i}]`,
+        `expected a second token that begins with continuing_subword_prefix (${show(prefix)}), got ${show(second)}`,
+      );
+  }
+}
+
 /** What the library makes of the file. @throws InvalidArgument naming the part that it does not read. */
 function libraryOf(json: Json): Library {
   const { added_tokens: added } = json;
   if (!Array.isArray(added ?? [])) throw wrong('added_tokens', `expected a list, got ${show(added)}`);
+  checkPrefix(json['model']);
   const library = read(json);
   if (!(library instanceof Error)) return library;
   for (const part of parts) {

@@ -142,6 +142,8 @@ function readyFeatures(tokenizer: string): DynamicModule {
     }
     createFeatureSet(): undefined {}
     listFeatureSets(): undefined {}
+    deleteFeatureSet(): undefined {}
+    previewFeatureSet(): undefined {}
     explainText(): undefined {}
   }
   @Module({ controllers: [Features] })
