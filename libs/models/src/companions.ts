@@ -1,7 +1,6 @@
 /** What stands beside the weights of a model so that transformers and others load it unaided. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidArgument, show } from '@emotune/base';
+import { objectIn, textAt } from '@emotune/text';
 import type { ModelConfig } from './config.js';
 import { ggufCompanions } from './tokenizer-files.js';
 
@@ -16,26 +15,6 @@ const copied = [
 ];
 const kinds = ['bos', 'eos', 'pad', 'unk'] as const;
 const namedTokens = /^((bos|eos|unk|pad|sep|cls|mask)_token|additional_special_tokens)$/;
-
-async function optional(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((error) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  });
-}
-
-/** @throws InvalidArgument */
-function objectOf(name: string, text: string): Json {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw InvalidArgument.at(name, 'expected JSON', { cause });
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw InvalidArgument.at(name, `expected an object, got ${show(json)}`);
-  return json as Json;
-}
 
 /** The spelling of each token of a `tokenizer.json`. */
 function spellings(tokenizer: Json): ReadonlyMap<number, string> {
@@ -110,12 +89,12 @@ export async function companionFiles(
 ): Promise<Record<string, string>> {
   const files: Record<string, string> = { ...(await ggufCompanions(folder)) };
   for (const name of ['config.json', ...copied]) {
-    const text = await optional(join(folder, name));
+    const text = await textAt(join(folder, name));
     if (text !== undefined) files[name] = text;
   }
   const { 'config.json': configText = '{}', ...found } = files;
-  const config = objectOf('config.json', configText);
-  const read = (name: string) => (found[name] === undefined ? undefined : objectOf(name, found[name]));
+  const config = objectIn('config.json', configText);
+  const read = (name: string) => (found[name] === undefined ? undefined : objectIn(name, found[name]));
   const tokenizer = read('tokenizer.json');
   const generation = generationConfig(read('generation_config.json') ?? {}, config, endTokenId);
   if (Object.keys(generation).length > 0)

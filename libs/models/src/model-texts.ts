@@ -1,8 +1,14 @@
 /** Where a model keeps what it says: files of its folder, or inside its GGUF file. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgument } from '@emotune/base';
-import { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson, type ReadText } from '@emotune/text';
+import {
+  type GgufMetadata,
+  ggufTokenizerConfig,
+  ggufTokenizerJson,
+  type ReadText,
+  textAt,
+} from '@emotune/text';
 import { GgufFile } from './gguf.js';
 
 /**
@@ -36,11 +42,7 @@ export async function textsOf(path: string): Promise<ReadText> {
   const gguf = await ggufAt(path);
   const inside = gguf === undefined ? {} : ggufTexts(await metadataOf(gguf));
   return async (name) => {
-    const text = await readFile(join(path, name), 'utf8').catch((error) => {
-      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-      throw error;
-    });
-    return text ?? inside[name]?.();
+    return (await textAt(join(path, name))) ?? inside[name]?.();
   };
 }
 

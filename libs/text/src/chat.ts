@@ -2,10 +2,10 @@
  * Conversations as the text that a model was tuned on: its chat template, a Jinja program, rendered as
  * `apply_chat_template` of transformers does.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgument, show } from '@emotune/base';
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { textAt } from './model-file.js';
 
 export interface ChatMessage {
   /** `system`, `user`, `assistant`, or what else the template knows. */
@@ -131,22 +131,15 @@ export function parseChatTemplate(config: unknown, jinja?: string): ChatTemplate
   return { template, tokens: Object.fromEntries(tokens) };
 }
 
-async function optional(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((error) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  });
-}
-
 /** The template of a checkpoint folder: `chat_template.jinja` before that of `tokenizer_config.json`. @throws InvalidArgument. */
 export async function loadChatTemplate(folder: string): Promise<ChatTemplate | undefined> {
   const path = join(folder, 'tokenizer_config.json');
-  const text = (await optional(path)) ?? '{}';
+  const text = (await textAt(path)) ?? '{}';
   let config: unknown;
   try {
     config = JSON.parse(text);
   } catch (cause) {
     throw InvalidArgument.at(path, 'expected JSON', { cause });
   }
-  return parseChatTemplate(config, await optional(join(folder, 'chat_template.jinja')));
+  return parseChatTemplate(config, await textAt(join(folder, 'chat_template.jinja')));
 }

@@ -3,6 +3,7 @@
  * or several), else `eos_token` of `tokenizer_config.json` or `special_tokens_map.json`, else a usual spelling.
  */
 import { InvalidArgument, NotFound, show } from '@emotune/base';
+import { objectIn } from './model-file.js';
 import { Tokenizer, usualEndOfSequence } from './tokenizer.js';
 
 /** The text of a file of the model by its name; undefined where it has none. */
@@ -12,16 +13,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** @throws InvalidArgument when it is not an object. */
 async function readObject(read: ReadText, name: string): Promise<Json> {
-  const text = (await read(name)) ?? '{}';
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw InvalidArgument.at(name, 'expected JSON', { cause });
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw InvalidArgument.at(name, `expected an object, got ${show(json)}`);
-  return json as Json;
+  return objectIn(name, (await read(name)) ?? '{}');
 }
 
 function idsOf(file: string, { eos_token_id: given }: Json, { vocab_size: size }: Json): number[] {

@@ -9,5 +9,6 @@ export {
 } from './chat.js';
 export { endNotices, endOfSequence, endsOfSequence, type ReadText, tokenizerOf } from './end-of-sequence.js';
 export { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson } from './gguf-tokenizer.js';
+export { objectIn, textAt } from './model-file.js';
 export { textKey } from './text-key.js';
 export { Tokenizer } from './tokenizer.js';
