@@ -63,6 +63,10 @@ def sum_of(shares, u):
     return sum(share["factor"] * (u[share["parameter"]] - share["centre"]) for share in shares)
 
 
+def squares_of(shares, u):
+    return sum(sum_of([share], u) ** 2 for share in shares)
+
+
 def shape_value(term, u):
     kind, weight, shares = term["kind"], term["weight"], term["of"]
     if kind == "power":
@@ -73,12 +77,26 @@ def shape_value(term, u):
     if kind == "waves":
         return weight * (1 - math.cos(2 * math.pi * term["frequency"] * sum_of(shares, u)))
     if kind == "basin":
-        return weight * (1 - math.exp(-sum(sum_of([share], u) ** 2 for share in shares)))
+        return weight * (1 - math.exp(-squares_of(shares, u)))
+    if kind == "funnel":
+        return weight * (1 - math.exp(-math.sqrt(squares_of(shares, u))))
+    if kind == "product":
+        scaled, scaling = (sum_of([share], u) for share in shares)
+        ripple = (1 - math.cos(2 * math.pi * term["frequency"] * scaling)) / 2
+        return weight * scaled * scaled * (1 + term["gain"] * ripple)
+    if kind == "wells":
+        depths = [well["depth"] * math.exp(-squares_of(well["of"], u)) for well in term["others"]]
+        return weight * (1 - max(math.exp(-squares_of(shares, u)), *depths))
     if kind == "terraces":
         return weight * math.floor(term["levels"] * abs(sum_of(shares, u))) / term["levels"]
     if kind == "slope":
         return -weight * sum_of(shares, u)
     raise ValueError(kind)
+
+
+def index_of(problem, values, name):
+    body = next(parameter for parameter in problem["parameters"] if parameter["name"] == name)["categorical"]
+    return body["values"].index(values[name])
 
 
 def value_of(problem, values):
@@ -87,8 +105,12 @@ def value_of(problem, values):
     for term in problem["terms"]:
         if term["kind"] == "offset":
             if term["parameter"] in values:
-                body = next(p for p in problem["parameters"] if p["name"] == term["parameter"])["categorical"]
-                total += term["offsets"][body["values"].index(values[term["parameter"]])]
+                total += term["offsets"][index_of(problem, values, term["parameter"])]
+            continue
+        if term["kind"] == "table":
+            if all(name in values for name in term["parameters"]):
+                row, column = (index_of(problem, values, name) for name in term["parameters"])
+                total += term["offsets"][row][column]
             continue
         when = term.get("when")
         if when and values.get(when["parameter"]) != when["value"]:

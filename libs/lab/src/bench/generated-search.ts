@@ -2,7 +2,8 @@
 import { InvalidArgument, parse } from '@emotune/base';
 import type { TrialRecord } from '@emotune/search';
 import { z } from 'zod';
-import { type GeneratedProblem, generatedProblem, problemOf } from './generated-problems.js';
+import { type GeneratedProblem, problemOf } from './generated-problems.js';
+import { generatedProblem } from './random-problems.js';
 import { search } from './search.js';
 import { median, pause } from './timing.js';
 
