@@ -8,12 +8,14 @@
  * for most of what hyperparameters do to a loss they do alone, and that is learnt from a few trials also where there are many.
  *
  * q_d is a squared distance: of numbers their difference's, of categories 0 or 1. A parameter that is inactive lies amidst its
- * values: a number at 1/2 and 1/4 beside the line, a category 1/2 from each. That it is inactive its parent's value says already, so
+ * values: a number at 1/2 and 1/2 beside the line, a category 1/2 from each. That it is inactive its parent's value says already, so
  * what active ones do does not tear apart what is known of the others.
  *
  * n points, D parameters. All hyperparameters are positive; their logarithms have normal priors, those of w as Hvarfner, Hellsten
  * and Nardi 2024 ("Vanilla Bayesian optimization performs great in high dimensions") have them: lengths grow with √D.
  */
+
+import { decay } from './decay.js';
 
 const sqrt5 = Math.sqrt(5);
 
@@ -24,11 +26,56 @@ export interface Inputs {
   readonly categorical: readonly boolean[];
 }
 
-function distance(a: number, b: number, categorical: boolean): number {
-  if (Number.isNaN(a)) return Number.isNaN(b) ? 0 : distance(b, a, categorical);
-  if (Number.isNaN(b)) return categorical ? 0.5 : 0.25 + (a - 0.5) * (a - 0.5);
-  if (categorical) return a === b ? 0 : 1;
-  return (a - b) * (a - b);
+/** Points by parameter: places on the line and beside it of numbers, indices of categories, −1 where inactive. */
+interface Column {
+  readonly categorical: boolean;
+  /** [n] */
+  readonly at: Float64Array;
+  readonly beside: Float64Array;
+}
+
+/** Where an inactive number lies: amidst the values, and as far beside their line. */
+const amidst = 0.5;
+
+function placeOf(x: number, categorical: boolean): number {
+  if (!Number.isNaN(x)) return x;
+  return categorical ? -1 : amidst;
+}
+
+const besideOf = (x: number) => (Number.isNaN(x) ? amidst : 0);
+
+function columnsOf({ rows, categorical }: Inputs): Column[] {
+  return categorical.map((isCategory, d) => ({
+    categorical: isCategory,
+    at: Float64Array.from(rows, (row) => placeOf(row[d], isCategory)),
+    beside: Float64Array.from(rows, (row) => besideOf(row[d])),
+  }));
+}
+
+function categoryDistance(a: number, b: number): number {
+  if (a === b) return 0;
+  return a < 0 || b < 0 ? 0.5 : 1;
+}
+
+/** Squared distances of a value, first, from each of a column's first `count`, into `q`. */
+function distancesFrom(x: number, { categorical, at, beside }: Column, count: number, q: Float64Array): void {
+  const here = placeOf(x, categorical);
+  if (categorical) {
+    for (let i = 0; i < count; i++) q[i] = categoryDistance(here, at[i]);
+    return;
+  }
+  const besideHere = besideOf(x);
+  for (let i = 0; i < count; i++) {
+    const along = here - at[i];
+    const off = besideHere - beside[i];
+    q[i] = along * along + off * off;
+  }
+}
+
+/** m(r²) */
+function matern(r2: number): number {
+  const r = sqrt5 * Math.sqrt(r2);
+  return (1 + r + (5 / 3) * r2) * decay(r);
 }
 
 /**
@@ -218,7 +265,7 @@ export function logPosterior(
           r2[t] += w * squared;
           const s = v * squared;
           const r = sqrt5 * Math.sqrt(s);
-          const e = a * Math.exp(-r);
+          const e = a * decay(r);
           md[t] = (1 + r + (5 / 3) * s) * e;
           sd[t] = (-5 / 6) * (1 + r) * e * s;
         }
@@ -227,7 +274,7 @@ export function logPosterior(
     }
     for (let t = 0; t < pairs; t++) {
       const r = sqrt5 * Math.sqrt(r2[t]);
-      const e = b * Math.exp(-r);
+      const e = b * decay(r);
       together[t] = (1 + r + (5 / 3) * r2[t]) * e;
       slope[t] = (-5 / 6) * (1 + r) * e;
       k[t] += together[t];
@@ -277,12 +324,13 @@ export function logPosterior(
 }
 
 /** Distances [D][n(n+1)/2] of all pairs, lower triangle row by row. */
-export function distances({ rows, categorical }: Inputs): Float64Array[] {
-  const n = rows.length;
-  return categorical.map((isCategory, d) => {
-    const q = new Float64Array((n * (n + 1)) / 2);
-    for (let i = 0, t = 0; i < n; i++)
-      for (let j = 0; j <= i; j++, t++) q[t] = distance(rows[i][d], rows[j][d], isCategory);
+export function distances(inputs: Inputs): Float64Array[] {
+  const { rows } = inputs;
+  return columnsOf(inputs).map((column, d) => {
+    const q = new Float64Array((rows.length * (rows.length + 1)) / 2);
+    rows.forEach((row, i) => {
+      distancesFrom(row[d], column, i + 1, q.subarray((i * (i + 1)) / 2));
+    });
     return q;
   });
 }
@@ -321,6 +369,7 @@ export function fitHyperparameters(inputs: Inputs, y: Float64Array, steps = 40):
 }
 
 export class GaussianProcess {
+  private readonly columns: readonly Column[];
   private readonly l: Float64Array;
   /** L⁻¹ [n·n] */
   private readonly inverse: Float64Array;
@@ -332,10 +381,14 @@ export class GaussianProcess {
   private readonly noise: number;
   /** The variance of the function anywhere, before anything is known. */
   private readonly scale: number;
-  /** Covariances of a point with all others [n], L⁻¹ of them, and K⁻¹ of them. */
+  /** Of a point with all others [n]: one parameter's q, r², covariances k, L⁻¹k and K⁻¹k. */
+  private readonly q: Float64Array;
+  private readonly r2: Float64Array;
   private readonly k: Float64Array;
   private readonly u: Float64Array;
   private readonly z: Float64Array;
+  /** Slopes of the covariances by each number of the point, its own kernel's alone, over the difference [D][n]. */
+  private readonly slopes: readonly Float64Array[];
 
   /** @param y Targets [n], of mean about 0 and deviation about 1. */
   constructor(
@@ -351,10 +404,13 @@ export class GaussianProcess {
     this.b = Math.exp(theta[3 * D]);
     this.noise = Math.exp(theta[3 * D + 1]);
     this.scale = this.b + this.a.reduce((sum, a) => sum + a, 0);
-    [this.k, this.u, this.z] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)];
+    this.columns = columnsOf(inputs);
+    [this.q, this.r2, this.k, this.u, this.z] = Array.from({ length: 5 }, () => new Float64Array(n));
+    this.slopes = inputs.categorical.map(() => new Float64Array(n));
     this.l = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
-      for (let j = 0; j < i; j++) this.l[i * n + j] = this.kernel(rows[i], rows[j]);
+      this.covariances(rows[i], i);
+      this.l.set(this.k.subarray(0, i), i * n);
       this.l[i * n + i] = this.scale + this.noise;
     }
     cholesky(this.l, n);
@@ -380,61 +436,74 @@ export class GaussianProcess {
    */
   leaveOneOut(y: Float64Array): { readonly means: Float64Array; readonly variances: Float64Array } {
     const n = this.size;
-    const { l, alpha } = this;
-    const inverse = inverseFromFactor(l, n);
-    const variances = Float64Array.from({ length: n }, (_, i) => 1 / inverse[i * n + i]);
+    const { inverse, alpha } = this;
+    const precisions = new Float64Array(n);
+    for (let k = 0; k < n; k++) for (let i = 0; i <= k; i++) precisions[i] += inverse[k * n + i] ** 2;
+    const variances = precisions.map((precision) => 1 / precision);
     return { variances, means: y.map((yi, i) => yi - alpha[i] * variances[i]) };
-  }
-
-  /** r² of all parameters together, as the kernel has it. */
-  private squaredDistance(a: Float64Array, b: Float64Array): number {
-    const { categorical } = this.inputs;
-    let r2 = 0;
-    for (let d = 0; d < categorical.length; d++) r2 += this.w[d] * distance(a[d], b[d], categorical[d]);
-    return r2;
   }
 
   /** Index of the point nearest to `x` by the kernel's weights, the first of several, and their r². */
   nearest(x: Float64Array): { readonly index: number; readonly r2: number } {
+    this.squaredDistances(x);
     let nearest = 0;
-    let least = Infinity;
-    this.inputs.rows.forEach((row, i) => {
-      const r2 = this.squaredDistance(x, row);
-      if (r2 < least) [nearest, least] = [i, r2];
-    });
-    return { index: nearest, r2: least };
+    for (let i = 1; i < this.size; i++) if (this.r2[i] < this.r2[nearest]) nearest = i;
+    return { index: nearest, r2: this.r2[nearest] };
   }
 
-  private kernel(x: Float64Array, other: Float64Array): number {
-    const { categorical } = this.inputs;
-    const { w, v, a } = this;
-    let sum = 0;
-    let r2 = 0;
-    for (let d = 0; d < categorical.length; d++) {
-      const q = distance(x[d], other[d], categorical[d]);
-      if (q === 0) {
-        sum += a[d];
+  /** r² of a point [D] with each other, as the kernel of all parameters together has it. */
+  private squaredDistances(x: Float64Array): void {
+    const { r2, q, w } = this;
+    const n = this.size;
+    r2.fill(0);
+    this.columns.forEach((column, d) => {
+      distancesFrom(x[d], column, n, q);
+      for (let i = 0; i < n; i++) r2[i] += w[d] * q[i];
+    });
+  }
+
+  /** Fills `r2` and `k` with those of a point [D] and the first `count` others, and `slopes` where `sloping`. */
+  private covariances(x: Float64Array, count: number, sloping = false): void {
+    const { k, r2, q, columns, b } = this;
+    k.fill(0, 0, count);
+    r2.fill(0, 0, count);
+    for (let d = 0; d < columns.length; d++) {
+      const [w, v, a, slopes] = [this.w[d], this.v[d], this.a[d], this.slopes[d]];
+      distancesFrom(x[d], columns[d], count, q);
+      if (columns[d].categorical) {
+        const [half, other] = [a * matern(v / 2), a * matern(v)];
+        for (let i = 0; i < count; i++) {
+          const qi = q[i];
+          r2[i] += w * qi;
+          k[i] += qi === 0 ? a : qi === 1 ? other : half;
+        }
         continue;
       }
-      r2 += w[d] * q;
-      const s = v[d] * q;
-      const r = sqrt5 * Math.sqrt(s);
-      sum += a[d] * (1 + r + (5 / 3) * s) * Math.exp(-r);
+      for (let i = 0; i < count; i++) {
+        const qi = q[i];
+        r2[i] += w * qi;
+        const s = v * qi;
+        const r = sqrt5 * Math.sqrt(s);
+        const e = a * decay(r);
+        k[i] += (1 + r + (5 / 3) * s) * e;
+        if (sloping) slopes[i] = (-5 / 3) * v * (1 + r) * e;
+      }
     }
-    const r = sqrt5 * Math.sqrt(r2);
-    return sum + this.b * (1 + r + (5 / 3) * r2) * Math.exp(-r);
+    for (let i = 0; i < count; i++) k[i] += b * matern(r2[i]);
   }
 
   /** Mean and variance of the function, without noise, at a point [D]. */
   at(x: Float64Array): { mean: number; variance: number } {
-    const { rows } = this.inputs;
+    this.covariances(x, this.size);
+    return this.predicted();
+  }
+
+  /** Mean and variance where the covariances are those in `k`. */
+  private predicted(): { mean: number; variance: number } {
     const { k, u, alpha, inverse } = this;
-    const n = rows.length;
+    const n = k.length;
     let mean = 0;
-    for (let i = 0; i < n; i++) {
-      k[i] = this.kernel(x, rows[i]);
-      mean += k[i] * alpha[i];
-    }
+    for (let i = 0; i < n; i++) mean += k[i] * alpha[i];
     let variance = this.scale;
     lowerTimes(inverse, n, k, u);
     for (let i = 0; i < n; i++) variance -= u[i] * u[i];
@@ -448,27 +517,36 @@ export class GaussianProcess {
     readonly meanSlopes: Float64Array;
     readonly varianceSlopes: Float64Array;
   } {
-    const { mean, variance } = this.at(x);
-    const { rows, categorical } = this.inputs;
-    const { u, z, alpha, inverse, w, v, a } = this;
-    const n = rows.length;
+    this.covariances(x, this.size, true);
+    const { mean, variance } = this.predicted();
+    const { r2, u, z, alpha, inverse, w, b } = this;
+    const n = this.size;
     const D = x.length;
     z.fill(0);
-    for (let i = 0; i < n; i++) for (let j = 0, at = i * n; j <= i; j++, at++) z[j] += inverse[at] * u[i];
+    for (let i = 0; i < n; i++) {
+      const ui = u[i];
+      for (let j = 0, at = i * n; j <= i; j++, at++) z[j] += inverse[at] * ui;
+    }
+    const together = u;
+    for (let i = 0; i < n; i++) {
+      const r = sqrt5 * Math.sqrt(r2[i]);
+      together[i] = (-5 / 3) * b * (1 + r) * decay(r);
+    }
     const meanSlopes = new Float64Array(D);
     const varianceSlopes = new Float64Array(D);
-    for (let i = 0; i < n; i++) {
-      const row = rows[i];
-      const r = sqrt5 * Math.sqrt(this.squaredDistance(x, row));
-      const together = (-5 / 3) * this.b * (1 + r) * Math.exp(-r);
-      for (let d = 0; d < D; d++) {
-        if (categorical[d] || Number.isNaN(x[d])) continue;
-        const difference = x[d] - (Number.isNaN(row[d]) ? 0.5 : row[d]);
-        const rd = sqrt5 * Math.sqrt(v[d] * distance(x[d], row[d], false));
-        const slope = difference * (w[d] * together - (5 / 3) * a[d] * v[d] * (1 + rd) * Math.exp(-rd));
-        meanSlopes[d] += alpha[i] * slope;
-        varianceSlopes[d] -= 2 * z[i] * slope;
+    for (let d = 0; d < D; d++) {
+      const { categorical, at } = this.columns[d];
+      if (categorical || Number.isNaN(x[d])) continue;
+      const [here, weight, slopes] = [x[d], w[d], this.slopes[d]];
+      let ofMean = 0;
+      let ofVariance = 0;
+      for (let i = 0; i < n; i++) {
+        const slope = (here - at[i]) * (weight * together[i] + slopes[i]);
+        ofMean += alpha[i] * slope;
+        ofVariance -= 2 * z[i] * slope;
       }
+      meanSlopes[d] = ofMean;
+      varianceSlopes[d] = ofVariance;
     }
     return { mean, variance, meanSlopes, varianceSlopes };
   }
