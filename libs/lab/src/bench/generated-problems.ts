@@ -32,7 +32,7 @@ export interface Share {
   readonly centre: number;
 }
 
-export interface When {
+interface When {
   readonly parameter: string;
   readonly value: string | number;
 }
