@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { common, type evaluation, tuning } from '@emotune/proto';
 import { Channel } from '@emotune/service';
+import { tokenFile, tokenIn } from '@emotune/service/client';
 import { afterAll, expect, it, onTestFinished } from 'vitest';
 import { begin, childrenOf, emotune, lives, type Running, until } from './platform-process.js';
 
@@ -139,7 +140,7 @@ it('an experiment, in its search, its final training and its evaluation', async 
       return running.output.stdout !== '';
     });
     const record = readFileSync(join(dataDir, 'platform.json'), 'utf8');
-    const channel = Channel.connect(JSON.parse(record).address);
+    const channel = Channel.connect(JSON.parse(record).address, await tokenIn(join(dataDir, tokenFile)));
     try {
       await until(phase, () => reached(channel));
     } finally {

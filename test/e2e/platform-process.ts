@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
 import { common } from '@emotune/proto';
 import { Channel } from '@emotune/service';
+import { tokenFile, tokenIn } from '@emotune/service/client';
 
 const program = fileURLToPath(new URL('../../services/platform/dist/main.js', import.meta.url));
 
@@ -63,7 +64,7 @@ export async function serve(dataDir: string): Promise<Served> {
   const { child, ended } = begin(['--json', '--data-dir', dataDir, 'up', '--port', '0']);
   for await (const line of createInterface({ input: child.stdout! })) {
     const { address } = JSON.parse(line) as { address: string };
-    const channel = Channel.connect(address);
+    const channel = Channel.connect(address, await tokenIn(join(dataDir, tokenFile)));
     return {
       address,
       channel,

@@ -12,6 +12,7 @@ const table = {
   ResourceExhausted: ['RESOURCE_EXHAUSTED', 4, true, false, true, 'OutOfMemory'],
   Unavailable: ['UNAVAILABLE', 4, true, false, true, 'Crashed'],
   PermissionDenied: ['PERMISSION_DENIED', 1, false, true, false, 'Crashed'],
+  Unauthenticated: ['UNAUTHENTICATED', 4, false, true, true, 'Crashed'],
   Unimplemented: ['UNIMPLEMENTED', 1, false, false, false, 'Crashed'],
   Internal: ['INTERNAL', 1, false, false, false, 'Crashed'],
 };

@@ -41,6 +41,7 @@ export interface ErrorPolicy {
     | 'RESOURCE_EXHAUSTED'
     | 'UNAVAILABLE'
     | 'PERMISSION_DENIED'
+    | 'UNAUTHENTICATED'
     | 'UNIMPLEMENTED'
     | 'INTERNAL';
   /** The exit code of a command that ends with it: 1 failed, 2 refused input, 3 not found, 4 unavailable, or its own. */
@@ -180,7 +181,18 @@ export class Unavailable extends EmotuneError {
   };
 }
 
-/** The caller has not shown that it may do this: a missing or wrong token. */
+/** The caller has not shown who it is: a missing or wrong token. */
+export class Unauthenticated extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'UNAUTHENTICATED',
+    exitCode: 4,
+    final: true,
+    tellsUser: true,
+  };
+}
+
+/** The caller is known and may not do this: a token that is for something else. */
 export class PermissionDenied extends EmotuneError {
   static override readonly policy: ErrorPolicy = {
     ...defect,
@@ -209,6 +221,7 @@ export const errorClasses = [
   ResourceExhausted,
   Unavailable,
   PermissionDenied,
+  Unauthenticated,
   Unimplemented,
   Internal,
 ] as const;

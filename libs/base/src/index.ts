@@ -15,6 +15,7 @@ export {
   PermissionDenied,
   policyOf,
   ResourceExhausted,
+  Unauthenticated,
   Unavailable,
   Unimplemented,
   type Violation,

@@ -1,8 +1,8 @@
 /** One call of the command: its global options, how it answers, and the platform that it talks to. */
 import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
-import { Internal, InvalidArgument, show, systemClock } from '@emotune/base';
-import { Channel, type Work } from '@emotune/service/client';
+import { join, resolve } from 'node:path';
+import { Internal, InvalidArgument, show, systemClock, Unauthenticated } from '@emotune/base';
+import { Channel, isLoopback, tokenFile, tokenIn, tokenOf, type Work } from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
 import { Progress } from './progress.js';
 
@@ -62,13 +62,34 @@ export class Session {
   }
 }
 
+/** What is shown to a server, and where it comes from. The data folder's token is told to nobody beyond this machine. */
+async function tokenFor(
+  { io, dataDir }: Session,
+  address: string,
+): Promise<{ readonly token: string | undefined; readonly from: string }> {
+  const token = await tokenOf(io.env);
+  if (token !== undefined) return { token, from: 'the environment (EMOTUNE_TOKEN or EMOTUNE_TOKEN_FILE)' };
+  const file = join(dataDir, tokenFile);
+  if (!isLoopback(address)) return { token, from: 'EMOTUNE_TOKEN, which is not set' };
+  return { token: await tokenIn(file), from: file };
+}
+
 async function withServer(
+  session: Session,
   address: string,
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
-  const channel = Channel.connect(address);
+  const { token, from } = await tokenFor(session, address);
+  const channel = Channel.connect(address, token);
   try {
     await use(channel, false);
+  } catch (error) {
+    if (!(error instanceof Unauthenticated)) throw error;
+    const tried = token === undefined ? `none was found in ${from}` : `that in ${from} is not its token`;
+    throw new Unauthenticated(
+      `${address} asks for a token, and ${tried}: name its data folder by --data-dir, or set EMOTUNE_TOKEN`,
+      { cause: error },
+    );
   } finally {
     channel.close();
   }
@@ -83,9 +104,9 @@ export async function withPlatform(
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
   const { io, dataDir, signal, work } = session;
-  if (session.server !== undefined) return withServer(session.server, use);
+  if (session.server !== undefined) return withServer(session, session.server, use);
   const platform = await io.openPlatform({ dataDir, env: io.env, signal, work });
-  if (typeof platform === 'string') return withServer(platform, use);
+  if (typeof platform === 'string') return withServer(session, platform, use);
   try {
     signal.throwIfAborted();
     await use(platform.channel, true);

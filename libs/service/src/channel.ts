@@ -17,8 +17,8 @@ export interface CallOptions {
   /** Cancels the call when it aborts; the call then fails with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly deadlineMs?: number;
-  /** Sent as "authorization: Bearer …". */
-  readonly token?: string;
+  /** Sent as "authorization: Bearer …" instead of the channel's. */
+  readonly token?: string | undefined;
 }
 
 /** A message with fields left out: they take their defaults. */
@@ -66,9 +66,9 @@ export interface Client<C> {
 
 const maxMessageBytes = 16 * 1024 * 1024;
 
-function callSettings(options: CallOptions): [Metadata, GrpcCallOptions] {
+function callSettings({ token, ...options }: CallOptions): [Metadata, GrpcCallOptions] {
   const metadata = new Metadata();
-  if (options.token !== undefined) metadata.set('authorization', `Bearer ${options.token}`);
+  if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
   return [
     metadata,
     options.deadlineMs === undefined ? {} : { deadline: new Date(Date.now() + options.deadlineMs) },
@@ -137,20 +137,23 @@ export class Channel {
   /** By address, a client whose connection the others of that server share. */
   private readonly connections = new Map<string, Untyped>();
 
-  private constructor(private readonly addressOf: (service: string) => string) {}
+  private constructor(
+    private readonly addressOf: (service: string) => string,
+    private readonly token: string | undefined,
+  ) {}
 
-  /** To one server that holds every service. @param address host:port */
-  static connect(address: string): Channel {
-    return new Channel(() => address);
+  /** To one server that holds every service. @param address host:port @param token what it asks for */
+  static connect(address: string, token?: string): Channel {
+    return new Channel(() => address, token);
   }
 
   /** To a server an area. A call to an area that is not among `peers` throws Internal. */
-  static toPeers(peers: Peers): Channel {
+  static toPeers(peers: Peers, token?: string): Channel {
     return new Channel((service) => {
       const address = peers[areaOf(service)];
       if (address === undefined) throw new Internal(`no peer was named that serves ${service}`);
       return address;
-    });
+    }, token);
   }
 
   private open(service: string): Untyped {
@@ -173,6 +176,8 @@ export class Channel {
   }
 
   client<C>(service: string): Client<C> {
+    const settingsOf = (options: CallOptions) =>
+      callSettings({ ...options, token: options.token ?? this.token });
     const failure = (error: unknown, signal: AbortSignal | undefined): Error => {
       if (signal?.aborted) return signal.reason;
       const { code } = error as ServiceError;
@@ -205,7 +210,7 @@ export class Channel {
           const { signal } = options;
           if (signal?.aborted) return reject(signal.reason);
           const client = this.open(service);
-          const [metadata, settings] = callSettings(options);
+          const [metadata, settings] = settingsOf(options);
           const callback: UnaryCallback = (error, reply) => {
             signal?.removeEventListener('abort', cancel);
             if (error) reject(failure(error, signal));
@@ -216,14 +221,14 @@ export class Channel {
           signal?.addEventListener('abort', cancel, { once: true });
         }),
       stream: (method, request, options = {}) => {
-        const [metadata, settings] = callSettings(options);
+        const [metadata, settings] = settingsOf(options);
         return read(this.open(service)[method](request, metadata, settings), options.signal);
       },
       send: (method, requests, options = {}) =>
         new Promise((resolve, reject) => {
           const { signal } = options;
           if (signal?.aborted) return reject(signal.reason);
-          const [metadata, settings] = callSettings(options);
+          const [metadata, settings] = settingsOf(options);
           const callback: UnaryCallback = (error, reply) => {
             signal?.removeEventListener('abort', cancel);
             sending.stop();
@@ -236,7 +241,7 @@ export class Channel {
           signal?.addEventListener('abort', cancel, { once: true });
         }),
       duplex: (method, requests, options = {}) => {
-        const [metadata, settings] = callSettings(options);
+        const [metadata, settings] = settingsOf(options);
         const call = this.open(service)[method](metadata, settings) as ReadableCall & WritableCall;
         const sending = sendAll(call, requests);
         return (async function* () {

@@ -4,5 +4,7 @@ export { type ImportHooks, importCheckpoint, importHubModel, isHubName } from '.
 export { clientClass } from './contract.js';
 export { download, downloadFolder, type Transfer, upload, uploadRows } from './file-transfer.js';
 export { jsonLog, type Log } from './log.js';
+export { isLoopback } from './loopback.js';
 export { everyPage } from './paging.js';
+export { makeToken, tokenFile, tokenIn, tokenOf } from './token.js';
 export type { Work } from './work.js';

@@ -5,6 +5,7 @@ import { storeSchemes } from '@emotune/objects';
 import { z } from 'zod';
 import type { Peers } from './channel.js';
 import { type Area, areas } from './contract.js';
+import { tokenExpectation, tokenPattern } from './token.js';
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -64,18 +65,26 @@ export function serviceEnvironment(peers: readonly Area[]) {
     EMOTUNE_DATABASE_URL: secretUrl(
       ['postgres', 'postgresql'],
       'postgres://user:password@host:5432/database',
-    ).meta({ secret: true, description: 'PostgreSQL, in which each service has a schema of its own.' }),
+    ).meta({ secret: 'URL', description: 'PostgreSQL, in which each service has a schema of its own.' }),
     EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 'file:///folder').meta({
-      secret: true,
+      secret: 'URL',
       description: 'The object store; a folder must be the same for all services and trainers.',
     }),
     EMOTUNE_BUS_URL: secretUrl(busSchemes, 'postgres://user:password@host:5432/database').meta({
-      secret: true,
+      secret: 'URL',
       description: 'The event bus: PostgreSQL, in which it has a schema of its own.',
     }),
     EMOTUNE_PEERS: peersOf(peers).meta({
       description: 'The services that it calls: `area=host:port`, with commas between them.',
       needed: peers,
+    }),
+    EMOTUNE_TOKEN: z.string().regex(tokenPattern, tokenExpectation).optional().meta({
+      secret: true,
+      description:
+        'What callers show, the same for all services; needed where others than this machine reach `EMOTUNE_LISTEN`.',
+    }),
+    EMOTUNE_TOKEN_FILE: z.string().optional().meta({
+      description: 'A file that holds the token, read where `EMOTUNE_TOKEN` is not set.',
     }),
     EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(20).meta({
       description: 'How long calls that are open may take to end after SIGTERM.',
@@ -93,8 +102,9 @@ export function readEnvironment<S extends z.ZodObject>(schema: S, variables: Var
     return value === undefined || value === '' ? [] : [[name, value]];
   });
   return parse(schema, Object.fromEntries(set), [], (value, [name]) => {
-    const secret = (schema.shape[String(name)] as z.ZodType).meta()?.['secret'] === true;
-    if (!secret || value === undefined) return show(value);
+    const secret = (schema.shape[String(name)] as z.ZodType).meta()?.['secret'];
+    if (secret === undefined || value === undefined) return show(value);
+    if (secret !== 'URL') return `${String(value).length} characters`;
     const scheme = schemeOf(String(value));
     return scheme === '' ? 'no URL' : `one with the scheme ${show(scheme)}`;
   });

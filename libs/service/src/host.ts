@@ -8,6 +8,7 @@ import { type Bus, Outbox } from '@emotune/events';
 import type { ObjectStore } from '@emotune/objects';
 import { type DynamicModule, type INestMicroservice, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { Access } from './access.js';
 import { Channel, type Peers } from './channel.js';
 import type { Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
@@ -23,6 +24,8 @@ export interface ServiceContext {
   readonly clock: Clock;
   /** To its peers. */
   readonly channel: Channel;
+  /** Makes what the trainer of an attempt shows to this server out of the attempt's secret. */
+  readonly trainerToken: (secret: string) => string;
   readonly log: Log;
   readonly work: Work;
 }
@@ -38,6 +41,8 @@ export interface HostOptions {
   readonly work?: Work;
   /** Where the services are that this host does not serve; without, it serves all of them. */
   readonly peers?: Peers;
+  /** What callers show, this host to its peers too; without, all that can reach the port may call. */
+  readonly token?: string | undefined;
 }
 
 @Module({})
@@ -52,13 +57,13 @@ export class Host {
     private readonly server: EmotuneServer,
     private readonly options: HostOptions,
   ) {
-    const { peers } = options;
-    this.channel = peers ? Channel.toPeers(peers) : Channel.connect(server.address);
+    const { peers, token } = options;
+    this.channel = peers ? Channel.toPeers(peers, token) : Channel.connect(server.address, token);
   }
 
   /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
   static async create({ listen, ...options }: HostOptions & { readonly listen: string }): Promise<Host> {
-    return new Host(await EmotuneServer.listen(listen), options);
+    return new Host(await EmotuneServer.listen(listen, new Access(options.token)), options);
   }
 
   /** host:port at which this machine reaches it. */
@@ -77,7 +82,9 @@ export class Host {
       throw error;
     }
     const outbox = new Outbox(database, bus, clock);
-    const context = { database, objects, bus, outbox, clock, channel: this.channel, log, work };
+    const { channel } = this;
+    const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
+    const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work };
     this.contexts.push(context);
     return context;
   }

@@ -1,3 +1,4 @@
+export { bearerIn, secretOfAttempt } from './access.js';
 export { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
 export { address, readEnvironment, serviceEnvironment, whole } from './environment.js';

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { InvalidArgument, Unauthenticated } from '@emotune/base';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { eventTables } from '@emotune/events';
+import type { files } from '@emotune/proto';
 import { afterAll, expect, it, vi } from 'vitest';
-import { Channel, type Program, runService, serviceEnvironment } from './index.js';
+import { Channel, filesModule, type Program, runService, serviceEnvironment } from './index.js';
 import { Health } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-serve-'));
@@ -18,15 +20,15 @@ const environment = serviceEnvironment(['data']);
 let events: string[] = [];
 const program: Program<typeof environment> = {
   ...{ area: 'inference', environment, migrations: [eventTables] },
-  open({ channel }, _, address) {
-    expect(channel).toBeInstanceOf(Channel);
+  open(context, _, address) {
+    expect(context.channel).toBeInstanceOf(Channel);
     events.push(`opened ${address}`);
     const shutdown = {
       provide: 'shutdown',
       useValue: { onApplicationShutdown: () => events.push('module') },
     };
     return {
-      module: { module: EmptyModule, providers: [shutdown] },
+      module: { module: EmptyModule, imports: [filesModule(context)], providers: [shutdown] },
       close: async () => {
         events.push('closed');
       },
@@ -72,6 +74,33 @@ it('serves until its signal, then ends in order: 0', async () => {
   await expect(health.check()).rejects.toThrow();
   health.close();
   expect(output.stderr).toBe('');
+});
+
+it('asks for its token; without one it serves its own machine alone, and says so', async () => {
+  const token = 'a-token-of-thirty-two-characters';
+  const database = await testDatabaseUrl();
+  const { stop, output, exitCode } = start(database, { EMOTUNE_TOKEN: token, EMOTUNE_LISTEN: '0.0.0.0:0' });
+  await vi.waitFor(() => expect(output.stdout).toContain('"serving"'), patience);
+  const uploads = (shown?: string) => {
+    const channel = Channel.connect(events[0].replace('opened ', ''), shown);
+    const call = channel.client<files.FileServiceClient>('FileService').call('getUpload', {});
+    return call.finally(() => channel.close());
+  };
+  await expect(uploads()).rejects.toBeInstanceOf(Unauthenticated);
+  await expect(uploads(`${token}x`)).rejects.toBeInstanceOf(Unauthenticated);
+  await expect(uploads(token)).rejects.toBeInstanceOf(InvalidArgument);
+  stop();
+  expect(await exitCode).toBe(0);
+  expect(output.stdout).not.toContain(token);
+
+  const open = start(database, { EMOTUNE_LISTEN: '0.0.0.0:0' });
+  expect(await open.exitCode).toBe(2);
+  expect(open.output.stderr).toContain('EMOTUNE_TOKEN: expected a token, since others');
+  const local = start(database);
+  await vi.waitFor(() => expect(local.output.stdout).toContain('"serving"'), patience);
+  expect(local.output.stdout).toContain('every user of this machine may call this service');
+  local.stop();
+  expect(await local.exitCode).toBe(0);
 });
 
 it('waits for what is away, and can be ended meanwhile: 0', async () => {

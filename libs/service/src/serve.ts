@@ -6,11 +6,14 @@ import { openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
 import type { DynamicModule } from '@nestjs/common';
 import type { z } from 'zod';
+import { Access } from './access.js';
 import type { Area } from './contract.js';
 import { readEnvironment, type ServiceEnvironment, type Variables } from './environment.js';
 import { Host, type ServiceContext } from './host.js';
 import { jsonLog, type Log } from './log.js';
+import { isLoopback } from './loopback.js';
 import { EmotuneServer } from './server.js';
+import { tokenOf } from './token.js';
 
 export interface Program<S extends ServiceEnvironment> {
   readonly area: Area;
@@ -56,6 +59,13 @@ async function patiently<T>(
   }
 }
 
+function needsToken({ EMOTUNE_LISTEN: listen }: { readonly EMOTUNE_LISTEN: string }): InvalidArgument {
+  return InvalidArgument.at(
+    'EMOTUNE_TOKEN',
+    `expected a token, since others than this machine reach ${listen}, got nothing; give all services one, such as \`openssl rand -hex 32\` prints`,
+  );
+}
+
 /**
  * Serves until the signal; then it is not healthy any more, open calls end, and so does what works in the background.
  * @returns The exit code: 0 after an end in order, 2 for a wrong environment, which stderr tells of.
@@ -66,8 +76,11 @@ export async function runService<S extends ServiceEnvironment>(
 ): Promise<number> {
   const { area, migrations } = program;
   let environment: z.output<S>;
+  let token: string | undefined;
   try {
     environment = readEnvironment(program.environment, env);
+    token = await tokenOf(environment);
+    if (token === undefined && !isLoopback(environment.EMOTUNE_LISTEN)) throw needsToken(environment);
   } catch (error) {
     if (!(error instanceof InvalidArgument)) throw error;
     for (const { field, description } of error.violations) stderr(`${field}: ${description}\n`);
@@ -79,13 +92,15 @@ export async function runService<S extends ServiceEnvironment>(
   // In the order in which they end.
   let ends: (() => Promise<void>)[] = [];
   try {
-    const server = await EmotuneServer.listen(environment.EMOTUNE_LISTEN);
+    if (token === undefined)
+      log.warn('no EMOTUNE_TOKEN is set: every user of this machine may call this service');
+    const server = await EmotuneServer.listen(environment.EMOTUNE_LISTEN, new Access(token));
     ends = [() => server.close()];
     const objects = await openObjectStore(environment.EMOTUNE_OBJECTS_URL);
     const bus = await patiently('the event bus', () => openBus(busUrl), { log, signal });
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema),
-      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS },
+      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token },
     });
     ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];
     const context = await patiently('the database', () => host.context(area, migrations), { log, signal });

@@ -22,6 +22,7 @@ import { type ArgumentsHost, Catch, type RpcExceptionFilter } from '@nestjs/comm
 import { ServerGrpc } from '@nestjs/microservices';
 import { HealthImplementation } from 'grpc-health-check';
 import { type Observable, throwError } from 'rxjs';
+import type { Access } from './access.js';
 import { declarations, packageDefinition, packages } from './contract.js';
 import type { Log } from './log.js';
 import { statusOf } from './status.js';
@@ -131,6 +132,7 @@ export class EmotuneServer extends ServerGrpc {
   private constructor(
     /** host:port at which this machine reaches it. */
     readonly address: string,
+    readonly access: Access,
     private readonly server: GrpcServer,
     private readonly streams: OpenStreams,
   ) {
@@ -141,14 +143,14 @@ export class EmotuneServer extends ServerGrpc {
   }
 
   /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
-  static async listen(listen: string): Promise<EmotuneServer> {
+  static async listen(listen: string, access: Access): Promise<EmotuneServer> {
     const streams = new OpenStreams();
     const server = new GrpcServer({
       'grpc.max_receive_message_length': maxMessageBytes,
-      interceptors: [streams.interceptor],
+      interceptors: [access.interceptor, streams.interceptor],
     });
     const port = await bind(server, listen);
-    return new EmotuneServer(localAddress(listen, port), server, streams);
+    return new EmotuneServer(localAddress(listen, port), access, server, streams);
   }
 
   override async createClient(): Promise<GrpcServer> {

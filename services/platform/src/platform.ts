@@ -18,7 +18,7 @@ import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
 import { type Channel, Host, type Log } from '@emotune/service';
-import { importCheckpoint, type Work } from '@emotune/service/client';
+import { importCheckpoint, makeToken, tokenFile, type Work } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { baseModels, modelsFolder } from './base-models.js';
 import { type PlatformRecord, recordFile } from './running-platform.js';
@@ -94,6 +94,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       clock,
       log,
       listen: `127.0.0.1:${options.port ?? 0}`,
+      token: await makeToken(join(dataDir, tokenFile)),
       work,
     });
     started.push(host);

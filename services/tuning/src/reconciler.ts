@@ -212,8 +212,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         const { experiment, changed, acts } = advance(before, clock.now());
         ({ jobs } = experiment);
         const started = await saveChanges(sql, before, experiment);
-        effects = started.map(({ trial, attempt, token }) =>
-          this.start(row, experiment, trial, attempt, token),
+        effects = started.map(({ trial, attempt, secret }) =>
+          this.start(row, experiment, trial, attempt, secret),
         );
         for (const act of acts) effects.push(...(await this.act(sql, row, act)));
         const clears = acts.flatMap((act) => (act.type === 'clear-checkpoints' ? [act.trial] : []));
@@ -283,14 +283,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     experiment: Experiment,
     number: number,
     attempt: number,
-    token: string,
+    secret: string,
   ): Effect {
-    const { runner, objects, address, image, log } = this.context;
+    const { runner, objects, address, image, log, trainerToken } = this.context;
     const { name, spec } = row;
     const job = jobOf(
       spec,
       experiment.trials[number],
-      { attempt, token },
+      { attempt, token: trainerToken(secret) },
       { address, objects: objects.url, image },
     );
     return async () => {

@@ -6,11 +6,11 @@
 import { sha256 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import type { tuning } from '@emotune/proto';
+import { newSecret } from './attempt-secret.js';
 import { type Column, column } from './columns.js';
 import { measured } from './measurements.js';
 import type { Owner } from './reports.js';
 import type { Attempt, Experiment, Trial } from './state.js';
-import { newToken } from './token.js';
 import { assertAttemptMayBecome, assertMayBecome } from './transitions.js';
 
 /** An attempt whose trainer is to be started. */
@@ -18,7 +18,7 @@ export interface Started {
   readonly trial: number;
   readonly attempt: number;
   /** Known to this process and the trainer alone: if we die before the job starts, the attempt is lost and another made. */
-  readonly token: string;
+  readonly secret: string;
 }
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
@@ -234,10 +234,10 @@ export async function saveChanges(sql: Sql, before: Experiment, after: Experimen
   );
   const started = ofAttempts
     .filter((attempt) => !attempt.before)
-    .map((attempt) => ({ ...attempt.after, token: newToken() }));
-  const hash = column<(typeof started)[number], string>('token_hash', 'text', ({ token }) => token, sha256);
+    .map((attempt) => ({ ...attempt.after, secret: newSecret() }));
+  const hash = column<(typeof started)[number], string>('token_hash', 'text', ({ secret }) => secret, sha256);
   await insert(sql, attempts, name, started, [hash]);
-  return started.map(({ trial, number, token }) => ({ trial, attempt: number, token }));
+  return started.map(({ trial, number, secret }) => ({ trial, attempt: number, secret }));
 }
 
 /**

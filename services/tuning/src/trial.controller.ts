@@ -1,15 +1,13 @@
 import { tuning } from '@emotune/proto';
+import { bearerIn, secretOfAttempt } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import { Trials } from './trials.js';
 
 /** What Nest hands a method as its second argument. */
-interface Metadata {
-  get(key: string): readonly (string | Buffer)[];
-}
+type Metadata = Parameters<typeof bearerIn>[0];
 
-function tokenIn(metadata: Metadata | undefined): string {
-  const [header] = metadata?.get('authorization') ?? [];
-  return String(header ?? '').replace(/^Bearer /, '');
+function secretIn(metadata: Metadata): string {
+  return secretOfAttempt(bearerIn(metadata) ?? '');
 }
 
 @Controller()
@@ -18,14 +16,14 @@ export class TrialController implements tuning.TrialServiceController {
   constructor(@Inject(Trials) private readonly trials: Trials) {}
 
   getAssignment(request: tuning.GetAssignmentRequest, metadata?: Metadata): Promise<tuning.Assignment> {
-    return this.trials.assignment(request, tokenIn(metadata));
+    return this.trials.assignment(request, secretIn(metadata));
   }
 
   heartbeat(request: tuning.HeartbeatRequest, metadata?: Metadata): Promise<tuning.HeartbeatResponse> {
-    return this.trials.heartbeat(request, tokenIn(metadata));
+    return this.trials.heartbeat(request, secretIn(metadata));
   }
 
   finishTrial(request: tuning.FinishTrialRequest, metadata?: Metadata): Promise<tuning.FinishTrialResponse> {
-    return this.trials.finish(request, tokenIn(metadata));
+    return this.trials.finish(request, secretIn(metadata));
   }
 }

@@ -3,6 +3,7 @@ import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
+import { isSecret } from './attempt-secret.js';
 import type { TuningContext } from './context.js';
 import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
@@ -25,7 +26,6 @@ import {
 import { saveMeasurements, saveReport } from './save.js';
 import { architectureOf } from './spec.js';
 import { checkpointsPrefix, experimentRow, ownerOf, trialPrefix } from './store.js';
-import { isToken } from './token.js';
 
 const { Directive, TrialState } = tuning;
 
@@ -78,16 +78,16 @@ export class Trials {
     }
   }
 
-  /** @throws NotFound when there is no such trial; PermissionDenied when the token is not that of the attempt. */
+  /** @throws NotFound when there is no such trial; PermissionDenied when the secret is not that of the attempt. */
   private async authorised(
     sql: Sql,
     reference: tuning.TrialReference | null | undefined,
-    token: string,
+    secret: string,
   ): Promise<Caller> {
     if (!reference) throw InvalidArgument.at('trial', 'expected a trial, got nothing');
     const { experiment, number, attempt } = reference;
     const owner = await ownerOf(sql, { experiment, trial: number, attempt });
-    if (owner && isToken(token, owner.tokenHash)) return { experiment, ...owner };
+    if (owner && isSecret(secret, owner.tokenHash)) return { experiment, ...owner };
     const known = await sql.query('select 1 from trials where experiment = $1 and number = $2', [
       experiment,
       number,
@@ -99,9 +99,9 @@ export class Trials {
     );
   }
 
-  async assignment(request: tuning.GetAssignmentRequest, token: string): Promise<tuning.Assignment> {
+  async assignment(request: tuning.GetAssignmentRequest, secret: string): Promise<tuning.Assignment> {
     return this.transaction(async (sql) => {
-      const caller = await this.authorised(sql, request.trial, token);
+      const caller = await this.authorised(sql, request.trial, secret);
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) throw new Aborted(why);
@@ -142,12 +142,12 @@ export class Trials {
     return { after: { ...caller, attempt }, answer: told };
   }
 
-  async heartbeat(request: tuning.HeartbeatRequest, token: string): Promise<tuning.HeartbeatResponse> {
+  async heartbeat(request: tuning.HeartbeatRequest, secret: string): Promise<tuning.HeartbeatResponse> {
     checkReport(request.measurements, request.folds);
     let paused = false;
     const everySeconds = this.reconciler.reportSeconds;
     const response = await this.transaction(async (sql) => {
-      const caller = await this.authorised(sql, request.trial, token);
+      const caller = await this.authorised(sql, request.trial, secret);
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) return { directive: Directive.DIRECTIVE_STOP, reason: why, everySeconds };
@@ -221,7 +221,7 @@ export class Trials {
     return { ...caller, ...judged(caller, own, others, plan, now) };
   }
 
-  async finish(request: tuning.FinishTrialRequest, token: string): Promise<tuning.FinishTrialResponse> {
+  async finish(request: tuning.FinishTrialRequest, secret: string): Promise<tuning.FinishTrialResponse> {
     const { clock, outbox } = this.context;
     const state = reportStates[request.state as keyof typeof reportStates];
     if (!state)
@@ -231,7 +231,7 @@ export class Trials {
       );
     checkReport(request.measurements, request.folds);
     await this.transaction(async (sql) => {
-      const caller = await this.authorised(sql, request.trial, token);
+      const caller = await this.authorised(sql, request.trial, secret);
       const { outcome: over } = caller.attempt;
       if (over === 'lost') assertOwner(caller);
       if (over !== null || unwanted(caller) !== undefined) return;
