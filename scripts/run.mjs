@@ -1,9 +1,9 @@
-/** The root commands: `node scripts/run.mjs start|test|check|emotune|parity [arguments]`. Each sets up what it needs. */
+/** The root commands: `node scripts/run.mjs start|test|check|emotune|parity|build|generate [arguments]`. Each sets up what it needs. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check } from './check.mjs';
-import { build, node, root, run, setup } from './setup.mjs';
+import { build, node, root, run, setup, turbo } from './setup.mjs';
 
 const inherit = 'inherit';
 const bin = (name, file) => join(root, 'node_modules', name, file);
@@ -54,6 +54,8 @@ const commands = {
   test,
   check,
   parity: (args) => emotune(['parity', ...args]),
+  build: (args) => turbo('build', args),
+  generate: (args) => turbo('generate', args),
 };
 
 const [name, ...args] = process.argv.slice(2);

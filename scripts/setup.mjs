@@ -16,7 +16,7 @@ const pnpmEntry = join(pnpmFolder, 'node_modules', 'pnpm', 'bin', 'pnpm.cjs');
 /** The pinned Node. `.bin/node` is a shell wrapper that swallows signals, so programs start by this path. */
 export const node = join(root, 'node_modules', 'node', 'bin', 'node');
 
-/** The environment of every program that is started here. */
+/** The environment of every program that is started here: none of them reports home. */
 function environment() {
   return {
     ...process.env,
@@ -105,7 +105,7 @@ export async function setup() {
     await must(
       'installing pnpm',
       npm,
-      ['ci', '--prefix', pnpmFolder, '--no-audit', '--no-fund', '--loglevel=error'],
+      ['ci', '--prefix', pnpmFolder, '--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error'],
       { cwd: pnpmFolder },
     );
   }
@@ -121,27 +121,22 @@ export async function setup() {
 
 const patienceMs = 2000;
 
+/** Runs a task of turbo.json in every package that has it. */
+export function turbo(task, args = [], options = {}) {
+  const entry = join(root, 'node_modules', 'turbo', 'bin', 'turbo');
+  return run(node, [entry, 'run', task, '--no-update-notifier', ...args], options);
+}
+
 /** Compiles what changed since the last time. It says so where that takes a while, and shows what the compiler says where it fails. */
 export async function build() {
   const said = [];
   const notice = setTimeout(() => process.stderr.write('emotune: compiling what has changed\n'), patienceMs);
-  const code = await run(
-    node,
-    [
-      join(root, 'node_modules', 'turbo', 'bin', 'turbo'),
-      'run',
-      'build',
-      '--output-logs=errors-only',
-      '--log-order=stream',
-      '--no-update-notifier',
-    ],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      started: ({ stdout, stderr }) => {
-        for (const stream of [stdout, stderr]) stream.on('data', (chunk) => said.push(chunk));
-      },
+  const code = await turbo('build', ['--output-logs=errors-only', '--log-order=stream'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    started: ({ stdout, stderr }) => {
+      for (const stream of [stdout, stderr]) stream.on('data', (chunk) => said.push(chunk));
     },
-  );
+  });
   clearTimeout(notice);
   if (code === 0) return;
   process.stderr.write(Buffer.concat(said));

@@ -27,14 +27,19 @@ export interface Running {
   readonly ended: Promise<Ended>;
 }
 
-export function begin(
-  args: readonly string[],
-  options: { cwd?: string; launcher?: readonly string[] } = {},
-): Running {
+export interface BeginOptions {
+  readonly cwd?: string;
+  /** A program that runs the command, with its arguments. */
+  readonly launcher?: readonly string[];
+  /** Beside PATH and HOME. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export function begin(args: readonly string[], options: BeginOptions = {}): Running {
   const [file, ...before] = [...(options.launcher ?? []), process.execPath, program];
   const child = spawn(file, [...before, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: environment,
+    env: { ...environment, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const output = { stdout: '', stderr: '' };
@@ -49,7 +54,7 @@ export function begin(
   return { child, output, ended };
 }
 
-export function emotune(args: readonly string[], options?: Parameters<typeof begin>[1]): Promise<Ended> {
+export function emotune(args: readonly string[], options?: BeginOptions): Promise<Ended> {
   return begin(args, options).ended;
 }
 
@@ -60,8 +65,8 @@ export interface Served {
 }
 
 /** Serves the platform of a data folder until it is ended. */
-export async function serve(dataDir: string): Promise<Served> {
-  const { child, ended } = begin(['--json', '--data-dir', dataDir, 'up', '--port', '0']);
+export async function serve(dataDir: string, options?: BeginOptions): Promise<Served> {
+  const { child, ended } = begin(['--json', '--data-dir', dataDir, 'up', '--port', '0'], options);
   for await (const line of createInterface({ input: child.stdout! })) {
     const { address } = JSON.parse(line) as { address: string };
     const channel = Channel.connect(address, await tokenIn(join(dataDir, tokenFile)));

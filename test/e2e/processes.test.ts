@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Unavailable } from '@emotune/base';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
-import { type data, type featurization, type inference, tuning } from '@emotune/proto';
+import type { inference } from '@emotune/proto';
 import { Channel } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { Health } from '@emotune/service/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
-import { built, serve, until } from './platform-process.js';
+import { serve, until } from './platform-process.js';
 import {
   type Area,
   areas,
@@ -20,6 +20,7 @@ import {
   programOf,
   type ServiceProcess,
 } from './service-process.js';
+import { base, tune } from './tune.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-processes-'));
 let postgres: EmbeddedPostgres | undefined;
@@ -29,35 +30,7 @@ afterAll(async () => {
 });
 
 const name = 'processes';
-const base = 'emotune-llama-4m';
 const models = fileURLToPath(new URL('../../models', import.meta.url));
-
-/** From data to a registered model. */
-async function tune(channel: Channel): Promise<tuning.Experiment> {
-  const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
-  await datasets.call('createDataset', { spec: { name, sources: [{ corpus: 'emotune-demo', limit: 120 }] } });
-  await built(() => datasets.call('getDataset', { name }));
-  const features = channel.client<featurization.FeatureServiceClient>('FeatureService');
-  await features.call('createFeatureSet', {
-    spec: { name, dataset: name, baseModels: [base], limitTest: 8 },
-  });
-  await built(() => features.call('getFeatureSet', { name }));
-  const experiments = channel.client<tuning.ExperimentServiceClient>('ExperimentService');
-  await experiments.call('createExperiment', {
-    spec: {
-      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base }] },
-      searchAlgorithm: { name: 'random' },
-      parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
-      limits: { maxTrials: 1 },
-      training: { trialTokens: 1000, settings: { validationExamples: 8 }, threads: 1 },
-    },
-  });
-  let experiment: tuning.Experiment | undefined;
-  for await (const update of experiments.stream('watchExperiment', { name }))
-    experiment = update.experiment ?? experiment;
-  expect(experiment?.state, experiment?.reason).toBe(tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
-  return experiment!;
-}
 
 it.each([
   ['data', [], 'EMOTUNE_CACHE_DIR: expected a folder, got nothing\n'],
@@ -136,11 +109,11 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
   const channel = Channel.toPeers(peers);
   onTestFinished(() => channel.close());
   await importCheckpoint(channel, { name: base, path: join(models, base) });
-  const { modelVersion } = await tune(channel);
+  const { modelVersion } = await tune(channel, name);
 
   const embedded = await serve(join(folder, 'embedded'));
   onTestFinished(() => embedded.end('SIGKILL').then(() => {}));
-  expect((await tune(embedded.channel)).modelVersion).toBe(modelVersion);
+  expect((await tune(embedded.channel, name)).modelVersion).toBe(modelVersion);
   await embedded.end('SIGTERM');
 
   // A call that is being answered, and a stream that never ends.

@@ -16,6 +16,7 @@ import type {
 } from '../executor.js';
 import { FileTensor, float32, type HostTensor, int8 } from '../tensor.js';
 import { onnxMemory, piece, sweepersOf } from './memory.js';
+import './silence.js';
 import type { Reply, Request } from './worker.js';
 
 export interface OnnxOptions {

@@ -1,9 +1,14 @@
 /**
  * What both kinds of threads do with ONNX Runtime alike. Node runs them from their sources too: only erasable TypeScript, and
- * imports that name the file as it is.
+ * imports that name the file as it is. Nothing else imports the runtime.
  */
 import * as ort from 'onnxruntime-node';
 import type { HostTensor } from '../tensor.js';
+import { mustBeSilent } from './silence.ts';
+
+mustBeSilent();
+
+export { ort };
 
 /** Options of every session. Node order is chosen for memory, and weights are used in both orientations: no rewriting. */
 export const sessionOptions = {

@@ -3,9 +3,8 @@
  * shared with the executor's thread and with its other sweepers, which have the other pieces.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
 import type { SweepIO } from '../executor.js';
-import { free, messageOf, sessionOptions, toOrt } from './runtime.ts';
+import { free, messageOf, ort, sessionOptions, toOrt } from './runtime.ts';
 
 export type SweeperRequest =
   | { readonly kind: 'load'; readonly session: number; readonly model: Uint8Array }

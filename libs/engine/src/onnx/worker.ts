@@ -3,10 +3,9 @@
  * leaves behind stay here as slots: weights and optimizer state never cross to the caller unless asked for.
  */
 import { parentPort, type Transferable, Worker, workerData } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
 import type { RunIO, SlotPart, SweepIO } from '../executor.js';
 import type { HostTensor } from '../tensor.js';
-import { free, messageOf, sessionOptions, toOrt } from './runtime.ts';
+import { free, messageOf, ort, sessionOptions, toOrt } from './runtime.ts';
 import type { Scalars, SweeperData, SweeperReply, SweeperRequest } from './sweeper.js';
 
 export type Request =
