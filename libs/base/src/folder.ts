@@ -1,15 +1,21 @@
-import { access, mkdir, open } from 'node:fs/promises';
+import { access, chmod, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Makes a folder and those above it. Node's own way never ends where the system makes none at all, as below /proc. */
-export async function makeFolder(folder: string): Promise<void> {
+/**
+ * Makes a folder and those above it, with this mode or the umask's. Node's own way never ends where the system makes none at
+ * all, as below /proc.
+ */
+export async function makeFolder(folder: string, mode?: number): Promise<void> {
   const make = () =>
-    mkdir(folder).catch((error) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
+    mkdir(folder).then(
+      () => (mode === undefined ? undefined : chmod(folder, mode)),
+      (error) => {
+        if (error.code !== 'EEXIST') throw error;
+      },
+    );
   await make().catch(async (error) => {
     if (error.code !== 'ENOENT' || dirname(folder) === folder) throw error;
-    await makeFolder(dirname(folder));
+    await makeFolder(dirname(folder), mode);
     await make();
   });
 }

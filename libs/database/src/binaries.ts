@@ -64,7 +64,12 @@ function copyForAll(native: string): string {
   // Made by root, or not to be trusted.
   if (lstatSync(copy, { throwIfNoEntry: false })?.uid === 0) return copy;
   const fresh = mkdtempSync(`${copy}-`);
-  cpSync(native, fresh, { recursive: true, verbatimSymlinks: true });
+  const umask = process.umask(0o022);
+  try {
+    cpSync(native, fresh, { recursive: true, verbatimSymlinks: true });
+  } finally {
+    process.umask(umask);
+  }
   chmodSync(fresh, 0o755);
   try {
     renameSync(fresh, copy);

@@ -8,6 +8,7 @@ import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   Aborted,
+  callersMode,
   chunkBytes,
   FailedPrecondition,
   InvalidArgument,
@@ -189,9 +190,10 @@ export async function download(
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.part`);
   try {
-    await makeFolder(dirname(path));
+    await makeFolder(dirname(path), callersMode(0o777));
     const handle = await open(temporary, 'w');
     try {
+      await handle.chmod(callersMode(0o666));
       await fetchInto(handle, clientOf(channel), artifact, { signal, onProgress });
     } finally {
       await handle.close();
@@ -288,7 +290,7 @@ export async function downloadFolder(
   const total = found.reduce((sum, { bytes }) => sum + bytes, 0);
   try {
     await rm(temporary, { recursive: true, force: true });
-    await makeFolder(temporary);
+    await makeFolder(temporary, callersMode(0o777));
     let before = 0;
     for (const { path, name, bytes } of found) {
       const reached = before;

@@ -1,6 +1,6 @@
 /** A service as a process of its own: its environment, its start in whatever order the others start, its end in order. */
 import { once } from 'node:events';
-import { InvalidArgument, policyOf, systemClock } from '@emotune/base';
+import { closeToOthers, InvalidArgument, policyOf, systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
@@ -130,6 +130,7 @@ export async function runService<S extends ServiceEnvironment>(
 
 /** The whole of a `process.ts`. Another signal while it ends kills the process at once. */
 export async function serve<S extends ServiceEnvironment>(program: Program<S>): Promise<never> {
+  closeToOthers();
   const stop = new AbortController();
   const signals = ['SIGTERM', 'SIGINT'] as const;
   const onSignal = () => {

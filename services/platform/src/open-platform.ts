@@ -41,7 +41,7 @@ export function logInto(dataDir: string): { log: Log; logFile: string } {
   const logFile = join(dataDir, 'platform.log');
   const write = (line: string) => {
     try {
-      appendFileSync(logFile, line);
+      appendFileSync(logFile, line, { mode: 0o600 });
     } catch {
       // A full disk costs the log, not the command.
     }

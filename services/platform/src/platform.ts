@@ -3,11 +3,11 @@
  * object store, an in-process bus and trainers as child processes. Everything it knows lies in one data folder, so a
  * later start, also after a kill, goes on where this one ended.
  */
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
+import { closeToOthers, FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
@@ -59,6 +59,27 @@ async function writableFolder(dataDir: string): Promise<string> {
   return folder;
 }
 
+/** What a data folder holds. */
+const ours = ['postgres', 'objects', 'jobs', 'corpora', 'models', 'platform.log', recordFile, tokenFile];
+
+/**
+ * Closes what an earlier platform has left open to other users. Of a folder that holds something else too, what is ours alone:
+ * it may be one that others need.
+ */
+async function closeFolder(dataDir: string): Promise<void> {
+  const names = await readdir(dataDir);
+  const known = names.filter((name) => ours.includes(name));
+  const paths = known.map((name) => join(dataDir, name));
+  for (const path of known.length === names.length ? [dataDir, ...paths] : paths) {
+    const { mode } = await stat(path);
+    if ((mode & 0o077) === 0) continue;
+    await chmod(path, mode & 0o700).catch((error) => {
+      // It is another user's, who has let this one write there.
+      if (error.code !== 'EPERM') throw error;
+    });
+  }
+}
+
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
@@ -66,6 +87,7 @@ function trainerEntry(): string {
 
 /** @throws ClusterInUse when another process serves the folder; FailedPrecondition when it cannot be written; Unavailable when the port is taken. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  closeToOthers();
   const dataDir = await writableFolder(options.dataDir);
   const { log, work } = options;
   const clock = systemClock;
@@ -77,6 +99,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     for (const part of started.splice(0).reverse()) await part.close();
   };
   try {
+    await closeFolder(dataDir);
     const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres') });
     started.push({ close: () => postgres.stop() });
     const objects = await FolderStore.open(join(dataDir, 'objects'));
