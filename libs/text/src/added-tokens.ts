@@ -3,7 +3,7 @@
  * are not `normalized` are looked for in the text as it came, the others in what the normalizer makes of what is left.
  */
 import { show } from '@emotune/base';
-import { type Json, wrong } from './token-model.js';
+import { checkToken, type Json, type Vocabulary, wrong } from './token-model.js';
 
 export interface AddedToken {
   readonly content: string;
@@ -31,30 +31,42 @@ const insideWord = (text: string, start: number, end: number): boolean =>
   endsWithWord.test(text.slice(Math.max(0, start - 2), start)) ||
   startsWithWord.test(text.slice(end, end + 2));
 
+/** The ids of added tokens as Hugging Face's library gives them: the model's own, else those behind it. */
+function numbering({ vocabulary, size }: Known): (content: string) => number {
+  const given = new Map<string, number>();
+  let largest = -1;
+  return (content) => {
+    const next = largest >= size || (size === 0 && given.size > 0) ? largest + 1 : size;
+    const id = given.get(content) ?? vocabulary.get(content) ?? next;
+    given.set(content, id);
+    largest = Math.max(largest, id);
+    return id;
+  };
+}
+
+export interface Known {
+  readonly vocabulary: Vocabulary;
+  /** Entries in the model's own list. */
+  readonly size: number;
+}
+
+const flags = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
+
 /** @throws InvalidArgument */
-export function addedTokensOf(
-  added: unknown,
-  idOf: (content: string) => number | null,
-): readonly AddedToken[] {
-  return ((added ?? []) as Json[]).flatMap((token, i) => {
+export function addedTokensOf(added: unknown, known: Known): readonly AddedToken[] {
+  if (!Array.isArray(added ?? [])) throw wrong('added_tokens', `expected a list, got ${show(added)}`);
+  const idOf = numbering(known);
+  return ((added ?? []) as unknown[]).flatMap((given, i) => {
+    const token = (given ?? {}) as Json;
     const { content } = token;
-    if (content === '') return [];
-    const id = typeof content === 'string' ? idOf(content) : null;
-    if (id === null)
-      throw wrong(`added_tokens[${i}]`, `expected a token with its content, got ${show(token)}`);
-    const flag = (name: string, absent = false) => (token[name] ?? absent) === true;
-    const special = flag('special');
-    return [
-      {
-        content: content as string,
-        id,
-        single_word: flag('single_word'),
-        lstrip: flag('lstrip'),
-        rstrip: flag('rstrip'),
-        normalized: flag('normalized', !special),
-        special,
-      },
-    ];
+    const whole = typeof content === 'string' && flags.every((name) => typeof token[name] === 'boolean');
+    if (!whole)
+      throw wrong(
+        `added_tokens[${i}]`,
+        `expected a token with content, ${flags.join(', ')}, got ${show(given)}`,
+      );
+    checkToken(`added_tokens[${i}]`, content);
+    return content === '' ? [] : [{ ...(token as unknown as AddedToken), id: idOf(content) }];
   });
 }
 

@@ -1,6 +1,6 @@
 /** Byte-pair encoding (Sennrich et al. 2016): pairs are joined by rank, the leftmost of equals first. */
 import { show } from '@emotune/base';
-import { byteTokens, type Json, type TokenModel, vocabularyOf, wrong } from './token-model.js';
+import { byteTokens, type Json, type TokenModel, textField, type Vocabulary, wrong } from './token-model.js';
 
 /** Merges by their pair: open addressing, since a vocabulary has up to half a million of them. */
 class MergeTable {
@@ -50,12 +50,17 @@ function pairOf(merge: unknown, i: number): readonly [string, string] {
   return parts as [string, string];
 }
 
-function tableOf(merges: unknown, vocabulary: ReadonlyMap<string, number>, prefix: string): MergeTable {
+function tableOf(merges: unknown, vocabulary: Vocabulary, prefix: string): MergeTable {
   if (!Array.isArray(merges)) throw wrong('model.merges', `expected a list, got ${show(merges)}`);
   const listed = merges.filter((merge) => typeof merge !== 'string' || !merge.startsWith('#version'));
   const table = new MergeTable(listed.length);
   for (const [rank, merge] of listed.entries()) {
     const [first, second] = pairOf(merge, rank);
+    if (!second.startsWith(prefix))
+      throw wrong(
+        `model.merges[${rank}]`,
+        `expected a second token that begins with continuing_subword_prefix (${show(prefix)}), got ${show(second)}`,
+      );
     const [left, right] = [vocabulary.get(first), vocabulary.get(second)];
     const joined = vocabulary.get(first + second.slice(prefix.length));
     if (left === undefined || right === undefined || joined === undefined)
@@ -136,19 +141,19 @@ function joinAll(symbols: readonly number[], table: MergeTable): number[] {
 }
 
 /** @throws InvalidArgument */
-export function bpeModel(json: Json): TokenModel {
-  const vocabulary = vocabularyOf(json);
+export function bpeModel(json: Json, vocabulary: Vocabulary): TokenModel {
   const dropout = json['dropout'] ?? 0;
   if (dropout !== 0)
     throw wrong(
       'model.dropout',
       `expected null (ids that are drawn cannot be learnt from), got ${show(dropout)}`,
     );
-  const prefix = (json['continuing_subword_prefix'] ?? '') as string;
-  const suffix = (json['end_of_word_suffix'] ?? '') as string;
-  const { unk_token: unknown, fuse_unk: fuse = false, byte_fallback: fallback = false } = json;
-  const unknownId = typeof unknown === 'string' ? vocabulary.get(unknown) : undefined;
-  if (typeof unknown === 'string' && unknownId === undefined)
+  const prefix = textField(json, 'continuing_subword_prefix') ?? '';
+  const suffix = textField(json, 'end_of_word_suffix') ?? '';
+  const unknown = textField(json, 'unk_token');
+  const { fuse_unk: fuse = false, byte_fallback: fallback = false } = json;
+  const unknownId = unknown === undefined ? undefined : vocabulary.get(unknown);
+  if (unknown !== undefined && unknownId === undefined)
     throw wrong('model.unk_token', `expected a token of the vocabulary, got ${show(unknown)}`);
   const table = tableOf(json['merges'], vocabulary, prefix);
   const whole = json['ignore_merges'] === true;

@@ -79,7 +79,7 @@ it('any JSON makes a tokenizer or is refused', () => {
 it.each([
   [{ vocab: { a: -1 } }, undefined, 'expected ids of tokens from 0 to'],
   [{ vocab: { a: 2 ** 53 } }, undefined, 'got 9007199254740992'],
-  [{ vocab: { a: 0 }, merges: [] }, [null], "tokenizer.json: expected what Hugging Face's tokenizers reads"],
+  [{ vocab: { a: 0 }, merges: [] }, [null], 'tokenizer.json: added_tokens[0]: expected a token with content'],
   [{ vocab: { a: 0 } }, 3, 'added_tokens: expected a list, got 3'],
 ])('refuses the vocabulary of %j with %j', (model, added, message) => {
   expect(() => Tokenizer.parse({ model, added_tokens: added })).toThrow(message);

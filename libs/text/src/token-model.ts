@@ -12,15 +12,19 @@ export function wrong(field: string, description: string): InvalidArgument {
 
 /** More than any published vocabulary. */
 const largestVocabulary = 2 ** 24;
+/** Looking for a token costs its length at every place of a text. */
+const longestToken = 1024;
+
+export type Vocabulary = ReadonlyMap<string, number>;
 
 /** Tokens by name, or, as Unigram lists them, by place. @throws InvalidArgument */
-export function vocabularyOf({ vocab }: Json): Map<string, number> {
+export function vocabularyOf({ vocab }: Json): Vocabulary {
   if (typeof vocab !== 'object' || vocab === null)
     throw wrong('model.vocab', `expected a vocabulary, got ${show(vocab)}`);
   const entries: [unknown, unknown][] = Array.isArray(vocab)
     ? vocab.map((piece, id) => [Array.isArray(piece) ? piece[0] : piece, id])
     : Object.entries(vocab);
-  for (const [token, id] of entries)
+  for (const [token, id] of entries) {
     if (
       typeof token !== 'string' ||
       !Number.isInteger(id) ||
@@ -31,11 +35,30 @@ export function vocabularyOf({ vocab }: Json): Map<string, number> {
         'model.vocab',
         `expected ids of tokens from 0 to ${largestVocabulary - 1}, got ${show(id)} for ${show(token)}`,
       );
+    checkToken('model.vocab', token);
+  }
   return new Map(entries as [string, number][]);
 }
 
+/** @throws InvalidArgument for one that is too long. */
+export function checkToken(field: string, token: string): void {
+  if (token.length > longestToken)
+    throw wrong(
+      field,
+      `expected tokens of at most ${longestToken} characters, got one of ${token.length}: ${show(token)}`,
+    );
+}
+
+/** A field of a `model` that holds a text; undefined where it holds none. @throws InvalidArgument */
+export function textField(json: Json, name: string): string | undefined {
+  const value = json[name] ?? undefined;
+  if (value !== undefined && typeof value !== 'string')
+    throw wrong(`model.${name}`, `expected text, got ${show(value)}`);
+  return value;
+}
+
 /** `<0x0A>` and the like, where the vocabulary has one for each byte of the text. */
-export function byteTokens(text: string, vocabulary: ReadonlyMap<string, number>): number[] | undefined {
+export function byteTokens(text: string, vocabulary: Vocabulary): number[] | undefined {
   const ids: number[] = [];
   for (const byte of Buffer.from(text)) {
     const id = vocabulary.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);

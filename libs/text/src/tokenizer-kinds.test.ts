@@ -118,18 +118,21 @@ describe('what is not computed', () => {
     ['tokenizer.json: normalizer: expected what', { normalizer: { type: 'Fancy' } }],
     ['tokenizer.json: pre_tokenizer: expected what', { pre_tokenizer: { type: 'ByLine' } }],
     [
-      'tokenizer.json: pre_tokenizer: expected what',
+      'tokenizer.json: pre_tokenizer: Split: pattern: expected a regular expression, got "("',
       { pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated', invert: false } },
     ],
     ['tokenizer.json: post_processor: expected what', { post_processor: { type: 'Later' } }],
     ['tokenizer.json: decoder: expected what', { decoder: { type: 'Loud' } }],
-    ['tokenizer.json: model: expected what', { model: { ...(bytes['model'] as object), type: 'Trigram' } }],
+    [
+      'tokenizer.json: model.type: expected BPE',
+      { model: { ...(bytes['model'] as object), type: 'Trigram' } },
+    ],
     [
       'model.merges[0]: expected a second token that begins with continuing_subword_prefix ("#######"), got',
       { model: { ...(bytes['model'] as object), continuing_subword_prefix: '#######' } },
     ],
     ['model.dropout: expected null', { model: { ...(bytes['model'] as object), dropout: 0.1 } }],
-    ['tokenizer.json: expected what', { added_tokens: [{ id: 1, content: '<x>' }] }],
+    ['added_tokens[0]: expected a token with content', { added_tokens: [{ id: 1, content: '<x>' }] }],
   ])('is refused by name: %s', (message, change) => {
     expect(() => Tokenizer.parse({ ...bytes, ...change })).toThrow(InvalidArgument);
     expect(() => Tokenizer.parse({ ...bytes, ...change })).toThrow(message);

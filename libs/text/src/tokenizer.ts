@@ -1,103 +1,27 @@
 /**
  * Tokenizers as Hugging Face publishes them (`tokenizer.json`), to the same ids. Normalizer, pre-tokenizer and decoder are
- * those of Hugging Face's own library, with its regular expressions and Unicode tables; added tokens and the model are ours,
- * since the library answers for whole texts only later (`await`), and its pieces at once.
+ * those of Hugging Face's own library, with its Unicode tables, but for what a file may make slow or large without an end; added
+ * tokens and the model are ours, since the library answers for whole texts only later (`await`), and its pieces at once.
  */
 import { readFile } from 'node:fs/promises';
 import { canonicalJson, InvalidArgument, NotFound, sha256, show } from '@emotune/base';
-import { Tokenizer as Library } from 'tokenizers';
 import { type AddedToken, addedTokensOf, type Segment, splitter } from './added-tokens.js';
 import { bpeModel } from './bpe-model.js';
-import { type Json, type TokenModel, vocabularyOf, wrong } from './token-model.js';
+import { decoderOf } from './decoder.js';
+import { Effort } from './effort.js';
+import { libraryWith } from './library-part.js';
+import { type Normalize, normalizerOf } from './normalizer.js';
+import { preTokenizerOf, type Split } from './pre-tokenizer.js';
+import { type Json, type TokenModel, type Vocabulary, vocabularyOf, wrong } from './token-model.js';
 import { unigramModel } from './unigram-model.js';
 import { wordLevelModel, wordPieceModel } from './word-models.js';
 
-const models: Readonly<Record<string, (json: Json) => TokenModel>> = {
+const models: Readonly<Record<string, (json: Json, vocabulary: Vocabulary) => TokenModel>> = {
   BPE: bpeModel,
   Unigram: unigramModel,
   WordPiece: wordPieceModel,
   WordLevel: wordLevelModel,
 };
-
-/** Parts that stand on their own, with what may be left out beside them. */
-const parts = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder', 'model'] as const;
-type Part = (typeof parts)[number];
-
-const emptyModel = { type: 'BPE', vocab: {}, merges: [] };
-
-/** A `tokenizer.json` of these parts alone. */
-function withParts(given: Partial<Record<Part, unknown>>): Json {
-  const none = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
-  return { version: '1.0', added_tokens: [], model: emptyModel, ...none, ...given };
-}
-
-function read(json: Json): Library | Error {
-  try {
-    return Library.fromString(JSON.stringify(json));
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-/** The library ends the whole process at a merge whose second token is shorter than this prefix. */
-function checkPrefix(model: unknown): void {
-  const { continuing_subword_prefix: prefix, merges } = (model ?? {}) as {
-    continuing_subword_prefix?: unknown;
-    merges?: unknown;
-  };
-  if (typeof prefix !== 'string' || prefix === '' || !Array.isArray(merges)) return;
-  for (const [i, merge] of merges.entries()) {
-    const second: unknown = typeof merge === 'string' ? merge.slice(merge.indexOf(' ') + 1) : merge?.[1];
-    if (typeof second === 'string' && !second.startsWith(prefix))
-      throw wrong(
-        `model.merges[${i}]`,
-        `expected a second token that begins with continuing_subword_prefix (${show(prefix)}), got ${show(second)}`,
-      );
-  }
-}
-
-/** What the library makes of the file. @throws InvalidArgument naming the part that it does not read. */
-function libraryOf(json: Json): Library {
-  const { added_tokens: added } = json;
-  if (!Array.isArray(added ?? [])) throw wrong('added_tokens', `expected a list, got ${show(added)}`);
-  checkPrefix(json['model']);
-  const library = read(json);
-  if (!(library instanceof Error)) return library;
-  for (const part of parts) {
-    const alone = read(withParts({ [part]: json[part] ?? (part === 'model' ? {} : null) }));
-    if (alone instanceof Error)
-      throw wrong(
-        part,
-        `expected what Hugging Face's tokenizers reads, got ${show(json[part])}: ${alone.message}`,
-      );
-  }
-  throw InvalidArgument.at(
-    'tokenizer.json',
-    `expected what Hugging Face's tokenizers reads: ${library.message}`,
-    { cause: library },
-  );
-}
-
-/** The pre-tokenizer as it treats text that does not begin the whole one: Metaspace may ask for that. */
-function afterTheFirst(json: unknown): unknown {
-  if (Array.isArray(json)) return json.map(afterTheFirst);
-  if (typeof json !== 'object' || json === null) return json;
-  return Object.fromEntries(
-    Object.entries(json).map(([key, value]) => [
-      key,
-      key === 'prepend_scheme' && value === 'first' ? 'never' : afterTheFirst(value),
-    ]),
-  );
-}
-
-type Split = (text: string) => readonly string[];
-
-function splitOf(preTokenizer: unknown): Split {
-  if (preTokenizer === null || preTokenizer === undefined) return (text) => [text];
-  const alone = JSON.stringify(withParts({ pre_tokenizer: preTokenizer }));
-  const library = Library.fromString(alone).getPreTokenizer()!;
-  return (text) => library.preTokenizeString(text).map(([piece]) => piece);
-}
 
 /** The ids that stand before a text, by the template of the post-processor. */
 function beginningOf(processor: unknown): number[] {
@@ -133,6 +57,15 @@ export function usualEndOfSequence(
   return undefined;
 }
 
+/** @throws InvalidArgument when it is nested deeper than anything here reads. */
+function contentOf(json: object): string {
+  try {
+    return canonicalJson(json);
+  } catch (cause) {
+    throw InvalidArgument.at('tokenizer.json', 'expected JSON that is nested less deep', { cause });
+  }
+}
+
 /** Words whose ids are kept. */
 const keptWords = 50_000;
 const longestKept = 64;
@@ -146,11 +79,10 @@ export class Tokenizer {
   private readonly words = new Map<string, readonly number[]>();
 
   private constructor(
-    private readonly normalize: (text: string) => string,
+    private readonly normalize: Normalize,
     private readonly splitAsIs: (text: string) => Segment[],
     private readonly splitNormalized: (text: string) => Segment[],
-    private readonly splitFirst: Split,
-    private readonly splitLater: Split,
+    private readonly split: Split,
     private readonly model: TokenModel,
     private readonly join: (tokens: string[]) => string,
     private readonly ids: ReadonlyMap<string, number>,
@@ -170,36 +102,37 @@ export class Tokenizer {
   static parse(json: unknown, options: TokenizerOptions = {}): Tokenizer {
     if (typeof json !== 'object' || json === null || Array.isArray(json))
       throw InvalidArgument.at('tokenizer.json', `expected an object, got ${show(json)}`);
+    const content = contentOf(json);
     const file = json as Json;
     const model = (typeof file['model'] === 'object' && file['model'] !== null ? file['model'] : {}) as Json;
     const vocabulary = vocabularyOf(model);
-    const library = libraryOf(file);
+    const size = Array.isArray(model['vocab']) ? model['vocab'].length : vocabulary.size;
+    const added = addedTokensOf(file['added_tokens'], { vocabulary, size });
     const { type = 'merges' in model ? 'BPE' : Array.isArray(model['vocab']) ? 'Unigram' : '' } = model;
     if (typeof type !== 'string' || !Object.hasOwn(models, type))
       throw wrong('model.type', `expected ${Object.keys(models).join(', ')}, got ${show(model['type'])}`);
-    const added = addedTokensOf(file['added_tokens'], (content) => library.tokenToId(content));
-    const normalizer = library.getNormalizer();
-    const normalize = (text: string) => (normalizer ? normalizer.normalizeString(text) : text);
-    const decoder = library.getDecoder();
+    const normalizer = normalizerOf(file['normalizer']);
+    const normalize = (text: string) => normalizer(text, new Effort(text.length));
+    const split = preTokenizerOf(file['pre_tokenizer']);
+    libraryWith('post_processor', file['post_processor']);
     const ids = new Map([...vocabulary, ...added.map(({ content, id }): [string, number] => [content, id])]);
     const tokens = new Map([...vocabulary].map(([token, id]) => [id, token]));
     // A normalized token is written as the normalizer has it.
-    for (const { content, id } of added) tokens.set(id, library.idToToken(id) ?? content);
+    for (const { content, id, normalized } of added)
+      tokens.set(id, normalized ? normalize(content) : content);
     const of = (normalized: boolean) => added.filter((token: AddedToken) => token.normalized === normalized);
     const beginning = beginningOf(file['post_processor']);
     const spelt = usualEndOfSequence((token) => ids.get(token))?.id;
     const endOfSequence = options.endOfSequence ?? spelt;
-    const content = canonicalJson(json);
     // Those whose texts begin with nothing and end by their spelling go by their content alone, as they always did.
     const plain = beginning.length === 0 && endOfSequence === spelt;
     return new Tokenizer(
-      normalize,
+      normalizer,
       splitter(of(false)),
       splitter(of(true), normalize),
-      splitOf(file['pre_tokenizer']),
-      splitOf(afterTheFirst(file['pre_tokenizer'])),
-      models[type](model),
-      (list) => (decoder ? decoder.decode(list) : list.join(' ')),
+      split,
+      models[type](model, vocabulary),
+      decoderOf(file['decoder']),
       ids,
       tokens,
       new Set(added.filter(({ special }) => special).map((token) => token.content)),
@@ -235,18 +168,22 @@ export class Tokenizer {
     return ids;
   }
 
-  /** Ids of the text's tokens; none are added before or after. @throws InvalidArgument when the tokenizer fails at it. */
+  /**
+   * Ids of the text's tokens; none are added before or after.
+   * @throws InvalidArgument when the tokenizer fails at it, or would take longer or write more than one may for such a text.
+   */
   encode(text: string): Int32Array {
     const ids: number[] = [];
+    const effort = new Effort(text.length);
     let begins = true;
     for (const raw of this.splitAsIs(text.replace(/\p{Surrogate}/gu, '\ufffd'))) {
       if (raw.id !== undefined) ids.push(raw.id);
       else
-        for (const segment of this.splitNormalized(this.normalize(raw.text))) {
+        for (const segment of this.splitNormalized(this.normalize(raw.text, effort))) {
           if (segment.id !== undefined) ids.push(segment.id);
           else
-            for (const word of begins ? this.splitFirst(segment.text) : this.splitLater(segment.text))
-              ids.push(...this.wordIds(word));
+            for (const word of this.split(segment.text, begins, effort))
+              for (const id of this.wordIds(word)) ids.push(id);
           begins = false;
         }
       begins = false;

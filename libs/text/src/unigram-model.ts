@@ -1,6 +1,6 @@
 /** Unigram (Kudo 2018): the pieces whose log-probabilities add up to most. */
 import { show } from '@emotune/base';
-import { byteTokens, type Json, type TokenModel, vocabularyOf, wrong } from './token-model.js';
+import { byteTokens, type Json, type TokenModel, type Vocabulary, wrong } from './token-model.js';
 
 interface Node {
   readonly next: Map<string, Node>;
@@ -12,14 +12,17 @@ interface Node {
 const unknownPenalty = 10;
 
 /** @throws InvalidArgument */
-export function unigramModel(json: Json): TokenModel {
-  const vocabulary = vocabularyOf(json);
-  const scores = (json['vocab'] as unknown[]).map((piece, i) => {
+export function unigramModel(json: Json, vocabulary: Vocabulary): TokenModel {
+  const { vocab } = json;
+  if (!Array.isArray(vocab)) throw wrong('model.vocab', `expected a list of pieces, got ${show(vocab)}`);
+  const scores = vocab.map((piece, i) => {
     const score = Array.isArray(piece) ? piece[1] : undefined;
     if (typeof score !== 'number') throw wrong(`model.vocab[${i}]`, `expected a score, got ${show(score)}`);
     return score;
   });
   const unknown = (json['unk_id'] ?? undefined) as number | undefined;
+  if (unknown !== undefined && !(Number.isInteger(unknown) && unknown in scores))
+    throw wrong('model.unk_id', `expected the place of a piece, got ${show(unknown)}`);
   const fallback = json['byte_fallback'] === true;
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Infinity) - unknownPenalty;
   const root: Node = { next: new Map() };

@@ -1,9 +1,9 @@
 /** Vocabularies of words: WordPiece (the longest beginning that is known, again and again) and WordLevel (all or nothing). */
 import { show } from '@emotune/base';
-import { type Json, type TokenModel, vocabularyOf, wrong } from './token-model.js';
+import { checkToken, type Json, type TokenModel, textField, type Vocabulary, wrong } from './token-model.js';
 
-function unknownOf(json: Json, vocabulary: ReadonlyMap<string, number>): () => number {
-  const token = (json['unk_token'] ?? '') as string;
+function unknownOf(json: Json, vocabulary: Vocabulary): () => number {
+  const token = textField(json, 'unk_token') ?? '';
   return () => {
     const id = vocabulary.get(token);
     if (id === undefined)
@@ -12,12 +12,20 @@ function unknownOf(json: Json, vocabulary: ReadonlyMap<string, number>): () => n
   };
 }
 
+const longestWord = 1000;
+
 /** @throws InvalidArgument */
-export function wordPieceModel(json: Json): TokenModel {
-  const vocabulary = vocabularyOf(json);
+export function wordPieceModel(json: Json, vocabulary: Vocabulary): TokenModel {
   const unknown = unknownOf(json, vocabulary);
-  const prefix = (json['continuing_subword_prefix'] ?? '##') as string;
+  const prefix = textField(json, 'continuing_subword_prefix') ?? '##';
+  checkToken('model.continuing_subword_prefix', prefix);
   const longest = (json['max_input_chars_per_word'] ?? 100) as number;
+  // Each word costs its square at most.
+  if (!(Number.isInteger(longest) && longest >= 0 && longest <= longestWord))
+    throw wrong(
+      'model.max_input_chars_per_word',
+      `expected a number from 0 to ${longestWord}, got ${show(longest)}`,
+    );
   return (word) => {
     const characters = Array.from(word);
     if (characters.length > longest) return [unknown()];
@@ -38,8 +46,7 @@ export function wordPieceModel(json: Json): TokenModel {
 }
 
 /** @throws InvalidArgument */
-export function wordLevelModel(json: Json): TokenModel {
-  const vocabulary = vocabularyOf(json);
+export function wordLevelModel(json: Json, vocabulary: Vocabulary): TokenModel {
   const unknown = unknownOf(json, vocabulary);
   return (word) => [vocabulary.get(word) ?? unknown()];
 }
