@@ -5,16 +5,16 @@
  *
  * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
  * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
- * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Running trials count as measured at the process's mean
- * ("kriging believer", Ginsbourger et al. 2010), so that parallel trials keep apart, and none gets the values of another that
- * runs where there are others. Beyond `maxPoints` the best half
- * and the latest half are kept, which bounds time and memory.
+ * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Of running trials outcomes are drawn, and the improvement
+ * is the mean over them of that beyond each (section 3.2 there, "fantasies"), so that parallel trials keep apart; none gets the values
+ * of another that runs where there are others. Beyond `maxPoints` the best half and the latest half are kept, which bounds time and
+ * memory.
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { Axis } from './axis.js';
 import { learnedCost } from './cost.js';
 import { cautionAfter, learnedFeasibility } from './feasibility.js';
-import { GaussianProcess, type Inputs } from './gaussian-process.js';
+import { GaussianProcess, type Inputs, type Prediction } from './gaussian-process.js';
 import { lessonOf, measuredBestFirst, objectivesOf, type TrialRecord, violationOf } from './history.js';
 import { logCdf, logPdf } from './normal.js';
 import type { SuggestContext } from './sampler.js';
@@ -50,6 +50,9 @@ interface AcquisitionSettings extends ModelSettings {
 /** Points that are improved step by step. */
 const starts = 4;
 
+/** Outcomes of what runs that are drawn, an even number: with each the opposite one. */
+const outcomes = 16;
+
 /** log of E[max(0, best − f)] for f ~ N(mean, variance). */
 export function logExpectedImprovement(mean: number, variance: number, best: number): number {
   const sigma = Math.sqrt(variance);
@@ -59,6 +62,23 @@ export function logExpectedImprovement(mean: number, variance: number, best: num
   const share = -u * Math.exp(logCdf(u) - logPdf(u));
   const log = u > -1e3 ? Math.log1p(-share) : -2 * Math.log(-u);
   return Math.log(sigma) + logPdf(u) + log;
+}
+
+/** log of the mean over outcomes [S] of the expected improvement on the best of each. */
+function logMeanImprovement(means: Float64Array, variance: number, best: Float64Array): number {
+  const logs = means.map((mean, s) => logExpectedImprovement(mean, variance, best[s]));
+  const most = logs.reduce((a, b) => Math.max(a, b));
+  return most + Math.log(logs.reduce((sum, log) => sum + Math.exp(log - most), 0) / logs.length);
+}
+
+/** How much a fall of the mean of each outcome [S] adds to the mean improvement, beside what a rise of the deviation adds. */
+function improvementWeights(means: Float64Array, variance: number, best: Float64Array): Float64Array {
+  const u = means.map((mean, s) => (best[s] - mean) / Math.sqrt(variance));
+  const logPdfs = u.map(logPdf);
+  const most = logPdfs.reduce((a, b) => Math.max(a, b));
+  const logOfDeviation = most + Math.log(logPdfs.reduce((sum, log) => sum + Math.exp(log - most), 0));
+  // Where improvement is sure the deviation adds nothing.
+  return u.map((us) => Math.exp(Math.min(600, logCdf(us) - logOfDeviation)));
 }
 
 /** Values near others: numbers moved by about `step` of their range, categories drawn anew now and then. */
@@ -86,8 +106,6 @@ export interface Model {
   readonly process: GaussianProcess;
   /** Trials that it is made from, without running ones. */
   readonly kept: readonly TrialRecord[];
-  /** Lowest mean at a trial that is measured or runs. */
-  readonly lowest: number;
   /** The length of one unit of the targets, in the objective's units. */
   readonly unit: number;
   encode(values: Assignment): Float64Array;
@@ -97,6 +115,7 @@ export interface Model {
 export function modelOf(
   space: SearchSpace,
   history: readonly TrialRecord[],
+  { seed, trialNumber }: SuggestContext,
   { startUpTrials, maxPoints }: ModelSettings,
 ): Model | undefined {
   const { categorical, encode } = featuresOf(space);
@@ -109,20 +128,14 @@ export function modelOf(
   const { y, unit } = standardised(kept.map((r) => (violationOf(r) === 0 ? target(r) : worst)));
   const inputs: Inputs = { categorical, rows: kept.map((record) => encode(record.parameters)) };
   const theta = fitOnSome(inputs, y);
-  let process = new GaussianProcess(inputs, y, theta);
   const running = allowed.filter((record) => record.state === 'running').slice(-maxPoints);
-  if (running.length > 0) {
-    const rows = running.map((record) => encode(record.parameters));
-    const believed = rows.map((row) => process.at(row).mean);
-    process = new GaussianProcess(
-      { categorical, rows: [...inputs.rows, ...rows] },
-      Float64Array.from([...y, ...believed]),
-      theta,
-    );
-  }
-  // With what is believed of running trials: what one of them is to reach is no improvement of the next.
-  const lowest = process.smoothed.reduce((least, v) => Math.min(least, v), Infinity);
-  return { process, kept, lowest, unit, encode };
+  if (running.length === 0) return { process: new GaussianProcess(inputs, y, theta), kept, unit, encode };
+  const rows = running.map((record) => encode(record.parameters));
+  const rng = Rng.of(seed, 'outcomes', trialNumber);
+  const draws = Array.from({ length: outcomes / 2 }, () => Float64Array.from(rows, () => rng.normal()));
+  const opposite = draws.map((draw) => draw.map((z) => -z));
+  const process = new GaussianProcess(inputs, y, theta, { rows, draws: [...draws, ...opposite] });
+  return { process, kept, unit, encode };
 }
 
 /** Values drawn for a trial's choice, by the draw's number. */
@@ -139,9 +152,10 @@ export function mostPromising(
   { startUpTrials, maxPoints, beta, minFeasibility, costPower }: AcquisitionSettings,
   draws: Draws,
 ): Assignment | undefined {
-  const model = modelOf(space, history, { startUpTrials, maxPoints });
+  const model = modelOf(space, history, context, { startUpTrials, maxPoints });
   if (!model) return undefined;
-  const { process, lowest, encode } = model;
+  const { process, encode } = model;
+  const { lowest } = process;
   const learned = minFeasibility > 0 ? learnedFeasibility(space, history) : undefined;
   const prior = context.feasibility;
   const least = cautionAfter(history, minFeasibility);
@@ -155,24 +169,22 @@ export function mostPromising(
     const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
     // Below that; the more likely to work, the better.
     if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
-    const { mean, variance } = predicted ?? process.at(encode(values));
+    const { mean, variance, means } = predicted ?? process.at(encode(values));
     const log =
       beta === undefined
-        ? logExpectedImprovement(mean, variance, lowest) + Math.log(chance)
+        ? logMeanImprovement(means, variance, lowest) + Math.log(chance)
         : Math.sqrt(beta * variance) - mean;
     return cost ? log - costPower * cost.logOf(values) : log;
   };
-  /** How much more than the mean falls the deviation has to grow. */
-  const rateOf = ({ mean, variance }: Prediction): number => {
-    if (beta !== undefined) return 1 / Math.sqrt(beta);
-    const u = (lowest - mean) / Math.sqrt(variance);
-    return Math.exp(logCdf(u) - logPdf(u));
-  };
+  const weightsOf = ({ means, variance }: Prediction): Float64Array =>
+    beta === undefined
+      ? improvementWeights(means, variance, lowest)
+      : means.map(() => 1 / (Math.sqrt(beta) * means.length));
   const rng = Rng.of(context.seed, 'gp, refined', context.trialNumber);
   return climb(model, space, scoreOf, draws, context, (point) => {
     for (let round = 0; round < refinements; round++) {
       sweep(space, point, scoreOf, draws, rng);
-      polish(model, space, point, scoreOf, rateOf);
+      polish(model, space, point, scoreOf, weightsOf);
     }
   });
 }
@@ -183,11 +195,6 @@ const refinements = 2;
 const polishSteps = 18;
 /** Categories or neighbours of a value that a sweep tries at most. */
 const sweptValues = 6;
-
-interface Prediction {
-  readonly mean: number;
-  readonly variance: number;
-}
 
 interface Point {
   values: Assignment;
@@ -247,7 +254,7 @@ function polish(
   space: SearchSpace,
   point: Point,
   scoreOf: (values: Assignment, predicted: Prediction) => number,
-  rateOf: (predicted: Prediction) => number,
+  weightsOf: (predicted: Prediction) => Float64Array,
 ): void {
   const free = space.parameters.filter((p) => onlyValue(p) === undefined);
   const axes = free.map((p) =>
@@ -261,17 +268,16 @@ function polish(
   const step = new Float64Array(x.length).fill(0.03);
   const before = new Float64Array(x.length);
   for (let i = 0; i < polishSteps; i++) {
-    const predicted = process.gradientAt(x);
+    const predicted = process.gradientAt(x, weightsOf);
     if (i > 0) {
       const score = scoreOf(values, predicted);
       if (score > point.score) Object.assign(point, { values, score });
     }
-    const rate = rateOf(predicted);
     const deviation = Math.sqrt(predicted.variance);
     const moved: Record<string, number> = {};
     axes.forEach((axis, d) => {
       if (!axis) return;
-      let slope = predicted.varianceSlopes[d] / (2 * deviation) - rate * predicted.meanSlopes[d];
+      let slope = predicted.varianceSlopes[d] / (2 * deviation) - predicted.meanSlopes[d];
       const turn = slope * before[d];
       if (turn > 0) step[d] = Math.min(0.2, step[d] * 1.4);
       else if (turn < 0) {

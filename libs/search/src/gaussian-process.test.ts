@@ -1,5 +1,5 @@
 import { Rng } from '@emotune/base';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { logExpectedImprovement } from './acquisition.js';
 import {
   distances,
@@ -91,8 +91,9 @@ it('leaving one out is making the process without it', () => {
 it('the slopes at a point are those of central differences', () => {
   const process = new GaussianProcess(inputs, y, thetaOf(3, 5, 0.4, 0.8, 1e-2));
   const x = Float64Array.of(0.41, 0.62, 1);
-  const { mean, variance, meanSlopes, varianceSlopes } = process.gradientAt(x);
-  expect({ mean, variance }).toEqual(process.at(x));
+  const one = () => Float64Array.of(1);
+  const { meanSlopes, varianceSlopes, ...predicted } = process.gradientAt(x, one);
+  expect(predicted).toEqual(process.at(x));
   for (const d of [0, 1]) {
     const at = (h: number) => process.at(x.with(d, x[d] + h));
     expect(meanSlopes[d]).toBeCloseTo((at(1e-5).mean - at(-1e-5).mean) / 2e-5, 6);
@@ -100,13 +101,66 @@ it('the slopes at a point are those of central differences', () => {
   }
   expect([meanSlopes[2], varianceSlopes[2]]).toEqual([0, 0]);
   // Where a number is inactive there is no way along it.
-  expect(process.gradientAt(Float64Array.of(0.41, Number.NaN, 1)).meanSlopes[1]).toBe(0);
+  expect(process.gradientAt(Float64Array.of(0.41, Number.NaN, 1), one).meanSlopes[1]).toBe(0);
 });
 
-it('smoothed targets are the means at its points', () => {
+it('its lowest mean is that at its points', () => {
   const process = new GaussianProcess(inputs, y, thetaOf(3, 5, 0.4, 0.8, 1e-1));
-  inputs.rows.forEach((row, i) => {
-    expect(process.smoothed[i]).toBeCloseTo(process.at(row).mean, 9);
+  const means = inputs.rows.map((row) => process.at(row).mean);
+  expect(process.lowest[0]).toBeCloseTo(Math.min(...means), 9);
+});
+
+describe('with points whose targets are to come', () => {
+  const theta = thetaOf(3, 5, 0.4, 0.8, 1e-2);
+  const rows = [Float64Array.of(0.31, 0.52, 1), Float64Array.of(0.35, Number.NaN, 2)];
+  const half = Array.from({ length: 2000 }, () => Float64Array.of(rng.normal(), rng.normal()));
+  const draws = [...half, ...half.map((draw) => draw.map((z) => -z))];
+  const known = new GaussianProcess(inputs, y, theta);
+  const process = new GaussianProcess(inputs, y, theta, { rows, draws });
+
+  it('expects what it expects without them, and outcomes that vary as it says', () => {
+    for (const x of [...rows, Float64Array.of(0.4, 0.4, 0)]) {
+      const { mean, variance, means } = process.at(x);
+      const before = known.at(x);
+      expect(mean).toBeCloseTo(before.mean, 9);
+      const spread = means.reduce((sum, m) => sum + (m - mean) ** 2 / means.length, 0);
+      // Of 4,000 draws, half of them opposite ones, the variance is within a tenth.
+      expect((spread + variance) / before.variance).toBeCloseTo(1, 1);
+    }
+  });
+
+  it('is under each outcome the process that has it as a target', () => {
+    const outcome = Float64Array.of(0.7, -1.3);
+    const one = new GaussianProcess(inputs, y, theta, { rows, draws: [outcome] });
+    const first = known.at(rows[0]);
+    const targets = [first.mean + 0.7 * Math.sqrt(first.variance + 1e-2)];
+    const withFirst = new GaussianProcess(
+      { ...inputs, rows: [...inputs.rows, rows[0]] },
+      Float64Array.from([...y, ...targets]),
+      theta,
+    );
+    const second = withFirst.at(rows[1]);
+    targets.push(second.mean - 1.3 * Math.sqrt(second.variance + 1e-2));
+    const whole = new GaussianProcess(
+      { ...inputs, rows: [...inputs.rows, ...rows] },
+      Float64Array.from([...y, ...targets]),
+      theta,
+    );
+    const x = Float64Array.of(0.4, 0.4, 0);
+    expect(one.at(x).mean).toBeCloseTo(whole.at(x).mean, 9);
+    expect(one.at(x).variance).toBeCloseTo(whole.at(x).variance, 9);
+    expect(one.lowest[0]).toBeCloseTo(whole.lowest[0], 9);
+  });
+
+  it('weighs the slopes of their outcomes', () => {
+    const weights = Float64Array.from(draws, (_, s) => (s === 3 ? 2 : s === 5 ? 0.5 : 0));
+    const x = Float64Array.of(0.41, 0.62, 1);
+    const { meanSlopes } = process.gradientAt(x, () => weights);
+    const at = (h: number) => {
+      const { means } = process.at(x.with(0, x[0] + h));
+      return 2 * means[3] + 0.5 * means[5];
+    };
+    expect(meanSlopes[0]).toBeCloseTo((at(1e-5) - at(-1e-5)) / 2e-5, 6);
   });
 });
 

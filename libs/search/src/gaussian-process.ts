@@ -368,12 +368,32 @@ export function fitHyperparameters(inputs: Inputs, y: Float64Array, steps = 40):
   return best;
 }
 
+/** Points whose targets are not known yet. */
+export interface Pending {
+  readonly rows: readonly Float64Array[];
+  /** Standard normals [S][rows], with mean 0 over S. Each makes of what is expected at the points one outcome that may come. */
+  readonly draws: readonly Float64Array[];
+}
+
+/** Nothing is pending: there is one outcome, what is known. */
+const none: Pending = { rows: [], draws: [new Float64Array(0)] };
+
+export interface Prediction {
+  readonly mean: number;
+  readonly variance: number;
+  /** Under each outcome of what is pending [S], with `mean` as their mean. */
+  readonly means: Float64Array;
+}
+
 export class GaussianProcess {
   private readonly columns: readonly Column[];
   private readonly l: Float64Array;
   /** L⁻¹ [n·n] */
   private readonly inverse: Float64Array;
-  private readonly alpha: Float64Array;
+  /** K⁻¹ of the targets under each outcome of what is pending [S][n]. */
+  private readonly alphas: readonly Float64Array[];
+  /** Lowest mean of the function, without noise, at its own points, under each outcome of what is pending [S]. */
+  readonly lowest: Float64Array;
   private readonly w: Float64Array;
   private readonly v: Float64Array;
   private readonly a: Float64Array;
@@ -390,13 +410,9 @@ export class GaussianProcess {
   /** Slopes of the covariances by each number of the point, its own kernel's alone, over the difference [D][n]. */
   private readonly slopes: readonly Float64Array[];
 
-  /** @param y Targets [n], of mean about 0 and deviation about 1. */
-  constructor(
-    private readonly inputs: Inputs,
-    private readonly y: Float64Array,
-    theta: Hyperparameters,
-  ) {
-    const { rows } = inputs;
+  /** @param y Targets of the inputs, of mean about 0 and deviation about 1. */
+  constructor(inputs: Inputs, y: Float64Array, theta: Hyperparameters, pending = none) {
+    const rows = [...inputs.rows, ...pending.rows];
     const n = rows.length;
     const D = inputs.categorical.length;
     const of = (from: number) => theta.slice(from, from + D).map(Math.exp);
@@ -404,7 +420,7 @@ export class GaussianProcess {
     this.b = Math.exp(theta[3 * D]);
     this.noise = Math.exp(theta[3 * D + 1]);
     this.scale = this.b + this.a.reduce((sum, a) => sum + a, 0);
-    this.columns = columnsOf(inputs);
+    this.columns = columnsOf({ ...inputs, rows });
     [this.q, this.r2, this.k, this.u, this.z] = Array.from({ length: 5 }, () => new Float64Array(n));
     this.slopes = inputs.categorical.map(() => new Float64Array(n));
     this.l = new Float64Array(n * n);
@@ -414,29 +430,34 @@ export class GaussianProcess {
       this.l[i * n + i] = this.scale + this.noise;
     }
     cholesky(this.l, n);
-    this.alpha = y.slice();
-    forward(this.l, n, this.alpha);
-    backward(this.l, n, this.alpha);
     this.inverse = inverseOfFactor(this.l, n);
+    // L⁻¹ of the targets: of those to come standard normals, by which y = L·(L⁻¹y) is one outcome (Rasmussen and Williams 2006, A.2).
+    const whitened = y.slice();
+    forward(this.l, n, whitened);
+    const outcomes = pending.draws.map((draws) => {
+      const target = new Float64Array(n);
+      const alpha = Float64Array.from([...whitened, ...draws]);
+      lowerTimes(this.l, n, alpha, target);
+      backward(this.l, n, alpha);
+      return { alpha, smoothed: target.map((t, i) => t - this.noise * alpha[i]) };
+    });
+    this.alphas = outcomes.map(({ alpha }) => alpha);
+    this.lowest = Float64Array.from(outcomes, ({ smoothed }) => smoothed.reduce((a, b) => Math.min(a, b)));
   }
 
-  /** Points that it is made from. */
+  /** Points that it is made from, with those that are pending. */
   get size(): number {
-    return this.inputs.rows.length;
-  }
-
-  /** Mean of the function, without noise, at its own points [n]. */
-  get smoothed(): Float64Array {
-    return this.y.map((y, i) => y - this.noise * this.alpha[i]);
+    return this.k.length;
   }
 
   /**
    * What the process says of each of its points [n] when it is made without that one (Rasmussen and Williams 2006, section
-   * 5.4.2): mean, and variance with noise.
+   * 5.4.2): mean, and variance with noise. Of a process of which nothing is pending.
    */
   leaveOneOut(y: Float64Array): { readonly means: Float64Array; readonly variances: Float64Array } {
     const n = this.size;
-    const { inverse, alpha } = this;
+    const { inverse } = this;
+    const [alpha] = this.alphas;
     const precisions = new Float64Array(n);
     for (let k = 0; k < n; k++) for (let i = 0; i <= k; i++) precisions[i] += inverse[k * n + i] ** 2;
     const variances = precisions.map((precision) => 1 / precision);
@@ -493,35 +514,48 @@ export class GaussianProcess {
   }
 
   /** Mean and variance of the function, without noise, at a point [D]. */
-  at(x: Float64Array): { mean: number; variance: number } {
+  at(x: Float64Array): Prediction {
     this.covariances(x, this.size);
     return this.predicted();
   }
 
   /** Mean and variance where the covariances are those in `k`. */
-  private predicted(): { mean: number; variance: number } {
-    const { k, u, alpha, inverse } = this;
+  private predicted(): Prediction {
+    const { k, u, alphas, inverse } = this;
     const n = k.length;
+    const means = new Float64Array(alphas.length);
     let mean = 0;
-    for (let i = 0; i < n; i++) mean += k[i] * alpha[i];
+    for (let s = 0; s < means.length; s++) {
+      const alpha = alphas[s];
+      let sum = 0;
+      for (let i = 0; i < n; i++) sum += k[i] * alpha[i];
+      means[s] = sum;
+      mean += sum / means.length;
+    }
     let variance = this.scale;
     lowerTimes(inverse, n, k, u);
     for (let i = 0; i < n; i++) variance -= u[i] * u[i];
-    return { mean, variance: Math.max(variance, 1e-12) };
+    return { mean, variance: Math.max(variance, 1e-12), means };
   }
 
-  /** The same, and how both grow along the numbers of the point [D]; 0 for categories and what is inactive. */
-  gradientAt(x: Float64Array): {
-    readonly mean: number;
-    readonly variance: number;
-    readonly meanSlopes: Float64Array;
-    readonly varianceSlopes: Float64Array;
-  } {
+  /**
+   * The same, and how variance and means, these weighted and summed over the outcomes of what is pending, grow along the numbers of the
+   * point [D]; 0 for categories and what is inactive.
+   * @param weightsOf Of the outcomes [S].
+   */
+  gradientAt(
+    x: Float64Array,
+    weightsOf: (predicted: Prediction) => Float64Array,
+  ): Prediction & { readonly meanSlopes: Float64Array; readonly varianceSlopes: Float64Array } {
     this.covariances(x, this.size, true);
-    const { mean, variance } = this.predicted();
-    const { r2, u, z, alpha, inverse, w, b } = this;
+    const predicted = this.predicted();
+    const { r2, u, z, alphas, inverse, w, b } = this;
     const n = this.size;
     const D = x.length;
+    const alpha = new Float64Array(n);
+    weightsOf(predicted).forEach((weight, s) => {
+      for (let i = 0; i < n; i++) alpha[i] += weight * alphas[s][i];
+    });
     z.fill(0);
     for (let i = 0; i < n; i++) {
       const ui = u[i];
@@ -548,6 +582,6 @@ export class GaussianProcess {
       meanSlopes[d] = ofMean;
       varianceSlopes[d] = ofVariance;
     }
-    return { mean, variance, meanSlopes, varianceSlopes };
+    return { ...predicted, meanSlopes, varianceSlopes };
   }
 }

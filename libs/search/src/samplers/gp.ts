@@ -45,7 +45,7 @@ export function regretBound(
   history: readonly TrialRecord[],
   context: SuggestContext,
 ): number | undefined {
-  const model = modelOf(space, history, settings.parse({}));
+  const model = modelOf(space, history, context, settings.parse({}));
   if (!model) return undefined;
   const { process, kept, unit, encode } = model;
   const dimensions = encode(kept[0].parameters).length;
