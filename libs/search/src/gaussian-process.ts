@@ -369,7 +369,7 @@ export function fitHyperparameters(inputs: Inputs, y: Float64Array, steps = 40):
 }
 
 /** Points whose targets are not known yet. */
-export interface Pending {
+interface Pending {
   readonly rows: readonly Float64Array[];
   /** Standard normals [S][rows], with mean 0 over S. Each makes of what is expected at the points one outcome that may come. */
   readonly draws: readonly Float64Array[];

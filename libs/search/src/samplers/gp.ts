@@ -16,7 +16,7 @@ const settings = z.strictObject({
   beta: z.number().min(0).optional(),
   maxPoints: z.number().int().min(10).max(2000).default(500),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
-  minFeasibility: z.number().min(0).max(1).default(0.9),
+  minFeasibility: z.number().min(0).max(1).default(0.5),
   /** 0: whatever it costs, 1: improvement per cost. */
   costPower: z.number().min(0).max(1).default(0),
 });
