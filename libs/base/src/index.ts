@@ -22,6 +22,7 @@ export {
 } from './errors.js';
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
+export { printable, printableJson } from './printable.js';
 export { callersMode, closeToOthers } from './private.js';
 export { isAlive } from './process.js';
 export { aborted, every, Rest } from './rest.js';

@@ -1,5 +1,5 @@
 /** Progress of work that takes long: a bar on a terminal, else a line now and then. */
-import type { Clock } from '@emotune/base';
+import { type Clock, printable } from '@emotune/base';
 import cliProgress from 'cli-progress';
 import { clip, count, durationText } from './format/text.js';
 import type { TextOutput } from './io.js';
@@ -69,7 +69,9 @@ export class Progress {
   update(phase: string, done: number, total: number, unit: string, detail = ''): void {
     const now = this.clock.now();
     const amount = progressText(phase, done, total, unit);
-    const text = [amount, detail, this.leftText(phase, done, total, now)].filter(Boolean).join(', ');
+    const text = printable(
+      [amount, detail, this.leftText(phase, done, total, now)].filter(Boolean).join(', '),
+    );
     if (this.bar) {
       const known = total > 0;
       const [value, whole] = known ? [Math.min(done, total), total] : [0, 1];
@@ -87,7 +89,7 @@ export class Progress {
   /** A line that stays. */
   line(text: string): void {
     this.end();
-    this.output.write(`${text}\n`);
+    this.output.write(`${printable(text)}\n`);
   }
 
   /** Removes the bar and leaves the terminal as it was. */

@@ -934,3 +934,30 @@ describe('the program', () => {
     expect((await emotune([])).code).toBe(2);
   });
 });
+
+describe('what would steer a terminal is shown instead', () => {
+  const steering = '\x1b[2J\x1b]0;owned\x07\x9b\u202egpj';
+  const raw =
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones
+    /[\0-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
+  it.each([
+    ['of a text that is analysed', ['analyze', `fine ${steering}`], 0],
+    ['of a log', ['experiment', 'logs', 'first', '9'], 0],
+    ['of the name of a file', ['dataset', 'create', '-f', `${steering}.yaml`], 2],
+    ['of a command', [`ls${steering}`], 2],
+    ['of an option', ['dataset', 'list', `--${steering}`], 2],
+    ['of a model that is not there', ['model', 'get', steering], 0],
+  ])('%s', async (_, args, expected) => {
+    for (const each of [args, ['--json', ...args]]) {
+      const { code, stdout, stderr } = await emotune(each);
+      expect(code).toBe(expected);
+      expect(stdout + stderr).not.toMatch(raw);
+      expect(stdout + stderr).toMatch(/\\u001b/);
+    }
+    // The document holds what was there.
+    const { stdout, stderr } = await emotune(['--json', ...args]);
+    for (const line of `${stdout}${stderr}`.trimEnd().split('\n'))
+      expect(JSON.stringify(JSON.parse(line))).toContain(JSON.stringify('\x9b').slice(1, -1));
+  });
+});

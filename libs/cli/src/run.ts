@@ -1,6 +1,6 @@
 /** The `emotune` command as a function: arguments in, exit code out. */
 import { readFileSync } from 'node:fs';
-import { InvalidArgument, policyOf } from '@emotune/base';
+import { InvalidArgument, policyOf, printable, printableJson } from '@emotune/base';
 import { Command, CommanderError } from 'commander';
 import type { Commands } from './commands.js';
 import { type Io, Stopped } from './io.js';
@@ -28,8 +28,8 @@ function programOf(io: Io, json: boolean): Command {
     .addHelpText('after', examples)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
-      writeOut: (text) => io.stdout.write(text),
-      writeErr: (text) => json || io.stderr.write(text),
+      writeOut: (text) => io.stdout.write(printable(text)),
+      writeErr: (text) => json || io.stderr.write(printable(text)),
       outputError: (text, write) => write(text.replace(/^error: /, 'emotune: ')),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
@@ -87,7 +87,8 @@ async function addCommands(
 export async function run(argv: readonly string[], io: Io, commands: Commands): Promise<number> {
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json');
   const tell = (error: unknown, exitCode: number) => {
-    if (exitCode !== 0) io.stderr.write(`${json ? errorJson(error, exitCode) : errorText(error)}\n`);
+    const text = () => (json ? printableJson(errorJson(error, exitCode)) : printable(errorText(error)));
+    if (exitCode !== 0) io.stderr.write(`${text()}\n`);
     return exitCode;
   };
   try {

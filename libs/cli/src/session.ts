@@ -1,7 +1,15 @@
 /** One call of the command: its global options, how it answers, and the platform that it talks to. */
 import { randomUUID } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { Internal, InvalidArgument, show, systemClock, Unauthenticated } from '@emotune/base';
+import {
+  Internal,
+  InvalidArgument,
+  printable,
+  printableJson,
+  show,
+  systemClock,
+  Unauthenticated,
+} from '@emotune/base';
 import { Channel, isLoopback, tokenFile, tokenIn, tokenOf, type Work } from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
 import { Progress } from './progress.js';
@@ -53,7 +61,7 @@ export class Session {
 
   /** One line, or several, of a result that comes in parts. */
   write(text: string): Promise<void> {
-    return writeLine(this.io.stdout, text, this.signal);
+    return writeLine(this.io.stdout, this.json ? printableJson(text) : printable(text), this.signal);
   }
 
   /** Something to know beside the result. */

@@ -30,6 +30,12 @@ export const answers = {
     const { number, attempt, follow } = request;
     if (number === 7) throw new NotFound('expected a trial of first, got number 7');
     if (number === 8) return;
+    if (number === 9) {
+      const steering = '\x1b]0;owned\x07\x9b2J\u202egpj';
+      const data = Buffer.from(`raw ${steering}\n${JSON.stringify({ time: '', message: steering })}\n`);
+      yield { attempt: 1, offset: 0, data };
+      return;
+    }
     const piece = (attempt: number, offset: number, text: string) => ({
       attempt,
       offset,

@@ -1,4 +1,5 @@
 /** Structured logs: one JSON object a line. */
+import { printableJson } from '@emotune/base';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -19,7 +20,8 @@ export function jsonLog(write: (line: string) => void, common: Fields = {}): Log
     (level: string) =>
     (message: string, fields: Fields = {}) => {
       const rest = Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, plain(value)]));
-      write(`${JSON.stringify({ time: new Date().toISOString(), level, ...common, message, ...rest })}\n`);
+      const entry = { time: new Date().toISOString(), level, ...common, message, ...rest };
+      write(`${printableJson(JSON.stringify(entry))}\n`);
     };
   return { info: at('info'), warn: at('warn'), error: at('error') };
 }

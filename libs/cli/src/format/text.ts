@@ -1,5 +1,5 @@
 /** Numbers and tables for people. */
-import { charactersOf } from '@emotune/base';
+import { charactersOf, printable } from '@emotune/base';
 
 /** What stands where there is nothing to say. */
 export const nothing = '–';
@@ -54,8 +54,14 @@ function width(text: string): number {
   return columns;
 }
 
+/** What a table shows of a value: no more than its own line. */
+function cellOf(value: string): string {
+  return printable(value).replaceAll('\n', '\\n');
+}
+
 /** Columns two blanks apart. A column is aligned right when every entry but the heading is a number or nothing. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map(cellOf));
   const all = [head, ...rows];
   const widths = head.map((_, c) => Math.max(...all.map((row) => width(row[c]))));
   const numeric = head.map(
