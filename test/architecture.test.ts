@@ -32,7 +32,7 @@ const allowed: Record<string, readonly string[]> = {
   client: ['core', 'proto', 'adapter'],
   lab: ['core', 'proto', 'adapter', 'service', 'client'],
   platform: ['core', 'proto', 'adapter', 'service', 'client', 'lab'],
-  test: ['core', 'proto', 'adapter', 'service'],
+  test: ['core', 'proto', 'adapter', 'service', 'client', 'lab'],
 };
 
 it.each(packages.map((p) => [p.name, p] as const))('%s imports only what lies below it', (_, p) => {
@@ -63,7 +63,7 @@ it('the command line is a client of the contract alone', () => {
 
 it.each([
   ['@emotune/cli', ['@emotune/lab', '@emotune/platform']],
-  ['@emotune/lab', ['@emotune/platform']],
+  ['@emotune/lab', ['@emotune/test', '@emotune/platform']],
   ['@emotune/platform', []],
 ])('%s is imported by %j alone', (name, importers) => {
   expect(packages.filter((p) => p.dependencies.includes(name)).map((p) => p.name)).toEqual(importers);

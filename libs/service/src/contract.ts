@@ -8,6 +8,7 @@ import {
   type ServiceDefinition,
 } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
+import { receivedAs } from './received.js';
 
 /** Each area is one service process in a deployment; these are the packages of its gRPC services. */
 const packagesOf = {
@@ -44,7 +45,7 @@ function definitionOf(service: protobuf.Service): ServiceDefinition {
           requestStream: method.requestStream === true,
           responseStream: method.responseStream === true,
           requestSerialize: request.encode,
-          requestDeserialize: request.decode,
+          requestDeserialize: receivedAs(method.resolvedRequestType!),
           responseSerialize: response.encode,
           responseDeserialize: response.decode,
         },

@@ -7,7 +7,7 @@ export { Host, type HostOptions, type ServiceContext } from './host.js';
 export { type Fields, jsonLog, type Log } from './log.js';
 export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
 export { once, requestTable } from './once.js';
-export { everyPage, paged, pageOf } from './paging.js';
+export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
 export { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
 export { teachingMessage, teachingOfModel } from './teaching.js';

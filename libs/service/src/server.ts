@@ -25,6 +25,7 @@ import { type Observable, throwError } from 'rxjs';
 import type { Access } from './access.js';
 import { declarations, packageDefinition, packages } from './contract.js';
 import type { Log } from './log.js';
+import { refusing } from './received.js';
 import { statusOf } from './status.js';
 
 // Errors reach whoever called; grpc-js would also write them to stderr.
@@ -147,7 +148,7 @@ export class EmotuneServer extends ServerGrpc {
     const streams = new OpenStreams();
     const server = new GrpcServer({
       'grpc.max_receive_message_length': maxMessageBytes,
-      interceptors: [access.interceptor, streams.interceptor],
+      interceptors: [access.interceptor, streams.interceptor, refusing],
     });
     const port = await bind(server, listen);
     return new EmotuneServer(localAddress(listen, port), access, server, streams);

@@ -19,7 +19,7 @@ import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { common, data, inference } from '@emotune/proto';
-import { status } from '@grpc/grpc-js';
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { Controller, Module } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -27,6 +27,7 @@ import {
   Channel,
   Host,
   jsonLog,
+  numberedPageOf,
   once,
   paged,
   pageOf,
@@ -299,6 +300,52 @@ it('pages begin after the last key of the page before', () => {
   expect(pageOf({ pageSize: 0, pageToken: nextPageToken })).toEqual({ limit: 50, after: 'b' });
   expect(paged(['c'], 2, (key) => key).nextPageToken).toBe('');
   expect(() => pageOf({ pageSize: -1, pageToken: '' })).toThrow(/pageSize/);
+});
+
+it('a page token is what an earlier answer gave', () => {
+  const of = (key: string) => ({ pageSize: 0, pageToken: Buffer.from(key).toString('base64url') });
+  expect(numberedPageOf(of(''))).toEqual({ limit: 50, after: undefined });
+  expect(numberedPageOf(of('12'))).toEqual({ limit: 50, after: 12 });
+  for (const key of ['NaN', '1e20', '-1', '1.5', '0x10', ' 1', '9'.repeat(30), 'Infinity'])
+    expect(() => numberedPageOf(of(key)), key).toThrow(/^pageToken: expected the nextPageToken/);
+  for (const request of [of('a\0b'), { pageSize: 0, pageToken: '!!!' }])
+    expect(() => pageOf(request)).toThrow(/^pageToken: expected the nextPageToken/);
+});
+
+describe('what cannot be taken is refused', () => {
+  const bytes = Buffer.from([10, 200, 97]);
+  const same = (value: Buffer) => value;
+  let client: Client;
+  beforeAll(() => {
+    client = new Client(host.address, credentials.createInsecure());
+  });
+  afterAll(() => client.close());
+
+  it('in the place of its service', async () => {
+    const answer = await new Promise<ServiceError | null>((resolve) =>
+      client.makeUnaryRequest('/emotune.data.v1.DatasetService/GetDataset', same, same, bytes, resolve),
+    );
+    expect(answer).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: expect.stringMatching(/^expected the bytes of a GetDatasetRequest/),
+    });
+  });
+
+  it('in a stream, which ends', async () => {
+    const path = '/emotune.inference.v1.AnalysisService/AnalyzeStream';
+    const call = client.makeBidiStreamRequest(path, same, same);
+    call.resume();
+    const failed = new Promise<ServiceError>((resolve) => call.on('error', resolve));
+    call.write(Buffer.from([10, 1, 97]));
+    call.write(bytes);
+    expect(await failed).toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+
+  it('with the field, before the service has seen it', async () => {
+    await expect(datasets().call('getDataset', { name: 'a\0b' })).rejects.toMatchObject({
+      violations: [{ field: 'name', description: expect.stringContaining('U+0000') }],
+    });
+  });
 });
 
 describe('a worker', () => {

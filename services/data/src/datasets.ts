@@ -125,8 +125,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async find(name: string, sql: Sql = this.context.database): Promise<Row> {
     const [row] = await sql.query<Row>('select * from datasets where name = $1', [name]);
-    if (!row)
-      throw new NotFound(`expected a dataset, got ${JSON.stringify(name)}; "emotune dataset list" shows all`);
+    if (!row) throw new NotFound(`expected a dataset, got ${show(name)}; "emotune dataset list" shows all`);
     return row;
   }
 

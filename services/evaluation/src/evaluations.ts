@@ -13,9 +13,9 @@ import {
   Builds,
   buildColumns,
   everyPage,
+  numberedPageOf,
   once,
   paged,
-  pageOf,
   requestTable,
   type ServiceContext,
   teachingOfModel,
@@ -218,15 +218,13 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
 
   /** Newest first. */
   async list(request: evaluation.ListEvaluationsRequest): Promise<evaluation.ListEvaluationsResponse> {
-    const { limit, after } = pageOf(request);
-    if (!/^\d*$/.test(after))
-      throw InvalidArgument.at('pageToken', 'expected the nextPageToken of an earlier answer');
+    const { limit, after } = numberedPageOf(request);
     const [name, version] = request.model.split('@');
     const rows = await this.context.database.query<Row>(
       `select * from evaluations
-       where ($1 = '' or model = $1) and ($2 = '' or version = $2) and ($3 = '' or number < $3::bigint)
+       where ($1 = '' or model = $1) and ($2 = '' or version = $2) and ($3::bigint is null or number < $3)
        order by number desc limit $4`,
-      [name, version ?? '', after, limit + 1],
+      [name, version ?? '', after ?? null, limit + 1],
     );
     const { shown, nextPageToken } = paged(rows, limit, (row) => String(row.number));
     return { evaluations: shown.map(messageOf), nextPageToken };

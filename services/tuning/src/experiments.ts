@@ -3,7 +3,7 @@ import { AlreadyExists, canonicalJson, InvalidArgument, NotFound, show, Violatio
 import type { Sql } from '@emotune/database';
 import { common, tuning } from '@emotune/proto';
 import { type Assignment, completed } from '@emotune/search';
-import { once, paged, pageOf } from '@emotune/service';
+import { numberedPageOf, once, paged, pageOf } from '@emotune/service';
 import { cancelled, enqueued, paused, raised, resumed, withStudy, withTrial } from './commands.js';
 import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
@@ -282,11 +282,10 @@ export class Experiments {
   }
 
   async trials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {
-    const { limit, after } = pageOf(request);
+    const { limit, after = -1 } = numberedPageOf(request);
     const { database } = this.context;
     await experimentRow(database, request.experiment);
-    const from = after === '' ? 0 : Number(after) + 1;
-    const rows = await trialRows(database, request.experiment, { from, limit: limit + 1 });
+    const rows = await trialRows(database, request.experiment, { from: after + 1, limit: limit + 1 });
     const { shown, nextPageToken } = paged(rows, limit, ({ number }) => String(number));
     const trials = request.withoutMeasurements
       ? shown.map((row) => trialMessage(row))

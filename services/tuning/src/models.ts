@@ -5,7 +5,7 @@ import { emit, topics } from '@emotune/events';
 import { isHubId, parseHubId } from '@emotune/hub';
 import { type ModelConfig, parseConfig } from '@emotune/models';
 import { type evaluation, tuning } from '@emotune/proto';
-import { paged, pageOf } from '@emotune/service';
+import { numberedPageOf, paged } from '@emotune/service';
 import type { ModelContext } from './context.js';
 import { modelMessage } from './messages.js';
 import type { ModelRow } from './store.js';
@@ -83,11 +83,11 @@ export class Models {
   }
 
   async list(request: tuning.ListModelsRequest): Promise<tuning.ListModelsResponse> {
-    const { limit, after } = pageOf(request);
+    const { limit, after } = numberedPageOf(request);
     const rows = await this.context.database.query<Found>(
       `select m.*, ${promotedRow} from models m
        where m.sequence > $1 and ($2::text is null or m.kind = $2) order by m.sequence limit $3`,
-      [Number(after), kinds[request.kind] ?? null, limit + 1],
+      [after ?? 0, kinds[request.kind] ?? null, limit + 1],
     );
     const { shown, nextPageToken } = paged(rows, limit, ({ sequence }) => String(sequence));
     return { models: shown.map((row) => modelMessage(row, row.promoted)), nextPageToken };

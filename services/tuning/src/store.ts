@@ -1,5 +1,5 @@
 /** Rows of the tuning service, and what they mean to the rules. */
-import { NotFound } from '@emotune/base';
+import { NotFound, show } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import type { tuning } from '@emotune/proto';
 import type { Assignment } from '@emotune/search';
@@ -125,9 +125,7 @@ export interface ModelRow {
 export async function experimentRow(sql: Sql, name: string): Promise<ExperimentRow> {
   const [row] = await sql.query<ExperimentRow>('select * from experiments where name = $1', [name]);
   if (!row)
-    throw new NotFound(
-      `expected an experiment, got ${JSON.stringify(name)}; "emotune experiment list" shows all`,
-    );
+    throw new NotFound(`expected an experiment, got ${show(name)}; "emotune experiment list" shows all`);
   return row;
 }
 
@@ -149,7 +147,7 @@ export function trialRows(
 ): Promise<TrialRow[]> {
   return sql.query<TrialRow>(
     `select ${trialColumns} from trials t ${theirAttempts}
-     where t.experiment = $1 and (t.number = any($2) or t.number >= $3) order by t.number limit $4`,
+     where t.experiment = $1 and (t.number = any($2) or t.number >= $3::bigint) order by t.number limit $4`,
     [experiment, numbers, from, limit ?? null],
   );
 }

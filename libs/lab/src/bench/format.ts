@@ -3,6 +3,7 @@
 import { count, facts, figure, nothing, percent, table } from '@emotune/cli/format';
 import type { BusFigures } from './bus.js';
 import type { ControllerFigures } from './controller.js';
+import { type FuzzFigures, rssLimit } from './fuzz.js';
 import type { GenerateFigures } from './generate.js';
 import type { GeneratedFigures } from './generated-search.js';
 import type { LexiconFigures } from './lexicon.js';
@@ -243,6 +244,38 @@ export function controllerText(f: ControllerFigures): string {
       alone('until all run, s', f.rampSeconds),
       alone('reports/s', f.reportsPerSecond),
     ]),
+  );
+}
+
+export function fuzzText(f: FuzzFigures): string {
+  const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
+  const defects = f.defects.length;
+  return sections(
+    facts([
+      ['requests', `${count(f.requests)} to ${f.methods} methods, seed ${f.seed}, in ${figure(f.seconds)} s`],
+      ['path', 'gRPC, every service in one process, embedded PostgreSQL; trainers are played'],
+    ]),
+    table(
+      ['answer', 'requests'],
+      Object.entries(f.statuses)
+        .sort(([, a], [, b]) => b - a)
+        .map(([name, answers]) => [name, count(answers)]),
+    ),
+    table(heldHead, [
+      ['UNKNOWN, INTERNAL', count(defects), '0', nothing, 'none'],
+      held(
+        'memory that stayed, MiB',
+        Math.max(0, mebibytes(f.rssEnd - f.rssStart)),
+        mebibytes(rssLimit),
+        `of ${mebibytes(f.rssStart)} at the start`,
+      ),
+      alone('p99 of the loop, ms', f.loopP99Ms),
+      alone('longest hold of the loop, ms', f.loopLongestMs),
+    ]),
+    ...f.defects.map(
+      ({ number, method, status, what, request }) => `${number}: ${status}: ${method} (${what}): ${request}`,
+    ),
+    ...Object.entries(f.logged).map(([line, times]) => `logged ${count(times)} times: ${line}`),
   );
 }
 

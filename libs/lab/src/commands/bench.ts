@@ -50,6 +50,9 @@ type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds' | 'algorithms'> &
 
 type PruneOptions = Omit<PruneWorkload, 'signal' | 'equalBudget'> & { readonly equalBudget?: boolean };
 
+/** A request was answered as a defect, or memory stayed. */
+class FuzzFailed extends Error {}
+
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
     .command('bench')
@@ -242,6 +245,27 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const { controllerText } = await import('../bench/format.js');
       const figures = await benchController({ ...options, signal: session.signal });
       await session.answer(figures, () => controllerText(figures));
+    });
+
+  bench
+    .command('fuzz')
+    .description(
+      'requests that nobody should send, to every method of a platform: none is answered as a defect',
+    )
+    .option('--requests <n>', 'requests', integerFrom(1), 50_000)
+    .option('--seed <n>', 'the same seed makes the same requests', integerFrom(0), 1)
+    .action(async (options: { requests: number; seed: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchFuzz, fuzzHolds } = await import('../bench/fuzz.js');
+      const { fuzzText } = await import('../bench/format.js');
+      const figures = await benchFuzz({
+        ...options,
+        signal: session.signal,
+        onProgress: (done) => session.progress.update('sending', done, options.requests, 'requests'),
+      });
+      session.progress.end();
+      await session.answer(figures, () => fuzzText(figures));
+      if (!fuzzHolds(figures)) throw new FuzzFailed('a request was answered as a defect, or memory stayed');
     });
 
   bench

@@ -1,0 +1,158 @@
+/**
+ * What no request may hold, whatever it asks for: found where it is decoded, by the descriptor of its message, before any
+ * service sees it. Text is UTF-8 without U+0000, which PostgreSQL cannot keep; names of a map are no prototype; numbers are
+ * finite and exact; words of an enum are known ones.
+ */
+import { isUtf8 } from 'node:buffer';
+import { InvalidArgument, show, textFault, Violations } from '@emotune/base';
+import {
+  ResponderBuilder,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+} from '@grpc/grpc-js';
+import protobuf from 'protobufjs';
+import { statusOf } from './status.js';
+
+/** Stands in a text for bytes that are no UTF-8: no bytes that are have it. */
+const otherBytes = '\udc00';
+
+/** Reads texts that are not UTF-8, too, so that their field can be named. */
+class TextReader extends protobuf.BufferReader {
+  override stringVerify(): string {
+    const bytes = this.bytes() as Buffer;
+    return `${bytes.toString('utf8')}${isUtf8(bytes) ? '' : otherBytes}`;
+  }
+}
+
+/** Messages that tell what was measured: a loss may have become infinite, or no number at all. */
+const measuring: ReadonlySet<string> = new Set([
+  '.emotune.tuning.v1.FinishTrialRequest',
+  '.emotune.tuning.v1.FoldResult',
+  '.emotune.tuning.v1.Measurement',
+  '.emotune.tuning.v1.StudyMeasurement',
+  '.emotune.tuning.v1.StudyObjective',
+]);
+
+const plainValue = '.google.protobuf.Value';
+const long = /^(?:[su]?int|s?fixed)64$/;
+
+type Path = readonly (string | number)[];
+
+class Checker extends Violations {
+  private text(value: string, path: Path): void {
+    if (value.endsWith(otherBytes))
+      this.add(path, `expected UTF-8, got other bytes in ${show(value.slice(0, -1))}: encode it`);
+    else if (value.includes('\0')) this.add(path, textFault(value)!);
+  }
+
+  private number(value: number, path: Path): void {
+    this.expect(Number.isFinite(value), path, `expected a finite number, got ${value}`);
+  }
+
+  /** What the names of a map stand for. */
+  private entries(map: object, path: Path, check: (value: never, path: Path) => void): void {
+    for (const [name, value] of Object.entries(map)) {
+      // No name that anybody gives to anything; to assign it to an object changes the object.
+      this.expect(name !== '__proto__', path, 'expected another name than "__proto__"');
+      this.text(name, path);
+      check(value as never, [...path, name]);
+    }
+  }
+
+  private plain(value: unknown, path: Path): void {
+    if (typeof value === 'number') this.number(value, path);
+    else if (typeof value === 'string') this.text(value, path);
+    else if (Array.isArray(value)) for (const [i, item] of value.entries()) this.plain(item, [...path, i]);
+    else if (value !== null && typeof value === 'object')
+      this.entries(value, path, (item, at) => this.plain(item, at));
+  }
+
+  private single(field: protobuf.Field, value: unknown, path: Path): void {
+    const { resolvedType: type } = field;
+    if (type instanceof protobuf.Enum)
+      // Known ones have become their names.
+      this.expect(
+        typeof value === 'string',
+        path,
+        `expected one of ${Object.keys(type.values).join(', ')}, got ${value}`,
+      );
+    else if (type?.fullName === plainValue) this.plain(value, path);
+    else if (type instanceof protobuf.Type) this.message(type, value as object, path);
+    else if (typeof value === 'string') this.text(value, path);
+    else if (long.test(field.type))
+      this.expect(
+        Number.isSafeInteger(value),
+        path,
+        `expected a whole number between -2^53 and 2^53, got ${value}`,
+      );
+    else if (typeof value === 'number' && !measuring.has(field.parent!.fullName)) this.number(value, path);
+  }
+
+  message(type: protobuf.Type, message: object, path: Path): void {
+    for (const field of type.fieldsArray) {
+      const value = (message as Record<string, unknown>)[field.name];
+      if (value === undefined || value === null) continue;
+      const at = [...path, field.name];
+      if (field instanceof protobuf.MapField)
+        this.entries(value as object, at, (item, place) => this.single(field, item, place));
+      else if (Array.isArray(value))
+        for (const [i, item] of value.entries()) this.single(field, item, [...at, i]);
+      else this.single(field, value, at);
+    }
+  }
+}
+
+/** Stands for a request that is not taken. */
+export class Refused {
+  constructor(readonly error: InvalidArgument) {}
+}
+
+/** What the server makes of the bytes of a request: its message, or why it is refused. It throws nothing: grpc-js would say INTERNAL. */
+export function receivedAs(type: protobuf.Type): (bytes: Buffer) => unknown {
+  return (bytes) => {
+    let message: object;
+    try {
+      message = type.toObject(type.decode(new TextReader(bytes)), {
+        longs: Number,
+        enums: String,
+        defaults: true,
+      });
+    } catch (cause) {
+      const { message: problem } = cause as Error;
+      return new Refused(
+        InvalidArgument.at('', `expected the bytes of a ${type.name}, got others: ${problem}`, { cause }),
+      );
+    }
+    const checker = new Checker();
+    checker.message(type, message, []);
+    return checker.list.length > 0 ? new Refused(new InvalidArgument(checker.list)) : message;
+  };
+}
+
+/** Answers requests that are refused in the place of their service. */
+export const refusing: ServerInterceptor = (method, call) => {
+  let refused = false;
+  const listener = new ServerListenerBuilder()
+    .withOnReceiveMessage((message, next) => {
+      if (refused) return;
+      if (!(message instanceof Refused)) return next(message);
+      refused = true;
+      call.sendStatus(statusOf(message.error));
+    })
+    // Who reads a stream learns that no more comes; who was never asked learns nothing.
+    .withOnReceiveHalfClose((next) => {
+      if (!refused || method.requestStream) next();
+    })
+    .build();
+  const responder = new ResponderBuilder()
+    .withStart((next) => next(listener))
+    .withSendMessage((message, next) => {
+      if (!refused) next(message);
+    })
+    .withSendStatus((sent, next) => {
+      if (!refused) next(sent);
+    })
+    .build();
+  return new ServerInterceptingCall(call, responder);
+};
