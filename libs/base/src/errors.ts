@@ -162,6 +162,17 @@ export class ResourceExhausted extends EmotuneError {
     ending: 'OutOfMemory',
   };
 
+  /** After so many milliseconds asking again may succeed; undefined: nobody can tell. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    { retryAfterMs, ...options }: { cause?: unknown; retryAfterMs?: number | undefined } = {},
+  ) {
+    super(message, options);
+    this.retryAfterMs = retryAfterMs;
+  }
+
   override get policy(): ErrorPolicy {
     const { code } = (this.cause ?? {}) as { code?: unknown };
     // A full disk is the machine's fault, not that of what was to be trained.

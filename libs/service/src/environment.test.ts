@@ -27,6 +27,10 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
     EMOTUNE_LISTEN: '127.0.0.1:50051',
     EMOTUNE_PEERS: { data: 'data:50051', tuning: '[::1]:50052', inference: '10.0.0.1:1' },
     EMOTUNE_DRAIN_SECONDS: 20,
+    EMOTUNE_MAX_CONNECTIONS: 1000,
+    EMOTUNE_MAX_CALLS: 1000,
+    EMOTUNE_MAX_STREAMS: 1000,
+    EMOTUNE_MAX_REQUEST_MIB: 256,
   });
 });
 

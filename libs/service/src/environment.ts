@@ -5,6 +5,7 @@ import { storeSchemes } from '@emotune/objects';
 import { z } from 'zod';
 import type { Peers } from './channel.js';
 import { type Area, areas } from './contract.js';
+import { limitVariables, whole } from './limits.js';
 import { tokenExpectation, tokenPattern } from './token.js';
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -17,12 +18,6 @@ function isAddress(text: string): boolean {
 /** host:port */
 export function address() {
   return z.string({ error: 'expected host:port' }).refine(isAddress, 'expected host:port');
-}
-
-/** A whole number. */
-export function whole(least: number, most: number) {
-  const error = `expected a whole number from ${least} to ${most}`;
-  return z.coerce.number({ error }).int(error).min(least, error).max(most, error);
 }
 
 function schemeOf(url: string): string {
@@ -89,6 +84,7 @@ export function serviceEnvironment(peers: readonly Area[]) {
     EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(20).meta({
       description: 'How long calls that are open may take to end after SIGTERM.',
     }),
+    ...limitVariables,
   });
 }
 

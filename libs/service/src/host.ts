@@ -10,6 +10,7 @@ import { type DynamicModule, type INestMicroservice, Module } from '@nestjs/comm
 import { NestFactory } from '@nestjs/core';
 import { Access } from './access.js';
 import { Channel, type Peers } from './channel.js';
+import type { Limits } from './limits.js';
 import type { Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
 import type { Work } from './work.js';
@@ -45,6 +46,13 @@ export interface HostOptions {
   readonly token?: string | undefined;
 }
 
+interface ListenOptions {
+  /** host:port; port 0 takes a free one. */
+  readonly listen: string;
+  /** Default: the usual ones. */
+  readonly limits?: Limits;
+}
+
 @Module({})
 class HostModule {}
 
@@ -61,9 +69,9 @@ export class Host {
     this.channel = peers ? Channel.toPeers(peers, token) : Channel.connect(server.address, token);
   }
 
-  /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
-  static async create({ listen, ...options }: HostOptions & { readonly listen: string }): Promise<Host> {
-    return new Host(await EmotuneServer.listen(listen, new Access(options.token)), options);
+  /** @throws Unavailable when it cannot be listened on. */
+  static async create({ listen, limits, ...options }: HostOptions & ListenOptions): Promise<Host> {
+    return new Host(await EmotuneServer.listen(listen, new Access(options.token), limits), options);
   }
 
   /** host:port at which this machine reaches it. */

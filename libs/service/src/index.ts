@@ -1,9 +1,10 @@
 export { bearerIn, secretOfAttempt } from './access.js';
 export { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
-export { address, readEnvironment, serviceEnvironment, whole } from './environment.js';
+export { address, readEnvironment, serviceEnvironment } from './environment.js';
 export { filesModule } from './file.controller.js';
 export { Host, type HostOptions, type ServiceContext } from './host.js';
+export { type Limits, limitsOf, limitVariables, whole } from './limits.js';
 export { type Fields, jsonLog, type Log } from './log.js';
 export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
 export { once, requestTable } from './once.js';

@@ -10,6 +10,7 @@ import { Access } from './access.js';
 import type { Area } from './contract.js';
 import { readEnvironment, type ServiceEnvironment, type Variables } from './environment.js';
 import { Host, type ServiceContext } from './host.js';
+import { limitsOf } from './limits.js';
 import { jsonLog, type Log } from './log.js';
 import { isLoopback } from './loopback.js';
 import { EmotuneServer } from './server.js';
@@ -94,7 +95,11 @@ export async function runService<S extends ServiceEnvironment>(
   try {
     if (token === undefined)
       log.warn('no EMOTUNE_TOKEN is set: every user of this machine may call this service');
-    const server = await EmotuneServer.listen(environment.EMOTUNE_LISTEN, new Access(token));
+    const server = await EmotuneServer.listen(
+      environment.EMOTUNE_LISTEN,
+      new Access(token),
+      limitsOf(environment),
+    );
     ends = [() => server.close()];
     const objects = await openObjectStore(environment.EMOTUNE_OBJECTS_URL);
     const bus = await patiently('the event bus', () => openBus(busUrl), { log, signal });

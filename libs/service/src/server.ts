@@ -1,11 +1,9 @@
 /** Nest's gRPC server with health, reflection and only the services that have a controller. */
-import { Unavailable } from '@emotune/base';
 import { protoFiles, protoRoot } from '@emotune/proto';
 import {
   Server as GrpcServer,
   logVerbosity,
   ResponderBuilder,
-  ServerCredentials,
   ServerInterceptingCall,
   type ServerInterceptor,
   ServerListenerBuilder,
@@ -24,6 +22,9 @@ import { HealthImplementation } from 'grpc-health-check';
 import { type Observable, throwError } from 'rxjs';
 import type { Access } from './access.js';
 import { declarations, packageDefinition, packages } from './contract.js';
+import { type Limits, usualLimits } from './limits.js';
+import { Listener } from './listener.js';
+import { Load } from './load.js';
 import type { Log } from './log.js';
 import { refusing } from './received.js';
 import { statusOf } from './status.js';
@@ -35,6 +36,15 @@ setLogVerbosity(logVerbosity.NONE);
 const described = loadSync([...protoFiles], { includeDirs: [protoRoot] });
 
 const maxMessageBytes = 16 * 1024 * 1024;
+
+const minuteMs = 60_000;
+
+/** Who is connected answers pings, or is gone; who asks nothing is told to come again when there is something to ask. */
+const connectionSettings = {
+  'grpc.keepalive_time_ms': minuteMs,
+  'grpc.keepalive_timeout_ms': minuteMs,
+  'grpc.max_connection_idle_ms': 30 * minuteMs,
+};
 
 /** Gives every error that leaves a controller its status; logs those that are bugs. */
 @Catch()
@@ -103,27 +113,6 @@ function startingService(definition: ServiceDefinition): UntypedServiceImplement
   );
 }
 
-/** @returns The port, which the system chose where 0 was asked for. */
-function bind(server: GrpcServer, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (cause, port) => {
-      if (!cause) return resolve(port);
-      reject(
-        new Unavailable(
-          `${address} cannot be listened on (${cause.message}): another program has the port; end it or choose another`,
-          { cause },
-        ),
-      );
-    });
-  });
-}
-
-/** Who listens on every address of the machine is reached on its own. */
-function localAddress(listen: string, port: number): string {
-  const host = listen.slice(0, listen.lastIndexOf(':'));
-  return `${{ '0.0.0.0': '127.0.0.1', '[::]': '[::1]' }[host] ?? host}:${port}`;
-}
-
 /** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed. */
 export class EmotuneServer extends ServerGrpc {
   private readonly health = new HealthImplementation({ '': 'NOT_SERVING' });
@@ -131,27 +120,38 @@ export class EmotuneServer extends ServerGrpc {
   private readonly served = new Set(['']);
 
   private constructor(
-    /** host:port at which this machine reaches it. */
-    readonly address: string,
     readonly access: Access,
+    private readonly listener: Listener,
     private readonly server: GrpcServer,
     private readonly streams: OpenStreams,
   ) {
-    super({ url: address, package: [...packages], packageDefinition });
+    super({ url: listener.address, package: [...packages], packageDefinition });
     this.health.addToServer(server);
     new ReflectionService(described).addToServer(server);
     for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
   }
 
   /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
-  static async listen(listen: string, access: Access): Promise<EmotuneServer> {
+  static async listen(listen: string, access: Access, limits: Limits = usualLimits): Promise<EmotuneServer> {
     const streams = new OpenStreams();
     const server = new GrpcServer({
       'grpc.max_receive_message_length': maxMessageBytes,
-      interceptors: [access.interceptor, streams.interceptor, refusing],
+      'grpc.max_concurrent_streams': limits.calls + limits.streams,
+      ...connectionSettings,
+      // From the wire to the handler.
+      interceptors: [new Load(limits).interceptor, access.interceptor, streams.interceptor, refusing],
     });
-    const port = await bind(server, listen);
-    return new EmotuneServer(localAddress(listen, port), access, server, streams);
+    return new EmotuneServer(
+      access,
+      await Listener.open(listen, server, limits.connections),
+      server,
+      streams,
+    );
+  }
+
+  /** host:port at which this machine reaches it. */
+  get address(): string {
+    return this.listener.address;
   }
 
   override async createClient(): Promise<GrpcServer> {
@@ -187,6 +187,7 @@ export class EmotuneServer extends ServerGrpc {
   /** Whoever asks about its health hears of it first; then it takes no more calls, ends streams, and lets calls end for `ms`. */
   async drain(ms: number): Promise<void> {
     this.setHealth('NOT_SERVING');
+    this.listener.close();
     const ended = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
     this.streams.end();
     let timer: NodeJS.Timeout | undefined;
@@ -200,6 +201,7 @@ export class EmotuneServer extends ServerGrpc {
   /** Ends what is still open. */
   override async close(): Promise<void> {
     this.setHealth('NOT_SERVING');
+    this.listener.close();
     this.server.forceShutdown();
   }
 }

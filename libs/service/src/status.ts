@@ -1,6 +1,7 @@
 /**
- * Our named errors as gRPC statuses, and back, so that a caller catches the class that the server threw. Violations
- * travel as google.rpc.BadRequest in the trailer `grpc-status-details-bin` (google.rpc.Status), as other servers send them.
+ * Our named errors as gRPC statuses, and back, so that a caller catches the class that the server threw. Violations, and when
+ * to ask again, travel as google.rpc.BadRequest and RetryInfo in the trailer `grpc-status-details-bin` (google.rpc.Status), as
+ * other servers send them.
  */
 import {
   beginningOf,
@@ -8,6 +9,7 @@ import {
   Internal,
   InvalidArgument,
   policyOf,
+  ResourceExhausted,
   Unavailable,
   type Violation,
 } from '@emotune/base';
@@ -16,6 +18,7 @@ import protobuf from 'protobufjs';
 
 const detailsKey = 'grpc-status-details-bin';
 const badRequestUrl = 'type.googleapis.com/google.rpc.BadRequest';
+const retryInfoUrl = 'type.googleapis.com/google.rpc.RetryInfo';
 
 const classes = new Map(errorClasses.map((type) => [status[type.policy.status], type]));
 
@@ -25,6 +28,8 @@ const { nested } = protobuf.Root.fromJSON({
       fields: { field: { type: 'string', id: 1 }, description: { type: 'string', id: 2 } },
     },
     BadRequest: { fields: { fieldViolations: { rule: 'repeated', type: 'Violation', id: 1 } } },
+    Duration: { fields: { seconds: { type: 'int64', id: 1 }, nanos: { type: 'int32', id: 2 } } },
+    RetryInfo: { fields: { retryDelay: { type: 'Duration', id: 1 } } },
     Any: { fields: { typeUrl: { type: 'string', id: 1 }, value: { type: 'bytes', id: 2 } } },
     Status: {
       fields: {
@@ -35,33 +40,54 @@ const { nested } = protobuf.Root.fromJSON({
     },
   },
 });
-const { BadRequest, Status } = nested as Record<'BadRequest' | 'Status', protobuf.Type>;
+const { BadRequest, RetryInfo, Status } = nested as Record<
+  'BadRequest' | 'RetryInfo' | 'Status',
+  protobuf.Type
+>;
 
 /** Violations sent at most, and characters of all of them: the trailer must fit into HTTP/2 headers. */
 const sentViolations = 20;
 const sentCharacters = 6000;
 
-function trailer(error: InvalidArgument): Metadata {
-  const sent = error.violations.slice(0, sentViolations);
+/** A detail of a status, of any type. */
+interface Detail {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+function badRequest({ violations }: InvalidArgument): Detail {
+  const sent = violations.slice(0, sentViolations);
   const each = Math.floor(sentCharacters / sent.length);
   const fieldViolations = sent.map(({ field, description }) => ({
     field,
     description: beginningOf(description, each),
   }));
-  const value = BadRequest.encode(BadRequest.fromObject({ fieldViolations })).finish();
+  return {
+    typeUrl: badRequestUrl,
+    value: BadRequest.encode(BadRequest.fromObject({ fieldViolations })).finish(),
+  };
+}
+
+function retryInfo(retryAfterMs: number): Detail {
+  const seconds = Math.floor(retryAfterMs / 1000);
+  const nanos = Math.round(1e6 * (retryAfterMs - 1000 * seconds));
+  return {
+    typeUrl: retryInfoUrl,
+    value: RetryInfo.encode(RetryInfo.fromObject({ retryDelay: { seconds, nanos } })).finish(),
+  };
+}
+
+function detailOf(error: unknown): Detail | undefined {
+  if (error instanceof InvalidArgument) return badRequest(error);
+  if (error instanceof ResourceExhausted && error.retryAfterMs !== undefined)
+    return retryInfo(error.retryAfterMs);
+  return undefined;
+}
+
+function trailer(code: status, error: Error, detail: Detail): Metadata {
   const metadata = new Metadata();
-  metadata.set(
-    detailsKey,
-    Buffer.from(
-      Status.encode(
-        Status.fromObject({
-          code: status.INVALID_ARGUMENT,
-          message: beginningOf(error.message, 1000),
-          details: [{ typeUrl: badRequestUrl, value }],
-        }),
-      ).finish(),
-    ),
-  );
+  const message = { code, message: beginningOf(error.message, 1000), details: [detail] };
+  metadata.set(detailsKey, Buffer.from(Status.encode(Status.fromObject(message)).finish()));
   return metadata;
 }
 
@@ -76,21 +102,32 @@ export function statusOf(error: unknown): GrpcError {
   const code = status[policyOf(error).status];
   if (code === status.INTERNAL) return { code, details: 'internal error; the service log says more' };
   const details = beginningOf((error as Error).message, 4000);
-  return error instanceof InvalidArgument ? { code, details, metadata: trailer(error) } : { code, details };
+  const detail = detailOf(error);
+  return detail ? { code, details, metadata: trailer(code, error as Error, detail) } : { code, details };
+}
+
+/** The values of the details of one type. */
+function detailsIn(metadata: Metadata | undefined, typeUrl: string): Uint8Array[] {
+  const [bytes] = metadata?.get(detailsKey) ?? [];
+  if (!(bytes instanceof Uint8Array)) return [];
+  const { details } = Status.toObject(Status.decode(bytes)) as { details?: Detail[] };
+  return (details ?? []).filter((detail) => detail.typeUrl === typeUrl).map(({ value }) => value);
 }
 
 function violationsIn(metadata: Metadata | undefined): Violation[] {
-  const [bytes] = metadata?.get(detailsKey) ?? [];
-  if (!(bytes instanceof Uint8Array)) return [];
-  const { details } = Status.toObject(Status.decode(bytes)) as {
-    details?: { typeUrl: string; value: Uint8Array }[];
+  return detailsIn(metadata, badRequestUrl).flatMap(
+    (value) =>
+      BadRequest.toObject(BadRequest.decode(value), { defaults: true })['fieldViolations'] as Violation[],
+  );
+}
+
+function retryAfterMsIn(metadata: Metadata | undefined): number | undefined {
+  const [value] = detailsIn(metadata, retryInfoUrl);
+  if (value === undefined) return undefined;
+  const { retryDelay } = RetryInfo.toObject(RetryInfo.decode(value), { longs: Number, defaults: true }) as {
+    retryDelay: { seconds: number; nanos: number } | null;
   };
-  return (details ?? [])
-    .filter(({ typeUrl }) => typeUrl === badRequestUrl)
-    .flatMap(
-      ({ value }) =>
-        BadRequest.toObject(BadRequest.decode(value), { defaults: true })['fieldViolations'] as Violation[],
-    );
+  return retryDelay ? 1000 * retryDelay.seconds + retryDelay.nanos / 1e6 : undefined;
 }
 
 /** What a caller catches. `address` tells which server could not be reached. */
@@ -103,6 +140,8 @@ export function errorOf(cause: ServiceError, address: string): Error {
         cause,
       });
     }
+    case status.RESOURCE_EXHAUSTED:
+      return new ResourceExhausted(details, { cause, retryAfterMs: retryAfterMsIn(metadata) });
     case status.DEADLINE_EXCEEDED:
       return new Unavailable(`${address} did not answer in time`, { cause });
     case status.UNAVAILABLE:

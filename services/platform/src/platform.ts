@@ -17,9 +17,10 @@ import { hubSettings } from '@emotune/hub';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
-import { type Channel, Host, type Log } from '@emotune/service';
+import { type Channel, Host, type Log, limitsOf, limitVariables, readEnvironment } from '@emotune/service';
 import { importCheckpoint, makeToken, tokenFile, type Work } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { z } from 'zod';
 import { baseModels, modelsFolder } from './base-models.js';
 import { type PlatformRecord, recordFile } from './running-platform.js';
 
@@ -118,6 +119,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       log,
       listen: `127.0.0.1:${options.port ?? 0}`,
       token: await makeToken(join(dataDir, tokenFile)),
+      limits: limitsOf(readEnvironment(z.object(limitVariables), process.env)),
       work,
     });
     started.push(host);

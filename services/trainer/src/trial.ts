@@ -1,7 +1,14 @@
 /** One attempt of a trial: fetch the assignment, train, report, store what came of it. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, endingExitCodes, NotFound, policyOf, Unavailable } from '@emotune/base';
+import {
+  type Clock,
+  endingExitCodes,
+  NotFound,
+  policyOf,
+  type ResourceExhausted,
+  Unavailable,
+} from '@emotune/base';
 import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
@@ -64,7 +71,8 @@ export class Trial {
         if (policyOf(error).final) throw error;
         if (clock.now() >= deadline || signal.aborted)
           throw new Unreachable((error as Error).message, { cause: error });
-        await clock.sleep(retryMs);
+        const { retryAfterMs = retryMs } = error as Partial<ResourceExhausted>;
+        await clock.sleep(retryAfterMs);
       }
     }
   }
