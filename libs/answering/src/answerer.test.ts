@@ -132,7 +132,7 @@ describe('answers', () => {
         const candidates = golds.map((gold) => distribution.find(({ answer }) => answer === gold)!);
         const answers = await answerer.ask(
           golds.map(() => q),
-          candidates,
+          { golds: candidates },
         );
         const logs: number[] = [];
         for (const [i, gold] of golds.entries()) {
@@ -156,10 +156,10 @@ describe('answers', () => {
   it('know the likelihood of a gold answer that is no candidate', async () => {
     const q = questions[2];
     const labels = ['anger', 'fear', 'joy'];
-    const [answer] = await answerer.ask([q], [{ value: null, labels }]);
+    const [answer] = await answerer.ask([q], { golds: [{ value: null, labels }] });
     expect(answer.distribution.some((d) => d.labels.length === 3)).toBe(false);
     expect(answer.goldLogProb).toBeLessThan(0);
-    await expect(answerer.ask([q], [{ value: null, labels: ['hope'] }])).rejects.toThrow(
+    await expect(answerer.ask([q], { golds: [{ value: null, labels: ['hope'] }] })).rejects.toThrow(
       'labels: expected labels among',
     );
   });

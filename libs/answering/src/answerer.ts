@@ -2,6 +2,7 @@
  * Asks a model by likelihood: every answer that a question allows is scored, so no answer can fall off its scale or
  * labels, and the spread comes with it. Numbers are expected values over a digit trie (Lukasik et al. 2024, RAFT).
  */
+import { setImmediate } from 'node:timers/promises';
 import {
   answerTokens,
   type Candidate,
@@ -12,10 +13,20 @@ import {
   type Question,
   questionTokens,
   renderAnswer,
+  renderPrompt,
 } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
-import { loadAdapter, loadModel, loadTokenizer, longestRow, mergeAdapter, Scorer } from '@emotune/models';
+import {
+  loadAdapter,
+  loadModel,
+  loadTokenizer,
+  longestRow,
+  mergeAdapter,
+  type ScoreOptions,
+  type ScoreRequest,
+  Scorer,
+} from '@emotune/models';
 import { endOfSequence, type Tokenizer } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
@@ -50,14 +61,52 @@ export interface HeldFolder {
   release(): Promise<void>;
 }
 
-/** The answers of one kind of question, tokenised. */
-interface Choices {
-  readonly candidates: readonly Candidate[];
-  readonly tokens: readonly Int32Array[];
+export interface AskOptions {
+  /** The known answer of each question. */
+  readonly golds?: readonly Meaning[];
+  /** Who asks: callers take turns. */
+  readonly caller?: string;
+  /** What has not begun when it aborts is not computed; the call fails with its reason. */
+  readonly signal?: AbortSignal;
 }
 
-/** Kinds of question whose choices are kept. */
-const keptChoices = 256;
+/** A kind of question: its answers, tokenised, and the tokens with which its prompts begin. */
+interface Kind {
+  readonly candidates: readonly Candidate[];
+  readonly tokens: readonly Int32Array[];
+  readonly beginning: Int32Array;
+}
+
+/** A question as the model is asked. */
+interface Prepared {
+  readonly question: Question;
+  readonly candidates: readonly Candidate[];
+  readonly request: ScoreRequest;
+  readonly cut: boolean;
+}
+
+/** Kinds of question that are kept. */
+const keptKinds = 256;
+
+/** Questions that are prepared together, and groups of them that are prepared while others are computed. */
+const groupSize = 64;
+const groupsAhead = 2;
+/** Characters of texts that are tokenised before others get their turn: a few milliseconds. */
+const charactersAtOnce = 10_000;
+
+function* groupsOf<T>(items: Iterable<T>): Generator<T[]> {
+  let group: T[] = [];
+  for (const item of items) {
+    if (group.push(item) < groupSize) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
+function begins(beginning: Int32Array, whole: Int32Array): boolean {
+  return beginning.length <= whole.length && beginning.every((token, i) => token === whole[i]);
+}
 
 async function releaseAll(folders: readonly HeldFolder[]): Promise<void> {
   await Promise.all(folders.map((folder) => folder.release()));
@@ -66,7 +115,7 @@ async function releaseAll(folders: readonly HeldFolder[]): Promise<void> {
 /** A loaded model. Holds a thread, memory and the folders that its weights are mapped from; close it. */
 export class Answerer {
   private held: readonly HeldFolder[] = [];
-  private readonly choices = new Map<string, Choices>();
+  private readonly kinds = new Map<string, Kind>();
 
   private constructor(
     readonly tokenizer: Tokenizer,
@@ -140,43 +189,98 @@ export class Answerer {
     }
   }
 
-  private choicesOf(q: Question): Choices {
-    const key = JSON.stringify([q.scale, q.decimals, q.labelSet, q.multiLabel]);
-    const known = this.choices.get(key);
+  private kindOf(q: Question): Kind {
+    const { text: _text, cues: _cues, threshold: _threshold, ...kind } = q;
+    const key = JSON.stringify(kind);
+    const known = this.kinds.get(key);
     if (known) return known;
     const candidates = candidatesOf(q);
     const answers = candidates.map(({ answer }) => answer);
-    const choices = { candidates, tokens: candidateTokens(this.tokenizer, answers) };
-    if (this.choices.size >= keptChoices) this.choices.clear();
-    this.choices.set(key, choices);
-    return choices;
+    const [one, other] = ['a', '7 Z'].map((text) =>
+      Int32Array.from([...this.tokenizer.beginning, ...this.tokenizer.encode(renderPrompt({ ...q, text }))]),
+    );
+    const differs = one.findIndex((token, i) => token !== other[i]);
+    const made = {
+      candidates,
+      tokens: candidateTokens(this.tokenizer, answers),
+      beginning: one.subarray(0, Math.max(0, differs)),
+    };
+    if (this.kinds.size >= keptKinds) this.kinds.clear();
+    this.kinds.set(key, made);
+    return made;
+  }
+
+  private prepare(question: Question, gold: Meaning | undefined): Prepared {
+    const { candidates, tokens, beginning } = this.kindOf(question);
+    const all = gold ? [...tokens, answerTokens(this.tokenizer, renderAnswer(question, gold))] : tokens;
+    const depth = all.reduce((top, { length }) => Math.max(top, length), 0);
+    const room = Math.min(this.maxTokens, this.maxPositions - depth);
+    const { tokens: prompt, cut } = questionTokens(this.tokenizer, question, room);
+    const shared = begins(beginning, prompt) ? beginning.length : 0;
+    return { question, candidates, cut, request: { prompt, candidates: all, shared } };
+  }
+
+  /** Answers in the order of the questions. @throws as `answers`. */
+  async ask(questions: readonly Question[], options: AskOptions = {}): Promise<Answer[]> {
+    const answers: Answer[] = [];
+    for await (const answer of this.answers(questions, options)) answers.push(answer);
+    return answers;
   }
 
   /**
-   * Answers in the order of the questions. `golds` holds the known answer of each question.
-   * @throws InvalidArgument when a question leaves no room for its text, or a gold is not on its scale or labels.
+   * Answers in the order of the questions, which are taken as they are needed.
+   * @throws InvalidArgument when a question leaves no room for its text, or a gold is not on its scale or labels; the signal's
+   *   reason.
    */
-  async ask(questions: readonly Question[], golds?: readonly Meaning[]): Promise<Answer[]> {
-    const asked = questions.map((q, i) => {
-      const { candidates, tokens } = this.choicesOf(q);
-      const gold = golds && answerTokens(this.tokenizer, renderAnswer(q, golds[i]));
-      const all = gold ? [...tokens, gold] : tokens;
-      const depth = all.reduce((top, { length }) => Math.max(top, length), 0);
-      const room = Math.min(this.maxTokens, this.maxPositions - depth);
-      const { tokens: prompt, cut } = questionTokens(this.tokenizer, q, room);
-      return { candidates, prompt, cut, tokens: all };
-    });
+  async *answers(
+    questions: Iterable<Question>,
+    { golds, caller = '', signal }: AskOptions = {},
+  ): AsyncGenerator<Answer, void> {
+    const left = new AbortController();
+    const options = {
+      turn: this.scorer.enter(caller),
+      signal: signal ? AbortSignal.any([signal, left.signal]) : left.signal,
+    };
+    const groups: Promise<Answer[]>[] = [];
+    let [asked, characters] = [0, 0];
+    try {
+      for (const group of groupsOf(questions)) {
+        const prepared: Prepared[] = [];
+        for (const question of group) {
+          if (characters >= charactersAtOnce) {
+            await setImmediate();
+            signal?.throwIfAborted();
+            characters = 0;
+          }
+          characters += question.text.length;
+          prepared.push(this.prepare(question, golds?.[asked++]));
+        }
+        const answers = this.score(prepared, options);
+        // Heard of in its turn, or nobody waits for it any more.
+        answers.catch(() => undefined);
+        if (groups.push(answers) >= groupsAhead) yield* await groups.shift()!;
+      }
+      for (const answers of groups) yield* await answers;
+    } finally {
+      left.abort();
+      this.scorer.leave(options.turn);
+    }
+  }
+
+  private async score(prepared: readonly Prepared[], options: ScoreOptions): Promise<Answer[]> {
     const scores = await this.scorer.score(
-      asked.map(({ prompt, tokens }) => ({ prompt, candidates: tokens })),
+      prepared.map(({ request }) => request),
+      options,
     );
-    return asked.map(({ candidates, cut }, i) => {
+    return prepared.map(({ question, candidates, request, cut }, i) => {
       const probabilities = softmax(scores[i].subarray(0, candidates.length));
       const distribution = candidates.map((candidate, n) => ({
         ...candidate,
         probability: probabilities[n],
       }));
-      const goldLogProb = golds ? { goldLogProb: scores[i][candidates.length] } : {};
-      return { ...answerOf(questions[i], distribution), ...goldLogProb, cut };
+      const hasGold = request.candidates.length > candidates.length;
+      const goldLogProb = hasGold ? { goldLogProb: scores[i][candidates.length] } : {};
+      return { ...answerOf(question, distribution), ...goldLogProb, cut };
     });
   }
 

@@ -30,7 +30,8 @@ export { modelParameters, type Parameter } from './parameters.js';
 export { type Adapter, adaptedTensors, loadAdapter, mergeAdapter, saveAdapter } from './peft.js';
 export { type Masking, mixedParameters } from './perturbed-weights.js';
 export { SafetensorsFile, type WrittenTensor, writeSafetensors } from './safetensors.js';
-export { type ScoreRequest, Scorer } from './scorer.js';
+export type { ScoreRequest } from './score-layout.js';
+export { type ScoreOptions, Scorer, type Turn } from './scorer.js';
 export { ggufCompanions, loadModelChatTemplate, loadTokenizer } from './tokenizer-files.js';
 export {
   ascentGraph,

@@ -7,8 +7,8 @@ import type { BaseCompute } from './frozen.js';
 import { GraphWeights, heldTensors, type Method } from './model.js';
 import { type Adapter, adaptedTensors } from './peft.js';
 
-/** Compiled graphs that are kept, the last used ones; those that may have a copy of the weights are fewer. */
-const keptPrograms = 64;
+/** Memory of compiled graphs that are kept, the last used ones; those that may have a copy of the weights are two. */
+export const keptBytes = 512 * 2 ** 20;
 const keptOfFewRows = 2;
 
 /** Weights that a model is run with, by slot, and how graphs read them. */
@@ -40,54 +40,93 @@ export function loaded(model: Model, { adapter, baseCompute = 'fp32' }: LoadOpti
   };
 }
 
+interface Kept {
+  readonly program: Program;
+  readonly fewRows: boolean;
+  readonly bytes: number;
+}
+
 export class ModelExecutor {
   /** By key, the last used one last. */
-  private readonly programs = new Map<string, { readonly program: Program; readonly fewRows: boolean }>();
+  private readonly programs = new Map<string, Kept>();
 
   private constructor(
     private readonly executor: Executor,
     readonly config: ModelConfig,
     private readonly method: Method,
     private readonly baseCompute: BaseCompute,
+    private readonly keptBytes: number,
   ) {}
 
-  /** Close it, and with it the executor. */
-  static async create(model: Loaded, executor: Executor): Promise<ModelExecutor> {
+  /**
+   * Close it, and with it the executor.
+   * @param kept bytes of compiled graphs that stay
+   */
+  static async create(model: Loaded, executor: Executor, kept = keptBytes): Promise<ModelExecutor> {
     const { config, method, tensors, baseCompute } = model;
     for (const [name, tensor] of tensors) await executor.hold(name, tensor);
-    return new ModelExecutor(executor, config, method, baseCompute);
+    return new ModelExecutor(executor, config, method, baseCompute, kept);
   }
 
   /** The graph of this key, compiled when it is not among the last used. */
   async program(
     key: string,
     build: (weights: GraphWeights) => Readonly<Record<string, Value>>,
-    { fewRows = false }: Pick<CompileHints, 'fewRows'> = {},
+    hints: CompileHints = {},
   ): Promise<Program> {
-    const known = this.programs.get(key);
-    const graph = () => build(new GraphWeights(this.config, this.method, this.baseCompute));
-    const program = known?.program ?? (await this.executor.compile(graph(), { fewRows }));
+    const kept = this.programs.get(key) ?? (await this.compile(build, hints));
     this.programs.delete(key);
-    this.programs.set(key, { program, fewRows });
-    const alike = [...this.programs].filter(([, kept]) => kept.fewRows === fewRows);
-    if (alike.length > (fewRows ? keptOfFewRows : keptPrograms)) {
-      const [oldest, unused] = alike[0];
+    this.programs.set(key, kept);
+    for (const [oldest, unused] of this.tooMany(kept.fewRows)) {
       this.programs.delete(oldest);
       await this.executor.release(unused.program);
     }
-    return program;
+    return kept.program;
   }
 
-  /** Runs a program: of `feeds` what it reads, weights and state from the slots of the same name. */
-  run(program: Program, io: Omit<RunIO, 'from'>): Promise<Record<string, HostTensor>> {
+  private async compile(
+    build: (weights: GraphWeights) => Readonly<Record<string, Value>>,
+    hints: CompileHints,
+  ): Promise<Kept> {
+    const graph = build(new GraphWeights(this.config, this.method, this.baseCompute));
+    const { fewRows = false, runs = 'often' } = hints;
+    const { compiled, kept } = this.executor.memory.of(graph);
+    const program = await this.executor.compile(graph, hints);
+    return { program, fewRows, bytes: compiled + (runs === 'often' ? kept : 0) };
+  }
+
+  /** Which go, the oldest first; the last used one stays. */
+  private tooMany(fewRows: boolean): [string, Kept][] {
+    const alike = [...this.programs].filter(([, kept]) => kept.fewRows === fewRows);
+    if (fewRows) return alike.slice(0, -keptOfFewRows);
+    let bytes = 0;
+    const staying = alike.findLastIndex(([, kept], i) => {
+      bytes += kept.bytes;
+      return bytes > this.keptBytes && i < alike.length - 1;
+    });
+    return alike.slice(0, staying + 1);
+  }
+
+  /** Runs a program: of `feeds` what it reads, weights from the slots of their names, state from those that `slotOf` says. */
+  run(
+    program: Program,
+    io: Omit<RunIO, 'from'>,
+    slotOf = (state: string) => state,
+  ): Promise<Record<string, HostTensor>> {
     const inputs = Object.entries(program.inputs);
     const feeds = Object.fromEntries(
       inputs.flatMap(([name]) => (name in io.feeds ? [[name, io.feeds[name]]] : [])),
     );
     const from = Object.fromEntries(
-      inputs.flatMap(([name, { kind }]) => (kind === 'feed' ? [] : [[name, name]])),
+      inputs
+        .filter(([, { kind }]) => kind !== 'feed')
+        .map(([name, { kind }]) => [name, kind === 'state' ? slotOf(name) : name]),
     );
     return this.executor.run(program, { ...io, feeds, from });
+  }
+
+  drop(slot: string): Promise<void> {
+    return this.executor.drop(slot);
   }
 
   /** Fills a slot; the tensor's array moves there. */
@@ -100,8 +139,8 @@ export class ModelExecutor {
   }
 }
 
-/** n rounded up to three significant bits: few graphs serve all sizes, and less than a quarter is padding. */
-export function roundUp(n: number): number {
-  const step = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, n))) - 3);
+/** n rounded up to a few significant bits: few graphs serve all sizes; with three, less than a quarter is padding. */
+export function roundUp(n: number, bits = 3): number {
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, n))) - bits);
   return Math.max(1, Math.ceil(n / step) * step);
 }

@@ -1,9 +1,10 @@
 import { Rng } from '@emotune/base';
 import { bool, int64, OnnxExecutor } from '@emotune/engine';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parseConfig } from './config.js';
 import { initialTensors } from './model.js';
-import { type ScoreRequest, Scorer } from './scorer.js';
+import type { ScoreRequest } from './score-layout.js';
+import { Scorer } from './scorer.js';
 import { lossGraph } from './train-graph.js';
 
 const ids = { vocab_size: 20, hidden_size: 24 };
@@ -122,6 +123,7 @@ it.each(configs)(
       const instructed = many.map(({ prompt, candidates }) => ({
         prompt: Int32Array.of(...instruction, ...prompt),
         candidates,
+        shared: instruction.length,
       }));
       const together = await scorer.score(instructed);
       expect(await scorer.score(instructed)).toEqual(together);
@@ -142,3 +144,67 @@ it.each(configs)(
     }
   },
 );
+
+describe('calls at the same time', () => {
+  const [config] = configs;
+  const model = { config, tensors: initialTensors(config, 5) };
+  const request = (length: number): ScoreRequest => ({
+    prompt: Int32Array.from({ length }, (_, i) => (3 * i + length) % 20),
+    candidates: [Int32Array.of(4), Int32Array.of(5, 6)],
+  });
+
+  it('are answered each as it would be alone, from few passes', async () => {
+    let passes = 0;
+    const scorer = await Scorer.create(model, (options) => {
+      const executor = OnnxExecutor.create(options);
+      const run = executor.run.bind(executor);
+      executor.run = (...args) => {
+        passes++;
+        return run(...args);
+      };
+      return executor;
+    });
+    try {
+      const requests = Array.from({ length: 40 }, (_, i) => request(20 + (i % 8)));
+      const alone: Float64Array[] = [];
+      for (const one of requests.slice(0, 8)) alone.push(...(await scorer.score([one])));
+      passes = 0;
+      const together = await Promise.all(requests.map((one) => scorer.score([one])));
+      for (const [i, [scores]] of together.entries())
+        scores.forEach((score, c) => {
+          expect(Math.abs(score - alone[i % 8][c])).toBeLessThan(2e-5);
+        });
+      expect(passes).toBeLessThan(15);
+    } finally {
+      await scorer.close();
+    }
+  });
+
+  it('that are given up are not computed, and leave the others alone', async () => {
+    const scorer = await Scorer.create(model, OnnxExecutor.create);
+    try {
+      const stop = new AbortController();
+      const many = scorer.score(
+        Array.from({ length: 5000 }, () => request(200)),
+        { signal: stop.signal },
+      );
+      const one = scorer.score([request(20)]);
+      stop.abort(new Error('the caller left'));
+      await expect(many).rejects.toThrow('the caller left');
+      expect((await one)[0]).toHaveLength(2);
+      // 5,000 rows would take minutes.
+      expect((await scorer.score([request(30)]))[0]).toHaveLength(2);
+      await expect(scorer.score([request(20)], { signal: stop.signal })).rejects.toThrow('the caller left');
+    } finally {
+      await scorer.close();
+    }
+  });
+
+  it('are refused when the scorer is closed', async () => {
+    const scorer = await Scorer.create(model, OnnxExecutor.create);
+    const asked = scorer.score(Array.from({ length: 500 }, () => request(100)));
+    const refused = expect(asked).rejects.toThrow('the executor is closed');
+    await scorer.close();
+    await refused;
+  });
+});

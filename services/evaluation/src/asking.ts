@@ -37,10 +37,10 @@ export async function predict(
     options.signal.throwIfAborted();
     const asked = examples.slice(from, from + chunk);
     const questions = asked.map((example) => questionOf(example, { cues: options.cues, paraphrase: 0 }));
-    const answers = await answerer.ask(
-      questions,
-      asked.map(({ gold }) => gold),
-    );
+    const answers = await answerer.ask(questions, {
+      golds: asked.map(({ gold }) => gold),
+      signal: options.signal,
+    });
     asked.forEach((example, i) => {
       const answer = answers[i];
       predictions.push({
