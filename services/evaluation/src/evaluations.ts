@@ -365,7 +365,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   ): Promise<Prediction[]> {
     const { objects, threads } = this.context;
     await report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
-    const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
+    const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), { threads });
     let reported = Promise.resolve();
     try {
       return await predict(answerer, examples, {

@@ -4,11 +4,23 @@ import type { Answer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
 import type { inference, tuning } from '@emotune/proto';
 import { taskMessage, teachingOfModel } from '@emotune/service';
+import { Admission, type Admitted } from './admission.js';
 import { type InferenceContext, LoadedModels } from './loaded-models.js';
+import { ModelLookup } from './model-lookup.js';
 import { type Asked, parseBatch, parseRequest } from './requests.js';
 
-/** Texts asked together, so that other callers get their turn in between. */
-const chunk = 32;
+export interface Asker {
+  /** Callers take turns. */
+  readonly caller: string;
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+}
+
+/** Characters of the texts that wait for their answers. */
+const waitingCharacters = 64 * 1024 * 1024;
+
+/** Tokens of a question's instruction and answers, of a prompt at most, and characters of a token, about. */
+const workOf = ({ text, count }: Asked) => count * Math.min(512, 64 + text.length / 4);
 
 /** An answer on the question's own scale. */
 function answerMessage(question: Question, answer: Answer): inference.Answer {
@@ -37,73 +49,113 @@ function answerMessage(question: Question, answer: Answer): inference.Answer {
   };
 }
 
+/** Requests of a call that one model answers. */
+interface Part {
+  readonly model: tuning.Model;
+  /** Where they stand in the call. */
+  readonly members: readonly number[];
+  readonly admitted: Admitted;
+}
+
 export class Analyses {
   private readonly models: LoadedModels;
+  private readonly lookup: ModelLookup;
+  private readonly admission: Admission;
 
-  constructor(private readonly context: InferenceContext) {
+  constructor(context: InferenceContext) {
+    const { channel, waitSeconds = 30 } = context;
     this.models = new LoadedModels(context);
+    const models = channel.client<tuning.ModelServiceClient>('ModelService');
+    this.lookup = new ModelLookup((name) => models.call('getModel', { name }));
+    this.admission = new Admission(
+      { waitSeconds, characters: waitingCharacters },
+      () => performance.now() / 1000,
+    );
   }
 
-  async analyze(request: inference.AnalyzeRequest, signal: AbortSignal): Promise<inference.Analysis> {
-    const [analysis] = await this.ask([parseRequest(request)], signal);
+  async analyze(request: inference.AnalyzeRequest, asker: Asker): Promise<inference.Analysis> {
+    const [analysis] = await this.ask([parseRequest(request)], asker);
     return analysis;
   }
 
   async analyzeBatch(
     requests: readonly inference.AnalyzeRequest[],
-    signal: AbortSignal,
+    asker: Asker,
   ): Promise<inference.Analysis[]> {
-    return this.ask(parseBatch(requests), signal);
+    return this.ask(parseBatch(requests), asker);
   }
 
   /** Ends with the error of the first request that cannot be answered, after the answers before it. */
   async *analyzeStream(
     requests: AsyncIterable<inference.AnalyzeRequest>,
-    signal: AbortSignal,
+    asker: Asker,
   ): AsyncGenerator<inference.Analysis> {
-    for await (const request of requests) yield await this.analyze(request, signal);
+    for await (const request of requests) yield await this.analyze(request, asker);
   }
 
   /** Where the model of that name lies now: another may have been promoted since the last call. */
-  private async resolve(name: string, signal: AbortSignal): Promise<tuning.Model> {
-    const model = await this.context.channel
-      .client<tuning.ModelServiceClient>('ModelService')
-      .call('getModel', { name }, { signal });
+  private async resolve(name: string): Promise<tuning.Model> {
+    const model = await this.lookup.find(name);
     if (model.prefix === '')
       throw new FailedPrecondition(`the model ${model.name} has no files yet; try again later`);
     return model;
   }
 
-  private async ask(requests: readonly Asked[], signal: AbortSignal): Promise<inference.Analysis[]> {
-    const analyses = new Array<inference.Analysis>(requests.length);
-    for (const name of new Set(requests.map(({ model }) => model))) {
-      const model = await this.resolve(name, signal);
-      const members = [...requests.keys()].filter((i) => requests[i].model === name);
-      const teaching = teachingOfModel(model);
-      await this.models.use(model, async (answerer) => {
-        for (let from = 0; from < members.length; from += chunk) {
-          signal.throwIfAborted();
-          const part = members.slice(from, from + chunk).map((i) => ({
-            i,
-            ...requests[i],
-            questions: requests[i].questions(teaching),
-          }));
-          const questions = part.flatMap((asked) => asked.questions);
-          const answers = (await answerer.ask(questions)).map((answer, n) =>
-            answerMessage(questions[n], answer),
-          );
-          for (const { i, text, questions: own, cues: found } of part) {
-            analyses[i] = {
-              text,
-              model: `${model.name}@${model.version}`,
-              answers: answers.splice(0, own.length),
-              cues: [...found],
-            };
-          }
-        }
-      });
+  private async ask(requests: readonly Asked[], asker: Asker): Promise<inference.Analysis[]> {
+    const names = [...new Set(requests.map(({ model }) => model))];
+    const models = await Promise.all(names.map((name) => this.resolve(name)));
+    asker.signal.throwIfAborted();
+    const parts: Part[] = [];
+    try {
+      for (const [n, model] of models.entries()) {
+        const members = [...requests.keys()].filter((i) => requests[i].model === names[n]);
+        const sumOf = (count: (request: Asked) => number) =>
+          members.reduce((sum, i) => sum + count(requests[i]), 0);
+        const admitted = this.admission.enter({
+          model: model.prefix,
+          caller: asker.caller,
+          work: sumOf(workOf),
+          characters: sumOf(({ text }) => text.length),
+        });
+        parts.push({ model, members, admitted });
+      }
+      const analyses = new Array<inference.Analysis>(requests.length);
+      for (const part of parts) await this.answer(part, requests, analyses, asker);
+      return analyses;
+    } finally {
+      for (const { admitted } of parts) admitted.leave();
     }
-    return analyses;
+  }
+
+  private async answer(
+    { model, members, admitted }: Part,
+    requests: readonly Asked[],
+    analyses: inference.Analysis[],
+    asker: Asker,
+  ): Promise<void> {
+    const teaching = teachingOfModel(model);
+    /** Those of which questions have been taken and answers are to come. */
+    const open: ({ readonly i: number; readonly answers: inference.Answer[] } & ReturnType<Asked['ask']>)[] =
+      [];
+    function* questions() {
+      for (const i of members) {
+        const asked = requests[i].ask(teaching);
+        open.push({ i, answers: [], ...asked });
+        yield* asked.questions;
+      }
+    }
+    await this.models.use(model, async (answerer) => {
+      admitted.begin();
+      for await (const answer of answerer.answers(questions(), asker)) {
+        const [{ i, answers, questions: own, cues }] = open;
+        answers.push(answerMessage(own[answers.length], answer));
+        if (answers.length < own.length) continue;
+        const { text } = requests[i];
+        analyses[i] = { text, model: `${model.name}@${model.version}`, answers, cues: [...cues] };
+        admitted.done(workOf(requests[i]));
+        open.shift();
+      }
+    });
   }
 
   /** Called by Nest when the server has stopped. */

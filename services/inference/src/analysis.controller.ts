@@ -3,13 +3,21 @@ import { inference } from '@emotune/proto';
 import { requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
-import { Analyses } from './analyses.js';
+import { Analyses, type Asker } from './analyses.js';
 
-/** Aborts when the caller cancels or its deadline passes. */
-function signalOf(call: Pick<ServerStreamCall, 'on'>): AbortSignal {
+/** What Nest hands a method as its third argument. */
+interface Call extends ServerStreamCall {
+  readonly cancelled: boolean;
+  getPeer(): string;
+}
+
+/** Who asks, by its connection, and a signal that aborts when it leaves or its deadline passes. */
+function asker(call: Call): Asker {
   const abort = new AbortController();
-  call.on('cancelled', () => abort.abort(new Aborted('the caller cancelled')));
-  return abort.signal;
+  const leave = () => abort.abort(new Aborted('the caller cancelled'));
+  call.on('cancelled', leave);
+  if (call.cancelled) leave();
+  return { caller: call.getPeer(), signal: abort.signal };
 }
 
 @Controller()
@@ -17,29 +25,25 @@ function signalOf(call: Pick<ServerStreamCall, 'on'>): AbortSignal {
 export class AnalysisController implements inference.AnalysisServiceController {
   constructor(@Inject(Analyses) private readonly analyses: Analyses) {}
 
-  analyze(
-    request: inference.AnalyzeRequest,
-    _metadata?: unknown,
-    call?: ServerStreamCall,
-  ): Promise<inference.Analysis> {
-    return this.analyses.analyze(request, signalOf(call!));
+  analyze(request: inference.AnalyzeRequest, _metadata?: unknown, call?: Call): Promise<inference.Analysis> {
+    return this.analyses.analyze(request, asker(call!));
   }
 
   async analyzeBatch(
     { requests }: inference.AnalyzeBatchRequest,
     _metadata?: unknown,
-    call?: ServerStreamCall,
+    call?: Call,
   ): Promise<inference.AnalyzeBatchResponse> {
-    return { analyses: await this.analyses.analyzeBatch(requests, signalOf(call!)) };
+    return { analyses: await this.analyses.analyzeBatch(requests, asker(call!)) };
   }
 
   analyzeStream(
     requests: Observable<inference.AnalyzeRequest>,
     _metadata?: unknown,
-    call?: ServerStreamCall,
+    call?: Call,
   ): Observable<inference.Analysis> {
     return streamOf(call!, (signal) =>
-      this.analyses.analyzeStream(requestsOf(requests, call!, signal), signal),
+      this.analyses.analyzeStream(requestsOf(requests, call!, signal), { ...asker(call!), signal }),
     );
   }
 }

@@ -1,12 +1,17 @@
 /** Models in memory: the last used few stay, and one that must go goes when nobody asks it any more. */
 import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
+import type { InferenceCompute } from '@emotune/models';
 import type { tuning } from '@emotune/proto';
 import type { ServiceContext } from '@emotune/service';
 
 export interface InferenceContext extends ServiceContext {
   /** Threads of each loaded model, at least 1. */
   readonly threads: number;
+  /** How the linear layers of the models are multiplied. Default `fp32`. */
+  readonly baseCompute?: InferenceCompute;
+  /** A call is refused where others would keep it waiting for more seconds. Default 30. */
+  readonly waitSeconds?: number;
 }
 
 interface Entry {
@@ -73,10 +78,13 @@ export class LoadedModels {
   }
 
   private async load(model: tuning.Model): Promise<Answerer> {
-    const { objects, threads, log } = this.context;
+    const { objects, threads, baseCompute = 'fp32', log } = this.context;
     const { name, version } = model;
     try {
-      const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), threads);
+      const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), {
+        threads,
+        baseCompute,
+      });
       log.info('a model was loaded', { model: `${name}@${version}` });
       return answerer;
     } catch (cause) {

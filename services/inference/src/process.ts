@@ -8,6 +8,11 @@ await serve({
   environment: inferenceEnvironment,
   migrations: inferenceMigrations,
   open: (context, environment) => ({
-    module: inferenceModule({ ...context, threads: environment.EMOTUNE_THREADS }),
+    module: inferenceModule({
+      ...context,
+      threads: environment.EMOTUNE_THREADS,
+      baseCompute: environment.EMOTUNE_COMPUTE,
+      waitSeconds: environment.EMOTUNE_WAIT_SECONDS,
+    }),
   }),
 });

@@ -14,7 +14,7 @@ const { Task } = common;
 
 it('asks all four tasks, or one, as the request wants them', () => {
   const all = parseRequest(request({ text: 'so good', scale: { low: 1, high: 9 }, emotion: 'hope' }));
-  const questions = all.questions(undefined);
+  const questions = all.ask(undefined).questions;
   expect(questions.map(({ task }) => task)).toEqual([
     'sentiment-classification',
     'sentiment-regression',
@@ -23,12 +23,17 @@ it('asks all four tasks, or one, as the request wants them', () => {
   ]);
   expect(questions.map(({ scale }) => scale?.high)).toEqual([undefined, 9, undefined, 9]);
   expect(questions.map(({ emotion }) => emotion)).toEqual([null, null, null, 'hope']);
-  expect(all.cues[0]).toMatchObject({ text: 'good', lexicon: 'vader', start: 3, modifier: 'so' });
+  expect(all.ask(undefined).cues[0]).toMatchObject({
+    text: 'good',
+    lexicon: 'vader',
+    start: 3,
+    modifier: 'so',
+  });
   for (const { cues } of questions) expect(cues).toContain('so good');
 
   const one = parseRequest(request({ task: Task.TASK_SENTIMENT_CLASSIFICATION, labels: ['bad', 'good'] }));
-  expect(one.questions(undefined)).toHaveLength(1);
-  expect(one.questions(undefined)[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
+  expect(one.ask(undefined).questions).toHaveLength(1);
+  expect(one.ask(undefined).questions[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
 });
 
 it.each([

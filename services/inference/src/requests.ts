@@ -71,29 +71,36 @@ export interface Asked {
   readonly text: string;
   /** As a client names it; empty for the promoted or newest one. */
   readonly model: string;
-  /** To a model that was taught so; undefined: that does not tell what it was taught. */
-  questions(teaching: Teaching | undefined): readonly Question[];
-  readonly cues: readonly common.Cue[];
+  /** Questions that it asks. */
+  readonly count: number;
+  /** Asks a model that was taught so; undefined: that does not tell what it was taught. */
+  ask(teaching: Teaching | undefined): {
+    readonly questions: readonly Question[];
+    readonly cues: readonly common.Cue[];
+  };
 }
 
 function asked(request: inference.AnalyzeRequest): Asked {
   const { text, model, scale, labels, emotion } = request;
-  const { cues, cueText } = explain(text);
   const task = taskOf(request.task);
+  const asks = task === undefined ? tasks : [task];
   const given = {
     ...(scale ? { scale } : {}),
     ...(labels.length > 0 ? { labels } : {}),
     ...(emotion === '' ? {} : { emotion }),
   };
-  const questions = (teaching: Teaching | undefined) =>
-    (task === undefined ? tasks : [task]).map((each) =>
+  const ask = (teaching: Teaching | undefined) => {
+    const { cues, cueText } = explain(text);
+    const questions = asks.map((each) =>
       defaultQuestion(each, text, {
         ...given,
         cues: (teaching?.cues ?? true) ? cueText : '',
         taught: taughtInquiry(teaching, each, given.emotion),
       }),
     );
-  return { text, model, questions, cues: [...cues] };
+    return { questions, cues: [...cues] };
+  };
+  return { text, model, count: asks.length, ask };
 }
 
 /** @throws InvalidArgument naming every field that is wrong. */

@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, systemClock } from '@emotune/base';
 import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
-import { initialTensors, parseConfig, saveModel } from '@emotune/models';
+import { initialTensors, parseConfig, Scorer, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import { EvictingStore } from '@emotune/objects/testing';
 import { codecOf, common, type inference, messageType, type tuning } from '@emotune/proto';
@@ -12,7 +12,8 @@ import { type Client, Host, jsonLog } from '@emotune/service';
 import { Tokenizer, trainBpe } from '@emotune/text';
 import { Controller, type DynamicModule, Module } from '@nestjs/common';
 import { GrpcMethod } from '@nestjs/microservices';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Analyses } from './analyses.js';
 import { inferenceMigrations, inferenceModule } from './module.js';
 
 const { Task } = common;
@@ -257,6 +258,84 @@ describe('a batch', () => {
     const requests = [{ text: 'fine' }, { text: '' }];
     await expect(analyses.call('analyzeBatch', { requests })).rejects.toThrow('requests[1].text: expected');
     await expect(analyses.call('analyzeBatch', {})).rejects.toThrow('requests: expected 1 to 1000');
+  });
+});
+
+describe('more than can be answered', () => {
+  const many = (count: number, words = 300) =>
+    Array.from({ length: count }, (_, i) => ({ text: `number ${i} `.repeat(words) }));
+
+  /** How often the model has been asked, and that it is not asked any more. */
+  async function asked(score: { mock: { calls: unknown[] } }): Promise<number> {
+    let before = -1;
+    await expect
+      .poll(() => {
+        const same = before === score.mock.calls.length;
+        before = score.mock.calls.length;
+        return same;
+      })
+      .toBe(true);
+    return before;
+  }
+
+  it('is not computed for callers whose deadline has passed, or who have left', async () => {
+    await analyses.call('analyze', { text: 'x' });
+    const score = vi.spyOn(Scorer.prototype, 'score');
+    try {
+      const late = analyses.call('analyzeBatch', { requests: many(1000) }, { deadlineMs: 400 });
+      await expect(late).rejects.toThrow('did not answer in time');
+      const abort = new AbortController();
+      const left = analyses.call('analyzeBatch', { requests: many(1000) }, { signal: abort.signal });
+      setTimeout(() => abort.abort(new Error('enough')), 400);
+      await expect(left).rejects.toThrow('enough');
+      // The 4,000 questions of each are asked 64 at a time.
+      expect(await asked(score)).toBeLessThan(60);
+      expect((await analyses.call('analyze', { text: 'x' })).answers).toHaveLength(4);
+    } finally {
+      score.mockRestore();
+    }
+  });
+
+  it('keeps nobody else waiting: small calls are answered while large ones are', async () => {
+    let done = false;
+    const large = analyses.call('analyzeBatch', { requests: many(100, 30) }).then(() => {
+      done = true;
+    });
+    for (let i = 0; i < 2; i++) await analyses.call('analyze', { text: `small ${i}` });
+    expect(done).toBe(false);
+    await large;
+  });
+
+  it('is refused, with when to ask again', async () => {
+    const context = await host.context('inference', inferenceMigrations);
+    const strict = new Analyses({ ...context, threads: 1, waitSeconds: 0.001 });
+    const asker = { caller: 'one', signal: new AbortController().signal };
+    const request = (text: string) => ({
+      ...empty<inference.AnalyzeRequest>('emotune.inference.v1.AnalyzeRequest'),
+      text,
+    });
+    try {
+      await strict.analyzeBatch(
+        Array.from({ length: 200 }, (_, i) => request(`text ${i}`)),
+        asker,
+      );
+      const large = strict.analyzeBatch(
+        many(60).map(({ text }) => request(text)),
+        asker,
+      );
+      const error = await strict.analyze(request('one more'), asker).catch((e) => e);
+      expect(error).toBeInstanceOf(ResourceExhausted);
+      expect(error.message).toContain('too much waits');
+      expect(error.retryAfterMs).toBeGreaterThanOrEqual(1000);
+      expect((await strict.analyze(request('of another'), { ...asker, caller: 'two' })).answers).toHaveLength(
+        4,
+      );
+      expect(await large).toHaveLength(60);
+      expect((await strict.analyze(request('later'), asker)).answers).toHaveLength(4);
+    } finally {
+      await strict.onApplicationShutdown();
+      await context.database.close();
+    }
   });
 });
 
