@@ -22,6 +22,8 @@ export {
 } from './errors.js';
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
+export { Lanes } from './lanes.js';
+export { machineMemoryMiB } from './machine-memory.js';
 export { printable, printableJson } from './printable.js';
 export { callersMode, closeToOthers } from './private.js';
 export { isAlive } from './process.js';

@@ -4,6 +4,7 @@
  */
 import { getHeapStatistics } from 'node:v8';
 import { InvalidArgument } from '@emotune/base';
+import { megabytes } from './limits.js';
 
 /** What was read of a file, or of several. */
 export interface Held {
@@ -21,6 +22,7 @@ const bytesPerRow = 1_000;
 const copiesOfText = 3;
 /** Of the heap; the rest is for what runs beside. */
 const share = 0.7;
+const ownHeapBytes = getHeapStatistics().heap_size_limit;
 
 /** Latin-1 takes a byte for each character, anything else two. */
 export function bytesOf(text: string): number {
@@ -28,14 +30,9 @@ export function bytesOf(text: string): number {
 }
 
 /** @throws InvalidArgument when examples take more than a process with such a heap can spare. */
-export function expectFits(
-  { rows, textBytes }: Held,
-  field: string,
-  heapBytes = getHeapStatistics().heap_size_limit,
-): void {
+export function expectFits({ rows, textBytes }: Held, field: string, heapBytes = ownHeapBytes): void {
   const most = share * heapBytes;
   if (rows * bytesPerRow + textBytes * copiesOfText <= most) return;
-  const megabytes = (bytes: number) => `${Math.round(bytes / 1e6).toLocaleString('en')} MB`;
   throw InvalidArgument.at(
     field,
     `expected rows that take at most ${megabytes(most)} of memory while they are divided (${bytesPerRow} bytes each and ` +

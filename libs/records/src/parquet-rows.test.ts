@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { parquetMetadata } from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { parquetRows } from './parquet-rows.js';
@@ -68,6 +70,49 @@ describe('Parquet', () => {
     const [[, fine], [, bad]] = await read(new Uint8Array(bytes));
     expect(fine['text']).toBe('fi');
     expect(JSON.stringify(bad['text'])).toBe('"bytes that are no UTF-8: 63e9"');
+  });
+
+  it.each(['SNAPPY', 'GZIP'] as const)(
+    'of codec %s is refused where a column unpacks to more than is held',
+    async (codec) => {
+      const text = Array.from({ length: 100 }, () => 'a'.repeat(1000));
+      const bytes = parquetWriteBuffer({
+        columnData: [{ name: 'text', data: text, type: 'STRING', encoding: 'PLAIN' }],
+        codec,
+        compressors: { GZIP: (page) => gzipSync(page) },
+      });
+      expect(bytes.byteLength).toBeLessThan(10_000);
+      const reading = async (most: number) => {
+        for await (const _ of parquetRows(contentOf(new Uint8Array(bytes)), wanted, 'file', most));
+      };
+      await reading(101_000);
+      await expect(reading(90_000)).rejects.toThrow(
+        /^file: expected at most 0 MB in a row group of "text" once it is unpacked, got 0 MB or more: write smaller row groups$/,
+      );
+    },
+  );
+
+  it('is refused where a column says to be small and its pages are not', async () => {
+    const text = Array.from({ length: 100 }, () => 'a'.repeat(1000));
+    const bytes = Buffer.from(
+      parquetWriteBuffer({ columnData: [{ name: 'text', data: text, type: 'STRING', encoding: 'PLAIN' }] }),
+    );
+    const metadata = parquetMetadata(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
+    const said = metadata.row_groups[0].columns[0].meta_data!.total_uncompressed_size;
+    // As Thrift writes numbers: zigzag, seven bits a byte.
+    const varint = (n: bigint): Buffer => {
+      const all = [];
+      for (let left = n * 2n; ; left >>= 7n) {
+        all.push(Number(left & 127n) | (left > 127n ? 128 : 0));
+        if (left <= 127n) return Buffer.from(all);
+      }
+    };
+    for (let at = bytes.indexOf(varint(said)); at >= 0; at = bytes.indexOf(varint(said), at + 1))
+      varint(70_000n).copy(bytes, at);
+    const reading = async () => {
+      for await (const _ of parquetRows(contentOf(bytes), wanted, 'file', 90_000));
+    };
+    await expect(reading()).rejects.toThrow('once it is unpacked, got 0 MB or more');
   });
 
   it('is refused where a column is missing or there twice', async () => {

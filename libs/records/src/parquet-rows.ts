@@ -8,8 +8,10 @@ import {
   parquetReadObjects,
   parquetSchema,
   type SchemaTree,
+  snappyUncompress,
 } from 'hyparquet';
 import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors';
+import { largestColumnBytes, megabytes, mostRows, tooManyRows } from './limits.js';
 import { expectColumns, expectDistinct, type FileContent, type Row, type Wanted } from './rows.js';
 
 /** Texts with ids take more than this, however well they are packed. */
@@ -21,14 +23,41 @@ type Unpack = (bytes: Uint8Array, options: { readonly maxOutputLength: number })
 const unpacked = (unpack: Unpack) => (bytes: Uint8Array, length: number) =>
   length === 0 ? new Uint8Array(0) : unpack(bytes, { maxOutputLength: length });
 
-/** Snappy is the reader's own. */
+const snappy = (bytes: Uint8Array, length: number) => {
+  const page = new Uint8Array(length);
+  snappyUncompress(bytes, page);
+  return page;
+};
+
 const compressors: Compressors = {
+  SNAPPY: snappy,
   GZIP: unpacked(zlib.gunzipSync),
   BROTLI: unpacked(zlib.brotliDecompressSync),
   ZSTD: unpacked(zlib.zstdDecompressSync),
   LZ4: decompressLz4,
   LZ4_RAW: decompressLz4Raw,
 };
+
+const tooLarge = (field: string, name: string, bytes: number, most: number) =>
+  InvalidArgument.at(
+    field,
+    `expected at most ${megabytes(most)} in a row group of "${name}" once it is unpacked, got ${megabytes(bytes)} or more: write smaller row groups`,
+  );
+
+/** Unpacks the pages of one column, as long as they are no more than so many bytes in all. */
+function unpackers(most: number, field: string, name: string): Compressors {
+  let all = 0;
+  return Object.fromEntries(
+    Object.entries(compressors).map(([codec, unpack]) => [
+      codec,
+      (bytes: Uint8Array, length: number) => {
+        all += length;
+        if (all > most) throw tooLarge(field, name, all, most);
+        return unpack(bytes, length);
+      },
+    ]),
+  );
+}
 
 /** Bytes where a text should be. */
 class NoText {
@@ -73,7 +102,12 @@ function leaves({ children }: SchemaTree): number {
   return children.length === 0 ? 1 : children.reduce((sum, child) => sum + leaves(child), 0);
 }
 
-async function* rowsOf(content: FileContent, wanted: Wanted, field: string): AsyncGenerator<Row> {
+async function* rowsOf(
+  content: FileContent,
+  wanted: Wanted,
+  field: string,
+  columnBytes: number,
+): AsyncGenerator<Row> {
   const file = bufferOf(content);
   const metadata = await parquetMetadataAsync(file, { parsers });
   const tree = parquetSchema(metadata).children;
@@ -85,6 +119,7 @@ async function* rowsOf(content: FileContent, wanted: Wanted, field: string): Asy
   const most = file.byteLength * mostRowsPerByte;
   if (counts.some((count) => count < 0) || total > most)
     throw new Error(`expected at most ${most} rows in ${file.byteLength} bytes, got ${total}`);
+  if (total > mostRows) throw tooManyRows(field, total);
   const columns = tree.filter(({ element }) => wanted.columns.includes(element.name));
   for (const column of columns)
     if (leaves(column) !== 1)
@@ -92,6 +127,13 @@ async function* rowsOf(content: FileContent, wanted: Wanted, field: string): Asy
         field,
         `expected a column of texts, numbers or lists in "${column.element.name}", got one with columns of its own (${column.children.map(({ element }) => element.name).join(', ')})`,
       );
+  for (const group of metadata.row_groups)
+    for (const { meta_data: chunk } of group.columns) {
+      const name = chunk?.path_in_schema[0] ?? '';
+      const bytes = Math.max(Number(chunk?.total_uncompressed_size), Number(chunk?.total_compressed_size));
+      if (wanted.columns.includes(name) && bytes > columnBytes)
+        throw tooLarge(field, name, bytes, columnBytes);
+    }
   let start = 0;
   for (const count of counts) {
     const end = start + count;
@@ -106,7 +148,7 @@ async function* rowsOf(content: FileContent, wanted: Wanted, field: string): Asy
         columns: [name],
         rowStart: start,
         rowEnd: end,
-        compressors,
+        compressors: unpackers(columnBytes, field, name),
         parsers,
       });
       if (values.length !== count)
@@ -118,10 +160,18 @@ async function* rowsOf(content: FileContent, wanted: Wanted, field: string): Asy
   }
 }
 
-/** @throws InvalidArgument when it is damaged, or of a kind that is not read. */
-export async function* parquetRows(content: FileContent, wanted: Wanted, field: string): AsyncGenerator<Row> {
+/**
+ * @param columnBytes what a column of a row group may take
+ * @throws InvalidArgument when it is damaged, too large, or of a kind that is not read.
+ */
+export async function* parquetRows(
+  content: FileContent,
+  wanted: Wanted,
+  field: string,
+  columnBytes = largestColumnBytes,
+): AsyncGenerator<Row> {
   // What whoever takes the rows throws is not caught here.
-  const rows = rowsOf(content, wanted, field);
+  const rows = rowsOf(content, wanted, field, columnBytes);
   for (;;) {
     const next = await rows.next().catch((cause) => {
       if (cause instanceof InvalidArgument) throw cause;

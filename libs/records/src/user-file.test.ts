@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { encodeExamples } from './examples.js';
-import { contentOf } from './testing.js';
+import { contentOf, parquetBomb } from './testing.js';
 import { checkUserFile, readUserFile, type UserFile } from './user-file.js';
 
 const columns = { text: 'text', label: 'label', emotion: 'emotion', id: 'id' };
@@ -386,5 +386,34 @@ describe('a user file of any content', () => {
       }),
       { numRuns: fuzzRuns },
     );
+  });
+});
+
+describe('what a file may hold', () => {
+  it('is less than texts of 200 times its size', async () => {
+    const bomb = parquetBomb();
+    expect(bomb.length).toBeLessThan(100_000);
+    await expect(checkUserFile(classification('a.parquet'), contentOf(bomb), 'file')).rejects.toThrow(
+      /^file: expected (rows|texts)/,
+    );
+  });
+
+  it('is texts of 1 MiB, and ids and emotions of 1,000 characters', async () => {
+    const emotion = { ...regression('a.csv'), task: 'emotion-regression' as const };
+    const long = 'x'.repeat(1001);
+    const rows = [
+      `${'é'.repeat(2 ** 19)},1,joy,a`,
+      `${'é'.repeat(2 ** 19)}!,1,joy,b`,
+      `c,1,${long},c`,
+      `d,1,joy,${long}`,
+    ];
+    expect(await violationsOf(emotion, ['text,label,emotion,id', ...rows].join('\n'))).toEqual([
+      [
+        'file.path, line 3',
+        '"text": expected at most 1,048,576 bytes, got 1,048,577: make several rows of it',
+      ],
+      ['file.path, line 4', '"emotion": expected at most 1000 characters, got 1001'],
+      ['file.path, line 5', '"id": expected at most 1000 characters, got 1001'],
+    ]);
   });
 });

@@ -20,6 +20,7 @@ import { InvalidArgument, nearest, show, textFault, Violations } from '@emotune/
 import { delimitedRows } from './delimited.js';
 import { bytesOf, expectFits, type Held } from './held.js';
 import { jsonRows, WrittenNumber } from './json-rows.js';
+import { expectUnfolded, largestTextBytes, longestWord, mostRows, tooManyRows } from './limits.js';
 import { parquetRows } from './parquet-rows.js';
 import type { FileContent, Row, Wanted } from './rows.js';
 
@@ -72,8 +73,6 @@ const formats = {
 
 /** Kinds of wrong rows that are told; the rows of others are counted. */
 const reported = 20;
-/** Of a file that is too large not all has to be read. */
-const rowsBetweenLooks = 10_000;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -96,6 +95,14 @@ function textOf(value: unknown, column: string, what: string): string | Fault {
   return fault === undefined ? value.trim() : new Fault(`"${column}": ${fault}`);
 }
 
+/** As `textOf`, of at most so many characters. */
+function wordOf(value: unknown, column: string, what: string): string | Fault {
+  const word = textOf(value, column, what);
+  return word instanceof Fault || word.length <= longestWord
+    ? word
+    : new Fault(`"${column}": expected at most ${longestWord} characters, got ${word.length}`);
+}
+
 /** As `textOf`, where there has to be one. */
 function someText(value: unknown, column: string, what: string): string | Fault {
   const text = textOf(value, column, what);
@@ -115,6 +122,11 @@ class RowReader {
     const { columns, task, scale, name, licence, language, multiLabel, split } = this.file;
     const text = someText(values[columns.text], columns.text, 'a text');
     if (text instanceof Fault) return text;
+    const size = Buffer.byteLength(text);
+    if (size > largestTextBytes)
+      return new Fault(
+        `"${columns.text}": expected at most ${largestTextBytes.toLocaleString('en')} bytes, got ${size.toLocaleString('en')}: make several rows of it`,
+      );
     const common = { id: '', source: name, originalId: '', licence, language, task, text, split };
     if (scale === null) {
       const gold = this.labels(values[columns.label]);
@@ -130,7 +142,9 @@ class RowReader {
     const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };
     if (task !== 'emotion-regression') return rated;
     const emotion = someText(values[columns.emotion], columns.emotion, 'an emotion');
-    return emotion instanceof Fault ? emotion : { ...rated, emotion };
+    if (emotion instanceof Fault) return emotion;
+    const word = wordOf(emotion, columns.emotion, 'an emotion');
+    return word instanceof Fault ? word : { ...rated, emotion };
   }
 
   private labels(value: unknown): Gold | Fault {
@@ -242,7 +256,7 @@ async function eachExample(
   let textBytes = 0;
   const read = (row: Row): Fault | undefined => {
     if (row.fault !== undefined) return new Fault(row.fault);
-    const id = textOf(row.values[columns.id] ?? undefined, columns.id, 'an id');
+    const id = wordOf(row.values[columns.id] ?? undefined, columns.id, 'an id');
     if (id instanceof Fault) return id;
     const first = placeOf.get(id);
     if (first !== undefined)
@@ -259,7 +273,9 @@ async function eachExample(
     rows++;
     const fault = read(row);
     if (fault !== undefined) faults.add(row.at, fault.description);
-    if (rows % rowsBetweenLooks === 0) expectFits({ rows, textBytes }, field);
+    if (rows > mostRows) throw tooManyRows(field, rows);
+    expectUnfolded(textBytes, content.bytes, field);
+    expectFits({ rows, textBytes }, field);
   }
   if (rows === 0) throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
   faults.throwIfAny(field);

@@ -4,7 +4,8 @@ import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
 import { emit, eventTables, MemoryBus, Outbox, topics } from '@emotune/events';
 import { common } from '@emotune/proto';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
+import { BuildDied } from './build-process.js';
+import { type Attempt, type BuildOptions, Builds, buildClaimColumns, buildColumns } from './builds.js';
 import { jsonLog } from './log.js';
 
 interface Row {
@@ -23,6 +24,7 @@ beforeAll(async () => {
     `create table houses (name text primary key, state text not null, failure text not null default '',
        progress jsonb, built_by text, created_at timestamptz not null default now())`,
     buildColumns('houses'),
+    buildClaimColumns('houses'),
   ]);
 });
 beforeEach(async () => {
@@ -330,4 +332,93 @@ it('gives its row back when it closes, for another to take at once', async () =>
   ]);
   await replica('next');
   await expect.poll(rows, patient).toMatchObject([{ state: BUILD_STATE_READY, built_by: 'next' }]);
+});
+
+it('gives a row up whose builds die, with the reason, and builds it when it is asked for again', async () => {
+  let tries = 0;
+  await order('falls');
+  const builds = await replica('only', {
+    build: async (row) => {
+      if (++tries <= 3) throw new BuildDied('it took more than the ground bears');
+      return builtBy(row, 'only');
+    },
+  });
+  await expect.poll(rows, patient).toMatchObject([
+    {
+      state: BUILD_STATE_FAILED,
+      failure: 'given up after 3 attempts: it took more than the ground bears',
+      attempt: 3,
+    },
+  ]);
+  expect((await events()).map(({ key }) => key)).toEqual(['falls']);
+  await database.query("update houses set state = $1, failure = ''", [BUILD_STATE_PENDING]);
+  builds.wake();
+  await expect.poll(rows, patient).toMatchObject([{ state: BUILD_STATE_READY, attempt: 4 }]);
+});
+
+it('gives a row up that nobody came to end, and counts no attempt that was given back', async () => {
+  await order('cursed', 'given-back');
+  await database.query("update houses set unended = 50 where name = 'cursed'");
+  let tries = 0;
+  await replica('only', {
+    build: async (row) => {
+      if (row.name === 'given-back' && ++tries < 3) throw new Unavailable('the bricks are late');
+      return builtBy(row, 'only');
+    },
+  });
+  await expect.poll(states, patient).toEqual({ cursed: BUILD_STATE_FAILED, 'given-back': BUILD_STATE_READY });
+  expect((await rows())[0].failure).toMatch(/the service ended 50 times while it was built/);
+});
+
+it('cancels what is being built here, what waits, and nothing that has ended', async () => {
+  const started = gate();
+  await order('running', 'waiting');
+  let stopped = false;
+  const builds = await replica('only', {
+    build: async (row, { signal }) => {
+      if (row.name !== 'running') return builtBy(row, 'only');
+      started.open();
+      await aborted(signal);
+      stopped = true;
+      throw signal.reason;
+    },
+    waits: async ({ name }) => name === 'waiting',
+  });
+  await started.opened;
+  expect(await builds.cancel('waiting', 'nobody wants it')).toBe(true);
+  expect(await builds.cancel('running', 'nobody wants it')).toBe(true);
+  expect(stopped).toBe(true);
+  expect(await rows()).toMatchObject([
+    { name: 'running', state: BUILD_STATE_FAILED, failure: 'nobody wants it', built_by: null },
+    { name: 'waiting', state: BUILD_STATE_FAILED, failure: 'nobody wants it', built_by: null },
+  ]);
+  expect((await events()).map(({ key }) => key)).toEqual(['waiting', 'running']);
+  expect(await builds.cancel('running', 'again')).toBe(false);
+});
+
+it('lets an attempt change nothing in a row that was deleted and made again', async () => {
+  const started = gate();
+  const go = gate();
+  const again = gate();
+  let begun = 0;
+  await order('reborn');
+  const slow = await replica('slow', {
+    build: async (row) => {
+      if (++begun > 1) await again.opened;
+      else {
+        started.open();
+        await go.opened;
+      }
+      return builtBy(row, begun > 1 ? 'the new attempt' : 'the old attempt');
+    },
+  });
+  await started.opened;
+  // As another process does.
+  await database.query('delete from houses');
+  await order('reborn');
+  await database.query("update houses set attempt = 1, free_at = now() + interval '1 hour'");
+  go.open();
+  await slow.close();
+  expect(await rows()).toMatchObject([{ state: BUILD_STATE_PENDING, built_by: null, attempt: 1 }]);
+  again.open();
 });

@@ -1,11 +1,14 @@
 /**
  * Rows that are built in the background, by whichever process of the service comes first: a queue in the service's own
- * table. A process claims a row for as long as it renews the claim; each claim is an attempt with a number, and an
- * attempt changes nothing once a later one has begun. Times are the database's, so that processes need not agree on one.
+ * table. A process claims a row for as long as it renews the claim; each claim is an attempt with an id, and an
+ * attempt changes nothing once a later one has begun or the row is cancelled. Times are the database's, so that processes need not
+ * agree on one. A row whose builds die is given up after some attempts, so that none takes the service with it again and again.
  */
+import { randomUUID } from 'node:crypto';
 import { Aborted, every, policyOf } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { common } from '@emotune/proto';
+import { BuildDied } from './build-process.js';
 import type { ServiceContext } from './host.js';
 import { failureText, ProgressRecorder } from './progress.js';
 import { Worker } from './worker.js';
@@ -15,6 +18,10 @@ const { BUILD_STATE_PENDING, BUILD_STATE_BUILDING, BUILD_STATE_READY, BUILD_STAT
 
 /** A process that has not renewed its claim for so long has lost it. */
 const usualLeaseMs = 30_000;
+/** Attempts of a row whose process died. */
+const mostDeaths = 3;
+/** Attempts of a row that nobody ended: the service itself was gone. That is seldom the row's fault. */
+const mostUnended = 50;
 
 /** Appended to the migrations of a table whose rows have state, failure and progress. */
 export function buildColumns(table: string): string {
@@ -22,6 +29,17 @@ export function buildColumns(table: string): string {
     add attempt int not null default 0,
     -- When it may be claimed: the end of a claim or of a pause.
     add free_at timestamptz not null default now()`;
+}
+
+/** Appended to those of a table that has the columns above. */
+export function buildClaimColumns(table: string): string {
+  return `alter table ${table}
+    -- The id of the latest attempt. Numbers begin anew where a row is deleted and made again.
+    add claim text not null default '',
+    -- Attempts whose process died.
+    add deaths int not null default 0,
+    -- Attempts that were not ended, with the one that runs.
+    add unended int not null default 0`;
 }
 
 /** One claim on a row. */
@@ -63,10 +81,14 @@ export interface BuildOptions<Row extends object> {
   ): Promise<void>;
 }
 
-type Claimed<Row> = Row & { readonly attempt: number };
+type Claimed<Row> = Row & { readonly claim: string; readonly deaths: number; readonly unended: number };
 
 export class Builds<Row extends object> {
   private readonly worker: Worker;
+  /** The attempt that runs, and its end. */
+  private current:
+    | { readonly key: unknown; readonly claim: Claim<Row>; readonly ended: Promise<void> }
+    | undefined;
 
   constructor(
     private readonly context: Pick<ServiceContext, 'database' | 'outbox' | 'clock' | 'log' | 'work'>,
@@ -100,20 +122,62 @@ export class Builds<Row extends object> {
   private async next(shutdown: AbortSignal): Promise<boolean> {
     const row = await this.claim();
     if (!row) return false;
+    const { key, what } = this.options;
     const claim = new Claim(this.context, this.options, row, shutdown);
+    const ended = this.carryOut(row, claim, shutdown);
+    this.current = { key: row[key], claim, ended };
     try {
-      await this.carryOut(row, claim, shutdown);
+      await ended;
     } catch (error) {
       if (!claim.isLost) throw error;
-      const { key, what } = this.options;
-      this.context.log.warn(`${what} was taken over by another process`, { [key]: row[key] });
+      this.context.log.warn(`${what} was cancelled, or taken over by another process`, { [key]: row[key] });
+    } finally {
+      this.current = undefined;
     }
     this.context.outbox.wake();
     return !shutdown.aborted;
   }
 
-  private async carryOut(row: Row, claim: Claim<Row>, shutdown: AbortSignal): Promise<void> {
+  /**
+   * Ends what is being built of a row, or waits to be, and fails it with the reason. An attempt of this process has ended when
+   * this resolves; one of another notices when it next says how far it is, or renews its claim.
+   * @returns Whether it was to be built.
+   */
+  async cancel(key: string, reason: string): Promise<boolean> {
+    const { database, outbox } = this.context;
+    const { current } = this;
+    if (current?.key === key) {
+      current.claim.lose();
+      await current.ended.catch(() => {});
+    }
+    const { table, key: column, failed } = this.options;
+    const cancelled = await database.transaction(async (sql) => {
+      const [row] = await sql.query<Row>(
+        `select * from ${table} where ${column} = $1 and ${unfinished} for update`,
+        [key],
+      );
+      if (!row) return false;
+      await failed(sql, row, { reason, retryable: true });
+      await sql.query(`update ${table} set ${endedWith} where ${column} = $1`, [
+        key,
+        BUILD_STATE_FAILED,
+        reason,
+      ]);
+      return true;
+    }, 'read committed');
+    outbox.wake();
+    return cancelled;
+  }
+
+  private async carryOut(row: Claimed<Row>, claim: Claim<Row>, shutdown: AbortSignal): Promise<void> {
     const { key, what, everyMs, passes, failed } = this.options;
+    const fail = (reason: string, retryable: boolean) =>
+      claim.end(BUILD_STATE_FAILED, reason, (sql) => failed(sql, row, { reason, retryable }));
+    if (row.unended > mostUnended)
+      return fail(
+        `the service ended ${mostUnended} times while it was built; see its log, then ask again`,
+        true,
+      );
     try {
       const finish = await this.work(row, claim);
       if (finish) await claim.end(BUILD_STATE_READY, '', finish);
@@ -124,20 +188,22 @@ export class Builds<Row extends object> {
       if (shutdown.aborted) return claim.release(0);
       this.context.log.warn(`${what} failed`, { [key]: row[key], error });
       if (passes(error)) return claim.release(everyMs);
-      const failure = { reason: failureText(error), retryable: policyOf(error).retryable };
-      await claim.end(BUILD_STATE_FAILED, failure.reason, (sql) => failed(sql, row, failure));
+      if (!(error instanceof BuildDied)) return fail(failureText(error), policyOf(error).retryable);
+      if (row.deaths + 1 < mostDeaths) return claim.release(everyMs, 'died');
+      await fail(`given up after ${mostDeaths} attempts: ${error.message}`, false);
     }
   }
 
   private async claim(): Promise<Claimed<Row> | undefined> {
     const { table, key, order, leaseMs = usualLeaseMs } = this.options;
     const [row] = await this.context.database.query<Claimed<Row>>(
-      `update ${table} set attempt = attempt + 1, free_at = now() + $1 * interval '1 millisecond'
+      `update ${table} set attempt = attempt + 1, claim = $2, unended = unended + 1,
+         free_at = now() + $1 * interval '1 millisecond'
        where ${key} = (
          select ${key} from ${table} where ${unfinished} and free_at <= now()
          order by ${order} limit 1 for update skip locked
        ) returning *`,
-      [leaseMs],
+      [leaseMs, randomUUID()],
     );
     return row;
   }
@@ -157,6 +223,8 @@ export class Builds<Row extends object> {
   }
 }
 
+/** What ends a row with the state $2 and the failure $3. */
+const endedWith = 'state = $2, failure = $3, progress = null, free_at = now(), deaths = 0, unended = 0';
 const unfinished = `state in ('${BUILD_STATE_PENDING}', '${BUILD_STATE_BUILDING}')`;
 
 /** An attempt as the queue sees it. */
@@ -164,7 +232,7 @@ class Claim<Row extends object> implements Attempt {
   readonly signal: AbortSignal;
   private readonly lost = new AbortController();
   private readonly progress: ProgressRecorder;
-  private readonly id: readonly unknown[];
+  private readonly id: string;
   private readonly held: string;
 
   constructor(
@@ -173,11 +241,10 @@ class Claim<Row extends object> implements Attempt {
     row: Claimed<Row>,
     shutdown: AbortSignal,
   ) {
-    const { key } = options;
     this.signal = AbortSignal.any([shutdown, this.lost.signal]);
-    this.id = [row[key], row.attempt];
-    this.held = `${key} = $1 and attempt = $2 and ${unfinished}`;
-    this.progress = new ProgressRecorder((progress) => this.update('progress = $3', [progress]), context);
+    this.id = row.claim;
+    this.held = `claim = $1 and ${unfinished}`;
+    this.progress = new ProgressRecorder((progress) => this.update('progress = $2', [progress]), context);
   }
 
   /** Whether another attempt has begun, or may have. */
@@ -192,10 +259,9 @@ class Claim<Row extends object> implements Attempt {
   change(work: (sql: Sql) => Promise<unknown>): Promise<void> {
     return this.context.database.transaction(async (sql) => {
       // The lock keeps other attempts from beginning before this has an end.
-      const rows = await sql.query(
-        `select 1 from ${this.options.table} where ${this.held} for update`,
+      const rows = await sql.query(`select 1 from ${this.options.table} where ${this.held} for update`, [
         this.id,
-      );
+      ]);
       if (rows.length === 0) throw this.lose();
       await work(sql);
     }, 'read committed');
@@ -209,7 +275,7 @@ class Claim<Row extends object> implements Attempt {
     return every(leaseMs / 3, clock, async () => {
       const asked = clock.now();
       try {
-        await this.update("free_at = now() + $3 * interval '1 millisecond'", [leaseMs]);
+        await this.update("free_at = now() + $2 * interval '1 millisecond'", [leaseMs]);
         until = asked + leaseMs;
       } catch {
         // PostgreSQL may come back in time.
@@ -224,22 +290,26 @@ class Claim<Row extends object> implements Attempt {
   }
 
   begin(): Promise<void> {
-    return this.update('state = $3', [BUILD_STATE_BUILDING]);
+    return this.update('state = $2', [BUILD_STATE_BUILDING]);
   }
 
   /** Lets the row be claimed again after a pause. */
-  release(pauseMs: number): Promise<void> {
-    return this.update("free_at = now() + $3 * interval '1 millisecond'", [pauseMs]);
+  release(pauseMs: number, how: 'in order' | 'died' = 'in order'): Promise<void> {
+    return this.update(
+      "free_at = now() + $2 * interval '1 millisecond', unended = unended - 1, deaths = deaths + $3",
+      [pauseMs, how === 'died' ? 1 : 0],
+    );
   }
 
   /** The row's last change. */
   end(state: common.BuildState, failure: string, work: (sql: Sql) => Promise<void>): Promise<void> {
     return this.change(async (sql) => {
       await work(sql);
-      await sql.query(
-        `update ${this.options.table} set state = $3, failure = $4, progress = null, free_at = now() where ${this.held}`,
-        [...this.id, state, failure],
-      );
+      await sql.query(`update ${this.options.table} set ${endedWith} where ${this.held}`, [
+        this.id,
+        state,
+        failure,
+      ]);
     });
   }
 
@@ -247,13 +317,13 @@ class Claim<Row extends object> implements Attempt {
   private async update(set: string, values: readonly unknown[]): Promise<void> {
     const rows = await this.context.database.query(
       `update ${this.options.table} set ${set} where ${this.held} returning 1`,
-      [...this.id, ...values],
+      [this.id, ...values],
     );
     if (rows.length === 0) throw this.lose();
   }
 
-  private lose(): Aborted {
-    const error = new Aborted('another attempt has begun');
+  lose(): Aborted {
+    const error = new Aborted('another attempt has begun, or the row is cancelled');
     this.lost.abort(error);
     return error;
   }

@@ -25,6 +25,8 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
   expect(readEnvironment(schema, { ...right, EMOTUNE_LISTEN: '', PATH: '/bin' })).toEqual({
     ...right,
     EMOTUNE_LISTEN: '127.0.0.1:50051',
+    EMOTUNE_BUILD_MEMORY_MIB: 0,
+    EMOTUNE_BUILD_HOURS: 48,
     EMOTUNE_PEERS: { data: 'data:50051', tuning: '[::1]:50052', inference: '10.0.0.1:1' },
     EMOTUNE_DRAIN_SECONDS: 20,
     EMOTUNE_MAX_CONNECTIONS: 1000,

@@ -51,6 +51,18 @@ function peersOf(needed: readonly Area[]) {
     });
 }
 
+/** What one build may take. */
+export const buildVariables = {
+  EMOTUNE_BUILD_MEMORY_MIB: whole(0, 2 ** 30)
+    .default(0)
+    .meta({
+      description: 'MiB of memory that the process of one build may take; 0: half of what the machine has.',
+    }),
+  EMOTUNE_BUILD_HOURS: whole(1, 10_000).default(48).meta({
+    description: 'How long one attempt at a build may take.',
+  }),
+};
+
 /** What every service reads. @param peers the areas that it calls */
 export function serviceEnvironment(peers: readonly Area[]) {
   return z.object({
@@ -85,6 +97,7 @@ export function serviceEnvironment(peers: readonly Area[]) {
       description: 'How long calls that are open may take to end after SIGTERM.',
     }),
     ...limitVariables,
+    ...buildVariables,
   });
 }
 

@@ -9,6 +9,8 @@ import type { ObjectStore } from '@emotune/objects';
 import { type DynamicModule, type INestMicroservice, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Access } from './access.js';
+import { type BuildLimits, buildLimits } from './build-limits.js';
+import { BuildProcesses } from './build-process.js';
 import { Channel, type Peers } from './channel.js';
 import type { Limits } from './limits.js';
 import type { Log } from './log.js';
@@ -29,6 +31,8 @@ export interface ServiceContext {
   readonly trainerToken: (secret: string) => string;
   readonly log: Log;
   readonly work: Work;
+  /** In which it builds. */
+  readonly builds: BuildProcesses;
 }
 
 export interface HostOptions {
@@ -44,6 +48,8 @@ export interface HostOptions {
   readonly peers?: Peers;
   /** What callers show, this host to its peers too; without, all that can reach the port may call. */
   readonly token?: string | undefined;
+  /** Default: as without variables. */
+  readonly builds?: BuildLimits;
 }
 
 interface ListenOptions {
@@ -59,13 +65,15 @@ class HostModule {}
 export class Host {
   private readonly contexts: ServiceContext[] = [];
   private app: INestMicroservice | undefined;
+  private readonly builds: BuildProcesses;
   readonly channel: Channel;
 
   constructor(
     private readonly server: EmotuneServer,
     private readonly options: HostOptions,
   ) {
-    const { peers, token } = options;
+    const { peers, token, builds = buildLimits({}) } = options;
+    this.builds = new BuildProcesses(builds);
     this.channel = peers ? Channel.toPeers(peers, token) : Channel.connect(server.address, token);
   }
 
@@ -90,9 +98,9 @@ export class Host {
       throw error;
     }
     const outbox = new Outbox(database, bus, clock);
-    const { channel } = this;
+    const { channel, builds } = this;
     const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
-    const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work };
+    const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work, builds };
     this.contexts.push(context);
     return context;
   }
@@ -118,6 +126,7 @@ export class Host {
     if (drainMs > 0) await this.server.drain(drainMs);
     await this.server.close();
     await this.app?.close();
+    await this.builds.close();
     for (const { outbox } of this.contexts) await outbox.close();
     this.channel.close();
     await this.options.bus.close();

@@ -1,5 +1,13 @@
 export { bearerIn, secretOfAttempt } from './access.js';
-export { type Attempt, type BuildOptions, Builds, buildColumns } from './builds.js';
+export { type BuildLimits, buildLimits } from './build-limits.js';
+export {
+  BuildDied,
+  BuildProcesses,
+  type BuildRunOptions,
+  type BuildWork,
+  besideModule,
+} from './build-process.js';
+export { type Attempt, type BuildOptions, Builds, buildClaimColumns, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
 export { address, readEnvironment, serviceEnvironment } from './environment.js';
 export { filesModule } from './file.controller.js';

@@ -1,6 +1,6 @@
 /** Words of the contract that every service translates. */
 import { type Task, tasks } from '@emotune/affect';
-import { common, type Timestamp } from '@emotune/proto';
+import type { common, Timestamp } from '@emotune/proto';
 
 /** Undefined for TASK_UNSPECIFIED. */
 export function taskOf(message: common.Task): Task | undefined {

@@ -7,6 +7,7 @@ import { openObjectStore } from '@emotune/objects';
 import type { DynamicModule } from '@nestjs/common';
 import type { z } from 'zod';
 import { Access } from './access.js';
+import { buildLimits } from './build-limits.js';
 import type { Area } from './contract.js';
 import { readEnvironment, type ServiceEnvironment, type Variables } from './environment.js';
 import { Host, type ServiceContext } from './host.js';
@@ -106,6 +107,7 @@ export async function runService<S extends ServiceEnvironment>(
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema),
       ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token },
+      builds: buildLimits(env),
     });
     ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];
     const context = await patiently('the database', () => host.context(area, migrations), { log, signal });

@@ -3,7 +3,7 @@
  * outside. Numbers are decided in neither: forward, backward and the optimizers are graphs, batches and rates are pure
  * functions beside this file.
  */
-import { type Clock, Rng } from '@emotune/base';
+import { type Clock, machineMemoryMiB, Rng } from '@emotune/base';
 import type { Executor, HostTensor } from '@emotune/engine';
 import { longestRow, type Model } from '@emotune/models';
 import { type Batch, packingOf, type Row, tokensOf, within } from './batches.js';
@@ -12,7 +12,6 @@ import { checkRows } from './check-rows.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { Epochs } from './epochs.js';
 import { Interrupted } from './failures.js';
-import { machineMemoryMiB } from './machine-memory.js';
 import type { Directive, Measurement, Summary } from './measurement.js';
 import { withCandidates } from './number-answers.js';
 import { packRows } from './packing.js';

@@ -3,23 +3,21 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type SourceExample, type Split, splits, tasks } from '@emotune/affect';
 import { canonicalJson, sha256 } from '@emotune/base';
-import type { HubSettings } from '@emotune/hub';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, encodeExamples, expectFits, readUserFile } from '@emotune/records';
-import { taskMessage } from '@emotune/service';
+import { taskMessage } from '@emotune/service/messages';
 import { type Assembled, assemble, limitRows } from './assemble.js';
+import type { Fetched } from './fetch.js';
 import { loadHub } from './hub-source.js';
 import type { LoadedSource } from './loaded-source.js';
-import { type LocateOptions, locate } from './locate.js';
 import type { DatasetPlan, PlannedFile, PlannedSource } from './spec.js';
 
 export interface BuildOptions {
   readonly objects: ObjectStore;
-  readonly locate: Omit<LocateOptions, 'onProgress' | 'signal'>;
-  readonly hub: HubSettings;
+  /** Of the plan's sources, in their order. */
+  readonly fetched: readonly Fetched[];
   readonly onProgress: (progress: common.Progress) => void;
-  readonly signal: AbortSignal;
 }
 
 export interface BuiltDataset {
@@ -50,26 +48,19 @@ async function readFileSource(
   return readUserFile(file, await openRowFile(objects, upload, `${field}.file`), `${field}.file`);
 }
 
-async function load(planned: PlannedSource, options: BuildOptions): Promise<LoadedSource> {
-  if ('hub' in planned.source)
-    return loadHub(planned.source, planned.field, options.hub, {
-      signal: options.signal,
-      onProgress: (path, done, total) =>
-        options.onProgress({ phase: `downloading ${path}`, done, total, unit: 'bytes' }),
-    });
+async function load(
+  planned: PlannedSource,
+  { hub, paths }: Fetched,
+  objects: ObjectStore,
+): Promise<LoadedSource> {
+  if ('hub' in planned.source) return loadHub(planned.source, planned.field, hub!);
   if ('file' in planned.source) {
     const { name, licence } = planned.source.file;
-    const examples = await readFileSource(planned.source, planned.field, options.objects);
+    const examples = await readFileSource(planned.source, planned.field, objects);
     return { name, licence, url: '', sha256: planned.source.upload.sha256, examples };
   }
   const { corpus } = planned.source;
-  const paths = await locate(corpus, {
-    ...options.locate,
-    signal: options.signal,
-    onProgress: (path, done, total) =>
-      options.onProgress({ phase: `downloading ${path}`, done, total, unit: 'bytes' }),
-  });
-  const examples = corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8'))));
+  const examples = corpus.examples(await Promise.all(paths!.map((path) => readFile(path, 'utf8'))));
   const hashes = corpus.files.map((file) => file.sha256);
   const whole = hashes.length > 1 ? sha256(hashes.join('')) : hashes[0];
   return {
@@ -146,9 +137,8 @@ function noticesOf({ splits: rows }: Assembled, { shares }: DatasetPlan): string
 export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Promise<BuiltDataset> {
   const sources: LoadedSource[] = [];
   for (const [i, planned] of plan.sources.entries()) {
-    options.signal.throwIfAborted();
     options.onProgress({ phase: 'reading sources', done: i, total: plan.sources.length, unit: 'sources' });
-    const loaded = await load(planned, options);
+    const loaded = await load(planned, options.fetched[i], options.objects);
     const asked = limitRows(
       loaded.examples.filter((example) => plan.tasks.includes(example.task)),
       planned.limit,
@@ -191,7 +181,6 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
   const version = sha256(text).slice(0, 12);
   const prefix = `datasets/${plan.name}/${version}`;
   for (const [i, { path, bytes }] of files.entries()) {
-    options.signal.throwIfAborted();
     options.onProgress({ phase: 'writing', done: i, total: files.length, unit: 'files' });
     await options.objects.put(`${prefix}/${path}`, bytes);
   }

@@ -16,7 +16,10 @@ import { common, type data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import {
   type Attempt,
+  type BuildRunOptions,
   Builds,
+  besideModule,
+  buildClaimColumns,
   buildColumns,
   once,
   paged,
@@ -27,8 +30,9 @@ import {
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { buildDataset, checkFiles } from './build.js';
+import type { BuiltDataset } from './build.js';
 import { corpora } from './corpora.js';
+import { fetchSources } from './fetch.js';
 import { type LocateOptions, locationOf } from './locate.js';
 import { planOf } from './spec.js';
 
@@ -49,6 +53,7 @@ export const dataMigrations: readonly string[] = [
   )`,
   'alter table datasets add retryable boolean not null default false',
   buildColumns('datasets'),
+  buildClaimColumns('datasets'),
 ];
 
 export interface DataContext extends ServiceContext {
@@ -76,6 +81,8 @@ const { BuildState } = common;
 /** Where nothing wakes the builder, it looks for work this often. */
 const lookMs = 5_000;
 const usualRows = 5;
+/** In the process of a build. */
+const work = besideModule(import.meta.url, 'build-work');
 
 function messageOf(row: Row): data.Dataset {
   return {
@@ -134,7 +141,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     const { spec } = request;
     const plan = planOf(spec);
     // Files are read here, so that what is wrong with them is the answer and not a failed build.
-    await checkFiles(plan, this.context.objects);
+    if (plan.sources.some(({ source }) => 'upload' in source)) await this.inProcess('check', { spec });
     const dataset = await this.context.database.transaction(async (sql) => {
       const name = await once(
         sql,
@@ -179,13 +186,12 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     return { datasets: shown.map(messageOf), nextPageToken };
   }
 
-  /** @throws NotFound; FailedPrecondition while it is being built. */
+  /** One that is being built is cancelled first. @throws NotFound */
   async delete(name: string): Promise<void> {
     const { database, objects } = this.context;
+    await this.builder.cancel(name, 'it was deleted');
     await database.transaction(async (sql) => {
-      const row = await this.find(name, sql);
-      if (row.state === BuildState.BUILD_STATE_PENDING || row.state === BuildState.BUILD_STATE_BUILDING)
-        throw new FailedPrecondition(`dataset ${name} is being built; try again when it is ready`);
+      await this.find(name, sql);
       await sql.query('delete from datasets where name = $1', [name]);
     });
     await objects.delete(`datasets/${name}/`);
@@ -237,6 +243,15 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     );
   }
 
+  private inProcess<Answer>(
+    name: 'check' | 'build',
+    request: object,
+    options?: BuildRunOptions,
+  ): Promise<Answer> {
+    const { builds, objects } = this.context;
+    return builds.run(work, name, { ...request, objects: objects.url }, options);
+  }
+
   private async ready(name: string): Promise<{ prefix: string }> {
     const row = await this.find(name);
     if (row.state !== BuildState.BUILD_STATE_READY) {
@@ -248,12 +263,14 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async build(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
     const { name } = row;
-    const { version, prefix, manifest } = await buildDataset(planOf(row.spec), {
-      objects: this.context.objects,
-      locate: this.context.locate,
-      hub: this.context.hub,
-      signal: attempt.signal,
-      onProgress: (progress) => void attempt.report(progress),
+    const { signal } = attempt;
+    const onProgress = (progress: common.Progress) => void attempt.report(progress);
+    const { locate, hub } = this.context;
+    const fetched = await fetchSources(planOf(row.spec), { locate, hub, signal, onProgress });
+    const request = { spec: row.spec, fetched };
+    const { version, prefix, manifest } = await this.inProcess<BuiltDataset>('build', request, {
+      signal,
+      onProgress,
     });
     return async (sql) => {
       await sql.query(

@@ -4,9 +4,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SourceExample } from '@emotune/affect';
 import { sha256 } from '@emotune/base';
-import { classNamesOfCard, fetchSnapshot, type HubSettings, type SnapshotOptions } from '@emotune/hub';
+import { classNamesOfCard } from '@emotune/hub';
 import { checkUserFile, expectFits, type FileContent, readUserFile } from '@emotune/records';
-import { dataFiles, splitOfPath } from './hub-files.js';
+import type { FetchedHub } from './fetch.js';
+import { splitOfPath } from './hub-files.js';
 import type { LoadedSource } from './loaded-source.js';
 import type { PlannedHub } from './spec.js';
 
@@ -21,15 +22,13 @@ function contentOf(path: string, bytes: number): FileContent {
 
 /**
  * Files whose path tells a split are in it, unless the source says another.
- * @throws as `fetchSnapshot`; InvalidArgument with every bad row.
+ * @throws InvalidArgument with every bad row.
  */
 export async function loadHub(
-  { file, hub: id }: PlannedHub,
+  { file }: PlannedHub,
   field: string,
-  settings: HubSettings,
-  options: SnapshotOptions,
+  snapshot: FetchedHub,
 ): Promise<LoadedSource> {
-  const snapshot = await fetchSnapshot(settings, id, dataFiles(id), options);
   const licence = file.licence === 'unknown' ? snapshot.licence || file.licence : file.licence;
   const files = snapshot.files.filter(({ path }) => path !== 'README.md');
   const card = await readFile(join(snapshot.folder, 'README.md'), 'utf8').catch(() => '');
@@ -61,7 +60,7 @@ export async function loadHub(
   return {
     name: file.name,
     licence,
-    url: `${settings.endpoint}/datasets/${id.repo}/tree/${snapshot.commit}`,
+    url: snapshot.url,
     sha256: files.length === 1 ? files[0].sha256 : sha256(files.map((one) => one.sha256).join('')),
     examples,
   };

@@ -17,7 +17,15 @@ import { hubSettings } from '@emotune/hub';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
-import { type Channel, Host, type Log, limitsOf, limitVariables, readEnvironment } from '@emotune/service';
+import {
+  buildLimits,
+  type Channel,
+  Host,
+  type Log,
+  limitsOf,
+  limitVariables,
+  readEnvironment,
+} from '@emotune/service';
 import { importCheckpoint, makeToken, tokenFile, type Work } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { z } from 'zod';
@@ -121,6 +129,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       token: await makeToken(join(dataDir, tokenFile)),
       limits: limitsOf(readEnvironment(z.object(limitVariables), process.env)),
       work,
+      builds: buildLimits(process.env),
     });
     started.push(host);
     await host.start([

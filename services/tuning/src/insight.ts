@@ -1,5 +1,5 @@
 /** What the trials of an experiment teach, and why each came to be and ended. */
-import { canonicalJson } from '@emotune/base';
+import { canonicalJson, Lanes } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
@@ -13,7 +13,6 @@ import {
 import type { TuningContext } from './context.js';
 import { contextOf, firstSuggestion, ranking } from './decide.js';
 import type { Given, SubtaskScores } from './insight-parts.js';
-import { Lanes } from './lanes.js';
 import type { Ledger } from './ledger.js';
 import { grouped, measuredTrials } from './messages.js';
 import { recordsOf } from './records.js';

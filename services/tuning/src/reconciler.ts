@@ -3,7 +3,7 @@
  * jobs and files. Each act is idempotent by its job's or folder's name, so that a process killed between the two does no
  * harm. Of the service's processes one does it at a time; one that no longer leads records nothing any more.
  */
-import { Aborted, aborted, every, NotFound, policyOf, Unavailable } from '@emotune/base';
+import { Aborted, aborted, every, Lanes, NotFound, policyOf, Unavailable } from '@emotune/base';
 import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
@@ -14,7 +14,6 @@ import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
 import { bound, isUnbound } from './features.js';
 import { jobOf } from './job.js';
-import { Lanes } from './lanes.js';
 import { Ledger } from './ledger.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';

@@ -1,11 +1,18 @@
 /** What trainers tell and ask: each with the token of its own attempt, and only while it owns the trial. */
-import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable } from '@emotune/base';
+import {
+  Aborted,
+  InvalidArgument,
+  Lanes,
+  NotFound,
+  PermissionDenied,
+  show,
+  Unavailable,
+} from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
 import { isSecret } from './attempt-secret.js';
 import type { TuningContext } from './context.js';
-import { Lanes } from './lanes.js';
 import { curveOf } from './ledger.js';
 import { lineageTokens } from './lineage.js';
 import { trialKindMessage } from './messages.js';

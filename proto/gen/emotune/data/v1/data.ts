@@ -345,7 +345,7 @@ export interface DatasetServiceClient {
 
   previewDataset(request: PreviewDatasetRequest): Observable<Example>;
 
-  /** Deletes the dataset and its files. FAILED_PRECONDITION while it is being built. */
+  /** Deletes the dataset and its files. One that is being built is cancelled first. */
 
   deleteDataset(request: DeleteDatasetRequest): Observable<DeleteDatasetResponse>;
 
@@ -377,7 +377,7 @@ export interface DatasetServiceController {
 
   previewDataset(request: PreviewDatasetRequest): Observable<Example>;
 
-  /** Deletes the dataset and its files. FAILED_PRECONDITION while it is being built. */
+  /** Deletes the dataset and its files. One that is being built is cancelled first. */
 
   deleteDataset(
     request: DeleteDatasetRequest,
