@@ -1,14 +1,14 @@
 /**
- * exp(−r) for r ≥ 0, several times as fast as `Math.exp` and the same on every machine: a table at every 1/64 and Taylor's series
- * between, to a relative 1e-13; 0 beyond 64, where it is below 1e-27.
+ * exp(−r) for r ≥ 0, faster than `Math.exp` and the same on every machine: a table at every 1/64 and Taylor's series about the
+ * nearest entry, to a relative 1e-12; 0 beyond 64, where it is below 1e-27.
  */
-const perUnit = 64;
 const end = 64;
-const table = Float64Array.from({ length: end * perUnit + 1 }, (_, i) => Math.exp(-i / perUnit));
+const table = Float64Array.from({ length: end * 64 + 1 }, (_, i) => Math.exp(-i / 64));
 
 export function decay(r: number): number {
-  if (!(r < end)) return Number.isNaN(r) ? r : 0;
-  const i = (r * perUnit) | 0;
-  const f = i / perUnit - r;
-  return table[i] * (1 + f * (1 + f * (1 / 2 + f * (1 / 6 + f * (1 / 24 + f * (1 / 120))))));
+  if (r >= end) return 0;
+  const i = (r * 64 + 0.5) | 0;
+  const f = i * 0.015625 - r;
+  const f2 = f * f;
+  return table[i] * (1 + f + f2 * (0.5 + f * 0.16666666666666666 + f2 * 0.041666666666666664));
 }

@@ -185,6 +185,17 @@ it('learns what parameters do by themselves from a few points of many dimensions
   expect(errors.reduce((a, b) => a + b)).toBeLessThan(0.01 * spread.reduce((a, b) => a + b));
 });
 
+it('finds that parameters act together alone, where a fit from the middles of the priors does not', () => {
+  const D = 5;
+  const rows = Array.from({ length: 40 }, () => Float64Array.from({ length: D }, () => rng.uniform()));
+  const categorical = Array.from({ length: D }, () => false);
+  const y = Float64Array.from(rows, ([a, b, c]) => Math.sin(6 * (a - b)) * Math.cos(4 * (b + c)));
+  const theta = fitHyperparameters({ categorical, rows }, y);
+  const alone = theta.slice(2 * D, 3 * D).map(Math.exp);
+  // The scale of all together is above that of each by itself, in sum.
+  expect(Math.exp(theta[3 * D])).toBeGreaterThan(alone.reduce((a, b) => a + b));
+});
+
 it('fitted weights tell parameters that matter from those that do not', () => {
   const rows = Array.from({ length: 40 }, () => Float64Array.of(rng.uniform(), rng.uniform()));
   const theta = fitHyperparameters(

@@ -73,13 +73,17 @@ function history(problem: Problem, count: number): TrialRecord[] {
   });
 }
 
-async function suggestionSeconds(text: string, known: readonly TrialRecord[], signal: AbortSignal) {
-  const { space } = llm7.of(0);
+/** Each on a history of its own of so many trials, as nothing that was fitted to another can serve it. */
+async function suggestionSeconds(text: string, trials: number, signal: AbortSignal) {
+  const problem = llm7.of(0);
+  const { space } = problem;
+  const all = history(problem, trials + 2 * suggestions);
   const algorithm = algorithmOf(text);
   const seconds: number[] = [];
   for (let i = 0; i < 2 * suggestions; i++) {
     await pause(signal);
-    const context = { seed: 1, trialNumber: known.length + i };
+    const known = all.slice(i, i + trials);
+    const context = { seed: 1, trialNumber: trials + i };
     seconds.push(await secondsOf(() => suggest(algorithm, space, known, context)));
   }
   return median(seconds.slice(suggestions));
@@ -150,15 +154,13 @@ export async function benchSearch(workload: SearchWorkload): Promise<SearchFigur
   const { trials, seeds, algorithms, parallel, signal } = workload;
   const wanted = familiesOf(workload.functions);
   const costs: SuggestionFigures[] = [];
-  for (const count of workload.histories) {
-    const known = history(llm7.of(0), count);
+  for (const count of workload.histories)
     for (const algorithm of algorithms)
       costs.push({
         algorithm,
         trials: count,
-        millisecondsPerSuggestion: 1000 * (await suggestionSeconds(algorithm, known, signal)),
+        millisecondsPerSuggestion: 1000 * (await suggestionSeconds(algorithm, count, signal)),
       });
-  }
   const optima: OptimumFigures[] = [];
   for (const family of wanted)
     for (const algorithm of algorithms) {

@@ -238,14 +238,17 @@ describe('in batches of ten', () => {
     return history.map(({ parameters }) => parameters);
   });
 
-  it('nine that run do not drive the tenth out of the good region, and it is none of them', () => {
-    for (const all of batches) {
-      // Of the fifth batch: in the sixth the best are at 1e-5 of the bottom, and what is left to gain may lie elsewhere.
-      const tenth = all[49];
-      // 0.051 to 0.32 where all running trials count as bad.
-      expect(depth(tenth)).toBeLessThan(0.02);
-      for (const other of all.slice(40, 49)) expect(apart(tenth, other)).toBeGreaterThan(1e-5);
-    }
+  it('those that run do not drive the next out of the good region, and it is none of them', () => {
+    let outside = 0;
+    // Of the fifth batch what is asked of the process.
+    for (const all of batches)
+      for (const number of [41, 43, 45, 47, 49]) {
+        // 0.051 to 0.32 where all running trials count as bad.
+        if (depth(all[number]) > 0.02) outside++;
+        for (const other of all.slice(40, number)) expect(apart(all[number], other)).toBeGreaterThan(1e-5);
+      }
+    // The best are within 1e-4 of the bottom by then, and one of fifteen may look whether more is to gain elsewhere.
+    expect(outside).toBeLessThanOrEqual(1);
   });
 
   it('come near the bottom of a bowl', () => {

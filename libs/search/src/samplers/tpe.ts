@@ -19,7 +19,7 @@
  *
  * Running trials belong to g ("constant liar"), so that parallel trials keep apart; in a good region that has narrowed down they
  * drive each other out of it. So while any run every second trial with one objective (of many that run at a time about ten) is
- * where a Gaussian process that believes in what it expects of them promises most (`acquisition.ts`), uphill from the best
+ * where a Gaussian process promises most over what they may come to (`acquisition.ts`), uphill from the best
  * trials and from draws from l; and such trials are not of g while they run.
  */
 import { canonicalJson, Rng } from '@emotune/base';
