@@ -7,7 +7,7 @@ import { built } from './platform-process.js';
 export const base = 'emotune-llama-4m';
 
 /** Starts an experiment of that name, on data and features of that name, which are built first. */
-async function begun(
+export async function begun(
   channel: Channel,
   name: string,
   { trials = 1, tokens = 1000 }: { readonly trials?: number; readonly tokens?: number } = {},

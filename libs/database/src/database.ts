@@ -1,6 +1,13 @@
 /** PostgreSQL for one service: its own schema, migrations, transactions. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Aborted, FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
+import {
+  Aborted,
+  aborted,
+  FailedPrecondition,
+  ResourceExhausted,
+  systemClock,
+  Unavailable,
+} from '@emotune/base';
 import pg from 'pg';
 import { Session } from './session.js';
 
@@ -15,6 +22,8 @@ export interface Sql {
 /** Serialization failure, deadlock. */
 const overtaken = new Set(['40001', '40P01']);
 const attempts = 12;
+/** Between two attempts to reach a server that is away. */
+const lookMs = 250;
 /** Any number that no other program takes: migrations of one schema wait for each other. */
 const migrationLock = 0x656d6f74;
 
@@ -31,7 +40,7 @@ function named(cause: Error & { code?: string }): Error {
   }
   const lost =
     /^(08|57P|E[A-Z_]{3,})/.test(code) ||
-    /^Cannot use a pool after calling end|^Connection terminated|^Client has encountered|timeout exceeded when/.test(
+    /^Cannot use a pool after calling end|^Connection terminated|^Client (has encountered|was closed)|timeout exceeded when/.test(
       cause.message,
     );
   return lost ? new Unavailable(`PostgreSQL cannot be reached: ${cause.message}`, { cause }) : cause;
@@ -137,6 +146,30 @@ export class Database implements Sql {
     session.lost.addEventListener('abort', () => this.sessions.delete(session));
     if (this.closed) await session.close();
     return session;
+  }
+
+  /**
+   * Tells whether the server is there: at first, and at each change, until the signal aborts. A server that says nothing
+   * is taken for away after some seconds.
+   */
+  async watch(tell: (isThere: boolean, reason: string) => void, signal: AbortSignal): Promise<void> {
+    let said: boolean | undefined;
+    const say = (isThere: boolean, reason = '') => {
+      if (said !== isThere && !signal.aborted) tell(isThere, reason);
+      said = isThere;
+    };
+    while (!signal.aborted) {
+      try {
+        const session = await this.session();
+        say(true);
+        await aborted(AbortSignal.any([session.lost, signal]));
+        if (session.lost.aborted) say(false, (session.lost.reason as Error).message);
+        await session.close();
+      } catch (error) {
+        say(false, (error as Error).message);
+      }
+      await systemClock.sleep(lookMs, signal).catch(() => {});
+    }
   }
 
   /** Ends its sessions, and the pool once its queries have ended; a second call changes nothing. */

@@ -8,6 +8,7 @@ import { FailedPrecondition, Unavailable } from '@emotune/base';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Database } from './database.js';
 import { startEmbeddedPostgres } from './embedded.js';
+import type { ServerNews } from './kept-server.js';
 import { ClusterInUse } from './postmaster.js';
 
 let root: string;
@@ -52,6 +53,46 @@ describe('startEmbeddedPostgres', () => {
     expect((await stat(password)).mode & 0o777).toBe(0o600);
     expect(server.url).toContain(await readFile(password, 'utf8'));
     await expect(read(server.url.replace(/:[0-9a-f]{48}@/, ':wrong@'))).rejects.toThrow(FailedPrecondition);
+  });
+
+  it('is back on its port when it was killed, with what was committed', async () => {
+    const news: ServerNews[] = [];
+    const server = await startEmbeddedPostgres({ dir: template, tell: (item) => news.push(item) });
+    onTestFinished(() => server.stop());
+    const database = await Database.connect(server.url, 'kept');
+    onTestFinished(() => database.close());
+    for (let kills = 1; kills <= 2; kills++) {
+      await database.query('insert into facts values ($1)', [`kill ${kills}`]);
+      process.kill(server.pid, 'SIGKILL');
+      await expect.poll(() => news.length).toBe(2 * kills);
+      expect(await database.query('select fact from facts where fact = $1', [`kill ${kills}`])).toHaveLength(
+        1,
+      );
+    }
+    expect(news.map(({ type }) => type)).toEqual(['ended', 'back', 'ended', 'back']);
+    await database.query("delete from facts where fact like 'kill %'");
+  });
+
+  it.each([
+    [
+      'missing',
+      async (path: string) => rm(path),
+      /expected the password of the database in .*, got nothing; restore/,
+    ],
+    [
+      'damaged',
+      async (path: string) => writeFile(path, 'x y'),
+      /got something else; restore the file from a copy/,
+    ],
+  ])('names a password that is %s, and leaves no server', async (_, harm, message) => {
+    const path = join(template, 'data/emotune.password');
+    const password = await readFile(path);
+    onTestFinished(() => writeFile(path, password, { mode: 0o600 }));
+    await harm(path);
+    const starting = startEmbeddedPostgres({ dir: template });
+    await expect(starting).rejects.toThrow(FailedPrecondition);
+    await expect(starting).rejects.toThrow(message);
+    await expect(stat(join(template, 'data/postmaster.pid'))).rejects.toThrow('ENOENT');
   });
 
   it('refuses a cluster whose owner lives', async () => {

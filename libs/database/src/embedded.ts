@@ -18,6 +18,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { endOf, FailedPrecondition, ResourceExhausted, Unavailable } from '@emotune/base';
 import { type Binaries, findBinaries } from './binaries.js';
+import { hasExited, KeptServer, type ServerNews } from './kept-server.js';
 import { ClusterInUse, ownerMark, readPostmaster, stopOrphan } from './postmaster.js';
 import { folderName, runProgram, type ServerUser, serverUser, startProgram } from './programs.js';
 import { lockStart } from './start-lock.js';
@@ -29,11 +30,13 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** False trades safety against power loss for speed: for tests. Default true. */
   readonly durable?: boolean;
+  /** Hears of it when the server ends by itself, and when it is back. */
+  readonly tell?: (news: ServerNews) => void;
 }
 
 export interface EmbeddedPostgres {
   readonly url: string;
-  /** Process id of the server. */
+  /** Process id of the server, which changes when it is started again. */
   readonly pid: number;
   stop(): Promise<void>;
 }
@@ -114,9 +117,10 @@ async function createCluster(dir: string, binaries: Binaries, as: ServerUser, du
   }
 }
 
-function readVersion(data: string): string {
+function checkVersion(data: string, binaries: Binaries): void {
+  let version: string;
   try {
-    return readFileSync(join(data, 'PG_VERSION'), 'utf8').trim();
+    version = readFileSync(join(data, 'PG_VERSION'), 'utf8').trim();
   } catch (cause) {
     throw new FailedPrecondition(
       `expected a PostgreSQL cluster in ${data}, got a folder without PG_VERSION; restore it from a copy, ` +
@@ -124,6 +128,11 @@ function readVersion(data: string): string {
       { cause },
     );
   }
+  if (version === binaries.version) return;
+  throw new FailedPrecondition(
+    `The database in ${data} was made by PostgreSQL ${version}, this is PostgreSQL ${binaries.version}; ` +
+      'run the version of EmoTune that made it, or move the folder away to begin with an empty one',
+  );
 }
 
 /** @throws Unavailable when something else listens there. */
@@ -141,18 +150,25 @@ function freePort(port: number): Promise<number> {
   });
 }
 
-function hasExited(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
+const logFile = (dir: string) => join(dir, 'server.log');
+
+/** The end of the server's log; empty where there is none. */
+function lastWords(dir: string): string {
+  try {
+    return endOf(readFileSync(logFile(dir), 'utf8').trim(), 500);
+  } catch {
+    return '';
+  }
 }
 
 /** Resolves when the server takes connections; rejects with the end of its log when it ends before. */
-async function untilReady(child: ChildProcess, data: string, log: string): Promise<void> {
+async function untilReady(child: ChildProcess, dir: string, signal: AbortSignal): Promise<void> {
   for (let waited = 0; ; waited += 0.02) {
-    if (hasExited(child)) throw new Error(endOf(readFileSync(log, 'utf8').trim(), 500));
-    const postmaster = readPostmaster(data);
+    if (hasExited(child)) throw new Error(lastWords(dir));
+    const postmaster = readPostmaster(join(dir, 'data'));
     if (postmaster?.pid === child.pid && postmaster?.state === 'ready') return;
     if (waited > startSeconds) throw new Unavailable(`PostgreSQL did not start within ${startSeconds} s`);
-    await delay(20);
+    await delay(20, undefined, { signal });
   }
 }
 
@@ -162,9 +178,8 @@ async function startServer(
   binaries: Binaries,
   as: ServerUser,
   durable: boolean,
+  signal: AbortSignal,
 ): Promise<ChildProcess> {
-  const data = join(dir, 'data');
-  const logFile = join(dir, 'server.log');
   const all = {
     ...settings,
     ...(durable ? {} : unsafeSettings),
@@ -172,13 +187,13 @@ async function startServer(
     cluster_name: ownerMark(process.pid),
   };
   // A file, not a pipe: the server must not wait for this process to read, and outlives it when it is killed.
-  const log = openSync(logFile, 'w', 0o600);
+  const log = openSync(logFile(dir), 'w', 0o600);
   const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const child = startProgram(binaries.postgres, ['-D', `${folderName(dir, as)}/data`, ...args], as, dir, log);
   closeSync(log);
   await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
   try {
-    await untilReady(child, data, logFile);
+    await untilReady(child, dir, signal);
   } catch (error) {
     child.kill('SIGQUIT');
     throw error;
@@ -186,84 +201,110 @@ async function startServer(
   return child;
 }
 
-/**
- * Starts the server on the cluster in `dir`, which is made when missing. It ends with this process; one that a killed
- * process left behind on this cluster is ended first.
- * @throws ClusterInUse; FailedPrecondition when the folder cannot be written, is damaged or of another PostgreSQL version,
- * or when this platform's package is missing; Unavailable when the port is taken; ResourceExhausted when the disk is full.
- */
-export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-  const { durable = true } = options;
-  const as = serverUser();
-  let dir = resolve(options.dir);
+/** The folder by its real name; made when missing, and the server's own. */
+function ownFolder(path: string, as: ServerUser): string {
+  try {
+    mkdirSync(path, { recursive: true });
+    const dir = realpathSync(path);
+    if (as.uid !== undefined) chownSync(dir, as.uid, as.gid!);
+    return dir;
+  } catch (cause) {
+    throw startFailure(path, cause as Error);
+  }
+}
+
+/** @throws ClusterInUse while another process starts a server there. */
+async function alone<T>(dir: string, work: () => Promise<T>): Promise<T> {
   let unlock: () => void;
   try {
-    mkdirSync(dir, { recursive: true });
-    dir = realpathSync(dir);
-    if (as.uid !== undefined) chownSync(dir, as.uid, as.gid!);
     unlock = lockStart(dir);
   } catch (cause) {
     throw cause instanceof ClusterInUse ? cause : startFailure(dir, cause as Error);
   }
   try {
-    return await startIn(dir, as, durable, options.port);
+    return await work();
   } finally {
     unlock();
   }
 }
 
-async function startIn(
+async function startOnPort(
   dir: string,
+  asked: number | undefined,
+  binaries: Binaries,
   as: ServerUser,
   durable: boolean,
-  askedPort: number | undefined,
-): Promise<EmbeddedPostgres> {
-  const data = join(dir, 'data');
-  const binaries = await findBinaries(as);
-  await stopOrphan(data);
-  if (!existsSync(data)) {
-    await createCluster(dir, binaries, as, durable).catch((cause) => {
-      throw startFailure(dir, cause);
-    });
-  }
-  const version = readVersion(data);
-  if (version !== binaries.version) {
-    throw new FailedPrecondition(
-      `The database in ${data} was made by PostgreSQL ${version}, this is PostgreSQL ${binaries.version}; ` +
-        'run the version of EmoTune that made it, or move the folder away to begin with an empty one',
-    );
-  }
-
-  let port = 0;
-  let server: ChildProcess | undefined;
-  for (let attempt = 1; server === undefined; attempt++) {
-    port = await freePort(askedPort ?? 0);
-    server = await startServer(dir, port, binaries, as, durable).catch((cause) => {
+  signal: AbortSignal,
+): Promise<{ child: ChildProcess; port: number }> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort(asked ?? 0);
+    try {
+      return { child: await startServer(dir, port, binaries, as, durable, signal), port };
+    } catch (error) {
+      const cause = error as Error;
       // Another program took the free port in between.
-      if (/could not bind/.test(cause.message) && attempt < portAttempts) return undefined;
+      if (/could not bind/.test(cause.message) && attempt < portAttempts) continue;
       throw cause instanceof Unavailable ? cause : startFailure(dir, cause);
-    });
+    }
   }
-  return running(server, `postgres://${user}:${readPassword(data)}@127.0.0.1:${port}/postgres`);
 }
 
 function readPassword(data: string): string {
-  return readFileSync(join(data, 'emotune.password'), 'utf8');
+  const path = join(data, 'emotune.password');
+  let password = '';
+  try {
+    password = readFileSync(path, 'utf8').trim();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw startFailure(data, cause as Error);
+  }
+  if (/^[0-9a-f]+$/.test(password)) return password;
+  throw new FailedPrecondition(
+    `expected the password of the database in ${path}, got ${password === '' ? 'nothing' : 'something else'}; ` +
+      'restore the file from a copy of the data folder, or move the folder away to begin with an empty one',
+  );
 }
 
-function running(server: ChildProcess, url: string): EmbeddedPostgres {
-  const exited = new Promise<void>((resolve) => server.once('exit', () => resolve()));
-  const killAtExit = () => server.kill('SIGQUIT');
-  process.once('exit', killAtExit);
+/**
+ * Starts the server on the cluster in `dir`, which is made when missing. It ends with this process; one that a killed
+ * process left behind on this cluster is ended first. One that ends by itself is started again on its port, after growing
+ * pauses, until it is stopped: what was committed is there, connections are to be made anew.
+ * @throws ClusterInUse; FailedPrecondition when the folder cannot be written, is damaged or of another PostgreSQL version,
+ * has no password any more, or when this platform's package is missing; Unavailable when the port is taken;
+ * ResourceExhausted when the disk is full.
+ */
+export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const { durable = true, tell = () => {} } = options;
+  const as = serverUser();
+  const dir = ownFolder(resolve(options.dir), as);
+  const data = join(dir, 'data');
+  const binaries = await findBinaries(as);
+  let { port } = options;
+  let url = '';
+  const launch = async (signal: AbortSignal) => {
+    await stopOrphan(data);
+    // Only at first: a cluster that is taken away is not replaced by an empty one.
+    if (url === '' && !existsSync(data)) {
+      await createCluster(dir, binaries, as, durable).catch((cause) => {
+        throw startFailure(dir, cause);
+      });
+    }
+    checkVersion(data, binaries);
+    const password = readPassword(data);
+    const started = await startOnPort(dir, port, binaries, as, durable, signal);
+    port = started.port;
+    url = `postgres://${user}:${password}@127.0.0.1:${port}/postgres`;
+    return started.child;
+  };
+  const server = await KeptServer.start({
+    launch: (signal) => alone(dir, () => launch(signal)),
+    lastWords: () => lastWords(dir),
+    tell,
+  });
   return {
     url,
-    pid: server.pid!,
-    async stop() {
-      process.removeListener('exit', killAtExit);
-      // SIGINT: end sessions, write everything, stop.
-      if (!hasExited(server)) server.kill('SIGINT');
-      else return;
-      await exited;
+    get pid() {
+      return server.pid;
     },
+    stop: () => server.stop(),
   };
 }

@@ -2,7 +2,7 @@
  * Work that one process at a time does, of all that serve one schema: whoever holds an advisory lock, on a connection of
  * its own, so that the server frees the lock when the process or the connection is gone.
  */
-import { Aborted, type Clock, Unavailable } from '@emotune/base';
+import { Aborted, type Clock, policyOf } from '@emotune/base';
 import type { Database, Sql } from './database.js';
 import type { Session } from './session.js';
 
@@ -18,8 +18,8 @@ export interface Term {
 
 /**
  * Calls `work` each time that this process has come to lead, until `signal` aborts; resolves when `work` has ended and
- * the lock is free. `work` ends when its term does; what it throws is passed on, Unavailable excepted: then it is called
- * again.
+ * the lock is free. `work` ends when its term does; what it throws is passed on, unless it may succeed later: then it is
+ * called again.
  */
 export async function lead(
   database: Database,
@@ -76,7 +76,7 @@ export async function beginEpoch(database: Database, name: string): Promise<(sql
   };
 }
 
-/** For what is tried again when PostgreSQL is back. */
+/** For what is tried again when PostgreSQL is back, or has room again. */
 function ifAway(error: unknown): undefined {
-  if (!(error instanceof Unavailable)) throw error;
+  if (!policyOf(error).retryable) throw error;
 }

@@ -1,15 +1,19 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Internal, systemClock, Unavailable, Unimplemented } from '@emotune/base';
-import { testDatabase } from '@emotune/database/testing';
-import { MemoryBus } from '@emotune/events';
+import { Database } from '@emotune/database';
+import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
+import { eventTables, MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
 import { type evaluation, inference } from '@emotune/proto';
 import { status } from '@grpc/grpc-js';
 import { Controller, Module } from '@nestjs/common';
+import { GrpcMethod } from '@nestjs/microservices';
 import type { Observable } from 'rxjs';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, expect, it, onTestFinished } from 'vitest';
 import { Channel, Host, jsonLog, requestsOf, streamOf } from './index.js';
 import type { ServerStreamCall } from './stream.js';
 import { Health } from './testing.js';
@@ -56,6 +60,17 @@ class AnalysisModule {
     events.push('workers stopped');
   }
 }
+
+@Controller()
+class Evaluations {
+  @GrpcMethod('EvaluationService', 'listEvaluations')
+  listEvaluations(): evaluation.ListEvaluationsResponse {
+    return { evaluations: [], nextPageToken: '' };
+  }
+}
+
+@Module({ controllers: [Evaluations] })
+class EvaluationModule {}
 
 function listen(): Promise<Host> {
   return Host.create({
@@ -173,4 +188,75 @@ it('a channel to peers takes each service to the process of its area', async () 
   await expect(unnamed.call('getEvaluation', { id: 'x' })).rejects.toBeInstanceOf(Internal);
   channel.close();
   for (const host of hosts) await host.close();
+});
+
+/** A way to PostgreSQL that can be cut and mended. */
+async function wayTo(url: string) {
+  const { hostname, port } = new URL(url);
+  const sockets = new Set<Socket>();
+  const server = createServer((from) => {
+    const to = connect(Number(port), hostname);
+    for (const [socket, other] of [
+      [from, to],
+      [to, from],
+    ] as const) {
+      sockets.add(socket);
+      socket.pipe(other).on('error', () => {});
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const at = (server.address() as AddressInfo).port;
+  const cut = () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  onTestFinished(cut);
+  return {
+    url: Object.assign(new URL(url), { port: at }).href,
+    cut,
+    mend: () => once(server.listen(at, '127.0.0.1'), 'listening'),
+  };
+}
+
+it('a service whose database is away does not serve until it is back; the others do', async () => {
+  const way = await wayTo(await testDatabaseUrl());
+  const lines: { message: string; area?: string }[] = [];
+  const host = await Host.create({
+    database: async (schema) =>
+      Database.connect(schema === 'inference' ? way.url : await testDatabaseUrl(), schema),
+    ...{ objects, bus: new MemoryBus(systemClock), clock: systemClock },
+    log: jsonLog((line) => lines.push(JSON.parse(line))),
+    listen: '127.0.0.1:0',
+  });
+  onTestFinished(() => host.close());
+  for (const area of ['inference', 'evaluation']) await host.context(area, [eventTables]);
+  await host.start([{ module: AnalysisModule }, { module: EvaluationModule }]);
+  const health = new Health(host.address);
+  onTestFinished(() => health.close());
+  const states = () =>
+    Promise.all(
+      ['emotune.inference.v1.AnalysisService', 'emotune.evaluation.v1.EvaluationService', ''].map((of) =>
+        health.check(of),
+      ),
+    );
+  expect(await states()).toEqual(['SERVING', 'SERVING', 'SERVING']);
+  for (let outage = 1; outage <= 2; outage++) {
+    way.cut();
+    await expect.poll(states).toEqual(['NOT_SERVING', 'SERVING', 'NOT_SERVING']);
+    await way.mend();
+    await expect.poll(states).toEqual(['SERVING', 'SERVING', 'SERVING']);
+  }
+  const [away, back] = [
+    'the database is away: not serving until it is back',
+    'the database is back: serving',
+  ];
+  expect(lines.filter(({ area }) => area === 'inference').map(({ message }) => message)).toEqual([
+    ...[away, back],
+    ...[away, back],
+  ]);
 });

@@ -66,6 +66,8 @@ export class Host {
   private readonly contexts: ServiceContext[] = [];
   private app: INestMicroservice | undefined;
   private readonly builds: BuildProcesses;
+  private readonly watched: Promise<void>[] = [];
+  private readonly leaving = new AbortController();
   readonly channel: Channel;
 
   constructor(
@@ -102,7 +104,20 @@ export class Host {
     const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
     const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work, builds };
     this.contexts.push(context);
+    this.watched.push(this.watch(schema, database));
     return context;
+  }
+
+  /** Says of the services of an area whether their database is there, to who asks for their health and once an outage to the log. */
+  private watch(area: string, database: Database): Promise<void> {
+    const { log } = this.options;
+    let away = false;
+    return database.watch((isThere, reason) => {
+      this.server.health.needs(area, 'database', isThere);
+      if (!isThere) log.error('the database is away: not serving until it is back', { area, reason });
+      else if (away) log.info('the database is back: serving', { area });
+      away = !isThere;
+    }, this.leaving.signal);
   }
 
   /** Serves the modules. */
@@ -130,6 +145,8 @@ export class Host {
     for (const { outbox } of this.contexts) await outbox.close();
     this.channel.close();
     await this.options.bus.close();
+    this.leaving.abort();
+    await Promise.all(this.watched);
     for (const { database } of this.contexts) await database.close();
   }
 }

@@ -16,6 +16,7 @@ export { type Limits, limitsOf, limitVariables, whole } from './limits.js';
 export { type Fields, jsonLog, type Log } from './log.js';
 export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
 export { once, requestTable } from './once.js';
+export { Outages } from './outages.js';
 export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
 export { requestsOf, type ServerStreamCall, streamOf } from './stream.js';

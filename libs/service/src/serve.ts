@@ -49,13 +49,16 @@ async function patiently<T>(
   attempt: () => Promise<T>,
   { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
 ): Promise<T> {
+  let told = '';
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
     signal.throwIfAborted();
     try {
       return await attempt();
     } catch (error) {
       if (!policyOf(error).retryable) throw error;
-      log.warn(`waiting for ${what}`, { reason: (error as Error).message, pauseMs });
+      const reason = (error as Error).message;
+      if (reason !== told) log.warn(`waiting for ${what}`, { reason });
+      told = reason;
     }
     await systemClock.sleep(pauseMs, signal);
   }

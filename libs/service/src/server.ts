@@ -18,7 +18,6 @@ import { loadSync } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { type ArgumentsHost, Catch, type RpcExceptionFilter } from '@nestjs/common';
 import { ServerGrpc } from '@nestjs/microservices';
-import { HealthImplementation } from 'grpc-health-check';
 import { type Observable, throwError } from 'rxjs';
 import type { Access } from './access.js';
 import { declarations, packageDefinition, packages } from './contract.js';
@@ -27,6 +26,7 @@ import { Listener } from './listener.js';
 import { Load } from './load.js';
 import type { Log } from './log.js';
 import { refusing } from './received.js';
+import { ServedHealth } from './served-health.js';
 import { statusOf } from './status.js';
 
 // Errors reach whoever called; grpc-js would also write them to stderr.
@@ -113,11 +113,9 @@ function startingService(definition: ServiceDefinition): UntypedServiceImplement
   );
 }
 
-/** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed. */
+/** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed, while it lacks nothing. */
 export class EmotuneServer extends ServerGrpc {
-  private readonly health = new HealthImplementation({ '': 'NOT_SERVING' });
-  /** As health knows them. */
-  private readonly served = new Set(['']);
+  readonly health = new ServedHealth();
 
   private constructor(
     readonly access: Access,
@@ -126,7 +124,7 @@ export class EmotuneServer extends ServerGrpc {
     private readonly streams: OpenStreams,
   ) {
     super({ url: listener.address, package: [...packages], packageDefinition });
-    this.health.addToServer(server);
+    this.health.implementation.addToServer(server);
     new ReflectionService(described).addToServer(server);
     for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
   }
@@ -175,18 +173,14 @@ export class EmotuneServer extends ServerGrpc {
       this.server.removeService(definition);
       if (Object.keys(methods).length === 0) continue;
       this.server.addService(definition, methods);
-      this.served.add(name);
+      this.health.add(name);
     }
-    this.setHealth('SERVING');
-  }
-
-  private setHealth(state: 'SERVING' | 'NOT_SERVING'): void {
-    for (const name of this.served) this.health.setStatus(name, state);
+    this.health.serve(true);
   }
 
   /** Whoever asks about its health hears of it first; then it takes no more calls, ends streams, and lets calls end for `ms`. */
   async drain(ms: number): Promise<void> {
-    this.setHealth('NOT_SERVING');
+    this.health.serve(false);
     this.listener.close();
     const ended = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
     this.streams.end();
@@ -200,7 +194,7 @@ export class EmotuneServer extends ServerGrpc {
 
   /** Ends what is still open. */
   override async close(): Promise<void> {
-    this.setHealth('NOT_SERVING');
+    this.health.serve(false);
     this.listener.close();
     this.server.forceShutdown();
   }

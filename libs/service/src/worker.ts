@@ -1,6 +1,7 @@
 /** The background loop of a service: takes up what its tables say is to be done, now and after a restart. */
 import { type Clock, Rest } from '@emotune/base';
 import type { Log } from './log.js';
+import { Outages } from './outages.js';
 
 export interface WorkerOptions {
   readonly name: string;
@@ -35,12 +36,14 @@ export class Worker {
   private async loop(): Promise<void> {
     const { name, log, everyMs } = this.options;
     const { signal } = this.abort;
+    const outages = new Outages(log);
     while (!signal.aborted) {
       let busy = false;
       try {
         busy = await this.work(signal);
+        outages.over(name);
       } catch (error) {
-        if (!signal.aborted) log.error(`${name} failed and will try again`, { error });
+        if (!signal.aborted) outages.failed(name, error);
       }
       if (!busy) await this.rest.take(everyMs, signal);
     }

@@ -9,7 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { closeToOthers, FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
-import { Database, startEmbeddedPostgres } from '@emotune/database';
+import { Database, type ServerNews, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
 import { MemoryBus } from '@emotune/events';
 import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
@@ -89,6 +89,16 @@ async function closeFolder(dataDir: string): Promise<void> {
   }
 }
 
+/** What becomes of the database server, as lines of the log. */
+function toLog(log: Log): (news: ServerNews) => void {
+  return ({ type, ...fields }) => {
+    if (type === 'ended') log.error('the database server has ended and is started again', fields);
+    else if (type === 'waiting')
+      log.error('the database server cannot be started and will be tried again', fields);
+    else log.info('the database server is back', fields);
+  };
+}
+
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
@@ -109,7 +119,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
   try {
     await closeFolder(dataDir);
-    const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres') });
+    const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres'), tell: toLog(log) });
     started.push({ close: () => postgres.stop() });
     const objects = await FolderStore.open(join(dataDir, 'objects'));
     const runner = ProcessRunner.open({

@@ -8,7 +8,7 @@ import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
 import type { featurization } from '@emotune/proto';
-import { type Client, Worker } from '@emotune/service';
+import { type Client, Outages, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import type { Action } from './decide.js';
@@ -69,6 +69,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   private running = 0;
   private leave: (() => unknown)[] = [];
   private listeningSince = 0;
+  private readonly outages: Outages;
 
   constructor(
     private readonly context: TuningContext,
@@ -77,6 +78,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   ) {
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = context.channel.client('FeatureService');
+    this.outages = new Outages(context.log);
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -164,7 +166,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Every experiment that is not at rest. Never busy: what it does not finish now waits for something outside. */
   private async round(signal: AbortSignal): Promise<boolean> {
-    const { database, runner, log, clock } = this.context;
+    const { database, runner, clock } = this.context;
     const began = clock.now();
     const jobs = await runner.list();
     this.count(jobs);
@@ -183,14 +185,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       if (this.lost.aborted) break;
       try {
         await this.carryOn(name, jobsOf(name));
+        this.outages.over('an experiment', { experiment: name });
       } catch (error) {
         if (this.lost.aborted) break;
         if (error instanceof Aborted) this.wake();
-        else
-          log.error('an experiment could not be carried on and will be tried again', {
-            experiment: name,
-            error,
-          });
+        else this.outages.failed('an experiment', error, { experiment: name });
       }
     }
     const rest = Math.min(longestRestMs, restShare * Math.max(0, clock.now() - began));

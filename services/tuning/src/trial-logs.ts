@@ -6,6 +6,7 @@ import { every, NotFound } from '@emotune/base';
 import { type JobStatus, type LogOptions, type LogPiece, labels, piecesOf } from '@emotune/jobs';
 import type { ObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
+import { Outages } from '@emotune/service';
 import type { TuningContext } from './context.js';
 import { isOpen, jobName, type Outcome } from './state.js';
 import { experimentRow, logsPrefix, type TrialRow, trialRow } from './store.js';
@@ -17,6 +18,8 @@ const storeMs = 5_000;
 const againMs = 15_000;
 /** How often is looked whether a trial has another attempt, and for more of a log that another process follows. */
 const lookMs = 300;
+/** For the log. */
+const keeping = 'keeping the log of a trainer';
 
 /** Removes all logs of an experiment that is deleted. */
 export function deleteLogs(objects: ObjectStore, experiment: string): Promise<void> {
@@ -43,7 +46,11 @@ export class TrialLogs {
   /** By job. */
   private readonly followed = new Map<string, Followed>();
 
-  constructor(private readonly context: TuningContext) {}
+  private readonly outages: Outages;
+
+  constructor(private readonly context: TuningContext) {
+    this.outages = new Outages(context.log);
+  }
 
   /** Keeps what these jobs have written and write from now on; forgets those that are gone. */
   follow(jobs: readonly JobStatus[], lost: AbortSignal): void {
@@ -59,11 +66,12 @@ export class TrialLogs {
     const ended = this.keep(name, prefix, signal).then(
       () => {
         followed.whole = true;
+        this.outages.over(keeping, { job: name });
       },
       async (error) => {
         if (signal.aborted) return;
-        const { log, clock } = this.context;
-        log.warn('the log of a trainer could not be kept and will be tried again', { job: name, error });
+        const { clock } = this.context;
+        this.outages.failed(keeping, error, { job: name });
         await clock.sleep(againMs, signal).catch(() => {});
         this.followed.delete(name);
       },

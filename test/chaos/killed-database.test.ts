@@ -1,0 +1,99 @@
+/**
+ * PostgreSQL alone is killed, again and again, under a platform that tunes: it is back each time with what was committed,
+ * health says so meanwhile, and the experiment ends as one that nobody disturbed. `EMOTUNE_CHAOS_KILLS` says how often.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Rng, systemClock, Unavailable } from '@emotune/base';
+import { tuning } from '@emotune/proto';
+import type { Channel } from '@emotune/service';
+import { Health } from '@emotune/service/testing';
+import { afterAll, expect, it, onTestFinished } from 'vitest';
+import { childrenOf, type Served, serve, until } from '../e2e/platform-process.js';
+import { begun } from '../e2e/tune.js';
+
+const kills = Number(process.env['EMOTUNE_CHAOS_KILLS'] ?? 3);
+const name = 'chaos';
+/** So many that the last kill comes before the end. */
+const trials = 2 + kills;
+
+const folder = mkdtempSync(join(tmpdir(), 'emotune-chaos-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function up(dataDir: string): Promise<Served> {
+  const platform = await serve(dataDir);
+  onTestFinished(() => platform.end('SIGKILL').then(() => {}));
+  return platform;
+}
+
+/** What a client does that is told to ask again. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;)
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      await systemClock.sleep(50);
+    }
+}
+
+const experiments = (channel: Channel) => channel.client<tuning.ExperimentServiceClient>('ExperimentService');
+const trialsOf = (channel: Channel) =>
+  patiently(() => experiments(channel).call('listTrials', { experiment: name })).then(({ trials }) => trials);
+const look = (channel: Channel) => patiently(() => experiments(channel).call('getExperiment', { name }));
+
+const ended = [
+  tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED,
+  tuning.ExperimentState.EXPERIMENT_STATE_FAILED,
+];
+
+/** What an experiment has come to, times and machines aside. */
+async function outcomeOf(channel: Channel) {
+  await until('the end of the experiment', async () => ended.includes((await look(channel)).state), 1000);
+  const { state, reason, modelVersion } = await look(channel);
+  const all = await trialsOf(channel);
+  return {
+    ...{ state, reason, modelVersion },
+    trials: all.map(({ number, state, attempt, objective, measurements }) => ({
+      ...{ number, state, attempt, objective },
+      /** That were measured twice. */
+      doubled: measurements.map(({ step }) => step).filter((step, i, steps) => step <= (steps[i - 1] ?? -1)),
+    })),
+  };
+}
+
+it('an experiment ends as without', async () => {
+  const calm = await up(join(folder, 'calm'));
+  await begun(calm.channel, name, { trials, tokens: 2_000 });
+  const expected = await outcomeOf(calm.channel);
+  expect(expected.state).toBe(tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  await calm.end('SIGTERM');
+
+  const dataDir = join(folder, 'killed');
+  const { channel, address, end } = await up(dataDir);
+  const health = new Health(address);
+  onTestFinished(() => health.close());
+  await begun(channel, name, { trials, tokens: 2_000 });
+  await until('a trial goes on', async () => (await trialsOf(channel)).some(({ step }) => step > 0));
+  const rng = Rng.of('database kills');
+  for (let kill = 1; kill <= kills; kill++) {
+    await systemClock.sleep(rng.int(1_000));
+    expect(ended).not.toContain((await look(channel)).state);
+    const [server] = childrenOf(dataDir);
+    process.kill(server, 'SIGKILL');
+    await until('the outage is seen', async () => (await health.check()) === 'NOT_SERVING');
+    await until('the database is back', async () => (await health.check()) === 'SERVING');
+    expect(childrenOf(dataDir)[0]).not.toBe(server);
+  }
+  expect(await outcomeOf(channel)).toEqual(expected);
+
+  const { code, stderr } = await end('SIGTERM');
+  const lines = stderr.trim().split('\n');
+  const said = (message: string) => lines.filter((line) => line.includes(message)).length;
+  expect([code, said('the database server has ended'), said('the database server is back')]).toEqual([
+    ...[0, kills, kills],
+  ]);
+  // An outage is told by the server, and by each service and each of its loops at most twice.
+  expect(lines.length).toBeLessThan(60 + 60 * kills);
+}, 2_400_000);
