@@ -45,3 +45,16 @@ it('lets through what is no refusal of the input', () => {
   expect(thrownBy(() => violations.collect(absent))).toBeInstanceOf(NotFound);
   expect(violations.list).toEqual([]);
 });
+
+it('tells a hundred and counts the rest, whose descriptions nobody asks for', () => {
+  const violations = new Violations();
+  let asked = 0;
+  for (let i = 0; i < 1_000; i++) violations.add(['list', i], () => `expected ${++asked}`);
+  const { violations: told } = thrownBy(() => violations.throwIfAny()) as InvalidArgument;
+  expect([told.length, told[99], told[100], asked]).toEqual([
+    101,
+    { field: 'list[99]', description: 'expected 100' },
+    { field: '', description: 'and 900 more' },
+    100,
+  ]);
+});

@@ -2,9 +2,13 @@
 import { InvalidArgument, type Violation } from './errors.js';
 import { fieldPath } from './validate.js';
 
+/** More are counted only: nobody reads them, and an answer has to hold them. */
+const mostTold = 100;
+
 /** Gathers what several checks of one input find wrong. */
 export class Violations {
   private readonly found: Violation[];
+  private untold = 0;
 
   constructor(found: readonly Violation[] = []) {
     this.found = [...found];
@@ -14,9 +18,17 @@ export class Violations {
     return this.found;
   }
 
-  /** @param at The field: its path, or the path's parts. */
-  add(at: string | readonly PropertyKey[], description: string): void {
-    this.found.push({ field: typeof at === 'string' ? at : fieldPath(at), description });
+  /**
+   * @param at The field: its path, or the path's parts.
+   * @param description Or what gives it, where that takes time; asked only where it is told.
+   */
+  add(at: string | readonly PropertyKey[], description: string | (() => string)): void {
+    if (this.found.length >= mostTold) this.untold++;
+    else
+      this.found.push({
+        field: typeof at === 'string' ? at : fieldPath(at),
+        description: typeof description === 'string' ? description : description(),
+      });
   }
 
   /** Adds the violation unless it holds. Gives whether it does. */
@@ -26,7 +38,7 @@ export class Violations {
   }
 
   addAll(violations: readonly Violation[]): void {
-    for (const violation of violations) this.found.push(violation);
+    for (const { field, description } of violations) this.add(field, description);
   }
 
   /**
@@ -45,6 +57,8 @@ export class Violations {
 
   /** @throws InvalidArgument with every violation, where there is one. */
   throwIfAny(): void {
-    if (this.found.length > 0) throw new InvalidArgument(this.found);
+    const more = { field: '', description: `and ${this.untold} more` };
+    if (this.found.length > 0)
+      throw new InvalidArgument(this.untold === 0 ? this.found : [...this.found, more]);
   }
 }

@@ -142,6 +142,6 @@ parameters: [{name: x, double: {min: 1, max: 2}, integer: {min: 1, max: 2}}]
     expect(violations('name: [1, 2\nfoo: bar: baz')[0].field).toBe('spec.yaml');
     expect(violations('- 1')).toEqual([{ field: 'spec.yaml', description: 'expected a mapping, got [1]' }]);
     expect(violations('')[0].description).toBe('expected a mapping, got null');
-    expect(violations('a: 1\na: 2')[0].description).toContain('unique');
+    expect(violations('a: 1\na: 2')[0].description).toContain('expected a key once');
   });
 });

@@ -35,7 +35,7 @@ class Reader {
 
   private wrong(path: Path, expected: string, got: unknown): undefined {
     const field = path.length === 0 ? this.origin : fieldPath(path);
-    this.violations.add(field, `expected ${expected}, got ${show(got)}`);
+    this.violations.add(field, () => `expected ${expected}, got ${show(got)}`);
     return undefined;
   }
 
@@ -54,7 +54,7 @@ class Reader {
         result[settings.name] ??= {};
         const given = field === settings ? item : { [key]: item };
         this.settings(result[settings.name] as Record<string, unknown>, given, field ? [...path, key] : path);
-      } else this.violations.add([...path, key], unknownField(key, [...written.keys()]));
+      } else this.violations.add([...path, key], () => unknownField(key, [...written.keys()]));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
       const given = fieldsArray.map((field) => field.name).filter((key) => key in result);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { specOf } from './spec-file.js';
 import { parseYaml, readYamlFile } from './yaml-file.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-yaml-'));
@@ -29,6 +30,28 @@ describe('a YAML file', () => {
     ['sparse', 'sparse: expected at most 4 MiB of YAML, got 10737418240 bytes'],
   ])('%s is refused', async (name, want) => {
     await expect(readYamlFile(join(folder, name), name)).rejects.toThrow(want);
+  });
+
+  const many = Array.from({ length: 100_000 }, (_, i) => i);
+  // What grows with the square of their number would not end in time.
+  it.each([
+    ['keys', (i: number) => `key${i}: 1`, /^key0: unknown field, expected one of .*; and 99900 more$/],
+    [
+      'the same key',
+      () => 'name: x',
+      /^f: expected a key once, got "name" again at line 2, .*; and 99899 more$/,
+    ],
+    ['mistakes', (i: number) => `key${i}: [1`, /^f: .* at line 2, column 1; .*; and \d+ more$/],
+  ])('of 100,000 lines of %s is answered with what is wrong, as far as anybody reads', (_, line, message) => {
+    const text = many.map(line).join('\n');
+    expect(() => specOf(parseYaml(text, 'f'), 'emotune.data.v1.DatasetSpec', 'f')).toThrow(message);
+  });
+
+  it('has a key once in each mapping, wherever that stands', () => {
+    const text = 'a: {x: 1, y: 2}\nb:\n  - {x: 1, "x": 2}\nc: {1: 1, 1: 2}';
+    expect(() => parseYaml(text, 'f')).toThrow(
+      'f: expected a key once, got "x" again at line 3, column 12; f: expected a key once, got "1" again at line 4, column 11',
+    );
   });
 
   it.each([

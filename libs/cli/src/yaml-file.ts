@@ -1,25 +1,51 @@
 /** YAML files that people write. */
 import { open } from 'node:fs/promises';
-import { InvalidArgument } from '@emotune/base';
-import { parseDocument } from 'yaml';
+import { InvalidArgument, show, Violations } from '@emotune/base';
+import { type Document, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 
 /** A spec of 10,000 parameters has about 1 MB. */
 const mostMebibytes = 4;
 const mostAliases = 100;
 
+/** Keys that a mapping has twice, by where the second stands. The library looks at all others for each. */
+function keysTwice(document: Document): { readonly key: string; readonly at: number }[] {
+  const found: { key: string; at: number }[] = [];
+  visit(document, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) found.push({ key: String(key.value), at: key.range?.[0] ?? 0 });
+        seen.add(key.value);
+      }
+    },
+  });
+  return found;
+}
+
 /** @param origin names the text in violations @throws InvalidArgument */
 export function parseYaml(text: string, origin: string): unknown {
+  const lines = new LineCounter();
+  const violations = new Violations();
+  const wrong = (position: number, what: () => string) =>
+    violations.add(origin, () => {
+      const { line, col } = lines.linePos(position);
+      return `${what()} at line ${line}, column ${col}`;
+    });
+  let value: unknown;
   try {
-    const document = parseDocument(text, { prettyErrors: true });
-    if (document.errors.length === 0) return document.toJS({ maxAliasCount: mostAliases });
-    throw new InvalidArgument(
-      document.errors.map((error) => ({ field: origin, description: error.message.split('\n')[0] })),
-    );
+    const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, lineCounter: lines });
+    for (const { message, pos } of document.errors) wrong(pos[0], () => message);
+    if (document.errors.length === 0)
+      for (const { key, at } of keysTwice(document))
+        wrong(at, () => `expected a key once, got ${show(key)} again`);
+    if (violations.list.length === 0) value = document.toJS({ maxAliasCount: mostAliases });
   } catch (cause) {
-    if (cause instanceof InvalidArgument) throw cause;
     // Nested so deep that the stack is exhausted, or aliases of aliases.
     throw InvalidArgument.at(origin, `expected plain YAML, got ${(cause as Error).message}`, { cause });
   }
+  violations.throwIfAny();
+  return value;
 }
 
 /** @param origin how the user called the file @throws InvalidArgument when it cannot be read as YAML. */

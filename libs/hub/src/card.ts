@@ -25,7 +25,8 @@ function classNames({ dtype, sequence, list }: Feature): readonly string[] | und
 export function classNamesOfCard(text: string): ReadonlyMap<string, readonly string[]> {
   let head: { dataset_info?: unknown } | null;
   try {
-    head = parse(headOf(text));
+    // Looking for a key that stands twice would take the square of their number.
+    head = parse(headOf(text), { uniqueKeys: false });
   } catch {
     return new Map();
   }

