@@ -7,11 +7,11 @@ const mostTold = 100;
 
 /** Gathers what several checks of one input find wrong. */
 export class Violations {
-  private readonly found: Violation[];
+  private readonly found: Violation[] = [];
   private untold = 0;
 
   constructor(found: readonly Violation[] = []) {
-    this.found = [...found];
+    this.addAll(found);
   }
 
   get list(): readonly Violation[] {

@@ -139,8 +139,9 @@ async function collect(
   const [table, head] = [tensors.get(tableName), tensors.get(headName)];
   const tied = config.tieEmbeddings && !(table && head && !equal(table, head));
   const wanted = tied ? [...known].filter((name) => name !== headName) : [...known];
+  const told = new Set(violations.list.map(({ field }) => canonicalName(field, known)));
   for (const name of wanted) {
-    if (!tensors.has(name) && !violations.list.some((v) => canonicalName(v.field, known) === name))
+    if (!tensors.has(name) && !told.has(name))
       wrong(name, `expected a tensor of [${shapes.get(name)}], got nothing`);
   }
   violations.throwIfAny();

@@ -1,6 +1,7 @@
 /** Low-rank adaptation (Hu et al. 2022): W + s·B·A with A [r, in], B [out, r]; names, patterns and defaults as PEFT has them. */
 import { InvalidArgument, nearest, Rng, type Violation, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
+import { Pattern, Steps } from '@emotune/text';
 import { z } from 'zod';
 import type { ModelConfig } from './config.js';
 import { dora } from './lora-dora.js';
@@ -117,27 +118,76 @@ function modulesOf(parameter: string): string[] {
   return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('.'));
 }
 
-/** A regular expression with PEFT's anchors around it. @throws InvalidArgument */
-function regex(source: string, field: string, anchored: (source: string) => string): RegExp {
-  try {
-    return new RegExp(anchored(source), 'u');
-  } catch (cause) {
-    throw InvalidArgument.at(field, `expected a regular expression, got "${source}"`, { cause });
+type Matches = (module: string) => boolean;
+
+/** What patterns of adapters, which others wrote, are tried on: each on every path, within steps that they share. */
+class Trials {
+  private readonly steps: Steps;
+  private tests = 0;
+
+  constructor(private readonly config: ModelConfig) {
+    this.steps = Steps.of(stepLengthAtFirst + stepLengthPerBlock * config.layers);
+  }
+
+  /** @throws InvalidArgument where there are more names or patterns than could be tried. */
+  count(field: string, names: number): void {
+    this.tests += names * this.config.layers;
+    if (this.tests > mostTests)
+      throw InvalidArgument.at(
+        field,
+        `expected fewer names and patterns for a model of ${this.config.layers} blocks, got ${names}`,
+      );
+  }
+
+  /** A regular expression with PEFT's anchors around it. @throws InvalidArgument */
+  matches(source: string, field: string, anchored: (source: string) => string): Matches {
+    const pattern = Pattern.parse(source, field, anchored);
+    return (module) => pattern.test(module, this.steps);
   }
 }
 
-const whole = (source: string) => `^(?:${source})$`;
-const atEnd = (source: string) => `^(.*\\.)?(${source})$`;
-const within = (source: string) => `^(|.*\\.)${source}($|\\..*)`;
+/** Characters of paths that may be gone through: 5 million steps, and 5,000 a block. */
+const stepLengthAtFirst = 20_000;
+const stepLengthPerBlock = 20;
+const mostTests = 10_000_000;
+
+const whole = (source: string) => `\\A(?:${source})\\z`;
+const atEnd = (source: string) => `\\A(.*\\.)?(${source})\\z`;
+const within = (source: string) => `\\A(|.*\\.)${source}(\\z|\\..*)`;
+
+/** At the end of a path: a pattern that is a path itself, whose dots match anything, or any other. */
+function endMatcher(source: string, field: string, trials: Trials): Matches {
+  if (!/^[\w.]+$/.test(source)) return trials.matches(source, field, atEnd);
+  return (module) => {
+    const start = module.length - source.length;
+    if (start < 0 || (start > 0 && module[start - 1] !== '.')) return false;
+    for (let i = 0; i < source.length; i++)
+      if (source[i] !== '.' && source[i] !== module[start + i]) return false;
+    return true;
+  };
+}
+
+/** Anywhere in a path, with what lies within it. */
+function withinMatcher(source: string, field: string, trials: Trials): Matches {
+  if (!/^\w+$/.test(source)) return trials.matches(source, field, within);
+  return (module) => `.${module}.`.includes(`.${source}.`);
+}
+
+/** `a.b.c` → a.b.c, b.c, c. */
+function endsOf(module: string): string[] {
+  const parts = module.split('.');
+  return parts.map((_, i) => parts.slice(i).join('.'));
+}
+
+function endsWithOne(names: readonly string[]): Matches {
+  const known = new Set(names);
+  return (module) => endsOf(module).some((end) => known.has(end));
+}
 
 /** Does the path of a module answer to `targets` or `exclude`? */
-function chosen(choice: string | readonly string[], field: string): (module: string) => boolean {
+function chosen(choice: string | readonly string[], field: string, trials: Trials): Matches {
   if (choice === 'all-linear') return (module) => module !== 'lm_head' && !embeddingPath.test(module);
-  if (typeof choice === 'string') {
-    const pattern = regex(choice, field, whole);
-    return (module) => pattern.test(module);
-  }
-  return (module) => choice.some((end) => module === end || module.endsWith(`.${end}`));
+  return typeof choice === 'string' ? trials.matches(choice, field, whole) : endsWithOne(choice);
 }
 
 interface Linear {
@@ -173,19 +223,21 @@ export function blockLinearNames(config: ModelConfig): string[] {
   ];
 }
 
+const mostTold = 20;
+
 function unknownNames(
   field: string,
   given: readonly string[],
   known: readonly string[],
   what: string,
 ): Violation[] {
-  return given.map((name) => {
+  const expected = `expected ${what} (${known.join(', ')})`;
+  const told = given.slice(0, mostTold).map((name) => {
     const near = nearest(name, known);
-    return {
-      field,
-      description: `expected ${what} (${known.join(', ')}), got "${name}"${near ? `, did you mean "${near}"?` : ''}`,
-    };
+    return { field, description: `${expected}, got "${name}"${near ? `, did you mean "${near}"?` : ''}` };
   });
+  const left = given.length - told.length;
+  return left > 0 ? [...told, { field, description: `${expected}, got ${left} others` }] : told;
 }
 
 /** What of the settings names nothing in a model, by field. PEFT passes over it; a training run refuses it. */
@@ -197,17 +249,23 @@ interface Unmatched {
 }
 
 export function unmatched(config: ModelConfig, lora: Lora): Unmatched {
+  const trials = new Trials(config);
   const { targets = [], modulesToSave = [], rankPattern = {}, alphaPattern = {} } = lora;
   const all = [...linears(config).map(({ module }) => module), ...tables(config)];
-  const adapted = select(config, lora).map(({ module }) => module);
-  const held = headOf(config).flatMap(({ name }) => modulesOf(name));
-  const unused = (patterns: Readonly<Record<string, number>>, field: string) =>
-    Object.keys(patterns).filter((source) => {
-      const pattern = regex(source, field, atEnd);
-      return !adapted.some((module) => pattern.test(module));
-    });
+  const adapted = select(config, lora, trials).map(({ module }) => module);
+  const unused = (patterns: Readonly<Record<string, number>>, field: string) => {
+    const sources = Object.keys(patterns);
+    trials.count(field, sources.length);
+    return sources.filter((source) => !adapted.some(endMatcher(source, field, trials)));
+  };
+  const absent = new Set(typeof targets === 'string' ? [] : targets);
+  for (const module of all) {
+    if (absent.size === 0) break;
+    for (const end of endsOf(module)) absent.delete(end);
+  }
+  const held = modulesToSave.length === 0 ? [] : headOf(config).flatMap(({ name }) => modulesOf(name));
   return {
-    targets: typeof targets === 'string' ? [] : targets.filter((end) => !all.some(chosen([end], 'targets'))),
+    targets: [...absent],
     modulesToSave: modulesToSave.filter((end) => !held.some((module) => module.endsWith(end))),
     rankPattern: unused(rankPattern, 'rankPattern'),
     alphaPattern: unused(alphaPattern, 'alphaPattern'),
@@ -220,19 +278,21 @@ function headOf(config: ModelConfig): Parameter[] {
 }
 
 /** The layers that the settings choose; PEFT adapts none inside of a module that is trained whole. */
-function select(config: ModelConfig, lora: Lora): Linear[] {
+function select(config: ModelConfig, lora: Lora, trials: Trials): Linear[] {
   const { targets = [], exclude = [], modulesToSave = [], layersToTransform } = lora;
   const usual = targets.length === 0;
-  const wanted = usual ? (module: string) => blockPath.test(module) : chosen(targets, 'targets');
-  const unwanted = chosen(exclude, 'exclude');
-  const saved = modulesToSave.map((source) => regex(source, 'modulesToSave', within));
+  const wanted = usual ? (module: string) => blockPath.test(module) : chosen(targets, 'targets', trials);
+  const unwanted = chosen(exclude, 'exclude', trials);
+  trials.count('modulesToSave', modulesToSave.length);
+  const saved = modulesToSave.map((source) => withinMatcher(source, 'modulesToSave', trials));
+  const blocks = layersToTransform && new Set(layersToTransform);
   return linears(config).filter(({ module }) => {
     const block = blockOf(module);
     return (
       wanted(module) &&
       !unwanted(module) &&
-      !saved.some((pattern) => pattern.test(module)) &&
-      (layersToTransform === undefined || (block !== undefined && layersToTransform.includes(block)))
+      !saved.some((matches) => matches(module)) &&
+      (blocks === undefined || (block !== undefined && blocks.has(block)))
     );
   });
 }
@@ -244,7 +304,8 @@ function select(config: ModelConfig, lora: Lora): Linear[] {
 export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
   const { targets = [], layersToTransform = [], rankPattern = {}, alphaPattern = {} } = lora;
   const tying = lora.ensureWeightTying === true && !config.tieEmbeddings;
-  const embedding = tables(config).filter(chosen(targets, 'targets'));
+  const trials = new Trials(config);
+  const embedding = tables(config).filter(chosen(targets, 'targets', trials));
   const missing = unmatched(config, lora);
   const patterns = (['rankPattern', 'alphaPattern'] as const).flatMap((field) =>
     missing[field].map((source) => ({
@@ -279,10 +340,10 @@ export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
     ...patterns,
   ]);
   violations.throwIfAny();
-  const modules = select(config, lora);
+  const modules = select(config, lora, trials);
   if (modules.length === 0) throw InvalidArgument.at('targets', 'expected a linear layer to adapt, got none');
-  const ranks = patternValue(rankPattern, 'rankPattern', lora.rank);
-  const alphas = patternValue(alphaPattern, 'alphaPattern', lora.alpha);
+  const ranks = patternValue(rankPattern, 'rankPattern', lora.rank, trials);
+  const alphas = patternValue(alphaPattern, 'alphaPattern', lora.alpha, trials);
   return modules.map((linear) => {
     const rank = ranks(linear.module);
     const alpha = alphas(linear.module);
@@ -294,12 +355,13 @@ function patternValue(
   patterns: Readonly<Record<string, number>>,
   field: string,
   usual: number,
+  trials: Trials,
 ): (module: string) => number {
   const compiled = Object.entries(patterns).map(([source, value]) => ({
-    pattern: regex(source, field, atEnd),
+    matches: endMatcher(source, field, trials),
     value,
   }));
-  return (module) => compiled.find(({ pattern }) => pattern.test(module))?.value ?? usual;
+  return (module) => compiled.find(({ matches }) => matches(module))?.value ?? usual;
 }
 
 /**

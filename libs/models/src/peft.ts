@@ -1,7 +1,6 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runInNewContext } from 'node:vm';
 import { InvalidArgument, NotFound, parse, show, type Violation, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
@@ -33,10 +32,11 @@ export interface Adapter {
   readonly tensors: Map<string, HostTensor>;
 }
 
-const names = z.array(z.string().min(1));
+const text = z.string().min(1).max(1000);
+const names = z.array(text);
 const rank = z.number().int().min(1).max(65_536);
 const alpha = z.number().positive();
-const choice = z.union([z.string().min(1), names]);
+const choice = z.union([text, names]);
 const block = z.number().int().min(0);
 
 /** The fields that are computed as PEFT computes them. */
@@ -44,12 +44,12 @@ const computed = z.object({
   peft_type: z.literal('LORA', 'expected LORA'),
   r: rank,
   lora_alpha: alpha.default(8),
-  target_modules: z.union([z.string().min(1), names], 'expected a list of module names or a pattern'),
+  target_modules: z.union([text, names], 'expected a list of module names or a pattern'),
   exclude_modules: choice.nullish(),
   layers_to_transform: z.union([block, z.array(block)]).nullish(),
   layers_pattern: choice.nullish(),
-  rank_pattern: z.record(z.string(), rank).nullish(),
-  alpha_pattern: z.record(z.string(), alpha).nullish(),
+  rank_pattern: z.record(text, rank).nullish(),
+  alpha_pattern: z.record(text, alpha).nullish(),
   use_rslora: z.boolean().nullish(),
   use_dora: z.boolean().nullish(),
   bias: z.enum(['none', 'all', 'lora_only'], 'expected none, all or lora_only').nullish(),
@@ -88,29 +88,25 @@ function isOff(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-const patternMilliseconds = 250;
+/** Our names of settings as PEFT writes them. */
+const peftFields: Readonly<Record<string, string>> = {
+  targets: 'target_modules',
+  exclude: 'exclude_modules',
+  layersToTransform: 'layers_to_transform',
+  rankPattern: 'rank_pattern',
+  alphaPattern: 'alpha_pattern',
+  modulesToSave: 'modules_to_save',
+  ensureWeightTying: 'ensure_weight_tying',
+};
 
-/**
- * A pattern of a file that somebody else wrote can take for ever on a name: it is tried on all of them first.
- * @throws InvalidArgument
- */
-function tryPattern(source: string, field: string, modules: readonly string[]): void {
-  const anchored = `^(?:.*\\.)?(?:${source})(?:$|\\..*)`;
-  try {
-    runInNewContext(
-      'for (const module of modules) new RegExp(anchored, "u").test(module)',
-      { modules, anchored },
-      { timeout: patternMilliseconds },
-    );
-  } catch (cause) {
-    throw InvalidArgument.at(
-      field,
-      `expected a regular expression that is quick to match, got ${show(source)}`,
-      {
-        cause,
-      },
-    );
-  }
+/** A check of our settings, told in the fields of the file. @throws InvalidArgument */
+function inPeftFields<T>(check: () => T): T {
+  const violations = new Violations();
+  const checked = violations.collect(check, (path) =>
+    path.replace(/^\w+/, (name) => peftFields[name] ?? name),
+  );
+  violations.throwIfAny();
+  return checked!;
 }
 
 /** @throws InvalidArgument naming every setting that is not supported. */
@@ -123,22 +119,7 @@ function parseAdapterConfig(json: Record<string, unknown>, config: ModelConfig):
   const violations = new Violations(refused);
   const checked = violations.collect(() => parse(computed, json));
   violations.throwIfAny();
-  const parsed = checked!;
-  const modules = modelParameters({ ...config, tieEmbeddings: false }).map(({ name }) =>
-    name.replace(/\.(weight|bias)$/, ''),
-  );
-  const sources = {
-    target_modules: parsed.target_modules,
-    exclude_modules: parsed.exclude_modules,
-    modules_to_save: parsed.modules_to_save,
-    rank_pattern: Object.keys(parsed.rank_pattern ?? {}),
-    alpha_pattern: Object.keys(parsed.alpha_pattern ?? {}),
-  };
-  for (const [field, given] of Object.entries(sources)) {
-    const isPattern = typeof given === 'string' || !field.endsWith('_modules');
-    for (const source of isPattern ? [given ?? []].flat() : []) tryPattern(source, field, modules);
-  }
-  return loraOf(parsed, config);
+  return inPeftFields(() => loraOf(checked!, config));
 }
 
 /** PEFT passes over names and patterns that the model does not have, unless none is left; so does this. */
@@ -168,13 +149,15 @@ function loraOf(parsed: z.output<typeof computed>, config: ModelConfig): Lora {
     modulesToSave: parsed.modules_to_save ?? [],
   };
   const without = unmatched(config, patterns);
-  const kept = (patterns: Readonly<Record<string, number>>, unused: readonly string[]) =>
-    Object.fromEntries(Object.entries(patterns).filter(([source]) => !unused.includes(source)));
+  const kept = (patterns: Readonly<Record<string, number>>, names: readonly string[]) => {
+    const unused = new Set(names);
+    return Object.fromEntries(Object.entries(patterns).filter(([source]) => !unused.has(source)));
+  };
   const rankPattern = kept(patterns.rankPattern, without.rankPattern);
   const alphaPattern = kept(patterns.alphaPattern, without.alphaPattern);
   const modulesToSave = patterns.modulesToSave.filter((end) => !without.modulesToSave.includes(end));
-  const known =
-    typeof targets === 'string' ? targets : targets.filter((end) => !without.targets.includes(end));
+  const unknown = new Set(without.targets);
+  const known = typeof targets === 'string' ? targets : targets.filter((end) => !unknown.has(end));
   return {
     ...given,
     targets: known.length === 0 ? targets : known,
@@ -212,9 +195,8 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw InvalidArgument.at(path, `expected an object, got ${show(json)}`);
   const lora = parseAdapterConfig(json as Record<string, unknown>, config);
-  const wanted = new Map(
-    trainableParameters(config, { name: 'lora', ...lora }).map(({ name, shape }) => [name, shape]),
-  );
+  const parameters = inPeftFields(() => trainableParameters(config, { name: 'lora', ...lora }));
+  const wanted = new Map(parameters.map(({ name, shape }) => [name, shape]));
   // PEFT stores the table and the head too where either is adapted, and a head that follows the table.
   const optional = new Map(
     modelParameters({ ...config, tieEmbeddings: false })
@@ -240,8 +222,9 @@ export async function loadAdapter(dir: string, config: ModelConfig): Promise<Ada
   } finally {
     await file.close();
   }
+  const told = new Set(violations.list.map(({ field }) => parameterName(field)));
   for (const [name, shape] of wanted) {
-    if (!tensors.has(name) && !violations.list.some((v) => parameterName(v.field) === name))
+    if (!tensors.has(name) && !told.has(name))
       violations.add(`${prefix}${name}`, `expected a tensor of [${shape}], got nothing`);
   }
   violations.throwIfAny();

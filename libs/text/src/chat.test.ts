@@ -90,6 +90,32 @@ it('writes the date it is given', () => {
   );
 });
 
+it.each([
+  ['loops', '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'],
+  [
+    'doubling',
+    `{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}`,
+  ],
+  ['much output', `{% for i in range(99999) %}${'y'.repeat(999)}{% endfor %}`],
+  ['recursion', '{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}'],
+  [
+    'branching recursion',
+    '{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}',
+  ],
+  [
+    'lists of lists',
+    `{% set ns = namespace(x=[1, 2]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}`,
+  ],
+  [
+    'namespaces',
+    `{% set a = namespace(x=1) %}{% set b = namespace(l=[a, a, a]) %}${'{% set a = namespace(l=[b, b, b]) %}{% set b = namespace(l=[a, a, a]) %}'.repeat(20)}{{ b.l | tojson }}`,
+  ],
+  ['searching', '{% set l = range(99999) %}{% for i in l %}{% if -1 in l %}{% endif %}{% endfor %}'],
+  ['nesting', `{{ ${'('.repeat(50_000)}1${')'.repeat(50_000)} }}`],
+])('refuses a template without an end in sight: %s', (_, template) => {
+  expect(() => renderChat({ template, tokens: {} }, one)).toThrow(InvalidArgument);
+});
+
 it('finds the template of a folder and its special tokens', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'emotune-chat-'));
   try {

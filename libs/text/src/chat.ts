@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path';
 import { InvalidArgument, show } from '@emotune/base';
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
+import { Environment, parse, tokenize } from '@huggingface/jinja';
+import { BoundedInterpreter } from './chat-interpreter.js';
 import { textAt } from './model-file.js';
 
 export interface ChatMessage {
@@ -65,7 +66,7 @@ function range(first: number, second?: number, step = 1): number[] {
   return Array.from({ length }, (_, i) => start + i * step);
 }
 
-/** @throws InvalidArgument when the template is no valid one or refuses the messages, with its reason. */
+/** @throws InvalidArgument when the template is no valid one, refuses the messages, with its reason, or has no end in sight. */
 export function renderChat(
   { template, tokens }: ChatTemplate,
   messages: readonly ChatMessage[],
@@ -88,7 +89,8 @@ export function renderChat(
     });
     set({ ...tokens, messages, add_generation_prompt: addGenerationPrompt, ...variables });
     const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
-    return String(new Interpreter(environment).run(program).value);
+    const characters = messages.reduce((sum, { content }) => sum + content.length, template.length);
+    return String(new BoundedInterpreter(environment, characters).run(program).value);
   } catch (cause) {
     throw InvalidArgument.at(
       'chat_template',

@@ -10,5 +10,7 @@ export {
 export { endNotices, endOfSequence, endsOfSequence, type ReadText, tokenizerOf } from './end-of-sequence.js';
 export { type GgufMetadata, ggufTokenizerConfig, ggufTokenizerJson } from './gguf-tokenizer.js';
 export { objectIn, textAt } from './model-file.js';
+export { Pattern, Steps } from './pattern.js';
+export { tryTokenizer } from './probes.js';
 export { textKey } from './text-key.js';
 export { Tokenizer } from './tokenizer.js';

@@ -4,7 +4,7 @@
  * thread and one of a native library the whole process.
  */
 import { InvalidArgument, show } from '@emotune/base';
-import { Machine, OutOfSteps, type Program, Steps } from './pattern-machine.js';
+import { Machine, OutOfSteps, op, type Program, Steps } from './pattern-machine.js';
 import { compile } from './pattern-program.js';
 
 export { Steps };
@@ -18,11 +18,16 @@ export class Pattern {
 
   /**
    * @param field names it in errors
+   * @param within Writes what has to stand around it.
    * @throws InvalidArgument when it is no regular expression, or one whose matches are not computed here.
    */
-  static parse(source: string, field: string): Pattern {
+  static parse(
+    source: string,
+    field: string,
+    within: (source: string) => string = (alone) => alone,
+  ): Pattern {
     try {
-      return new Pattern(source, field, compile(source));
+      return new Pattern(source, field, compile(within(source)));
     } catch (cause) {
       throw InvalidArgument.at(
         field,
@@ -49,7 +54,9 @@ export class Pattern {
   test(text: string, steps: Steps): boolean {
     return this.bounded(text, steps, () => {
       const machine = new Machine(this.program, text, steps);
-      for (let at = 0; at <= text.length; at++) if (machine.run(0, at) >= 0) return true;
+      // What begins with \A matches there or nowhere.
+      const last = this.program.instructions[0].op === op.textStart ? 0 : text.length;
+      for (let at = 0; at <= last; at++) if (machine.run(0, at) >= 0) return true;
       return false;
     });
   }

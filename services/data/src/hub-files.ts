@@ -3,6 +3,7 @@ import { dirname, extname } from 'node:path';
 import type { Split } from '@emotune/affect';
 import { FailedPrecondition, NotFound } from '@emotune/base';
 import { type HubId, hubIdText } from '@emotune/hub';
+import { Pattern, Steps } from '@emotune/text';
 
 /** The same rows may lie in several formats: the first of these that is there is read. */
 const formats = ['.parquet', '.jsonl', '.csv', '.tsv'];
@@ -19,16 +20,16 @@ export function splitOfPath(path: string): Split | null {
   return splitNames.find(([pattern]) => pattern.test(path))?.[1] ?? null;
 }
 
-/** A file's path in which `*` stands for anything within a folder, and `**` for anything. */
+/** A file's path in which `*` stands for anything within a folder, and `**` for anything. @throws InvalidArgument */
 function matcher(pattern: string): (path: string) => boolean {
   const source = pattern
     .split(/(\*\*|\*)/)
     .map((part) =>
-      part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'),
+      part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\#\-&]/g, '\\$&'),
     )
     .join('');
-  const whole = new RegExp(`^${source}$`);
-  return (path) => whole.test(path);
+  const whole = Pattern.parse(source, 'source', (path) => `\\A(?m:${path})\\z`);
+  return (path) => whole.test(path, Steps.of(path.length));
 }
 
 const listed = (paths: readonly string[]): string =>

@@ -30,7 +30,7 @@ import {
 } from '@emotune/models';
 import { type ObjectStore, textsBelow, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
 import type { common, tuning } from '@emotune/proto';
-import { endOfSequence, tokenizerOf } from '@emotune/text';
+import { endOfSequence, tokenizerOf, tryTokenizer } from '@emotune/text';
 import {
   addCompanions,
   checkpointFiles,
@@ -340,6 +340,7 @@ async function check(folder: string): Promise<Checked> {
   const { config, tensors } = model;
   const tokenizer = await loadTokenizer(folder);
   endOfSequence(tokenizer);
+  tryTokenizer(tokenizer);
   if (tokenizer.vocabSize > config.vocabSize)
     throw InvalidArgument.at(
       'tokenizer.json',
