@@ -61,6 +61,8 @@ export interface AnswererOptions {
 /** A folder that stays as it is until it is released. */
 export interface HeldFolder {
   readonly path: string;
+  /** @throws when its files are not what they were when it was lent. */
+  intact(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -186,6 +188,11 @@ export class Answerer {
       await releaseAll(held);
       throw error;
     }
+  }
+
+  /** @throws DataLoss when a file that weights are mapped from is damaged, or was replaced since. */
+  async intact(): Promise<void> {
+    await Promise.all(this.held.map((folder) => folder.intact()));
   }
 
   private kindOf(q: Question): Kind {

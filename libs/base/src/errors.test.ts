@@ -13,6 +13,7 @@ const table = {
   Unavailable: ['UNAVAILABLE', 4, true, false, true, 'Crashed'],
   PermissionDenied: ['PERMISSION_DENIED', 1, false, true, false, 'Crashed'],
   Unauthenticated: ['UNAUTHENTICATED', 4, false, true, true, 'Crashed'],
+  DataLoss: ['DATA_LOSS', 1, false, true, true, 'Damaged'],
   Unimplemented: ['UNIMPLEMENTED', 1, false, false, false, 'Crashed'],
   Internal: ['INTERNAL', 1, false, false, false, 'Crashed'],
 };
@@ -41,9 +42,17 @@ it('what others throw is a defect of ours', () => {
     expect(row(error)).toEqual(table.Internal);
 });
 
-it('a full disk crashes a training, it is no fault of its parameters', () => {
-  const full = new ResourceExhausted('the disk is full', { cause: { code: 'ENOSPC' } });
-  expect(full.policy).toEqual({ ...ResourceExhausted.policy, ending: 'Crashed' });
+it.each([
+  ['our own', new ResourceExhausted('the disk is full', { cause: { code: 'ENOSPC' } })],
+  [
+    "the file system's",
+    Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }),
+  ],
+  ['of a quota', Object.assign(new Error('EDQUOT'), { code: 'EDQUOT' })],
+  ["PostgreSQL's", Object.assign(new Error('could not extend file'), { code: '53100' })],
+  ['wrapped', new Error('cannot save', { cause: new Error('write', { cause: { code: 'ENOSPC' } }) })],
+])('a full disk is waited for, it is no fault of what was to be done: %s', (_, error) => {
+  expect(policyOf(error)).toEqual({ ...ResourceExhausted.policy, ending: 'DiskFull' });
 });
 
 it('a class made of another has its policy, and its own name', () => {

@@ -18,6 +18,8 @@ export type Ending =
   | 'Diverged'
   | 'Interrupted'
   | 'LostOrigin'
+  | 'DiskFull'
+  | 'Damaged'
   | 'Crashed';
 
 /** With which a process ends whose work has come to that. */
@@ -27,6 +29,8 @@ export const endingExitCodes = {
   Diverged: 44,
   Interrupted: 75,
   LostOrigin: 1,
+  DiskFull: 75,
+  Damaged: 75,
   Crashed: 1,
 } as const satisfies Record<Ending, number>;
 
@@ -43,6 +47,7 @@ export interface ErrorPolicy {
     | 'PERMISSION_DENIED'
     | 'UNAUTHENTICATED'
     | 'UNIMPLEMENTED'
+    | 'DATA_LOSS'
     | 'INTERNAL';
   /** The exit code of a command that ends with it: 1 failed, 2 refused input, 3 not found, 4 unavailable, or its own. */
   readonly exitCode: number;
@@ -77,8 +82,20 @@ export abstract class EmotuneError extends Error {
   }
 }
 
+/** How the file system, and PostgreSQL, say that a disk is full or a quota used up. */
+const fullDiskCodes: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', '53100']);
+
+/** Whether it failed for want of space on a disk, whoever has said so first. */
+function isFullDisk(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  return fullDiskCodes.has(code) || isFullDisk(cause);
+}
+
 /** What an error means to those who pass it on. */
 export function policyOf(error: unknown): ErrorPolicy {
+  // The machine's fault, not that of what was to be done, and it passes.
+  if (isFullDisk(error)) return { ...ResourceExhausted.policy, ending: 'DiskFull' };
   return error instanceof EmotuneError ? error.policy : defect;
 }
 
@@ -172,13 +189,6 @@ export class ResourceExhausted extends EmotuneError {
     super(message, options);
     this.retryAfterMs = retryAfterMs;
   }
-
-  override get policy(): ErrorPolicy {
-    const { code } = (this.cause ?? {}) as { code?: unknown };
-    // A full disk is the machine's fault, not that of what was to be trained.
-    const fullDisk = code === 'ENOSPC' || code === 'EDQUOT';
-    return fullDisk ? { ...super.policy, ending: 'Crashed' } : super.policy;
-  }
 }
 
 /** A dependency cannot be reached now; retrying later may succeed. */
@@ -212,6 +222,17 @@ export class PermissionDenied extends EmotuneError {
   };
 }
 
+/** What was stored is not what is there now. Its text names what, and says how it is made whole again. */
+export class DataLoss extends EmotuneError {
+  static override readonly policy: ErrorPolicy = {
+    ...defect,
+    status: 'DATA_LOSS',
+    final: true,
+    tellsUser: true,
+    ending: 'Damaged',
+  };
+}
+
 /** Part of the contract, but not built yet. */
 export class Unimplemented extends EmotuneError {
   static override readonly policy: ErrorPolicy = {
@@ -233,6 +254,7 @@ export const errorClasses = [
   Unavailable,
   PermissionDenied,
   Unauthenticated,
+  DataLoss,
   Unimplemented,
   Internal,
 ] as const;

@@ -3,6 +3,7 @@ export { type Clock, ManualClock, systemClock } from './clock.js';
 export {
   Aborted,
   AlreadyExists,
+  DataLoss,
   EmotuneError,
   type Ending,
   type ErrorPolicy,

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FailedPrecondition, NotFound, sha256, Unavailable } from '@emotune/base';
+import { DataLoss, FailedPrecondition, NotFound, sha256, Unavailable } from '@emotune/base';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseHubId } from './hub-id.js';
 import { type HubSettings, hubSettings } from './settings.js';
@@ -68,6 +68,24 @@ it('fetches what is needed into the layout that Hugging Face’s own tools read,
   const asked = server.requests.length;
   expect(await fetchIt()).toEqual(snapshot);
   expect(server.requests.slice(asked).every(({ path }) => path.startsWith('/api/'))).toBe(true);
+});
+
+it('fetches again what is damaged in the cache, and offline names it', async () => {
+  server.put('models/someone/tiny', { files });
+  const whole = await fetchIt();
+  const offline = settings({ HF_HUB_OFFLINE: '1' });
+  for (const file of ['config.json', 'model.safetensors']) {
+    const path = join(whole.folder, file);
+    const bytes = readFileSync(path);
+    bytes[bytes.length >> 1] ^= 1;
+    writeFileSync(path, bytes);
+    const error = await fetchIt(undefined, offline).catch((failure: unknown) => failure);
+    expect(error).toBeInstanceOf(DataLoss);
+    expect((error as Error).message).toContain(`${path}: expected the hash `);
+    expect(await fetchIt()).toEqual(whole);
+    expect(sha256(readFileSync(path))).toBe(whole.files.find((f) => f.path === file)!.sha256);
+    expect(await fetchIt(undefined, offline)).toEqual(whole);
+  }
 });
 
 it('takes a branch, a tag with slashes and a commit, and files in folders', async () => {

@@ -5,9 +5,20 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
-import { exists, FailedPrecondition, NotFound, policyOf, sha256OfFile, Unavailable } from '@emotune/base';
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { DataLoss, FailedPrecondition, NotFound, policyOf, sha256OfFile, Unavailable } from '@emotune/base';
 import { datasetInfo, getRepoFolderName, listFiles, modelInfo } from '@huggingface/hub';
 import { licenceOfCard } from './card.js';
 import { fetchPart } from './fetch-part.js';
@@ -60,6 +71,11 @@ async function gitHash(path: string, bytes: number): Promise<string> {
   const hash = createHash('sha1').update(`blob ${bytes}\0`);
   for await (const piece of createReadStream(path)) hash.update(piece);
   return hash.digest('hex');
+}
+
+/** The hash of a file of the kind by which the Hub lists it. */
+async function hashOf(path: string, { lfs, bytes }: Pick<Listed, 'lfs' | 'bytes'>): Promise<string> {
+  return lfs === undefined ? gitHash(path, bytes) : sha256OfFile(path);
 }
 
 async function filesBelow(folder: string, below = ''): Promise<string[]> {
@@ -132,10 +148,30 @@ class Repository {
     return found.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
+  /** Whether a cached file has the content that the Hub lists. */
+  private async isWhole(path: string, file: Listed): Promise<boolean> {
+    const { size } = await stat(path).catch(() => ({ size: -1 }));
+    return size === file.bytes && (await hashOf(path, file)) === (file.lfs ?? file.oid);
+  }
+
+  /** Of a file that cannot be fetched again. @throws DataLoss when it is not what the name of its blob says. */
+  async expectWhole(path: string, commit: string): Promise<void> {
+    const pointer = join(this.snapshot(commit), path);
+    const blob = basename(await readlink(pointer).catch(() => ''));
+    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(blob)) return;
+    const { size } = await stat(pointer).catch(() => ({ size: 0 }));
+    const file = blob.length === 64 ? { lfs: blob, bytes: size } : { bytes: size };
+    const got = await hashOf(pointer, file).catch(() => 'nothing');
+    if (got !== blob)
+      throw new DataLoss(
+        `${pointer}: expected the hash ${blob}, got ${got}: damaged, and not used; fetch it again without HF_HUB_OFFLINE`,
+      );
+  }
+
   /** Makes sure that the snapshot has a file. @throws as `hubFetch`; FailedPrecondition when it stays damaged. */
   async fetchFile(file: Listed, commit: string): Promise<void> {
     const pointer = join(this.snapshot(commit), file.path);
-    if (await exists(pointer)) return;
+    if (await this.isWhole(pointer, file)) return;
     const blob = join(this.folder, 'blobs', file.lfs ?? file.oid);
     const running =
       underWay.get(blob) ??
@@ -154,7 +190,8 @@ class Repository {
   }
 
   private async fetchBlob(file: Listed, commit: string, blob: string): Promise<void> {
-    if (await exists(blob)) return;
+    if (await this.isWhole(blob, file)) return;
+    await rm(blob, { force: true });
     const { path, bytes, oid, lfs } = file;
     const { signal, onProgress } = this.options;
     const { endpoint } = this.settings;
@@ -192,9 +229,8 @@ class Repository {
           );
         continue;
       }
-      const [kindOfHash, want, hash] = lfs
-        ? (['SHA-256', lfs, await sha256OfFile(part)] as const)
-        : (['Git hash', oid, await gitHash(part, got)] as const);
+      const hash = await hashOf(part, file);
+      const [kindOfHash, want] = lfs ? ['SHA-256', lfs] : ['Git hash', oid];
       if (hash === want && got === bytes) break;
       await rm(part, { force: true });
       // What an earlier try left may be what is wrong.
@@ -234,6 +270,7 @@ export async function fetchSnapshot(
         `${hubIdText(id)}: not in the cache ${settings.cacheDir}, and HF_HUB_OFFLINE is set; fetch it once without`,
       );
     paths = wanted(cached);
+    for (const path of paths) await repository.expectWhole(path, commit);
   } else {
     commit = await repository.commit();
     const listed = await repository.list(commit);

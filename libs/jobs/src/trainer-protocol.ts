@@ -105,6 +105,8 @@ interface Meaning {
   readonly blames: Blame;
   /** It left on request after a checkpoint, or its machine was taken or never came: no attempt is used up by it. */
   readonly interrupts?: true;
+  /** It interrupts for as long as something outside stands in the way, however often: somebody has to mend that. */
+  readonly waits?: true;
 }
 
 /** Why a trial or an attempt ended, by the word before the colon of its reason. */
@@ -124,6 +126,8 @@ const meanings = {
   Interrupted: { blames: 'machine', interrupts: true },
   Evicted: { blames: 'machine', interrupts: true },
   ImagePull: { blames: 'machine', interrupts: true },
+  DiskFull: { blames: 'machine', interrupts: true, waits: true },
+  Damaged: { blames: 'machine', interrupts: true, waits: true },
 } as const satisfies Record<Ending, Meaning> & Record<string, Meaning>;
 
 type ReasonWord = keyof typeof meanings;

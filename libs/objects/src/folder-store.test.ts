@@ -1,17 +1,26 @@
 import {
   chmodSync,
+  closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FailedPrecondition, InvalidArgument, ResourceExhausted } from '@emotune/base';
+import { DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, sha256 } from '@emotune/base';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { FolderStore, storeError } from './folder-store.js';
 import { openObjectStore } from './open.js';
@@ -66,7 +75,8 @@ describe('FolderStore', () => {
     const store = await FolderStore.open(root);
     expect(readdirSync(incoming)).toEqual(['new']);
     expect(await store.list('')).toEqual([]);
-    await expect(store.put('.incoming/x', 'y')).rejects.toThrow(InvalidArgument);
+    for (const folder of ['.incoming', '.sums'])
+      await expect(store.put(`${folder}/x`, 'y')).rejects.toThrow(InvalidArgument);
   });
 
   it('says what is in the way, and leaves nothing half-written', async () => {
@@ -101,6 +111,124 @@ describe('FolderStore', () => {
     expect(told).toBeInstanceOf(kind);
     expect(told.message).toContain(message);
     expect(told.cause).toBe(cause);
+  });
+});
+
+describe('damage of a FolderStore', () => {
+  const whole = 'weights '.repeat(500_000);
+  let root: string;
+  let store: FolderStore;
+  const path = (key: string) => join(root, key);
+  beforeEach(async () => {
+    root = temporaryFolder();
+    store = await FolderStore.open(root);
+    await store.put('models/m/v1/model.safetensors', whole);
+    await store.put('models/m/v1/config.json', '{"model_type":"opt"}');
+    // As a process finds them that has checked them before.
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await store.folder('models/m/v1');
+  });
+
+  const weights = 'models/m/v1/model.safetensors';
+  const config = 'models/m/v1/config.json';
+  const flip = (key: string) => {
+    const times = statSync(path(key));
+    const file = openSync(path(key), 'r+');
+    writeSync(file, 'X', 5);
+    closeSync(file);
+    // Even where the time of the last change is what it was.
+    utimesSync(path(key), times.atime, times.mtime);
+  };
+
+  it.each<[string, string, () => void]>([
+    ['changed bytes', weights, () => flip(weights)],
+    ['a shorter file', weights, () => truncateSync(path(weights), 1_000_000)],
+    ['a longer file', config, () => writeFileSync(path(config), ' ', { flag: 'a' })],
+    ['an empty file', config, () => truncateSync(path(config), 0)],
+    ['a missing file', weights, () => rmSync(path(weights))],
+    ['another file in its place', weights, () => copyFileSync(path(config), path(weights))],
+    [
+      'files that changed places',
+      weights,
+      () => {
+        renameSync(path(weights), path('other'));
+        renameSync(path(config), path(weights));
+        renameSync(path('other'), path(config));
+      },
+    ],
+    [
+      'a link in its place',
+      weights,
+      () => {
+        rmSync(path(weights));
+        symlinkSync(path(config), path(weights));
+      },
+    ],
+  ])('names %s, uses nothing of it, and is mended by putting it again', async (_, key, harm) => {
+    const lease = await store.folder('models/m/v1');
+    harm();
+    const read = async () => {
+      for await (const _ of store.read(key)) throw new Error('it was read');
+    };
+    for (const use of [
+      () => lease.intact(),
+      () => store.folder('models/m/v1'),
+      () => store.get(key),
+      read,
+      async () => (await FolderStore.open(root)).folder('models/m'),
+    ]) {
+      const error = await use().catch((failure: unknown) => failure);
+      expect(error).toBeInstanceOf(DataLoss);
+      expect((error as Error).message).toContain(`${key}: expected `);
+      expect((error as Error).message).toContain('import the model again');
+    }
+    if (existsSync(path('other'))) rmSync(path('other'));
+    await store.put(weights, whole);
+    await store.put(config, '{"model_type":"opt"}');
+    await expect(lease.intact()).rejects.toThrow('models/m/v1: its files were replaced while');
+    expect(readFileSync(join((await store.folder('models/m/v1')).path, 'model.safetensors'), 'utf8')).toBe(
+      whole,
+    );
+  });
+
+  it('tells what it expected and found', async () => {
+    flip(config);
+    const now = readFileSync(path(config));
+    await expect(store.get(config)).rejects.toThrow(
+      `${config}: expected 20 bytes with SHA-256 ${sha256('{"model_type":"opt"}')}, got 20 bytes with SHA-256 ${sha256(now)}: damaged, and not used; import`,
+    );
+  });
+
+  it('misses nothing that was deleted, replaced, or never came', async () => {
+    await store.put(config, '{}');
+    expect(Buffer.from(await store.get(config)).toString()).toBe('{}');
+    await store.delete(weights);
+    await store.folder('models/m/v1');
+    await store.delete('models/m');
+    await expect(store.get(config)).rejects.toThrow('expected an object');
+    await expect(store.folder('models/m/v1')).rejects.toThrow('expected objects below');
+    const broken = async function* () {
+      yield Buffer.from('begun');
+      throw new Error('killed');
+    };
+    await expect(store.put('models/n/a', broken())).rejects.toThrow('killed');
+    await expect(store.get('models/n/a')).rejects.toThrow('expected an object');
+  });
+
+  it('holds what a writer left that was killed between two steps to be one of what was put', async () => {
+    // Its sum is written, the object is the older one.
+    const sums = path(`.sums/${config}`);
+    writeFileSync(sums, `\n${sha256('later')} 5\n`, { flag: 'a' });
+    expect(Buffer.from(await store.get(config)).toString()).toBe('{"model_type":"opt"}');
+    // It had nothing there before.
+    writeFileSync(path(`.sums/models/m/v1/new`), `\n${sha256('new')} 3\n`);
+    await store.folder('models/m/v1');
+    // The sum of what lies there was lost with the power.
+    writeFileSync(sums, '');
+    utimesSync(path(config), 1, 1);
+    await store.folder('models/m/v1');
+    flip(config);
+    await expect(store.folder('models/m/v1')).rejects.toThrow(DataLoss);
   });
 });
 

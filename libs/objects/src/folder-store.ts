@@ -1,15 +1,31 @@
 /** An object store in a folder of this machine: one file for each object. */
 import { randomUUID } from 'node:crypto';
-import { constants, createReadStream, type Dirent } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants, type Dirent } from 'node:fs';
+import {
+  copyFile,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, syncToDisk } from '@emotune/base';
+import { type Damage, damaged, replaced } from './damage.js';
 import { checkedFolder, checkedKey } from './key.js';
 import type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
+import { Sums, sumOf } from './sums.js';
 
-/** Where objects are written before they are renamed to their place. No key begins with it. */
+/** Where objects are written before they are renamed to their place. */
 const incoming = '.incoming';
+/** What objects should hold. */
+const sumsFolder = '.sums';
+/** No key begins with them. */
+const reserved: readonly string[] = [incoming, sumsFolder];
 /** What a killed writer left there is removed when it has not changed for this long. */
 const abandonedMs = 3_600_000;
 /** Read at once. */
@@ -73,6 +89,16 @@ async function filesBelow(folder: string): Promise<string[]> {
   return nested.flat();
 }
 
+/** What `use` makes of a file. */
+async function opened<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, 'r');
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}
+
 /** Whoever deletes below the same prefix meanwhile may remove the folder on the way: then it is made again. */
 async function moveTo(path: string, temporary: string): Promise<void> {
   for (let tries = 5; ; tries--) {
@@ -91,9 +117,11 @@ async function moveTo(path: string, temporary: string): Promise<void> {
 
 export class FolderStore implements ObjectStore {
   readonly url: string;
+  private readonly sums: Sums;
 
   private constructor(private readonly root: string) {
     this.url = pathToFileURL(root).href;
+    this.sums = new Sums(join(root, sumsFolder));
   }
 
   /** Opens the store in this folder, which is made when it is missing. @throws FailedPrecondition, ResourceExhausted. */
@@ -115,8 +143,9 @@ export class FolderStore implements ObjectStore {
 
   private path(key: string): string {
     const checked = checkedKey(key);
-    if (checked.split('/')[0] === incoming)
-      throw InvalidArgument.at('key', `expected a key outside ${incoming}/, got ${key}`);
+    const [first] = checked.split('/');
+    if (reserved.includes(first))
+      throw InvalidArgument.at('key', `expected a key outside ${first}/, got ${key}`);
     return join(this.root, checked);
   }
 
@@ -127,7 +156,9 @@ export class FolderStore implements ObjectStore {
     try {
       await write(temporary);
       await syncToDisk(temporary);
+      await this.sums.expect(key, await opened(temporary, sumOf));
       await moveTo(path, temporary);
+      await this.sums.placed(key);
     } catch (error) {
       await rm(temporary, { force: true });
       throw storeError(error, path);
@@ -138,12 +169,28 @@ export class FolderStore implements ObjectStore {
     return this.place(key, (temporary) => writeFile(temporary, data));
   }
 
-  async get(key: string): Promise<Uint8Array> {
+  /** The object's file, checked. @throws NotFound, DataLoss */
+  private async openChecked(key: string): Promise<FileHandle> {
     const path = this.path(key);
+    let file: FileHandle | undefined;
     try {
-      return await readFile(path);
+      file = await open(path, 'r');
+      const { damage } = await this.sums.look(key, path, file);
+      if (damage) throw damaged([damage]);
+      return file;
     } catch (error) {
-      throw this.readError(error, key, path);
+      await file?.close();
+      const loss = isAbsent(error) ? await this.sums.lossOf(key) : undefined;
+      throw loss ? damaged([loss]) : this.readError(error, key, path);
+    }
+  }
+
+  async get(key: string): Promise<Uint8Array> {
+    const file = await this.openChecked(key);
+    try {
+      return await file.readFile();
+    } finally {
+      await file.close();
     }
   }
 
@@ -154,12 +201,9 @@ export class FolderStore implements ObjectStore {
   }
 
   async *read(key: string, from = 0): AsyncGenerator<Uint8Array> {
-    const path = this.path(key);
-    try {
-      yield* createReadStream(path, { start: from, highWaterMark: readBytes });
-    } catch (error) {
-      throw this.readError(error, key, path);
-    }
+    const file = await this.openChecked(key);
+    // The stream closes the file.
+    yield* file.createReadStream({ start: from, highWaterMark: readBytes });
   }
 
   async stat(key: string): Promise<ObjectStat | undefined> {
@@ -183,7 +227,7 @@ export class FolderStore implements ObjectStore {
     const objects: ObjectInfo[] = [];
     for (const path of await filesBelow(folder)) {
       const key = relative(this.root, path);
-      if (!key.startsWith(prefix) || key.startsWith(`${incoming}/`)) continue;
+      if (!key.startsWith(prefix) || reserved.includes(key.split('/')[0])) continue;
       const info = await stat(path).catch((error) => {
         if (isAbsent(error)) return undefined;
         throw storeError(error, path);
@@ -198,6 +242,7 @@ export class FolderStore implements ObjectStore {
     try {
       // Again where an object came into a folder that was about to go.
       await rm(path, { recursive: true, force: true, maxRetries: 100, retryDelay: 1 });
+      await this.sums.remove(checkedFolder(prefix));
     } catch (error) {
       throw storeError(error, path);
     }
@@ -216,12 +261,41 @@ export class FolderStore implements ObjectStore {
     }
   }
 
+  /**
+   * What tells the files below a folder of the store from others in their place.
+   * @throws NotFound when there are none; DataLoss
+   */
+  private async contentsBelow(prefix: string): Promise<string> {
+    const keysBelow = async (root: string) =>
+      (await filesBelow(join(root, prefix))).map((path) => relative(root, path)).sort();
+    const keys = await keysBelow(this.root);
+    const there = new Set(keys);
+    const damages: Damage[] = [];
+    const contents: string[] = [];
+    for (const key of await keysBelow(join(this.root, sumsFolder))) {
+      const loss = there.has(key) ? undefined : await this.sums.lossOf(key);
+      if (loss) damages.push(loss);
+    }
+    for (const key of keys) {
+      const path = this.path(key);
+      const { content, damage } = await opened(path, (file) => this.sums.look(key, path, file));
+      if (damage) damages.push(damage);
+      contents.push(`${key} ${content}`);
+    }
+    if (damages.length > 0) throw damaged(damages);
+    if (keys.length === 0) throw new NotFound(`expected objects below ${prefix} in ${this.url}`);
+    return contents.join('\n');
+  }
+
   /** The store's own folder, which needs no release: nothing is ever evicted from it. */
   async folder(prefix: string): Promise<FolderLease> {
-    const path = this.path(checkedFolder(prefix));
-    if ((await filesBelow(path)).length === 0)
-      throw new NotFound(`expected objects below ${prefix} in ${this.url}`);
+    const below = checkedFolder(prefix);
+    const path = this.path(below);
+    const lent = await this.contentsBelow(below);
+    const intact = async () => {
+      if ((await this.contentsBelow(below)) !== lent) throw replaced(below);
+    };
     const release = async () => {};
-    return { path, release, [Symbol.asyncDispose]: release };
+    return { path, intact, release, [Symbol.asyncDispose]: release };
   }
 }

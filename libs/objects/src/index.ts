@@ -14,3 +14,4 @@ export {
   uploadKey,
   uploadViolations,
 } from './uploads.js';
+export { isWhole } from './whole.js';

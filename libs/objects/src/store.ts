@@ -15,10 +15,13 @@ export interface ObjectStat {
 export interface FolderLease extends AsyncDisposable {
   /** Read only: it may be the store itself. */
   readonly path: string;
+  /** Cheap where nothing has changed. @throws DataLoss when a file that may be mapped is damaged, or was replaced meanwhile. */
+  intact(): Promise<void>;
   /** Nothing may be read or mapped from the folder any more: a store that keeps copies may remove it. Twice is harmless. */
   release(): Promise<void>;
 }
 
+/** What is read is what was put: `get`, `read` and `folder` throw DataLoss, which names each object that is damaged or gone. */
 export interface ObjectStore {
   /** Where the store lies, as `openObjectStore` takes it: what a trainer process is given. */
   readonly url: string;

@@ -2,6 +2,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { InvalidArgument, NotFound, sha256 } from '@emotune/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FolderLease, ObjectStore } from './store.js';
@@ -209,6 +210,17 @@ export async function putUpload(objects: ObjectStore, content: Uint8Array | stri
   return hash;
 }
 
+/** Changes bytes in the middle of an object that lies in a folder, as a failing disk does. */
+export function damageObject({ url }: ObjectStore, key: string): void {
+  const path = join(fileURLToPath(url), key);
+  const bytes = readFileSync(path);
+  const middle = Math.floor(bytes.length / 2);
+  bytes.subarray(middle, middle + 200).forEach((byte, i, part) => {
+    part[i] = byte ^ 0xff;
+  });
+  writeFileSync(path, bytes);
+}
+
 /**
  * A store whose folders are copies that are gone once nobody holds them, as those of a cache may be at any time: code that
  * goes on reading after its release fails, and `held` tells what was never released.
@@ -271,6 +283,9 @@ export class EvictingStore implements ObjectStore {
       }
       return released;
     };
-    return { path, release, [Symbol.asyncDispose]: release };
+    const intact = async () => {
+      await using _ = await this.store.folder(prefix);
+    };
+    return { path, intact, release, [Symbol.asyncDispose]: release };
   }
 }

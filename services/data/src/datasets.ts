@@ -12,6 +12,7 @@ import {
 import type { Sql } from '@emotune/database';
 import { emit, eventTables, topics } from '@emotune/events';
 import type { HubSettings } from '@emotune/hub';
+import { isWhole } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import {
@@ -136,13 +137,19 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     return row;
   }
 
-  /** @throws InvalidArgument, NotFound (a file), AlreadyExists. */
+  /**
+   * One that failed, or whose files are damaged, is built again.
+   * @throws InvalidArgument, NotFound (a file), AlreadyExists.
+   */
   async create(request: data.CreateDatasetRequest): Promise<data.Dataset> {
     const { spec } = request;
     const plan = planOf(spec);
     // Files are read here, so that what is wrong with them is the answer and not a failed build.
     if (plan.sources.some(({ source }) => 'upload' in source)) await this.inProcess('check', { spec });
-    const dataset = await this.context.database.transaction(async (sql) => {
+    const { database, objects } = this.context;
+    const [made] = await database.query<Row>('select * from datasets where name = $1', [plan.name]);
+    const damaged = made?.state === BuildState.BUILD_STATE_READY && !(await isWhole(objects, made.prefix));
+    const dataset = await database.transaction(async (sql) => {
       const name = await once(
         sql,
         { method: 'CreateDataset', id: request.requestId, body: spec },
@@ -158,7 +165,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
               JSON.stringify(spec),
               BuildState.BUILD_STATE_PENDING,
             ]);
-          else if (row.state === BuildState.BUILD_STATE_FAILED)
+          else if (row.state === BuildState.BUILD_STATE_FAILED || (damaged && row.prefix === made.prefix))
             await sql.query(
               "update datasets set state = $2, failure = '', retryable = false where name = $1",
               [plan.name, BuildState.BUILD_STATE_PENDING],
@@ -205,6 +212,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     if (request.rows < 0) throw InvalidArgument.at('rows', `expected 0 or more, got ${request.rows}`);
     const { prefix } = await this.ready(request.name);
     const bytes = await this.context.objects.get(`${prefix}/${split}.parquet`).catch((cause) => {
+      if (!(cause instanceof NotFound)) throw cause;
       throw new NotFound(`the files of dataset ${request.name} are gone from the object store`, { cause });
     });
     for (const example of await decodeExamples(bytes, split, 0, request.rows || usualRows)) {

@@ -1,14 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, systemClock } from '@emotune/base';
+import {
+  AlreadyExists,
+  DataLoss,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  systemClock,
+} from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { MemoryBus, topics } from '@emotune/events';
 import { hubSettings } from '@emotune/hub';
 import { HubServer } from '@emotune/hub/testing';
 import { FolderStore } from '@emotune/objects';
-import { putUpload } from '@emotune/objects/testing';
+import { damageObject, putUpload } from '@emotune/objects/testing';
 import { common, data } from '@emotune/proto';
 import { decodeExamples } from '@emotune/records';
 import { type Client, Host, jsonLog } from '@emotune/service';
@@ -99,6 +106,31 @@ it('builds the bundled data: Parquet, manifest and event, the same version from 
   const again = await built('second');
   expect(again.version).toBe(version);
 });
+
+it.each(['train.parquet', 'manifest.json'])(
+  'names a damaged file (%s), and builds it anew when it is created again',
+  async (file) => {
+    const spec = { name: `hurt-${file.split('.')[0]}`, ...demo };
+    await datasets.call('createDataset', { spec });
+    const { prefix, version } = await built(spec.name);
+    damageObject(objects, `${prefix}/${file}`);
+    const error = await objects.folder(prefix).catch((failure: unknown) => failure);
+    expect(error).toBeInstanceOf(DataLoss);
+    if (file === 'train.parquet') {
+      const shown = async () => {
+        for await (const _ of datasets.stream('previewDataset', { name: spec.name, split: 'train' }));
+      };
+      await expect(shown()).rejects.toThrow(`${prefix}/${file}: expected `);
+      await expect(shown()).rejects.toThrow(DataLoss);
+    }
+    expect((await datasets.call('createDataset', { spec })).state).toBe(
+      common.BuildState.BUILD_STATE_PENDING,
+    );
+    expect(await built(spec.name)).toMatchObject({ version, prefix, failure: '' });
+    await using whole = await objects.folder(prefix);
+    expect(whole.path).toContain(prefix);
+  },
+);
 
 it('streams a preview and refuses what it cannot show', async () => {
   const shown = [];
@@ -400,7 +432,7 @@ it('pages lists by name', async () => {
     names.push(...page.datasets.map((d) => d.name));
     pageToken = page.nextPageToken;
   } while (pageToken !== '');
-  expect(names).toEqual(['far', 'first', 'idem', 'second']);
+  expect(names).toEqual(['far', 'first', 'hurt-manifest', 'hurt-train', 'idem', 'second']);
   await expect(datasets.call('listDatasets', { pageToken: 'no token!' })).rejects.toThrow(/pageToken/);
 });
 

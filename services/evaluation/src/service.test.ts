@@ -13,6 +13,7 @@ import {
   type SourceExample,
 } from '@emotune/affect';
 import {
+  DataLoss,
   FailedPrecondition,
   InvalidArgument,
   NotFound,
@@ -26,7 +27,7 @@ import { testDatabaseUrl } from '@emotune/database/testing';
 import { emit, MemoryBus, topics } from '@emotune/events';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { EvictingStore, putUpload } from '@emotune/objects/testing';
+import { damageObject, EvictingStore, putUpload } from '@emotune/objects/testing';
 import { common, type data, type evaluation, type featurization, tuning } from '@emotune/proto';
 import { decodePredictions, encodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
 import { type Client, Host, jsonLog, type ServiceContext } from '@emotune/service';
@@ -458,12 +459,18 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
   expect(done.slices.filter((s) => s.slice === 'source notes').map((s) => s.n)).toEqual([12, 12, 12, 12]);
   expect(done.hardest.length).toBeGreaterThan(20);
 
-  const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+  const encoded = await objects.get(`${done.prefix}/predictions.arrow`);
+  const predictions = decodePredictions(encoded);
   expect(predictions.map((p) => p.id).sort()).toEqual(test.map((e) => e.id).sort());
   for (const p of predictions.filter((row) => row.value !== null)) {
     expect(p.low!).toBeLessThanOrEqual(p.high!);
     expect(p.nll!).toBeGreaterThan(0);
   }
+  // Damaged ones are named, not compared.
+  damageObject(objects, `${done.prefix}/predictions.arrow`);
+  const compared = evaluations.call('compareEvaluations', { first: done.id, second: done.id });
+  await expect(compared).rejects.toThrow(DataLoss);
+  await objects.put(`${done.prefix}/predictions.arrow`, encoded);
   const document = JSON.parse(Buffer.from(await objects.get(`${done.prefix}/results.json`)).toString());
   expect(document).toMatchObject({ model: 'base@base-v1', dataset: 'letters', split: 'test' });
   expect(document.tasks[1]).toMatchObject({

@@ -13,7 +13,7 @@ import {
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
-import { textsBelow } from '@emotune/objects';
+import { isWhole, textsBelow } from '@emotune/objects';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
   type Attempt,
@@ -141,14 +141,15 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /**
-   * A set that failed is tried again.
+   * A set that failed, or whose shards are damaged, is built again.
    * @throws InvalidArgument, also for a dataset or base model that does not exist; AlreadyExists; Unavailable.
    */
   async create(request: featurization.CreateFeatureSetRequest): Promise<featurization.FeatureSet> {
     const { spec, requestId: id } = request;
     const plan = planOf(spec);
-    const { database } = this.context;
-    const [known] = await database.query('select 1 from feature_sets where name = $1', [plan.name]);
+    const { database, objects } = this.context;
+    const [known] = await database.query<Row>('select * from feature_sets where name = $1', [plan.name]);
+    const damaged = known?.state === BUILD_STATE_READY && !(await isWhole(objects, known.prefix));
     if (!known) await this.expectReferences(plan);
     const set = await database.transaction(async (sql) => {
       const name = await once(sql, { method: 'CreateFeatureSet', id, body: spec }, async () => {
@@ -157,7 +158,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
           throw new AlreadyExists(
             `spec.name: a feature set "${plan.name}" with another spec exists; choose another name`,
           );
-        if (!row || row.state === BUILD_STATE_FAILED) {
+        if (!row || row.state === BUILD_STATE_FAILED || (damaged && row.prefix === known.prefix)) {
           await sql.query(
             `insert into feature_sets (name, spec, state, progress) values ($1, $2, $3, $4)
              on conflict (name) do update set state = excluded.state, progress = excluded.progress, failure = ''`,

@@ -68,6 +68,7 @@ export async function* previewed(
   let left = rows;
   for (const file of files) {
     const bytes = await objects.get(`${tokenized.prefix}/${file}`).catch((cause) => {
+      if (!(cause instanceof NotFound)) throw cause;
       throw new NotFound('the files of the feature set are gone from the object store; create it again', {
         cause,
       });

@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { SourceExample, Split } from '@emotune/affect';
 import {
   AlreadyExists,
   canonicalJson,
+  DataLoss,
   InvalidArgument,
   NotFound,
   sha256,
@@ -15,6 +17,7 @@ import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { emit, eventTables, MemoryBus, topics } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
+import { damageObject } from '@emotune/objects/testing';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import { decodeShard, encodeExamples, type FeatureRow } from '@emotune/records';
 import { type Client, type Draft, Host, jsonLog, type ServiceContext } from '@emotune/service';
@@ -271,6 +274,22 @@ describe('a feature set', () => {
     expect(await version('three', 2)).not.toBe(first);
     const set = await until('one');
     expect(set.tokenized[0].splits.map(({ rows }) => rows)).toEqual([3 * 3 * 20, 30, 15]);
+  });
+
+  it('names a damaged shard or a missing one, and makes the set again when it is created again', async () => {
+    await create({ name: 'hurt' });
+    const set = await until('hurt');
+    const { prefix } = set.tokenized[0];
+    const shard = `${prefix}/train-00000.arrow`;
+    damageObject(objects, shard);
+    await expect(objects.folder(prefix)).rejects.toThrow(`${shard}: expected `);
+    await create({ name: 'hurt' });
+    expect(await until('hurt')).toMatchObject({ version: set.version, failure: '' });
+    rmSync(fileURLToPath(`${objects.url}/${shard}`));
+    await expect(objects.folder(prefix)).rejects.toThrow(DataLoss);
+    await create({ name: 'hurt' });
+    expect(await until('hurt')).toMatchObject({ version: set.version, failure: '' });
+    await using _ = await objects.folder(prefix);
   });
 
   it('cuts long texts to the tokens allowed, and says how many', async () => {

@@ -16,11 +16,16 @@ export interface InferenceContext extends ServiceContext {
 
 interface Entry {
   readonly loading: Promise<Answerer>;
+  /** Whether its files are still those that were loaded, and when that was last asked. */
+  looked: Promise<void>;
+  lookedAt: number;
   users: number;
   leaving: boolean;
 }
 
 const keptModels = 3;
+/** Its files are mapped and may be damaged meanwhile: they are looked at again after this long. */
+const lookMs = 1_000;
 
 export class LoadedModels {
   /** By the model's folder, which never changes what it holds; the last used one last. */
@@ -31,11 +36,12 @@ export class LoadedModels {
 
   /**
    * Loads the model, once however many want it, and keeps it open while `work` runs.
-   * @throws FailedPrecondition when its files are missing or damaged.
+   * @throws FailedPrecondition when its files cannot be used; DataLoss when they are damaged.
    */
   async use<T>(model: tuning.Model, work: (answerer: Answerer) => Promise<T>): Promise<T> {
     const key = model.prefix;
-    const entry = this.entries.get(key) ?? { loading: this.load(model), users: 0, leaving: false };
+    await this.forgetDamaged(key);
+    const entry = this.entries.get(key) ?? this.open(model);
     entry.users++;
     this.entries.delete(key);
     this.entries.set(key, entry);
@@ -53,6 +59,36 @@ export class LoadedModels {
       );
       if (failed && this.entries.get(key) === entry) this.entries.delete(key);
       if (entry.leaving && entry.users === 0) this.end(entry);
+    }
+  }
+
+  private open(model: tuning.Model): Entry {
+    return {
+      loading: this.load(model),
+      looked: Promise.resolve(),
+      lookedAt: this.context.clock.now(),
+      users: 0,
+      leaving: false,
+    };
+  }
+
+  /** A model whose files are no longer those that it was loaded from is loaded again, which refuses damaged ones. */
+  private async forgetDamaged(key: string): Promise<void> {
+    const entry = this.entries.get(key);
+    if (!entry) return;
+    const now = this.context.clock.now();
+    if (now - entry.lookedAt >= lookMs) {
+      entry.lookedAt = now;
+      entry.looked = entry.loading.then((answerer) => answerer.intact());
+      entry.looked.catch(() => {});
+    }
+    try {
+      await entry.looked;
+    } catch (error) {
+      if (this.entries.get(key) === entry) {
+        this.context.log.warn('a model is loaded again', { error });
+        this.leave(key, entry);
+      }
     }
   }
 

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, systemClock } from '@emotune/base';
+import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, systemClock } from '@emotune/base';
 import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
 import { initialTensors, parseConfig, Scorer, saveModel } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { EvictingStore } from '@emotune/objects/testing';
+import { damageObject, EvictingStore } from '@emotune/objects/testing';
 import { codecOf, common, type inference, messageType, type tuning } from '@emotune/proto';
 import { type Client, Host, jsonLog } from '@emotune/service';
 import { Tokenizer, trainBpe } from '@emotune/text';
@@ -127,6 +127,26 @@ beforeEach(() => {
 });
 
 const loads = () => logged.filter((line) => line.includes('a model was loaded')).length;
+
+describe('a model whose stored files are damaged', () => {
+  it.each(['before it is loaded', 'while it is loaded'])(
+    'answers nothing (%s), and answers once they are whole again',
+    async (when) => {
+      const name = when.startsWith('before') ? 'hurt' : 'hurt-later';
+      await addModel(name, 0);
+      const ask = () => analyses.call('analyze', { model: name, text: 'A fine day.' });
+      const key = `models/${name}/v1/model.safetensors`;
+      const first = when.startsWith('before') ? undefined : await ask();
+      damageObject(objects, key);
+      await systemClock.sleep(1_100);
+      for (let i = 0; i < 3; i++) await expect(ask()).rejects.toThrow(`${key}: expected `);
+      await expect(ask()).rejects.toThrow(DataLoss);
+      await addModel(name, 0);
+      const answered = await ask();
+      if (first) expect(answered).toEqual(first);
+    },
+  );
+});
 
 describe('an analysis', () => {
   it('holds an answer to each task on its scale or labels, with distribution and cues', async () => {

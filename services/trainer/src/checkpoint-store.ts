@@ -1,7 +1,7 @@
 /** Checkpoints of a trial in the object store, so that its next attempt goes on from them on any machine. */
 import { cp } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { makeFolder } from '@emotune/base';
+import { basename, join } from 'node:path';
+import { DataLoss, makeFolder } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 
 export class CheckpointStore {
@@ -15,15 +15,25 @@ export class CheckpointStore {
     return new CheckpointStore(this.objects, `${this.prefix}/${name}`);
   }
 
-  /** Copies what is stored into a local folder, which is made. */
-  async restore(folder: string): Promise<void> {
+  /** The names of those that are stored, oldest first. */
+  private async names(): Promise<string[]> {
+    const stored = await this.objects.list(`${this.prefix}/`);
+    return [...new Set(stored.map(({ key }) => key.slice(this.prefix.length + 1).split('/')[0]))].sort();
+  }
+
+  /** Copies what is stored into a local folder, which is made. What is damaged is told and forgotten. */
+  async restore(folder: string, damaged: (error: DataLoss) => void): Promise<void> {
     await makeFolder(folder);
-    if ((await this.objects.list(`${this.prefix}/`)).length === 0) return;
-    const stored = await this.objects.folder(this.prefix);
-    try {
-      await cp(stored.path, folder, { recursive: true });
-    } finally {
-      await stored.release();
+    for (const name of await this.names()) {
+      const place = `${this.prefix}/${name}`;
+      try {
+        const stored = await this.objects.folder(place);
+        await cp(stored.path, join(folder, name), { recursive: true }).finally(() => stored.release());
+      } catch (error) {
+        if (!(error instanceof DataLoss)) throw error;
+        damaged(error);
+        await this.objects.delete(place);
+      }
     }
   }
 
@@ -31,9 +41,8 @@ export class CheckpointStore {
   async store(folder: string, kept: number): Promise<string> {
     const place = `${this.prefix}/${basename(folder)}`;
     await this.objects.putFolder(place, folder, 'manifest.json');
-    const stored = await this.objects.list(`${this.prefix}/`);
-    const names = [...new Set(stored.map(({ key }) => key.slice(this.prefix.length + 1).split('/')[0]))];
-    for (const old of names.sort().slice(0, -kept)) await this.objects.delete(`${this.prefix}/${old}`);
+    for (const old of (await this.names()).slice(0, -kept))
+      await this.objects.delete(`${this.prefix}/${old}`);
     return place;
   }
 

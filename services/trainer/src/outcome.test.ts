@@ -1,4 +1,4 @@
-import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted } from '@emotune/base';
+import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { Diverged, Interrupted, LostOrigin } from '@emotune/training';
 import { expect, it } from 'vitest';
@@ -17,7 +17,8 @@ it.each([
     'InvalidConfiguration: a.b: expected 1, got 2',
   ],
   [new Diverged(3, 'loss'), 44, infeasible, /^Diverged: training diverged at step 3: loss/],
-  [fullDisk, 1, failed, 'Crashed: the disk is full'],
+  [new DataLoss('models/m: damaged'), 75, failed, 'Damaged: models/m: damaged'],
+  [fullDisk, 75, failed, 'DiskFull: the disk is full'],
   [new NotFound('no shards'), 1, failed, 'Crashed: no shards'],
   [new FailedPrecondition('cannot be written'), 1, failed, 'Crashed: cannot be written'],
   [new LostOrigin('there is none'), 1, failed, /^LostOrigin: .*: there is none/],

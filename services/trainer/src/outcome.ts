@@ -8,7 +8,7 @@ const { TRIAL_STATE_FAILED, TRIAL_STATE_INFEASIBLE } = tuning.TrialState;
 
 export interface Failure {
   readonly exitCode: number;
-  /** Absent for an interruption: the trial goes on with its next attempt. */
+  /** Absent for an interruption on request: the trial goes on with its next attempt. */
   readonly report?: {
     readonly state: typeof TRIAL_STATE_FAILED | typeof TRIAL_STATE_INFEASIBLE;
     readonly reason: string;
@@ -18,8 +18,8 @@ export interface Failure {
 export function failureOf(error: unknown): Failure {
   const ending = endingOf(error);
   const exitCode = endingExitCodes[ending];
-  const { blames, interrupts } = meaningOf(ending);
-  if (interrupts) return { exitCode };
+  const { blames, interrupts, waits } = meaningOf(ending);
+  if (interrupts && !waits) return { exitCode };
   const message = error instanceof Error ? error.message : String(error);
   const state = blames === 'parameters' ? TRIAL_STATE_INFEASIBLE : TRIAL_STATE_FAILED;
   return { exitCode, report: { state, reason: `${ending}: ${message}` } };

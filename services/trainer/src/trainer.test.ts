@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endingExitCodes } from '@emotune/base';
 import { type JobStatus, ProcessRunner, reasonOfEnd, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
+import { damageObject } from '@emotune/objects/testing';
 import { tuning } from '@emotune/proto';
 import { clientClass } from '@emotune/service/client';
 import { parseSettings } from '@emotune/training';
@@ -115,13 +117,17 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+async function storeInputs(): Promise<void> {
+  await objects.putFolder('models/tiny/v1', join(folder, 'inputs', 'base'));
+  await objects.putFolder('features/f/v1/abc', join(folder, 'inputs', 'features'));
+}
+
 async function assign(
   more: Partial<tuning.Assignment> = {},
   inputs: Parameters<typeof writeTinyInputs>[1] = {},
 ): Promise<void> {
   await writeTinyInputs(join(folder, 'inputs'), inputs);
-  await objects.putFolder('models/tiny/v1', join(folder, 'inputs', 'base'));
-  await objects.putFolder('features/f/v1/abc', join(folder, 'inputs', 'features'));
+  await storeInputs();
   server.assignment = {
     kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
     architecture: 'llama',
@@ -292,6 +298,39 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     const adapter = await loadAdapter(path, base.config);
     expect(adapter.lora.rank).toBe(2);
     expect(await objects.exists('trials/exp/4/model/tokenizer.json')).toBe(true);
+  });
+
+  it.each([
+    'models/tiny/v1/model.safetensors',
+    'models/tiny/v1/tokenizer.json',
+    'features/f/v1/abc/train-00000.arrow',
+  ])('learns nothing from damaged files (%s), names them, and waits for whole ones', async (key) => {
+    await assign();
+    damageObject(objects, key);
+    await expectExit(await startAttempt(1), endingExitCodes.Damaged);
+    expect(server.finished).toHaveLength(1);
+    expect(server.finished[0].reason).toMatch(new RegExp(`^Damaged: ${key}: expected .* got .* again`));
+    expect(server.measurements).toEqual([]);
+    await storeInputs();
+    await expectExit(await startAttempt(2), 0);
+  });
+
+  it('ends where files are damaged that it maps, and passes over a damaged checkpoint', async () => {
+    await assign(long);
+    const name = await startAttempt(1);
+    await until(name, async () => (await checkpointKeys()).length > 3);
+    damageObject(objects, 'models/tiny/v1/model.safetensors');
+    await expectExit(name, endingExitCodes.Damaged);
+    expect(server.finished[0].reason).toMatch(/^Damaged: models.tiny.v1.model.safetensors: /);
+    await storeInputs();
+    const newest = (await checkpointKeys()).filter((key) => key.endsWith('tensors.safetensors')).at(-1)!;
+    damageObject(objects, newest);
+    const before = server.measurements.length;
+    const next = await startAttempt(2);
+    await until(next, () => server.measurements.length > before);
+    expect(log(next)).toContain(`${newest}: expected`);
+    await runner.stop(next, 60);
+    await expectExit(next, endingExitCodes.Interrupted);
   });
 
   it("goes on from another trial's checkpoint, leaves its own, and makes its weights the model of a final trial", async () => {

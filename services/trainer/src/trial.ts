@@ -50,10 +50,10 @@ export class Trial {
 
   constructor(private readonly options: TrialOptions) {}
 
-  private async hold(prefix: string): Promise<string> {
+  private async hold(prefix: string): Promise<FolderLease> {
     const folder = await this.options.objects.folder(prefix);
     this.held.push(folder);
-    return folder.path;
+    return folder;
   }
 
   private async release(): Promise<void> {
@@ -152,7 +152,7 @@ export class Trial {
   /** @throws LostOrigin */
   private async origin({ originPrefix }: tuning.Assignment): Promise<string> {
     try {
-      return await this.hold(originPrefix);
+      return (await this.hold(originPrefix)).path;
     } catch (error) {
       if (!(error instanceof NotFound)) throw error;
       throw new LostOrigin(`there is none in ${originPrefix}`, { cause: error });
@@ -168,11 +168,18 @@ export class Trial {
   ): Promise<Draft<tuning.FinishTrialRequest>> {
     const { objects, threads, work, log } = this.options;
     const settings = settingsOf(assignment, threads);
-    const baseModel = await this.hold(assignment.baseModelPrefix);
+    const base = await this.hold(assignment.baseModelPrefix);
+    const features = await this.hold(assignment.featuresPrefix);
+    // Nothing counts that was learnt from files that were damaged meanwhile.
+    const intact = async () => {
+      await base.intact();
+      await features.intact();
+    };
+    const baseModel = base.path;
     const request: Tuning = {
       baseModel,
       settings,
-      features: await this.hold(assignment.featuresPrefix),
+      features: features.path,
       trainSplits: assignment.trainSplits,
       validationSplit: assignment.validationSplit,
     };
@@ -183,7 +190,7 @@ export class Trial {
       folder = local,
       observed: (m: Measurement) => Observed = (m) => m,
     ): Promise<Tuned> => {
-      await store.restore(folder);
+      await store.restore(folder, (error) => log.warn('a checkpoint is passed over', { error }));
       const hooks: TrainHooks = {
         checkpoints: folder,
         startFrom: assignment.originPrefix === '' ? undefined : () => this.origin(assignment),
@@ -196,13 +203,16 @@ export class Trial {
         onCheckpoint: async (checkpoint) => {
           // The checkpoints are another attempt's now.
           if (!owned()) return;
+          await intact();
           const stored = await store.store(checkpoint, settings.keepCheckpoints);
           log.info('checkpoint', { stored });
           heartbeats.checkpointed(stored);
         },
         onNotice: (text) => log.warn(text),
       };
-      return tune(what, hooks, this.options.clock);
+      const tuned = await tune(what, hooks, this.options.clock);
+      await intact();
+      return tuned;
     };
     const folds = assignment.training?.folds ?? 0;
     if (folds > 1) {

@@ -2,7 +2,7 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { teachingFile, teachingJson } from '@emotune/affect';
-import { FailedPrecondition, InvalidArgument, show } from '@emotune/base';
+import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
 import {
   companionFiles,
   endingWith,
@@ -13,6 +13,7 @@ import {
   mergeAdapter,
   saveModel,
 } from '@emotune/models';
+import { isWhole, type ObjectStore } from '@emotune/objects';
 import type { files, tuning } from '@emotune/proto';
 import { teachingOfModel } from '@emotune/service';
 import { checkpointFiles, hashesOf, withTemporary } from './checkpoint-files.js';
@@ -103,7 +104,27 @@ async function notices(base: string, withCard: boolean): Promise<Record<string, 
   return Object.fromEntries(await Promise.all(texts));
 }
 
-/** @throws InvalidArgument, NotFound, FailedPrecondition. */
+interface Made {
+  /** Of the model, when the export was made. */
+  readonly evaluation: string;
+  readonly files: files.Artifact[];
+}
+
+/** Undefined where there is none, or none that is whole. */
+async function madeBefore(objects: ObjectStore, place: string): Promise<Made | undefined> {
+  if (!(await isWhole(objects, place))) return undefined;
+  try {
+    return JSON.parse(Buffer.from(await objects.get(listOf(place))).toString());
+  } catch (error) {
+    if (error instanceof NotFound || error instanceof DataLoss) return undefined;
+    throw error;
+  }
+}
+
+/** The object that tells of an export's files. */
+const listOf = (place: string) => `${place}.json`;
+
+/** @throws InvalidArgument, NotFound, FailedPrecondition, DataLoss. */
 export async function exportModel(
   models: Models,
   request: tuning.ExportModelRequest,
@@ -118,14 +139,11 @@ export async function exportModel(
     );
   const { objects } = models.context;
   const place = `exports/${row.name}/${row.version}/${format}`;
-  const list = `${place}.json`;
   const evaluation = row.evaluation ?? '';
-  if (await objects.exists(list)) {
-    const made = JSON.parse(Buffer.from(await objects.get(list)).toString());
-    // What was made before the evaluation does not tell what it found.
-    if (made.evaluation === evaluation) return { files: made.files };
-  }
   await using stored = await objects.folder(row.prefix);
+  const known = await madeBefore(objects, place);
+  // What was made before the evaluation does not tell what it found.
+  if (known?.evaluation === evaluation) return { files: known.files };
   await using lease = isAdapter(row) ? await objects.folder(row.base_prefix) : undefined;
   const folder = stored.path;
   const base = lease?.path ?? folder;
@@ -162,6 +180,6 @@ export async function exportModel(
     return [...written, ...kept].sort((a, b) => (a.path < b.path ? -1 : 1));
   });
   // The list comes last: until it is there, an export that broke off is made again.
-  await objects.put(list, JSON.stringify({ evaluation, files: made }));
+  await objects.put(listOf(place), JSON.stringify({ evaluation, files: made }));
   return { files: made };
 }

@@ -28,7 +28,14 @@ import {
   parseConfig,
   saveModel,
 } from '@emotune/models';
-import { type ObjectStore, textsBelow, uploadBytes, uploadKey, uploadViolations } from '@emotune/objects';
+import {
+  isWhole,
+  type ObjectStore,
+  textsBelow,
+  uploadBytes,
+  uploadKey,
+  uploadViolations,
+} from '@emotune/objects';
 import type { common, tuning } from '@emotune/proto';
 import { endOfSequence, tokenizerOf, tryTokenizer } from '@emotune/text';
 import {
@@ -210,7 +217,8 @@ async function register(models: Models, given: Import): Promise<tuning.Model> {
   if (known.some(({ kind }) => kind === 'tuned'))
     throw new AlreadyExists(`name: ${show(name)} is a tuned model; choose another name`);
   const same = known.find((row) => row.version === version);
-  if (same) {
+  // One that is damaged is put there again.
+  if (same && (await isWhole(objects, same.prefix))) {
     await renewTokenizer(models, same);
     return models.get(`${name}@${version}`);
   }

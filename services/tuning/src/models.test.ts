@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseTeaching, teachingJson } from '@emotune/affect';
 import {
   AlreadyExists,
+  DataLoss,
   FailedPrecondition,
   InvalidArgument,
   NotFound,
@@ -27,7 +28,7 @@ import {
 } from '@emotune/models';
 import { convertedTensors, ggufBytes } from '@emotune/models/testing';
 import { FolderStore } from '@emotune/objects';
-import { EvictingStore } from '@emotune/objects/testing';
+import { damageObject, EvictingStore } from '@emotune/objects/testing';
 import { tuning } from '@emotune/proto';
 import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
 import { downloadFolder, importCheckpoint } from '@emotune/service/client';
@@ -152,6 +153,19 @@ describe('import', () => {
     }
     const { models: all } = await client.call('listModels', { kind: tuning.ModelKind.MODEL_KIND_BASE });
     expect(all.map(({ name }) => name)).toEqual(['base-opt', 'base-bloom', 'base-llama']);
+  });
+
+  it('of a model whose files are damaged puts whole ones in their place', async () => {
+    const model = await add('hurt', join(folder, 'opt'));
+    for (const file of ['model.safetensors', 'config.json', 'tokenizer.json']) {
+      damageObject(objects, `${model.prefix}/${file}`);
+      const { format, directory } = { format: 'safetensors', directory: out(`hurt-${file}`) };
+      await expect(write('hurt', format, directory)).rejects.toThrow(`${model.prefix}/${file}: expected `);
+      await expect(write('hurt', format, directory)).rejects.toThrow(DataLoss);
+      expect(await add('hurt', join(folder, 'opt'))).toMatchObject({ version: model.version });
+      await write('hurt', format, directory);
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('of new content under a name is the one that is served from then on', async () => {
