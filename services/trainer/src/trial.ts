@@ -135,6 +135,8 @@ export class Trial {
       if (!report) return exitCode;
       const request = { trial, ...report, measurements: heartbeats.take() };
       await this.insist(leaseMs, () => client.call('finishTrial', request, call));
+      // It waits for something outside, and goes on from its checkpoint.
+      if (exitCode === endingExitCodes.Interrupted) return exitCode;
       const { objective, tokens, step, tokensPerSecond } = report;
       log.info('trained', { step, tokens, objective, tokensPerSecond });
       // With others that may go on from it, its last checkpoint is the tuning service's to remove.
