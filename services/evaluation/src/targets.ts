@@ -153,7 +153,7 @@ async function featureSource(
   const tokenized = set.tokenized.find((t) => t.tokenizer === tokenizer) ?? set.tokenized[0];
   const rowsOf = async (split: string) => {
     // A shard that is gone is not in the list.
-    await using _ = await objects.folder(tokenized.prefix);
+    await (await objects.folder(tokenized.prefix)).release();
     const objectsFound = await objects.list(`${tokenized.prefix}/${split}-`);
     const shards: FeatureRow[][] = [];
     for (const { key } of objectsFound) shards.push(decodeShard(await objects.get(key)));

@@ -32,7 +32,9 @@ export class LoadedModels {
   private readonly entries = new Map<string, Entry>();
   private readonly closing = new Set<Promise<void>>();
 
-  constructor(private readonly context: Pick<InferenceContext, 'objects' | 'threads' | 'clock' | 'log'>) {}
+  constructor(
+    private readonly context: Pick<InferenceContext, 'objects' | 'threads' | 'baseCompute' | 'clock' | 'log'>,
+  ) {}
 
   /**
    * Loads the model, once however many want it, and keeps it open while `work` runs.

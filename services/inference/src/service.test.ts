@@ -1,7 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, systemClock } from '@emotune/base';
+import {
+  DataLoss,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  ResourceExhausted,
+  systemClock,
+} from '@emotune/base';
 import { testDatabase } from '@emotune/database/testing';
 import { MemoryBus } from '@emotune/events';
 import { initialTensors, parseConfig, Scorer, saveModel } from '@emotune/models';
