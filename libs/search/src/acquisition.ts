@@ -14,8 +14,9 @@ import { canonicalJson, Rng } from '@emotune/base';
 import { Axis } from './axis.js';
 import { learnedCost } from './cost.js';
 import { cautionAfter, learnedFeasibility } from './feasibility.js';
-import { GaussianProcess, type Inputs, type Prediction } from './gaussian-process.js';
+import { GaussianProcess, type Prediction } from './gaussian-process.js';
 import { lessonOf, measuredBestFirst, objectivesOf, type TrialRecord, violationOf } from './history.js';
+import type { Inputs } from './matern.js';
 import { logCdf, logPdf } from './normal.js';
 import type { SuggestContext } from './sampler.js';
 import {

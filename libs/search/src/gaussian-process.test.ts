@@ -1,13 +1,9 @@
 import { Rng } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
 import { logExpectedImprovement } from './acquisition.js';
-import {
-  distances,
-  fitHyperparameters,
-  GaussianProcess,
-  type Inputs,
-  logPosterior,
-} from './gaussian-process.js';
+import { GaussianProcess } from './gaussian-process.js';
+import { fitHyperparameters, logPosterior } from './hyperparameters.js';
+import { distances, type Inputs } from './matern.js';
 
 const rng = Rng.of(1, 'points');
 const inputs: Inputs = {

@@ -1,11 +1,8 @@
 /** What models of a search have in common: trials as inputs of a Gaussian process, and its fit to many of them. */
 import { Axis } from './axis.js';
-import {
-  fitHyperparameters,
-  GaussianProcess,
-  type Hyperparameters,
-  type Inputs,
-} from './gaussian-process.js';
+import { GaussianProcess } from './gaussian-process.js';
+import { fitHyperparameters, type Hyperparameters } from './hyperparameters.js';
+import type { Inputs } from './matern.js';
 import { type Assignment, onlyValue, type SearchSpace } from './space.js';
 
 /** Points that hyperparameters are fitted to: their cost grows with the cube. */
