@@ -1,7 +1,8 @@
 import type { SourceExample } from '@emotune/affect';
 import { parquetMetadata, parquetSchema } from 'hyparquet';
 import { expect, it } from 'vitest';
-import { decodeExamples, encodeExamples } from './examples.js';
+import { countExamples, decodeExamples, encodeExamples, readExamples } from './examples.js';
+import { contentOf } from './testing.js';
 
 const number: SourceExample = {
   id: 's/1',
@@ -30,10 +31,13 @@ const labels: SourceExample = {
   gold: { value: null, spread: null, labels: ['fear', 'joy'] },
 };
 
-it('gives back the examples that went in, all or some, and the same bytes each time', async () => {
+it('gives back the examples that went in, all at once or one by one, and the same bytes each time', async () => {
   const bytes = encodeExamples([number, labels]);
   expect(await decodeExamples(bytes, 'train')).toEqual([number, labels]);
-  expect(await decodeExamples(bytes, 'train', 1)).toEqual([labels]);
+  const read: SourceExample[] = [];
+  for await (const example of readExamples(contentOf(bytes), 'train')) read.push(example);
+  expect(read).toEqual([number, labels]);
+  expect(await countExamples(contentOf(bytes))).toBe(2);
   expect(encodeExamples([number, labels])).toEqual(bytes);
   expect(await decodeExamples(encodeExamples([]), 'train')).toEqual([]);
 });

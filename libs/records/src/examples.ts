@@ -1,6 +1,6 @@
 /** Dataset files: one Parquet file per split, one row per example. */
 import type { SourceExample, Split } from '@emotune/affect';
-import { parquetReadObjects } from 'hyparquet';
+import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import {
   type ColumnKind,
@@ -13,6 +13,8 @@ import {
   scaleColumns,
   valuesOf,
 } from './columns.js';
+import { bufferOf } from './parquet-rows.js';
+import type { FileContent } from './rows.js';
 
 const columns: Columns = {
   ...fields('string', 'id', 'source', 'originalId', 'licence', 'language', 'task', 'text'),
@@ -44,21 +46,32 @@ export function encodeExamples(examples: readonly SourceExample[]): Uint8Array {
   return new Uint8Array(parquetWriteBuffer({ columnData }));
 }
 
-/** Reads rows `start` (inclusive) to `end` (exclusive) of one split's file. */
-export async function decodeExamples(
-  bytes: Uint8Array,
-  split: Split,
-  start = 0,
-  end?: number,
-): Promise<SourceExample[]> {
+type StoredExample = Omit<SourceExample, 'split'>;
+
+function exampleOf(row: Readonly<Record<string, unknown>>, split: Split): SourceExample {
+  return { ...rowFrom<StoredExample>(columns, (name) => row[name]), split };
+}
+
+/** All examples of one split's file. */
+export async function decodeExamples(bytes: Uint8Array, split: Split): Promise<SourceExample[]> {
   const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
-  const rows = await parquetReadObjects({
-    file,
-    rowStart: start,
-    ...(end === undefined ? {} : { rowEnd: end }),
-  });
-  return rows.map((row) => ({
-    ...rowFrom<Omit<SourceExample, 'split'>>(columns, (name) => row[name]),
-    split,
-  }));
+  const rows = await parquetReadObjects({ file });
+  return rows.map((row) => exampleOf(row, split));
+}
+
+/** The examples of one split's file in their order, of which a row group is held at a time. */
+export async function* readExamples(content: FileContent, split: Split): AsyncGenerator<SourceExample> {
+  const file = bufferOf(content);
+  const metadata = await parquetMetadataAsync(file);
+  let start = 0;
+  for (const { num_rows: rows } of metadata.row_groups) {
+    const end = start + Number(rows);
+    for (const row of await parquetReadObjects({ file, metadata, rowStart: start, rowEnd: end }))
+      yield exampleOf(row, split);
+    start = end;
+  }
+}
+
+export async function countExamples(content: FileContent): Promise<number> {
+  return Number((await parquetMetadataAsync(bufferOf(content))).num_rows);
 }

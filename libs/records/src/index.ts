@@ -1,5 +1,5 @@
 export { csvRows, type TextRow } from './delimited.js';
-export { decodeExamples, encodeExamples } from './examples.js';
+export { countExamples, decodeExamples, encodeExamples, readExamples } from './examples.js';
 export { decodeShard, encodeShard, type FeatureRow } from './features.js';
 export { expectFits, type Held } from './held.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';

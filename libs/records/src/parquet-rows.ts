@@ -80,7 +80,7 @@ const parsers = {
   },
 };
 
-function bufferOf({ bytes, read }: FileContent): AsyncBuffer {
+export function bufferOf({ bytes, read }: FileContent): AsyncBuffer {
   return {
     byteLength: bytes,
     slice: async (start, end = bytes) => {

@@ -6,7 +6,7 @@ import { canonicalJson, sha256 } from '@emotune/base';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, encodeExamples, expectFits, readUserFile } from '@emotune/records';
-import { taskMessage } from '@emotune/service/messages';
+import { taskMessage } from '@emotune/service/words';
 import { type Assembled, assemble, limitRows } from './assemble.js';
 import type { Fetched } from './fetch.js';
 import { loadHub } from './hub-source.js';

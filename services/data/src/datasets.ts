@@ -14,7 +14,7 @@ import { emit, eventTables, topics } from '@emotune/events';
 import type { HubSettings } from '@emotune/hub';
 import { isWhole } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
-import { decodeExamples } from '@emotune/records';
+import { readExamples } from '@emotune/records';
 import {
   type Attempt,
   type BuildRunOptions,
@@ -211,11 +211,14 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
       throw InvalidArgument.at('split', `expected train, validation or test, got ${show(split)}`);
     if (request.rows < 0) throw InvalidArgument.at('rows', `expected 0 or more, got ${request.rows}`);
     const { prefix } = await this.ready(request.name);
-    const bytes = await this.context.objects.get(`${prefix}/${split}.parquet`).catch((cause) => {
-      if (!(cause instanceof NotFound)) throw cause;
-      throw new NotFound(`the files of dataset ${request.name} are gone from the object store`, { cause });
-    });
-    for (const example of await decodeExamples(bytes, split, 0, request.rows || usualRows)) {
+    const { objects } = this.context;
+    const key = `${prefix}/${split}.parquet`;
+    const found = await objects.stat(key);
+    if (!found) throw new NotFound(`the files of dataset ${request.name} are gone from the object store`);
+    const file = { bytes: found.bytes, read: (from?: number) => objects.read(key, from) };
+    let left = request.rows || usualRows;
+    for await (const example of readExamples(file, split)) {
+      if (left-- === 0) return;
       yield {
         id: example.id,
         source: example.source,

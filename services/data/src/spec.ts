@@ -14,7 +14,7 @@ import { type HubId, isHubId, parseHubId } from '@emotune/hub';
 import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
 import { columnsOf, type UserFile } from '@emotune/records';
-import { namePattern, taskOf } from '@emotune/service/messages';
+import { namePattern, taskOf } from '@emotune/service/words';
 import { type Corpus, corpora } from './corpora.js';
 import type { Shares } from './stratify.js';
 

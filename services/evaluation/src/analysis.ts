@@ -25,7 +25,7 @@ import {
 import { Rng } from '@emotune/base';
 import type { evaluation } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
-import { taskMessage } from '@emotune/service';
+import { taskMessage } from '@emotune/service/words';
 
 /** What the lexicons say about a text. */
 interface LexiconView {

@@ -28,19 +28,14 @@ export async function predict(
   examples: readonly Example[],
   options: {
     readonly cues: boolean;
-    readonly signal: AbortSignal;
     readonly onProgress: (done: number) => void;
   },
 ): Promise<Prediction[]> {
   const predictions: Prediction[] = [];
   for (let from = 0; from < examples.length; from += chunk) {
-    options.signal.throwIfAborted();
     const asked = examples.slice(from, from + chunk);
     const questions = asked.map((example) => questionOf(example, { cues: options.cues, paraphrase: 0 }));
-    const answers = await answerer.ask(questions, {
-      golds: asked.map(({ gold }) => gold),
-      signal: options.signal,
-    });
+    const answers = await answerer.ask(questions, { golds: asked.map(({ gold }) => gold) });
     asked.forEach((example, i) => {
       const answer = answers[i];
       predictions.push({

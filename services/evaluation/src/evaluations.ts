@@ -1,16 +1,19 @@
 /** Evaluations as rows: accepted, worked on in the background, ready or failed for good. */
 import { randomUUID } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
-import { explain, tasks } from '@emotune/affect';
-import { Answerer } from '@emotune/answering';
-import { FailedPrecondition, InvalidArgument, NotFound, sha256, show, Unavailable } from '@emotune/base';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FailedPrecondition, InvalidArgument, NotFound, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
-import { common, type evaluation, type files, tuning } from '@emotune/proto';
-import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
+import { common, type evaluation, tuning } from '@emotune/proto';
+import { decodePredictions, type Prediction } from '@emotune/records';
 import {
   type Attempt,
   Builds,
+  besideModule,
+  buildClaimColumns,
   buildColumns,
   everyPage,
   numberedPageOf,
@@ -22,11 +25,10 @@ import {
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { analyseTask, compare } from './analysis.js';
-import { predict } from './asking.js';
-import { type ReportData, renderReport } from './report.js';
-import { resultsJson } from './results-file.js';
-import { findSource, limited, type Target, targetOf, taughtTarget } from './targets.js';
+import { compare } from './analysis.js';
+import type { EvaluationBuild, Result } from './build-work.js';
+import type { ReportData } from './report.js';
+import { findSource, type Target, targetOf, taughtTarget } from './targets.js';
 
 export const evaluationMigrations: readonly string[] = [
   eventTables,
@@ -50,14 +52,13 @@ export const evaluationMigrations: readonly string[] = [
   create unique index on evaluations (model, version) where trained;
   create index on evaluations (state)`,
   buildColumns('evaluations'),
+  buildClaimColumns('evaluations'),
 ];
 
 export interface EvaluationContext extends ServiceContext {
   /** Threads of the model that is asked, at least 1. */
   readonly threads: number;
 }
-
-type Result = Pick<evaluation.Evaluation, 'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts'>;
 
 interface Row {
   readonly id: string;
@@ -86,6 +87,8 @@ const trialsPage = 200;
 /** The best trials, whose ways into and out of the experiment the report tells. */
 const explained = 20;
 const seed = 0;
+/** In the process of a build. */
+const work = besideModule(import.meta.url, 'build-work');
 
 function prefixOf(id: string): string {
   return `evaluations/${id}`;
@@ -187,7 +190,9 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     const model = await this.model(request.model);
     const target = taughtTarget(asked, teachingOfModel(model));
     // Found here, so that what is wrong with the data is the answer and not a failed evaluation.
-    const { dataset } = await findSource(target, model.tokenizer, this.context);
+    const { builds, objects, channel } = this.context;
+    const { dataset } = await findSource(target, model.tokenizer, channel);
+    if (target.kind === 'file') await builds.run(work, 'check', { target, objects: objects.url });
     const created = await this.context.database.transaction(async (sql) => {
       const id = await once(sql, { method: 'Evaluate', id: requestId, body }, async () => {
         const fresh = this.newId(model.name);
@@ -266,13 +271,12 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   private async work(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
-    const { objects, clock } = this.context;
+    const { objects, threads, builds, channel } = this.context;
     const { signal } = attempt;
-    const report = (progress: common.Progress) => attempt.report(progress);
-    await report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
+    await attempt.report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
     const model = await this.model(`${row.model}@${row.version}`, signal);
     const target = row.target ?? ownTarget(model);
-    const source = await findSource(target, model.tokenizer, this.context);
+    const source = await findSource(target, model.tokenizer, channel);
     await attempt.change((sql) =>
       sql.query('update evaluations set target = $2, dataset = $3 where id = $1', [
         row.id,
@@ -280,105 +284,53 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         source.dataset,
       ]),
     );
-    const material = await source.read();
-    const examples = limited(material.examples, row.per_task);
-    const split = target.kind === 'file' ? '' : target.split;
-    if (examples.length === 0)
-      throw new FailedPrecondition(`${source.dataset} has no ${split} rows; add some or ask another split`);
-
-    const started = clock.now();
-    const predictions = await this.ask(model, examples, signal, report);
-    const seconds = (clock.now() - started) / 1000;
-
-    const analyses = [];
-    for (const task of tasks.filter((t) => predictions.some((p) => p.task === t))) {
-      signal.throwIfAborted();
-      await report({ phase: `measuring ${task}`, done: 0, total: 0, unit: 'rows' });
-      await setImmediate();
-      analyses.push(
-        analyseTask(
-          task,
-          predictions.filter((p) => p.task === task),
-          {
-            constant: material.constant,
-            lexicon: (text) => {
-              const { cues, vader } = explain(text);
-              return { vader, covered: cues.length > 0 };
-            },
-            seed,
-          },
-        ),
-      );
-    }
-    const result: Result = {
-      tasks: analyses.map((a) => a.result),
-      slices: analyses.flatMap((a) => a.slices),
-      hardest: analyses.flatMap((a) => a.hardest),
-      examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
-      artifacts: [],
-    };
-
-    await report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
-    const done = messageOf({
-      ...row,
-      dataset: source.dataset,
-      state: BuildState.BUILD_STATE_READY,
-      progress: null,
-      result,
-    });
-    const page = renderReport({
-      evaluation: done,
+    const experiment = model.lineage?.experiment ?? '';
+    const folder = await mkdtemp(join(tmpdir(), 'emotune-evaluation-'));
+    const remove = () => rm(folder, { recursive: true, force: true });
+    // Then nobody stores what lies there.
+    signal.addEventListener('abort', () => void remove());
+    const request: EvaluationBuild = {
+      objects: objects.url,
+      folder,
+      source,
+      split: target.kind === 'file' ? '' : target.split,
+      perTask: row.per_task,
+      threads,
+      evaluation: messageOf({
+        ...row,
+        dataset: source.dataset,
+        state: BuildState.BUILD_STATE_READY,
+        progress: null,
+        result: null,
+      }),
       model,
-      datasetVersion: source.version,
-      split,
-      base: await this.baseEvaluation(model, target, row.per_task),
-      trials: await this.trials(model.lineage?.experiment ?? '', signal),
-      ...(await this.insight(model.lineage?.experiment ?? '', signal)),
-    });
+      beside: {
+        base: await this.baseEvaluation(model, target, row.per_task),
+        trials: await this.trials(experiment, signal),
+        ...(await this.insight(experiment, signal)),
+      },
+    };
+    const result = await builds
+      .run<EvaluationBuild, Result>(work, 'evaluate', request, {
+        signal,
+        onProgress: (progress) => void attempt.report(progress),
+      })
+      .catch(async (error) => {
+        await remove();
+        throw error;
+      });
     return async (sql) => {
       const { id, model: name, version } = row;
-      const prefix = prefixOf(id);
-      const made: Record<string, Uint8Array> = {
-        'predictions.arrow': encodePredictions(predictions),
-        'results.json': Buffer.from(resultsJson(done, { datasetVersion: source.version, split })),
-        'report.html': Buffer.from(page),
-      };
-      const artifacts: files.Artifact[] = [];
-      for (const [path, content] of Object.entries(made)) {
-        const key = `${prefix}/${path}`;
-        await objects.put(key, content);
-        artifacts.push({ path, bytes: content.length, sha256: sha256(content), name: key });
-      }
+      for (const { path, name: key } of result.artifacts)
+        await objects.put(key, createReadStream(join(folder, path)));
+      await remove();
       await sql.query('update evaluations set result = $2, ended_at = now() where id = $1', [
         id,
-        JSON.stringify({ ...result, artifacts }),
+        JSON.stringify(result),
       ]);
+      const prefix = prefixOf(id);
       await emit(sql, topics.evaluationCompleted, name, { id, model: name, version, prefix, failure: '' });
     };
-  }
-
-  private async ask(
-    model: tuning.Model,
-    examples: Parameters<typeof predict>[1],
-    signal: AbortSignal,
-    report: (progress: common.Progress) => Promise<void>,
-  ): Promise<Prediction[]> {
-    const { objects, threads } = this.context;
-    await report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
-    const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), { threads });
-    let reported = Promise.resolve();
-    try {
-      return await predict(answerer, examples, {
-        cues: teachingOfModel(model)?.cues ?? true,
-        signal,
-        onProgress: (done) => {
-          reported = report({ phase: 'answering', done, total: examples.length, unit: 'rows' });
-        },
-      });
-    } finally {
-      await answerer.close();
-      await reported;
-    }
   }
 
   /** The newest evaluation of the model's untuned base on the same rows. */

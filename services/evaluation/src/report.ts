@@ -1,6 +1,6 @@
 /** The report of one evaluation: one HTML page that needs nothing else, neither network nor scripts. */
 import { evaluation, tuning } from '@emotune/proto';
-import { taskOf } from '@emotune/service';
+import { taskOf } from '@emotune/service/words';
 import {
   type Curve,
   calibrationPlot,

@@ -1,6 +1,6 @@
 /** results.json: an evaluation in the shape that `emotune evaluate --json` prints. */
 import type { evaluation } from '@emotune/proto';
-import { taskOf } from '@emotune/service';
+import { taskOf } from '@emotune/service/words';
 
 /** The document's text, indented. */
 export function resultsJson(

@@ -16,18 +16,28 @@ import {
   tasks,
   taughtInquiry,
 } from '@emotune/affect';
-import { FailedPrecondition, InvalidArgument, sha256, show, type Violation, Violations } from '@emotune/base';
+import {
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  sha256,
+  show,
+  type Violation,
+  Violations,
+} from '@emotune/base';
 import { type ObjectStore, openRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data, type evaluation, type featurization } from '@emotune/proto';
 import {
+  checkUserFile,
   columnsOf,
-  decodeExamples,
   decodeShard,
-  type FeatureRow,
+  expectFits,
+  readExamples,
   readUserFile,
   type UserFile,
 } from '@emotune/records';
-import { type Channel, taskOf } from '@emotune/service';
+import type { Channel } from '@emotune/service';
+import { taskOf } from '@emotune/service/words';
 
 export type Target =
   | { readonly kind: 'features'; readonly features: string; readonly split: Split }
@@ -50,14 +60,18 @@ interface Material {
   readonly constant: ConstantBaseline;
 }
 
-/** A target found: its peers know it and it can be read. */
-export interface Source {
+/** A target found: where its rows lie. Plain data. */
+export type Source = {
   /** Name of the dataset or file, for people. */
   readonly dataset: string;
   /** Content address; empty for a file. */
   readonly version: string;
-  read(): Promise<Material>;
-}
+} & (
+  | { readonly kind: 'shards' | 'splits'; readonly prefix: string; readonly split: Split }
+  | { readonly kind: 'file'; readonly target: FileTarget }
+);
+
+type FileTarget = Target & { readonly kind: 'file' };
 
 function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
   const violations = new Violations();
@@ -139,59 +153,6 @@ function expectReady(
   throw new FailedPrecondition(`${what} cannot be asked: ${why}`);
 }
 
-async function featureSource(
-  target: Target & { kind: 'features' },
-  tokenizer: string,
-  channel: Channel,
-  objects: ObjectStore,
-): Promise<Source> {
-  const set = await channel
-    .client<featurization.FeatureServiceClient>('FeatureService')
-    .call('getFeatureSet', { name: target.features });
-  expectReady(`feature set ${set.name}`, set);
-  // The questions are the same for every tokenizer.
-  const tokenized = set.tokenized.find((t) => t.tokenizer === tokenizer) ?? set.tokenized[0];
-  const rowsOf = async (split: string) => {
-    // A shard that is gone is not in the list.
-    await (await objects.folder(tokenized.prefix)).release();
-    const objectsFound = await objects.list(`${tokenized.prefix}/${split}-`);
-    const shards: FeatureRow[][] = [];
-    for (const { key } of objectsFound) shards.push(decodeShard(await objects.get(key)));
-    return shards.flat();
-  };
-  return {
-    dataset: set.spec?.dataset ?? set.name,
-    version: set.datasetVersion,
-    read: async () => {
-      const constant = new ConstantBaseline();
-      for (const row of await rowsOf('train')) constant.add(row);
-      return { examples: await rowsOf(target.split), constant };
-    },
-  };
-}
-
-async function datasetSource(
-  target: Target & { kind: 'dataset' },
-  channel: Channel,
-  objects: ObjectStore,
-): Promise<Source> {
-  const dataset = await channel
-    .client<data.DatasetServiceClient>('DatasetService')
-    .call('getDataset', { name: target.dataset });
-  expectReady(`dataset ${dataset.name}`, dataset);
-  const rowsOf = async (split: Split) =>
-    decodeExamples(await objects.get(`${dataset.prefix}/${split}.parquet`), split);
-  return {
-    dataset: dataset.name,
-    version: dataset.version,
-    read: async () => {
-      const constant = new ConstantBaseline();
-      for (const example of await rowsOf('train')) constant.add(example);
-      return { examples: await rowsOf(target.split), constant };
-    },
-  };
-}
-
 function userFile({
   upload,
   task,
@@ -200,7 +161,7 @@ function userFile({
   multiLabel,
   labelSeparator,
   columns,
-}: Target & { kind: 'file' }): UserFile {
+}: FileTarget): UserFile {
   return {
     path: upload.name,
     name: basename(upload.name, extname(upload.name)),
@@ -217,24 +178,65 @@ function userFile({
 }
 
 /**
- * Finds what a target names.
+ * Finds what a target names; the rows of a file are not read.
  * @param tokenizer The model's, whose shards are read where there are several.
- * @throws NotFound, FailedPrecondition, Unavailable; for a file InvalidArgument with every bad row.
+ * @throws NotFound, FailedPrecondition, Unavailable
  */
-export async function findSource(
-  target: Target,
-  tokenizer: string,
-  { channel, objects }: { readonly channel: Channel; readonly objects: ObjectStore },
-): Promise<Source> {
-  if (target.kind === 'features') return featureSource(target, tokenizer, channel, objects);
-  if (target.kind === 'dataset') return datasetSource(target, channel, objects);
+export async function findSource(target: Target, tokenizer: string, channel: Channel): Promise<Source> {
+  switch (target.kind) {
+    case 'features': {
+      const client = channel.client<featurization.FeatureServiceClient>('FeatureService');
+      const set = await client.call('getFeatureSet', { name: target.features });
+      expectReady(`feature set ${set.name}`, set);
+      // The questions are the same for every tokenizer.
+      const { prefix } = set.tokenized.find((t) => t.tokenizer === tokenizer) ?? set.tokenized[0];
+      const dataset = set.spec?.dataset ?? set.name;
+      return { dataset, version: set.datasetVersion, kind: 'shards', prefix, split: target.split };
+    }
+    case 'dataset': {
+      const client = channel.client<data.DatasetServiceClient>('DatasetService');
+      const dataset = await client.call('getDataset', { name: target.dataset });
+      expectReady(`dataset ${dataset.name}`, dataset);
+      const { name, version, prefix } = dataset;
+      return { dataset: name, version, kind: 'splits', prefix, split: target.split };
+    }
+    case 'file':
+      return { dataset: basename(target.upload.name), version: '', kind: 'file', target };
+  }
+}
+
+/** Reads the rows of a file and keeps none. @throws FailedPrecondition when it is gone; InvalidArgument with every bad row. */
+export async function checkFile(target: FileTarget, objects: ObjectStore): Promise<void> {
   const content = await openRowFile(objects, target.upload, 'file.upload');
-  const examples = await readUserFile(userFile(target), content, 'file.upload');
-  return {
-    dataset: basename(target.upload.name),
-    version: '',
-    read: async () => ({ examples, constant: new ConstantBaseline() }),
-  };
+  expectFits(await checkUserFile(userFile(target), content, 'file.upload'), 'file.upload');
+}
+
+/** @throws FailedPrecondition when it is gone; InvalidArgument with every bad row of a file, or more than memory holds. */
+export async function readSource(source: Source, objects: ObjectStore): Promise<Material> {
+  const constant = new ConstantBaseline();
+  if (source.kind === 'file') {
+    const { target } = source;
+    const content = await openRowFile(objects, target.upload, 'file.upload');
+    return { examples: await readUserFile(userFile(target), content, 'file.upload'), constant };
+  }
+  const { kind, prefix } = source;
+  async function* rowsOf(split: Split): AsyncGenerator<Example> {
+    if (kind === 'shards') {
+      // A shard that is gone is not in the list.
+      await (await objects.folder(prefix)).release();
+      for (const { key } of await objects.list(`${prefix}/${split}-`))
+        yield* decodeShard(await objects.get(key));
+      return;
+    }
+    const key = `${prefix}/${split}.parquet`;
+    const found = await objects.stat(key);
+    if (!found) throw new NotFound(`the files of dataset ${source.dataset} are gone from the object store`);
+    yield* readExamples({ bytes: found.bytes, read: (from) => objects.read(key, from) }, split);
+  }
+  for await (const example of rowsOf('train')) constant.add(example);
+  const examples: Example[] = [];
+  for await (const example of rowsOf(source.split)) examples.push(example);
+  return { examples, constant };
 }
 
 /** At most `limit` examples of each task, the same ones of the same examples; 0 keeps all. */

@@ -2,12 +2,11 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as breathe } from 'node:timers/promises';
-import { answerTokens, questionTokens, type Split, splits, tasks } from '@emotune/affect';
+import { answerTokens, type Example, questionTokens, type Split, splits } from '@emotune/affect';
 import { canonicalJson, FailedPrecondition, InvalidArgument, NotFound, sha256 } from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, featurization } from '@emotune/proto';
-import { decodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
+import { countExamples, encodeShard, type FeatureRow, readExamples } from '@emotune/records';
 import type { Tokenizer } from '@emotune/text';
 import { type Asked, ask } from './ask.js';
 import { selectRows } from './select.js';
@@ -24,7 +23,6 @@ export interface BuildOptions {
   readonly dataset: { readonly version: string; readonly prefix: string };
   readonly tokenizers: readonly PlannedTokenizer[];
   readonly onProgress: (progress: common.Progress) => void;
-  readonly signal: AbortSignal;
 }
 
 export interface BuiltFeatures {
@@ -40,26 +38,6 @@ interface ShardFile {
 }
 
 const shardRows = 4000;
-/** The process serves calls, too: it gets a turn after this time. */
-const turnMs = 20;
-
-/** Goes through `items` without keeping the process from other work. */
-async function forEachInTurns<T>(
-  items: readonly T[],
-  signal: AbortSignal,
-  work: (item: T) => void,
-  after: (done: number) => void,
-): Promise<void> {
-  let turn = performance.now();
-  for (const [i, item] of items.entries()) {
-    work(item);
-    if (performance.now() - turn < turnMs) continue;
-    after(i + 1);
-    await breathe();
-    signal.throwIfAborted();
-    turn = performance.now();
-  }
-}
 
 function promptTokens(asked: Asked, tokenizer: Tokenizer, maxTokens: number, answerLength: number) {
   try {
@@ -100,79 +78,102 @@ function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): Feat
   };
 }
 
-function countsOf(
-  split: Split,
-  rows: readonly (FeatureRow & { cut: boolean })[],
-  files: readonly string[],
-): featurization.SplitFeatures {
-  const sum = (of: (row: FeatureRow & { cut: boolean }) => number) =>
-    rows.reduce((total, row) => total + of(row), 0);
-  return {
-    split,
-    rows: rows.length,
-    tokens: sum((row) => row.tokens.length),
-    answerTokens: sum((row) => row.tokens.length - row.answerStart),
-    longest: rows.reduce((longest, row) => Math.max(longest, row.tokens.length), 0),
-    cut: sum((row) => Number(row.cut)),
-    files: [...files],
-    rowsByTask: Object.fromEntries(
-      tasks
-        .map((task) => [task, rows.filter((row) => row.task === task).length] as const)
-        .filter(([, count]) => count > 0),
-    ),
-  };
+/** Writes the rows of one split for one tokenizer, a shard at a time. */
+class SplitWriter {
+  readonly files: ShardFile[] = [];
+  readonly counts: featurization.SplitFeatures;
+  private rows: FeatureRow[] = [];
+
+  /** @param folder below which the tokenizer's folder is, of the name */
+  constructor(
+    split: Split,
+    readonly tokenizer: Tokenizer,
+    private readonly folder: string,
+    private readonly name: string,
+  ) {
+    this.counts = {
+      split,
+      rows: 0,
+      tokens: 0,
+      answerTokens: 0,
+      longest: 0,
+      cut: 0,
+      files: [],
+      rowsByTask: {},
+    };
+  }
+
+  async add({ cut, ...row }: FeatureRow & { cut: boolean }): Promise<void> {
+    const { counts } = this;
+    const { length } = row.tokens;
+    counts.rows++;
+    counts.tokens += length;
+    counts.answerTokens += length - row.answerStart;
+    counts.longest = Math.max(counts.longest, length);
+    counts.cut += Number(cut);
+    counts.rowsByTask[row.task] = (counts.rowsByTask[row.task] ?? 0) + 1;
+    if (this.rows.push(row) === shardRows) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    if (this.rows.length === 0) return;
+    const bytes = encodeShard(this.rows);
+    this.rows = [];
+    const path = `${this.counts.split}-${String(this.files.length).padStart(5, '0')}.arrow`;
+    await writeFile(join(this.folder, this.name, path), bytes);
+    this.files.push({ path: `${this.name}/${path}`, sha256: sha256(bytes), bytes: bytes.length });
+    this.counts.files.push(path);
+  }
 }
 
-async function askSplit(split: Split, plan: FeaturePlan, options: BuildOptions): Promise<Asked[]> {
-  const { objects, dataset, signal, onProgress } = options;
-  const bytes = await objects.get(`${dataset.prefix}/${split}.parquet`).catch((cause) => {
-    if (!(cause instanceof NotFound)) throw cause;
+/** Those that go in of a split's examples, in their order. */
+async function* chosenExamples(
+  examples: () => AsyncIterable<Example>,
+  limit: number,
+  seed: number,
+): AsyncGenerator<Example> {
+  if (limit === 0) {
+    yield* examples();
+    return;
+  }
+  const known: Example[] = [];
+  // The choice reads no texts, which are most of the memory.
+  for await (const example of examples()) known.push({ ...example, text: '' });
+  const chosen = new Set(selectRows(known, limit, seed));
+  let i = 0;
+  for await (const example of examples()) if (chosen.has(known[i++])) yield example;
+}
+
+/** Reads, asks and tokenises one split, row by row. */
+async function writeSplit(
+  split: Split,
+  writers: readonly SplitWriter[],
+  plan: FeaturePlan,
+  { objects, dataset, onProgress }: BuildOptions,
+): Promise<void> {
+  const key = `${dataset.prefix}/${split}.parquet`;
+  const found = await objects.stat(key);
+  if (!found)
     throw new NotFound(
       `the files of dataset ${plan.dataset}, version ${dataset.version}, are gone from the object store; create it again`,
-      { cause },
     );
-  });
-  const examples = selectRows(await decodeExamples(bytes, split), plan.limits[split], plan.seed);
-  const asked: Asked[] = [];
-  await forEachInTurns(
-    examples,
-    signal,
-    (example) => asked.push(...ask(example, split, plan)),
-    (done) => onProgress({ phase: `asking ${split}`, done, total: examples.length, unit: 'rows' }),
-  );
-  if (split === 'train' && asked.length === 0)
+  const file = { bytes: found.bytes, read: (from?: number) => objects.read(key, from) };
+  const total = Math.min(await countExamples(file), plan.limits[split] || Number.POSITIVE_INFINITY);
+  let done = 0;
+  for await (const example of chosenExamples(
+    () => readExamples(file, split),
+    plan.limits[split],
+    plan.seed,
+  )) {
+    onProgress({ phase: `tokenising ${split}`, done: done++, total, unit: 'rows' });
+    for (const asked of ask(example, split, plan))
+      for (const writer of writers) await writer.add(featureRow(asked, writer.tokenizer, plan.maxTokens));
+  }
+  for (const writer of writers) await writer.flush();
+  if (split === 'train' && writers.every(({ counts }) => counts.rows === 0))
     throw new FailedPrecondition(
       `dataset ${plan.dataset} has no train rows; add sources or lower its shares`,
     );
-  return asked;
-}
-
-/** Writes one split's shards for one tokenizer below `folder`. */
-async function writeSplit(
-  split: Split,
-  asked: readonly Asked[],
-  tokenizer: Tokenizer,
-  folder: string,
-  plan: FeaturePlan,
-  options: BuildOptions,
-): Promise<{ counts: featurization.SplitFeatures; files: ShardFile[] }> {
-  const { signal, onProgress } = options;
-  const rows: (FeatureRow & { cut: boolean })[] = [];
-  await forEachInTurns(
-    asked,
-    signal,
-    (one) => rows.push(featureRow(one, tokenizer, plan.maxTokens)),
-    (done) => onProgress({ phase: `tokenising ${split}`, done, total: asked.length, unit: 'rows' }),
-  );
-  const files: ShardFile[] = [];
-  for (let start = 0; start < rows.length; start += shardRows) {
-    const bytes = encodeShard(rows.slice(start, start + shardRows));
-    const path = `${split}-${String(start / shardRows).padStart(5, '0')}.arrow`;
-    await writeFile(join(folder, path), bytes);
-    files.push({ path, sha256: sha256(bytes), bytes: bytes.length });
-  }
-  const names = files.map(({ path }) => path);
-  return { counts: countsOf(split, rows, names), files };
 }
 
 function folderOf(tokenizer: Tokenizer): string {
@@ -182,7 +183,7 @@ function folderOf(tokenizer: Tokenizer): string {
 /**
  * Reads, asks, tokenises and stores; the version is visible once its manifest is. The same plan, data and tokenizers
  * give the same bytes and version.
- * @throws InvalidArgument, NotFound, FailedPrecondition when it will never work; the signal's reason.
+ * @throws InvalidArgument, NotFound, FailedPrecondition when it will never work.
  */
 export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): Promise<BuiltFeatures> {
   const scratch = await mkdtemp(join(tmpdir(), 'emotune-features-'));
@@ -191,14 +192,15 @@ export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): P
     const counts = new Map<PlannedTokenizer, featurization.SplitFeatures[]>(
       options.tokenizers.map((planned) => [planned, []]),
     );
+    for (const { tokenizer } of options.tokenizers) await mkdir(join(scratch, folderOf(tokenizer)));
     for (const split of splits) {
-      const asked = await askSplit(split, plan, options);
-      for (const [planned, of] of counts) {
-        const name = folderOf(planned.tokenizer);
-        await mkdir(join(scratch, name), { recursive: true });
-        const written = await writeSplit(split, asked, planned.tokenizer, join(scratch, name), plan, options);
-        of.push(written.counts);
-        files.push(...written.files.map((file) => ({ ...file, path: `${name}/${file.path}` })));
+      const writers = options.tokenizers.map(
+        ({ tokenizer }) => new SplitWriter(split, tokenizer, scratch, folderOf(tokenizer)),
+      );
+      await writeSplit(split, writers, plan, options);
+      for (const [i, writer] of writers.entries()) {
+        counts.get(options.tokenizers[i])!.push(writer.counts);
+        files.push(...writer.files);
       }
     }
     const { name: _, ...spec } = plan;

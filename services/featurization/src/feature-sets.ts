@@ -13,11 +13,13 @@ import {
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
-import { isWhole, textsBelow } from '@emotune/objects';
+import { isWhole } from '@emotune/objects';
 import { common, type data, type featurization, type tuning } from '@emotune/proto';
 import {
   type Attempt,
   Builds,
+  besideModule,
+  buildClaimColumns,
   buildColumns,
   type Client,
   everyPage,
@@ -28,9 +30,10 @@ import {
   type ServiceContext,
   timestamp,
 } from '@emotune/service';
-import { type Tokenizer, tokenizerOf } from '@emotune/text';
+import type { Tokenizer } from '@emotune/text';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { buildFeatures, type PlannedTokenizer } from './build.js';
+import type { BuiltFeatures } from './build.js';
+import { type FeatureBuild, loadTokenizer, type StoredTokenizer } from './build-work.js';
 import { previewed, previewOf } from './preview.js';
 import { type FeaturePlan, planOf } from './spec.js';
 
@@ -51,6 +54,7 @@ export const featurizationMigrations: readonly string[] = [
     ready_at timestamptz
   )`,
   buildColumns('feature_sets'),
+  buildClaimColumns('feature_sets'),
 ];
 
 interface Row {
@@ -71,6 +75,8 @@ const { BUILD_STATE_PENDING, BUILD_STATE_READY, BUILD_STATE_FAILED } = common.Bu
 /** Where nothing wakes the builder, it asks for the datasets that it waits for this often. */
 const lookMs = 5_000;
 const longestText = 100_000;
+/** In the process of a build. */
+const work = besideModule(import.meta.url, 'build-work');
 
 function messageOf(row: Row): featurization.FeatureSet {
   return {
@@ -188,20 +194,20 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /**
-   * Its shards go before its row, in one transaction: what a crash leaves is deleted by asking again.
-   * @throws NotFound; FailedPrecondition while it is built, or used by an experiment that has not ended.
+   * Its shards go before its row, in one transaction: what a crash leaves is deleted by asking again. One that is being built is
+   * cancelled first.
+   * @throws NotFound; FailedPrecondition while it is used by an experiment that has not ended.
    */
   async delete(name: string): Promise<void> {
     const { database, objects } = this.context;
     const users = await this.usersOf(name);
+    if (users.length > 0)
+      throw new FailedPrecondition(
+        `feature set ${name} is in use by ${users.map((user) => `experiment ${user}`).join(', ')}: it cannot be deleted before they end`,
+      );
+    await this.builder.cancel(name, 'it was deleted');
     await database.transaction(async (sql) => {
-      const { state } = await this.find(name, sql);
-      if (state !== BUILD_STATE_READY && state !== BUILD_STATE_FAILED)
-        throw new FailedPrecondition(`feature set ${name} is being built; try again when it is ready`);
-      if (users.length > 0)
-        throw new FailedPrecondition(
-          `feature set ${name} is in use by ${users.map((user) => `experiment ${user}`).join(', ')}: it cannot be deleted before they end`,
-        );
+      await this.find(name, sql);
       await objects.delete(`features/${name}`);
       await sql.query('delete from feature_sets where name = $1', [name]);
     });
@@ -280,13 +286,22 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     await attempt.change((sql) =>
       sql.query('update feature_sets set dataset_version = $2 where name = $1', [name, dataset.version]),
     );
-    const { version, prefix, tokenized } = await buildFeatures(plan, {
-      objects: this.context.objects,
-      dataset,
+    const { builds, objects } = this.context;
+    const request: FeatureBuild = {
+      spec,
+      objects: objects.url,
+      dataset: { version: dataset.version, prefix: dataset.prefix },
       tokenizers: await this.tokenizersOf(plan, signal),
-      signal,
-      onProgress: (progress) => void attempt.report(progress),
-    });
+    };
+    const { version, prefix, tokenized } = await builds.run<FeatureBuild, BuiltFeatures>(
+      work,
+      'build',
+      request,
+      {
+        signal,
+        onProgress: (progress) => void attempt.report(progress),
+      },
+    );
     return async (sql) => {
       await sql.query(
         'update feature_sets set version = $2, prefix = $3, tokenized = $4, ready_at = now() where name = $1',
@@ -297,28 +312,20 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /** Each distinct tokenizer of the base models once, in the models' order. */
-  private async tokenizersOf(plan: FeaturePlan, signal: AbortSignal): Promise<PlannedTokenizer[]> {
-    const byHash = new Map<string, { tokenizer: Tokenizer; baseModels: string[] }>();
+  private async tokenizersOf(plan: FeaturePlan, signal: AbortSignal): Promise<StoredTokenizer[]> {
+    const byHash = new Map<string, StoredTokenizer & { readonly baseModels: string[] }>();
     for (const name of plan.baseModels) {
       const model = await this.models.call('getModel', { name }, { signal });
       const known = byHash.get(model.tokenizer);
       if (known) known.baseModels.push(name);
-      else byHash.set(model.tokenizer, { tokenizer: await this.load(name, model), baseModels: [name] });
+      else byHash.set(model.tokenizer, { baseModels: [name], prefix: model.prefix, hash: model.tokenizer });
     }
     return [...byHash.values()];
   }
 
   private async tokenizerOf(name: string, signal: AbortSignal): Promise<Tokenizer> {
-    return this.load(name, await this.models.call('getModel', { name }, { signal }));
-  }
-
-  private async load(name: string, { prefix, tokenizer: hash }: tuning.Model): Promise<Tokenizer> {
-    const tokenizer = await tokenizerOf(textsBelow(this.context.objects, prefix));
-    if (tokenizer.hash !== hash)
-      throw new FailedPrecondition(
-        `the tokenizer of model ${name}, or how its texts begin and end, has changed since it was registered; import it again`,
-      );
-    return tokenizer;
+    const { prefix, tokenizer: hash } = await this.models.call('getModel', { name }, { signal });
+    return loadTokenizer(this.context.objects, { baseModels: [name], prefix, hash });
   }
 }
 

@@ -367,7 +367,8 @@ describe('a feature set that cannot be built', () => {
     experiments.set('searching', { features: 'passing', ended: true });
     await addDataset('unfinished', demo, BUILD_STATE_BUILDING);
     await create({ name: 'unbuilt', dataset: 'unfinished' });
-    await expect(remove('unbuilt')).rejects.toThrow('feature set unbuilt is being built');
+    await remove('unbuilt');
+    await expect(features.call('getFeatureSet', { name: 'unbuilt' })).rejects.toBeInstanceOf(NotFound);
     expect((await objects.list(`${prefix}/`)).length).toBeGreaterThan(0);
     await remove('passing');
     expect(await objects.list(`${prefix}/`)).toEqual([]);

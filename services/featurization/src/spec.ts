@@ -2,7 +2,7 @@
 import type { Split } from '@emotune/affect';
 import { InvalidArgument, show, Violations } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
-import { namePattern } from '@emotune/service';
+import { namePattern } from '@emotune/service/words';
 
 export interface FeaturePlan {
   readonly name: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseTeaching, teachingFile } from '@emotune/affect';
 import { FailedPrecondition, ResourceExhausted, sha256OfFile } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
-import { teachingMessage } from '@emotune/service';
+import { teachingMessage } from '@emotune/service/words';
 
 /** What belongs to a checkpoint or an adapter; anything else in the folder is left where it is. */
 const belongs = [

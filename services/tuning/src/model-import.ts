@@ -1,11 +1,10 @@
 /** From uploaded files, or those of a repository of the Hub, to a model that experiments start from. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { parseTeaching, teachingFile } from '@emotune/affect';
 import {
   AlreadyExists,
   FailedPrecondition,
@@ -14,20 +13,7 @@ import {
   show,
   Violations,
 } from '@emotune/base';
-import { fetchSnapshot, hubIdText, licenceOfCard, parseHubId } from '@emotune/hub';
-import {
-  checkpointNotices,
-  companionFiles,
-  endingWith,
-  ggufCompanions,
-  loadAdapter,
-  loadModel,
-  loadTokenizer,
-  type Model,
-  mergeAdapter,
-  parseConfig,
-  saveModel,
-} from '@emotune/models';
+import { fetchSnapshot, hubIdText, parseHubId } from '@emotune/hub';
 import {
   isWhole,
   type ObjectStore,
@@ -37,16 +23,11 @@ import {
   uploadViolations,
 } from '@emotune/objects';
 import type { common, tuning } from '@emotune/proto';
-import { endOfSequence, tokenizerOf, tryTokenizer } from '@emotune/text';
-import {
-  addCompanions,
-  checkpointFiles,
-  checkpointNames,
-  contentVersion,
-  teachingIn,
-  withTemporary,
-} from './checkpoint-files.js';
+import { besideModule } from '@emotune/service';
+import { tokenizerOf } from '@emotune/text';
+import { checkpointNames, contentVersion, withTemporary } from './checkpoint-files.js';
 import { modelFiles } from './hub-files.js';
+import type { ReadModel } from './import-work.js';
 import type { Models } from './models.js';
 import { modelNamePattern, modelNameRule } from './spec.js';
 import type { ModelRow } from './store.js';
@@ -70,6 +51,8 @@ interface Import {
 }
 
 const longestSource = 500;
+/** In the process of a build. */
+const importWork = besideModule(import.meta.url, 'import-work');
 
 /** The files that belong to a model; others are left out. */
 function belonging(files: readonly Given[]): Given[] {
@@ -169,27 +152,6 @@ async function baseOf(models: Models, { name, base, files }: Import): Promise<Mo
   );
 }
 
-/** What the base says, and beside it what the adapter's folder says of its own. */
-async function mergedFiles(folder: string, base: string): Promise<Record<string, string>> {
-  const names = (await checkpointFiles(folder)).filter(
-    (name) => !name.startsWith('adapter_') && name !== 'config.json',
-  );
-  const own = await Promise.all(
-    names.map(async (name): Promise<[string, string]> => [name, await readFile(join(folder, name), 'utf8')]),
-  );
-  return { ...(await companionFiles(base)), ...Object.fromEntries(own) };
-}
-
-/** The whole checkpoint that an adapter and its base are, in a new folder. @throws InvalidArgument, NotFound */
-async function writeMerged(folder: string, base: string, target: string): Promise<void> {
-  const files = await mergedFiles(folder, base);
-  const teaching = files[teachingFile] === undefined ? undefined : parseTeaching(files[teachingFile]);
-  const whole = await loadModel(base);
-  const { config, tensors } = mergeAdapter(whole, await loadAdapter(folder, whole.config));
-  const ended = endingWith(config, teaching?.endTokenId ?? null);
-  await saveModel(target, { config: ended, tensors }, { files });
-}
-
 const isAdapter = (files: readonly Given[]) => files.some(({ path }) => path === 'adapter_config.json');
 
 /**
@@ -198,7 +160,7 @@ const isAdapter = (files: readonly Given[]) => files.some(({ path }) => path ===
  *   here.
  */
 async function register(models: Models, given: Import): Promise<tuning.Model> {
-  const { database, objects, clock } = models.context;
+  const { database, objects, clock, builds } = models.context;
   const { name, source } = given;
   const sources = belonging(given.files);
   const adapter = isAdapter(sources);
@@ -229,13 +191,11 @@ async function register(models: Models, given: Import): Promise<tuning.Model> {
     await collect(sources, folder);
     const work = async () => {
       const whole = base ? join(temporary, 'whole') : folder;
-      if (base) {
-        await using lease = await objects.folder(base.prefix);
-        await writeMerged(folder, lease.path, whole);
-      } else await addCompanions(folder, await ggufCompanions(folder));
-      const checked = await check(whole);
+      await using lease = base && (await objects.folder(base.prefix));
+      const request = { folder, whole, base: lease?.path };
+      const read = await builds.run<typeof request, ReadModel>(importWork, 'read', request);
       await objects.putFolder(prefix, whole, 'config.json');
-      return { ...checked, teaching: await teachingIn(whole), licence: await licenceIn(folder) };
+      return read;
     };
     return await work().catch((error) => {
       throw withoutFolder(withoutFolder(error, folder), join(temporary, 'whole'));
@@ -315,11 +275,6 @@ export async function importHubModel(
   }
 }
 
-async function licenceIn(folder: string): Promise<string> {
-  const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '');
-  return licenceOfCard(card);
-}
-
 /** How a model's texts begin and end may have been read otherwise when it was imported before. */
 async function renewTokenizer({ context }: Models, row: ModelRow): Promise<void> {
   const { hash } = await tokenizerOf(textsBelow(context.objects, row.prefix));
@@ -329,33 +284,4 @@ async function renewTokenizer({ context }: Models, row: ModelRow): Promise<void>
       row.version,
       hash,
     ]);
-}
-
-/** Whoever reads the config alone reads what the weights have told. */
-async function untie(folder: string, { config }: Model): Promise<void> {
-  const path = join(folder, 'config.json');
-  const json = JSON.parse(await readFile(path, 'utf8'));
-  if (parseConfig(json).tieEmbeddings === config.tieEmbeddings) return;
-  await writeFile(path, JSON.stringify({ ...json, tie_word_embeddings: config.tieEmbeddings }, null, 2));
-}
-
-interface Checked extends Pick<ModelRow, 'family' | 'parameters' | 'tokenizer'> {
-  readonly notices: string[];
-}
-
-async function check(folder: string): Promise<Checked> {
-  const model = await loadModel(folder);
-  const { config, tensors } = model;
-  const tokenizer = await loadTokenizer(folder);
-  endOfSequence(tokenizer);
-  tryTokenizer(tokenizer);
-  if (tokenizer.vocabSize > config.vocabSize)
-    throw InvalidArgument.at(
-      'tokenizer.json',
-      `expected at most vocab_size (${config.vocabSize}) tokens, got ${tokenizer.vocabSize}: it belongs to another model`,
-    );
-  const parameters = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
-  const notices = await checkpointNotices(folder, model);
-  await untie(folder, model);
-  return { family: config.family, parameters, tokenizer: tokenizer.hash, notices };
 }

@@ -191,8 +191,8 @@ export interface FeatureServiceClient {
   listFeatureSets(request: ListFeatureSetsRequest): Observable<ListFeatureSetsResponse>;
 
   /**
-   * Deletes the feature set and its shards. Repeated after a crash it goes on. FAILED_PRECONDITION while it is built, and while
-   * experiments that have not ended use it, which are named.
+   * Deletes the feature set and its shards, one that is being built is cancelled first. Repeated after a crash it goes on.
+   * FAILED_PRECONDITION while experiments that have not ended use it, which are named.
    */
 
   deleteFeatureSet(request: DeleteFeatureSetRequest): Observable<DeleteFeatureSetResponse>;
@@ -227,8 +227,8 @@ export interface FeatureServiceController {
   ): Promise<ListFeatureSetsResponse> | Observable<ListFeatureSetsResponse> | ListFeatureSetsResponse;
 
   /**
-   * Deletes the feature set and its shards. Repeated after a crash it goes on. FAILED_PRECONDITION while it is built, and while
-   * experiments that have not ended use it, which are named.
+   * Deletes the feature set and its shards, one that is being built is cancelled first. Repeated after a crash it goes on.
+   * FAILED_PRECONDITION while experiments that have not ended use it, which are named.
    */
 
   deleteFeatureSet(

@@ -1,0 +1,112 @@
+/** What the evaluation service does in the process of a build: reads rows, asks the model, measures, writes the report. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Example, explain, tasks } from '@emotune/affect';
+import { Answerer } from '@emotune/answering';
+import { FailedPrecondition, sha256 } from '@emotune/base';
+import { openObjectStore } from '@emotune/objects';
+import type { common, evaluation, files, tuning } from '@emotune/proto';
+import { encodePredictions, type Prediction } from '@emotune/records';
+import type { BuildWork } from '@emotune/service';
+import { teachingOfModel } from '@emotune/service/words';
+import { analyseTask } from './analysis.js';
+import { predict } from './asking.js';
+import { type ReportData, renderReport } from './report.js';
+import { resultsJson } from './results-file.js';
+import { checkFile, limited, readSource, type Source, type Target } from './targets.js';
+
+export type Result = Pick<
+  evaluation.Evaluation,
+  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts'
+>;
+
+export interface EvaluationBuild {
+  /** Of the object store. */
+  readonly objects: string;
+  /** Where the files are written, by the names that they are stored under. */
+  readonly folder: string;
+  readonly source: Source;
+  /** Empty for a file. */
+  readonly split: string;
+  readonly perTask: number;
+  readonly threads: number;
+  /** The evaluation as it is shown once it is done, but for its results. */
+  readonly evaluation: evaluation.Evaluation;
+  readonly model: tuning.Model;
+  readonly beside: Pick<ReportData, 'base' | 'trials' | 'insight' | 'explanations'>;
+}
+
+const seed = 0;
+
+export const check: BuildWork<
+  { readonly target: Target & { readonly kind: 'file' }; readonly objects: string },
+  void
+> = async ({ target, objects }) => checkFile(target, await openObjectStore(objects));
+
+/** @throws as `readSource`; FailedPrecondition where there is nothing to ask, or the model cannot be used. */
+export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report) => {
+  const { source, split, model, beside } = given;
+  const objects = await openObjectStore(given.objects);
+  const material = await readSource(source, objects);
+  const examples = limited(material.examples, given.perTask);
+  if (examples.length === 0)
+    throw new FailedPrecondition(`${source.dataset} has no ${split} rows; add some or ask another split`);
+
+  report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
+  const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), {
+    threads: given.threads,
+  });
+  const started = performance.now();
+  const predictions = await ask(answerer, model, examples, report);
+  const seconds = (performance.now() - started) / 1000;
+
+  const analyses = [];
+  for (const task of tasks.filter((t) => predictions.some((p) => p.task === t))) {
+    report({ phase: `measuring ${task}`, done: 0, total: 0, unit: 'rows' });
+    const lexicon = (text: string) => {
+      const { cues, vader } = explain(text);
+      return { vader, covered: cues.length > 0 };
+    };
+    const of = predictions.filter((p) => p.task === task);
+    analyses.push(analyseTask(task, of, { constant: material.constant, lexicon, seed }));
+  }
+
+  report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
+  const result: Result = {
+    tasks: analyses.map((a) => a.result),
+    slices: analyses.flatMap((a) => a.slices),
+    hardest: analyses.flatMap((a) => a.hardest),
+    examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
+    artifacts: [],
+  };
+  const done = { ...given.evaluation, ...result };
+  const page = renderReport({ evaluation: done, model, datasetVersion: source.version, split, ...beside });
+  const made: Record<string, Uint8Array> = {
+    'predictions.arrow': encodePredictions(predictions),
+    'results.json': Buffer.from(resultsJson(done, { datasetVersion: source.version, split })),
+    'report.html': Buffer.from(page),
+  };
+  const artifacts: files.Artifact[] = [];
+  for (const [path, content] of Object.entries(made)) {
+    await writeFile(join(given.folder, path), content);
+    const name = `${done.prefix}/${path}`;
+    artifacts.push({ path, bytes: content.length, sha256: sha256(content), name });
+  }
+  return { ...result, artifacts };
+};
+
+async function ask(
+  answerer: Answerer,
+  model: tuning.Model,
+  examples: readonly Example[],
+  report: (progress: common.Progress) => void,
+): Promise<Prediction[]> {
+  try {
+    return await predict(answerer, examples, {
+      cues: teachingOfModel(model)?.cues ?? true,
+      onProgress: (done) => report({ phase: 'answering', done, total: examples.length, unit: 'rows' }),
+    });
+  } finally {
+    await answerer.close();
+  }
+}
