@@ -11,6 +11,7 @@ import type { NodeKind } from './profile.js';
 import type { PruneFigures } from './prune.js';
 import type { ScoreFigures } from './score.js';
 import type { SearchFigures } from './search.js';
+import type { ServeFigures } from './serve.js';
 import { lora, type StepFigures, uncountedSteps } from './step.js';
 
 const sections = (...parts: readonly string[]) => parts.join('\n\n');
@@ -112,6 +113,57 @@ export function scoreText(f: ScoreFigures): string {
         figure(task.questionsPerSecond),
         figure(task.passesPerSecond),
         ratio(task.questionsPerSecond, task.passesPerSecond),
+      ]),
+    ),
+  );
+}
+
+export function serveText(f: ServeFigures): string {
+  const milliseconds = (value: number) => figure(Math.round(value));
+  return sections(
+    facts([
+      ['model', f.model],
+      ['base', f.baseCompute],
+      ['threads', String(f.threads)],
+      [
+        'load',
+        `each caller asks, waits, asks again; ${f.seconds} s, after half as many that are not counted`,
+      ],
+      ['limit', `batches of ${f.batch} texts, median of three before each load`],
+      ['other server', f.peer ?? 'none: --peer takes the address of test/peers/serve_pipelines.py'],
+    ]),
+    table(
+      [
+        ...[
+          'callers',
+          'questions',
+          'texts/s',
+          'limit',
+          'ratio',
+          'p50 ms',
+          'p95 ms',
+          'p99 ms',
+          'MiB',
+          'held ms',
+        ],
+        ...(f.peer ? ['other texts/s', 'ratio', 'p50 ms', 'p95 ms', 'p99 ms', 'MiB'] : []),
+        'refused',
+      ],
+      f.loads.map((load) => [
+        count(load.callers),
+        count(load.questions),
+        figure(load.perSecond),
+        figure(load.batchPerSecond),
+        ratio(load.perSecond, load.batchPerSecond),
+        ...[load.p50Ms, load.p95Ms, load.p99Ms, load.memoryMiB, load.heldMs].map(milliseconds),
+        ...(load.peer
+          ? [
+              figure(load.peer.perSecond),
+              ratio(load.perSecond, load.peer.perSecond),
+              ...[load.peer.p50Ms, load.peer.p95Ms, load.peer.p99Ms, load.peer.memoryMiB].map(milliseconds),
+            ]
+          : []),
+        count(load.refused),
       ]),
     ),
   );

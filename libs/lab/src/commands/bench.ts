@@ -7,6 +7,7 @@ import type { GeneratedWorkload } from '../bench/generated-search.js';
 import type { PruneWorkload } from '../bench/prune.js';
 import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
+import type { ServeWorkload } from '../bench/serve.js';
 import type { StepWorkload } from '../bench/step.js';
 
 const examples = `
@@ -14,6 +15,7 @@ Examples:
   emotune bench step --method lora --base-compute int8 --batch 4 --sequence 128 --answers 8 --profile
   emotune bench generate --batch 1 --tokens 32
   emotune bench score --threads 1
+  emotune bench serve --callers 1 64 --questions 4 --base-compute int8
   emotune bench search --json
   emotune bench search --generated 24 --problems problems.json
   emotune bench search --generated 24 --seeds 3 --peer optuna.json`;
@@ -39,6 +41,12 @@ interface ScoreOptions
   extends ModelOptions,
     Pick<ScoreWorkload, 'questions' | 'prompt' | 'labels' | 'baseCompute'> {}
 
+interface ServeOptions extends ModelOptions, Pick<ServeWorkload, 'seconds' | 'baseCompute'> {
+  readonly callers?: readonly number[];
+  readonly questions?: readonly number[];
+  readonly peer?: string;
+}
+
 type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds' | 'algorithms'> &
   Pick<GeneratedWorkload, 'seed'> & {
     readonly algorithms?: readonly string[];
@@ -52,6 +60,8 @@ type PruneOptions = Omit<PruneWorkload, 'signal' | 'equalBudget'> & { readonly e
 
 /** A request was answered as a defect, or memory stayed. */
 class FuzzFailed extends Error {}
+
+const wholes = (text: string, before: readonly number[] = []) => [...before, integerFrom(1)(text)];
 
 export const addBenchCommands: AddCommands = (program, io) => {
   const bench = program
@@ -152,6 +162,36 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const folder = model === undefined ? shippedModel : session.path(model);
       const figures = await benchScore({ ...options, folder, signal: session.signal });
       await session.answer(figures, () => scoreText(figures));
+    });
+
+  bench
+    .command('serve')
+    .description('single analyses over gRPC of more and more callers, against batches of the same texts')
+    .addOption(modelOption())
+    .option(
+      '--callers <n...>',
+      'that each wait for an answer before they ask again (default: 1 8 64 512)',
+      wholes,
+    )
+    .option('--questions <n...>', 'about each text: 1 or 4 (default: 1 4)', wholes)
+    .option('--seconds <s>', 'of each load', integerFrom(1), 5)
+    .option('--peer <url>', 'test/peers/serve_pipelines.py, which is asked the same in turn')
+    .addOption(inferenceOption())
+    .addOption(threads())
+    .action(async ({ model, callers, questions, ...options }: ServeOptions, command) => {
+      const session = sessionOf(io, command);
+      const { shippedModel } = await import('../bench/model-folder.js');
+      const { benchServe } = await import('../bench/serve.js');
+      const { serveText } = await import('../bench/format.js');
+      const folder = model === undefined ? shippedModel : session.path(model);
+      const figures = await benchServe({
+        ...options,
+        callers: callers ?? [1, 8, 64, 512],
+        questions: questions ?? [1, 4],
+        folder,
+        signal: session.signal,
+      });
+      await session.answer(figures, () => serveText(figures));
     });
 
   bench
