@@ -1,5 +1,6 @@
 /** The server's side of streams: pulled only as fast as the caller reads, ended when the caller has gone. */
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import { Observable } from 'rxjs';
 
 /** What Nest hands a streaming method as its third argument. */
@@ -12,6 +13,9 @@ export interface ServerStreamCall {
   resume(): unknown;
 }
 
+/** So long a source that never waits may hold up other calls. */
+const turnMs = 10;
+
 /** Sends what `source` yields. Its signal aborts when the caller cancels, its deadline passes or the connection breaks. */
 export function streamOf<T>(
   call: ServerStreamCall,
@@ -20,10 +24,14 @@ export function streamOf<T>(
   return new Observable((subscriber) => {
     const abort = new AbortController();
     const send = async () => {
+      let turn = performance.now();
       for await (const item of source(abort.signal)) {
         if (abort.signal.aborted) return;
         subscriber.next(item);
         if (call.writableNeedDrain) await once(call as never, 'drain', { signal: abort.signal });
+        if (performance.now() - turn < turnMs) continue;
+        await setImmediate();
+        turn = performance.now();
       }
       subscriber.complete();
     };

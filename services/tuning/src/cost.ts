@@ -1,7 +1,8 @@
 /** What trials take and cost: throughput from elsewhere first, then from the experiment's own trials. */
 import { lineageOf, untried } from '@emotune/search';
+import { architectureOf } from './architecture.js';
 import { attemptMs, hoursOf, recordsOf } from './records.js';
-import { architectureOf, type Plan, searchTokens } from './spec.js';
+import { type Plan, searchTokens } from './spec.js';
 import { type Experiment, isOpen, searchTrials, type Trial } from './state.js';
 
 export interface Rate {

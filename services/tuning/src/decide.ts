@@ -13,6 +13,7 @@ import {
   sameValues,
   suggestDefaults,
   type Termination,
+  type TrialRecord,
   termination,
   untried,
   untriedSuggestion,
@@ -85,12 +86,16 @@ const graceSeconds = 5;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
 
-export function decide(experiment: Experiment, now: number): Action[] {
+/** The values of the next trial; undefined where there are none left. */
+export type Suggest = (experiment: Experiment) => Suggestion | undefined;
+
+/** @param suggest Asked at most once. What samplers compute takes long: who decides may have it done elsewhere. */
+export function decide(experiment: Experiment, now: number, suggest: Suggest = suggestionFor): Action[] {
   const actions = [...tidyJobs(experiment, now), ...clearCheckpoints(experiment)];
   if (hasEnded(experiment.state)) return [...actions, ...abandonAll(experiment)];
   const followed = experiment.trials.flatMap((trial) => followTrial(experiment, trial, now));
   // What comes of a trial is recorded before anything is concluded from it.
-  return [...actions, ...(followed.length > 0 ? followed : progress(experiment, now))];
+  return [...actions, ...(followed.length > 0 ? followed : progress(experiment, now, suggest))];
 }
 
 /** Jobs outlive the attempts that they were started for; in the end they are forgotten. */
@@ -242,7 +247,7 @@ function fruitless(attempts: readonly Attempt[]): number {
   return count;
 }
 
-function progress(experiment: Experiment, now: number): Action[] {
+function progress(experiment: Experiment, now: number, suggest: Suggest): Action[] {
   const { state, features, plan } = experiment;
   if (features.state === 'failed' && state !== 'finalizing')
     return [{ type: 'finish', state: 'failed', reason: `its features failed: ${features.reason}` }];
@@ -255,7 +260,7 @@ function progress(experiment: Experiment, now: number): Action[] {
     const reason = `${failed.length} trials failed, more than limits.maxFailedTrials (${maxFailedTrials}); ${commonest(failed)}`;
     return [{ type: 'finish', state: 'failed', reason }];
   }
-  return state === 'running' ? search(experiment, now) : [];
+  return state === 'running' ? search(experiment, now, suggest) : [];
 }
 
 /** The reason that most of the trials ended for, with how many did. */
@@ -336,7 +341,7 @@ function exhausted({ plan }: Pick<Experiment, 'plan'>, trials: readonly Trial[])
   return `the ${what} is used up: ${of === 1 ? 'its only combination was' : `all of its ${of} combinations were`} tried`;
 }
 
-function search(experiment: Experiment, now: number): Action[] {
+function search(experiment: Experiment, now: number, suggest: Suggest): Action[] {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
   const inState = (wanted: TrialState) => trials.filter(({ state }) => state === wanted);
@@ -353,7 +358,7 @@ function search(experiment: Experiment, now: number): Action[] {
     (room && !next ? worthless(experiment, trials) : undefined);
   if (over === undefined && room) {
     if (next) return [{ type: 'start-attempt', trial: next.number, attempt: next.attempts.length + 1 }];
-    const created = nextTrial(experiment);
+    const created = nextTrial(experiment, suggest);
     if (created) return [created];
   }
   if (running > 0 || (over === undefined && more)) return [];
@@ -419,18 +424,27 @@ export function firstSuggestion(
   return values && !given ? { values, origin: undefined } : undefined;
 }
 
+/** What a sampler is told when the next trial is to be created. */
+export function historyOf({ history, trials }: Pick<Experiment, 'history' | 'trials'>): TrialRecord[] {
+  return [...history, ...recordsOf(searchTrials(trials))];
+}
+
+export function suggestionFor(experiment: Experiment): Suggestion | undefined {
+  const { algorithm, space } = experiment.plan;
+  const context = contextOf(experiment, experiment.trials.length);
+  return untriedSuggestion(algorithm, space, historyOf(experiment), context);
+}
+
 /** Undefined while it is better suggested when trials that run have ended, and where nothing is left to try. */
-function nextTrial(experiment: Experiment): Action | undefined {
+function nextTrial(experiment: Experiment, suggest: Suggest): Action | undefined {
   const { plan } = experiment;
   const trials = searchTrials(experiment.trials);
   const number = experiment.trials.length;
   const context = contextOf(experiment, number);
-  const history = [...experiment.history, ...recordsOf(trials)];
+  const history = historyOf(experiment);
   const lineage = lineageOf(plan.algorithm);
   if (lineage?.waits(plan.space, history, context, plan.algorithm.settings)) return undefined;
-  const next =
-    firstSuggestion(experiment, trials, number) ??
-    untriedSuggestion(plan.algorithm, plan.space, history, context);
+  const next = firstSuggestion(experiment, trials, number) ?? suggest(experiment);
   if (!next) return undefined;
   const { values, origin } = next;
   return {

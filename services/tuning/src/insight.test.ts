@@ -6,6 +6,7 @@ import { frontOf } from './insight-parts.js';
 import { recordsOf } from './records.js';
 import { type Plan, planOf } from './spec.js';
 import type { Attempt, Taught, Trial } from './state.js';
+import { answerTo } from './suggestions.js';
 import { experimentSpec } from './testing.js';
 
 const { SuggestionSource } = tuning;
@@ -47,8 +48,13 @@ const seen = (of: Plan, trials: readonly Trial[], history: readonly Taught[] = [
   history,
 });
 
+const explained = (experiment: ReturnType<typeof seen>, trial: Trial) =>
+  suggestionOf(experiment, trial, (history) =>
+    answerTo({ plan: experiment.plan, bases: [], rows: undefined, history, trialNumber: trial.number }),
+  );
+
 describe('a suggestion', () => {
-  it('is explained by what had ended when it was made', () => {
+  it('is explained by what had ended when it was made', async () => {
     const rows = [
       row(0, { endedAt: 2500 }),
       row(1, { state: 'infeasible', objective: null, reason: 'OutOfMemory: 3 GiB' }),
@@ -63,7 +69,7 @@ describe('a suggestion', () => {
       [1, 'infeasible'],
       [2, 'running'],
     ]);
-    expect(suggestionOf(seen(plan, rows), rows[3])).toMatchObject({
+    expect(await explained(seen(plan, rows), rows[3])).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
       reproduced: false,
       measured: 1,
@@ -75,13 +81,13 @@ describe('a suggestion', () => {
     });
   });
 
-  it('is made again from the record', () => {
+  it('is made again from the record', async () => {
     const before = Array.from({ length: 20 }, (_, number) => row(number));
     const created = 50_000;
     const known = knownAt(row(20, { createdAt: created }), before);
     const parameters = suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: 20 });
     const made = row(20, { createdAt: created, parameters });
-    const found = suggestionOf(seen(plan, [...before, made]), made);
+    const found = await explained(seen(plan, [...before, made]), made);
     expect(found).toMatchObject({ reproduced: true, measured: 20, bestTrial: 19 });
     expect(found.evidence[0].logRatio).toBeGreaterThan(0);
     expect(found.reason).toMatch(
@@ -89,7 +95,7 @@ describe('a suggestion', () => {
     );
   });
 
-  it('is made again from what the sampler had been taught by then', () => {
+  it('is made again from what the sampler had been taught by then', async () => {
     const taught = Array.from({ length: 30 }, (_, i) => ({
       number: i - 30,
       state: 'succeeded' as const,
@@ -102,18 +108,18 @@ describe('a suggestion', () => {
         parameters: suggest(plan.algorithm, plan.space, known, { seed: 1, trialNumber: number }),
       });
     const before = at(0, taught.slice(10));
-    expect(suggestionOf(seen(plan, [before], taught), before)).toMatchObject({
+    expect(await explained(seen(plan, [before], taught), before)).toMatchObject({
       measured: 20,
       reproduced: true,
     });
     const after = at(2, [...taught, ...knownAt(row(2), [before])]);
-    expect(suggestionOf(seen(plan, [before, after], taught), after)).toMatchObject({
+    expect(await explained(seen(plan, [before, after], taught), after)).toMatchObject({
       measured: 31,
       reproduced: true,
     });
   });
 
-  it('is made again with what trials cost', () => {
+  it('is made again with what trials cost', async () => {
     const costly = planOf(experimentSpec({ searchAlgorithm: { name: 'tpe', settings: { costPower: 1 } } }));
     const attempt = (seconds: number): Attempt => ({
       number: 1,
@@ -131,29 +137,29 @@ describe('a suggestion', () => {
     const parameters = suggest(costly.algorithm, costly.space, records, { seed: 1, trialNumber: 20 });
     const free = before.map((trial) => ({ ...trial, attempts: [] }));
     const made = row(20, { createdAt: 50_000, parameters });
-    expect(suggestionOf(seen(costly, [...before, made]), made).reproduced).toBe(true);
-    expect(suggestionOf(seen(costly, [...free, made]), made).reproduced).toBe(false);
+    expect((await explained(seen(costly, [...before, made]), made)).reproduced).toBe(true);
+    expect((await explained(seen(costly, [...free, made]), made)).reproduced).toBe(false);
   });
 
-  it('of a person, of the defaults and of the winner is said to be so', () => {
+  it('of a person, of the defaults and of the winner is said to be so', async () => {
     const rows = [row(0, { enqueued: true }), row(1), row(2, { kind: 'final' })];
-    const given = suggestionOf(seen(plan, rows), rows[0]);
+    const given = await explained(seen(plan, rows), rows[0]);
     expect(given.source).toBe(SuggestionSource.SUGGESTION_SOURCE_ENQUEUED);
     expect(given.reproduced).toBeUndefined();
-    expect(suggestionOf(seen(plan, rows), rows[2])).toMatchObject({
+    expect(await explained(seen(plan, rows), rows[2])).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_FINAL,
       reason: 'the parameters of the best trial, 1, trained on train + validation',
     });
     const [learningRate] = experimentSpec().parameters;
     const withDefault = planOf(experimentSpec({ parameters: [{ ...learningRate, default: 1e-3 }] }));
     const first = row(1, { parameters: { learningRate: 1e-3 } });
-    expect(suggestionOf(seen(withDefault, [rows[0], first]), first)).toMatchObject({
+    expect(await explained(seen(withDefault, [rows[0], first]), first)).toMatchObject({
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
     });
   });
 });
 
-it('the lead is over folds, or over subtasks where trials have none', () => {
+it('the lead is over folds, or over subtasks where trials have none', async () => {
   const fold = (objective: number) => ({
     objective,
     bestTokens: 1,
@@ -179,7 +185,7 @@ it('the lead is over folds, or over subtasks where trials have none', () => {
   expect(leadOf([row(1)], [], true)).toBeUndefined();
 });
 
-it('fronts are over the subtasks that every trial was measured on', () => {
+it('fronts are over the subtasks that every trial was measured on', async () => {
   const scores = [
     { number: 0, scores: { joy: 1, anger: 4, fear: 1 } },
     { number: 2, scores: { joy: 2, anger: 2 } },

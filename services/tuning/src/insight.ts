@@ -6,12 +6,10 @@ import {
   evidenceFor,
   lessonOf,
   measuredBestFirst,
-  samplerChoice,
   type TrialRecord,
-  untriedSuggestion,
 } from '@emotune/search';
 import type { TuningContext } from './context.js';
-import { contextOf, firstSuggestion, ranking } from './decide.js';
+import { firstSuggestion, ranking } from './decide.js';
 import type { Given, SubtaskScores } from './insight-parts.js';
 import type { Ledger } from './ledger.js';
 import { grouped, measuredTrials } from './messages.js';
@@ -19,6 +17,7 @@ import { recordsOf } from './records.js';
 import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow } from './store.js';
+import type { Answered, Suggestions } from './suggestions.js';
 import { inThread, threadFile } from './thread.js';
 
 const { SuggestionSource } = tuning;
@@ -75,6 +74,7 @@ export class Insights {
   constructor(
     private readonly context: TuningContext,
     private readonly ledger: Ledger,
+    private readonly suggestions: Suggestions,
   ) {}
 
   /** The scores of subtasks at the best measurement of each trial or of each of its folds, from the attempt that has it. */
@@ -130,13 +130,17 @@ export class Insights {
 
   async explain(name: string, number: number): Promise<tuning.TrialExplanation> {
     const { database } = this.context;
-    const row = await trialRow(database, name, number);
-    const experiment = await this.ledger.read(database, await experimentRow(database, name));
+    const shown = await trialRow(database, name, number);
+    const row = await experimentRow(database, name);
+    const experiment = await this.ledger.read(database, row);
+    const asked = { plan: experiment.plan, bases: row.bases, rows: row.features?.rows };
     const trial = experiment.trials[number];
-    const [message] = await measuredTrials(database, [row], 'last');
+    const [message] = await measuredTrials(database, [shown], 'last');
     return {
       trial: message,
-      suggestion: suggestionOf(experiment, trial),
+      suggestion: await suggestionOf(experiment, trial, (history) =>
+        this.suggestions.ask({ ...asked, history, trialNumber: number }),
+      ),
       end: endOf(trial, experiment.trials),
     };
   }
@@ -155,11 +159,13 @@ export function knownAt(trial: Trial, trials: readonly Trial[]): TrialRecord[] {
 
 /**
  * @param experiment With all that its sampler was taught, also after the trial was created.
+ * @param suggest Asks the sampler again.
  */
-export function suggestionOf(
+export async function suggestionOf(
   experiment: Pick<Experiment, 'plan' | 'trials' | 'history' | 'feasibility'>,
   trial: Trial,
-): tuning.SuggestionExplanation {
+  suggest: (history: readonly TrialRecord[]) => Promise<Answered>,
+): Promise<tuning.SuggestionExplanation> {
   const { plan, trials, history: taught } = experiment;
   const own = knownAt(trial, trials);
   const records = [...taught.filter(({ taughtAt = 0 }) => taughtAt <= trial.createdAt), ...own];
@@ -194,7 +200,6 @@ export function suggestionOf(
       source: SuggestionSource.SUGGESTION_SOURCE_ENQUEUED,
       reason: 'given, not suggested: enqueued, or among the best of an earlier experiment',
     };
-  const context = contextOf(experiment, trial.number);
   const earlier = searchTrials(trials).filter(({ number }) => number < trial.number);
   const defaults = firstSuggestion(experiment, earlier, trial.number);
   if (defaults && same(defaults.values))
@@ -203,11 +208,11 @@ export function suggestionOf(
       source: SuggestionSource.SUGGESTION_SOURCE_DEFAULTS,
       reason: 'the declared defaults come first',
     };
-  const again = untriedSuggestion(plan.algorithm, plan.space, records, context);
+  const { suggestion: again, choice } = await suggest(records);
   return {
     ...common,
     source: SuggestionSource.SUGGESTION_SOURCE_SAMPLER,
-    reason: `${samplerReason(plan, common, best, samplerChoice(plan.algorithm, plan.space, records, context))}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
+    reason: `${samplerReason(plan, common, best, choice)}${trial.origin === null ? '' : `; goes on from trial ${trial.origin} after ${trial.originTokens} tokens`}`,
     reproduced: again !== undefined && same(again.values) && (again.origin ?? null) === trial.origin,
   };
 }
@@ -216,7 +221,7 @@ function samplerReason(
   { algorithm }: Plan,
   { measured, infeasible, running, evidence }: Omit<tuning.SuggestionExplanation, 'source' | 'reason'>,
   best: TrialRecord | undefined,
-  choice: ReturnType<typeof samplerChoice>,
+  choice: Answered['choice'],
 ): string {
   const startUp = algorithm.settings['startUpTrials'] ?? 0;
   if (measured + infeasible < startUp)

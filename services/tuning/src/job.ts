@@ -1,7 +1,7 @@
 /** The job of an attempt: what its trainer is told, and what a runner needs to place it. Pure. */
 import { annotations, type JobSpec, labels, writeEnvironment } from '@emotune/jobs';
 import type { tuning } from '@emotune/proto';
-import { architectureOf } from './spec.js';
+import { architectureOf } from './architecture.js';
 import { jobName, type Trial } from './state.js';
 
 /** What is the same for all trainers of a service. */

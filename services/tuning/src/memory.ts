@@ -10,8 +10,9 @@ import {
   type TrainingSettings,
   trialSettings,
 } from '@emotune/training';
+import { architectureOf } from './architecture.js';
 import { corners } from './corners.js';
-import { architectureOf, type Plan } from './spec.js';
+import type { Plan } from './spec.js';
 import type { Base, BoundFeatures } from './state.js';
 
 const mebibyte = 2 ** 20;

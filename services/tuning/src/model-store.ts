@@ -5,6 +5,7 @@ import { emit, topics } from '@emotune/events';
 import { loadAdapter, loadModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
 import type { data, tuning } from '@emotune/proto';
+import { architectureOf } from './architecture.js';
 import {
   checkpointFiles,
   contentVersion,
@@ -14,7 +15,6 @@ import {
   withTemporary,
 } from './checkpoint-files.js';
 import type { Models } from './models.js';
-import { architectureOf } from './spec.js';
 import type { ExperimentRow, TrialRow } from './store.js';
 
 const { version: codeVersion } = createRequire(import.meta.url)('../package.json') as { version: string };

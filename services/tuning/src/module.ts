@@ -7,6 +7,7 @@ import { Insights } from './insight.js';
 import { ModelController } from './model.controller.js';
 import { Models } from './models.js';
 import { Reconciler } from './reconciler.js';
+import { suggestionsIn } from './suggestions.js';
 import { TrialController } from './trial.controller.js';
 import { TrialLogs } from './trial-logs.js';
 import { Trials } from './trials.js';
@@ -18,7 +19,8 @@ class TuningServiceModule {}
 export function tuningModule(context: TuningContext): DynamicModule {
   const models = new Models(context);
   const logs = new TrialLogs(context);
-  const reconciler = new Reconciler(context, models, logs);
+  const suggestions = suggestionsIn(context.threadArguments);
+  const reconciler = new Reconciler(context, models, logs, suggestions);
   return {
     module: TuningServiceModule,
     controllers: [ExperimentController, TrialController, ModelController, InsightController],
@@ -27,7 +29,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
       { provide: Models, useValue: models },
       { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
       { provide: TrialLogs, useValue: logs },
-      { provide: Insights, useValue: new Insights(context, reconciler.ledger) },
+      { provide: Insights, useValue: new Insights(context, reconciler.ledger, suggestions) },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],
   };

@@ -1,3 +1,7 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Aborted } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
@@ -185,4 +189,26 @@ describe('of two services on one database', () => {
     expect([...new Set(jobs())].sort()).toEqual([...jobs()].sort());
     await second.host.close();
   });
+});
+
+it('answers calls while values for a trial are computed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'emotune-values-'));
+  const [gate, started, go] = ['gate.mjs', 'started', 'go'].map((name) => join(folder, name));
+  writeFileSync(
+    gate,
+    `import { existsSync, writeFileSync } from 'node:fs';
+     writeFileSync(${JSON.stringify(started)}, '');
+     while (!existsSync(${JSON.stringify(go)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);`,
+  );
+  runner.train = usualTrainer;
+  await platform.host.close();
+  platform.threadArguments.push('--import', pathToFileURL(gate).href);
+  await platform.start();
+  platform.threadArguments.splice(-2);
+  await submit({ name: 'values', limits: { maxTrials: 2 } });
+  await vi.waitFor(() => expect(existsSync(started)).toBe(true), patience);
+  for (let i = 0; i < 3; i++) expect(await get('values')).toMatchObject({ trialsTotal: 0 });
+  writeFileSync(go, '');
+  await reached('values', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
+  rmSync(folder, { recursive: true });
 });

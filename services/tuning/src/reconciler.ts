@@ -11,7 +11,7 @@ import type { featurization } from '@emotune/proto';
 import { type Client, Outages, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
-import type { Action } from './decide.js';
+import { type Action, historyOf } from './decide.js';
 import { bound, isUnbound } from './features.js';
 import { jobOf } from './job.js';
 import { Ledger } from './ledger.js';
@@ -28,7 +28,15 @@ import {
   ownerOf,
   trialRow,
 } from './store.js';
-import { advance, endOfAttempt, record, withModel, withoutCheckpoints } from './transitions.js';
+import type { Suggestions } from './suggestions.js';
+import {
+  type Advance,
+  advancing,
+  endOfAttempt,
+  record,
+  withModel,
+  withoutCheckpoints,
+} from './transitions.js';
 import type { TrialLogs } from './trial-logs.js';
 
 /** Where nothing wakes it, it looks for work this often. */
@@ -75,6 +83,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     private readonly context: TuningContext,
     private readonly models: Models,
     private readonly logs: TrialLogs,
+    private readonly suggestions: Suggestions,
   ) {
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = context.channel.client('FeatureService');
@@ -110,6 +119,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     for (const leave of this.leave) await leave();
     this.closing.abort();
     await this.led;
+    await this.suggestions.close();
     await this.stopCounting?.();
   }
 
@@ -198,7 +208,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   private async carryOn(name: string, listed: ReadonlyMap<string, JobStatus>): Promise<void> {
-    const { database, outbox, clock } = this.context;
+    const { database, outbox } = this.context;
     await this.bindFeatures(await experimentRow(database, name));
     let jobs = listed;
     for (let more = true; more && !this.lost.aborted; ) {
@@ -207,7 +217,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
         const before = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
-        const { experiment, changed, acts } = advance(before, clock.now());
+        const { experiment, changed, acts } = await this.advance(row, before);
         ({ jobs } = experiment);
         const started = await saveChanges(sql, before, experiment);
         effects = started.map(({ trial, attempt, secret }) =>
@@ -226,6 +236,19 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       };
       await Promise.all(effects.map((effect) => lanes.run(unlessLost(effect))));
     }
+  }
+
+  /** While values are computed for a trial, calls are answered. */
+  private async advance({ bases, features }: ExperimentRow, before: Experiment): Promise<Advance> {
+    const steps = advancing(before, this.context.clock.now());
+    let step = steps.next();
+    while (!step.done) {
+      const { plan, trials } = step.value;
+      const asked = { plan, bases, rows: features?.rows, history: historyOf(step.value) };
+      const { suggestion } = await this.suggestions.ask({ ...asked, trialNumber: trials.length });
+      step = steps.next(suggestion);
+    }
+    return step.value;
   }
 
   /** What an action that is not recorded by itself does; what is to come after the commit. */

@@ -1,8 +1,9 @@
 import { InvalidArgument } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
+import { architectureOf } from './architecture.js';
 import { lineageTokens } from './lineage.js';
-import { architectureOf, planOf } from './spec.js';
+import { planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
 function violations(changes: Parameters<typeof experimentSpec>[0]): Record<string, string> {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Internal } from '@emotune/base';
-import { afterAll, expect, it } from 'vitest';
-import { inThread } from './thread.js';
+import { afterAll, describe, expect, it } from 'vitest';
+import { AnsweringThread, inThread } from './thread.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-thread-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -31,4 +31,44 @@ it.each([
 
 it('names the failure of one that cannot be started', async () => {
   await expect(inThread(pathToFileURL(join(folder, 'missing.mjs')), [], [])).rejects.toThrow(Internal);
+});
+
+describe('a thread that answers', () => {
+  const echo = `parentPort.on('message', (question) => {
+    if (question === 'fail') throw new Error('no forest');
+    if (question === 'end') process.exit(3);
+    parentPort.postMessage([question, 1]);
+  });`;
+
+  it('answers one question after the other', async () => {
+    const answering = new AnsweringThread<number, number[]>(thread('echo', echo), []);
+    const answers = await Promise.all([1, 2, 3].map((question) => answering.ask(question)));
+    expect(answers.map(([question]) => question)).toEqual([1, 2, 3]);
+    await answering.close();
+  });
+
+  it.each([
+    ['fail', 'a thread failed: no forest'],
+    ['end', 'a thread failed: it ended without an answer, code 3'],
+  ])('is started again when it has failed: %s', async (question, message) => {
+    const answering = new AnsweringThread<unknown, unknown[]>(thread('again', echo), []);
+    const failed = answering.ask(question);
+    const next = answering.ask('next');
+    await expect(failed).rejects.toThrow(message);
+    expect((await next)[0]).toBe('next');
+    await expect(answering.ask(() => {})).rejects.toBeInstanceOf(Internal);
+    expect((await answering.ask('last'))[0]).toBe('last');
+    await answering.close();
+  });
+
+  it('what it is asked when it is closed fails', async () => {
+    const answering = new AnsweringThread<unknown, unknown>(
+      thread('silent', "parentPort.on('message', () => {})"),
+      [],
+    );
+    const asked = answering.ask(1);
+    await Promise.resolve();
+    await answering.close();
+    await expect(asked).rejects.toBeInstanceOf(Internal);
+  });
 });

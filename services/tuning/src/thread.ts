@@ -1,5 +1,6 @@
 /** Work that would hold up every call of the service, in a thread of its own. */
-import { Worker } from 'node:worker_threads';
+import { once } from 'node:events';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { Internal } from '@emotune/base';
 
 /** Beside this file, with the ending that this one has: a source is run as it is where Node.js was told how. */
@@ -23,4 +24,61 @@ export function inThread<T>(file: URL, data: unknown, nodeArguments?: readonly s
     worker.once('error', (cause) => reject(new Internal(`a thread failed: ${cause.message}`, { cause })));
     worker.once('exit', (code) => reject(new Internal(`a thread ended without an answer, code ${code}`)));
   });
+}
+
+/** A thread that answers one question after the other. It is started with the first, and again after it failed; it does not keep the process alive. */
+export class AnsweringThread<Question, Answer> {
+  private worker: Worker | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+
+  private readonly options: WorkerOptions;
+
+  /** @param nodeArguments As for `inThread`. */
+  constructor(
+    private readonly file: URL,
+    nodeArguments?: readonly string[],
+  ) {
+    this.options = nodeArguments ? { execArgv: [...nodeArguments] } : {};
+  }
+
+  /** What it posts that is sent `question`. @throws Internal as `inThread`. */
+  ask(question: Question): Promise<Answer> {
+    const answer = this.last.then(() => this.exchange(question));
+    this.last = answer.catch(() => {});
+    return answer;
+  }
+
+  private async exchange(question: Question): Promise<Answer> {
+    this.worker ??= this.start();
+    const over = new AbortController();
+    const happens = (event: string) => once(this.worker!, event, { signal: over.signal });
+    const end = async (): Promise<never> => {
+      const [code] = await happens('exit');
+      throw new Error(`it ended without an answer, code ${code}`);
+    };
+    try {
+      this.worker.postMessage(question);
+      const [answer] = await Promise.race([happens('message'), end()]);
+      return answer;
+    } catch (cause) {
+      throw new Internal(`a thread failed: ${(cause as Error).message}`, { cause });
+    } finally {
+      over.abort();
+    }
+  }
+
+  private start(): Worker {
+    const worker = new Worker(this.file, this.options);
+    const gone = () => {
+      if (this.worker === worker) this.worker = undefined;
+    };
+    worker.on('error', gone).on('exit', gone);
+    worker.unref();
+    return worker;
+  }
+
+  /** Ends it; what was asked fails. */
+  async close(): Promise<void> {
+    await this.worker?.terminate();
+  }
 }

@@ -3,7 +3,8 @@
  * not be, such as a second end of a trial, is a broken invariant of ours and throws, whoever asked for it.
  */
 import { Internal, show } from '@emotune/base';
-import { type Action, decide } from './decide.js';
+import type { Suggestion } from '@emotune/search';
+import { type Action, decide, suggestionFor } from './decide.js';
 import type { Plan } from './spec.js';
 import {
   type Attempt,
@@ -252,13 +253,27 @@ export interface Advance {
   readonly acts: readonly Action[];
 }
 
-/** Decides and records until there is nothing left to decide, or much to do. */
-export function advance(before: Experiment, now: number): Advance {
+/**
+ * Decides and records until there is nothing left to decide, or much to do. Yields an experiment whose next trial needs values,
+ * and goes on with them.
+ */
+export function* advancing(
+  before: Experiment,
+  now: number,
+): Generator<Experiment, Advance, Suggestion | undefined> {
   let experiment = before;
   let recorded = 0;
   let acts: Action[] = [];
   do {
-    const actions = decide(experiment, now);
+    let asked = false;
+    let actions = decide(experiment, now, () => {
+      asked = true;
+      return undefined;
+    });
+    if (asked) {
+      const suggestion = yield experiment;
+      actions = decide(experiment, now, () => suggestion);
+    }
     acts = [...acts.filter(({ type }) => type === 'remove-job'), ...actions.filter((a) => !isRecorded(a))];
     for (const action of actions) experiment = record(experiment, action, now);
     const count = actions.filter(isRecorded).length;
@@ -266,4 +281,12 @@ export function advance(before: Experiment, now: number): Advance {
     if (count === 0) break;
   } while (recorded < mostActions);
   return { experiment, changed: recorded > 0, acts };
+}
+
+/** As `advancing`, with values that are computed by it. */
+export function advance(before: Experiment, now: number): Advance {
+  const steps = advancing(before, now);
+  let step = steps.next();
+  while (!step.done) step = steps.next(suggestionFor(step.value));
+  return step.value;
 }

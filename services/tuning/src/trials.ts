@@ -11,6 +11,7 @@ import {
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
+import { architectureOf } from './architecture.js';
 import { isSecret } from './attempt-secret.js';
 import type { TuningContext } from './context.js';
 import { curveOf } from './ledger.js';
@@ -31,7 +32,6 @@ import {
   withFolds,
 } from './reports.js';
 import { saveMeasurements, saveReport } from './save.js';
-import { architectureOf } from './spec.js';
 import { checkpointsPrefix, experimentRow, ownerOf, trialPrefix } from './store.js';
 
 const { Directive, TrialState } = tuning;

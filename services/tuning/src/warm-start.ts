@@ -11,8 +11,9 @@ import {
   type SearchSpace,
   type TrialRecord,
 } from '@emotune/search';
+import { architectureOf } from './architecture.js';
 import { recordsOf } from './records.js';
-import { architectureOf, type Plan } from './spec.js';
+import type { Plan } from './spec.js';
 import { type Base, searchTrials, type Trial } from './state.js';
 
 /** An experiment whose base models are settled. */

@@ -19,6 +19,11 @@ it('fills every place, stops when it is told to, and leaves nothing behind', asy
     seconds: 1,
     signal: stop.signal,
     machine,
+    threadArguments: [
+      '--conditions=source',
+      '--import',
+      new URL('../../../../scripts/source-loader.mjs', import.meta.url).href,
+    ],
   });
   setTimeout(() => stop.abort(new Error('enough')), 3000);
   await expect(running).rejects.toThrow('aborted');

@@ -31,6 +31,8 @@ export interface ControllerWorkload extends Pace {
   readonly signal: AbortSignal;
   /** Compiled program of the trainers' process; default: beside this one. */
   readonly machine?: string;
+  /** Arguments of Node.js for the service's threads; default: those of the process. */
+  readonly threadArguments?: readonly string[];
 }
 
 export interface ControllerFigures {
@@ -206,7 +208,7 @@ const compiled = fileURLToPath(new URL('./simulated-machine.js', import.meta.url
 
 /** In a temporary folder. @throws FailedPrecondition, Unavailable or ResourceExhausted when PostgreSQL cannot start. */
 export async function benchController(workload: ControllerWorkload): Promise<ControllerFigures> {
-  const { trials, trialSeconds, seconds, signal, machine = compiled } = workload;
+  const { trials, trialSeconds, seconds, signal, machine = compiled, threadArguments } = workload;
   const dir = await mkdtemp(join(tmpdir(), `emotune-bench-controller-${process.pid}-`));
   // In the order they were started; closed the other way round.
   const started: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
@@ -234,7 +236,10 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
     await host.start([
       readyFeatures(hash),
       filesModule(context),
-      tuningModule({ ...context, runner, address: host.address, hub: hubSettings({}) }),
+      tuningModule({
+        ...{ ...context, runner, address: host.address, hub: hubSettings({}) },
+        ...(threadArguments ? { threadArguments } : {}),
+      }),
     ]);
     runner.open(host.address, { trialSeconds });
     await importCheckpoint(host.channel, { name: model, path: shippedModel });
