@@ -6,6 +6,6 @@ export type { Timestamp } from '../gen/google/protobuf/timestamp.js';
 export * as data from './data.js';
 export * as evaluation from './evaluation.js';
 export * as featurization from './featurization.js';
-export { type Codec, codecOf, contract, messageType, protoFiles, protoRoot } from './messages.js';
+export { type Codec, codecOf, contract, Encoded, messageType, protoFiles, protoRoot } from './messages.js';
 export * as tuning from './tuning.js';
 export type { PlainValue } from './values.js';

@@ -45,13 +45,34 @@ export function messageType(name: string): protobuf.Type {
 
 /** A message between its generated type and its bytes. Fields that are left out have their defaults when it is read. */
 export interface Codec<T> {
-  encode(message: T): Buffer;
+  encode(message: T | Encoded): Buffer;
   decode(bytes: Uint8Array): T;
+}
+
+/** Stands for a message whose bytes are there already. */
+export class Encoded {
+  private constructor(readonly bytes: Buffer) {}
+
+  /** A message with one field, repeated, of these messages: encoded one by one, many hold nothing up. */
+  static list(field: number, messages: readonly Uint8Array[]): Encoded {
+    const bytesOfField = 2;
+    const parts = messages.flatMap((message) => [
+      protobuf.Writer.create()
+        .uint32(8 * field + bytesOfField)
+        .uint32(message.length)
+        .finish(),
+      message,
+    ]);
+    return new Encoded(Buffer.concat(parts));
+  }
 }
 
 export function codecOf<T = unknown>(type: protobuf.Type): Codec<T> {
   return {
-    encode: (message) => Buffer.from(type.encode(type.fromObject(message as object)).finish()),
+    encode: (message) =>
+      message instanceof Encoded
+        ? message.bytes
+        : Buffer.from(type.encode(type.fromObject(message as object)).finish()),
     decode: (bytes) =>
       type.toObject(type.decode(bytes), { longs: Number, enums: String, defaults: true }) as T,
   };

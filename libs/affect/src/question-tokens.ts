@@ -54,14 +54,15 @@ export function questionTokens(
 ): { tokens: Int32Array; cut: boolean } {
   const withText = (text: string) =>
     Int32Array.from([...tokenizer.beginning, ...tokenizer.encode(renderPrompt({ ...q, text }))]);
-  // Even the longest prompts stay this short, so most texts are tokenised once.
-  let beyond = Math.min(q.text.length, 16 * maxTokens);
+  // Most texts have fewer characters a token, and so are tokenised once.
+  let beyond = Math.min(q.text.length, 6 * maxTokens);
   let tokens = withText(q.text.slice(0, beyond));
   while (tokens.length <= maxTokens) {
     if (beyond === q.text.length) return { tokens, cut: false };
     beyond = Math.min(q.text.length, 2 * beyond);
     tokens = withText(q.text.slice(0, beyond));
   }
+  const excess = tokens.length;
   tokens = withText('');
   if (tokens.length > maxTokens) {
     throw InvalidArgument.at(
@@ -74,14 +75,18 @@ export function questionTokens(
     if (index >= beyond) break;
     starts.push(index);
   }
-  // The most characters known to fit, and the fewest known not to.
-  let fits = 0;
-  let tooMany = starts.length;
-  while (tooMany - fits > 1) {
-    const characters = Math.floor((fits + tooMany) / 2);
+  // The most characters known to fit, and the fewest known not to, with their tokens.
+  let fits = { characters: 0, tokens: tokens.length };
+  let tooMany = { characters: starts.length, tokens: excess };
+  // Tokens grow nearly evenly; where they do not, every other step halves what is left.
+  for (let even = true; tooMany.characters - fits.characters > 1; even = !even) {
+    const left = tooMany.characters - fits.characters;
+    const share = even ? (maxTokens + 0.5 - fits.tokens) / (tooMany.tokens - fits.tokens) : 0.5;
+    const characters = fits.characters + Math.min(left - 1, Math.max(1, Math.round(share * left)));
     const shorter = withText(q.text.slice(0, starts[characters]));
-    if (shorter.length <= maxTokens) [fits, tokens] = [characters, shorter];
-    else tooMany = characters;
+    const found = { characters, tokens: shorter.length };
+    if (shorter.length <= maxTokens) [fits, tokens] = [found, shorter];
+    else tooMany = found;
   }
   return { tokens, cut: true };
 }

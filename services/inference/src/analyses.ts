@@ -2,7 +2,7 @@
 import type { Question } from '@emotune/affect';
 import type { Answer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
-import type { inference, tuning } from '@emotune/proto';
+import { codecOf, Encoded, type inference, messageType, type tuning } from '@emotune/proto';
 import { taskMessage, teachingOfModel } from '@emotune/service';
 import { Admission, type Admitted } from './admission.js';
 import { type InferenceContext, LoadedModels } from './loaded-models.js';
@@ -18,6 +18,8 @@ export interface Asker {
 
 /** Characters of the texts that wait for their answers. */
 const waitingCharacters = 64 * 1024 * 1024;
+
+const analysisCodec = codecOf<inference.Analysis>(messageType('emotune.inference.v1.Analysis'));
 
 /** Tokens of a question's instruction and answers, of a prompt at most, and characters of a token, about. */
 const workOf = ({ text, count }: Asked) => count * Math.min(512, 64 + text.length / 4);
@@ -74,15 +76,13 @@ export class Analyses {
   }
 
   async analyze(request: inference.AnalyzeRequest, asker: Asker): Promise<inference.Analysis> {
-    const [analysis] = await this.ask([parseRequest(request)], asker);
+    const [analysis] = await this.ask([parseRequest(request)], asker, (made) => made);
     return analysis;
   }
 
-  async analyzeBatch(
-    requests: readonly inference.AnalyzeRequest[],
-    asker: Asker,
-  ): Promise<inference.Analysis[]> {
-    return this.ask(parseBatch(requests), asker);
+  /** The AnalyzeBatchResponse. */
+  async analyzeBatch(requests: readonly inference.AnalyzeRequest[], asker: Asker): Promise<Encoded> {
+    return Encoded.list(1, await this.ask(parseBatch(requests), asker, analysisCodec.encode));
   }
 
   /** Ends with the error of the first request that cannot be answered, after the answers before it. */
@@ -101,7 +101,12 @@ export class Analyses {
     return model;
   }
 
-  private async ask(requests: readonly Asked[], asker: Asker): Promise<inference.Analysis[]> {
+  /** What `made` makes of each analysis as soon as there is one, in the order of the requests. */
+  private async ask<T>(
+    requests: readonly Asked[],
+    asker: Asker,
+    made: (analysis: inference.Analysis) => T,
+  ): Promise<T[]> {
     const names = [...new Set(requests.map(({ model }) => model))];
     const models = await Promise.all(names.map((name) => this.resolve(name)));
     asker.signal.throwIfAborted();
@@ -119,9 +124,12 @@ export class Analyses {
         });
         parts.push({ model, members, admitted });
       }
-      const analyses = new Array<inference.Analysis>(requests.length);
-      for (const part of parts) await this.answer(part, requests, analyses, asker);
-      return analyses;
+      const results = new Array<T>(requests.length);
+      for (const part of parts)
+        await this.answer(part, requests, asker, (i, analysis) => {
+          results[i] = made(analysis);
+        });
+      return results;
     } finally {
       for (const { admitted } of parts) admitted.leave();
     }
@@ -130,8 +138,8 @@ export class Analyses {
   private async answer(
     { model, members, admitted }: Part,
     requests: readonly Asked[],
-    analyses: inference.Analysis[],
     asker: Asker,
+    answered: (i: number, analysis: inference.Analysis) => void,
   ): Promise<void> {
     const teaching = teachingOfModel(model);
     /** Those of which questions have been taken and answers are to come. */
@@ -151,7 +159,7 @@ export class Analyses {
         answers.push(answerMessage(own[answers.length], answer));
         if (answers.length < own.length) continue;
         const { text } = requests[i];
-        analyses[i] = { text, model: `${model.name}@${model.version}`, answers, cues: [...cues] };
+        answered(i, { text, model: `${model.name}@${model.version}`, answers, cues: [...cues] });
         admitted.done(workOf(requests[i]));
         open.shift();
       }

@@ -34,7 +34,8 @@ export class AnalysisController implements inference.AnalysisServiceController {
     _metadata?: unknown,
     call?: Call,
   ): Promise<inference.AnalyzeBatchResponse> {
-    return { analyses: await this.analyses.analyzeBatch(requests, asker(call!)) };
+    // What leaves is encoded already.
+    return (await this.analyses.analyzeBatch(requests, asker(call!))) as never;
   }
 
   analyzeStream(

@@ -387,7 +387,7 @@ describe('more than can be answered', () => {
       expect((await strict.analyze(request('of another'), { ...asker, caller: 'two' })).answers).toHaveLength(
         4,
       );
-      expect(await large).toHaveLength(60);
+      expect((await large).bytes.length).toBeGreaterThan(60 * 1000);
       expect((await strict.analyze(request('later'), asker)).answers).toHaveLength(4);
     } finally {
       await strict.onApplicationShutdown();
