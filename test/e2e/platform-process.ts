@@ -59,6 +59,7 @@ export function emotune(args: readonly string[], options?: BeginOptions): Promis
 }
 
 export interface Served {
+  readonly child: ChildProcess;
   readonly address: string;
   readonly channel: Channel;
   end(signal: NodeJS.Signals): Promise<Ended>;
@@ -71,6 +72,7 @@ export async function serve(dataDir: string, options?: BeginOptions): Promise<Se
     const { address } = JSON.parse(line) as { address: string };
     const channel = Channel.connect(address, await tokenIn(join(dataDir, tokenFile)));
     return {
+      child,
       address,
       channel,
       end(signal) {

@@ -6,11 +6,17 @@ import { built } from './platform-process.js';
 
 export const base = 'emotune-llama-4m';
 
+interface Smallness {
+  readonly trials?: number;
+  readonly tokens?: number;
+  readonly limits?: { readonly maxDurationSeconds?: number };
+}
+
 /** Starts an experiment of that name, on data and features of that name, which are built first. */
 export async function begun(
   channel: Channel,
   name: string,
-  { trials = 1, tokens = 1000 }: { readonly trials?: number; readonly tokens?: number } = {},
+  { trials = 1, tokens = 1000, limits = {} }: Smallness = {},
 ): Promise<void> {
   const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
   await datasets.call('createDataset', { spec: { name, sources: [{ corpus: 'emotune-demo', limit: 120 }] } });
@@ -25,7 +31,7 @@ export async function begun(
       ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base }] },
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
-      limits: { maxTrials: trials },
+      limits: { maxTrials: trials, ...limits },
       training: { trialTokens: tokens, settings: { validationExamples: 8 }, threads: 1 },
     },
   });

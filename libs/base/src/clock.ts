@@ -2,14 +2,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Clock {
-  /** Milliseconds since 1970-01-01 UTC. */
+  /** Milliseconds since 1970-01-01 UTC. Goes forward by what has passed, whatever becomes of the machine's clock. */
   now(): number;
   /** Resolves after `ms` milliseconds; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** What the machine's clock said when the process started, and the time since: it may be set meanwhile. */
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => Math.trunc(performance.timeOrigin + performance.now()),
   sleep: async (ms, signal) => {
     try {
       await delay(ms, undefined, signal ? { signal } : {});

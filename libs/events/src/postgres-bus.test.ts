@@ -8,6 +8,7 @@ import { PostgresBus } from './postgres-bus.js';
 import { busContract, freshName, testEvent, textOf } from './testing.js';
 
 const retry: Retry = { tries: 3, pauseMs: 1, longestPauseMs: 4 };
+const hourMs = 3_600_000;
 const patient = { timeout: 60_000, interval: 5 };
 
 let database: Database;
@@ -59,11 +60,26 @@ describe('PostgresBus', () => {
     release();
   });
 
+  it('hands over an event whose member died before the clock was set back', async () => {
+    const topic = freshName('set-back');
+    const group = freshName('group');
+    const dying = await open();
+    const leave = await dying.subscribe(group, [topic], async () => {});
+    await leave();
+    await dying.publish([testEvent(topic, 'key', 'event')]);
+    await database.query("update deliveries set free_at = now() + interval '2 hours' where topic = $1", [
+      topic,
+    ]);
+    const seen: string[] = [];
+    await (await open()).subscribe(group, [topic], async (event) => void seen.push(textOf(event)));
+    await expect.poll(() => seen, patient).toEqual(['event']);
+  });
+
   it('does not let a handler that lost its claim end that of another', async () => {
     const topic = freshName('late');
     const group = freshName('group');
     const connection = await Database.connect(await testDatabaseUrl(), 'events');
-    const slow = await open(connection);
+    const slow = await open(connection, hourMs);
     let release = () => {};
     await slow.subscribe(group, [topic], () => {
       return new Promise<void>((resolve) => {
@@ -74,7 +90,7 @@ describe('PostgresBus', () => {
     await expect.poll(() => claims(topic), patient).toEqual([{ calls: 1 }]);
     // Its claim is over, and somebody else has one.
     await database.query(
-      "update deliveries set calls = 2, free_at = now() + interval '1 hour' where topic = $1",
+      "update deliveries set calls = 2, free_at = now() + interval '50 minutes' where topic = $1",
       [topic],
     );
     release();

@@ -148,6 +148,13 @@ it('hands the row of a process that died to another after the lease, and not bef
   await expect.poll(() => attempts[0].signal.aborted, patient).toBe(true);
 });
 
+it('takes a row whose process died before the clock was set back', async () => {
+  await order('house');
+  await database.query("update houses set attempt = 1, free_at = now() + interval '2 hours'");
+  await replica('next');
+  await expect.poll(states, patient).toEqual({ house: BUILD_STATE_READY });
+});
+
 it('lets an attempt change nothing once another has begun, and tells it to stop', async () => {
   const started = gate();
   const go = gate();
@@ -403,6 +410,7 @@ it('lets an attempt change nothing in a row that was deleted and made again', as
   let begun = 0;
   await order('reborn');
   const slow = await replica('slow', {
+    leaseMs: 3_600_000,
     build: async (row) => {
       if (++begun > 1) await again.opened;
       else {
@@ -416,7 +424,7 @@ it('lets an attempt change nothing in a row that was deleted and made again', as
   // As another process does.
   await database.query('delete from houses');
   await order('reborn');
-  await database.query("update houses set attempt = 1, free_at = now() + interval '1 hour'");
+  await database.query("update houses set attempt = 1, free_at = now() + interval '50 minutes'");
   go.open();
   await slow.close();
   expect(await rows()).toMatchObject([{ state: BUILD_STATE_PENDING, built_by: null, attempt: 1 }]);

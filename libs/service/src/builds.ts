@@ -200,7 +200,9 @@ export class Builds<Row extends object> {
       `update ${table} set attempt = attempt + 1, claim = $2, unended = unended + 1,
          free_at = now() + $1 * interval '1 millisecond'
        where ${key} = (
-         select ${key} from ${table} where ${unfinished} and free_at <= now()
+         select ${key} from ${table} where ${unfinished}
+           -- Further ahead than any claim lasts: the clock was set back.
+           and (free_at <= now() or free_at > now() + $1 * interval '1 millisecond')
          order by ${order} limit 1 for update skip locked
        ) returning *`,
       [leaseMs, randomUUID()],

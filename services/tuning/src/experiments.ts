@@ -165,7 +165,11 @@ export class Experiments {
     let revision = -1;
     while (!signal.aborted) {
       const row = await experimentRow(database, name);
-      const trials = await trialRows(database, name, { numbers: [...open.keys()], from: next });
+      const trials = await trialRows(database, name, {
+        numbers: [...open.keys()],
+        from: next,
+        now: this.now(),
+      });
       const changed = trials.filter((trial) => open.get(trial.number) !== trial.revision);
       for (const trial of trials) {
         next = Math.max(next, trial.number + 1);
@@ -249,7 +253,7 @@ export class Experiments {
         return JSON.stringify(result);
       });
       const { number, added }: { number: number; added: boolean } = JSON.parse(done);
-      return { trial: trialMessage(await trialRow(sql, name, number)), added };
+      return { trial: trialMessage(await trialRow(sql, name, number, this.now())), added };
     });
     this.reconciler.wake();
     return answer;
@@ -285,7 +289,9 @@ export class Experiments {
     const { limit, after = -1 } = numberedPageOf(request);
     const { database } = this.context;
     await experimentRow(database, request.experiment);
-    const rows = await trialRows(database, request.experiment, { from: after + 1, limit: limit + 1 });
+    const rows = await trialRows(database, request.experiment, {
+      ...{ from: after + 1, limit: limit + 1, now: this.now() },
+    });
     const { shown, nextPageToken } = paged(rows, limit, ({ number }) => String(number));
     const trials = request.withoutMeasurements
       ? shown.map((row) => trialMessage(row))
@@ -304,8 +310,8 @@ export class Experiments {
     );
     const numbers = best.map(({ number }) => number);
     if (numbers.length === 0) return { trials: [] };
-    const rows = (await trialRows(database, name, { numbers, from: numbers[0] })).filter(({ number }) =>
-      numbers.includes(number),
+    const rows = (await trialRows(database, name, { numbers, from: numbers[0], now: this.now() })).filter(
+      ({ number }) => numbers.includes(number),
     );
     rows.sort((a, b) => numbers.indexOf(a.number) - numbers.indexOf(b.number));
     return { trials: await measuredTrials(database, rows, 'all') };

@@ -28,7 +28,7 @@ import { tokenizerOf } from '@emotune/text';
 import { checkpointNames, contentVersion, withTemporary } from './checkpoint-files.js';
 import { modelFiles } from './hub-files.js';
 import type { ReadModel } from './import-work.js';
-import type { Models } from './models.js';
+import { type Models, promotion } from './models.js';
 import { modelNamePattern, modelNameRule } from './spec.js';
 import type { ModelRow } from './store.js';
 
@@ -206,7 +206,7 @@ async function register(models: Models, given: Import): Promise<tuning.Model> {
   await database.query(
     `insert into models (name, version, kind, state, family, parameters, tokenizer, prefix, promoted_at, created_at, teaching,
        source, licence)
-     values ($1, $2, 'base', 'registered', $3, $4, $5, $6, $7, $7, $8, $9, $10) on conflict do nothing`,
+     values ($1, $2, 'base', 'registered', $3, $4, $5, $6, ${promotion('$7')}, $7, $8, $9, $10) on conflict do nothing`,
     [
       name,
       version,

@@ -15,6 +15,11 @@ const kinds: Readonly<Partial<Record<tuning.ModelKind, ModelRow['kind']>>> = {
   [tuning.ModelKind.MODEL_KIND_TUNED]: 'tuned',
 };
 
+/** In SQL, when something is promoted now: later than all before, whatever their clocks said. */
+export function promotion(now: string): string {
+  return `greatest(${now}::timestamptz, (select max(promoted_at) + interval '1 millisecond' from models))`;
+}
+
 const promotedRow = `(m.promoted_at is not null and not exists (
   select 1 from models o where o.name = m.name and o.promoted_at > m.promoted_at)) as promoted`;
 
@@ -106,7 +111,7 @@ export class Models {
         throw new FailedPrecondition(
           `${row.name}@${row.version} is not evaluated yet; promote it when its experiment has succeeded`,
         );
-      await sql.query('update models set promoted_at = $3 where name = $1 and version = $2', [
+      await sql.query(`update models set promoted_at = ${promotion('$3')} where name = $1 and version = $2`, [
         row.name,
         row.version,
         new Date(clock.now()),
@@ -132,7 +137,7 @@ export class Models {
     await sql.query(
       `update models m set state = 'registered', promoted_at = case
          when exists (select 1 from models o where o.name = m.name and o.promoted_at is not null) then m.promoted_at
-         else $3 end
+         else ${promotion('$3')} end
        where name = $1 and version = $2`,
       [name, version, now],
     );

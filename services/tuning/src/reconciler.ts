@@ -14,6 +14,7 @@ import type { TuningContext } from './context.js';
 import { type Action, historyOf } from './decide.js';
 import { bound, isUnbound } from './features.js';
 import { jobOf } from './job.js';
+import { Leases } from './leases.js';
 import { Ledger } from './ledger.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';
@@ -78,6 +79,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   private leave: (() => unknown)[] = [];
   private listeningSince = 0;
   private readonly outages: Outages;
+  private readonly leases = new Leases();
 
   constructor(
     private readonly context: TuningContext,
@@ -216,7 +218,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       more = await this.record(async (sql) => {
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
-        const before = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
+        const read = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
+        const before = this.leases.watched(read, clock.now());
         const { experiment, changed, acts } = await this.advance(row, before);
         ({ jobs } = experiment);
         const started = await saveChanges(sql, before, experiment);
@@ -287,7 +290,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const { name } = after;
     for (const trial of after.trials) {
       if (trial === before.trials[trial.number] || trial.endedAt === null) continue;
-      const message = trialMessage(await trialRow(sql, name, trial.number));
+      const message = trialMessage(await trialRow(sql, name, trial.number, this.now()));
       await emit(sql, topics.trialFinished, name, { trial: message });
     }
     await this.tellEnd(sql, before, after);

@@ -136,25 +136,35 @@ export function specNow({ spec, limits }: ExperimentRow): tuning.ExperimentSpec 
 
 const trialColumns = `t.*, a.attempts, a.seconds`;
 const theirAttempts = `cross join lateral (select count(*) as attempts,
-  coalesce(sum(extract(epoch from coalesce(a.ended_at, least(now(), a.lease_until)) - a.created_at))::float8, 0) as seconds
+  coalesce(sum(extract(epoch from coalesce(a.ended_at, least($5::timestamptz, a.lease_until)) - a.created_at))::float8, 0)
+    as seconds
   from attempts a where a.experiment = t.experiment and a.trial = t.number) a`;
+
+interface TrialsWanted {
+  readonly numbers?: readonly number[];
+  readonly from?: number;
+  readonly limit?: number;
+  /** Until when attempts that run count; left out: until their leases end. */
+  readonly now?: Date;
+}
 
 /** Trials of one experiment: those with these numbers, and from a number on. */
 export function trialRows(
   sql: Sql,
   experiment: string,
-  { numbers = [], from = 0, limit }: { numbers?: readonly number[]; from?: number; limit?: number } = {},
+  { numbers = [], from = 0, limit, now }: TrialsWanted = {},
 ): Promise<TrialRow[]> {
   return sql.query<TrialRow>(
     `select ${trialColumns} from trials t ${theirAttempts}
      where t.experiment = $1 and (t.number = any($2) or t.number >= $3::bigint) order by t.number limit $4`,
-    [experiment, numbers, from, limit ?? null],
+    [experiment, numbers, from, limit ?? null, now ?? null],
   );
 }
 
 /** @throws NotFound */
-export async function trialRow(sql: Sql, experiment: string, number: number): Promise<TrialRow> {
-  const [row] = await trialRows(sql, experiment, { numbers: [number], from: largestInteger });
+export async function trialRow(sql: Sql, experiment: string, number: number, now?: Date): Promise<TrialRow> {
+  const wanted = { numbers: [number], from: largestInteger };
+  const [row] = await trialRows(sql, experiment, now ? { ...wanted, now } : wanted);
   if (!row) throw new NotFound(`expected a trial of ${experiment}, got number ${number}`);
   return row;
 }

@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { enqueued } from './commands.js';
+import { Leases } from './leases.js';
+import { planOf } from './spec.js';
+import type { Attempt, Experiment } from './state.js';
+import { experimentSpec } from './testing.js';
+import { newExperiment } from './transitions.js';
+
+const leaseMs = 30_000;
+const twoHours = 7_200_000;
+
+/** An experiment with a trial whose attempt has a lease until then, by the clock of whoever wrote it. */
+function running(leaseUntil: number, outcome: Attempt['outcome'] = null): Experiment {
+  const empty = { ...newExperiment(planOf(experimentSpec()), [], [], 0), leaseMs };
+  const { trials } = enqueued(empty, { learningRate: 0.001 }, 0);
+  const attempt: Attempt = {
+    ...{ number: 1, step: 0, checkpoint: '', checkpointAsks: 0, createdAt: 0 },
+    ...{ leaseUntil, outcome, reason: '', endedAt: null },
+  };
+  return { ...empty, trials: [{ ...trials[0], state: 'running', attempts: [attempt] }] };
+}
+
+const leaseOf = ({ trials }: Experiment) => trials[0].attempts[0].leaseUntil;
+
+it.each([0, twoHours, -twoHours])(
+  'a lease ends a lease after its renewal was seen, where its writer is %i ms ahead',
+  (ahead) => {
+    const leases = new Leases();
+    const at = (now: number, leaseUntil: number) => leaseOf(leases.watched(running(leaseUntil + ahead), now));
+    expect(at(1_000, 31_000)).toBe(31_000);
+    // Not renewed: it runs out.
+    expect(at(20_000, 31_000)).toBe(31_000);
+    expect(at(40_000, 31_000)).toBe(31_000);
+    // Renewed, also by a writer whose clock was set back meanwhile.
+    expect(at(41_000, 61_000)).toBe(71_000);
+    expect(at(42_000, 61_000 - twoHours)).toBe(72_000);
+  },
+);
+
+it('one who begins to watch gives each a whole lease, and leaves those of attempts that have ended', () => {
+  expect(leaseOf(new Leases().watched(running(5), 100_000))).toBe(130_000);
+  expect(leaseOf(new Leases().watched(running(5, 'lost'), 100_000))).toBe(5);
+});
