@@ -120,8 +120,8 @@ export async function claim(
      ), free as (
        select d.position from heads join deliveries d on d.consumer = $1 and d.position = heads.position
        where d.topic = any($2)
-         -- Further ahead than any claim lasts: the clock was set back.
-         and (d.free_at <= now() or d.free_at > now() + $4 * interval '1 millisecond')
+         -- Much further ahead than any claim lasts: the clock was set back.
+         and (d.free_at <= now() or d.free_at > now() + 2 * $4 * interval '1 millisecond')
        order by d.position limit $3
        for update of d skip locked
      ), claimed as (

@@ -201,8 +201,8 @@ export class Builds<Row extends object> {
          free_at = now() + $1 * interval '1 millisecond'
        where ${key} = (
          select ${key} from ${table} where ${unfinished}
-           -- Further ahead than any claim lasts: the clock was set back.
-           and (free_at <= now() or free_at > now() + $1 * interval '1 millisecond')
+           -- Much further ahead than any claim lasts: the clock was set back.
+           and (free_at <= now() or free_at > now() + 2 * $1 * interval '1 millisecond')
          order by ${order} limit 1 for update skip locked
        ) returning *`,
       [leaseMs, randomUUID()],
