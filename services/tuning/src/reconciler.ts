@@ -210,7 +210,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   private async carryOn(name: string, listed: ReadonlyMap<string, JobStatus>): Promise<void> {
-    const { database, outbox } = this.context;
+    const { database, outbox, clock } = this.context;
     await this.bindFeatures(await experimentRow(database, name));
     let jobs = listed;
     for (let more = true; more && !this.lost.aborted; ) {
