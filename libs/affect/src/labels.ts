@@ -11,6 +11,9 @@ export const labelSets = {
   red5: ['anger', 'fear', 'joy', 'neutral', 'sadness'],
 } as const satisfies Record<string, readonly string[]>;
 
+const mostLabels = 1000;
+const longestLabel = 200;
+
 /** What is wrong with the labels that a file declares; `field` names the list. */
 export function labelViolations(labels: readonly string[], field: string): readonly Violation[] {
   const violations = new Violations();
@@ -19,11 +22,24 @@ export function labelViolations(labels: readonly string[], field: string): reado
     field,
     `expected every label that may occur (two at least), got ${show(labels)}`,
   );
+  if (
+    !violations.expect(
+      labels.length <= mostLabels,
+      field,
+      `expected at most ${mostLabels} labels, got ${labels.length}`,
+    )
+  )
+    return violations.list;
   labels.forEach((label, i) => {
     violations.expect(
       label.trim() === label && label !== '' && !/[|,\n]/.test(label),
       `${field}[${i}]`,
       `expected a label without "|", ",", line breaks and outer blanks, got ${show(label)}`,
+    );
+    violations.expect(
+      label.length <= longestLabel,
+      `${field}[${i}]`,
+      `expected at most ${longestLabel} characters, got ${label.length}`,
     );
     violations.expect(textFault(label) === undefined, `${field}[${i}]`, textFault(label) ?? '');
     violations.expect(

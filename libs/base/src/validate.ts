@@ -49,7 +49,8 @@ export function show(value: unknown): string {
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>(
-    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    (value, key) =>
+      Object.hasOwn(value ?? {}, key) ? (value as Record<PropertyKey, unknown>)[key] : undefined,
     input,
   );
 }

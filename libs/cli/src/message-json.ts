@@ -23,21 +23,22 @@ function message(type: protobuf.Type, value: Record<string, unknown>): unknown {
     const { seconds, nanos } = value as { seconds: number; nanos: number };
     return new Date(1000 * seconds + nanos / 1e6).toISOString();
   }
-  const result: Record<string, unknown> = {};
+  const result: [name: string, value: unknown][] = [];
   for (const field of type.fieldsArray) {
     const item = value[field.name];
     if (item === undefined || item === null || isUnspecified(field, item)) continue;
     if (field instanceof protobuf.MapField) {
-      const entries = Object.entries(item).map(([key, entry]) => [key, single(field, entry)]);
-      if (field === settingsField(type)) Object.assign(result, Object.fromEntries(entries));
-      else result[field.name] = Object.fromEntries(entries);
-    } else {
-      result[field.name] = field.repeated
-        ? (item as unknown[]).map((entry) => single(field, entry))
-        : single(field, item);
-    }
+      const entries = Object.entries(item).map(([key, entry]): [string, unknown] => [
+        key,
+        single(field, entry),
+      ]);
+      if (field === settingsField(type)) result.push(...entries);
+      else result.push([field.name, Object.fromEntries(entries)]);
+    } else if (field.repeated)
+      result.push([field.name, (item as unknown[]).map((entry) => single(field, entry))]);
+    else result.push([field.name, single(field, item)]);
   }
-  return result;
+  return Object.fromEntries(result);
 }
 
 /**

@@ -52,6 +52,14 @@ parameters:
     });
   });
 
+  it('keeps settings whatever their names', () => {
+    const names = ['constructor', 'toString', '__proto__'];
+    const yaml = `training: {${names.map((name) => `"${name}": 1`).join(', ')}}`;
+    const { training } = parseSpec(yaml, experiment, 'spec.yaml') as { training: { settings: object } };
+    expect(Object.entries(training.settings)).toEqual(names.map((name) => [name, 1]));
+    expect(violations('name: a\nconstructor: 1').map(({ field }) => field)).toEqual(['constructor']);
+  });
+
   it('reads a scale and a task of a dataset', () => {
     const spec = parseSpec(
       'name: mine\nsources: [{file: {path: /a.csv, task: sentiment-regression, scale: "-4..4"}}]',

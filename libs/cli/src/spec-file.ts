@@ -51,13 +51,14 @@ class Reader {
       const field = written.get(key);
       if (field && field !== settings) result[field.name] = this.field(field, item, [...path, key]);
       else if (settings) {
-        result[settings.name] ??= {};
+        // Its names are the user's.
+        result[settings.name] ??= Object.create(null);
         const given = field === settings ? item : { [key]: item };
         this.settings(result[settings.name] as Record<string, unknown>, given, field ? [...path, key] : path);
       } else this.violations.add([...path, key], () => unknownField(key, [...written.keys()]));
     }
     for (const { name, fieldsArray } of type.oneofsArray) {
-      const given = fieldsArray.map((field) => field.name).filter((key) => key in result);
+      const given = fieldsArray.map((field) => field.name).filter((key) => Object.hasOwn(result, key));
       const choices = fieldsArray.map((field) => field.name).join(', ');
       if (given.length > 1 && !name.startsWith('_'))
         this.wrong(path, `only one of ${choices}`, given.join(' and '));

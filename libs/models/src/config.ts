@@ -310,7 +310,7 @@ export function parseConfig(json: unknown): ModelConfig {
 
 /** Fields that neither this family nor what saves checkpoints is known for. */
 function unread(raw: Readonly<Record<string, unknown>>, family: Family): string[] {
-  return Object.keys(raw).filter((key) => !(key in schemas[family].shape) && !inert.has(key));
+  return Object.keys(raw).filter((key) => !Object.hasOwn(schemas[family].shape, key) && !inert.has(key));
 }
 
 /** Fields of a `config.json` that parses which nothing here reads, so that a user may hear of them. */

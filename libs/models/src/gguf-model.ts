@@ -3,7 +3,7 @@
  * what llama.cpp's converter does to them (rotary halves interleaved, BLOOM's query, key and value one after the other).
  */
 import { basename } from 'node:path';
-import { InvalidArgument, show, type Violation, Violations } from '@emotune/base';
+import { InvalidArgument, own, show, type Violation, Violations } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
 import type { Shape } from '@emotune/graph';
 import { type ModelConfig, parseConfig } from './config.js';
@@ -124,7 +124,7 @@ function checkKeys(
   for (const key of metadata.keys()) {
     if (!key.startsWith(`${architecture}.`)) continue;
     const rest = key.slice(architecture.length + 1);
-    if (!(rest in fields[architecture]) && !checked[architecture].includes(rest))
+    if (!Object.hasOwn(fields[architecture], rest) && !checked[architecture].includes(rest))
       violations.add(
         key,
         `expected a key that ${architecture} models here support, got ${brief(metadata.get(key))}`,
@@ -165,7 +165,7 @@ const names: Record<string, Record<string, string>> = {
 
 function huggingFaceName(architecture: string, name: string): string {
   const found = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name);
-  const known = found && names[architecture][found[2]];
+  const known = found && own(names[architecture], found[2]);
   if (!known || known.includes('<n>') !== (found[1] !== undefined)) return name;
   return `${known.replace('<n>', found[1])}.${found[3]}`;
 }

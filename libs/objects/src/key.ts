@@ -8,10 +8,12 @@ export function checkedKey(key: string): string {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL ends a path in every file system.
     /[\\\u0000]/.test(key) ||
     segments.some((segment) => segment === '' || segment === '.' || segment === '..');
-  if (bad || Buffer.byteLength(key) > 1024)
+  // A file system takes names of so many bytes.
+  const long = Buffer.byteLength(key) > 1024 || segments.some((segment) => Buffer.byteLength(segment) > 255);
+  if (bad || long)
     throw InvalidArgument.at(
       'key',
-      `expected a relative path of at most 1024 bytes without "..", "\\" and empty parts, got ${show(key)}`,
+      `expected a relative path of at most 1024 bytes, 255 a part, without "..", "\\" and empty parts, got ${show(key)}`,
     );
   return key;
 }

@@ -58,6 +58,7 @@ export interface UploadedFile {
   readonly name: string;
 }
 
+/** In bytes, as file systems count. */
 const longestName = 255;
 
 /** What is wrong with how a request names a file. */
@@ -66,12 +67,9 @@ export function uploadViolations(upload: UploadedFile | undefined, field: string
   const violations = new Violations();
   if (!hashPattern.test(upload.sha256))
     violations.add(`${field}.sha256`, `${hashRule}, got ${show(upload.sha256)}`);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a name is shown on a line.
-  if (upload.name === '' || upload.name.length > longestName || /[\u0000-\u001f]/.test(upload.name))
-    violations.add(
-      `${field}.name`,
-      `expected a name of 1 to ${longestName} characters, got ${show(upload.name)}`,
-    );
+  // A name is shown on a line.
+  if (upload.name === '' || Buffer.byteLength(upload.name) > longestName || /\p{Cc}/u.test(upload.name))
+    violations.add(`${field}.name`, `expected a name of 1 to ${longestName} bytes, got ${show(upload.name)}`);
   return violations.list;
 }
 

@@ -167,7 +167,8 @@ class HeaderedRows {
         at,
         fault: `expected ${names.length} columns as in the header, got ${cells.length}: ${this.hint}`,
       };
-    const values: Record<string, string> = {};
+    // Columns may be called as what every object has.
+    const values: Record<string, string> = Object.create(null);
     for (let i = 0; i < cells.length; i++) values[names[i]] = cells[i];
     return { at, values };
   }

@@ -5,4 +5,4 @@ export { expectFits, type Held } from './held.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 export type { FileContent } from './rows.js';
 export { lines } from './text-files.js';
-export { checkUserFile, columnsOf, readUserFile, type UserFile } from './user-file.js';
+export { checkUserFile, columnsOf, columnViolations, readUserFile, type UserFile } from './user-file.js';

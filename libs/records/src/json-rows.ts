@@ -2,7 +2,7 @@
  * Rows of JSON, one object a line. A number of a wanted column keeps the digits that it is written with, whatever their count; an object
  * that has a wanted column twice, with two values, is none.
  */
-import { show, textLines } from '@emotune/base';
+import { own, show, textLines } from '@emotune/base';
 import { parse } from 'lossless-json';
 import { expectColumns, type Row, type Wanted } from './rows.js';
 
@@ -19,7 +19,7 @@ export class WrittenNumber {
 /** The platform's own parser is several times as fast, and does as well where there are no numbers and each name stands once. */
 function isPlain(line: string, values: Readonly<Record<string, unknown>>, { columns }: Wanted): boolean {
   return columns.every((name) => {
-    const value = values[name];
+    const value = own(values, name);
     if (typeof value === 'number' || (typeof value === 'object' && value !== null)) return false;
     const quoted = JSON.stringify(name);
     return line.indexOf(quoted) === line.lastIndexOf(quoted);

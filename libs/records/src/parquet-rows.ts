@@ -137,7 +137,7 @@ async function* rowsOf(
   let start = 0;
   for (const count of counts) {
     const end = start + count;
-    const rows = Array.from({ length: count }, (): Record<string, unknown> => ({}));
+    const rows = Array.from({ length: count }, (): Record<string, unknown> => Object.create(null));
     // One column after the other: the library reads them side by side, and of several that fail it tells the first, which leaves the
     // others to end the process.
     for (const { element } of columns) {

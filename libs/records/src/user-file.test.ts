@@ -57,6 +57,48 @@ describe('readUserFile', () => {
     ]);
   });
 
+  describe.each(['constructor', 'toString', 'hasOwnProperty', '__proto__'])('a column called %s', (name) => {
+    const of = (path: string, more: Partial<UserFile['columns']>): UserFile => ({
+      ...regression(path),
+      columns: { ...columns, ...more },
+    });
+    const files: [string, (column: string) => string][] = [
+      ['a.csv', (column) => `${column},label\nfine,2\n`],
+      ['a.tsv', (column) => `${column}\tlabel\nfine\t2\n`],
+      ['a.jsonl', (column) => `{"${column}":"fine","label":2}\n`],
+    ];
+
+    it.each(files)('is read in %s', async (path, content) => {
+      const [example] = await read(of(path, { text: name }), content(name));
+      expect(example.text).toBe('fine');
+    });
+
+    it.each(files)('that %s has not is not there', async (path, content) => {
+      const [example] = await read(of(path, { id: name }), content('text'));
+      expect(example.id).toBe('mine/1');
+      await expect(read(of(path, { text: name }), content('text'))).rejects.toThrow(
+        `expected a column "${name}"`,
+      );
+    });
+  });
+
+  it('knows a format by its own name alone', async () => {
+    await expect(read(regression('a.constructor'), 'x')).rejects.toThrow(/expected a file that ends in/);
+  });
+
+  it('reads Parquet whose columns are called as what every object has', async () => {
+    const bytes = new Uint8Array(
+      parquetWriteBuffer({
+        columnData: [
+          { name: 'constructor', data: ['fine'], type: 'STRING' },
+          { name: 'label', data: [2], type: 'DOUBLE' },
+        ],
+      }),
+    );
+    const file = { ...regression('a.parquet'), columns: { ...columns, text: 'constructor', id: 'toString' } };
+    expect((await read(file, bytes)).map(({ id, text }) => [id, text])).toEqual([['mine/1', 'fine']]);
+  });
+
   it('reads Parquet with labels that are several', async () => {
     const file = {
       ...regression('a.parquet'),

@@ -16,7 +16,7 @@ import {
   type Split,
   type Task,
 } from '@emotune/affect';
-import { InvalidArgument, nearest, show, textFault, Violations } from '@emotune/base';
+import { InvalidArgument, nearest, own, show, textFault, type Violation, Violations } from '@emotune/base';
 import { delimitedRows } from './delimited.js';
 import { bytesOf, expectFits, type Held } from './held.js';
 import { jsonRows, WrittenNumber } from './json-rows.js';
@@ -47,13 +47,32 @@ export interface UserFile {
   readonly split: Split | null;
 }
 
-/** The columns of a file; an empty name is the usual one. */
-export function columnsOf(given: {
+type Reader = (content: FileContent, wanted: Wanted, field: string) => AsyncIterable<Row>;
+
+/** The columns of a file, as a request names them. */
+export interface NamedColumns {
   readonly textColumn: string;
   readonly labelColumn: string;
   readonly emotionColumn: string;
   readonly idColumn: string;
-}): UserFile['columns'] {
+}
+
+const longestColumn = 200;
+
+/** What is wrong with how a request names columns; `field` is the path of the file. */
+export function columnViolations(given: NamedColumns, field: string): readonly Violation[] {
+  const violations = new Violations();
+  for (const name of ['textColumn', 'labelColumn', 'emotionColumn', 'idColumn'] as const)
+    violations.expect(
+      given[name].length <= longestColumn,
+      `${field}.${name}`,
+      `expected at most ${longestColumn} characters, got ${given[name].length}`,
+    );
+  return violations.list;
+}
+
+/** The columns of a file; an empty name is the usual one. */
+export function columnsOf(given: NamedColumns): UserFile['columns'] {
   return {
     text: given.textColumn || 'text',
     label: given.labelColumn || 'label',
@@ -62,12 +81,10 @@ export function columnsOf(given: {
   };
 }
 
-const formats = {
-  '.csv': (content: FileContent, wanted: Wanted, field: string) =>
-    delimitedRows('csv', content.read(), wanted, field),
-  '.tsv': (content: FileContent, wanted: Wanted, field: string) =>
-    delimitedRows('tsv', content.read(), wanted, field),
-  '.jsonl': (content: FileContent, wanted: Wanted, field: string) => jsonRows(content.read(), wanted, field),
+const formats: Readonly<Record<string, Reader>> = {
+  '.csv': (content, wanted, field) => delimitedRows('csv', content.read(), wanted, field),
+  '.tsv': (content, wanted, field) => delimitedRows('tsv', content.read(), wanted, field),
+  '.jsonl': (content, wanted, field) => jsonRows(content.read(), wanted, field),
   '.parquet': parquetRows,
 };
 
@@ -120,7 +137,7 @@ class RowReader {
 
   example(values: Readonly<Record<string, unknown>>): Draft | Fault {
     const { columns, task, scale, name, licence, language, multiLabel, split } = this.file;
-    const text = someText(values[columns.text], columns.text, 'a text');
+    const text = someText(own(values, columns.text), columns.text, 'a text');
     if (text instanceof Fault) return text;
     const size = Buffer.byteLength(text);
     if (size > largestTextBytes)
@@ -129,11 +146,11 @@ class RowReader {
       );
     const common = { id: '', source: name, originalId: '', licence, language, task, text, split };
     if (scale === null) {
-      const gold = this.labels(values[columns.label]);
+      const gold = this.labels(own(values, columns.label));
       if (gold instanceof Fault) return gold;
       return { ...common, emotion: null, labelSet: this.labelSet, multiLabel, scale, gold };
     }
-    const label = someText(values[columns.label], columns.label, 'a label');
+    const label = someText(own(values, columns.label), columns.label, 'a label');
     if (label instanceof Fault) return label;
     const native = Number(label);
     if (!(native >= scale.low && native <= scale.high))
@@ -141,7 +158,7 @@ class RowReader {
     const gold = numberGold((native - scale.low) / (scale.high - scale.low));
     const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };
     if (task !== 'emotion-regression') return rated;
-    const emotion = someText(values[columns.emotion], columns.emotion, 'an emotion');
+    const emotion = someText(own(values, columns.emotion), columns.emotion, 'an emotion');
     if (emotion instanceof Fault) return emotion;
     const word = wordOf(emotion, columns.emotion, 'an emotion');
     return word instanceof Fault ? word : { ...rated, emotion };
@@ -241,7 +258,7 @@ async function eachExample(
   take: (example: Draft, id: string) => void,
 ): Promise<Found> {
   const extension = extname(file.path).toLowerCase();
-  const rowsOf = formats[extension as keyof typeof formats];
+  const rowsOf = own(formats, extension);
   if (rowsOf === undefined)
     throw InvalidArgument.at(
       field,
@@ -256,7 +273,7 @@ async function eachExample(
   let textBytes = 0;
   const read = (row: Row): Fault | undefined => {
     if (row.fault !== undefined) return new Fault(row.fault);
-    const id = wordOf(row.values[columns.id] ?? undefined, columns.id, 'an id');
+    const id = wordOf(own(row.values, columns.id) ?? undefined, columns.id, 'an id');
     if (id instanceof Fault) return id;
     const first = placeOf.get(id);
     if (first !== undefined)

@@ -1,6 +1,6 @@
 /** What the parameters of an experiment did to its objective, from forests over its measured trials. */
 
-import { FailedPrecondition, Rng } from '@emotune/base';
+import { FailedPrecondition, own, Rng } from '@emotune/base';
 import { Axis } from './axis.js';
 import { growForest, type Tree } from './forest.js';
 import { lessonOf, type TrialRecord } from './history.js';
@@ -18,7 +18,7 @@ const mostShuffled = 1000;
 interface Coordinate {
   readonly parameter: Parameter;
   readonly categories: number;
-  encode(value: ParameterValue): number;
+  encode(value: ParameterValue | undefined): number;
 }
 
 function coordinateOf(parameter: Parameter): Coordinate {
@@ -108,7 +108,7 @@ export class ParameterEffects {
     const points: number[][] = [];
     const values: number[] = [];
     for (const record of measured) {
-      const point = coordinates.map((c) => c.encode(record.parameters[c.parameter.name]));
+      const point = coordinates.map((c) => c.encode(own(record.parameters, c.parameter.name)));
       // A trial of another space, as imported ones can be.
       if (point.some(Number.isNaN)) continue;
       points.push(point);

@@ -30,7 +30,7 @@ interface Kernels {
 export interface Encoding {
   readonly parameter: Parameter;
   /** NaN where the parameter cannot have the value. */
-  encode(value: ParameterValue): number;
+  encode(value: ParameterValue | undefined): number;
   kernels(column: Float64Array, dimensions: number, settings: KernelSettings): Kernels;
 }
 
@@ -40,7 +40,7 @@ export function encodingOf(parameter: Parameter): Encoding {
     const index = new Map(parameter.values.map((value, i) => [value, i]));
     return {
       parameter,
-      encode: (value) => index.get(value) ?? Number.NaN,
+      encode: (value) => (value === undefined ? undefined : index.get(value)) ?? Number.NaN,
       kernels: (column, _, { priorWeight }) => new CategoricalKernels(parameter, index, column, priorWeight),
     };
   }

@@ -1,5 +1,5 @@
 /** The search algorithms by name. A new one is a file in `samplers/` and a row here. */
-import { fieldPath, InvalidArgument, nearest, parse } from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, own, parse } from '@emotune/base';
 import type { TrialRecord } from './history.js';
 import type { Choice, LineageRules, Sampler, SamplerSettings, SuggestContext } from './sampler.js';
 import { auto } from './samplers/auto.js';
@@ -176,13 +176,13 @@ export function completed(
   return parseAssignment(space, given, ['parameters'], ({ name }) => {
     // What decides which parameters there are is kept to; numbers of other trials still teach.
     suggested ??= suggest(algorithm, narrowed(space, choiceOf), history, context);
-    return suggested[name];
+    return own(suggested, name);
   });
 
   function choiceOf(parameter: Parameter): ParameterValue | undefined {
     const { name, kind } = parameter;
     const decides = space.parameters.some(({ condition }) => condition?.parameter === name);
     if (kind !== 'categorical' && !decides) return undefined;
-    return accept(parameter, given[name] ?? parameter.default);
+    return accept(parameter, own(given, name) ?? parameter.default);
   }
 }

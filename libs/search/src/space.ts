@@ -147,6 +147,8 @@ function parseRange(
   else if (!right(max - min)) problems.add(path, `expected a representable width, got ${min} to ${max}`);
   else if (step > 0 && max > min && step > max - min)
     problems.add([...path, 'step'], `expected at most max − min (${max - min}), got ${step}`);
+  else if (step > 0 && !((max - min) / step <= Number.MAX_SAFE_INTEGER))
+    problems.add([...path, 'step'], `expected at most 2^53 steps from min to max, got ${step}`);
   if (log && min <= 0) problems.add([...path, 'min'], `expected a number above 0 on a log scale, got ${min}`);
   if (log && step > 0 && !(integer && step === 1))
     problems.add([...path, 'step'], `expected no step on a log scale, got ${step}`);

@@ -1,5 +1,5 @@
 /** Trials of an earlier search, mapped to the space of a new one. */
-import { InvalidArgument, show } from '@emotune/base';
+import { InvalidArgument, own, show } from '@emotune/base';
 import { measuredBestFirst, type TrialRecord } from './history.js';
 import {
   type Assignment,
@@ -87,7 +87,7 @@ export function fitted(
       return parameter.kind === 'categorical' ? parameter.values[0] : parameter.min;
     }
     if (!Object.hasOwn(recorded, name)) {
-      const given = fixed[name] ?? parameter.default;
+      const given = own(fixed, name) ?? parameter.default;
       const value = given === undefined ? undefined : fit(parameter, given);
       return value ?? misses(parameter, 'missing, and neither fixed nor with a default');
     }

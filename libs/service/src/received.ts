@@ -6,10 +6,14 @@
 import { isUtf8 } from 'node:buffer';
 import { InvalidArgument, show, textFault, Violations } from '@emotune/base';
 import {
+  type MethodDefinition,
   ResponderBuilder,
+  Server,
   ServerInterceptingCall,
   type ServerInterceptor,
   ServerListenerBuilder,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
 import { statusOf } from './status.js';
@@ -103,13 +107,8 @@ class Checker extends Violations {
   }
 }
 
-/** Stands for a request that is not taken. */
-export class Refused {
-  constructor(readonly error: InvalidArgument) {}
-}
-
-/** What the server makes of the bytes of a request: its message, or why it is refused. It throws nothing: grpc-js would say INTERNAL. */
-export function receivedAs(type: protobuf.Type): (bytes: Buffer) => unknown {
+/** The message that the bytes of a request are. @throws InvalidArgument with every violation. */
+export function receivedAs(type: protobuf.Type): (bytes: Buffer) => object {
   return (bytes) => {
     let message: object;
     try {
@@ -119,15 +118,45 @@ export function receivedAs(type: protobuf.Type): (bytes: Buffer) => unknown {
         defaults: true,
       });
     } catch (cause) {
-      const { message: problem } = cause as Error;
-      return new Refused(
-        InvalidArgument.at('', `expected the bytes of a ${type.name}, got others: ${problem}`, { cause }),
+      throw InvalidArgument.at(
+        '',
+        `expected the bytes of a ${type.name}, got others: ${(cause as Error).message}`,
+        { cause },
       );
     }
     const checker = new Checker();
     checker.message(type, message, []);
-    return checker.list.length > 0 ? new Refused(new InvalidArgument(checker.list)) : message;
+    checker.throwIfAny();
+    return message;
   };
+}
+
+/** Stands for a request that is not taken. */
+class Refused {
+  constructor(readonly error: InvalidArgument) {}
+}
+
+function refusal({ path }: MethodDefinition<unknown, unknown>, cause: unknown): Refused {
+  if (cause instanceof InvalidArgument) return new Refused(cause);
+  return new Refused(InvalidArgument.at('', `expected a message of ${path}, got other bytes`, { cause }));
+}
+
+/** A server that answers INVALID_ARGUMENT where a request cannot be read. Needs `refusing` among its interceptors. */
+export class RefusingServer extends Server {
+  override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    const methods = Object.entries(service).map(([name, method]) => {
+      const requestDeserialize = (bytes: Buffer) => {
+        // grpc-js would say INTERNAL.
+        try {
+          return method.requestDeserialize(bytes);
+        } catch (error) {
+          return refusal(method, error);
+        }
+      };
+      return [name, { ...method, requestDeserialize }];
+    });
+    super.addService(Object.fromEntries(methods), implementation);
+  }
 }
 
 /** Answers requests that are refused in the place of their service. */

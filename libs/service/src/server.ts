@@ -25,7 +25,7 @@ import { type Limits, usualLimits } from './limits.js';
 import { Listener } from './listener.js';
 import { Load } from './load.js';
 import type { Log } from './log.js';
-import { refusing } from './received.js';
+import { RefusingServer, refusing } from './received.js';
 import { ServedHealth } from './served-health.js';
 import { statusOf } from './status.js';
 
@@ -132,7 +132,7 @@ export class EmotuneServer extends ServerGrpc {
   /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
   static async listen(listen: string, access: Access, limits: Limits = usualLimits): Promise<EmotuneServer> {
     const streams = new OpenStreams();
-    const server = new GrpcServer({
+    const server = new RefusingServer({
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_concurrent_streams': limits.calls + limits.streams,
       ...connectionSettings,

@@ -331,6 +331,13 @@ describe('what cannot be taken is refused', () => {
     });
   });
 
+  it('also where others wrote the service', async () => {
+    const answer = await new Promise<ServiceError | null>((resolve) =>
+      client.makeUnaryRequest('/grpc.health.v1.Health/Check', same, same, Buffer.from([7]), resolve),
+    );
+    expect(answer).toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+
   it('in a stream, which ends', async () => {
     const path = '/emotune.inference.v1.AnalysisService/AnalyzeStream';
     const call = client.makeBidiStreamRequest(path, same, same);

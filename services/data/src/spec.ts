@@ -5,6 +5,7 @@ import {
   labelSeparatorViolations,
   labelViolations,
   type Split,
+  scaleViolations,
   splits,
   type Task,
   tasks,
@@ -13,7 +14,7 @@ import { fieldPath, InvalidArgument, nearest, show, Violations } from '@emotune/
 import { type HubId, isHubId, parseHubId } from '@emotune/hub';
 import { type UploadedFile, uploadViolations } from '@emotune/objects';
 import { common, type data } from '@emotune/proto';
-import { columnsOf, type UserFile } from '@emotune/records';
+import { columnsOf, columnViolations, type UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service/words';
 import { type Corpus, corpora } from './corpora.js';
 import type { Shares } from './stratify.js';
@@ -49,6 +50,7 @@ export interface DatasetPlan {
 
 const defaultShares = { validation: 0.1, test: 0.1 };
 const mostSources = 100;
+const longestWord = 200;
 
 class Checker extends Violations {
   split(value: string, path: readonly PropertyKey[]): Split | null {
@@ -88,15 +90,17 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
   if (
     regression &&
     check.expect(scale !== null, [...path, 'scale'], 'expected the range of the labels, got nothing')
-  ) {
-    check.expect(
-      scale!.low < scale!.high,
-      [...path, 'scale'],
-      `expected low < high, got ${scale!.low}..${scale!.high}`,
-    );
-  }
+  )
+    check.addAll(scaleViolations(scale!, fieldPath([...path, 'scale'])));
   if (task !== undefined && !regression)
     check.addAll(labelViolations(file.labels, fieldPath([...path, 'labels'])));
+  check.addAll(columnViolations(file, fieldPath(path)));
+  for (const word of ['licence', 'language'] as const)
+    check.expect(
+      file[word].length <= longestWord,
+      [...path, word],
+      `expected at most ${longestWord} characters, got ${file[word].length}`,
+    );
   check.addAll(
     labelSeparatorViolations(file.labelSeparator, file.labels, fieldPath([...path, 'labelSeparator'])),
   );

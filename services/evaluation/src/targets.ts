@@ -30,6 +30,7 @@ import { common, type data, type evaluation, type featurization } from '@emotune
 import {
   checkUserFile,
   columnsOf,
+  columnViolations,
   decodeShard,
   expectFits,
   readExamples,
@@ -82,6 +83,7 @@ function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
     if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
   } else if (task !== undefined && file.labels.length > 0)
     violations.addAll(labelViolations(file.labels, 'file.labels'));
+  violations.addAll(columnViolations(file, 'file'));
   violations.addAll(labelSeparatorViolations(file.labelSeparator, file.labels, 'file.labelSeparator'));
   return violations.list;
 }

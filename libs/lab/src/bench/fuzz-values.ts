@@ -50,23 +50,14 @@ const pageTokens = ['NaN', '1e20', '-1', '9'.repeat(40), '0x10', ' ', 'a\0', '1.
 
 const noTokens = ['!!!', 'YQ==', '\u00ff', ...pageTokens];
 
-const known = [
-  'kept',
-  'spare-1',
-  'emotune-llama-4m',
-  'train',
-  'learningRate',
-  'tpe',
-  'random',
-  'gp',
-  'pbt',
-  'median',
-  'wilcoxon',
-  'emotune-demo',
-  'text',
-  'onnx',
-  'a',
-];
+/** Words that mean something somewhere. */
+const known = (
+  'kept spare-1 emotune-llama-4m llama train test text onnx safetensors peft emotune-demo de a ' +
+  'auto random grid sobol tpe gp cma-es nsga2 pbt none patience median percentile asha hyperband threshold wilcoxon ' +
+  'startUpTrials population points candidates sigma beta priorWeight goodShare warmUp minExamples maxExamples ' +
+  'reductionFactor lower upper pThreshold learningRate weightDecay dropout method loraRank lora.targets ' +
+  'loss.taskWeights batch optimizer architecture curriculum'
+).split(' ');
 
 const doubles = [
   Number.NaN,
@@ -99,6 +90,7 @@ const ints64 = [
 
 /** More than any list may have. */
 const many = 10_000;
+const largeCharacters = 400;
 
 export function oneOf<T>(rng: Rng, from: readonly T[]): T {
   return from[rng.int(from.length)];
@@ -168,7 +160,9 @@ export function randomValue(field: protobuf.Field, rng: Rng, depth: number, usua
   const length = oneOf(rng, [0, 1, 2, 3, many]);
   if (length < many) return Array.from({ length }, () => single(field, rng, depth));
   const copied = Array.isArray(usual) && usual.length > 0 ? usual[0] : single(field, rng, 0);
-  return Array.from({ length }, () => copied);
+  // Of large ones a message takes fewer.
+  const fits = (JSON.stringify(copied)?.length ?? 0) < largeCharacters;
+  return Array.from({ length: fits ? length : 2 }, () => copied);
 }
 
 /** Fields that may be there, each as likely as not, with values of any kind. */

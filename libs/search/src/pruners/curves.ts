@@ -1,4 +1,5 @@
 /** Learning curves as pruners compare them: on examples seen, among trials of the same kind. */
+import { own } from '@emotune/base';
 import { z } from 'zod';
 import type { TrialRecord } from '../history.js';
 import type { Assignment, ParameterValue } from '../space.js';
@@ -61,7 +62,7 @@ export function peersOf(trial: TrialCurve, others: readonly TrialCurve[], strata
     (other) =>
       other.number !== trial.number &&
       strata.every(({ parameter, factor }) =>
-        agree(trial.parameters[parameter], other.parameters[parameter], factor),
+        agree(own(trial.parameters, parameter), own(other.parameters, parameter), factor),
       ),
   );
 }

@@ -10,7 +10,7 @@
  *
  * Coordinates are shares of each parameter's line, on [0, 1].
  */
-import { Rng } from '@emotune/base';
+import { own, Rng } from '@emotune/base';
 import { z } from 'zod';
 import { Axis } from '../axis.js';
 import { compareMeasured, isTold, lessonOf, type TrialRecord } from '../history.js';
@@ -143,7 +143,7 @@ function axesOf(space: SearchSpace): Axis[] {
 /** Shares of the lines [D]; undefined where the record lacks a value or has one out of range. */
 function pointOf(axes: readonly Axis[], record: TrialRecord): Float64Array | undefined {
   const point = Float64Array.from(axes, (axis) => {
-    const value = record.parameters[axis.parameter.name];
+    const value = own(record.parameters, axis.parameter.name);
     return typeof value === 'number' ? (axis.place(value) - axis.low) / axis.width : Number.NaN;
   });
   return point.every((x) => x >= 0 && x <= 1) ? point : undefined;
@@ -202,7 +202,7 @@ export const cmaEs: Sampler<CmaSettings> = {
     );
     return Object.fromEntries(
       space.parameters.flatMap(({ name }) => {
-        const value = values.get(name) ?? rest[name];
+        const value = values.get(name) ?? own(rest, name);
         return value === undefined ? [] : [[name, value]];
       }),
     );

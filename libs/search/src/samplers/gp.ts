@@ -13,7 +13,7 @@ const settings = z.strictObject({
   /** Random trials first: until so many are measured. */
   startUpTrials: z.number().int().min(1).default(10),
   /** The factor of the deviation in the confidence bound; without it expected improvement decides. */
-  beta: z.number().min(0).optional(),
+  beta: z.number().min(0).max(1e6).optional(),
   maxPoints: z.number().int().min(10).max(2000).default(500),
   /** Least probability to work, as learned from infeasible trials; 0 leaves it unlearned. */
   minFeasibility: z.number().min(0).max(1).default(0.5),

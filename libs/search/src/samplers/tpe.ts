@@ -22,7 +22,7 @@
  * where a Gaussian process promises most over what they may come to (`acquisition.ts`), uphill from the best
  * trials and from draws from l; and such trials are not of g while they run.
  */
-import { canonicalJson, Rng } from '@emotune/base';
+import { canonicalJson, own, Rng } from '@emotune/base';
 import { z } from 'zod';
 import { mostPromising } from '../acquisition.js';
 import { learnedCost } from '../cost.js';
@@ -50,7 +50,7 @@ const settings = z.strictObject({
   /** Share of the measured trials that is good. */
   goodShare: z.number().gt(0).max(1).default(0.15),
   maxGood: z.number().int().min(1).default(25),
-  priorWeight: z.number().gt(0).default(1),
+  priorWeight: z.number().gt(0).max(1e6).default(1),
   /** Factor of the floor under the bandwidth; without it 0.1 where categories and numbers are sampled together, else 0. */
   bandwidthFloor: z.number().min(0).max(1).optional(),
   /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
@@ -111,7 +111,7 @@ class Observations {
       for (; d < encodings.length; d++) {
         const { parameter, encode } = encodings[d];
         // Not a number where there is none, too.
-        const x = encode(parameters[parameter.name]);
+        const x = encode(own(parameters, parameter.name));
         if (Number.isNaN(x)) break;
         columns[d][row] = x;
       }
