@@ -293,6 +293,11 @@ export class Answerer {
     });
   }
 
+  /** What it takes at most, about. */
+  get memoryBytes(): number {
+    return this.scorer.memoryBytes;
+  }
+
   /** Ends the thread, then releases the model's folders; questions under way are refused. */
   async close(): Promise<void> {
     await this.scorer.close();

@@ -54,7 +54,7 @@ export const passTokens = 256;
 const hints = { runs: 'seldom' } as const;
 
 /** Memory of the keys and values of prefixes, the last used ones. */
-const keptPrefixBytes = 64 * 2 ** 20;
+export const keptPrefixBytes = 64 * 2 ** 20;
 
 /** The next power of two. */
 const doubled = (n: number) => 2 ** Math.ceil(Math.log2(Math.max(1, n)));

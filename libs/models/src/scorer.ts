@@ -6,13 +6,13 @@
  * whose turn it is and those that fit to them, whoever asked: calls are batched as they come.
  */
 import { InvalidArgument } from '@emotune/base';
-import type { ExecutorFactory } from '@emotune/engine';
+import { type ExecutorFactory, FileTensor } from '@emotune/engine';
 import { sizeOf } from '@emotune/graph';
 import type { Model } from './checkpoint.js';
 import { longestRow, type ModelConfig } from './config.js';
 import { FairQueue, type Line, type Piece } from './fair-queue.js';
-import { keptBytes, type LoadOptions, loaded, ModelExecutor } from './model-executor.js';
-import { passTokens, ScoreLane } from './score-lane.js';
+import { keptBytes, type Loaded, type LoadOptions, loaded, ModelExecutor } from './model-executor.js';
+import { keptPrefixBytes, passTokens, ScoreLane } from './score-lane.js';
 import {
   candidateScores,
   type Layout,
@@ -39,6 +39,15 @@ export interface ScoreOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of weights in files the lanes share what they read. */
+function weightBytes({ tensors }: Loaded, lanes: number): number {
+  return [...tensors.values()].reduce(
+    (sum, tensor) =>
+      sum + (tensor instanceof FileTensor ? tensor.range.length : lanes * tensor.data.byteLength),
+    0,
+  );
+}
+
 /** Up to this size a model is held once per thread: its layers are too small to be worth dividing. */
 const smallModelBytes = 256 * 1024 * 1024;
 
@@ -57,6 +66,8 @@ export class Scorer {
   private constructor(
     private readonly lanes: readonly Lane[],
     private readonly config: ModelConfig,
+    /** What it takes at most, about: weights, also those that lie in files, graphs and prefixes. */
+    readonly memoryBytes: number,
   ) {}
 
   static async create(
@@ -73,7 +84,7 @@ export class Scorer {
       const held = await ModelExecutor.create(ready, executor, keptBytes / count);
       lanes.push({ score: new ScoreLane(held), passes: 0 });
     }
-    return new Scorer(lanes, model.config);
+    return new Scorer(lanes, model.config, keptBytes + count * keptPrefixBytes + weightBytes(ready, count));
   }
 
   /** A place for a call of `caller`, to be given back with `leave`. */

@@ -1,6 +1,6 @@
-/** Models in memory: the last used few stay, and one that must go goes when nobody asks it any more. */
+/** Models in memory: the last used stay, as many as there is room for, and one that must go goes when nobody asks it any more. */
 import { Answerer } from '@emotune/answering';
-import { FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, machineMemoryMiB, NotFound } from '@emotune/base';
 import type { InferenceCompute } from '@emotune/models';
 import type { tuning } from '@emotune/proto';
 import type { ServiceContext } from '@emotune/service';
@@ -12,6 +12,8 @@ export interface InferenceContext extends ServiceContext {
   readonly baseCompute?: InferenceCompute;
   /** A call is refused where others would keep it waiting for more seconds. Default 30. */
   readonly waitSeconds?: number;
+  /** Memory of the models that stay. Default: half of what the machine has. */
+  readonly modelBytes?: number;
 }
 
 interface Entry {
@@ -21,9 +23,10 @@ interface Entry {
   lookedAt: number;
   users: number;
   leaving: boolean;
+  /** 0 until it has been loaded. */
+  bytes: number;
 }
 
-const keptModels = 3;
 /** Its files are mapped and may be damaged meanwhile: they are looked at again after this long. */
 const lookMs = 1_000;
 
@@ -33,7 +36,10 @@ export class LoadedModels {
   private readonly closing = new Set<Promise<void>>();
 
   constructor(
-    private readonly context: Pick<InferenceContext, 'objects' | 'threads' | 'baseCompute' | 'clock' | 'log'>,
+    private readonly context: Pick<
+      InferenceContext,
+      'objects' | 'threads' | 'baseCompute' | 'modelBytes' | 'clock' | 'log'
+    >,
   ) {}
 
   /**
@@ -47,10 +53,7 @@ export class LoadedModels {
     entry.users++;
     this.entries.delete(key);
     this.entries.set(key, entry);
-    for (const [other, unused] of this.entries) {
-      if (this.entries.size <= keptModels) break;
-      this.leave(other, unused);
-    }
+    this.makeRoom();
     try {
       return await work(await entry.loading);
     } finally {
@@ -62,16 +65,6 @@ export class LoadedModels {
       if (failed && this.entries.get(key) === entry) this.entries.delete(key);
       if (entry.leaving && entry.users === 0) this.end(entry);
     }
-  }
-
-  private open(model: tuning.Model): Entry {
-    return {
-      loading: this.load(model),
-      looked: Promise.resolve(),
-      lookedAt: this.context.clock.now(),
-      users: 0,
-      leaving: false,
-    };
   }
 
   /** A model whose files are no longer those that it was loaded from is loaded again, which refuses damaged ones. */
@@ -91,6 +84,36 @@ export class LoadedModels {
         this.context.log.warn('a model is loaded again', { error });
         this.leave(key, entry);
       }
+    }
+  }
+
+  private open(model: tuning.Model): Entry {
+    const entry: Entry = {
+      loading: this.load(model),
+      looked: Promise.resolve(),
+      lookedAt: this.context.clock.now(),
+      users: 0,
+      leaving: false,
+      bytes: 0,
+    };
+    entry.loading.then(
+      ({ memoryBytes }) => {
+        entry.bytes = memoryBytes;
+        this.makeRoom();
+      },
+      () => undefined,
+    );
+    return entry;
+  }
+
+  /** The last used one stays, however large. */
+  private makeRoom(): void {
+    const { modelBytes = (machineMemoryMiB() * 2 ** 20) / 2 } = this.context;
+    let bytes = [...this.entries.values()].reduce((sum, entry) => sum + entry.bytes, 0);
+    for (const [key, entry] of [...this.entries].slice(0, -1)) {
+      if (bytes <= modelBytes) return;
+      bytes -= entry.bytes;
+      this.leave(key, entry);
     }
   }
 

@@ -119,7 +119,9 @@ beforeAll(async () => {
     listen: '127.0.0.1:0',
   });
   const context = await host.context('inference', inferenceMigrations);
-  await host.start([peers, inferenceModule({ ...context, threads: 1 })]);
+  // Room for three.
+  const modelBytes = 1900 * 2 ** 20;
+  await host.start([peers, inferenceModule({ ...context, threads: 1, modelBytes })]);
   analyses = host.channel.client('AnalysisService');
 });
 
