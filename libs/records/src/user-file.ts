@@ -50,7 +50,7 @@ export interface UserFile {
 type Reader = (content: FileContent, wanted: Wanted, field: string) => AsyncIterable<Row>;
 
 /** The columns of a file, as a request names them. */
-export interface NamedColumns {
+interface NamedColumns {
   readonly textColumn: string;
   readonly labelColumn: string;
   readonly emotionColumn: string;
