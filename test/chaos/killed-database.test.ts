@@ -76,8 +76,9 @@ async function undisturbed() {
 it('an experiment ends as without', async () => {
   const dataDir = join(folder, 'killed');
   const { channel, address, end } = await up(dataDir);
-  const health = new Health(address);
-  onTestFinished(() => health.close());
+  const probe = new Health(address);
+  onTestFinished(() => probe.close());
+  const health = probe.watch();
   await begun(channel, name, { trials, tokens });
   await until('a trial goes on', async () => (await trialsOf(channel)).some(({ step }) => step > 0));
   const rng = Rng.of('database kills');
@@ -86,8 +87,7 @@ it('an experiment ends as without', async () => {
     expect(ended).not.toContain((await look(channel)).state);
     const [server] = childrenOf(dataDir);
     process.kill(server, 'SIGKILL');
-    await until('the outage is seen', async () => (await health.check()) === 'NOT_SERVING');
-    await until('the database is back', async () => (await health.check()) === 'SERVING');
+    for (const state of ['NOT_SERVING', 'SERVING']) while ((await health.next()).value !== state);
     expect(childrenOf(dataDir)[0]).not.toBe(server);
   }
   const outcome = await outcomeOf(channel);
