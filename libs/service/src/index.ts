@@ -19,7 +19,7 @@ export { once, requestTable } from './once.js';
 export { Outages } from './outages.js';
 export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
-export { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
+export { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from './stream.js';
 export { teachingMessage, teachingOfModel } from './teaching.js';
 export type { Work } from './work.js';
 export { Worker } from './worker.js';

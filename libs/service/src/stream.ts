@@ -1,6 +1,7 @@
 /** The server's side of streams: pulled only as fast as the caller reads, ended when the caller has gone. */
 import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
+import { Aborted } from '@emotune/base';
 import { Observable } from 'rxjs';
 
 /** What Nest hands a streaming method as its third argument. */
@@ -11,6 +12,21 @@ export interface ServerStreamCall {
   /** Holds back the requests of a call that streams both ways. */
   pause(): unknown;
   resume(): unknown;
+}
+
+/** What Nest hands a method that answers once as its third argument. */
+export interface ServerCall {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** Aborts when the caller leaves or waits no longer, and once it is answered. */
+export function leavingOf(call: ServerCall): AbortSignal {
+  const abort = new AbortController();
+  const leave = () => abort.abort(new Aborted('the caller has left'));
+  call.on('cancelled', leave);
+  if (call.cancelled) leave();
+  return abort.signal;
 }
 
 /** So long a source that never waits may hold up other calls. */

@@ -1,4 +1,5 @@
 import { tuning } from '@emotune/proto';
+import { leavingOf, type ServerCall } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import { Insights } from './insight.js';
 
@@ -11,7 +12,11 @@ export class InsightController implements tuning.InsightServiceController {
     return this.insights.of(experiment);
   }
 
-  explainTrial({ experiment, number }: tuning.ExplainTrialRequest): Promise<tuning.TrialExplanation> {
-    return this.insights.explain(experiment, number);
+  explainTrial(
+    { experiment, number }: tuning.ExplainTrialRequest,
+    _metadata?: unknown,
+    call?: ServerCall,
+  ): Promise<tuning.TrialExplanation> {
+    return this.insights.explain(experiment, number, leavingOf(call!));
   }
 }

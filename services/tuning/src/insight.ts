@@ -8,6 +8,7 @@ import {
   measuredBestFirst,
   type TrialRecord,
 } from '@emotune/search';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { firstSuggestion, ranking } from './decide.js';
 import type { Given, SubtaskScores } from './insight-parts.js';
@@ -66,7 +67,7 @@ interface Known {
   readonly insight: Promise<tuning.Insight>;
 }
 
-export class Insights {
+export class Insights implements OnApplicationShutdown {
   /** Newest last. */
   private readonly known = new Map<string, Known>();
   private readonly lanes = new Lanes(1);
@@ -74,8 +75,13 @@ export class Insights {
   constructor(
     private readonly context: TuningContext,
     private readonly ledger: Ledger,
+    /** Not those of the controller: who asks why must not keep trials waiting. */
     private readonly suggestions: Suggestions,
   ) {}
+
+  onApplicationShutdown(): Promise<void> {
+    return this.suggestions.close();
+  }
 
   /** The scores of subtasks at the best measurement of each trial or of each of its folds, from the attempt that has it. */
   private async subtaskScores(experiment: string, trials: readonly Trial[]): Promise<SubtaskScores[]> {
@@ -128,7 +134,8 @@ export class Insights {
     return { ...parts, best: leadOf(ranked, scores, plan.training.folds > 1) };
   }
 
-  async explain(name: string, number: number): Promise<tuning.TrialExplanation> {
+  /** @param signal Aborts when nobody waits for the answer any more. */
+  async explain(name: string, number: number, signal: AbortSignal): Promise<tuning.TrialExplanation> {
     const { database } = this.context;
     const shown = await trialRow(database, name, number);
     const row = await experimentRow(database, name);
@@ -139,7 +146,7 @@ export class Insights {
     return {
       trial: message,
       suggestion: await suggestionOf(experiment, trial, (history) =>
-        this.suggestions.ask({ ...asked, history, trialNumber: number }),
+        this.suggestions.ask({ ...asked, history, trialNumber: number }, signal),
       ),
       end: endOf(trial, experiment.trials),
     };

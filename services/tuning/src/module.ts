@@ -19,8 +19,7 @@ class TuningServiceModule {}
 export function tuningModule(context: TuningContext): DynamicModule {
   const models = new Models(context);
   const logs = new TrialLogs(context);
-  const suggestions = suggestionsIn(context.threadArguments);
-  const reconciler = new Reconciler(context, models, logs, suggestions);
+  const reconciler = new Reconciler(context, models, logs, suggestionsIn(context.threadArguments));
   return {
     module: TuningServiceModule,
     controllers: [ExperimentController, TrialController, ModelController, InsightController],
@@ -29,7 +28,10 @@ export function tuningModule(context: TuningContext): DynamicModule {
       { provide: Models, useValue: models },
       { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
       { provide: TrialLogs, useValue: logs },
-      { provide: Insights, useValue: new Insights(context, reconciler.ledger, suggestions) },
+      {
+        provide: Insights,
+        useValue: new Insights(context, reconciler.ledger, suggestionsIn(context.threadArguments)),
+      },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],
   };

@@ -61,6 +61,20 @@ describe('a thread that answers', () => {
     await answering.close();
   });
 
+  it('is not asked for those who have left, nor by more than can wait', async () => {
+    const answering = new AnsweringThread<number, number[]>(thread('busy', echo), []);
+    const left = new AbortController();
+    const first = answering.ask(0);
+    const gone = answering.ask(1, left.signal);
+    left.abort(new Error('left'));
+    const others = Array.from({ length: 30 }, (_, i) => answering.ask(2 + i));
+    await expect(answering.ask(32)).rejects.toMatchObject({ name: 'ResourceExhausted', retryAfterMs: 1000 });
+    await expect(gone).rejects.toThrow('left');
+    await Promise.all([first, ...others]);
+    expect((await answering.ask(33))[0]).toBe(33);
+    await answering.close();
+  });
+
   it('what it is asked when it is closed fails', async () => {
     const answering = new AnsweringThread<unknown, unknown>(
       thread('silent', "parentPort.on('message', () => {})"),

@@ -1,7 +1,7 @@
 /** Work that would hold up every call of the service, in a thread of its own. */
 import { once } from 'node:events';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
-import { Internal } from '@emotune/base';
+import { Internal, ResourceExhausted } from '@emotune/base';
 
 /** Beside this file, with the ending that this one has: a source is run as it is where Node.js was told how. */
 export function threadFile(name: string): URL {
@@ -26,10 +26,14 @@ export function inThread<T>(file: URL, data: unknown, nodeArguments?: readonly s
   });
 }
 
+/** Of one thread, with the one that is being answered. */
+const mostWaiting = 32;
+
 /** A thread that answers one question after the other. It is started with the first, and again after it failed; it does not keep the process alive. */
 export class AnsweringThread<Question, Answer> {
   private worker: Worker | undefined;
   private last: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
 
   private readonly options: WorkerOptions;
 
@@ -41,10 +45,21 @@ export class AnsweringThread<Question, Answer> {
     this.options = nodeArguments ? { execArgv: [...nodeArguments] } : {};
   }
 
-  /** What it posts that is sent `question`. @throws Internal as `inThread`. */
-  ask(question: Question): Promise<Answer> {
-    const answer = this.last.then(() => this.exchange(question));
-    this.last = answer.catch(() => {});
+  /**
+   * What it posts that is sent `question`, which it is not once `signal` has aborted.
+   * @throws Internal as `inThread`; ResourceExhausted when too many wait; the reason of `signal`.
+   */
+  async ask(question: Question, signal?: AbortSignal): Promise<Answer> {
+    if (this.waiting >= mostWaiting)
+      throw new ResourceExhausted(`${this.waiting} questions wait for an answer; ask again in 1 s`, {
+        retryAfterMs: 1000,
+      });
+    this.waiting++;
+    const answer = this.last.then(() => {
+      signal?.throwIfAborted();
+      return this.exchange(question);
+    });
+    this.last = answer.catch(() => {}).then(() => this.waiting--);
     return answer;
   }
 
