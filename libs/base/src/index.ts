@@ -25,6 +25,7 @@ export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { Lanes } from './lanes.js';
 export { machineMemoryMiB } from './machine-memory.js';
+export { grown, Numbering } from './numbering.js';
 export { own } from './own.js';
 export { printable, printableJson } from './printable.js';
 export { callersMode, closeToOthers } from './private.js';

@@ -1,7 +1,10 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { SourceExample } from '@emotune/affect';
 import { parquetMetadata, parquetSchema } from 'hyparquet';
-import { expect, it } from 'vitest';
-import { countExamples, decodeExamples, encodeExamples, readExamples } from './examples.js';
+import { afterAll, describe, expect, it } from 'vitest';
+import { countExamples, decodeExamples, ExampleWriter, encodeExamples, readExamples } from './examples.js';
 import { contentOf } from './testing.js';
 
 const number: SourceExample = {
@@ -40,6 +43,34 @@ it('gives back the examples that went in, all at once or one by one, and the sam
   expect(await countExamples(contentOf(bytes))).toBe(2);
   expect(encodeExamples([number, labels])).toEqual(bytes);
   expect(await decodeExamples(encodeExamples([]), 'train')).toEqual([]);
+});
+
+describe('a file that is written row by row', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'emotune-examples-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function written(examples: readonly SourceExample[]): Buffer {
+    const writer = new ExampleWriter(join(folder, 'rows.parquet'));
+    for (const example of examples) writer.add(example);
+    writer.finish();
+    return readFileSync(join(folder, 'rows.parquet'));
+  }
+
+  it.each([0, 1, 1000, 1001, 2500])('is the one that is written at once: %i rows', (rows) => {
+    const examples = Array.from({ length: rows }, (_, i) => ({ ...(i % 2 ? number : labels), id: `s/${i}` }));
+    expect(written(examples).equals(encodeExamples(examples))).toBe(true);
+  });
+
+  it('has smaller row groups where texts are long', async () => {
+    const long = 'x'.repeat(2 ** 20);
+    const examples = Array.from({ length: 100 }, (_, i) => ({ ...number, id: `${i}`, text: long }));
+    const bytes = written(examples);
+    expect(parquetMetadata(bytes).row_groups.map(({ num_rows }) => Number(num_rows))).toEqual([64, 36]);
+    let rows = 0;
+    for await (const { id, text } of readExamples(contentOf(bytes), 'train'))
+      expect([id, text.length]).toEqual([`${rows++}`, 2 ** 20]);
+    expect(rows).toBe(100);
+  });
 });
 
 it('keeps the columns that other programs read', () => {

@@ -1,8 +1,17 @@
 export { csvRows, type TextRow } from './delimited.js';
-export { countExamples, decodeExamples, encodeExamples, readExamples } from './examples.js';
+export { countExamples, decodeExamples, ExampleWriter, encodeExamples, readExamples } from './examples.js';
 export { decodeShard, encodeShard, type FeatureRow } from './features.js';
-export { expectFits, type Held } from './held.js';
+export { expectFits } from './held.js';
+export { mostRows, tooManyRows } from './limits.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 export type { FileContent } from './rows.js';
 export { lines } from './text-files.js';
-export { checkUserFile, columnsOf, columnViolations, readUserFile, type UserFile } from './user-file.js';
+export {
+  checkUserFile,
+  columnsOf,
+  columnViolations,
+  type Found,
+  readUserFile,
+  type UserFile,
+  userExamples,
+} from './user-file.js';

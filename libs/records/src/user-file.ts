@@ -22,6 +22,7 @@ import { bytesOf, expectFits, type Held } from './held.js';
 import { jsonRows, WrittenNumber } from './json-rows.js';
 import { expectUnfolded, largestTextBytes, longestWord, mostRows, tooManyRows } from './limits.js';
 import { parquetRows } from './parquet-rows.js';
+import { RowIds } from './row-ids.js';
 import type { FileContent, Row, Wanted } from './rows.js';
 
 export interface UserFile {
@@ -245,18 +246,19 @@ class Faults {
   }
 }
 
-/** What a file holds: its own ids, each with where it is, and how much memory its examples take. */
-interface Found extends Held {
-  readonly placeOf: ReadonlyMap<string, string>;
+/** What a file holds. */
+export interface Found extends Held {
+  /** Its own. */
+  readonly ids: RowIds;
 }
 
-/** Gives every example to `take`, without its ids. @throws InvalidArgument */
-async function eachExample(
+/** Every example with its own id, but without those that it is given. @param ids Notes them; undefined where they are known. @throws InvalidArgument */
+async function* drafts(
   file: UserFile,
   content: FileContent,
   field: string,
-  take: (example: Draft, id: string) => void,
-): Promise<Found> {
+  ids?: RowIds,
+): AsyncGenerator<{ readonly example: Draft; readonly id: string }> {
   const extension = extname(file.path).toLowerCase();
   const rowsOf = own(formats, extension);
   if (rowsOf === undefined)
@@ -269,68 +271,75 @@ async function eachExample(
   const required = [columns.text, columns.label];
   const reader = new RowReader(file);
   const faults = new Faults();
-  const placeOf = new Map<string, string>();
-  let textBytes = 0;
-  const read = (row: Row): Fault | undefined => {
+  const read = (row: Row): { readonly example: Draft; readonly id: string } | Fault => {
     if (row.fault !== undefined) return new Fault(row.fault);
     const id = wordOf(own(row.values, columns.id) ?? undefined, columns.id, 'an id');
     if (id instanceof Fault) return id;
-    const first = placeOf.get(id);
+    const first = id === '' ? undefined : ids?.add(id, row.at);
     if (first !== undefined)
       return new Fault(`expected a unique ${columns.id}, got ${show(id)} as on ${first}`);
-    if (id !== '') placeOf.set(id, row.at);
     const example = reader.example(row.values);
-    if (example instanceof Fault) return example;
-    textBytes += bytesOf(example.text);
-    take(example, id);
-    return undefined;
+    return example instanceof Fault ? example : { example, id };
   };
   let rows = 0;
   for await (const row of rowsOf(content, { columns: Object.values(columns), required }, field)) {
-    rows++;
-    const fault = read(row);
-    if (fault !== undefined) faults.add(row.at, fault.description);
-    if (rows > mostRows) throw tooManyRows(field, rows);
-    expectUnfolded(textBytes, content.bytes, field);
-    expectFits({ rows, textBytes }, field);
+    if (++rows > mostRows) throw tooManyRows(field, rows);
+    const draft = read(row);
+    if (draft instanceof Fault) faults.add(row.at, draft.description);
+    else yield draft;
   }
   if (rows === 0) throw InvalidArgument.at(field, `expected rows below the header, got none: ${file.path}`);
   faults.throwIfAny(field);
-  return { placeOf, rows, textBytes };
-}
-
-/** Reads a file as `readUserFile` does, keeps nothing, and tells how much it would keep. @throws InvalidArgument as it. */
-export function checkUserFile(file: UserFile, content: FileContent, field: string): Promise<Held> {
-  return eachExample(file, content, field, () => {});
 }
 
 /**
- * The examples of a file. One without an id gets the number of its row, or, where the file has that as an id, the next
- * number behind the last row that it has not.
- * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, duplicate ids, what cannot be read, and more than memory
- * holds.
+ * Reads a whole file and keeps no example.
+ * @throws InvalidArgument naming rows without a label or text, labels off the declared scale or set, duplicate ids, what cannot be
+ *   read, and more than a file may hold.
  */
+export async function checkUserFile(file: UserFile, content: FileContent, field: string): Promise<Found> {
+  const ids = new RowIds();
+  let [rows, textBytes] = [0, 0];
+  for await (const { example } of drafts(file, content, field, ids)) {
+    rows++;
+    textBytes += bytesOf(example.text);
+    expectUnfolded(textBytes, content.bytes, field);
+  }
+  return { ids, rows, textBytes };
+}
+
+/**
+ * The examples of a file that was checked, one by one. One without an id gets the number of its row, or, where the file has that as
+ * an id, the next number behind the last row that it has not.
+ */
+export async function* userExamples(
+  file: UserFile,
+  content: FileContent,
+  field: string,
+  { ids, rows }: Found,
+): AsyncGenerator<SourceExample> {
+  let row = 0;
+  let next = rows;
+  for await (const { example, id } of drafts(file, content, field)) {
+    let number = ++row;
+    if (id === '') while (ids.has(`${number}`)) number = ++next;
+    example.originalId = id === '' ? `${number}` : id;
+    example.id = `${file.name}/${example.originalId}`;
+    yield example;
+  }
+}
+
+/** All examples of a file, held. @throws InvalidArgument as `checkUserFile`, and when they are more than memory holds. */
 export async function readUserFile(
   file: UserFile,
   content: FileContent,
   field: string,
 ): Promise<SourceExample[]> {
-  const examples: Draft[] = [];
-  const { placeOf, ...held } = await eachExample(file, content, field, (example, id) => {
-    example.originalId = id;
-    // A piece of a string keeps all of it.
-    example.text = Buffer.from(example.text).toString();
-    examples.push(example);
-  });
-  expectFits(held, field);
-  let next = examples.length;
-  examples.forEach((example, i) => {
-    if (example.originalId === '') {
-      let number = i + 1;
-      while (placeOf.has(`${number}`)) number = ++next;
-      example.originalId = `${number}`;
-    }
-    example.id = `${file.name}/${example.originalId}`;
-  });
+  const found = await checkUserFile(file, content, field);
+  expectFits(found, field);
+  const examples: SourceExample[] = [];
+  // A piece of a string keeps all of it.
+  for await (const example of userExamples(file, content, field, found))
+    examples.push({ ...example, text: Buffer.from(example.text).toString() });
   return examples;
 }

@@ -1,6 +1,7 @@
 import type { SourceExample, Split } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
-import { assemble, limitRows } from './assemble.js';
+import { assemble } from './assemble.js';
+import { chosenRows } from './limit.js';
 
 function example(
   id: string,
@@ -107,7 +108,6 @@ describe('answers that contradict each other', () => {
       expect(duplicatesRemoved).toBe(1);
       expect(conflicts).toEqual([
         {
-          key: 'tea again',
           text: 'tea again',
           task: 'sentiment-classification',
           emotion: null,
@@ -201,8 +201,22 @@ describe('small strata', () => {
   });
 });
 
-it('limitRows keeps the asked number, the same ones for the same seed', () => {
-  expect(limitRows(many, 50, 1)).toHaveLength(50);
-  expect(limitRows(many, 50, 1)).toEqual(limitRows([...many], 50, 1));
-  expect(limitRows(many, 0, 1)).toHaveLength(400);
+it('a limit keeps the asked number, the same ones for the same seed, and of equal texts those with the first ids', async () => {
+  const chosen = async (rows: readonly SourceExample[], limit: number) => {
+    const all = await chosenRows(
+      async function* () {
+        yield* rows;
+      },
+      limit,
+      1,
+    );
+    return rows.filter((_, i) => all === undefined || all[i] === 1).map(({ id }) => id);
+  };
+  const fifty = await chosen(many, 50);
+  expect(fifty).toHaveLength(50);
+  expect((await chosen([...many].reverse(), 50)).reverse()).toEqual(fifty);
+  expect(await chosen(many, 0)).toHaveLength(400);
+  expect(await chosen(many, 400)).toHaveLength(400);
+  const same = ['d', 'b', 'c', 'a'].map((id) => ({ ...many[0], id }));
+  expect(await chosen(same, 2)).toEqual(['b', 'a']);
 });

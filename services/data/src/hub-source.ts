@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { SourceExample } from '@emotune/affect';
 import { sha256 } from '@emotune/base';
 import { classNamesOfCard } from '@emotune/hub';
-import { checkUserFile, expectFits, type FileContent, readUserFile } from '@emotune/records';
+import { checkUserFile, type FileContent, type Found, type UserFile, userExamples } from '@emotune/records';
 import type { FetchedHub } from './fetch.js';
 import { splitOfPath } from './hub-files.js';
 import type { LoadedSource } from './loaded-source.js';
@@ -33,29 +33,22 @@ export async function loadHub(
   const files = snapshot.files.filter(({ path }) => path !== 'README.md');
   const card = await readFile(join(snapshot.folder, 'README.md'), 'utf8').catch(() => '');
   const labelNames = classNamesOfCard(card).get(file.columns.label);
-  const examples: SourceExample[] = [];
-  let [rows, textBytes] = [0, 0];
+  const read: { own: UserFile; content: FileContent; at: string; found: Found }[] = [];
   for (const { path, bytes } of files) {
     const split = file.split ?? splitOfPath(path);
     const own = { ...file, path, licence, split, ...(labelNames ? { labelNames } : {}) };
     const content = contentOf(join(snapshot.folder, path), bytes);
     const at = `${field}.file (${path})`;
-    const held = await checkUserFile(own, content, at);
-    rows += held.rows;
-    textBytes += held.textBytes;
-    expectFits({ rows, textBytes }, at);
-    const read = await readUserFile(own, content, at);
-    // Rows of several files may have the same ids.
-    for (const example of read)
-      examples.push(
-        files.length === 1
-          ? example
-          : {
-              ...example,
-              id: `${file.name}/${path}:${example.originalId}`,
-              originalId: `${path}:${example.originalId}`,
-            },
-      );
+    read.push({ own, content, at, found: await checkUserFile(own, content, at) });
+  }
+  async function* examples(): AsyncGenerator<SourceExample> {
+    for (const { own, content, at, found } of read)
+      for await (const example of userExamples(own, content, at, found)) {
+        // Rows of several files may have the same ids.
+        const originalId = read.length === 1 ? example.originalId : `${own.path}:${example.originalId}`;
+        const id = read.length === 1 ? example.id : `${file.name}/${originalId}`;
+        yield { ...example, id, originalId };
+      }
   }
   return {
     name: file.name,

@@ -19,7 +19,7 @@ import { namePattern, taskOf } from '@emotune/service/words';
 import { type Corpus, corpora } from './corpora.js';
 import type { Shares } from './stratify.js';
 
-export interface PlannedFile {
+interface PlannedFile {
   readonly file: UserFile;
   readonly upload: UploadedFile;
 }

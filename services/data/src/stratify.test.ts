@@ -1,6 +1,7 @@
+import { splits } from '@emotune/affect';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { apportion, stratify, totalsOf } from './stratify.js';
+import { apportion, rankOf, stratify, totalsOf } from './stratify.js';
 
 describe('totals', () => {
   // [train, validation, test]
@@ -46,8 +47,17 @@ it('spreads what is left over strata by the seed, and substrata within them', ()
     substratum: i < 56 ? 'first' : 'second',
   }));
   const tested = (seed: number) => {
-    const splitOf = stratify(units, { validation: 0.1, test: 0.1 }, seed);
-    return units.filter(({ key }) => splitOf.get(key) === 'test').map(({ stratum }) => stratum);
+    const splitOf = stratify(
+      {
+        count: units.length,
+        rank: (i) => rankOf(units[i].key, seed),
+        stratum: (i) => units[i].stratum,
+        substratum: (i) => units[i].substratum,
+      },
+      { validation: 0.1, test: 0.1 },
+      seed,
+    );
+    return units.filter((_, i) => splits[splitOf[i]] === 'test').map(({ stratum }) => stratum);
   };
   expect(new Set(tested(1)).size).toBe(11);
   expect(tested(1)).toEqual(tested(1));

@@ -6,7 +6,7 @@
  * Here the totals are rounded once and the strata share them out (controlled rounding, Cox 1987): each gets its exact
  * share rounded down or up, and the sums come out.
  */
-import { type Split, splits } from '@emotune/affect';
+import { splits } from '@emotune/affect';
 import { sha256 } from '@emotune/base';
 
 export interface Shares {
@@ -14,12 +14,14 @@ export interface Shares {
   readonly test: number;
 }
 
-/** What is divided. */
-export interface Unit {
-  readonly key: string;
-  readonly stratum: string;
+/** What is divided: so many, told by their number. */
+export interface Units {
+  readonly count: number;
+  /** Position in the seeded order, uniform on [0, 1). */
+  rank(unit: number): number;
+  stratum(unit: number): string;
   /** A finer kind within the stratum, spread as evenly as its stratum's counts let it. */
-  readonly substratum: string;
+  substratum(unit: number): string;
 }
 
 /** One count per split, in the order of `splits`. */
@@ -90,20 +92,13 @@ export function apportion(sizes: readonly number[], totals: Counts): number[][] 
   return counts;
 }
 
-/** In the order of the seed. */
-function shuffled<T>(items: readonly T[], keyOf: (item: T) => string, seed: number): T[] {
-  return items
-    .map((item) => ({ item, key: keyOf(item), rank: rankOf(keyOf(item), seed) }))
-    .sort((a, b) => a.rank - b.rank || (a.key < b.key ? -1 : 1))
-    .map(({ item }) => item);
-}
-
 interface Group {
   readonly name: string;
-  readonly members: Unit[];
+  readonly members: number[];
 }
 
-function groupsOf(units: readonly Unit[], nameOf: (unit: Unit) => string, seed: number): Group[] {
+/** Units of one name each, in the order of the seed. */
+function groupsOf(units: Iterable<number>, nameOf: (unit: number) => string, seed: number): Group[] {
   const groups = new Map<string, Group>();
   for (const unit of units) {
     const name = nameOf(unit);
@@ -111,22 +106,28 @@ function groupsOf(units: readonly Unit[], nameOf: (unit: Unit) => string, seed: 
     if (group) group.members.push(unit);
     else groups.set(name, { name, members: [unit] });
   }
-  return shuffled([...groups.values()], ({ name }) => name, seed);
+  return [...groups.values()]
+    .map((group) => ({ group, rank: rankOf(group.name, seed) }))
+    .sort((a, b) => a.rank - b.rank || (a.group.name < b.group.name ? -1 : 1))
+    .map(({ group }) => group);
 }
 
-/** The split of every unit's key. */
-export function stratify(units: readonly Unit[], shares: Shares, seed: number): Map<string, Split> {
-  const splitOf = new Map<string, Split>();
-  const strata = groupsOf(units, ({ stratum }) => stratum, seed);
-  const byStratum = apportion(sizesOf(strata), totalsOf(units.length, shares));
+/** The split of every unit, by its place in `splits`. */
+export function stratify(units: Units, shares: Shares, seed: number): Uint8Array {
+  const splitOf = new Uint8Array(units.count);
+  const strata = groupsOf(splitOf.keys(), (unit) => units.stratum(unit), seed);
+  const byStratum = apportion(sizesOf(strata), totalsOf(units.count, shares));
   strata.forEach(({ members }, i) => {
-    const kinds = groupsOf(members, ({ substratum }) => substratum, seed);
+    const kinds = groupsOf(members, (unit) => units.substratum(unit), seed);
     const byKind = apportion(sizesOf(kinds), byStratum[i]);
     kinds.forEach((kind, j) => {
-      const left = shuffled(kind.members, ({ key }) => key, seed);
-      splits.forEach((split, k) => {
-        for (const { key } of left.splice(0, byKind[j][k])) splitOf.set(key, split);
-      });
+      const ordered = kind.members.sort((a, b) => units.rank(a) - units.rank(b) || a - b);
+      let start = 0;
+      for (const k of splits.keys()) {
+        const end = start + byKind[j][k];
+        for (const unit of ordered.slice(start, end)) splitOf[unit] = k;
+        start = end;
+      }
     });
   });
   return splitOf;
