@@ -585,6 +585,9 @@ class Evaluations implements evaluation.EvaluationServiceController {
   compareEvaluations(): never {
     return unused();
   }
+  deleteEvaluation(): never {
+    return unused();
+  }
   createStudy(): never {
     return unused();
   }

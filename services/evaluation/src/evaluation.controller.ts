@@ -34,6 +34,13 @@ export class EvaluationController implements evaluation.EvaluationServiceControl
     return this.evaluations.compare(request);
   }
 
+  async deleteEvaluation({
+    id,
+  }: evaluation.DeleteEvaluationRequest): Promise<evaluation.DeleteEvaluationResponse> {
+    await this.evaluations.delete(id);
+    return {};
+  }
+
   createStudy(): Promise<evaluation.Study> {
     throw new Unimplemented('CreateStudy: studies with human judges are not built yet');
   }

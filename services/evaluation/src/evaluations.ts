@@ -270,6 +270,17 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     return { tasks: compared };
   }
 
+  /** One that is worked on is cancelled first. Its files go before its row: what a crash leaves is deleted by asking again. @throws NotFound */
+  async delete(id: string): Promise<void> {
+    const { database, objects } = this.context;
+    await this.worker.cancel(id, 'it was deleted');
+    await database.transaction(async (sql) => {
+      await this.find(id, sql);
+      await objects.delete(prefixOf(id));
+      await sql.query('delete from evaluations where id = $1', [id]);
+    });
+  }
+
   private async work(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
     const { objects, threads, builds, channel } = this.context;
     const { signal } = attempt;

@@ -745,3 +745,20 @@ it('an evaluation that a stop interrupts is not failed', async () => {
   const done = await finished(id);
   expect(done).toMatchObject({ state: BuildState.BUILD_STATE_READY, failure: '' });
 });
+
+it('is deleted with its files, also while it is worked on, and the next is worked on', async () => {
+  const request = { model: 'base', dataset: { dataset: 'letters' } };
+  const remove = (id: string) => evaluations.call('deleteEvaluation', { id });
+  const { id } = await evaluations.call('evaluate', request);
+  await finished(id);
+  expect((await objects.list(`evaluations/${id}/`)).length).toBeGreaterThan(0);
+  const running = await evaluations.call('evaluate', request);
+  for (const gone of [id, running.id]) {
+    await remove(gone);
+    await expect(evaluations.call('getEvaluation', { id: gone })).rejects.toBeInstanceOf(NotFound);
+    await expect(remove(gone)).rejects.toBeInstanceOf(NotFound);
+    expect(await objects.list(`evaluations/${gone}/`)).toEqual([]);
+  }
+  const next = await evaluations.call('evaluate', request);
+  expect(await finished(next.id)).toMatchObject({ state: BuildState.BUILD_STATE_READY });
+});

@@ -264,6 +264,7 @@ const valid: Readonly<Record<string, Valid>> = {
   'EvaluationService/ListEvaluations': ({ model }) => ({ model, ...page }),
   'EvaluationService/WatchEvaluation': ({ evaluation }) => ({ id: evaluation }),
   'EvaluationService/CompareEvaluations': ({ evaluation }) => ({ first: evaluation, second: evaluation }),
+  'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
   'EvaluationService/CreateStudy': ({ evaluation }) => ({ evaluation, examples: 1 }),
   'EvaluationService/SubmitJudgement': () => ({ study: 'a', example: 'b', judge: 'c', value: 1 }),
   'AnalysisService/Analyze': analysis,

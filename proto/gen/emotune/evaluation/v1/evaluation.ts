@@ -157,6 +157,13 @@ export interface GetEvaluationRequest {
   id: string;
 }
 
+export interface DeleteEvaluationRequest {
+  id: string;
+}
+
+export interface DeleteEvaluationResponse {
+}
+
 export interface ListEvaluationsRequest {
   /** Only of this model; empty means all. */
   model: string;
@@ -250,6 +257,13 @@ export interface EvaluationServiceClient {
 
   compareEvaluations(request: CompareEvaluationsRequest): Observable<Comparison>;
 
+  /**
+   * Deletes the evaluation and its files. One that is worked on is cancelled first: its process ends at once, and a model that waits
+   * for it hears that it failed.
+   */
+
+  deleteEvaluation(request: DeleteEvaluationRequest): Observable<DeleteEvaluationResponse>;
+
   /** Sets examples out for people to judge, blind, against the model's answers. */
 
   createStudy(request: CreateStudyRequest): Observable<Study>;
@@ -280,6 +294,15 @@ export interface EvaluationServiceController {
 
   compareEvaluations(request: CompareEvaluationsRequest): Promise<Comparison> | Observable<Comparison> | Comparison;
 
+  /**
+   * Deletes the evaluation and its files. One that is worked on is cancelled first: its process ends at once, and a model that waits
+   * for it hears that it failed.
+   */
+
+  deleteEvaluation(
+    request: DeleteEvaluationRequest,
+  ): Promise<DeleteEvaluationResponse> | Observable<DeleteEvaluationResponse> | DeleteEvaluationResponse;
+
   /** Sets examples out for people to judge, blind, against the model's answers. */
 
   createStudy(request: CreateStudyRequest): Promise<Study> | Observable<Study> | Study;
@@ -297,6 +320,7 @@ export function EvaluationServiceControllerMethods() {
       "listEvaluations",
       "watchEvaluation",
       "compareEvaluations",
+      "deleteEvaluation",
       "createStudy",
       "submitJudgement",
     ];
