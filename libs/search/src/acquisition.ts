@@ -33,7 +33,7 @@ import {
 import { featuresOf, fitOnSome, standardised } from './surrogate.js';
 
 interface ModelSettings {
-  /** Measured trials without which there is no process. */
+  /** Measured trials without which there is no process, or half as many where those that run make up for the others. */
   readonly startUpTrials: number;
   /** Measured trials that the process is made from at most, and as many running ones. */
   readonly maxPoints: number;
@@ -122,14 +122,16 @@ export function modelOf(
   const { categorical, encode } = featuresOf(space);
   const allowed = history.filter((record) => allows(space, record.parameters));
   const measured = allowed.filter((record) => lessonOf(record) === 'measured');
-  if (categorical.length === 0 || measured.length < startUpTrials) return undefined;
+  const running = allowed.filter((record) => record.state === 'running').slice(-maxPoints);
+  // Parallel trials that end one by one would otherwise be random until twice as many have been asked for.
+  const known = measured.length + Math.min(running.length, measured.length);
+  if (categorical.length === 0 || known < startUpTrials) return undefined;
   const kept = keep(measured, maxPoints);
   const target = (record: TrialRecord) => objectivesOf(record)[0];
   const worst = measured.reduce((most, record) => Math.max(most, target(record)), -Infinity);
   const { y, unit } = standardised(kept.map((r) => (violationOf(r) === 0 ? target(r) : worst)));
   const inputs: Inputs = { categorical, rows: kept.map((record) => encode(record.parameters)) };
   const theta = fitOnSome(inputs, y);
-  const running = allowed.filter((record) => record.state === 'running').slice(-maxPoints);
   if (running.length === 0) return { process: new GaussianProcess(inputs, y, theta), kept, unit, encode };
   const rows = running.map((record) => encode(record.parameters));
   const rng = Rng.of(seed, 'outcomes', trialNumber);

@@ -59,6 +59,17 @@ describe('auto', () => {
     expect(suggest(auto, space, many, context)).toEqual(suggest({ name: 'tpe' }, space, many, context));
   });
 
+  it('asks the process when half of the start-up trials are measured and the others run', () => {
+    const after = (measured: number) => [...drawn(measured), ...running(drawn(10)).slice(measured)];
+    const next = (history: readonly TrialRecord[]) =>
+      suggest(auto, space, history, { seed: 1, trialNumber: 10 });
+    const random = suggest({ name: 'random' }, space, [], { seed: 1, trialNumber: 10 });
+    expect(next(after(4))).toEqual(random);
+    expect(next(after(5))).not.toEqual(random);
+    // Those that run show nothing of their own.
+    expect(next(drawn(5))).toEqual(random);
+  });
+
   it('finds integers under conditions to the step', () => {
     // Minimum 0 at lora, 4e-4, rank 16, alpha 21.
     const loss = (v: Assignment) =>

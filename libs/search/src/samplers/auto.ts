@@ -13,7 +13,7 @@ import { gp } from './gp.js';
 import { tpe } from './tpe.js';
 
 const settings = z.strictObject({
-  /** Random trials first: until so many are measured or, with TPE, infeasible. */
+  /** Random trials first: until so many are measured, or half of them while the others run; with TPE measured or infeasible. */
   startUpTrials: z.number().int().min(1).default(10),
   /** 0: whatever it costs, 1: improvement per cost. */
   costPower: z.number().min(0).max(1).default(0),

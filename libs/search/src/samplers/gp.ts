@@ -10,7 +10,7 @@ import type { Assignment, SearchSpace } from '../space.js';
 import { random, randomDraws } from './random.js';
 
 const settings = z.strictObject({
-  /** Random trials first: until so many are measured. */
+  /** Random trials first: until so many are measured, or half of them while the others run. */
   startUpTrials: z.number().int().min(1).default(10),
   /** The factor of the deviation in the confidence bound; without it expected improvement decides. */
   beta: z.number().min(0).max(1e6).optional(),
@@ -38,14 +38,15 @@ function suggest(
 /**
  * By how much the best measured trial is above the minimum at most, in the objective's units: its upper confidence bound
  * less the lowest lower one of the space (Makarova et al. 2022, equation 2, with their β = 2 ln(D n² π² / 6δ) / 5 and
- * δ = 0.1). Undefined before 10 trials are measured.
+ * δ = 0.1). Undefined before 10 trials are measured. Those that run have not shown yet what they narrow down.
  */
 export function regretBound(
   space: SearchSpace,
   history: readonly TrialRecord[],
   context: SuggestContext,
 ): number | undefined {
-  const model = modelOf(space, history, context, settings.parse({}));
+  const ended = history.filter(({ state }) => state !== 'running');
+  const model = modelOf(space, ended, context, settings.parse({}));
   if (!model) return undefined;
   const { process, kept, unit, encode } = model;
   const dimensions = encode(kept[0].parameters).length;

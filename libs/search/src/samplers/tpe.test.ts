@@ -100,6 +100,18 @@ describe('what it refines', () => {
     }
   });
 
+  it('is nothing where trials fail, along whose wall several values have to move at once', () => {
+    const failed: TrialRecord = { ...history[0], number: 24, state: 'infeasible', blames: 'parameters' };
+    const known = [...history, failed];
+    for (let number = 25; number < 40; number++)
+      expect(next(number, known)).toEqual(
+        suggest({ name: 'tpe', settings: { ...settings, refinedShare: 0 } }, space, known, {
+          seed: 1,
+          trialNumber: number,
+        }),
+      );
+  });
+
   it('is nothing while others run, or before twice the start-up trials are measured', () => {
     const alone = (known: readonly TrialRecord[], trialNumber: number) =>
       suggest({ name: 'tpe', settings: { ...settings, refinedShare: 0 } }, space, known, {

@@ -12,7 +12,7 @@
  *   trials together;
  * - of the trials that are suggested while nothing runs half or so keep to one of the four best but for one or two values. Where all
  *   values move at once, what the others do hides what a step of one does, so that of many parameters some ended a step
- *   off their best.
+ *   off their best. Not so where trials fail: along a wall several values have to move at once.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
  * the good ones are the first fronts.
@@ -289,7 +289,7 @@ function refinement(
   lessons: readonly TrialRecord[],
   { seed, trialNumber }: SuggestContext,
   { refinedShare, startUpTrials }: TpeSettings,
-): ((proposed: Assignment, attempt: number) => Assignment) | undefined {
+): ((proposed: Assignment) => Assignment) | undefined {
   const rng = Rng.of(seed, 'tpe', trialNumber, 'refined');
   const share = refinedShare ?? (space.parameters.some(({ kind }) => kind === 'categorical') ? 0.6 : 0.4);
   if (rng.uniform() >= share || lessons.some(({ state }) => state === 'running')) return undefined;
@@ -300,12 +300,11 @@ function refinement(
     return undefined;
   const leaders = [...best(measured, refined)];
   const { parameters: base } = leaders[rng.int(leaders.length)];
-  return (proposed, attempt) => {
-    const own = rng.child(attempt);
+  return (proposed) => {
     const differing = Object.keys(proposed).filter(
       (name) => Object.hasOwn(base, name) && base[name] !== proposed[name],
     );
-    const taken = new Set(own.shuffle(differing).slice(0, 1 + own.int(2)));
+    const taken = new Set(rng.shuffle(differing).slice(0, 1 + rng.int(2)));
     // Whose the parent's value is, the child's is: there it is active.
     return assign(space, ({ name }) =>
       Object.hasOwn(base, name) && !taken.has(name) ? base[name] : proposed[name],
@@ -333,15 +332,16 @@ function suggest(
   const learned = settings.minFeasibility > 0 ? learnedFeasibility(space, lessons) : undefined;
   const prior = context.feasibility;
   const cost = settings.costPower > 0 ? learnedCost(space, lessons) : undefined;
-  const refine = refinement(space, lessons, context, settings) ?? ((proposed: Assignment) => proposed);
-  if (!learned && !prior && !cost) return refine(proposals.draw(0).values, 0);
+  if (!learned && !prior && !cost) {
+    const { values } = proposals.draw(0);
+    return refinement(space, lessons, context, settings)?.(values) ?? values;
+  }
 
   const { goodShare, costPower } = settings;
   const least = cautionAfter(lessons, settings.minFeasibility);
   let best: { readonly values: Assignment; readonly chance: number; readonly gain: number } | undefined;
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const { values: proposed, score } = proposals.draw(attempt, 1);
-    const values = refine(proposed, attempt);
+    const { values, score } = proposals.draw(attempt, 1);
     const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
     // log of the expected improvement up to a constant (Bergstra et al. 2011, section 4.1), weighted.
     const gain =
