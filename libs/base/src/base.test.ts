@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { ManualClock, systemClock } from './clock.js';
 import { InvalidArgument } from './errors.js';
@@ -12,6 +12,18 @@ clockContract('the system clock', () => ({ clock: systemClock, advance: (ms) => 
 clockContract('the manual clock', () => {
   const clock = new ManualClock(1000);
   return { clock, advance: (ms) => clock.advance(ms) };
+});
+
+it('the system clock goes on as before when that of the machine is set', () => {
+  const machine = Date.now;
+  onTestFinished(() => {
+    Date.now = machine;
+  });
+  const before = systemClock.now();
+  for (const hours of [2, -2]) {
+    Date.now = () => machine() + hours * 3_600_000;
+    expect(Math.abs(systemClock.now() - before)).toBeLessThan(3_600_000);
+  }
 });
 
 describe('philox4x32', () => {

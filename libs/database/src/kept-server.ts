@@ -1,6 +1,6 @@
 /** A server process that is started again when it ends without being told to. */
 import type { ChildProcess } from 'node:child_process';
-import { type Clock, systemClock } from '@emotune/base';
+import { systemClock } from '@emotune/base';
 
 /** What becomes of the server between its first start and its stop: one `ended` an outage, and one `back`. */
 export type ServerNews =
@@ -15,7 +15,6 @@ export interface KeptServerOptions {
   /** Why it has ended, in its own words. */
   readonly lastWords: () => string;
   readonly tell: (news: ServerNews) => void;
-  readonly clock?: Clock;
 }
 
 /** Before a start; doubles from start to start, until the server has run for `steadyMs`. */
@@ -44,7 +43,6 @@ function howEnded({ exitCode, signalCode }: ChildProcess, lastWords: string): st
 }
 
 export class KeptServer {
-  private readonly clock: Clock;
   private readonly kept: Promise<void>;
   private readonly killAtExit = () => void this.child.kill('SIGQUIT');
 
@@ -53,7 +51,6 @@ export class KeptServer {
     private readonly options: KeptServerOptions,
     private readonly stopping: AbortController,
   ) {
-    this.clock = options.clock ?? systemClock;
     process.once('exit', this.killAtExit);
     this.kept = this.keep();
   }
@@ -90,10 +87,10 @@ export class KeptServer {
     const { signal } = this.stopping;
     let pauseMs = firstPauseMs;
     for (;;) {
-      const started = this.clock.now();
+      const started = systemClock.now();
       await gone(this.child);
       if (signal.aborted) return;
-      if (this.clock.now() - started >= steadyMs) pauseMs = firstPauseMs;
+      if (systemClock.now() - started >= steadyMs) pauseMs = firstPauseMs;
       this.options.tell({ type: 'ended', reason: howEnded(this.child, this.options.lastWords()) });
       pauseMs = await this.restart(pauseMs);
       if (signal.aborted) return;
@@ -107,7 +104,7 @@ export class KeptServer {
     let told = '';
     let pauseMs = firstMs;
     for (let starts = 1; ; starts++) {
-      await this.clock.sleep(pauseMs, signal).catch(() => {});
+      await systemClock.sleep(pauseMs, signal).catch(() => {});
       pauseMs = Math.min(2 * pauseMs, longestPauseMs);
       if (signal.aborted) return pauseMs;
       try {
