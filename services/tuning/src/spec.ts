@@ -63,7 +63,8 @@ const limits = z
 
 /** Beside the settings (`fixed-settings.ts`). */
 const training = z.object({
-  trialTokens: countOr(100_000, Number.MAX_SAFE_INTEGER).prefault(0),
+  // All folds of it, a thousandfold, are a number that the database keeps.
+  trialTokens: countOr(100_000, 1e14).prefault(0),
   finalScale: z
     .number()
     .min(0)

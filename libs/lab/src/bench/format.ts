@@ -319,7 +319,7 @@ export function fuzzText(f: FuzzFigures): string {
         'memory that stayed, MiB',
         Math.max(0, mebibytes(f.rssEnd - f.rssStart)),
         mebibytes(rssLimit),
-        `of ${mebibytes(f.rssStart)} at the start`,
+        `of ${mebibytes(f.rssStart)} after the first 2,000`,
       ),
       alone('p99 of the loop, ms', f.loopP99Ms),
       alone('longest hold of the loop, ms', f.loopLongestMs),

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sha256, systemClock } from '@emotune/base';
+import { FailedPrecondition, sha256, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
@@ -33,8 +33,12 @@ const rows = Buffer.from('text,label\nfine,4\nso so,2\nbad,1\n');
 class IdleRunner implements TrialRunner {
   private readonly jobs = new Map<string, JobSpec>();
 
+  /** The one that was started last, also when it has ended. */
+  newest: JobSpec | undefined;
+
   async start(spec: JobSpec): Promise<void> {
     this.jobs.set(spec.name, spec);
+    this.newest = spec;
   }
 
   async list(): Promise<JobStatus[]> {
@@ -60,11 +64,6 @@ class IdleRunner implements TrialRunner {
   async detach(): Promise<void> {}
 
   async close(): Promise<void> {}
-
-  /** The one that was started last. */
-  get newest(): JobSpec | undefined {
-    return [...this.jobs.values()].at(-1);
-  }
 }
 
 export interface FuzzedPlatform {
@@ -84,7 +83,7 @@ async function untilReady(
   for (;;) {
     const { state: now, failure } = await state();
     if (now === common.BuildState.BUILD_STATE_READY) return;
-    if (now === common.BuildState.BUILD_STATE_FAILED) throw new Error(`${what}: ${failure}`);
+    if (now === common.BuildState.BUILD_STATE_FAILED) throw new FailedPrecondition(`${what}: ${failure}`);
     await delay(50, undefined, { signal });
   }
 }
