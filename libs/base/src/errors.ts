@@ -29,8 +29,8 @@ export const endingExitCodes = {
   Diverged: 44,
   Interrupted: 75,
   LostOrigin: 1,
-  DiskFull: 75,
-  Damaged: 75,
+  DiskFull: 76,
+  Damaged: 77,
   Crashed: 1,
 } as const satisfies Record<Ending, number>;
 

@@ -190,6 +190,10 @@ export function reasonOfEnd(job: {
       return 'Diverged: the loss is not finite';
     case endingExitCodes.Interrupted:
       return 'Interrupted: stopped on request after a checkpoint';
+    case endingExitCodes.DiskFull:
+      return 'DiskFull: the trainer ran out of space on a disk';
+    case endingExitCodes.Damaged:
+      return 'Damaged: the trainer found files that are damaged; its log names them';
     default:
       return exitCode > 128 && exitCode < 160
         ? `Killed: by signal ${exitCode - 128}`

@@ -10,6 +10,7 @@ import {
   rename,
   rm,
   stat,
+  statfs,
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
@@ -219,6 +220,15 @@ export class FolderStore implements ObjectStore {
 
   async exists(key: string): Promise<boolean> {
     return (await this.stat(key)) !== undefined;
+  }
+
+  async freeBytes(): Promise<number> {
+    try {
+      const { bavail, bsize } = await statfs(this.root);
+      return bavail * bsize;
+    } catch (error) {
+      throw storeError(error, this.root);
+    }
   }
 
   async list(prefix: string): Promise<ObjectInfo[]> {

@@ -39,6 +39,8 @@ export interface ObjectStore {
   /** Undefined when there is none. */
   stat(key: string): Promise<ObjectStat | undefined>;
   exists(key: string): Promise<boolean>;
+  /** Bytes that can still be put there; Infinity where nobody knows. */
+  freeBytes(): Promise<number>;
   /** Objects whose key begins with `prefix`, ordered by key. */
   list(prefix: string): Promise<ObjectInfo[]>;
   /** Removes the object `prefix` and every object below `prefix/`; none is no error. */

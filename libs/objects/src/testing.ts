@@ -1,4 +1,5 @@
 /** The contract that every object store keeps. */
+import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +78,10 @@ export function objectStoreContract(
       expect(found?.bytes).toBe(3);
       expect(Math.abs(Date.now() - found!.putMs)).toBeLessThan(600_000);
       expect([await store.stat('a'), await store.stat('c')]).toEqual([undefined, undefined]);
+    });
+
+    it('tells how much room there is', async () => {
+      expect(await store.freeBytes()).toBeGreaterThan(0);
     });
 
     it('says what is not there', async () => {
@@ -210,6 +215,17 @@ export async function putUpload(objects: ObjectStore, content: Uint8Array | stri
   return hash;
 }
 
+/** A disk of so many bytes at a folder, which is made; undefined where this user may not mount one. */
+export function smallDisk(folder: string, bytes: number): (() => void) | undefined {
+  mkdirSync(folder, { recursive: true });
+  const run = (...command: [string, ...string[]]) =>
+    spawnSync(command[0], command.slice(1), { stdio: 'ignore' }).status === 0;
+  if (!run('mount', '-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder)) return undefined;
+  return () => {
+    if (!run('umount', folder)) run('umount', '-l', folder);
+  };
+}
+
 /** Changes bytes in the middle of an object that lies in a folder, as a failing disk does. */
 export function damageObject({ url }: ObjectStore, key: string): void {
   const path = join(fileURLToPath(url), key);
@@ -234,6 +250,7 @@ export class EvictingStore implements ObjectStore {
   readonly read: ObjectStore['read'];
   readonly stat: ObjectStore['stat'];
   readonly exists: ObjectStore['exists'];
+  readonly freeBytes: ObjectStore['freeBytes'];
   readonly list: ObjectStore['list'];
   readonly delete: ObjectStore['delete'];
   readonly putFolder: ObjectStore['putFolder'];
@@ -246,6 +263,7 @@ export class EvictingStore implements ObjectStore {
     this.read = store.read.bind(store);
     this.stat = store.stat.bind(store);
     this.exists = store.exists.bind(store);
+    this.freeBytes = store.freeBytes.bind(store);
     this.list = store.list.bind(store);
     this.delete = store.delete.bind(store);
     this.putFolder = store.putFolder.bind(store);

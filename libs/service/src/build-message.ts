@@ -19,7 +19,7 @@ export interface Failure {
   readonly message: string;
   readonly stack: string | undefined;
   readonly violations: readonly Violation[];
-  /** Of the cause, where that is a failure of the system. */
+  /** Of the error or its cause, where that is a failure of the system. */
   readonly code: string | undefined;
 }
 
@@ -27,13 +27,13 @@ export interface Failure {
 export const beyondMemory = 'emotune: beyond the memory of a build';
 
 export function failureOf(error: unknown): Failure {
-  const { name, message, stack, cause } = error as Error;
+  const { name, message, stack, cause, code } = error as NodeJS.ErrnoException;
   return {
     name: error instanceof EmotuneError ? name : '',
     message,
     stack,
     violations: error instanceof InvalidArgument ? error.violations : [],
-    code: (cause as { code?: string } | undefined)?.code,
+    code: code ?? (cause as { code?: string } | undefined)?.code,
   };
 }
 

@@ -275,6 +275,29 @@ it('tries what lacked something again after a pause, and goes on with the others
   expect((await rows())[0]).toMatchObject({ attempt: 4, failure: '' });
 });
 
+it('lets a build wait for space on the disk, however often, and says so', async () => {
+  let full = true;
+  let tries = 0;
+  await replica('one', {
+    build: async (row) => {
+      tries++;
+      if (full) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+      return builtBy(row, 'one');
+    },
+  });
+  await order('a');
+  await expect.poll(() => tries, patient).toBeGreaterThan(30);
+  const [{ state, phase }] = await database.query<{ state: string; phase: string }>(
+    "select state, progress->>'phase' as phase from houses",
+  );
+  expect([state, phase]).toEqual([
+    BUILD_STATE_BUILDING,
+    'waits for space: ENOSPC: no space left on device, write',
+  ]);
+  full = false;
+  await expect.poll(states, patient).toEqual({ a: BUILD_STATE_READY });
+});
+
 it('ends what failed for good with the reason and the event, in one transaction', async () => {
   const failing = new Set(['fails']);
   let disturbed = 0;

@@ -188,6 +188,10 @@ export class Builds<Row extends object> {
       if (shutdown.aborted) return claim.release(0);
       this.context.log.warn(`${what} failed`, { [key]: row[key], error });
       if (passes(error)) return claim.release(everyMs);
+      if (policyOf(error).ending === 'DiskFull') {
+        await claim.report({ phase: `waits for space: ${failureText(error)}`, done: 0, total: 0, unit: '' });
+        return claim.release(everyMs);
+      }
       if (!(error instanceof BuildDied)) return fail(failureText(error), policyOf(error).retryable);
       if (row.deaths + 1 < mostDeaths) return claim.release(everyMs, 'died');
       await fail(`given up after ${mostDeaths} attempts: ${error.message}`, false);

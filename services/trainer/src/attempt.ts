@@ -35,8 +35,9 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
     lines.end();
   };
   const log = jsonLog(write, { service: 'trainer' });
-  const work = await mkdtemp(join(tmpdir(), 'emotune-trainer-'));
+  let work: string | undefined;
   try {
+    work = await mkdtemp(join(tmpdir(), 'emotune-trainer-'));
     const { tuning: address, trial, objects, threads, ...told } = readEnvironment(environment);
     token = told.token ?? (await given.token());
     if (token === undefined) return endingExitCodes.Interrupted;
@@ -55,6 +56,6 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
     log.error('the trainer failed', { error });
     return failureOf(error).exitCode;
   } finally {
-    await rm(work, { recursive: true, force: true });
+    if (work !== undefined) await rm(work, { recursive: true, force: true });
   }
 }

@@ -1,5 +1,5 @@
 /** The trainer as the platform runs it: a process of its own, against a trial service over gRPC. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,12 +7,12 @@ import { endingExitCodes } from '@emotune/base';
 import { type JobStatus, ProcessRunner, reasonOfEnd, writeEnvironment } from '@emotune/jobs';
 import { loadAdapter, loadModel, SafetensorsFile } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { damageObject } from '@emotune/objects/testing';
+import { damageObject, smallDisk } from '@emotune/objects/testing';
 import { tuning } from '@emotune/proto';
 import { clientClass } from '@emotune/service/client';
 import { parseSettings } from '@emotune/training';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { writeTinyInputs } from './testing.js';
 import { trainOnce, tune } from './tune.js';
 
@@ -313,6 +313,31 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     expect(server.measurements).toEqual([]);
     await storeInputs();
     await expectExit(await startAttempt(2), 0);
+  });
+
+  it('is interrupted by a full disk, and goes on once there is space', async (test) => {
+    const disk = join(folder, 'disk');
+    const unmount = smallDisk(disk, 2 ** 21);
+    if (!unmount) return test.skip('only root may mount a small disk');
+    onTestFinished(unmount);
+    objects = await FolderStore.open(join(disk, 'objects'));
+    await assign(long);
+    const ballast = join(disk, 'ballast');
+    const name = await startAttempt(1);
+    await until(name, async () => (await checkpointKeys()).length > 0);
+    try {
+      for (;;) writeFileSync(ballast, Buffer.alloc(4096), { flag: 'a' });
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'ENOSPC' });
+    }
+    await expectExit(name, endingExitCodes.DiskFull);
+    expect(server.finished[0].reason).toMatch(/^DiskFull: .*the disk is full \(ENOSPC\)/);
+    const before = server.measurements.at(-1)!.step;
+    rmSync(ballast);
+    const next = await startAttempt(2);
+    await until(next, () => server.measurements.at(-1)!.step > before);
+    await runner.stop(next, 60);
+    await expectExit(next, endingExitCodes.Interrupted);
   });
 
   it('ends where files are damaged that it maps, and passes over a damaged checkpoint', async () => {

@@ -9,6 +9,7 @@ import {
   type ResourceExhausted,
   Unavailable,
 } from '@emotune/base';
+import { meaningOf } from '@emotune/jobs';
 import type { FolderLease, ObjectStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
@@ -136,7 +137,7 @@ export class Trial {
       const request = { trial, ...report, measurements: heartbeats.take() };
       await this.insist(leaseMs, () => client.call('finishTrial', request, call));
       // It waits for something outside, and goes on from its checkpoint.
-      if (exitCode === endingExitCodes.Interrupted) return exitCode;
+      if (meaningOf(report.reason ?? '').waits) return exitCode;
       const { objective, tokens, step, tokensPerSecond } = report;
       log.info('trained', { step, tokens, objective, tokensPerSecond });
       // With others that may go on from it, its last checkpoint is the tuning service's to remove.

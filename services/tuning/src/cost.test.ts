@@ -39,6 +39,8 @@ function experiment({ spec, ...changes }: Partial<Experiment> & { spec?: Spec } 
     name: 'run',
     state: 'running',
     reason: '',
+    obstacle: '',
+    shortage: () => '',
     features: boundFeatures,
     startedAt: now,
     bases: [],

@@ -91,6 +91,8 @@ function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobSta
     checkpointAsks: 0,
     createdAt: 0,
     reason: '',
+    obstacle: '',
+    shortage: () => '',
     startedAt: now - 100_000,
     endedAt: null,
     history: [],
@@ -129,6 +131,43 @@ describe('waiting for features', () => {
     expect(types(decide(experiment({ ...paused, features: { state: 'failed', reason: 'x' } }), now))).toEqual(
       ['finish'],
     );
+  });
+});
+
+describe('what stands in the way outside of it', () => {
+  const full = 'DiskFull: /data: the disk is full (ENOSPC)';
+  const after = (reason: string, times: number, endedAt = now - 60_000) =>
+    Array.from({ length: times }, (_, i) =>
+      attempt(i + 1, { outcome: 'interrupted', reason, endedAt, step: 3 }),
+    );
+  const of = (attempts: Attempt[], changes: Parameters<typeof experiment>[0] = {}) =>
+    decide(experiment({ trials: [trial(0, { attempts })], ...changes }), now);
+
+  it.each([full, 'Damaged: models/m/v1/model.safetensors: expected 4 bytes'])(
+    'uses up no attempt, however often (%s), and is what the experiment says until its trainer runs again',
+    (reason) => {
+      expect(of(after(reason, 50))).toEqual([
+        { type: 'wait', obstacle: reason },
+        { type: 'start-attempt', trial: 0, attempt: 51 },
+      ]);
+      expect(of(after(reason, 50, now - 5_000), { obstacle: reason })).toEqual([]);
+      expect(of([...after(reason, 50), attempt(51)], { obstacle: reason })).toEqual([
+        { type: 'wait', obstacle: '' },
+      ]);
+    },
+  );
+
+  it('lets no trial start for which there is no space, and says how much it waits for', () => {
+    const short = 'DiskFull: trial 0 waits for 12 MiB more of space';
+    const shortage = ({ number }: Pick<Trial, 'number'>) => (number === 0 ? short : '');
+    const waiting = { trials: [queued(0)], shortage };
+    expect(decide(experiment(waiting), now)).toEqual([{ type: 'wait', obstacle: short }]);
+    expect(decide(experiment({ ...waiting, obstacle: short }), now)).toEqual([]);
+    expect(decide(experiment({ trials: [queued(0)], obstacle: short }), now)).toEqual([
+      { type: 'wait', obstacle: '' },
+      { type: 'start-attempt', trial: 0, attempt: 1 },
+    ]);
+    expect(of(after(full, 2), { shortage })).toEqual([{ type: 'wait', obstacle: short }]);
   });
 });
 

@@ -39,6 +39,8 @@ import {
 
 export type Action =
   | { readonly type: 'enter'; readonly state: 'running' | 'finalizing'; readonly reason: string }
+  /** Says what stands in the way; empty: nothing any more. */
+  | { readonly type: 'wait'; readonly obstacle: string }
   | { readonly type: 'finish'; readonly state: 'succeeded' | 'failed'; readonly reason: string }
   | ({
       readonly type: 'create-trial';
@@ -85,6 +87,8 @@ const obeyMs = 120_000;
 const graceSeconds = 5;
 const firstPauseMs = 500;
 const longestPauseMs = 30_000;
+/** Until it is tried whether what stands in the way of a trial is mended. */
+const waitingPauseMs = 10_000;
 
 /** The values of the next trial; undefined where there are none left. */
 export type Suggest = (experiment: Experiment) => Suggestion | undefined;
@@ -95,7 +99,30 @@ export function decide(experiment: Experiment, now: number, suggest: Suggest = s
   if (hasEnded(experiment.state)) return [...actions, ...abandonAll(experiment)];
   const followed = experiment.trials.flatMap((trial) => followTrial(experiment, trial, now));
   // What comes of a trial is recorded before anything is concluded from it.
-  return [...actions, ...(followed.length > 0 ? followed : progress(experiment, now, suggest))];
+  const next = followed.length > 0 ? followed : progress(experiment, now, suggest);
+  return [...actions, ...possible(experiment, next)];
+}
+
+/** Without the starts that lack something outside; then the experiment says what, and waits. */
+function possible(experiment: Experiment, actions: readonly Action[]): Action[] {
+  const { trials, shortage } = experiment;
+  const lacks = (action: Action) => (action.type === 'start-attempt' ? shortage(trials[action.trial]) : '');
+  const short = actions.map(lacks).find((reason) => reason !== '');
+  const obstacle = short ?? obstacleOf(experiment);
+  const left = actions.filter((action) => lacks(action) === '');
+  return obstacle === experiment.obstacle ? left : [{ type: 'wait', obstacle }, ...left];
+}
+
+/** Why the last attempt of a trial ended, where somebody has to mend that. */
+function obstacleOf({ state, model, obstacle, trials }: Experiment): string {
+  // A model that could not be stored is stored later.
+  if (state === 'finalizing' && !model && trials.at(-1)?.state === 'succeeded') return obstacle;
+  const waiting = trials.find(({ state, attempts }) => state === 'running' && waits(attempts.at(-1)));
+  return waiting?.attempts.at(-1)?.reason ?? '';
+}
+
+function waits(attempt: Attempt | undefined): boolean {
+  return attempt?.outcome === 'interrupted' && meaningOf(attempt.reason).waits === true;
 }
 
 /** Jobs outlive the attempts that they were started for; in the end they are forgotten. */
@@ -213,6 +240,7 @@ function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, no
 
 /** The end of a trial that has had as many attempts as it may. */
 function usedUp({ plan }: Experiment, { number, attempts }: Trial, last: Attempt): Action | undefined {
+  if (waits(last)) return undefined;
   const interrupted = last.outcome === 'interrupted';
   const spent = interrupted
     ? fruitless(attempts)
@@ -229,19 +257,22 @@ function retry(experiment: Experiment, trial: Trial, last: Attempt, now: number)
   const { attempts } = trial;
   const end = usedUp(experiment, trial, last);
   if (end) return [end];
-  const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (attempts.length - 1));
+  const pause = waits(last)
+    ? waitingPauseMs
+    : Math.min(longestPauseMs, firstPauseMs * 2 ** (attempts.length - 1));
   if (now < (last.endedAt ?? 0) + pause) return [];
   // Two trainers must never write checkpoints of one trial.
   const busy = attempts.some((a) => jobs.get(jobName(name, trial.number, a.number))?.phase === 'running');
   return busy ? [] : [{ type: 'start-attempt', trial: trial.number, attempt: last.number + 1 }];
 }
 
-/** Interrupted attempts that came no further than those before them. */
+/** Interrupted attempts that came no further than those before them, and could have. */
 function fruitless(attempts: readonly Attempt[]): number {
   let furthest = -1;
   let count = 0;
-  for (const { outcome, step } of attempts) {
-    if (outcome === 'interrupted' && step <= furthest) count++;
+  for (const attempt of attempts) {
+    const { outcome, step } = attempt;
+    if (outcome === 'interrupted' && !waits(attempt) && step <= furthest) count++;
     furthest = Math.max(furthest, step);
   }
   return count;

@@ -4,11 +4,12 @@ import { beforeAll, expect, it } from 'vitest';
 import { tuningMigrations } from './index.js';
 import { Ledger } from './ledger.js';
 import { planOf } from './spec.js';
+import { nobody } from './state.js';
 import { experimentRow } from './store.js';
 import { experimentSpec } from './testing.js';
 
 const database = await testDatabase('ledger');
-const surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 1 };
+const surroundings = { ...nobody, leaseMs: 1 };
 const name = 'run';
 const trials = 400;
 const open = [7, 399];

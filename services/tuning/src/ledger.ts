@@ -210,7 +210,7 @@ export class Ledger {
 
   /** What `decide` needs, as recorded now. @param surroundings Left out where nothing is to be done. */
   async read(sql: Sql, row: ExperimentRow, surroundings: Surroundings = nobody): Promise<Experiment> {
-    const { name, state, reason } = row;
+    const { name, state, reason, obstacle } = row;
     const plan = this.plan(row);
     const trials = await this.trials(sql, name);
     const known = this.of(name);
@@ -221,6 +221,7 @@ export class Ledger {
       name,
       state,
       reason,
+      obstacle,
       trials,
       ...surroundings,
       plan,

@@ -30,7 +30,8 @@ export function rowLengths({ tokenized }: featurization.FeatureSet): Record<stri
   );
 }
 
-function settingsOf({ training, settings, spec }: Plan, values: Assignment): TrainingSettings {
+/** What a trial of these values trains with. @throws InvalidArgument */
+export function settingsOf({ training, settings, spec }: Plan, values: Assignment): TrainingSettings {
   // 0 threads: as many as the trainer has processors, which nobody knows yet.
   const threads = Math.max(1, training.threads);
   return trialSettings(values, settings, { threads, tokens: training.trialTokens, seed: spec.seed });

@@ -112,7 +112,8 @@ function experimentMessage(row: ExperimentRow, summary: Summary | undefined): tu
     name: row.name,
     spec: specNow(row),
     state: `EXPERIMENT_STATE_${row.state.toUpperCase()}` as tuning.ExperimentState,
-    reason: row.reason,
+    // What stands in its way is what people have to know.
+    reason: (row.ended_at === null && row.obstacle) || row.reason,
     trialsSucceeded: summary?.succeeded ?? 0,
     trialsRunning: summary?.running ?? 0,
     trialsFailed: summary?.failed ?? 0,

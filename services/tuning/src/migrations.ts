@@ -172,4 +172,7 @@ alter table models add teaching jsonb;
 -- Of an imported one: where it came from, as people name it.
 alter table models add source text not null default '';
 alter table models add licence text not null default '';`,
+  `
+-- What outside of it stands in the way, as a reason.
+alter table experiments add obstacle text not null default '';`,
 ];

@@ -6,12 +6,14 @@
 import { Aborted, aborted, every, Lanes, NotFound, policyOf, Unavailable } from '@emotune/base';
 import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
-import { type JobStatus, labels as jobLabels } from '@emotune/jobs';
+import { type JobStatus, labels as jobLabels, meaningOf } from '@emotune/jobs';
+import type { ModelConfig } from '@emotune/models';
 import type { featurization } from '@emotune/proto';
 import { type Client, Outages, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { type Action, historyOf } from './decide.js';
+import { shortageOf } from './disk-space.js';
 import { bound, isUnbound } from './features.js';
 import { jobOf } from './job.js';
 import { Leases } from './leases.js';
@@ -20,7 +22,7 @@ import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';
 import type { Models } from './models.js';
 import { saveChanges, saveReport } from './save.js';
-import type { Experiment } from './state.js';
+import type { Experiment, Surroundings } from './state.js';
 import {
   checkpointsPrefix,
   type ExperimentRow,
@@ -57,6 +59,9 @@ const reportsPerSecond = 200;
 /** Trainers that are being started or stopped at the same time. */
 const mostActs = 32;
 
+/** Between tries to store a model for which there was no space, or of which files were damaged. */
+const storeAgainMs = 10_000;
+
 /** What is left to do once a decision is recorded. */
 type Effect = () => Promise<void>;
 
@@ -76,6 +81,10 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   /** Jobs that were asked to end; asking again would start their grace period anew. */
   private readonly stopping = new Set<string>();
   private running = 0;
+  /** When a trained model that could not be stored is tried again, by experiment. */
+  private readonly storeAgainAt = new Map<string, number>();
+  /** Of base models, by folder, whose content never changes. */
+  private readonly configs = new Map<string, ModelConfig>();
   private leave: (() => unknown)[] = [];
   private listeningSince = 0;
   private readonly outages: Outages;
@@ -178,7 +187,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
 
   /** Every experiment that is not at rest. Never busy: what it does not finish now waits for something outside. */
   private async round(signal: AbortSignal): Promise<boolean> {
-    const { database, runner, clock } = this.context;
+    const { database, objects, runner, clock } = this.context;
     const began = clock.now();
     const jobs = await runner.list();
     this.count(jobs);
@@ -193,10 +202,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
          or exists (select 1 from trials where experiment = e.name and keeps_checkpoint) order by created_at`,
       [[...new Set(jobs.map(({ labels }) => labels[jobLabels.experiment] ?? ''))]],
     );
+    const freeBytes = await objects.freeBytes();
     for (const { name } of rows) {
       if (this.lost.aborted) break;
       try {
-        await this.carryOn(name, jobsOf(name));
+        await this.carryOn(name, jobsOf(name), freeBytes);
         this.outages.over('an experiment', { experiment: name });
       } catch (error) {
         if (this.lost.aborted) break;
@@ -209,16 +219,22 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     return false;
   }
 
-  private async carryOn(name: string, listed: ReadonlyMap<string, JobStatus>): Promise<void> {
+  private async carryOn(
+    name: string,
+    listed: ReadonlyMap<string, JobStatus>,
+    freeBytes: number,
+  ): Promise<void> {
     const { database, outbox, clock } = this.context;
-    await this.bindFeatures(await experimentRow(database, name));
+    const found = await experimentRow(database, name);
+    await this.bindFeatures(found);
+    const shortage = await this.shortage(found, freeBytes);
     let jobs = listed;
     for (let more = true; more && !this.lost.aborted; ) {
       let effects: Effect[] = [];
       more = await this.record(async (sql) => {
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
-        const read = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs });
+        const read = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs, shortage });
         const before = this.leases.watched(read, clock.now());
         const { experiment, changed, acts } = await this.advance(row, before);
         ({ jobs } = experiment);
@@ -230,7 +246,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         const clears = acts.flatMap((act) => (act.type === 'clear-checkpoints' ? [act.trial] : []));
         if (clears.length > 0) effects.push(() => this.clearCheckpoints(name, clears));
         await this.tell(sql, before, experiment);
-        return changed || acts.some(({ type }) => type === 'store-model' || type === 'register-model');
+        const stores = acts.some(({ type }) => type === 'store-model') && !this.waitsToStore(name);
+        return changed || stores || acts.some(({ type }) => type === 'register-model');
       });
       if (more) outbox.wake();
       const lanes = new Lanes(mostActs);
@@ -262,6 +279,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         await this.models.register(sql, row.model_version, this.now());
         return [];
       case 'store-model':
+        if (this.waitsToStore(row.name)) return [];
         return [() => this.storeModel(row.name, action.trial)];
       case 'stop-job':
         if (this.stopping.has(action.job)) return [];
@@ -322,7 +340,9 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         await runner.start(job);
       } catch (error) {
         log.warn('a trainer could not be started and will be tried again', { job: job.name, error });
-        const reason = `Interrupted: no trainer could be started: ${(error as Error).message}`;
+        const { ending } = policyOf(error);
+        const word = meaningOf(ending).waits ? ending : 'Interrupted';
+        const reason = `${word}: no trainer could be started: ${(error as Error).message}`;
         await this.interrupt({ experiment: name, trial: number, attempt }, reason);
       }
     };
@@ -353,6 +373,29 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     outbox.wake();
   }
 
+  /** Whether what its final trial left was tried to store a moment ago, and could not be. */
+  private waitsToStore(name: string): boolean {
+    return this.context.clock.now() < (this.storeAgainAt.get(name) ?? 0);
+  }
+
+  private async shortage(row: ExperimentRow, freeBytes: number): Promise<Surroundings['shortage']> {
+    const known = await Promise.all(
+      row.bases.map(async ({ architecture, prefix }) => ({
+        architecture,
+        config: await this.configOf(prefix),
+      })),
+    );
+    const planned = known.flatMap(({ config, ...base }) => (config ? [{ ...base, config }] : []));
+    return shortageOf(this.ledger.plan(row), planned, freeBytes, this.context.objects.url);
+  }
+
+  /** Of a base model; undefined where its files cannot be read, which its trainer will tell. */
+  private async configOf(prefix: string): Promise<ModelConfig | undefined> {
+    const config = this.configs.get(prefix) ?? (await this.models.config(prefix).catch(() => undefined));
+    if (config) this.configs.set(prefix, config);
+    return config;
+  }
+
   private async clearCheckpoints(name: string, numbers: readonly number[]): Promise<void> {
     const { objects } = this.context;
     for (const number of numbers) await objects.delete(checkpointsPrefix(name, number));
@@ -367,9 +410,16 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     try {
       id = await storeModel(this.models, row, await trialRow(database, name, number));
     } catch (error) {
-      if (policyOf(error).retryable) throw error;
+      const { ending, retryable } = policyOf(error);
+      if (meaningOf(ending).waits) {
+        this.storeAgainAt.set(name, clock.now() + storeAgainMs);
+        const obstacle = `${ending}: the trained model cannot be stored: ${(error as Error).message}`;
+        return this.change(name, (experiment) => ({ ...experiment, obstacle }));
+      }
+      if (retryable) throw error;
       failure = `the trained model cannot be used: ${(error as Error).message}`;
     }
+    this.storeAgainAt.delete(name);
     await this.change(name, (experiment) => {
       // It may have been cancelled meanwhile.
       if (experiment.state !== 'finalizing') return experiment;

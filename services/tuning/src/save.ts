@@ -47,6 +47,7 @@ const experiments: Table<Experiment> = {
   columns: [
     column('state', 'text', ({ state }) => state),
     column('reason', 'text', ({ reason }) => reason),
+    column('obstacle', 'text', ({ obstacle }) => obstacle),
     column('limits', 'jsonb', ({ plan }) => plan.limits, filled),
     column('history', 'jsonb', ({ history }) => history, json),
     column(

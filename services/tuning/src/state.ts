@@ -166,9 +166,16 @@ export interface Surroundings {
   readonly listeningSince: number;
   /** A heartbeat must come within this time. */
   readonly leaseMs: number;
+  /** What the start of a trial lacks now, as a reason; empty: nothing. */
+  readonly shortage: (trial: Pick<Trial, 'number' | 'kind' | 'parameters'>) => string;
 }
 
-export const nobody: Surroundings = { jobs: new Map(), listeningSince: 0, leaseMs: 0 };
+export const nobody: Surroundings = {
+  jobs: new Map(),
+  listeningSince: 0,
+  leaseMs: 0,
+  shortage: () => '',
+};
 
 export interface Experiment extends Surroundings {
   readonly name: string;
@@ -178,6 +185,8 @@ export interface Experiment extends Surroundings {
   readonly state: ExperimentState;
   readonly features: Features;
   readonly reason: string;
+  /** What outside of it stands in the way, as a reason: somebody has to mend that. Empty: nothing. */
+  readonly obstacle: string;
   /** How often all trainers were asked for a checkpoint. */
   readonly checkpointAsks: number;
   readonly createdAt: number;

@@ -45,6 +45,7 @@ export interface ExperimentRow {
   readonly bases: readonly Base[];
   readonly state: ExperimentState;
   readonly reason: string;
+  readonly obstacle: string;
   readonly features: BoundFeatures | null;
   readonly features_failure: string | null;
   readonly model_version: string;

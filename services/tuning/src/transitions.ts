@@ -63,6 +63,7 @@ export function newExperiment(
     history,
     state: 'waiting',
     reason: waitsFor(plan),
+    obstacle: '',
     features: { state: 'waiting' },
     checkpointAsks: 0,
     createdAt: now,
@@ -120,6 +121,8 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
         reason: action.reason,
         startedAt: experiment.startedAt ?? now,
       };
+    case 'wait':
+      return { ...experiment, obstacle: action.obstacle };
     case 'finish':
       if (hasEnded(experiment.state)) throw new Internal(`${experiment.name} has ended already`);
       return { ...experiment, state: action.state, reason: action.reason, endedAt: now };
