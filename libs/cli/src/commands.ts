@@ -12,5 +12,6 @@ export const clientCommands: Commands = {
   experiment: async () => (await import('./commands/experiment.js')).addExperimentCommands,
   model: async () => (await import('./commands/model.js')).addModelCommands,
   evaluate: async () => (await import('./commands/evaluate.js')).addEvaluateCommand,
+  gc: async () => (await import('./commands/gc.js')).addGcCommand,
   analyze: async () => (await import('./commands/analyze.js')).addAnalyzeCommand,
 };

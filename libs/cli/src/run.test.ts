@@ -681,6 +681,18 @@ describe('evaluate', () => {
   });
 });
 
+describe('gc', () => {
+  it('says what nothing needs, then removes it, and leaves what may be on its way', async () => {
+    expect(await json('gc')).toMatchObject({ garbage: [], bytes: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    const garbage = [{ name: 'evaluations/deleted', bytes: 15, reason: 'its evaluation is gone' }];
+    const old = ['--older-than', '1'];
+    expect(await json('gc', '--dry-run', ...old)).toMatchObject({ dryRun: true, garbage, bytes: 15 });
+    expect(await text('gc', ...old)).toContain('evaluations/deleted  15 bytes  its evaluation is gone');
+    expect(await json('gc', ...old)).toMatchObject({ garbage: [], bytes: 0 });
+  });
+});
+
 describe('analyze', () => {
   const cues = [{ text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' }];
 

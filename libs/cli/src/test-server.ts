@@ -750,6 +750,7 @@ export async function startServer(folder: string): Promise<Host> {
   await objects.put('exports/first/config.json', '{}');
   await objects.put('exports/first/model.safetensors', 'weights');
   await objects.put('evaluations/e1/report.html', '<h1>report</h1>');
+  await objects.put('evaluations/deleted/report.html', '<h1>report</h1>');
   const host = await Host.create({
     database: unused,
     objects,
@@ -760,7 +761,7 @@ export async function startServer(folder: string): Promise<Host> {
   });
   await host.start([
     { module: EveryServiceModule },
-    filesModule({ objects, clock: systemClock, log, work: 'builds' }),
+    filesModule({ objects, clock: systemClock, log, work: 'builds', channel: host.channel }),
   ]);
   return host;
 }

@@ -1,9 +1,11 @@
 /** Files of users on their way in, and artifacts on their way out. */
 import { createHash } from 'node:crypto';
 import { chunkBytes, InvalidArgument, NotFound } from '@emotune/base';
+import { lead } from '@emotune/database';
 import { artifactKey, goneArtifact, largestUploadBytes, type UploadStatus, Uploads } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { collectGarbage } from './collector.js';
 import type { ServiceContext } from './host.js';
 import { Worker } from './worker.js';
 
@@ -23,11 +25,17 @@ async function* chunksOf(requests: AsyncIterator<files.UploadRequest>): AsyncGen
   }
 }
 
+/** Without a database garbage is collected only when somebody asks. */
+export type FilesContext = Pick<ServiceContext, 'objects' | 'clock' | 'log' | 'work' | 'channel'> &
+  Partial<Pick<ServiceContext, 'database'>>;
+
 export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly uploads: Uploads;
   private readonly sweeper: Worker;
+  private readonly closing = new AbortController();
+  private collecting: Promise<void> | undefined;
 
-  constructor(private readonly context: Pick<ServiceContext, 'objects' | 'clock' | 'log' | 'work'>) {
+  constructor(private readonly context: FilesContext) {
     const { objects, clock, log } = context;
     this.uploads = new Uploads(objects, clock);
     const sweep = async () => {
@@ -38,11 +46,40 @@ export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   onApplicationBootstrap(): void {
-    if (this.context.work !== 'nothing') this.sweeper.start();
+    const { work, database, clock } = this.context;
+    if (work !== 'nothing') this.sweeper.start();
+    const { signal } = this.closing;
+    if (work === 'trials' && database)
+      this.collecting = lead(database, 'garbage', { clock, signal }, (term) =>
+        this.collectAgain(term.signal),
+      );
   }
 
-  onApplicationShutdown(): Promise<void> {
-    return this.sweeper.close();
+  async onApplicationShutdown(): Promise<void> {
+    this.closing.abort();
+    await this.sweeper.close();
+    await this.collecting;
+  }
+
+  /** Every hour, in one process of the service. */
+  private async collectAgain(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.context;
+    for (;;) {
+      await clock.sleep(sweepMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        const { garbage, bytes } = await this.collectGarbage({ dryRun: false, minAgeSeconds: 0 });
+        if (garbage.length > 0)
+          log.info('what nothing needs was removed', { bytes, names: garbage.map(({ name }) => name) });
+      } catch (error) {
+        log.warn('what nothing needs is removed later', { error });
+      }
+    }
+  }
+
+  /** @throws as `collectGarbage` */
+  collectGarbage(request: files.CollectGarbageRequest): Promise<files.CollectGarbageResponse> {
+    return collectGarbage(this.context, request);
   }
 
   /** @throws InvalidArgument */

@@ -1,8 +1,7 @@
 import { files } from '@emotune/proto';
 import { Controller, type DynamicModule, Inject, Module } from '@nestjs/common';
 import { from, type Observable } from 'rxjs';
-import { Files } from './file-service.js';
-import type { ServiceContext } from './host.js';
+import { Files, type FilesContext } from './file-service.js';
 import { requestsOf, type ServerStreamCall, streamOf } from './stream.js';
 
 @Controller()
@@ -23,6 +22,10 @@ class FileController implements files.FileServiceController {
     return from(this.files.upload(requestsOf(requests, call!, new AbortController().signal)));
   }
 
+  collectGarbage(request: files.CollectGarbageRequest): Promise<files.CollectGarbageResponse> {
+    return this.files.collectGarbage(request);
+  }
+
   download(
     request: files.DownloadRequest,
     _metadata?: unknown,
@@ -36,9 +39,7 @@ class FileController implements files.FileServiceController {
 class FilesModule {}
 
 /** Serves files in and out of an object store. One service of a deployment hosts it. */
-export function filesModule(
-  context: Pick<ServiceContext, 'objects' | 'clock' | 'log' | 'work'>,
-): DynamicModule {
+export function filesModule(context: FilesContext): DynamicModule {
   return {
     module: FilesModule,
     controllers: [FileController],

@@ -45,7 +45,9 @@ beforeAll(async () => {
     log,
     listen: '127.0.0.1:0',
   });
-  await host.start([filesModule({ objects, clock: systemClock, log, work: 'builds' })]);
+  await host.start([
+    filesModule({ objects, clock: systemClock, log, work: 'builds', channel: host.channel }),
+  ]);
   service = host.channel.client('FileService');
 });
 

@@ -13,7 +13,7 @@ import type { Sql } from '@emotune/database';
 import { emit, eventTables, topics } from '@emotune/events';
 import type { HubSettings } from '@emotune/hub';
 import { isWhole } from '@emotune/objects';
-import { common, type data } from '@emotune/proto';
+import { common, type data, type featurization } from '@emotune/proto';
 import { readExamples } from '@emotune/records';
 import {
   type Attempt,
@@ -22,6 +22,7 @@ import {
   besideModule,
   buildClaimColumns,
   buildColumns,
+  everyPage,
   once,
   paged,
   pageOf,
@@ -193,15 +194,42 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     return { datasets: shown.map(messageOf), nextPageToken };
   }
 
-  /** One that is being built is cancelled first. @throws NotFound */
+  /**
+   * One that is being built is cancelled first. Its files go before its row, in one transaction: what a crash leaves is
+   * deleted by asking again.
+   * @throws NotFound; FailedPrecondition while something is made of it.
+   */
   async delete(name: string): Promise<void> {
     const { database, objects } = this.context;
+    const { state } = await this.find(name);
+    // What waits for one that is not there yet ends with it.
+    const users = state === BuildState.BUILD_STATE_READY ? await this.usersOf(name) : [];
     await this.builder.cancel(name, 'it was deleted');
     await database.transaction(async (sql) => {
       await this.find(name, sql);
+      if (users.length > 0)
+        throw new FailedPrecondition(
+          `dataset ${name} is in use by ${users.join(', ')}: it cannot be deleted before they are done`,
+        );
+      await objects.delete(`datasets/${name}/`);
       await sql.query('delete from datasets where name = $1', [name]);
     });
-    await objects.delete(`datasets/${name}/`);
+  }
+
+  /** What is being made of it. */
+  private async usersOf(name: string): Promise<string[]> {
+    const features = this.context.channel.client<featurization.FeatureServiceClient>('FeatureService');
+    const sets = await everyPage(
+      (pageToken) => features.call('listFeatureSets', { pageToken }),
+      (reply) => reply.featureSets,
+    );
+    return sets
+      .filter(
+        ({ spec, state }) =>
+          spec?.dataset === name &&
+          (state === BuildState.BUILD_STATE_PENDING || state === BuildState.BUILD_STATE_BUILDING),
+      )
+      .map((set) => `feature set ${set.name}`);
   }
 
   /** Examples of one split in stored order. @throws InvalidArgument, NotFound, FailedPrecondition. */

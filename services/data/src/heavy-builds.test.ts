@@ -16,6 +16,7 @@ import { type Client, type Draft, Host, jsonLog } from '@emotune/service';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { dataMigrations } from './datasets.js';
 import { dataModule } from './module.js';
+import { peers } from './testing.js';
 
 const { BUILD_STATE_PENDING, BUILD_STATE_BUILDING, BUILD_STATE_READY, BUILD_STATE_FAILED } =
   common.BuildState;
@@ -47,7 +48,7 @@ async function start(memoryMiB: number): Promise<Client<data.DatasetServiceClien
   });
   const context = await host.context('data', dataMigrations);
   const locate = { cacheDir: join(folder, 'cache'), download: false };
-  await host.start([dataModule({ ...context, hub: hubSettings({}), locate })]);
+  await host.start([peers, dataModule({ ...context, hub: hubSettings({}), locate })]);
   return host.channel.client('DatasetService');
 }
 

@@ -12,6 +12,7 @@ import { Host, jsonLog } from '@emotune/service';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { dataMigrations } from './datasets.js';
 import { dataModule } from './module.js';
+import { peers } from './testing.js';
 
 const { BUILD_STATE_BUILDING, BUILD_STATE_READY } = common.BuildState;
 const patient = { timeout: 200_000, interval: 20 };
@@ -43,6 +44,7 @@ async function replica(): Promise<Replica> {
   });
   const context = await host.context('data', dataMigrations);
   await host.start([
+    peers,
     dataModule({
       ...context,
       hub: hubSettings({}),

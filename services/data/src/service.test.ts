@@ -22,6 +22,7 @@ import { type Client, Host, jsonLog } from '@emotune/service';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dataMigrations } from './datasets.js';
 import { dataModule } from './module.js';
+import { featureSets, peers } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-data-'));
 const objects = await FolderStore.open(join(folder, 'objects'));
@@ -42,6 +43,7 @@ async function start(): Promise<Host> {
   });
   const context = await created.context('data', dataMigrations);
   await created.start([
+    peers,
     dataModule({
       ...context,
       hub: {
@@ -438,7 +440,14 @@ it('pages lists by name', async () => {
 
 it('deletes rows and files, and goes on after a restart with what was not built', async () => {
   const { prefix } = await datasets.call('getDataset', { name: 'second' });
+  featureSets.set('being-made', 'second');
+  const refused = datasets.call('deleteDataset', { name: 'second' });
+  await expect(refused).rejects.toThrow('dataset second is in use by feature set being-made');
+  await expect(refused).rejects.toBeInstanceOf(FailedPrecondition);
+  expect(await objects.list('datasets/second/')).not.toEqual([]);
+  featureSets.clear();
   await datasets.call('deleteDataset', { name: 'second' });
+  expect(await objects.list('datasets/second/')).toEqual([]);
   expect(await objects.list(`${prefix}/`)).toEqual([]);
   await expect(datasets.call('deleteDataset', { name: 'second' })).rejects.toBeInstanceOf(NotFound);
 

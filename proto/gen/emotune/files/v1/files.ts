@@ -8,6 +8,28 @@
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 
+export interface CollectGarbageRequest {
+  /** Says what would be removed, and removes nothing. */
+  dryRun: boolean;
+  /** What changed within so many seconds may still be on its way, and stays. 0: an hour. */
+  minAgeSeconds: number;
+}
+
+export interface Garbage {
+  /** A folder of the object store, or a temporary one of the machine. */
+  name: string;
+  bytes: number;
+  /** Why nothing needs it. */
+  reason: string;
+}
+
+export interface CollectGarbageResponse {
+  /** By name. */
+  garbage: Garbage[];
+  /** Of all of them. */
+  bytes: number;
+}
+
 /** A file of the user's own in a request: its content was uploaded before. */
 export interface UploadedFile {
   /** Lower-case hexadecimal. */
@@ -96,6 +118,14 @@ export interface FileServiceClient {
   /** Sends a file that another answer named, from an offset on: first its header, then its bytes. NOT_FOUND when it is gone. */
 
   download(request: DownloadRequest): Observable<DownloadResponse>;
+
+  /**
+   * Removes what nothing refers to any more: files of data sets, feature sets, models, exports, evaluations, trials and logs
+   * whose row is gone or has ended, and what killed writers left. It happens by itself every hour, too. UNAVAILABLE, with
+   * nothing removed, while a service that may need something does not answer.
+   */
+
+  collectGarbage(request: CollectGarbageRequest): Observable<CollectGarbageResponse>;
 }
 
 /** What users bring, and what the services make for them. Hosted by the data service. */
@@ -118,11 +148,21 @@ export interface FileServiceController {
   /** Sends a file that another answer named, from an offset on: first its header, then its bytes. NOT_FOUND when it is gone. */
 
   download(request: DownloadRequest): Observable<DownloadResponse>;
+
+  /**
+   * Removes what nothing refers to any more: files of data sets, feature sets, models, exports, evaluations, trials and logs
+   * whose row is gone or has ended, and what killed writers left. It happens by itself every hour, too. UNAVAILABLE, with
+   * nothing removed, while a service that may need something does not answer.
+   */
+
+  collectGarbage(
+    request: CollectGarbageRequest,
+  ): Promise<CollectGarbageResponse> | Observable<CollectGarbageResponse> | CollectGarbageResponse;
 }
 
 export function FileServiceControllerMethods() {
   return function (constructor: Function) {
-    const grpcMethods: string[] = ["getUpload", "download"];
+    const grpcMethods: string[] = ["getUpload", "download", "collectGarbage"];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
       GrpcMethod("FileService", method)(constructor.prototype[method], method, descriptor);

@@ -1,0 +1,145 @@
+/** Removes what nothing needs any more, of the object store and of the machine's temporary folder. */
+import { readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgument } from '@emotune/base';
+import {
+  common,
+  type data,
+  type evaluation,
+  type featurization,
+  type files,
+  type tuning,
+} from '@emotune/proto';
+import { folderOf, type Known, whyUnneeded } from './garbage.js';
+import type { ServiceContext } from './host.js';
+import { everyPage } from './paging.js';
+
+const usualAgeSeconds = 3_600;
+/** Folders that processes of ours make there, and remove unless they are killed. */
+const temporaryFolder = /^emotune-(checkpoint|trainer|build|features)-[A-Za-z0-9]{6}$/;
+/** A trainer may write nothing for long. */
+const temporaryAgeSeconds = 86_400;
+
+type Context = Pick<ServiceContext, 'objects' | 'clock' | 'channel'>;
+
+const isBuilt = (state: common.BuildState) =>
+  state === common.BuildState.BUILD_STATE_READY || state === common.BuildState.BUILD_STATE_FAILED;
+
+/** @throws Unavailable while one of them does not answer. */
+async function whatServicesHave({ channel }: Context): Promise<Known> {
+  const datasets = await everyPage(
+    (pageToken) =>
+      channel.client<data.DatasetServiceClient>('DatasetService').call('listDatasets', { pageToken }),
+    (reply) => reply.datasets,
+  );
+  const featureSets = await everyPage(
+    (pageToken) =>
+      channel
+        .client<featurization.FeatureServiceClient>('FeatureService')
+        .call('listFeatureSets', { pageToken }),
+    (reply) => reply.featureSets,
+  );
+  const models = await everyPage(
+    (pageToken) =>
+      channel.client<tuning.ModelServiceClient>('ModelService').call('listModels', { pageToken }),
+    (reply) => reply.models,
+  );
+  const experiments = await everyPage(
+    (pageToken) =>
+      channel
+        .client<tuning.ExperimentServiceClient>('ExperimentService')
+        .call('listExperiments', { pageToken }),
+    (reply) => reply.experiments,
+  );
+  const evaluations = await everyPage(
+    (pageToken) =>
+      channel
+        .client<evaluation.EvaluationServiceClient>('EvaluationService')
+        .call('listEvaluations', { pageToken }),
+    (reply) => reply.evaluations,
+  );
+  return {
+    datasets: new Map(datasets.map(({ name, prefix, state }) => [name, { prefix, built: isBuilt(state) }])),
+    featureSets: new Map(
+      featureSets.map(({ name, prefix, state, spec }) => [
+        name,
+        { prefix, built: isBuilt(state), dataset: spec?.dataset ?? '' },
+      ]),
+    ),
+    models: new Set(models.flatMap(({ prefix, basePrefix }) => [prefix, basePrefix])),
+    experiments: new Map(
+      experiments.map(({ name, endTime, spec }) => [
+        name,
+        { ended: Boolean(endTime), features: spec?.features ?? '' },
+      ]),
+    ),
+    evaluations: new Set(evaluations.map(({ id }) => id)),
+  };
+}
+
+async function folders({ objects, clock }: Context, ageSeconds: number): Promise<Map<string, number>> {
+  const bytes = new Map<string, number>();
+  const recent = new Set<string>();
+  for (const object of await objects.list('')) {
+    const folder = folderOf(object.key);
+    if (folder === undefined) continue;
+    bytes.set(folder, (bytes.get(folder) ?? 0) + object.bytes);
+    const found = await objects.stat(object.key);
+    if (!found || clock.now() - found.putMs < ageSeconds * 1000) recent.add(folder);
+  }
+  for (const folder of recent) bytes.delete(folder);
+  return bytes;
+}
+
+/** Bytes below a folder of the machine, and when something in it changed last. */
+async function contentOf(folder: string): Promise<{ bytes: number; changedMs: number }> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  const all = await Promise.all(
+    ['.', ...names].map((name) => stat(join(folder, name)).catch(() => undefined)),
+  );
+  const found = all.filter((one) => one !== undefined);
+  return {
+    bytes: found.reduce((sum, one) => sum + (one.isFile() ? one.size : 0), 0),
+    changedMs: Math.max(0, ...found.map(({ mtimeMs }) => mtimeMs)),
+  };
+}
+
+async function temporaryGarbage({ clock }: Context): Promise<files.Garbage[]> {
+  const garbage: files.Garbage[] = [];
+  for (const name of await readdir(tmpdir())) {
+    if (!temporaryFolder.test(name)) continue;
+    const { uid } = await stat(join(tmpdir(), name)).catch(() => ({ uid: -1 }));
+    if (uid !== process.getuid?.()) continue;
+    const { bytes, changedMs } = await contentOf(join(tmpdir(), name));
+    if (clock.now() - changedMs >= temporaryAgeSeconds * 1000)
+      garbage.push({ name: join(tmpdir(), name), bytes, reason: 'its process was killed' });
+  }
+  return garbage;
+}
+
+/**
+ * What nothing needs any more; removed unless it is only asked for.
+ * @throws InvalidArgument; Unavailable while a service does not answer.
+ */
+export async function collectGarbage(
+  context: Context,
+  { dryRun, minAgeSeconds }: files.CollectGarbageRequest,
+): Promise<files.CollectGarbageResponse> {
+  if (minAgeSeconds < 0)
+    throw InvalidArgument.at('minAgeSeconds', `expected 0 or more, got ${minAgeSeconds}`);
+  // Listed first: what comes meanwhile is no candidate.
+  const stored = await folders(context, minAgeSeconds || usualAgeSeconds);
+  const known = await whatServicesHave(context);
+  const unneeded = [...stored].flatMap(([name, bytes]): files.Garbage[] => {
+    const reason = whyUnneeded(name, known);
+    return reason === undefined ? [] : [{ name, bytes, reason }];
+  });
+  const temporary = await temporaryGarbage(context);
+  if (!dryRun) {
+    for (const { name } of unneeded) await context.objects.delete(name);
+    for (const { name } of temporary) await rm(name, { recursive: true, force: true });
+  }
+  const garbage = [...unneeded, ...temporary].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { garbage, bytes: garbage.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
