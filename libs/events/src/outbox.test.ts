@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Bus } from './bus.js';
 import { consume, on } from './inbox.js';
 import { MemoryBus } from './memory-bus.js';
-import { emit, eventTables, Outbox } from './outbox.js';
+import { emit, eventTables, Outbox, withdraw } from './outbox.js';
 import { textOf } from './testing.js';
 import { topics } from './topics.js';
 
@@ -369,3 +369,15 @@ async function runUntilCrash(point: Crash['point'], after: number): Promise<void
   await outbox.close();
   await inner.close();
 }
+
+it('takes back what waits of a key that is deleted, also what could not be published, and nothing else', async () => {
+  await say('gone', 'one', 'two');
+  await say('kept', 'three');
+  await sender.query(
+    "update outbox set failure = 'too large' where sequence = (select min(sequence) from outbox)",
+  );
+  await sender.transaction((sql) => withdraw(sql, [topics.datasetReady], 'gone'));
+  expect(await sender.query('select key from outbox')).toHaveLength(3);
+  await sender.transaction((sql) => withdraw(sql, [topics.datasetReady, topic], 'gone'));
+  expect(await sender.query('select key from outbox')).toEqual([{ key: 'kept' }]);
+});

@@ -64,6 +64,12 @@ export async function emit<T>(
   ]);
 }
 
+/** Takes back what was not published yet of a key: what it tells of is deleted in the same transaction. */
+export async function withdraw(sql: Sql, topics: readonly Topic<unknown>[], key: string): Promise<void> {
+  const names = topics.map(({ name }) => name);
+  await sql.query('delete from outbox where key = $1 and topic = any($2)', [key, names]);
+}
+
 interface Row {
   readonly event_id: string;
   readonly topic: string;

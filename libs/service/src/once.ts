@@ -12,6 +12,14 @@ export const requestTable = `create table requests (
   primary key (method, id)
 )`;
 
+/** After a resource was deleted, a request that made it may make it again. */
+export async function forget(
+  sql: Sql,
+  { method, resource }: { readonly method: string; readonly resource: string },
+): Promise<void> {
+  await sql.query('delete from requests where method = $1 and resource = $2', [method, resource]);
+}
+
 const longestId = 200;
 
 /**

@@ -23,6 +23,7 @@ import {
   buildClaimColumns,
   buildColumns,
   everyPage,
+  forget,
   once,
   paged,
   pageOf,
@@ -213,6 +214,7 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
         );
       await objects.delete(`datasets/${name}/`);
       await sql.query('delete from datasets where name = $1', [name]);
+      await forget(sql, { method: 'CreateDataset', resource: name });
     });
   }
 

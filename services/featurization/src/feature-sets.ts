@@ -23,6 +23,7 @@ import {
   buildColumns,
   type Client,
   everyPage,
+  forget,
   once,
   paged,
   pageOf,
@@ -210,6 +211,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       await this.find(name, sql);
       await objects.delete(`features/${name}`);
       await sql.query('delete from feature_sets where name = $1', [name]);
+      await forget(sql, { method: 'CreateFeatureSet', resource: name });
     });
   }
 

@@ -3,8 +3,10 @@
  * deleted by asking again.
  */
 import { FailedPrecondition } from '@emotune/base';
+import { topics, withdraw } from '@emotune/events';
 import { labels } from '@emotune/jobs';
 import { common, type featurization } from '@emotune/proto';
+import { forget } from '@emotune/service';
 import { everyPage } from '@emotune/service/client';
 import type { TuningContext } from './context.js';
 import type { Models } from './models.js';
@@ -34,6 +36,8 @@ export async function deleteExperiment(context: TuningContext, name: string): Pr
     await objects.delete(`trials/${name}`);
     await deleteLogs(objects, name);
     await removeExperiment(sql, name);
+    await withdraw(sql, [topics.trialFinished, topics.experimentFinished], name);
+    await forget(sql, { method: 'CreateExperiment', resource: name });
   });
 }
 
