@@ -11,6 +11,7 @@ export const clientCommands: Commands = {
   features: async () => (await import('./commands/features.js')).addFeaturesCommands,
   experiment: async () => (await import('./commands/experiment.js')).addExperimentCommands,
   model: async () => (await import('./commands/model.js')).addModelCommands,
+  evaluation: async () => (await import('./commands/evaluation.js')).addEvaluationCommands,
   evaluate: async () => (await import('./commands/evaluate.js')).addEvaluateCommand,
   gc: async () => (await import('./commands/gc.js')).addGcCommand,
   analyze: async () => (await import('./commands/analyze.js')).addAnalyzeCommand,

@@ -681,15 +681,24 @@ describe('evaluate', () => {
   });
 });
 
+describe('evaluation', () => {
+  it('lists and deletes', async () => {
+    expect(await json('evaluation', 'list')).toEqual([[expect.objectContaining({ id: 'e1' })]]);
+    expect(await text('evaluation', 'list')).toContain('e1');
+    expect(await text('evaluation', 'delete', 'e1')).toBe('evaluation e1 is deleted\n');
+    expect(asked.get('deleteEvaluation')).toEqual({ id: 'e1' });
+  });
+});
+
 describe('gc', () => {
   it('says what nothing needs, then removes it, and leaves what may be on its way', async () => {
-    expect(await json('gc')).toMatchObject({ garbage: [], bytes: 0 });
+    expect(await json('gc')).toMatchObject([{ garbage: [], bytes: 0 }]);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     const garbage = [{ name: 'evaluations/deleted', bytes: 15, reason: 'its evaluation is gone' }];
     const old = ['--older-than', '1'];
-    expect(await json('gc', '--dry-run', ...old)).toMatchObject({ dryRun: true, garbage, bytes: 15 });
+    expect(await json('gc', '--dry-run', ...old)).toMatchObject([{ dryRun: true, garbage, bytes: 15 }]);
     expect(await text('gc', ...old)).toContain('evaluations/deleted  15 bytes  its evaluation is gone');
-    expect(await json('gc', ...old)).toMatchObject({ garbage: [], bytes: 0 });
+    expect(await json('gc', ...old)).toMatchObject([{ garbage: [], bytes: 0 }]);
   });
 });
 

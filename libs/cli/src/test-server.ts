@@ -579,8 +579,12 @@ class Evaluations implements evaluation.EvaluationServiceController {
   getEvaluation(): never {
     return unused();
   }
-  listEvaluations(): never {
-    return unused();
+  listEvaluations(): evaluation.ListEvaluationsResponse {
+    return { evaluations: [{ ...evaluated, id: 'e1', state: BUILD_STATE_READY }], nextPageToken: '' };
+  }
+  deleteEvaluation(request: evaluation.DeleteEvaluationRequest): evaluation.DeleteEvaluationResponse {
+    note('deleteEvaluation', request);
+    return {};
   }
   compareEvaluations(): never {
     return unused();

@@ -16,6 +16,7 @@ import {
   buildClaimColumns,
   buildColumns,
   everyPage,
+  forget,
   numberedPageOf,
   once,
   paged,
@@ -65,6 +66,8 @@ interface Row {
   readonly number: number;
   readonly model: string;
   readonly version: string;
+  /** The one that a trained model gets of its own accord. */
+  readonly trained: boolean;
   /** Null until the model's own feature set was looked up. */
   readonly target: Target | null;
   readonly per_task: number;
@@ -233,6 +236,37 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     );
     const { shown, nextPageToken } = paged(rows, limit, (row) => String(row.number));
     return { evaluations: shown.map(messageOf), nextPageToken };
+  }
+
+  /**
+   * Its files go before its row, in one transaction: what a crash leaves is deleted by asking again.
+   * @throws NotFound; FailedPrecondition while a model version has it as its own.
+   */
+  async delete(id: string): Promise<void> {
+    const { database, objects } = this.context;
+    const { trained, ...row } = await this.find(id);
+    const name = `${row.model}@${row.version}`;
+    if (trained && (await this.isModel(name)))
+      throw new FailedPrecondition(
+        `evaluation ${id} is that of model ${name}, which is shown and registered by it: delete the model first`,
+      );
+    await this.worker.cancel(id, 'it was deleted');
+    await database.transaction(async (sql) => {
+      await this.find(id, sql);
+      await objects.delete(prefixOf(id));
+      await sql.query('delete from evaluations where id = $1', [id]);
+      await forget(sql, { method: 'Evaluate', resource: id });
+    });
+  }
+
+  private async isModel(name: string): Promise<boolean> {
+    try {
+      await this.model(name);
+      return true;
+    } catch (error) {
+      if (error instanceof NotFound) return false;
+      throw error;
+    }
   }
 
   /** The evaluation now and at each change, until it has ended. @throws NotFound */

@@ -21,6 +21,13 @@ export interface EvaluateRequest {
   limit: number;
 }
 
+export interface DeleteEvaluationRequest {
+  id: string;
+}
+
+export interface DeleteEvaluationResponse {
+}
+
 export interface DatasetTarget {
   /** Name of a feature set; its dataset's rows are asked. */
   features: string;
@@ -253,6 +260,13 @@ export interface EvaluationServiceClient {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
+  /**
+   * Deletes an evaluation and its files; one that has not ended is cancelled first. FAILED_PRECONDITION while a model version
+   * has it as its own: it goes with that.
+   */
+
+  deleteEvaluation(request: DeleteEvaluationRequest): Observable<DeleteEvaluationResponse>;
+
   /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
 
   compareEvaluations(request: CompareEvaluationsRequest): Observable<Comparison>;
@@ -290,6 +304,15 @@ export interface EvaluationServiceController {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
+  /**
+   * Deletes an evaluation and its files; one that has not ended is cancelled first. FAILED_PRECONDITION while a model version
+   * has it as its own: it goes with that.
+   */
+
+  deleteEvaluation(
+    request: DeleteEvaluationRequest,
+  ): Promise<DeleteEvaluationResponse> | Observable<DeleteEvaluationResponse> | DeleteEvaluationResponse;
+
   /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
 
   compareEvaluations(request: CompareEvaluationsRequest): Promise<Comparison> | Observable<Comparison> | Comparison;
@@ -319,6 +342,7 @@ export function EvaluationServiceControllerMethods() {
       "getEvaluation",
       "listEvaluations",
       "watchEvaluation",
+      "deleteEvaluation",
       "compareEvaluations",
       "deleteEvaluation",
       "createStudy",
