@@ -38,7 +38,7 @@ export async function sumOf(file: FileHandle): Promise<Sum> {
   }
 }
 
-export interface Look {
+interface Look {
   /** Tells whether a file that was looked at before has been changed or replaced. */
   readonly content: string;
   readonly damage?: Damage;

@@ -1,6 +1,6 @@
 /** Which folders of the object store nothing needs any more: a function of what the services say that they have. Pure. */
 
-export interface KnownBuild {
+interface KnownBuild {
   /** Folder of what is ready; empty while it is built. */
   readonly prefix: string;
   readonly built: boolean;

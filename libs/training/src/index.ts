@@ -1,6 +1,6 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
-export { type DiskPlan, planDisk } from './disk-plan.js';
+export { planDisk } from './disk-plan.js';
 export { Diverged, endingOf, Interrupted, LostOrigin } from './failures.js';
 export type { Directive, Measurement } from './measurement.js';
 export { chanceToFit, MemoryForecast, type RowLengths } from './memory-forecast.js';

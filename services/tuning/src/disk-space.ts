@@ -11,7 +11,7 @@ const mebibyte = 2 ** 20;
 const spare = 16 * mebibyte;
 
 /** Bytes that a trial writes to the object store at most; 0 where its settings would be refused. */
-export function spaceFor(plan: Plan, config: ModelConfig, trial: Pick<Trial, 'kind' | 'parameters'>): number {
+function spaceFor(plan: Plan, config: ModelConfig, trial: Pick<Trial, 'kind' | 'parameters'>): number {
   try {
     const settings = settingsOf(plan, trial.parameters);
     const { checkpoint, model } = planDisk(config, settings);

@@ -144,6 +144,7 @@ const valid: Readonly<Record<string, Valid>> = {
     artifact: `evaluations/${evaluation}/results.json`,
     offset: 1,
   }),
+  'FileService/CollectGarbage': () => ({ dryRun: true, minAgeSeconds: 3600 }),
   'FeatureService/CreateFeatureSet': ({ model }, rng) => ({
     spec: {
       name: oneOf(rng, spares),
@@ -263,6 +264,7 @@ const valid: Readonly<Record<string, Valid>> = {
   'EvaluationService/GetEvaluation': ({ evaluation }) => ({ id: evaluation }),
   'EvaluationService/ListEvaluations': ({ model }) => ({ model, ...page }),
   'EvaluationService/WatchEvaluation': ({ evaluation }) => ({ id: evaluation }),
+  'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
   'EvaluationService/CompareEvaluations': ({ evaluation }) => ({ first: evaluation, second: evaluation }),
   'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
   'EvaluationService/CreateStudy': ({ evaluation }) => ({ evaluation, examples: 1 }),
