@@ -12,7 +12,7 @@ import { tuning } from '@emotune/proto';
 import { clientClass } from '@emotune/service/client';
 import { parseSettings } from '@emotune/training';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { writeTinyInputs } from './testing.js';
 import { trainOnce, tune } from './tune.js';
 
@@ -319,30 +319,36 @@ describe('the trainer', { timeout: 1_200_000 }, () => {
     const disk = join(folder, 'disk');
     const unmount = smallDisk(disk, 2 ** 21);
     if (!unmount) return test.skip('only root may mount a small disk');
-    onTestFinished(unmount);
-    objects = await FolderStore.open(join(disk, 'objects'));
-    await assign(long);
     const ballast = join(disk, 'ballast');
-    const name = await startAttempt(1);
-    await until(name, async () => (await checkpointKeys()).length > 0);
-    // Again, since removed checkpoints leave some.
-    const filling = setInterval(() => {
+    // Again and again, since removed checkpoints leave some.
+    let filling: NodeJS.Timeout | undefined;
+    const fill = () => {
       try {
         for (;;) writeFileSync(ballast, Buffer.alloc(4096), { flag: 'a' });
       } catch {
         // It is full.
       }
-    }, 20);
-    onTestFinished(() => clearInterval(filling));
-    await expectExit(name, endingExitCodes.DiskFull);
-    clearInterval(filling);
-    expect(server.finished[0].reason).toMatch(/^DiskFull: .*the disk is full \(ENOSPC\)/);
-    const before = server.measurements.at(-1)!.step;
-    rmSync(ballast);
-    const next = await startAttempt(2);
-    await until(next, () => server.measurements.at(-1)!.step > before);
-    await runner.stop(next, 60);
-    await expectExit(next, endingExitCodes.Interrupted);
+    };
+    try {
+      objects = await FolderStore.open(join(disk, 'objects'));
+      await assign(long);
+      const name = await startAttempt(1);
+      await until(name, async () => (await checkpointKeys()).length > 0);
+      filling = setInterval(fill, 20);
+      await expectExit(name, endingExitCodes.DiskFull);
+      expect(server.finished[0].reason).toMatch(/^DiskFull: .*the disk is full \(ENOSPC\)/);
+      expect((await checkpointKeys()).length).toBeGreaterThan(0);
+      clearInterval(filling);
+      rmSync(ballast);
+      const before = server.measurements.length;
+      const next = await startAttempt(2);
+      await until(next, () => server.measurements.length > before);
+      await runner.stop(next, 60);
+      await expectExit(next, endingExitCodes.Interrupted);
+    } finally {
+      clearInterval(filling);
+      unmount();
+    }
   });
 
   it('ends where files are damaged that it maps, and passes over a damaged checkpoint', async () => {
