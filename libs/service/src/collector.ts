@@ -21,7 +21,7 @@ const temporaryFolder = /^emotune-(checkpoint|trainer|build|features)-[A-Za-z0-9
 /** A trainer may write nothing for long. */
 const temporaryAgeSeconds = 86_400;
 
-type Context = Pick<ServiceContext, 'objects' | 'clock' | 'channel'>;
+type Context = Pick<ServiceContext, 'objects' | 'channel'>;
 
 const isBuilt = (state: common.BuildState) =>
   state === common.BuildState.BUILD_STATE_READY || state === common.BuildState.BUILD_STATE_FAILED;
@@ -78,7 +78,8 @@ async function whatServicesHave({ channel }: Context): Promise<Known> {
   };
 }
 
-async function folders({ objects, clock }: Context, ageSeconds: number): Promise<Map<string, number>> {
+/** Folders of which nothing changed lately, by the clock that file systems go by, with their bytes. */
+async function folders({ objects }: Context, ageSeconds: number): Promise<Map<string, number>> {
   const bytes = new Map<string, number>();
   const recent = new Set<string>();
   for (const object of await objects.list('')) {
@@ -86,7 +87,7 @@ async function folders({ objects, clock }: Context, ageSeconds: number): Promise
     if (folder === undefined) continue;
     bytes.set(folder, (bytes.get(folder) ?? 0) + object.bytes);
     const found = await objects.stat(object.key);
-    if (!found || clock.now() - found.putMs < ageSeconds * 1000) recent.add(folder);
+    if (!found || Date.now() - found.putMs < ageSeconds * 1000) recent.add(folder);
   }
   for (const folder of recent) bytes.delete(folder);
   return bytes;
@@ -105,14 +106,14 @@ async function contentOf(folder: string): Promise<{ bytes: number; changedMs: nu
   };
 }
 
-async function temporaryGarbage({ clock }: Context): Promise<files.Garbage[]> {
+async function temporaryGarbage(): Promise<files.Garbage[]> {
   const garbage: files.Garbage[] = [];
   for (const name of await readdir(tmpdir())) {
     if (!temporaryFolder.test(name)) continue;
     const { uid } = await stat(join(tmpdir(), name)).catch(() => ({ uid: -1 }));
     if (uid !== process.getuid?.()) continue;
     const { bytes, changedMs } = await contentOf(join(tmpdir(), name));
-    if (clock.now() - changedMs >= temporaryAgeSeconds * 1000)
+    if (Date.now() - changedMs >= temporaryAgeSeconds * 1000)
       garbage.push({ name: join(tmpdir(), name), bytes, reason: 'its process was killed' });
   }
   return garbage;
@@ -135,7 +136,7 @@ export async function collectGarbage(
     const reason = whyUnneeded(name, known);
     return reason === undefined ? [] : [{ name, bytes, reason }];
   });
-  const temporary = await temporaryGarbage(context);
+  const temporary = await temporaryGarbage();
   if (!dryRun) {
     for (const { name } of unneeded) await context.objects.delete(name);
     for (const { name } of temporary) await rm(name, { recursive: true, force: true });

@@ -2,8 +2,9 @@
 import { InvalidArgument } from '@emotune/base';
 import type { ModelConfig } from '@emotune/models';
 import { planDisk } from '@emotune/training';
+import { architectureOf } from './architecture.js';
 import { settingsOf } from './memory.js';
-import { architectureOf, type Plan } from './spec.js';
+import type { Plan } from './spec.js';
 import type { Base, Trial } from './state.js';
 
 const mebibyte = 2 ** 20;
