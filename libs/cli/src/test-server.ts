@@ -589,9 +589,6 @@ class Evaluations implements evaluation.EvaluationServiceController {
   compareEvaluations(): never {
     return unused();
   }
-  deleteEvaluation(): never {
-    return unused();
-  }
   createStudy(): never {
     return unused();
   }

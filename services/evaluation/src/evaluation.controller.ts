@@ -22,13 +22,6 @@ export class EvaluationController implements evaluation.EvaluationServiceControl
     return this.evaluations.list(request);
   }
 
-  async deleteEvaluation({
-    id,
-  }: evaluation.DeleteEvaluationRequest): Promise<evaluation.DeleteEvaluationResponse> {
-    await this.evaluations.delete(id);
-    return {};
-  }
-
   watchEvaluation(
     { id }: evaluation.WatchEvaluationRequest,
     _metadata?: unknown,

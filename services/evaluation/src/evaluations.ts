@@ -239,16 +239,16 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /**
-   * Its files go before its row, in one transaction: what a crash leaves is deleted by asking again.
-   * @throws NotFound; FailedPrecondition while a model version has it as its own.
+   * One that is worked on is cancelled first. Its files go before its row: what a crash leaves is deleted by asking again.
+   * @throws NotFound; FailedPrecondition while a model version shows it as its own.
    */
   async delete(id: string): Promise<void> {
     const { database, objects } = this.context;
-    const { trained, ...row } = await this.find(id);
+    const row = await this.find(id);
     const name = `${row.model}@${row.version}`;
-    if (trained && (await this.isModel(name)))
+    if (row.trained && row.state === BuildState.BUILD_STATE_READY && (await this.isModel(name)))
       throw new FailedPrecondition(
-        `evaluation ${id} is that of model ${name}, which is shown and registered by it: delete the model first`,
+        `evaluation ${id} is that of model ${name}, which shows it: delete the model first`,
       );
     await this.worker.cancel(id, 'it was deleted');
     await database.transaction(async (sql) => {
@@ -302,17 +302,6 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         `expected an evaluation of the same examples as ${request.first}, got none in common`,
       );
     return { tasks: compared };
-  }
-
-  /** One that is worked on is cancelled first. Its files go before its row: what a crash leaves is deleted by asking again. @throws NotFound */
-  async delete(id: string): Promise<void> {
-    const { database, objects } = this.context;
-    await this.worker.cancel(id, 'it was deleted');
-    await database.transaction(async (sql) => {
-      await this.find(id, sql);
-      await objects.delete(prefixOf(id));
-      await sql.query('delete from evaluations where id = $1', [id]);
-    });
   }
 
   private async work(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {

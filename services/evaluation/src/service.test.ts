@@ -496,18 +496,6 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
   });
 });
 
-it('deletes an evaluation with its files, and none that a model has as its own', async () => {
-  const { id } = await evaluations.call('evaluate', {
-    model: 'base',
-    dataset: { dataset: 'letters' },
-    limit: 1,
-  });
-  await evaluations.call('deleteEvaluation', { id });
-  expect(await objects.list(`evaluations/${id}/`)).toEqual([]);
-  await expect(evaluations.call('getEvaluation', { id })).rejects.toBeInstanceOf(NotFound);
-  await expect(evaluations.call('deleteEvaluation', { id })).rejects.toBeInstanceOf(NotFound);
-});
-
 it('evaluates a trained model once, with its base and its search in the report', async () => {
   for (const key of ['first', 'second']) {
     await context.database.transaction((sql) =>

@@ -264,7 +264,6 @@ const valid: Readonly<Record<string, Valid>> = {
   'EvaluationService/GetEvaluation': ({ evaluation }) => ({ id: evaluation }),
   'EvaluationService/ListEvaluations': ({ model }) => ({ model, ...page }),
   'EvaluationService/WatchEvaluation': ({ evaluation }) => ({ id: evaluation }),
-  'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
   'EvaluationService/CompareEvaluations': ({ evaluation }) => ({ first: evaluation, second: evaluation }),
   'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
   'EvaluationService/CreateStudy': ({ evaluation }) => ({ evaluation, examples: 1 }),

@@ -21,13 +21,6 @@ export interface EvaluateRequest {
   limit: number;
 }
 
-export interface DeleteEvaluationRequest {
-  id: string;
-}
-
-export interface DeleteEvaluationResponse {
-}
-
 export interface DatasetTarget {
   /** Name of a feature set; its dataset's rows are asked. */
   features: string;
@@ -260,20 +253,13 @@ export interface EvaluationServiceClient {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
-  /**
-   * Deletes an evaluation and its files; one that has not ended is cancelled first. FAILED_PRECONDITION while a model version
-   * has it as its own: it goes with that.
-   */
-
-  deleteEvaluation(request: DeleteEvaluationRequest): Observable<DeleteEvaluationResponse>;
-
   /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
 
   compareEvaluations(request: CompareEvaluationsRequest): Observable<Comparison>;
 
   /**
    * Deletes the evaluation and its files. One that is worked on is cancelled first: its process ends at once, and a model that waits
-   * for it hears that it failed.
+   * for it hears that it failed. FAILED_PRECONDITION for that of a model version that is there: it is shown with it.
    */
 
   deleteEvaluation(request: DeleteEvaluationRequest): Observable<DeleteEvaluationResponse>;
@@ -304,22 +290,13 @@ export interface EvaluationServiceController {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
-  /**
-   * Deletes an evaluation and its files; one that has not ended is cancelled first. FAILED_PRECONDITION while a model version
-   * has it as its own: it goes with that.
-   */
-
-  deleteEvaluation(
-    request: DeleteEvaluationRequest,
-  ): Promise<DeleteEvaluationResponse> | Observable<DeleteEvaluationResponse> | DeleteEvaluationResponse;
-
   /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
 
   compareEvaluations(request: CompareEvaluationsRequest): Promise<Comparison> | Observable<Comparison> | Comparison;
 
   /**
    * Deletes the evaluation and its files. One that is worked on is cancelled first: its process ends at once, and a model that waits
-   * for it hears that it failed.
+   * for it hears that it failed. FAILED_PRECONDITION for that of a model version that is there: it is shown with it.
    */
 
   deleteEvaluation(
@@ -342,7 +319,6 @@ export function EvaluationServiceControllerMethods() {
       "getEvaluation",
       "listEvaluations",
       "watchEvaluation",
-      "deleteEvaluation",
       "compareEvaluations",
       "deleteEvaluation",
       "createStudy",
