@@ -6,7 +6,7 @@ import type { TrainingSettings } from './settings.js';
 import { trainSpecOf } from './spec.js';
 
 /** Bytes. */
-export interface DiskPlan {
+interface DiskPlan {
   /** One checkpoint: trained weights, as they are and at their best, with the optimizer's state and the moving average. */
   readonly checkpoint: number;
   /** What is left in the end: a model, or an adapter. */
