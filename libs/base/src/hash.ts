@@ -1,7 +1,6 @@
 /** Content addresses: the same value has the same hash whatever the order of its keys. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
+import { type OpenOptions, openRegularFile, piecesOf } from './regular-file.js';
 
 /** JSON with sorted keys and without undefined fields. */
 export function canonicalJson(value: unknown): string {
@@ -17,9 +16,14 @@ export function sha256(data: string | Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
 }
 
-/** The same of a file's content, which may be larger than memory. Rejects with the file system's error. */
-export async function sha256OfFile(path: string): Promise<string> {
+/** The same of a file's content, which may be larger than memory. @throws as `openRegularFile`. */
+export async function sha256OfFile(path: string, options?: OpenOptions): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
+  const { handle } = await openRegularFile(path, options);
+  try {
+    for await (const piece of piecesOf(handle, path)) hash.update(piece);
+  } finally {
+    await handle.close();
+  }
   return hash.digest('hex');
 }

@@ -24,12 +24,21 @@ export {
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { Lanes } from './lanes.js';
+export { endWithin } from './last-resort.js';
 export { machineMemoryMiB } from './machine-memory.js';
 export { grown, Numbering } from './numbering.js';
 export { own } from './own.js';
 export { printable, printableJson } from './printable.js';
 export { callersMode, closeToOthers } from './private.js';
 export { isAlive } from './process.js';
+export {
+  fileWork,
+  type OpenOptions,
+  openRegularFile,
+  piecesOf,
+  type RegularFile,
+  readRegularFile,
+} from './regular-file.js';
 export { aborted, every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
 export { chunkBytes, largestRowFileBytes, tooLarge } from './sent-files.js';

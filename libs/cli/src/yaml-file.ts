@@ -1,6 +1,5 @@
 /** YAML files that people write. */
-import { open } from 'node:fs/promises';
-import { InvalidArgument, show, Violations } from '@emotune/base';
+import { EmotuneError, InvalidArgument, readRegularFile, show, Violations } from '@emotune/base';
 import { type Document, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 
 /** A spec of 10,000 parameters has about 1 MB. */
@@ -53,19 +52,12 @@ export async function readYamlFile(path: string, origin: string): Promise<unknow
   const refuse = (expected: string, got: string, cause?: unknown): never => {
     throw InvalidArgument.at(origin, `expected ${expected}, got ${got}`, { cause });
   };
-  const file = await open(path).catch((error) =>
-    refuse('a file that can be read', error.code === 'ENOENT' ? 'none' : error.code, error),
-  );
-  let bytes: Buffer;
-  try {
-    const stat = await file.stat();
-    if (!stat.isFile()) return refuse('a file', 'a folder or device');
-    if (stat.size > mostMebibytes * 1024 ** 2)
-      return refuse(`at most ${mostMebibytes} MiB of YAML`, `${stat.size} bytes`);
-    bytes = await file.readFile();
-  } finally {
-    await file.close();
-  }
+  const bytes = await readRegularFile(path, { mostBytes: mostMebibytes * 1024 ** 2 }).catch((error) => {
+    if (error instanceof InvalidArgument)
+      throw InvalidArgument.at(origin, error.violations[0].description, { cause: error });
+    if (error instanceof EmotuneError) throw error;
+    return refuse('a file that can be read', error.code === 'ENOENT' ? 'none' : error.code, error);
+  });
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

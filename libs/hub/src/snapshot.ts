@@ -4,7 +4,6 @@
  * is whole and has the checksum that the Hub tells.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import {
   copyFile,
   mkdir,
@@ -18,7 +17,16 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { DataLoss, FailedPrecondition, NotFound, policyOf, sha256OfFile, Unavailable } from '@emotune/base';
+import {
+  DataLoss,
+  FailedPrecondition,
+  NotFound,
+  openRegularFile,
+  piecesOf,
+  policyOf,
+  sha256OfFile,
+  Unavailable,
+} from '@emotune/base';
 import { datasetInfo, getRepoFolderName, listFiles, modelInfo } from '@huggingface/hub';
 import { licenceOfCard } from './card.js';
 import { fetchPart } from './fetch-part.js';
@@ -69,7 +77,12 @@ const underWay = new Map<string, Promise<void>>();
 /** Hash of a file as Git's blob. */
 async function gitHash(path: string, bytes: number): Promise<string> {
   const hash = createHash('sha1').update(`blob ${bytes}\0`);
-  for await (const piece of createReadStream(path)) hash.update(piece);
+  const { handle } = await openRegularFile(path);
+  try {
+    for await (const piece of piecesOf(handle, path)) hash.update(piece);
+  } finally {
+    await handle.close();
+  }
   return hash.digest('hex');
 }
 

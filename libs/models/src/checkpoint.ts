@@ -1,10 +1,10 @@
 /** Checkpoint folders as Hugging Face publishes them (config.json, one or several safetensors files, tokenizer.json), and GGUF. */
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AlreadyExists, exists, InvalidArgument, NotFound, show, Violations } from '@emotune/base';
 import { FileTensor, float32, type HostTensor, reading, release } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
-import { endNotices, endsOfSequence } from '@emotune/text';
+import { endNotices, endsOfSequence, textAt } from '@emotune/text';
 import { z } from 'zod';
 import { ignoredFields, type ModelConfig, parseConfig, toHuggingFaceConfig } from './config.js';
 import { openGgufModel, type WeightSource } from './gguf-model.js';
@@ -19,14 +19,8 @@ export interface Model {
 }
 
 async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new NotFound(`expected a checkpoint's ${path} (${(cause as NodeJS.ErrnoException).code})`, {
-      cause,
-    });
-  }
+  const text = await textAt(path);
+  if (text === undefined) throw new NotFound(`expected a checkpoint's ${path}, got none`);
   try {
     return JSON.parse(text);
   } catch (cause) {

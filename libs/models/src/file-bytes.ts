@@ -1,6 +1,28 @@
 import type { FileHandle } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { InvalidArgument } from '@emotune/base';
+import { basename, dirname } from 'node:path';
+import {
+  EmotuneError,
+  fileWork,
+  InvalidArgument,
+  NotFound,
+  openRegularFile,
+  type RegularFile,
+} from '@emotune/base';
+
+/** Read by one call: a slow disk gives so much in time. */
+const mostBytes = 2 ** 26;
+
+/**
+ * A file of a model's folder.
+ * @param what "a GGUF file"
+ * @throws NotFound where there is none; as `openRegularFile`.
+ */
+export async function openModelFile(path: string, what: string): Promise<RegularFile> {
+  return openRegularFile(path, { within: dirname(path) }).catch((cause) => {
+    if (cause instanceof EmotuneError) throw cause;
+    throw new NotFound(`expected ${what}, got ${path} (${cause.code ?? cause.message})`, { cause });
+  });
+}
 
 /** Fills `into` from a position of the file on. @throws InvalidArgument naming the file when it ends before. */
 export async function readFully(
@@ -11,7 +33,8 @@ export async function readFully(
 ): Promise<void> {
   let done = 0;
   while (done < into.length) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, position + done);
+    const length = Math.min(mostBytes, into.length - done);
+    const { bytesRead } = await fileWork(path, () => handle.read(into, done, length, position + done));
     if (bytesRead === 0)
       throw InvalidArgument.at(
         basename(path),

@@ -225,7 +225,7 @@ describe('GGUF', () => {
   });
 
   it('refuses a folder and a missing file', async () => {
-    await expect(GgufFile.open(dir)).rejects.toBeInstanceOf(NotFound);
+    await expect(GgufFile.open(dir)).rejects.toThrow('expected a file, got a folder');
     await expect(GgufFile.open(path)).rejects.toBeInstanceOf(NotFound);
   });
 });

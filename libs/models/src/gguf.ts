@@ -3,11 +3,11 @@
  * ggml/docs/gguf.md). Read by hand, because its bytes have to be checked against the size of the file before anything is
  * allocated by them.
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { InvalidArgument, NotFound, show } from '@emotune/base';
+import { InvalidArgument, show } from '@emotune/base';
 import type { Shape } from '@emotune/graph';
-import { readFully } from './file-bytes.js';
+import { openModelFile, readFully } from './file-bytes.js';
 import { type BlockType, blockTypes, otherTypes } from './gguf-blocks.js';
 
 type GgufNumbers =
@@ -300,13 +300,9 @@ export class GgufFile {
 
   /** @throws NotFound; InvalidArgument naming what is wrong with the header. */
   static async open(path: string): Promise<GgufFile> {
-    const handle = await open(path).catch((cause) => {
-      throw new NotFound(`expected a GGUF file, got ${path} (${cause.code ?? cause.message})`, { cause });
-    });
+    const { handle, bytes } = await openModelFile(path, 'a GGUF file');
     try {
-      const stat = await handle.stat();
-      if (!stat.isFile()) throw new NotFound(`expected a GGUF file, got ${path}, which is no file`);
-      return new GgufFile(path, await readHeader(handle, stat.size, basename(path)), handle);
+      return new GgufFile(path, await readHeader(handle, bytes, basename(path)), handle);
     } catch (error) {
       await handle.close();
       throw error;

@@ -253,7 +253,7 @@ describe('safetensors', () => {
     expect([...(await half.float32('a')).data]).toEqual([1, -2.5, 2 ** -24, 65504, 0, -0.0999755859375]);
     expect(half.plainFloat32('a')).toBeUndefined();
     await half.close();
-    await expect(SafetensorsFile.open(dir)).rejects.toThrow('which is no file');
+    await expect(SafetensorsFile.open(dir)).rejects.toThrow('expected a file, got a folder');
   });
 
   const raw = (header: unknown, body = 16): Buffer => {

@@ -1,9 +1,10 @@
 /** Adapters in PEFT's files: adapter_config.json and adapter_model.safetensors. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidArgument, NotFound, parse, show, type Violation, Violations } from '@emotune/base';
 import { float32, type HostTensor } from '@emotune/engine';
 import { sameShape } from '@emotune/graph';
+import { objectIn, textAt } from '@emotune/text';
 import { z } from 'zod';
 import type { Model } from './checkpoint.js';
 import type { ModelConfig } from './config.js';
@@ -183,18 +184,9 @@ function storedName(name: string, adapted: ReadonlySet<string>): string {
 /** @throws NotFound; InvalidArgument naming every tensor that does not fit the base model or is not finite. */
 export async function loadAdapter(dir: string, config: ModelConfig): Promise<Adapter> {
   const path = join(dir, 'adapter_config.json');
-  const text = await readFile(path, 'utf8').catch((cause) => {
-    throw new NotFound(`expected an adapter's ${path} (${cause.code})`, { cause });
-  });
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw InvalidArgument.at(path, 'expected JSON', { cause });
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw InvalidArgument.at(path, `expected an object, got ${show(json)}`);
-  const lora = parseAdapterConfig(json as Record<string, unknown>, config);
+  const text = await textAt(path);
+  if (text === undefined) throw new NotFound(`expected an adapter's ${path}, got none`);
+  const lora = parseAdapterConfig(objectIn(path, text), config);
   const parameters = inPeftFields(() => trainableParameters(config, { name: 'lora', ...lora }));
   const wanted = new Map(parameters.map(({ name, shape }) => [name, shape]));
   // PEFT stores the table and the head too where either is adapted, and a head that follows the table.

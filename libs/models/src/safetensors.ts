@@ -4,11 +4,11 @@
  */
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { InvalidArgument, NotFound, show } from '@emotune/base';
+import { InvalidArgument, show } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
 import { type Shape, sizeOf } from '@emotune/graph';
 import { z } from 'zod';
-import { readFully } from './file-bytes.js';
+import { openModelFile, readFully } from './file-bytes.js';
 import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
 
 type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
@@ -129,15 +129,8 @@ export class SafetensorsFile {
 
   /** @throws NotFound; InvalidArgument naming what is wrong with the header. */
   static async open(path: string): Promise<SafetensorsFile> {
-    const handle = await open(path).catch((cause) => {
-      throw new NotFound(`expected a safetensors file, got ${path} (${cause.code ?? cause.message})`, {
-        cause,
-      });
-    });
+    const { handle, bytes: size } = await openModelFile(path, 'a safetensors file');
     try {
-      const stat = await handle.stat();
-      if (!stat.isFile()) throw new NotFound(`expected a safetensors file, got ${path}, which is no file`);
-      const { size } = stat;
       if (size < 8) throw wrong(path, '', `expected at least 8 bytes, got ${size}`);
       const head = Buffer.alloc(8);
       await readFully(handle, head, 0, path);

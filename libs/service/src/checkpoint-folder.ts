@@ -1,11 +1,12 @@
 /** A model of this machine on its way to the platform. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   exists,
   FailedPrecondition,
   InvalidArgument,
   NotFound,
+  readRegularFile,
   sha256OfFile,
   Unavailable,
 } from '@emotune/base';
@@ -16,7 +17,7 @@ import { type Transfer, upload } from './file-transfer.js';
 /** What may belong to a checkpoint; which of it does, the tuning service knows. */
 const sent = /\.(json|safetensors|gguf|jinja)$|^(README|LICENSE|NOTICE)(\.[a-z]+)?$/;
 
-/** The folder, and the names of its regular files that may belong to a model. @throws NotFound, InvalidArgument */
+/** The folder, and the names of its files that may belong to a model. @throws NotFound, InvalidArgument */
 async function candidates(path: string): Promise<{ folder: string; names: string[] }> {
   const info = await stat(path).catch((cause) => {
     throw new NotFound(
@@ -24,17 +25,25 @@ async function candidates(path: string): Promise<{ folder: string; names: string
       { cause },
     );
   });
+  if (!info.isDirectory() && !info.isFile())
+    throw InvalidArgument.at(
+      'path',
+      `expected a checkpoint folder or a GGUF file, got ${path}, which is neither`,
+    );
   if (info.isFile()) {
-    if (path.endsWith('.gguf')) return { folder: dirname(path), names: [basename(path)] };
+    if (path.endsWith('.gguf')) {
+      // A link that is named itself may lead anywhere.
+      const file = await realpath(path);
+      return { folder: dirname(file), names: [basename(file)] };
+    }
     throw InvalidArgument.at(
       'path',
       `expected a checkpoint folder or a GGUF file, got ${path}; name the folder that it lies in`,
     );
   }
   const names: string[] = [];
-  // Caches of models hold links to files.
-  for (const name of await readdir(path))
-    if (sent.test(name) && (await stat(join(path, name))).isFile()) names.push(name);
+  for (const entry of await readdir(path, { withFileTypes: true }))
+    if (sent.test(entry.name) && !entry.isDirectory()) names.push(entry.name);
   const weights = names.some((name) => name.endsWith('.safetensors'));
   return {
     folder: path,
@@ -42,17 +51,19 @@ async function candidates(path: string): Promise<{ folder: string; names: string
   };
 }
 
+const largestConfig = 2 ** 24;
+
 /** What an adapter's config names as its base: a folder of this machine, or a repository of the Hub. */
 async function namedBase(path: string): Promise<string | undefined> {
-  const text = await readFile(join(path, 'adapter_config.json'), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
   try {
+    const file = join(path, 'adapter_config.json');
+    const text = (await readRegularFile(file, { within: path, mostBytes: largestConfig })).toString('utf8');
     const { base_model_name_or_path: named, revision } = JSON.parse(text);
     if (typeof named !== 'string' || named === '') return undefined;
     if (await exists(named)) return named;
     return /^[\w.-]+\/[\w.-]+$/.test(named) ? `hf:${named}@${revision || 'main'}` : undefined;
   } catch {
-    // The service says what is wrong with it.
+    // There is none, or the service says what is wrong with it.
     return undefined;
   }
 }
@@ -144,7 +155,8 @@ async function importFiles(
   const models = channel.client<tuning.ModelServiceClient>('ModelService');
   const { folder, names } = await candidates(path);
   const files: tuning.CheckpointFile[] = [];
-  for (const file of names) files.push({ path: file, sha256: await sha256OfFile(join(folder, file)) });
+  for (const file of names)
+    files.push({ path: file, sha256: await sha256OfFile(join(folder, file), { within: folder }) });
   const { signal } = transferOf('');
   const request = () =>
     models.call(
@@ -158,6 +170,9 @@ async function importFiles(
     if (!(error instanceof FailedPrecondition)) throw error;
   }
   for (const file of files)
-    file.sha256 = await upload(channel, join(folder, file.path), file.path, transferOf(file.path));
+    file.sha256 = await upload(channel, join(folder, file.path), file.path, {
+      ...transferOf(file.path),
+      within: folder,
+    });
   return request();
 }

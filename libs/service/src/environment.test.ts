@@ -28,7 +28,7 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
     EMOTUNE_BUILD_MEMORY_MIB: 0,
     EMOTUNE_BUILD_HOURS: 48,
     EMOTUNE_PEERS: { data: 'data:50051', tuning: '[::1]:50052', inference: '10.0.0.1:1' },
-    EMOTUNE_DRAIN_SECONDS: 20,
+    EMOTUNE_DRAIN_SECONDS: 8,
     EMOTUNE_MAX_CONNECTIONS: 1000,
     EMOTUNE_MAX_CALLS: 1000,
     EMOTUNE_MAX_STREAMS: 1000,

@@ -93,7 +93,7 @@ export function serviceEnvironment(peers: readonly Area[]) {
     EMOTUNE_TOKEN_FILE: z.string().optional().meta({
       description: 'A file that holds the token, read where `EMOTUNE_TOKEN` is not set.',
     }),
-    EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(20).meta({
+    EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(8).meta({
       description: 'How long calls that are open may take to end after SIGTERM.',
     }),
     ...limitVariables,

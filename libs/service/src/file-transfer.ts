@@ -9,12 +9,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   Aborted,
   callersMode,
-  chunkBytes,
+  EmotuneError,
   FailedPrecondition,
   InvalidArgument,
   largestRowFileBytes,
   makeFolder,
   NotFound,
+  openRegularFile,
+  piecesOf,
+  type RegularFile,
   ResourceExhausted,
   syncToDisk,
   tooLarge,
@@ -52,16 +55,15 @@ function fileError(error: unknown, field: string, path: string): unknown {
   return error;
 }
 
-async function openRegular(path: string, field: string): Promise<{ handle: FileHandle; bytes: number }> {
-  const handle = await open(path).catch((cause) => {
+async function openGiven(path: string, field: string, within: string | undefined): Promise<RegularFile> {
+  return openRegularFile(path, within === undefined ? {} : { within }).catch((cause) => {
+    if (cause instanceof InvalidArgument)
+      throw InvalidArgument.at(field, cause.violations[0].description, { cause });
+    if (cause instanceof EmotuneError) throw cause;
     throw new NotFound(`${field}: expected a readable file, got ${path} (${cause.code ?? cause.message})`, {
       cause,
     });
   });
-  const info = await handle.stat();
-  if (info.isFile()) return { handle, bytes: info.size };
-  await handle.close();
-  throw InvalidArgument.at(field, `expected a file, got a folder or device: ${path}`);
 }
 
 /** Repeats `attempt` while the connection breaks, as long as it gets further now and then. */
@@ -87,14 +89,14 @@ async function persist<T>(
 
 const clientOf = (channel: Channel): Client<files.FileServiceClient> => channel.client('FileService');
 
-async function* piecesOf(handle: FileHandle, from: number, to: number): AsyncGenerator<Uint8Array> {
-  for (let at = from; at < to; ) {
-    const { bytesRead, buffer } = await handle.read(Buffer.alloc(Math.min(chunkBytes, to - at)), 0, null, at);
-    if (bytesRead === 0)
-      throw new FailedPrecondition('the file became shorter while it was read; send it again');
-    yield buffer.subarray(0, bytesRead);
-    at += bytesRead;
+/** All of them, in chunks. @throws FailedPrecondition where the file has become shorter. */
+async function* chunksOf({ handle, bytes }: RegularFile, path: string, from = 0): AsyncGenerator<Uint8Array> {
+  let at = from;
+  for await (const piece of piecesOf(handle, path, from, bytes)) {
+    yield piece;
+    at += piece.length;
   }
+  if (at < bytes) throw new FailedPrecondition('the file became shorter while it was read; send it again');
 }
 
 /**
@@ -107,9 +109,15 @@ export async function upload(
   channel: Channel,
   path: string,
   field: string,
-  { signal, onProgress, check }: Transfer & { readonly check?: (bytes: number) => void } = {},
+  {
+    signal,
+    onProgress,
+    check,
+    within,
+  }: Transfer & { readonly check?: (bytes: number) => void; readonly within?: string } = {},
 ): Promise<string> {
-  const { handle, bytes } = await openRegular(path, field);
+  const file = await openGiven(path, field, within);
+  const { handle, bytes } = file;
   try {
     check?.(bytes);
   } catch (error) {
@@ -120,7 +128,7 @@ export async function upload(
   const options = signal ? { signal } : {};
   try {
     const digest = createHash('sha256');
-    for await (const piece of piecesOf(handle, 0, bytes)) {
+    for await (const piece of chunksOf(file, path)) {
       signal?.throwIfAborted();
       digest.update(piece);
     }
@@ -140,7 +148,7 @@ export async function upload(
         (async function* () {
           yield { header: { sha256, bytes, offset } };
           let sent = offset;
-          for await (const chunk of piecesOf(handle, offset, bytes)) {
+          for await (const chunk of chunksOf(file, path, offset)) {
             yield { chunk };
             sent += chunk.length;
             onProgress?.(sent, bytes);

@@ -1,6 +1,6 @@
 /** A service as a process of its own: its environment, its start in whatever order the others start, its end in order. */
 import { once } from 'node:events';
-import { closeToOthers, InvalidArgument, policyOf, systemClock } from '@emotune/base';
+import { closeToOthers, endWithin, InvalidArgument, policyOf, systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
@@ -138,6 +138,15 @@ export async function runService<S extends ServiceEnvironment>(
   return exitCode;
 }
 
+/** After open calls have had their time, the rest has this. */
+const afterDrainSeconds = 2;
+
+/** How long an end may take: ten seconds, where nobody says otherwise. */
+function endSecondsOf({ environment }: Program<ServiceEnvironment>, env: Variables): number {
+  const drain = environment.shape.EMOTUNE_DRAIN_SECONDS.safeParse(env['EMOTUNE_DRAIN_SECONDS']);
+  return (drain.data ?? 0) + afterDrainSeconds;
+}
+
 /** The whole of a `process.ts`. Another signal while it ends kills the process at once. */
 export async function serve<S extends ServiceEnvironment>(program: Program<S>): Promise<never> {
   closeToOthers();
@@ -146,6 +155,7 @@ export async function serve<S extends ServiceEnvironment>(program: Program<S>): 
   const onSignal = () => {
     for (const name of signals) process.off(name, onSignal);
     stop.abort();
+    endWithin(endSecondsOf(program, process.env));
   };
   for (const name of signals) process.on(name, onSignal);
   // A log that nobody reads any more ends nothing.

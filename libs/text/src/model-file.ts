@@ -1,13 +1,19 @@
 /** The small text files that lie beside a model's weights. */
-import { readFile } from 'node:fs/promises';
-import { InvalidArgument, show } from '@emotune/base';
+import { dirname } from 'node:path';
+import { InvalidArgument, readRegularFile, show } from '@emotune/base';
 
-/** The text of a file; undefined where there is none. */
+/** A tokenizer of 250,000 tokens takes 20 MB. */
+const mostBytes = 2 ** 28;
+
+/** The text of a file in a model's folder; undefined where there is none. @throws InvalidArgument when it is no regular file there. */
 export async function textAt(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch((error) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  try {
+    return (await readRegularFile(path, { within: dirname(path), mostBytes })).toString('utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
-  });
+  }
 }
 
 /** What a file's text holds. @throws InvalidArgument naming the file when it is not an object in JSON. */

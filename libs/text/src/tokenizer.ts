@@ -3,13 +3,13 @@
  * those of Hugging Face's own library, with its Unicode tables, but for what a file may make slow or large without an end; added
  * tokens and the model are ours, since the library answers for whole texts only later (`await`), and its pieces at once.
  */
-import { readFile } from 'node:fs/promises';
 import { canonicalJson, InvalidArgument, NotFound, sha256, show } from '@emotune/base';
 import { type AddedToken, addedTokensOf, type Segment, splitter } from './added-tokens.js';
 import { bpeModel } from './bpe-model.js';
 import { decoderOf } from './decoder.js';
 import { Effort } from './effort.js';
 import { libraryWith } from './library-part.js';
+import { objectIn, textAt } from './model-file.js';
 import { type Normalize, normalizerOf } from './normalizer.js';
 import { preTokenizerOf, type Split } from './pre-tokenizer.js';
 import { type Json, type TokenModel, type Vocabulary, vocabularyOf, wrong } from './token-model.js';
@@ -145,16 +145,9 @@ export class Tokenizer {
 
   /** @throws NotFound, InvalidArgument. */
   static async load(path: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
-    const text = await readFile(path, 'utf8').catch((cause) => {
-      throw new NotFound(`expected a tokenizer.json, got ${path} (${cause.code})`, { cause });
-    });
-    let json: unknown;
-    try {
-      json = JSON.parse(text);
-    } catch (cause) {
-      throw InvalidArgument.at(path, 'expected JSON', { cause });
-    }
-    return Tokenizer.parse(json, options);
+    const text = await textAt(path);
+    if (text === undefined) throw new NotFound(`expected a tokenizer.json, got none at ${path}`);
+    return Tokenizer.parse(objectIn(path, text), options);
   }
 
   private wordIds(word: string): readonly number[] {

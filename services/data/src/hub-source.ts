@@ -1,9 +1,8 @@
 /** Rows of a data set of the Hugging Face Hub: the files of its repository, read as those of the user's own. */
-import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SourceExample } from '@emotune/affect';
-import { sha256 } from '@emotune/base';
+import { openRegularFile, piecesOf, sha256 } from '@emotune/base';
 import { classNamesOfCard } from '@emotune/hub';
 import { checkUserFile, type FileContent, type Found, type UserFile, userExamples } from '@emotune/records';
 import type { FetchedHub } from './fetch.js';
@@ -15,7 +14,13 @@ function contentOf(path: string, bytes: number): FileContent {
   return {
     bytes,
     async *read(from = 0) {
-      if (from < bytes) yield* createReadStream(path, { start: from });
+      if (from >= bytes) return;
+      const { handle } = await openRegularFile(path);
+      try {
+        yield* piecesOf(handle, path, from);
+      } finally {
+        await handle.close();
+      }
     },
   };
 }

@@ -81,7 +81,7 @@ export async function locate(corpus: Corpus, options: LocateOptions): Promise<st
   }
   const paths = corpus.files.map((file) => join(folder, file.path));
   for (const [i, file] of corpus.files.entries()) {
-    const got = await sha256OfFile(paths[i]);
+    const got = await sha256OfFile(paths[i], { within: folder });
     if (got !== file.sha256) {
       throw new FailedPrecondition(
         `${paths[i]}: expected SHA-256 ${file.sha256}, got ${got}: not the published file; remove it to have it fetched again`,

@@ -99,6 +99,9 @@ function toLog(log: Log): (news: ServerNews) => void {
   };
 }
 
+/** Of trainers when the platform ends, which itself has ten seconds. */
+const trainerGraceSeconds = 6;
+
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
@@ -127,6 +130,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       entry: trainerEntry(),
       environment: inherited(process.env),
       takesOver: work === 'trials',
+      graceSeconds: trainerGraceSeconds,
     });
     started.push(runner);
     const host = await Host.create({

@@ -1,12 +1,17 @@
 /** The `emotune` program. What a command does not need is not loaded for it. */
+import { endWithin } from '@emotune/base';
 import { run, Stopped } from '@emotune/cli';
 import { commands } from './commands.js';
 
+const longestEndSeconds = 10;
 const stop = new AbortController();
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 for (const [signal, exitCode] of Object.entries(signals)) {
   // A second one ends the process at once.
-  process.once(signal, () => stop.abort(new Stopped(exitCode, 'stopped')));
+  process.once(signal, () => {
+    stop.abort(new Stopped(exitCode, 'stopped'));
+    endWithin(longestEndSeconds);
+  });
 }
 // Whoever reads the output has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

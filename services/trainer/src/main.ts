@@ -5,7 +5,13 @@
 import type { TrainerMessage } from '@emotune/jobs';
 
 const interrupt = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => interrupt.abort());
+const longestEndSeconds = 10;
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.on(signal, () => {
+    if (interrupt.signal.aborted) return;
+    interrupt.abort();
+    void import('@emotune/base').then(({ endWithin }) => endWithin(longestEndSeconds));
+  });
 // Where what is logged goes once the platform that started it has left on purpose.
 let detachedLog: string | undefined;
 // It has died: nobody will read the trainer's end, but its checkpoint counts.

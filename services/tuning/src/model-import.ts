@@ -1,5 +1,5 @@
 /** From uploaded files, or those of a repository of the Hub, to a model that experiments start from. */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -10,6 +10,8 @@ import {
   FailedPrecondition,
   InvalidArgument,
   NotFound,
+  openRegularFile,
+  piecesOf,
   show,
   Violations,
 } from '@emotune/base';
@@ -229,8 +231,14 @@ export async function importModel(models: Models, request: tuning.ImportModelReq
 }
 
 /** Opened when it is read. */
-async function* contentOf(path: string): AsyncGenerator<Uint8Array> {
-  yield* createReadStream(path);
+async function* contentOf(folder: string, name: string): AsyncGenerator<Uint8Array> {
+  const path = join(folder, name);
+  const { handle } = await openRegularFile(path, { within: folder });
+  try {
+    yield* piecesOf(handle, path);
+  } finally {
+    await handle.close();
+  }
 }
 
 /**
@@ -260,7 +268,7 @@ export async function importHubModel(
     files: files.map(({ path, sha256 }) => ({
       path: basename(path),
       sha256,
-      read: async () => contentOf(join(folder, path)),
+      read: async () => contentOf(folder, path),
     })),
   };
   try {
