@@ -18,9 +18,8 @@ export interface Model {
   readonly tensors: Map<string, HostTensor>;
 }
 
-async function readJson(path: string): Promise<unknown> {
-  const text = await textAt(path);
-  if (text === undefined) throw new NotFound(`expected a checkpoint's ${path}, got none`);
+/** @throws InvalidArgument */
+function jsonOf(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -32,12 +31,13 @@ const shardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
 
 async function weightFiles(dir: string): Promise<string[]> {
   const index = join(dir, 'model.safetensors.index.json');
-  if (!(await exists(index))) return [join(dir, 'model.safetensors')];
-  const parsed = shardIndex.safeParse(await readJson(index));
+  const text = await textAt(index);
+  if (text === undefined) return [join(dir, 'model.safetensors')];
+  const parsed = shardIndex.safeParse(jsonOf(index, text));
   const names = [...new Set(Object.values(parsed.data?.weight_map ?? {}))];
   const outside = names.filter((name) => !/^[^/\\]+\.safetensors$/.test(name));
   if (names.length === 0 || outside.length > 0) {
-    const got = outside.length > 0 ? outside.map(show).join(', ') : 'none';
+    const got = outside.length > 0 ? outside.slice(0, 10).map(show).join(', ') : 'none';
     throw InvalidArgument.at(index, `expected names of .safetensors files in weight_map, got ${got}`);
   }
   return names.map((name) => join(dir, name));
@@ -162,7 +162,10 @@ export async function loadModel(path: string, { inFiles = false } = {}): Promise
     const { config, weights } = await openGgufModel(gguf);
     return collect(await ended(config), [async () => weights], inFiles);
   }
-  const config = await ended(parseConfig(await readJson(join(path, 'config.json'))));
+  const configFile = join(path, 'config.json');
+  const text = await textAt(configFile);
+  if (text === undefined) throw new NotFound(`expected a checkpoint's ${configFile}, got none`);
+  const config = await ended(parseConfig(jsonOf(configFile, text)));
   const files = await weightFiles(path);
   return collect(
     config,
