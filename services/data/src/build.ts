@@ -1,10 +1,10 @@
 /** Builds one dataset version: sources in, Parquet and manifest out. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SourceExample, type Split, splits, type Task, tasks } from '@emotune/affect';
-import { canonicalJson, sha256, sha256OfFile } from '@emotune/base';
+import { canonicalJson, readRegularFile, sha256, sha256OfFile } from '@emotune/base';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, ExampleWriter, mostRows, tooManyRows, userExamples } from '@emotune/records';
@@ -42,6 +42,9 @@ export async function checkFiles({ sources }: DatasetPlan, objects: ObjectStore)
   }
 }
 
+/** Files of corpora are held whole. */
+const largestCorpusFile = 2 ** 28;
+
 async function load(
   planned: PlannedSource,
   { hub, paths }: Fetched,
@@ -58,7 +61,9 @@ async function load(
     return { name, licence, url: '', sha256, examples: () => userExamples(file, content, at, found) };
   }
   const { corpus } = planned.source;
-  const examples = corpus.examples(await Promise.all(paths!.map((path) => readFile(path, 'utf8'))));
+  const read = async (path: string) =>
+    (await readRegularFile(path, { mostBytes: largestCorpusFile })).toString('utf8');
+  const examples = corpus.examples(await Promise.all(paths!.map(read)));
   const hashes = corpus.files.map((file) => file.sha256);
   const whole = hashes.length > 1 ? sha256(hashes.join('')) : hashes[0];
   return {
