@@ -57,8 +57,8 @@ async function outcomeOf(channel: Channel) {
   const all = await trialsOf(channel);
   return {
     ...{ state, reason, modelVersion },
-    trials: all.map(({ number, state, attempt, objective, measurements }) => ({
-      ...{ number, state, attempt, objective },
+    trials: all.map(({ number, state, objective, measurements }) => ({
+      ...{ number, state, objective },
       /** That were measured twice. */
       doubled: measurements.map(({ step }) => step).filter((step, i, steps) => step <= (steps[i - 1] ?? -1)),
     })),
@@ -92,8 +92,10 @@ it('an experiment ends as without', async () => {
   }
   const outcome = await outcomeOf(channel);
   expect(outcome.state, outcome.reason).toBe(tuning.ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
-  expect(outcome.trials.map(({ number, attempt, doubled }) => [number, attempt, doubled])).toEqual(
-    Array.from({ length: trials + 1 }, (_, number) => [number, 1, []]),
+  // An attempt that was recorded as its database died has no trainer, and another follows: what comes of it is the same.
+  const { TRIAL_STATE_SUCCEEDED } = tuning.TrialState;
+  expect(outcome.trials.map(({ number, state, doubled }) => [number, state, doubled])).toEqual(
+    Array.from({ length: trials + 1 }, (_, number) => [number, TRIAL_STATE_SUCCEEDED, []]),
   );
   if (asked !== undefined) expect(outcome).toEqual(await undisturbed());
 
