@@ -25,6 +25,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { FolderStore, storeError } from './folder-store.js';
 import { openObjectStore } from './open.js';
 import { EvictingStore, objectStoreContract } from './testing.js';
+import { isWhole } from './whole.js';
 
 const folders: string[] = [];
 function temporaryFolder(): string {
@@ -229,6 +230,22 @@ describe('damage of a FolderStore', () => {
     await store.folder('models/m/v1');
     flip(config);
     await expect(store.folder('models/m/v1')).rejects.toThrow(DataLoss);
+  });
+});
+
+describe('isWhole', () => {
+  it('says no of what is deleted while it is looked at', async () => {
+    const store = await FolderStore.open(temporaryFolder());
+    const missing: unknown[] = [];
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 20; i++) await store.put(`features/f/${i}`, `${round}`);
+      const looks = Array.from({ length: 8 }, () => isWhole(store, 'features/f'));
+      const gone = store.delete('features/f');
+      missing.push(...(await Promise.all(looks)).filter((whole) => !whole));
+      await gone;
+      expect(await isWhole(store, 'features/f')).toBe(false);
+    }
+    expect(missing.length).toBeGreaterThan(0);
   });
 });
 

@@ -288,9 +288,16 @@ export class FolderStore implements ObjectStore {
     }
     for (const key of keys) {
       const path = this.path(key);
-      const { content, damage } = await opened(path, (file) => this.sums.look(key, path, file));
-      if (damage) damages.push(damage);
-      contents.push(`${key} ${content}`);
+      try {
+        const { content, damage } = await opened(path, (file) => this.sums.look(key, path, file));
+        if (damage) damages.push(damage);
+        contents.push(`${key} ${content}`);
+      } catch (error) {
+        // It has gone since it was listed.
+        const loss = isAbsent(error) ? await this.sums.lossOf(key) : undefined;
+        if (!loss) throw this.readError(error, key, path);
+        damages.push(loss);
+      }
     }
     if (damages.length > 0) throw damaged(damages);
     if (keys.length === 0) throw new NotFound(`expected objects below ${prefix} in ${this.url}`);
