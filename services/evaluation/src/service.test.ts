@@ -647,12 +647,12 @@ it.each([
       file: {
         upload: noUpload,
         task: common.Task.TASK_EMOTION_CLASSIFICATION,
-        labels: ['a b', 'c\0'],
+        labels: ['a b', 'c,d'],
         labelSeparator: ' ',
       },
     },
     InvalidArgument,
-    /file\.labels\[1\]: expected a text without U\+0000.*file\.labelSeparator: expected a text that is in no label, got " ", which is in "a b"/,
+    /file\.labels\[1\]: expected a label without.*file\.labelSeparator: expected a text that is in no label, got " ", which is in "a b"/,
   ],
   [
     {

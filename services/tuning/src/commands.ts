@@ -70,11 +70,7 @@ export function enqueued(experiment: Experiment, parameters: Assignment, now: nu
     );
   const totalTokens = searchTokens(plan.training);
   const given = { number: trials.length, kind: 'search', enqueued: true, parameters, totalTokens } as const;
-  return record(
-    experiment,
-    { type: 'create-trial', ...given, keepsCheckpoint: hasLineages(experiment) },
-    now,
-  );
+  return record(experiment, { type: 'create-trial', ...given }, now);
 }
 
 /**

@@ -645,6 +645,26 @@ it('outcomeOf takes a trainer by its word where that can be', () => {
     expect(outcomeOf({ kind, judgement: null }, { ...report, ...changes })).toEqual({ outcome, reason });
 });
 
+it('checkpoints go as soon as their trial has ended and no trainer writes any more, where none goes on from another', () => {
+  const kept = { keepsCheckpoint: true };
+  const cleared = (trials: Trial[], jobs: JobStatus[] = []) =>
+    decide(experiment({ plan: plan({ limits: { maxTrials: 9 } }), trials, jobs }), now).flatMap((action) =>
+      action.type === 'clear-checkpoints' ? [action.trial] : [],
+    );
+  const trials = [
+    done(0, 1, kept),
+    done(1, 2, { ...kept, state: 'stopped' }),
+    { ...failed(2), ...kept },
+    trial(3, { ...kept, state: 'cancelled' }),
+    trial(4, { ...kept, state: 'paused' }),
+    trial(5, { ...kept, attempts: [{ ...attempt(1), outcome: 'interrupted', reason: 'Interrupted: left' }] }),
+    trial(6, kept),
+  ];
+  expect(cleared(trials)).toEqual([0, 1, 2, 3]);
+  expect(cleared(trials, [job(3, 1), job(1, 1)])).toEqual([0, 2]);
+  expect(cleared(trials.map((ended) => ({ ...ended, keepsCheckpoint: false })))).toEqual([]);
+});
+
 describe('trials that go on from each other', () => {
   const lineages = (maxTrials = 6) =>
     plan({
@@ -657,7 +677,7 @@ describe('trials that go on from each other', () => {
     decide(experiment({ plan: lineages(), trials, ...changes }), now);
 
   it('are created with their origin, and the tokens of their lineage before them', () => {
-    expect(decided([])).toMatchObject([{ type: 'create-trial', number: 0, keepsCheckpoint: true }]);
+    expect(decided([])).toMatchObject([{ type: 'create-trial', number: 0 }]);
     const generation = [done(0, 2, kept), done(1, 1, kept)];
     // One of two is best and one worst: the first goes on from the second, whose own successor keeps its values.
     const [{ parameters, ...first }] = decided(generation) as Extract<Action, { type: 'create-trial' }>[];
@@ -683,9 +703,7 @@ describe('trials that go on from each other', () => {
   it('wait for the generation before, and for nobody who will not come', () => {
     expect(decided([done(0, 2, kept), trial(1, kept)])).toEqual([]);
     const lost = failed(1, 'LostLease: gone');
-    expect(decided([done(0, 2, kept), lost])).toMatchObject([
-      { type: 'create-trial', number: 2, keepsCheckpoint: true },
-    ]);
+    expect(decided([done(0, 2, kept), lost])).toMatchObject([{ type: 'create-trial', number: 2 }]);
     const own = done(0, 2, kept);
     expect(decided([own, trial(1, { ...kept, state: 'infeasible', attempts: [] })])).toContainEqual(
       expect.objectContaining({ number: 2, origin: 0, parameters: own.parameters }),

@@ -71,7 +71,7 @@ export type Action =
     }
   | { readonly type: 'stop-job'; readonly job: string; readonly graceSeconds: number }
   | { readonly type: 'remove-job'; readonly job: string }
-  /** Removes the checkpoints of a trial that kept them for others. */
+  /** Removes the checkpoints of a trial that has ended. */
   | { readonly type: 'clear-checkpoints'; readonly trial: number }
   /** Makes a model version of what the final trial left in the object store. */
   | { readonly type: 'store-model'; readonly trial: number }
@@ -144,8 +144,9 @@ function clearCheckpoints(experiment: Experiment): Action[] {
   const { name, plan, state, trials, jobs } = experiment;
   const kept = trials.filter((trial) => trial.keepsCheckpoint && !isOpen(trial));
   if (kept.length === 0) return [];
+  const lineage = lineageOf(plan.algorithm);
   const needed = new Set<number | null>();
-  if (!hasEnded(state)) {
+  if (lineage && !hasEnded(state)) {
     for (const trial of trials.filter(isOpen)) needed.add(trial.origin);
     const search = searchTrials(trials);
     // The final trial goes on from the best.
@@ -153,7 +154,7 @@ function clearCheckpoints(experiment: Experiment): Action[] {
     for (const { number } of measured.slice(0, 1)) needed.add(number);
     if (state !== 'finalizing' && search.length < plan.limits.maxTrials) {
       const { space, algorithm } = plan;
-      const oldest = lineageOf(algorithm)?.oldestOrigin(space, recordsOf(search), algorithm.settings) ?? 0;
+      const oldest = lineage.oldestOrigin(space, recordsOf(search), algorithm.settings);
       for (const { number } of measured) if (number >= oldest) needed.add(number);
     }
   }
@@ -484,7 +485,6 @@ function nextTrial(experiment: Experiment, suggest: Suggest): Action | undefined
     kind: 'search',
     parameters: values,
     totalTokens: searchTokens(plan.training),
-    keepsCheckpoint: lineage !== undefined,
     ...(origin === undefined ? {} : after(experiment.trials[origin])),
   };
 }

@@ -88,8 +88,6 @@ export interface LineagePlace {
   readonly origin: number | null;
   /** Planned tokens of the trials of its lineage before it. */
   readonly originTokens: number;
-  /** Its last checkpoint outlives it, until no trial can go on from it any more. */
-  readonly keepsCheckpoint: boolean;
 }
 
 export interface Trial extends LineagePlace {
@@ -100,6 +98,8 @@ export interface Trial extends LineagePlace {
   readonly parameters: Assignment;
   /** Given by a person, not suggested. */
   readonly enqueued: boolean;
+  /** It was begun, and its checkpoints were not removed yet: they go when it has ended and no trial can go on from them. */
+  readonly keepsCheckpoint: boolean;
   /** The objective of the report, or the best so far; with folds the mean of those that have ended. */
   readonly objective: number | null;
   /** Those that have ended, in order. */

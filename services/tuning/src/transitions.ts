@@ -102,7 +102,7 @@ export function withModel(experiment: Experiment, id: string): Experiment {
   return { ...experiment, model, reason: `waits for the evaluation of ${id}` };
 }
 
-/** After the checkpoints that these trials kept for others were removed. */
+/** After the checkpoints of these trials were removed. */
 export function withoutCheckpoints(experiment: Experiment, numbers: readonly number[]): Experiment {
   return numbers.reduce((after, number) => {
     const trial = trialAt(after, number);
@@ -150,6 +150,7 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
         ...trial,
         state: 'running',
         judgement: null,
+        keepsCheckpoint: true,
         startedAt: trial.startedAt ?? now,
         attempts: [...trial.attempts, newAttempt(action.attempt, now, experiment)],
       });
