@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import protobuf from 'protobufjs';
 import { receivedAs } from './received.js';
+import { mostBytes } from './request-bytes.js';
 
 /** Each area is one service process in a deployment; these are the packages of its gRPC services. */
 const packagesOf = {
@@ -45,7 +46,7 @@ function definitionOf(service: protobuf.Service): ServiceDefinition {
           requestStream: method.requestStream === true,
           responseStream: method.responseStream === true,
           requestSerialize: request.encode,
-          requestDeserialize: receivedAs(method.resolvedRequestType!),
+          requestDeserialize: receivedAs(method.resolvedRequestType!, mostBytes(service.name, method.name)),
           responseSerialize: response.encode,
           responseDeserialize: response.decode,
         },

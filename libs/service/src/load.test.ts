@@ -113,6 +113,28 @@ it('requests that come in parts and never end do not fill the memory', async () 
   await answered;
 });
 
+it.each([
+  ['a body that does not unpack', { 'grpc-encoding': 'gzip' }, [1, 0, 0, 0, 4, 1, 2, 3, 4]],
+  ['a packed body that breaks off', { 'grpc-encoding': 'gzip' }, [1, 0, 0, 0, 4, 0x1f, 0x8b, 8, 0]],
+  ['a deadline that is none', { 'grpc-timeout': 'soon' }, [0, 0, 0, 0, 0]],
+  ['more than the method needs', {}, [0, 0, 2, 0, 0, 10, 0xfd, 0xff, 7, ...Buffer.alloc(2 ** 17 - 4, 'a')]],
+])('%s is INVALID_ARGUMENT', async (_, headers, body) => {
+  const server = await EmotuneServer.listen('127.0.0.1:0', new Access(undefined));
+  ends.push(() => void server.close());
+  const session = connectHttp2(`http://${server.address}`);
+  ends.push(() => session.destroy());
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/emotune.data.v1.DatasetService/GetDataset',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  stream.end(Buffer.from(body));
+  const [answer] = await once(stream, 'response');
+  expect(Number(answer['grpc-status'])).toBe(status.INVALID_ARGUMENT);
+});
+
 it('further connections than it takes are closed', async () => {
   const { address } = await slowServer({ connections: 2 });
   const sockets = await connected(address, 3);

@@ -6,7 +6,7 @@ import { receivedAs } from './received.js';
 /** What is wrong with the bytes, or the message that they are. */
 function received(name: string, bytes: Uint8Array): unknown {
   try {
-    return receivedAs(messageType(name))(Buffer.from(bytes));
+    return receivedAs(messageType(name), 10_000_000)(Buffer.from(bytes));
   } catch (error) {
     if (error instanceof InvalidArgument) return error.violations;
     throw error;
@@ -100,6 +100,28 @@ describe('a request is refused by its field', () => {
     expect(received('emotune.data.v1.GetDatasetRequest', Uint8Array.of(10, 200, 97))).toEqual(
       refusal('', /^expected the bytes of a GetDatasetRequest, got others/),
     );
+  });
+
+  it('all of it where it holds so much that to read it would hold up others', () => {
+    const batch = (count: number) =>
+      sent('emotune.inference.v1.AnalyzeBatchRequest', {
+        requests: Array.from({ length: count }, () => ({})),
+      });
+    expect(batch(20_000)).toMatchObject({ requests: { length: 20_000 } });
+    expect(batch(20_001)).toEqual(refusal('', /^expected at most 20000 fields in all, got more: send less/));
+    const values = Array.from({ length: 20_000 }, () => 1);
+    expect(sent('emotune.tuning.v1.EnqueueTrialRequest', { parameters: { a: values } })).toEqual(
+      refusal('', /at most 20000 fields/),
+    );
+  });
+
+  it('all of it where it has more bytes than its method needs', () => {
+    const type = messageType('emotune.data.v1.GetDatasetRequest');
+    const bytes = Buffer.from(type.encode(type.fromObject({ name: 'x'.repeat(100) })).finish());
+    expect(() => receivedAs(type, 101)(bytes)).toThrow(
+      'expected at most 101 bytes, got 102: send less at once',
+    );
+    expect(receivedAs(type, 102)(bytes)).toMatchObject({ name: 'x'.repeat(100) });
   });
 
   it('all of it where it is nested too deep', () => {

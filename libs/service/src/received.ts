@@ -21,8 +21,22 @@ import { statusOf } from './status.js';
 /** Stands in a text for bytes that are no UTF-8: no bytes that are have it. */
 const otherBytes = '\udc00';
 
-/** Reads texts that are not UTF-8, too, so that their field can be named. */
+/** Fields of a message with all that stands in it: to read and check so many holds other calls up for some 40 ms. */
+const mostFields = 20_000;
+
+/** A message that would hold other calls up. */
+class TooMuch extends Error {}
+
+/** Reads texts that are not UTF-8, too, so that their field can be named; and no more fields than a message may hold. */
 class TextReader extends protobuf.BufferReader {
+  private fields = 0;
+
+  override tag(): number {
+    if (++this.fields > mostFields)
+      throw new TooMuch(`expected at most ${mostFields} fields in all, got more: send less at once`);
+    return super.tag();
+  }
+
   override stringVerify(): string {
     const bytes = this.bytes() as Buffer;
     return `${bytes.toString('utf8')}${isUtf8(bytes) ? '' : otherBytes}`;
@@ -107,9 +121,15 @@ class Checker extends Violations {
   }
 }
 
-/** The message that the bytes of a request are. @throws InvalidArgument with every violation. */
-export function receivedAs(type: protobuf.Type): (bytes: Buffer) => object {
+/**
+ * The message that the bytes of a request are.
+ * @param most bytes that are read at all
+ * @throws InvalidArgument with every violation.
+ */
+export function receivedAs(type: protobuf.Type, most: number): (bytes: Buffer) => object {
   return (bytes) => {
+    if (bytes.length > most)
+      throw InvalidArgument.at('', `expected at most ${most} bytes, got ${bytes.length}: send less at once`);
     let message: object;
     try {
       message = type.toObject(type.decode(new TextReader(bytes)), {
@@ -118,6 +138,7 @@ export function receivedAs(type: protobuf.Type): (bytes: Buffer) => object {
         defaults: true,
       });
     } catch (cause) {
+      if (cause instanceof TooMuch) throw InvalidArgument.at('', cause.message);
       throw InvalidArgument.at(
         '',
         `expected the bytes of a ${type.name}, got others: ${(cause as Error).message}`,
@@ -158,6 +179,25 @@ export class RefusingServer extends Server {
     super.addService(Object.fromEntries(methods), implementation);
   }
 }
+
+/** What the gRPC library says INTERNAL of, and who asked has done. */
+const unreadable = /^(?:Failed to decompress message|Invalid grpc-timeout value)/;
+
+/** Answers INVALID_ARGUMENT in the place of the gRPC library's INTERNAL. A server's first interceptor: it stands on the library's own call. */
+export const blaming: ServerInterceptor = (_, call) => {
+  const send = call.sendStatus.bind(call);
+  call.sendStatus = (sent) => {
+    const details = sent.details ?? '';
+    send(
+      unreadable.test(details)
+        ? statusOf(
+            InvalidArgument.at('', `expected headers and a body as gRPC has them, got others: ${details}`),
+          )
+        : sent,
+    );
+  };
+  return call as ServerInterceptingCall;
+};
 
 /** Answers requests that are refused in the place of their service. */
 export const refusing: ServerInterceptor = (method, call) => {

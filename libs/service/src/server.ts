@@ -25,7 +25,7 @@ import { type Limits, usualLimits } from './limits.js';
 import { Listener } from './listener.js';
 import { Load } from './load.js';
 import type { Log } from './log.js';
-import { RefusingServer, refusing } from './received.js';
+import { blaming, RefusingServer, refusing } from './received.js';
 import { ServedHealth } from './served-health.js';
 import { statusOf } from './status.js';
 
@@ -137,7 +137,13 @@ export class EmotuneServer extends ServerGrpc {
       'grpc.max_concurrent_streams': limits.calls + limits.streams,
       ...connectionSettings,
       // From the wire to the handler.
-      interceptors: [new Load(limits).interceptor, access.interceptor, streams.interceptor, refusing],
+      interceptors: [
+        blaming,
+        new Load(limits).interceptor,
+        access.interceptor,
+        streams.interceptor,
+        refusing,
+      ],
     });
     return new EmotuneServer(
       access,

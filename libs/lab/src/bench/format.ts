@@ -305,7 +305,10 @@ export function fuzzText(f: FuzzFigures): string {
   return sections(
     facts([
       ['requests', `${count(f.requests)} to ${f.methods} methods, seed ${f.seed}, in ${figure(f.seconds)} s`],
-      ['path', 'gRPC, every service in one process, embedded PostgreSQL; trainers are played'],
+      [
+        'path',
+        'gRPC, every service in one process that asks for a token, embedded PostgreSQL; trainers are played',
+      ],
     ]),
     table(
       ['answer', 'requests'],
@@ -319,7 +322,7 @@ export function fuzzText(f: FuzzFigures): string {
         'memory that stayed, MiB',
         Math.max(0, mebibytes(f.rssEnd - f.rssStart)),
         mebibytes(rssLimit),
-        `of ${mebibytes(f.rssStart)} after the first 2,000`,
+        `of ${mebibytes(f.rssStart)} once each method was asked`,
       ),
       alone('p99 of the loop, ms', f.loopP99Ms),
       alone('longest hold of the loop, ms', f.loopLongestMs),

@@ -1,78 +1,74 @@
-/** Every service in this process on real ground, with something of each kind to ask about. Trainers are the caller's part. */
+/** The services to be asked, in their process on real ground, with something of each kind to ask about. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FailedPrecondition, sha256, systemClock } from '@emotune/base';
-import { dataMigrations, dataModule } from '@emotune/data';
-import { Database, startEmbeddedPostgres } from '@emotune/database';
-import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
-import { MemoryBus } from '@emotune/events';
-import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
-import { hubSettings } from '@emotune/hub';
-import { inferenceMigrations, inferenceModule } from '@emotune/inference';
-import {
-  type JobSpec,
-  type JobStatus,
-  type LogPiece,
-  readEnvironment,
-  type TrialRunner,
-} from '@emotune/jobs';
-import { FolderStore } from '@emotune/objects';
+import { FailedPrecondition, sha256, Unavailable } from '@emotune/base';
 import { common, data, evaluation, featurization, files, tuning } from '@emotune/proto';
-import { Host, jsonLog } from '@emotune/service';
-import { importCheckpoint } from '@emotune/service/client';
-import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { Channel, importCheckpoint } from '@emotune/service/client';
+import type { FuzzedOrder, FuzzedReply, RunningTrial } from './fuzz-process.js';
 import { experimentSpec, kept, type World } from './fuzz-requests.js';
 import { shippedModel } from './model-folder.js';
 
 const model = 'emotune-llama-4m';
 const rows = Buffer.from('text,label\nfine,4\nso so,2\nbad,1\n');
 
-/** Starts nothing: whoever asks for a job's trial speaks for its trainer. */
-class IdleRunner implements TrialRunner {
-  private readonly jobs = new Map<string, JobSpec>();
-
-  /** The one that was started last, also when it has ended. */
-  newest: JobSpec | undefined;
-
-  async start(spec: JobSpec): Promise<void> {
-    this.jobs.set(spec.name, spec);
-    this.newest = spec;
-  }
-
-  async list(): Promise<JobStatus[]> {
-    return [...this.jobs.values()].map(({ name, labels }) => ({ name, labels, phase: 'running' }));
-  }
-
-  async stop(name: string): Promise<void> {
-    this.jobs.delete(name);
-  }
-
-  async *log(): AsyncGenerator<LogPiece> {
-    yield { offset: 0, bytes: Buffer.from('{}\n') };
-  }
-
-  async remove(name: string): Promise<void> {
-    this.jobs.delete(name);
-  }
-
-  onChange(): () => void {
-    return () => {};
-  }
-
-  async detach(): Promise<void> {}
-
-  async close(): Promise<void> {}
-}
+type Measured = FuzzedReply & { readonly type: 'measured' };
 
 export interface FuzzedPlatform {
   /** host:port */
   readonly address: string;
   readonly world: World;
-  /** What was logged as an error so far, for people. */
-  errors(): readonly string[];
+  measure(): Promise<Measured>;
   close(): Promise<void>;
+}
+
+/** Compiled, since it runs in a process of its own. */
+const program = createRequire(import.meta.url).resolve('@emotune/lab/fuzz-process');
+
+class FuzzedProcess {
+  private readonly child: ChildProcess;
+  private readonly ended: Promise<never>;
+  /** The trial that was started last, also when it has ended. */
+  newest: RunningTrial | undefined;
+
+  constructor() {
+    this.child = fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.ended = once(this.child, 'exit').then(([code, signal]) => {
+      throw new Unavailable(`the services ended: ${signal ?? code}`);
+    });
+    this.ended.catch(() => {});
+    this.child.on('message', (reply: FuzzedReply) => {
+      if (reply.type === 'running') this.newest = reply;
+    });
+  }
+
+  /** @throws Unavailable when it has failed or ended. */
+  async ask<T extends FuzzedReply['type']>(
+    order: FuzzedOrder,
+    awaited: T,
+  ): Promise<FuzzedReply & { readonly type: T }> {
+    const replied = new Promise<FuzzedReply & { readonly type: T }>((resolve, reject) => {
+      const take = (reply: FuzzedReply) => {
+        if (reply.type === 'failed') reject(new Unavailable(`the services did not start: ${reply.message}`));
+        else if (reply.type === awaited) resolve(reply as FuzzedReply & { readonly type: T });
+        else return;
+        this.child.off('message', take);
+      };
+      this.child.on('message', take);
+    });
+    this.child.send(order);
+    return Promise.race([replied, this.ended]);
+  }
+
+  async close(): Promise<void> {
+    if (this.child.connected) this.child.disconnect();
+    await this.ended.catch(() => {});
+  }
 }
 
 async function untilReady(
@@ -88,8 +84,11 @@ async function untilReady(
   }
 }
 
-async function furnish(host: Host, runner: IdleRunner, signal: AbortSignal): Promise<World> {
-  const { channel } = host;
+async function furnish(
+  channel: Channel,
+  process: FuzzedProcess,
+  signal: AbortSignal,
+): Promise<Omit<World, 'token'>> {
   const client = <C>(service: string) => channel.client<C>(service);
   const hash = sha256(rows);
   await client<files.FileServiceClient>('FileService').send(
@@ -117,71 +116,35 @@ async function furnish(host: Host, runner: IdleRunner, signal: AbortSignal): Pro
     limit: 2,
   });
   await untilReady('the evaluation', () => evaluations.call('getEvaluation', { id }), signal);
-  while (!runner.newest) await delay(50, undefined, { signal });
+  while (!process.newest) await delay(50, undefined, { signal });
   return {
     model,
     evaluation: id,
     sha256: hash,
     bytes: rows.length,
-    running: () => {
-      const { environment, token } = runner.newest!;
-      return { trial: { ...readEnvironment(environment).trial }, token };
-    },
+    running: () => process.newest!,
   };
 }
 
-/** In a temporary folder. @throws FailedPrecondition, Unavailable or ResourceExhausted when PostgreSQL cannot start. */
-export async function startFuzzedPlatform({
-  signal,
-  threadArguments,
-}: {
-  readonly signal: AbortSignal;
-  readonly threadArguments?: readonly string[];
-}): Promise<FuzzedPlatform> {
+/** In a temporary folder. @throws FailedPrecondition or Unavailable when it cannot start. */
+export async function startFuzzedPlatform(signal: AbortSignal): Promise<FuzzedPlatform> {
   const dir = await mkdtemp(join(tmpdir(), `emotune-bench-fuzz-${process.pid}-`));
-  // In the order they were started; closed the other way round.
-  const started: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
+  const platform = new FuzzedProcess();
   const close = async () => {
-    for (const stop of started.splice(0).reverse()) await stop();
+    await platform.close();
+    await rm(dir, { recursive: true, force: true });
   };
+  const token = randomBytes(32).toString('base64url');
   try {
-    const postgres = await startEmbeddedPostgres({ dir: join(dir, 'postgres'), durable: false });
-    started.push(() => postgres.stop());
-    const runner = new IdleRunner();
-    const errors: string[] = [];
-    const host = await Host.create({
-      database: (schema) => Database.connect(postgres.url, schema),
-      objects: await FolderStore.open(join(dir, 'objects')),
-      bus: new MemoryBus(systemClock),
-      clock: systemClock,
-      log: jsonLog((line) => {
-        if (line.includes('"level":"error"') && errors.length < 1000) errors.push(line);
-      }),
-      listen: '127.0.0.1:0',
-    });
-    started.push(() => host.close());
-    // Nothing is fetched.
-    const hub = hubSettings({ HF_HUB_OFFLINE: '1', HF_HOME: join(dir, 'hub') });
-    await host.start([
-      dataModule({
-        ...(await host.context('data', dataMigrations)),
-        hub,
-        locate: { corporaDir: undefined, cacheDir: join(dir, 'corpora'), download: false },
-      }),
-      featurizationModule(await host.context('featurization', featurizationMigrations)),
-      tuningModule({
-        ...(await host.context('tuning', tuningMigrations)),
-        runner,
-        address: host.address,
-        hub,
-        leaseSeconds: 3600,
-        ...(threadArguments ? { threadArguments } : {}),
-      }),
-      evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads: 1 }),
-      inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads: 1 }),
-    ]);
-    const world = await furnish(host, runner, signal);
-    return { address: host.address, world, errors: () => errors, close };
+    const { address } = await platform.ask({ type: 'open', dir, token }, 'opened');
+    const channel = Channel.connect(address, token);
+    const world = await furnish(channel, platform, signal).finally(() => channel.close());
+    return {
+      address,
+      world: { ...world, token },
+      measure: () => platform.ask({ type: 'measure' }, 'measured'),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -6,6 +6,8 @@ import { type Message, oneOf, randomMessage, randomValue } from './fuzz-values.j
 
 /** What there is to ask about. Nothing that is sent deletes or ends it. */
 export interface World {
+  /** The platform's. */
+  readonly token: string;
   readonly model: string;
   readonly evaluation: string;
   /** Of a file that was uploaded. */
@@ -22,7 +24,7 @@ export interface Probe {
   readonly what: string;
   /** Several only where the method takes a stream. Bytes that are no message stand for themselves. */
   readonly messages: readonly (Message | Buffer)[];
-  /** That its trainer would show. */
+  /** That who may ask shows. */
   readonly token: string;
 }
 
@@ -400,13 +402,18 @@ function drawn(world: World, rng: Rng): Method {
   return oneOf(rng, all);
 }
 
+/** What who may call the method shows. */
+export function tokenFor(method: string, { token, running }: World): string {
+  return method.startsWith('TrialService/') ? running().token : token;
+}
+
 /** The request of a number, the same whenever it is asked for in the same world. */
 export function probeOf(seed: number, number: number, world: World): Probe {
   const rng = Rng.of(seed, 'fuzz', number);
   const method = drawn(world, rng);
   const messages = validRequest(method.name, world, rng);
-  const { token } = world.running();
-  const common = { method: method.name, token: rng.uniform() < 0.95 ? token : 'another' };
+  const token = rng.uniform() < 0.95 ? tokenFor(method.name, world) : 'another';
+  const common = { method: method.name, token };
   const dice = rng.uniform();
   if (dice < 0.1) return { ...common, what: 'bytes', messages: [noMessage(method, messages, rng)] };
   if (dice < 0.7) {

@@ -1,12 +1,10 @@
 /** Requests that nobody should send, to every method of a real platform: whether each is answered or refused by name. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Rng } from '@emotune/base';
 import { codecOf } from '@emotune/proto';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type FuzzedPlatform, startFuzzedPlatform } from './fuzz-platform.js';
-import { encoded, methods, type Probe, probeOf, validRequest } from './fuzz-requests.js';
+import { encoded, methods, type Probe, probeOf, tokenFor, validRequest } from './fuzz-requests.js';
 import { shrunk } from './fuzz-shrink.js';
 import type { Message } from './fuzz-values.js';
 
@@ -15,8 +13,8 @@ export interface FuzzWorkload {
   readonly seed: number;
   readonly signal: AbortSignal;
   readonly onProgress?: (done: number) => void;
-  /** Arguments of Node.js for threads; default: those of the process. */
-  readonly threadArguments?: readonly string[];
+  /** The services are left alone so long before their memory is measured: what nobody holds is given back. */
+  readonly restSeconds: number;
 }
 
 /** A request that was answered as if the platform were broken. */
@@ -41,7 +39,7 @@ export interface FuzzFigures {
   readonly seconds: number;
   readonly loopP99Ms: number;
   readonly loopLongestMs: number;
-  /** Bytes in memory once the first 2,000 were answered, and when all were. */
+  /** Bytes in the memory of the services' process once each method was asked, and when all requests were answered. */
   readonly rssStart: number;
   readonly rssEnd: number;
   /** What the services logged as errors, and how often. */
@@ -54,8 +52,6 @@ const broken: ReadonlySet<number> = new Set([status.UNKNOWN, status.INTERNAL, st
 export const rssLimit = 100 * 2 ** 20;
 /** Requests on their way at a time. */
 const abreast = 8;
-/** Requests after which memory is looked at first. */
-const settling = 2000;
 /** A stream that goes on is left after so many answers, or so long. */
 const mostAnswers = 3;
 const patienceMs = 300;
@@ -147,30 +143,27 @@ function counted(words: readonly string[]): Record<string, number> {
   return Object.fromEntries(counts);
 }
 
-/** Gives back what nobody holds, as far as the process can. */
-function settledRss(): number {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  for (let i = 0; i < 3; i++) collect();
-  return process.memoryUsage.rss();
-}
-
 async function fuzz(
   client: Client,
-  { world, errors }: FuzzedPlatform,
-  { requests, seed, signal, onProgress }: FuzzWorkload,
+  { world, measure }: FuzzedPlatform,
+  { requests, seed, signal, onProgress, restSeconds }: FuzzWorkload,
 ): Promise<FuzzFigures> {
+  const rested = async () => {
+    await delay(1000 * restSeconds, undefined, { signal });
+    return measure();
+  };
+  // What is loaded and compiled once is no leak.
   for (const method of methods.keys()) {
     const messages = validRequest(method, world, Rng.of(seed, method));
-    await send(client, { method, what: '', messages, token: world.running().token });
+    await send(client, { method, what: '', messages, token: tokenFor(method, world) });
   }
-  const loop = monitorEventLoopDelay({ resolution: 10 });
+  const start = await rested();
   const begun = performance.now();
   const statuses: string[] = [];
   const defects: Defect[] = [];
   let next = 0;
-  const work = async (end: number) => {
-    while (next < end) {
+  const work = async () => {
+    while (next < requests) {
       signal.throwIfAborted();
       const number = next++;
       const probe = probeOf(seed, number, world);
@@ -194,16 +187,10 @@ async function fuzz(
       });
     }
   };
-  const sendUpTo = async (end: number) => {
-    loop.enable();
-    await Promise.all(Array.from({ length: abreast }, () => work(end)));
-    loop.disable();
-  };
-  // What is loaded and compiled once is no leak.
-  await sendUpTo(Math.min(requests, settling));
-  const rssStart = settledRss();
-  await sendUpTo(requests);
+  await Promise.all(Array.from({ length: abreast }, work));
   const seconds = (performance.now() - begun) / 1000;
+  const busy = await measure();
+  const end = await rested();
   return {
     requests,
     seed,
@@ -211,17 +198,17 @@ async function fuzz(
     statuses: counted(statuses),
     defects: defects.sort((a, b) => a.number - b.number),
     seconds,
-    loopP99Ms: loop.percentile(99) / 1e6,
-    loopLongestMs: loop.max / 1e6,
-    rssStart,
-    rssEnd: settledRss(),
-    logged: counted(errors().map(lineOf)),
+    loopP99Ms: busy.loopP99Ms,
+    loopLongestMs: busy.loopLongestMs,
+    rssStart: start.rss,
+    rssEnd: end.rss,
+    logged: counted(end.errors.map(lineOf)),
   };
 }
 
-/** In a temporary folder, in this process. @throws as `startFuzzedPlatform` */
+/** In a temporary folder. @throws as `startFuzzedPlatform` */
 export async function benchFuzz(workload: FuzzWorkload): Promise<FuzzFigures> {
-  const platform = await startFuzzedPlatform(workload);
+  const platform = await startFuzzedPlatform(workload.signal);
   const client = new Client(platform.address, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     'grpc.enable_http_proxy': 0,

@@ -365,6 +365,17 @@ it('bench bus', async () => {
   );
 });
 
+it('bench fuzz', async () => {
+  const args = ['fuzz', '--requests', '60', '--rest', '0'];
+  // Whether memory came back is told only after many requests and a rest.
+  const document = JSON.parse((await bench(...args, '--json')).stdout);
+  expect(document).toMatchObject({ requests: 60, seed: 1, defects: [], logged: {} });
+  expect(document.methods).toBeGreaterThan(40);
+  const answers = Object.values<number>(document.statuses).reduce((sum, count) => sum + count, 0);
+  expect(answers).toBe(60);
+  expect(document.rssStart).toBeGreaterThan(0);
+});
+
 it('bench knows no other benchmark', async () => {
   for (const args of [['nothing'], []]) expect(await bench(...args)).toMatchObject({ code: 2, stdout: '' });
 });

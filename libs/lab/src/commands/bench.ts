@@ -294,14 +294,16 @@ export const addBenchCommands: AddCommands = (program, io) => {
     )
     .option('--requests <n>', 'requests', integerFrom(1), 50_000)
     .option('--seed <n>', 'the same seed makes the same requests', integerFrom(0), 1)
-    .action(async (options: { requests: number; seed: number }, command) => {
+    .option('--rest <s>', 'seconds without requests before memory is measured', integerFrom(0), 30)
+    .action(async (options: { requests: number; seed: number; rest: number }, command) => {
       const session = sessionOf(io, command);
       const { benchFuzz, fuzzHolds } = await import('../bench/fuzz.js');
       const { fuzzText } = await import('../bench/format.js');
+      const { requests, seed, rest } = options;
       const figures = await benchFuzz({
-        ...options,
+        ...{ requests, seed, restSeconds: rest },
         signal: session.signal,
-        onProgress: (done) => session.progress.update('sending', done, options.requests, 'requests'),
+        onProgress: (done) => session.progress.update('sending', done, requests, 'requests'),
       });
       session.progress.end();
       await session.answer(figures, () => fuzzText(figures));
