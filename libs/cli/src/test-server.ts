@@ -407,8 +407,20 @@ class Experiments implements tuning.ExperimentServiceController {
     note('listTrials', request);
     return { trials: [won], nextPageToken: '' };
   }
-  importStudy(request: tuning.ImportStudyRequest): tuning.ImportStudyResponse {
-    return answers.importStudy(note('importStudy', request), experiment(request.experiment));
+  importStudy(
+    requests: Parameters<tuning.ExperimentServiceController['importStudy']>[0],
+    _metadata?: unknown,
+    call?: ServerStreamCall,
+  ): Stream<tuning.ImportStudyResponse> {
+    return streamOf(call!, async function* (signal) {
+      const pieces: tuning.ImportStudyRequest[] = [];
+      for await (const piece of requestsOf(requests, call!, signal)) pieces.push(piece);
+      const [request] = pieces;
+      const trials = pieces.flatMap(({ study }) => study?.trials ?? []);
+      const whole = { ...request, study: { ...request.study!, trials } };
+      note('importStudyPieces', pieces.length);
+      yield answers.importStudy(note('importStudy', whole), experiment(request.experiment));
+    });
   }
   raiseLimits(request: tuning.RaiseLimitsRequest): tuning.Experiment {
     return experiment(note('raiseLimits', request).name);

@@ -1,8 +1,9 @@
 import { tuning } from '@emotune/proto';
-import { type ServerStreamCall, streamOf } from '@emotune/service';
+import { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
-import type { Observable } from 'rxjs';
+import { from, type Observable } from 'rxjs';
 import { Experiments } from './experiments.js';
+import { wholeStudy } from './imported.js';
 import { TrialLogs } from './trial-logs.js';
 
 @Controller()
@@ -62,8 +63,18 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     return this.experiments.estimate(request);
   }
 
-  importStudy(request: tuning.ImportStudyRequest): Promise<tuning.ImportStudyResponse> {
-    return this.experiments.importStudy(request);
+  importStudy(
+    requests: Observable<tuning.ImportStudyRequest>,
+    _metadata?: unknown,
+    call?: ServerStreamCall & ServerCall,
+  ): Observable<tuning.ImportStudyResponse> {
+    const signal = leavingOf(call!);
+    // Nest holds requests back until a promise has resolved.
+    return from(
+      wholeStudy(requestsOf(requests, call!, signal), signal).then((request) =>
+        this.experiments.importStudy(request),
+      ),
+    );
   }
 
   listTrials(request: tuning.ListTrialsRequest): Promise<tuning.ListTrialsResponse> {

@@ -1,8 +1,8 @@
 import { InvalidArgument } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { lessonOf } from '@emotune/search';
-import { expect, it } from 'vitest';
-import { importedStudy } from './imported.js';
+import { describe, expect, it } from 'vitest';
+import { importedStudy, wholeStudy } from './imported.js';
 import { planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
@@ -101,4 +101,47 @@ it('are refused whole, with every violation', () => {
   expect(() => importedStudy(plan, request(new Array(10_001).fill(studied(1))), [])).toThrow(
     'expected at most 10000 beside the 0 known, got 10001',
   );
+});
+
+describe('a study in pieces', () => {
+  const { signal } = new AbortController();
+  const further = (trials: tuning.StudyTrial[], changes: Partial<tuning.ImportStudyRequest> = {}) =>
+    request(trials, {
+      ...{
+        experiment: '',
+        study: { name: '', goals: [], trials },
+        best: 0,
+        teach: false,
+        failuresTeach: false,
+      },
+      ...changes,
+    });
+  async function* sent(...pieces: tuning.ImportStudyRequest[]) {
+    yield* pieces;
+  }
+
+  it('is what the first says, with the trials of all', async () => {
+    const whole = await wholeStudy(sent(request([studied(1)]), further([studied(2), studied(3)])), signal);
+    expect(whole).toEqual(request([studied(1), studied(2), studied(3)]));
+  });
+
+  it('is refused where a later one says anything else, where it is too long, and where there is none', async () => {
+    const first = request([studied(1)]);
+    const other = further([], { experiment: 'other', fixed: { method: 'full' }, best: 2 });
+    await expect(wholeStudy(sent(first, other), signal)).rejects.toMatchObject({
+      violations: [{ field: 'experiment' }, { field: 'fixed' }, { field: 'best' }],
+    });
+    const many = further(Array.from({ length: 25_000 }, () => studied(1)));
+    await expect(wholeStudy(sent(first, many, many), signal)).rejects.toThrow('at most 50000');
+    await expect(wholeStudy(sent(), signal)).rejects.toThrow('study: expected a study, got nothing');
+  });
+
+  it('counts for nothing where its sender leaves before the last', async () => {
+    const left = new AbortController();
+    async function* broken() {
+      yield request([studied(1)]);
+      left.abort(new Error('left'));
+    }
+    await expect(wholeStudy(broken(), left.signal)).rejects.toThrow('left');
+  });
 });

@@ -40,6 +40,42 @@ export interface ImportedStudy {
   readonly misfits: WarmStart['misfits'];
 }
 
+/** Of a study. */
+const mostTrials = 50_000;
+
+/** The fields, but the study, that a message says something in. */
+function saidIn({ study, ...rest }: tuning.ImportStudyRequest): string[] {
+  const nothing = new Set<unknown>(['', 0, false, Goal.GOAL_UNSPECIFIED]);
+  return Object.entries(rest)
+    .filter(([, value]) => (typeof value === 'object' ? Object.keys(value).length > 0 : !nothing.has(value)))
+    .map(([field]) => field);
+}
+
+/**
+ * A study that comes in pieces, once all have come.
+ * @throws InvalidArgument; the reason of `signal`, which aborts where its sender leaves before.
+ */
+export async function wholeStudy(
+  pieces: AsyncIterable<tuning.ImportStudyRequest>,
+  signal: AbortSignal,
+): Promise<tuning.ImportStudyRequest> {
+  let first: tuning.ImportStudyRequest | undefined;
+  const trials: tuning.StudyTrial[] = [];
+  for await (const piece of pieces) {
+    const violations = new Violations();
+    for (const field of first ? saidIn(piece) : [])
+      violations.add(field, 'expected nothing after the first message but trials of its study');
+    for (const trial of piece.study?.trials ?? []) trials.push(trial);
+    if (trials.length > mostTrials)
+      violations.add('study.trials', `expected at most ${mostTrials}, got more: leave out the worst`);
+    violations.throwIfAny();
+    first ??= piece;
+  }
+  signal.throwIfAborted();
+  if (!first) throw InvalidArgument.at('study', 'expected a study, got nothing');
+  return first.study ? { ...first, study: { ...first.study, trials } } : first;
+}
+
 /** @throws InvalidArgument with every violation and its path. */
 function studyOf({ study, objective, best }: tuning.ImportStudyRequest): Study {
   if (!study) throw InvalidArgument.at('study', 'expected a study, got nothing');

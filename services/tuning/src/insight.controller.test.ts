@@ -98,7 +98,18 @@ it('learns from the trials of another program', async () => {
   }));
   const study = { name: 'elsewhere', goals: [tuning.Goal.GOAL_MINIMIZE], trials };
   const request = { experiment: 'learnt', study, teach: true, requestId: 'import-learnt' };
-  const teach = () => platform.experiments.call('importStudy', request);
+  const importing = async function* (changes: object = {}) {
+    yield { ...request, ...changes };
+  };
+  // In two pieces.
+  const teach = () =>
+    platform.experiments.send(
+      'importStudy',
+      (async function* () {
+        yield { ...request, study: { ...study, trials: trials.slice(0, 5) } };
+        yield { study: { trials: trials.slice(5) } };
+      })(),
+    );
   await expect(teach()).rejects.toThrow(NotFound);
   await submit({ name: 'learnt', features: 'later-learnt', limits: { maxTrials: 1 } });
   const learnt = { fitting: 12, taught: 12, enqueued: [], known: [], misfits: [] };
@@ -106,25 +117,25 @@ it('learns from the trials of another program', async () => {
   expect(await teach()).toEqual(learnt);
   // All or nothing: there is room for one trial.
   await expect(
-    platform.experiments.call('importStudy', { ...request, best: 2, requestId: 'import-too-much' }),
+    platform.experiments.send('importStudy', importing({ best: 2, requestId: 'import-too-much' })),
   ).rejects.toThrow('limits.maxTrials (1)');
   const broken = { ...study, trials: [{ ...trials[0], objectives: [] }] };
-  expect(
-    await platform.experiments.call('importStudy', { ...request, study: broken, requestId: '' }),
-  ).toEqual({
-    fitting: 0,
-    taught: 0,
-    enqueued: [],
-    known: [],
-    misfits: [{ name: 'objective', problem: 'not measured', leftOut: true, trials: 1, example: 0 }],
-  });
+  expect(await platform.experiments.send('importStudy', importing({ study: broken, requestId: '' }))).toEqual(
+    {
+      fitting: 0,
+      taught: 0,
+      enqueued: [],
+      known: [],
+      misfits: [{ name: 'objective', problem: 'not measured', leftOut: true, trials: 1, example: 0 }],
+    },
+  );
   sets.set('later-learnt', { ...sets.get('demo'), name: 'later-learnt' });
   await reached('learnt', ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
   // Out of start-up at its first trial, and near what was good there.
   const { suggestion } = await insights.call('explainTrial', { experiment: 'learnt', number: 0 });
   expect(suggestion).toMatchObject({ measured: 12, reproduced: true });
   expect(suggestion?.evidence[0].logRatio).toBeGreaterThan(0);
-  await expect(platform.experiments.call('importStudy', { ...request, requestId: '' })).rejects.toThrow(
+  await expect(platform.experiments.send('importStudy', importing({ requestId: '' }))).rejects.toThrow(
     'its search is over, its sampler has nothing left to learn',
   );
 });

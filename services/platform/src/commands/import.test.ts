@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answers, startServer } from '@emotune/cli/test-server';
+import { answers, asked, startServer } from '@emotune/cli/test-server';
 import { runCommand } from '@emotune/cli/testing';
 import type { Host } from '@emotune/service';
 import { importedStudy, planOf } from '@emotune/tuning';
@@ -37,6 +37,25 @@ async function text(...args: string[]): Promise<string> {
 }
 
 describe('experiment', () => {
+  it('import sends a long study in pieces', async () => {
+    const rows = Array.from({ length: 5000 }, (_, i) => `${i},${1e-5 + i / 1e6},COMPLETE`);
+    writeFileSync(join(folder, 'long.csv'), `value,params_learningRate,state\n${rows.join('\n')}\n`);
+    const shown = await text(
+      'experiment',
+      'import',
+      'first',
+      '-f',
+      'long.csv',
+      '-p',
+      'replay=0.25',
+      '--direction',
+      'minimize',
+      '--json',
+    );
+    expect(JSON.parse(shown)).toMatchObject({ trials: 5000 });
+    expect(asked.get('importStudyPieces')).toBeGreaterThan(3);
+  });
+
   it('import enqueues the best of a file and teaches its trials', async () => {
     writeFileSync(
       join(folder, 'trials.csv'),

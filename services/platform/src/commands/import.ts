@@ -55,14 +55,13 @@ Examples:
     .action(
       asks(io, async ({ session, channel, signal }, name: string, options: ImportOptions) => {
         const { readStudy } = await import('../import/study-file.js');
-        const { goalOf, studyMessage } = await import('../import/study-message.js');
+        const { goalOf, studyPieces } = await import('../import/study-message.js');
         const experiments: Client<tuning.ExperimentServiceClient> = channel.client('ExperimentService');
         const study = await readStudy(session.path(options.file), options.study);
-        const { fitting, taught, enqueued, known, misfits } = await experiments.call(
+        const { fitting, taught, enqueued, known, misfits } = await experiments.send(
           'importStudy',
-          {
+          studyPieces(study, {
             experiment: name,
-            study: studyMessage(study),
             objective: options.objective,
             goal: goalOf(options.direction),
             fixed: options.parameter ?? {},
@@ -70,7 +69,7 @@ Examples:
             teach: options.teach ?? false,
             failuresTeach: options.failures ?? false,
             requestId: newRequestId(),
-          },
+          }),
           { signal },
         );
         if (fitting === 0) throw new FailedPrecondition(importText({ study, misfits }));

@@ -1,6 +1,7 @@
-/** A study of another program as a message. */
+/** A study of another program as messages. */
 import { type PlainValue, tuning } from '@emotune/proto';
 import type { Direction, Study, StudyTrial } from '@emotune/search';
+import type { Draft } from '@emotune/service/client';
 
 const { Goal, TrialState } = tuning;
 
@@ -40,6 +41,28 @@ function trialMessage({
   };
 }
 
-export function studyMessage({ name, directions, trials }: Study): tuning.Study {
-  return { name, goals: directions.map(goalOf), trials: trials.map(trialMessage) };
+/** Characters of the trials of a message as JSON, about: far fewer bytes and fields than one may hold. */
+const pieceCharacters = 100_000;
+
+/** The messages of an import, of which the first says `asked`. */
+export async function* studyPieces(
+  { name, directions, trials }: Study,
+  asked: Omit<Draft<tuning.ImportStudyRequest>, 'study'>,
+): AsyncGenerator<Draft<tuning.ImportStudyRequest>> {
+  const goals = directions.map(goalOf);
+  let piece: tuning.StudyTrial[] = [];
+  let characters = 0;
+  let begun = false;
+  const message = (): Draft<tuning.ImportStudyRequest> =>
+    begun ? { study: { trials: piece } } : { ...asked, study: { name, goals, trials: piece } };
+  for (const trial of trials.map(trialMessage)) {
+    const more = JSON.stringify(trial).length;
+    if (piece.length > 0 && characters + more > pieceCharacters) {
+      yield message();
+      [piece, characters, begun] = [[], 0, true];
+    }
+    piece.push(trial);
+    characters += more;
+  }
+  yield message();
 }

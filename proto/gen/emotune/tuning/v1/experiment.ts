@@ -600,6 +600,10 @@ export interface EnqueueTrialResponse {
   added: boolean;
 }
 
+/**
+ * The first says everything; those after it hold further trials of its study and nothing else. A study has at most 50,000,
+ * a message as many as fit into 20,000 fields and 1 MiB. Nothing is imported before all have come.
+ */
 export interface ImportStudyRequest {
   experiment: string;
   study:
@@ -822,7 +826,7 @@ export interface ExperimentServiceClient {
    * is over or has no room. Idempotent by request_id.
    */
 
-  importStudy(request: ImportStudyRequest): Observable<ImportStudyResponse>;
+  importStudy(request: Observable<ImportStudyRequest>): Observable<ImportStudyResponse>;
 
   /**
    * Gives a search more room. Fields that are 0 stay as they are. INVALID_ARGUMENT names every limit that would fall;
@@ -911,7 +915,7 @@ export interface ExperimentServiceController {
    */
 
   importStudy(
-    request: ImportStudyRequest,
+    request: Observable<ImportStudyRequest>,
   ): Promise<ImportStudyResponse> | Observable<ImportStudyResponse> | ImportStudyResponse;
 
   /**
@@ -955,7 +959,6 @@ export function ExperimentServiceControllerMethods() {
       "cancelExperiment",
       "deleteExperiment",
       "enqueueTrial",
-      "importStudy",
       "raiseLimits",
       "estimateExperiment",
       "listTrials",
@@ -967,7 +970,7 @@ export function ExperimentServiceControllerMethods() {
       GrpcMethod("ExperimentService", method)(constructor.prototype[method], method, descriptor);
       Object.defineProperty(constructor.prototype, method, descriptor);
     }
-    const grpcStreamMethods: string[] = [];
+    const grpcStreamMethods: string[] = ["importStudy"];
     for (const method of grpcStreamMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
       GrpcStreamMethod("ExperimentService", method)(constructor.prototype[method], method, descriptor);
