@@ -261,7 +261,7 @@ it('has left nothing', async () => {
   const names = (await listed('model')).map((model) => (model as { name: string }).name);
   expect(names.sort()).toEqual(['emotune-bloom-4m', 'emotune-llama-4m', 'emotune-opt-4m']);
   const objects = join(dataDir, 'objects');
-  expect(readdirSync(objects).sort()).toEqual(['.incoming', 'models', 'uploads']);
+  expect(readdirSync(objects).sort()).toEqual(['.incoming', '.sums', 'models', 'uploads']);
   // Files that were sent are kept for a while, whole and by their content, to be asked about again.
   for (const name of readdirSync(join(objects, 'uploads'))) expect(name).toMatch(/^[0-9a-f]{64}$/);
   expect(readdirSync(join(objects, '.incoming'))).toEqual([]);
