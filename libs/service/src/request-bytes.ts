@@ -9,7 +9,7 @@ const plainBytes = 64 * 2 ** 10;
 const usualBytes = 2 ** 20;
 
 const others: Readonly<Record<string, number>> = {
-  // 1,000 texts of 4,000 letters.
+  // Its answer holds the texts, too, and some 9 KB of each: all of it stays below what a client takes.
   'AnalysisService/AnalyzeBatch': 4 * 2 ** 20,
   // A piece of a file, and what stands around it.
   'FileService/Upload': 2 ** 20 + 2 ** 10,

@@ -36,6 +36,13 @@ it('asks all four tasks, or one, as the request wants them', () => {
   expect(one.ask(undefined).questions[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
 });
 
+it('tells the first 100 cues of a text, so that 1,000 of them fit into an answer', () => {
+  const { cues } = parseRequest(request({ text: 'good '.repeat(2000) })).ask(undefined);
+  // Two lexicons know the word.
+  expect(cues).toHaveLength(100);
+  expect(cues.at(-1)).toMatchObject({ start: 245 });
+});
+
 it.each([
   [{ text: '' }, 'text: expected 1 to 10000 characters, got ""'],
   [{ text: ' \n' }, 'text: expected 1 to 10000 characters, got " \\n"'],

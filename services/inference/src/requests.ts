@@ -17,6 +17,8 @@ const longestText = 10_000;
 const mostLabels = 50;
 const longestName = 50;
 const mostRequests = 1_000;
+/** Of a text: so many of each of 1,000 fit into an answer. */
+const mostCues = 100;
 
 const regressions: readonly Task[] = ['sentiment-regression', 'emotion-regression'];
 const classifications: readonly Task[] = ['sentiment-classification', 'emotion-classification'];
@@ -98,7 +100,7 @@ function asked(request: inference.AnalyzeRequest): Asked {
         taught: taughtInquiry(teaching, each, given.emotion),
       }),
     );
-    return { questions, cues: [...cues] };
+    return { questions, cues: cues.slice(0, mostCues) };
   };
   return { text, model, count: asks.length, ask };
 }

@@ -39,6 +39,7 @@ export interface Analysis {
   /** Name@version. */
   model: string;
   answers: Answer[];
+  /** The first 100. */
   cues: Cue[];
 }
 
@@ -75,7 +76,7 @@ export interface Probability {
 export interface AnalysisServiceClient {
   analyze(request: AnalyzeRequest): Observable<Analysis>;
 
-  /** Up to 1,000 texts; answers in the order of the texts. */
+  /** Up to 1,000 texts, 4 MiB and 20,000 fields in all; answers in the order of the texts. AnalyzeStream takes more. */
 
   analyzeBatch(request: AnalyzeBatchRequest): Observable<AnalyzeBatchResponse>;
 
@@ -89,7 +90,7 @@ export interface AnalysisServiceClient {
 export interface AnalysisServiceController {
   analyze(request: AnalyzeRequest): Promise<Analysis> | Observable<Analysis> | Analysis;
 
-  /** Up to 1,000 texts; answers in the order of the texts. */
+  /** Up to 1,000 texts, 4 MiB and 20,000 fields in all; answers in the order of the texts. AnalyzeStream takes more. */
 
   analyzeBatch(
     request: AnalyzeBatchRequest,
