@@ -95,6 +95,13 @@ export class ModelExecutor {
     return { program, fewRows, bytes: compiled + (runs === 'often' ? kept : 0) };
   }
 
+  /** Lets go of every graph; each is compiled again when it is asked for. */
+  async forget(): Promise<void> {
+    const kept = [...this.programs.values()];
+    this.programs.clear();
+    for (const { program } of kept) await this.executor.release(program);
+  }
+
   /** Which go, the oldest first; the last used one stays. */
   private tooMany(fewRows: boolean): [string, Kept][] {
     const alike = [...this.programs].filter(([, kept]) => kept.fewRows === fewRows);

@@ -87,6 +87,23 @@ export class ScoreLane {
     });
   }
 
+  /** Lets go of all that was computed or compiled to be used again. What is laid out meanwhile comes after it. */
+  forget(): Promise<void> {
+    const forgotten = this.handedOver.then(async () => {
+      for (const [key, { name }] of this.prefixes) {
+        this.prefixes.delete(key);
+        await this.dropPrefix(name);
+      }
+      await this.executor.forget();
+    });
+    this.handedOver = forgotten.catch(() => undefined);
+    return forgotten;
+  }
+
+  private async dropPrefix(name: string): Promise<void> {
+    for (const { past } of cacheNames(this.executor.config)) await this.executor.drop(`${name} ${past}`);
+  }
+
   private async handOver(rows: readonly Layout[]) {
     const { config } = this.executor;
     const prefixName = await this.share(prefixTokens(rows[0]));
@@ -148,8 +165,7 @@ export class ScoreLane {
       if (bytes <= keptPrefixBytes || oldest === key) break;
       this.prefixes.delete(oldest);
       bytes -= unused.bytes;
-      for (const { past } of cacheNames(this.executor.config))
-        await this.executor.drop(`${unused.name} ${past}`);
+      await this.dropPrefix(unused.name);
     }
     return known.name;
   }

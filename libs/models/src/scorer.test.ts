@@ -200,6 +200,42 @@ describe('calls at the same time', () => {
     }
   });
 
+  it('are answered the same after all graphs and prefixes were let go, also while they run', async () => {
+    let [compiled, released] = [0, 0];
+    const dropped: string[] = [];
+    const scorer = await Scorer.create(model, (options) => {
+      const executor = OnnxExecutor.create(options);
+      const { compile, release, drop } = executor;
+      executor.compile = (...args) => {
+        compiled++;
+        return compile.apply(executor, args);
+      };
+      executor.release = (...args) => {
+        released++;
+        return release.apply(executor, args);
+      };
+      executor.drop = (slot) => {
+        dropped.push(slot);
+        return drop.apply(executor, [slot]);
+      };
+      return executor;
+    });
+    try {
+      const asked = [20, 33].map((length) => ({ ...request(length), shared: 16 }));
+      const score = () => Promise.all(asked.map((each) => scorer.score([each])));
+      const before = await score();
+      expect(compiled).toBeGreaterThan(1);
+      await scorer.forget();
+      expect(released).toBe(compiled);
+      expect(dropped.length).toBeGreaterThan(0);
+      const [during] = await Promise.all([score(), scorer.forget(), scorer.forget()]);
+      expect(during).toEqual(before);
+      expect(await score()).toEqual(before);
+    } finally {
+      await scorer.close();
+    }
+  });
+
   it('are refused when the scorer is closed', async () => {
     const scorer = await Scorer.create(model, OnnxExecutor.create);
     const asked = scorer.score(Array.from({ length: 500 }, () => request(100)));

@@ -169,6 +169,11 @@ export class Scorer {
     this.start();
   }
 
+  /** Lets go of graphs and prefixes: what is asked next takes longer, and is answered the same. */
+  async forget(): Promise<void> {
+    await Promise.all(this.lanes.map(({ score }) => score.forget()));
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.lanes.map(({ score }) => score.close()));
   }

@@ -22,6 +22,8 @@ interface Entry {
   looked: Promise<void>;
   lookedAt: number;
   users: number;
+  /** Until it forgets, once nobody uses it. */
+  idle?: NodeJS.Timeout;
   leaving: boolean;
   /** 0 until it has been loaded. */
   bytes: number;
@@ -29,6 +31,9 @@ interface Entry {
 
 /** Its files are mapped and may be damaged meanwhile: they are looked at again after this long. */
 const lookMs = 1_000;
+
+/** A model that nobody has asked for so long keeps its weights alone: its graphs can take hundreds of MiB. */
+const idleMs = 20_000;
 
 export class LoadedModels {
   /** By the model's folder, which never changes what it holds; the last used one last. */
@@ -51,6 +56,7 @@ export class LoadedModels {
     await this.forgetDamaged(key);
     const entry = this.entries.get(key) ?? this.open(model);
     entry.users++;
+    clearTimeout(entry.idle);
     this.entries.delete(key);
     this.entries.set(key, entry);
     this.makeRoom();
@@ -63,8 +69,20 @@ export class LoadedModels {
         () => true,
       );
       if (failed && this.entries.get(key) === entry) this.entries.delete(key);
-      if (entry.leaving && entry.users === 0) this.end(entry);
+      if (entry.users === 0) {
+        if (entry.leaving) this.end(entry);
+        else if (!failed) this.rest(entry);
+      }
     }
+  }
+
+  private rest(entry: Entry): void {
+    const forget = async () => (await entry.loading).forget();
+    entry.idle = setTimeout(() => {
+      forget().catch((error) => {
+        if (!entry.leaving) this.context.log.error('a model that nobody asks kept its graphs', { error });
+      });
+    }, idleMs).unref();
   }
 
   /** A model whose files are no longer those that it was loaded from is loaded again, which refuses damaged ones. */
@@ -123,7 +141,8 @@ export class LoadedModels {
     if (entry.users === 0) this.end(entry);
   }
 
-  private end({ loading }: Entry): void {
+  private end({ loading, idle }: Entry): void {
+    clearTimeout(idle);
     const closed = loading.then(
       (answerer) => answerer.close(),
       () => undefined,
