@@ -9,7 +9,7 @@ export const base = 'emotune-llama-4m';
 interface Smallness {
   readonly trials?: number;
   readonly tokens?: number;
-  readonly limits?: { readonly maxDurationSeconds?: number };
+  readonly limits?: { readonly maxDurationSeconds?: number; readonly maxAttempts?: number };
 }
 
 /** Starts an experiment of that name, on data and features of that name, which are built first. */

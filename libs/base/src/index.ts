@@ -42,6 +42,7 @@ export {
 export { aborted, every, Rest } from './rest.js';
 export { philox4x32, Rng } from './rng.js';
 export { chunkBytes, largestRowFileBytes, tooLarge } from './sent-files.js';
+export { type TemporaryKind, temporaryOwner, temporaryPrefix } from './temporary.js';
 export {
   decoded,
   type Line,

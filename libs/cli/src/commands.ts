@@ -13,6 +13,7 @@ export const clientCommands: Commands = {
   model: async () => (await import('./commands/model.js')).addModelCommands,
   evaluation: async () => (await import('./commands/evaluation.js')).addEvaluationCommands,
   evaluate: async () => (await import('./commands/evaluate.js')).addEvaluateCommand,
+  upload: async () => (await import('./commands/upload.js')).addUploadCommands,
   gc: async () => (await import('./commands/gc.js')).addGcCommand,
   analyze: async () => (await import('./commands/analyze.js')).addAnalyzeCommand,
 };

@@ -1,9 +1,12 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '@emotune/base';
+import { FolderStore } from '@emotune/objects';
+import type { files } from '@emotune/proto';
 import { Channel, type Host } from '@emotune/service';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { clientCommands } from './commands.js';
 import type { LogLine } from './format/trial-log.js';
 import { asked, startServer, watched } from './test-server.js';
@@ -683,14 +686,61 @@ describe('evaluate', () => {
 
 describe('evaluation', () => {
   it('lists and deletes', async () => {
-    expect(await json('evaluation', 'list')).toEqual([[expect.objectContaining({ id: 'e1' })]]);
+    expect(await json('evaluation', 'list')).toMatchObject([[{ id: 'e1' }, { id: 'e3' }]]);
     expect(await text('evaluation', 'list')).toContain('e1');
     expect(await text('evaluation', 'delete', 'e1')).toBe('evaluation e1 is deleted\n');
     expect(asked.get('deleteEvaluation')).toEqual({ id: 'e1' });
   });
 });
 
+describe('what was sent and made', () => {
+  it('is deleted before its time', async () => {
+    const [sha, part] = ['a'.repeat(64), 'b'.repeat(64)];
+    for (const [key, content] of [
+      [sha, rows],
+      [`parts/${part}/0-3`, 'one'],
+      [`parts/${part}/3-2`, 'tw'],
+    ])
+      await FolderStore.open(serverFolder).then((store) => store.put(`uploads/${key}`, content));
+    expect((await json('upload', 'list'))[0]).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ sha256: sha, bytes: rows.length, complete: true }),
+        expect.objectContaining({ sha256: part, bytes: 5 }),
+      ]),
+    );
+    expect(await text('upload', 'list')).toMatch(/b{64} +5 +on its way +20\d\d-/);
+    expect(await text('upload', 'delete', sha)).toBe(`upload ${sha} is deleted, ${rows.length} bytes\n`);
+    expect(await json('upload', 'delete', part)).toEqual([{ sha256: part, bytes: 5, deleted: true }]);
+    await FolderStore.open(serverFolder).then((store) => store.put(`uploads/${'c'.repeat(64)}`, 'needed'));
+    const refused = await emotune(['upload', 'delete', 'c'.repeat(64)]);
+    expect([refused.code, refused.stderr]).toEqual([
+      2,
+      expect.stringContaining('the uploaded file is needed by evaluation e3'),
+    ]);
+    const gone = await emotune(['upload', 'delete', sha]);
+    expect([gone.code, gone.stderr]).toEqual([3, expect.stringContaining('"emotune upload list" shows all')]);
+  });
+
+  it('as the export of a model, of one format or of all', async () => {
+    expect(await text('model', 'delete-export', 'first', '--format', 'onnx')).toBe(
+      'the export of first as onnx is deleted\n',
+    );
+    expect(asked.get('deleteExport')).toEqual({ name: 'first', format: 'onnx' });
+    expect(await json('model', 'delete-export', 'first')).toEqual([
+      { name: 'first', deleted: ['peft', 'safetensors'] },
+    ]);
+  });
+});
+
 describe('gc', () => {
+  // What others leave in that of the machine is none of this.
+  const temporary = join(folder, 'temporary');
+  beforeAll(() => {
+    mkdirSync(temporary);
+    vi.stubEnv('TMPDIR', temporary);
+  });
+  afterAll(() => void vi.unstubAllEnvs());
+
   it('says what nothing needs, then removes it, and leaves what may be on its way', async () => {
     expect(await json('gc')).toMatchObject([{ garbage: [], bytes: 0 }]);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
@@ -699,6 +749,33 @@ describe('gc', () => {
     expect(await json('gc', '--dry-run', ...old)).toMatchObject([{ dryRun: true, garbage, bytes: 15 }]);
     expect(await text('gc', ...old)).toContain('evaluations/deleted  15 bytes  its evaluation is gone');
     expect(await json('gc', ...old)).toMatchObject([{ garbage: [], bytes: 0 }]);
+  });
+
+  it('removes what killed processes left on their way, and nothing of those that live', async () => {
+    const dead = spawnSync('true').pid;
+    const made = [dead, process.pid].map((pid) => join(temporary, `emotune-build-${pid}-abcdef`));
+    for (const each of made) {
+      mkdirSync(each, { recursive: true });
+      writeFileSync(join(each, 'half'), 'four');
+    }
+    const half = join(serverFolder, '.incoming', 'half');
+    writeFileSync(half, 'written');
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    const found = [
+      { name: '.incoming/half', bytes: 7, reason: 'its writer was killed' },
+      { name: made[0], bytes: 4, reason: 'its process was killed' },
+    ];
+    const [{ garbage }] = (await json(
+      'gc',
+      '--older-than',
+      '1',
+      '--dry-run',
+    )) as files.CollectGarbageResponse[];
+    expect(garbage).toEqual(expect.arrayContaining(found));
+    expect(garbage.map(({ name }) => name)).not.toContain(made[1]);
+    expect([half, ...made].map((path) => existsSync(path))).toEqual([true, true, true]);
+    await text('gc', '--older-than', '1');
+    expect([half, ...made].map((path) => existsSync(path))).toEqual([false, false, true]);
   });
 });
 

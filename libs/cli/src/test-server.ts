@@ -483,6 +483,10 @@ class Models implements tuning.ModelServiceController {
     note('deleteModel', name);
     return { deleted: [`${name}@aa11`, `${name}@bb22`] };
   }
+  deleteExport(request: tuning.DeleteExportRequest): tuning.DeleteExportResponse {
+    note('deleteExport', request);
+    return { deleted: request.format === '' ? ['peft', 'safetensors'] : [request.format] };
+  }
   promoteModel({ name }: tuning.PromoteModelRequest): tuning.Model {
     return model(name);
   }
@@ -592,7 +596,11 @@ class Evaluations implements evaluation.EvaluationServiceController {
     return unused();
   }
   listEvaluations(): evaluation.ListEvaluationsResponse {
-    return { evaluations: [{ ...evaluated, id: 'e1', state: BUILD_STATE_READY }], nextPageToken: '' };
+    const waiting = { ...evaluated, id: 'e3', state: BUILD_STATE_BUILDING, upload: 'c'.repeat(64) };
+    return {
+      evaluations: [{ ...evaluated, id: 'e1', state: BUILD_STATE_READY }, waiting],
+      nextPageToken: '',
+    };
   }
   deleteEvaluation(request: evaluation.DeleteEvaluationRequest): evaluation.DeleteEvaluationResponse {
     note('deleteEvaluation', request);

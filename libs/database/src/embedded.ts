@@ -152,13 +152,21 @@ function freePort(port: number): Promise<number> {
 
 const logFile = (dir: string) => join(dir, 'server.log');
 
-/** The end of the server's log; empty where there is none. */
+/** What it tells clients that come while it starts or stops. */
+const refusal = /FATAL: +the database system is |DETAIL: +Consistent recovery state/;
+
+/** Why the server ended, by its log; empty where there is none. The same each time that it ends for the same reason. */
 function lastWords(dir: string): string {
+  let log = '';
   try {
-    return endOf(readFileSync(logFile(dir), 'utf8').trim(), 500);
-  } catch {
-    return '';
-  }
+    log = readFileSync(logFile(dir), 'utf8').trim();
+  } catch {}
+  const lines = log
+    .split('\n')
+    .filter((line) => !refusal.test(line))
+    .map((line) => line.replace(/^[-0-9]+ [:.0-9]+ [A-Z]+ \[\d+\] /, ''));
+  const fatal = lines.filter((line) => /^(FATAL|PANIC):/.test(line));
+  return endOf((fatal.length > 0 ? fatal : lines).join('\n'), 500);
 }
 
 /** Resolves when the server takes connections; rejects with the end of its log when it ends before. */

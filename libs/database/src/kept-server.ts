@@ -101,7 +101,7 @@ export class KeptServer {
   private async restart(firstMs: number): Promise<number> {
     const { launch, tell } = this.options;
     const { signal } = this.stopping;
-    let told = '';
+    const told = new Set<string>();
     let pauseMs = firstMs;
     for (let starts = 1; ; starts++) {
       await systemClock.sleep(pauseMs, signal).catch(() => {});
@@ -114,8 +114,8 @@ export class KeptServer {
       } catch (error) {
         if (signal.aborted) return pauseMs;
         const reason = (error as Error).message;
-        if (reason !== told) tell({ type: 'waiting', reason });
-        told = reason;
+        if (!told.has(reason)) tell({ type: 'waiting', reason });
+        told.add(reason);
       }
     }
   }

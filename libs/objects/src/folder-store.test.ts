@@ -76,6 +76,13 @@ describe('FolderStore', () => {
     const store = await FolderStore.open(root);
     expect(readdirSync(incoming)).toEqual(['new']);
     expect(await store.list('')).toEqual([]);
+    // Also while it is open.
+    utimesSync(join(incoming, 'new'), twoHoursAgo, twoHoursAgo);
+    expect(await store.leftovers(10_000_000, true)).toEqual([]);
+    const left = [{ key: '.incoming/new', bytes: expect.any(Number) }];
+    expect(await store.leftovers(3_600_000, false)).toEqual(left);
+    expect(await store.leftovers(3_600_000, true)).toEqual(left);
+    expect(readdirSync(incoming)).toEqual([]);
     for (const folder of ['.incoming', '.sums'])
       await expect(store.put(`${folder}/x`, 'y')).rejects.toThrow(InvalidArgument);
   });

@@ -127,19 +127,14 @@ export class FolderStore implements ObjectStore {
 
   /** Opens the store in this folder, which is made when it is missing. @throws FailedPrecondition, ResourceExhausted. */
   static async open(root: string): Promise<FolderStore> {
-    const folder = join(root, incoming);
     try {
-      await mkdir(folder, { recursive: true });
-      for (const { name } of await entries(folder)) {
-        const { mtimeMs } = await stat(join(folder, name)).catch(() => ({
-          mtimeMs: Number.POSITIVE_INFINITY,
-        }));
-        if (Date.now() - mtimeMs > abandonedMs) await rm(join(folder, name), { force: true });
-      }
+      await mkdir(join(root, incoming), { recursive: true });
     } catch (error) {
       throw storeError(error, root);
     }
-    return new FolderStore(root);
+    const store = new FolderStore(root);
+    await store.leftovers(abandonedMs, true);
+    return store;
   }
 
   private path(key: string): string {
@@ -245,6 +240,23 @@ export class FolderStore implements ObjectStore {
       if (info) objects.push({ key, bytes: info.size });
     }
     return objects.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  async leftovers(unchangedMs: number, remove: boolean): Promise<ObjectInfo[]> {
+    const folder = join(this.root, incoming);
+    const left: ObjectInfo[] = [];
+    for (const { name } of await entries(folder)) {
+      const path = join(folder, name);
+      const found = await stat(path).catch(() => undefined);
+      if (!found || Date.now() - found.mtimeMs < unchangedMs) continue;
+      left.push({ key: `${incoming}/${name}`, bytes: found.size });
+      try {
+        if (remove) await rm(path, { force: true });
+      } catch (error) {
+        throw storeError(error, path);
+      }
+    }
+    return left;
   }
 
   async delete(prefix: string): Promise<void> {

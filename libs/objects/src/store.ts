@@ -45,6 +45,11 @@ export interface ObjectStore {
   list(prefix: string): Promise<ObjectInfo[]>;
   /** Removes the object `prefix` and every object below `prefix/`; none is no error. */
   delete(prefix: string): Promise<void>;
+  /**
+   * What writers that were killed left behind before it became visible, unchanged for so many milliseconds; removed where
+   * that is asked for. Its keys are no objects' keys.
+   */
+  leftovers(unchangedMs: number, remove: boolean): Promise<ObjectInfo[]>;
   /** Copies every file below a local folder to `prefix/…`; the object `prefix/<last>` (if named) becomes visible last. */
   putFolder(prefix: string, folder: string, last?: string): Promise<void>;
   /**

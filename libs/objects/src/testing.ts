@@ -252,6 +252,7 @@ export class EvictingStore implements ObjectStore {
   readonly exists: ObjectStore['exists'];
   readonly freeBytes: ObjectStore['freeBytes'];
   readonly list: ObjectStore['list'];
+  readonly leftovers: ObjectStore['leftovers'];
   readonly delete: ObjectStore['delete'];
   readonly putFolder: ObjectStore['putFolder'];
   private readonly copies = new Map<string, { readonly path: Promise<string>; users: number }>();
@@ -265,6 +266,7 @@ export class EvictingStore implements ObjectStore {
     this.exists = store.exists.bind(store);
     this.freeBytes = store.freeBytes.bind(store);
     this.list = store.list.bind(store);
+    this.leftovers = store.leftovers.bind(store);
     this.delete = store.delete.bind(store);
     this.putFolder = store.putFolder.bind(store);
   }

@@ -42,6 +42,16 @@ export interface UploadStatus {
   readonly complete: boolean;
 }
 
+export interface StoredUpload {
+  readonly sha256: string;
+  /** Of all that lies here of it. */
+  readonly bytes: number;
+  /** False while there are parts alone. */
+  readonly complete: boolean;
+  /** When the last of it came. */
+  readonly putMs: number;
+}
+
 const hashPattern = /^[0-9a-f]{64}$/;
 const hashRule = 'expected a SHA-256 in lower-case hexadecimal';
 
@@ -248,6 +258,37 @@ export class Uploads {
         'header.sha256',
         `expected bytes whose SHA-256 is ${hash}, got ${got}: the file changed while it was read, or was damaged on its way; send it again`,
       );
+  }
+
+  /** What lies here, by hash. */
+  async list(): Promise<StoredUpload[]> {
+    const found = new Map<string, StoredUpload>();
+    for (const { key } of await this.objects.list('uploads/')) {
+      const stored = await this.objects.stat(key);
+      if (!stored) continue;
+      const [, first, hash] = key.split('/');
+      const complete = first !== 'parts';
+      const sha256 = complete ? first : hash;
+      const { bytes, putMs } = found.get(sha256) ?? { bytes: 0, putMs: 0 };
+      found.set(sha256, {
+        sha256,
+        bytes: bytes + stored.bytes,
+        complete: complete || (found.get(sha256)?.complete ?? false),
+        putMs: Math.max(putMs, stored.putMs),
+      });
+    }
+    return [...found.values()].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1));
+  }
+
+  /** Removes one before its time; the bytes that it took. @throws InvalidArgument, NotFound */
+  async delete(hash: string): Promise<number> {
+    const key = uploadKey(hash, 'sha256');
+    const found = (await this.list()).find(({ sha256 }) => sha256 === hash);
+    if (!found)
+      throw new NotFound(`expected an uploaded file, got ${show(hash)}; "emotune upload list" shows all`);
+    await this.objects.delete(key);
+    await this.objects.delete(partsOf(hash));
+    return found.bytes;
   }
 
   /** Removes what came too long ago. */

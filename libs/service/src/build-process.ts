@@ -5,10 +5,8 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FailedPrecondition, Lanes, ResourceExhausted, Unavailable } from '@emotune/base';
+import { FailedPrecondition, Lanes, ResourceExhausted, temporaryPrefix, Unavailable } from '@emotune/base';
 import type { common } from '@emotune/proto';
 import type { BuildLimits } from './build-limits.js';
 import { type BuildReply, type BuildRequest, beyondMemory, errorOf } from './build-message.js';
@@ -54,7 +52,7 @@ const program = fileURLToPath(besideModule(import.meta.url, 'build-child'));
 
 class Process {
   /** For what it writes while it works. */
-  private readonly folder = mkdtempSync(join(tmpdir(), 'emotune-build-'));
+  private readonly folder = mkdtempSync(temporaryPrefix('build'));
   private readonly child: ChildProcess;
   private written = '';
   private late = false;

@@ -2,7 +2,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { InvalidArgument } from '@emotune/base';
+import { InvalidArgument, isAlive, temporaryOwner } from '@emotune/base';
 import {
   common,
   type data,
@@ -11,28 +11,51 @@ import {
   type files,
   type tuning,
 } from '@emotune/proto';
+import type { Channel } from './channel.js';
 import { folderOf, type Known, whyUnneeded } from './garbage.js';
 import type { ServiceContext } from './host.js';
 import { everyPage } from './paging.js';
 
 const usualAgeSeconds = 3_600;
-/** Folders that processes of ours make there, and remove unless they are killed. */
-const temporaryFolder = /^emotune-(checkpoint|trainer|build|features)-[A-Za-z0-9]{6}$/;
-/** A trainer may write nothing for long. */
-const temporaryAgeSeconds = 86_400;
 
 type Context = Pick<ServiceContext, 'objects' | 'channel'>;
 
 const isBuilt = (state: common.BuildState) =>
   state === common.BuildState.BUILD_STATE_READY || state === common.BuildState.BUILD_STATE_FAILED;
 
-/** @throws Unavailable while one of them does not answer. */
-async function whatServicesHave({ channel }: Context): Promise<Known> {
-  const datasets = await everyPage(
+const datasetsOf = (channel: Channel): Promise<data.Dataset[]> =>
+  everyPage(
     (pageToken) =>
       channel.client<data.DatasetServiceClient>('DatasetService').call('listDatasets', { pageToken }),
     (reply) => reply.datasets,
   );
+
+const evaluationsOf = (channel: Channel): Promise<evaluation.Evaluation[]> =>
+  everyPage(
+    (pageToken) =>
+      channel
+        .client<evaluation.EvaluationServiceClient>('EvaluationService')
+        .call('listEvaluations', { pageToken }),
+    (reply) => reply.evaluations,
+  );
+
+/** What is still to be made of an uploaded file. @throws Unavailable while a service does not answer. */
+export async function usersOfUpload(channel: Channel, sha256: string): Promise<string[]> {
+  const datasets = (await datasetsOf(channel)).filter(
+    ({ state, spec }) => !isBuilt(state) && spec?.sources.some(({ file }) => file?.upload?.sha256 === sha256),
+  );
+  const evaluations = (await evaluationsOf(channel)).filter(
+    ({ state, upload }) => !isBuilt(state) && upload === sha256,
+  );
+  return [
+    ...datasets.map(({ name }) => `data set ${name}`),
+    ...evaluations.map(({ id }) => `evaluation ${id}`),
+  ];
+}
+
+/** @throws Unavailable while one of them does not answer. */
+async function whatServicesHave({ channel }: Context): Promise<Known> {
+  const datasets = await datasetsOf(channel);
   const featureSets = await everyPage(
     (pageToken) =>
       channel
@@ -52,13 +75,7 @@ async function whatServicesHave({ channel }: Context): Promise<Known> {
         .call('listExperiments', { pageToken }),
     (reply) => reply.experiments,
   );
-  const evaluations = await everyPage(
-    (pageToken) =>
-      channel
-        .client<evaluation.EvaluationServiceClient>('EvaluationService')
-        .call('listEvaluations', { pageToken }),
-    (reply) => reply.evaluations,
-  );
+  const evaluations = await evaluationsOf(channel);
   return {
     datasets: new Map(datasets.map(({ name, prefix, state }) => [name, { prefix, built: isBuilt(state) }])),
     featureSets: new Map(
@@ -106,14 +123,16 @@ async function contentOf(folder: string): Promise<{ bytes: number; changedMs: nu
   };
 }
 
-async function temporaryGarbage(): Promise<files.Garbage[]> {
+/** Folders of processes that are gone, which would have removed them. */
+async function temporaryGarbage(ageSeconds: number): Promise<files.Garbage[]> {
   const garbage: files.Garbage[] = [];
   for (const name of await readdir(tmpdir())) {
-    if (!temporaryFolder.test(name)) continue;
+    const owner = temporaryOwner(name);
+    if (owner === undefined || isAlive(owner)) continue;
     const { uid } = await stat(join(tmpdir(), name)).catch(() => ({ uid: -1 }));
     if (uid !== process.getuid?.()) continue;
     const { bytes, changedMs } = await contentOf(join(tmpdir(), name));
-    if (Date.now() - changedMs >= temporaryAgeSeconds * 1000)
+    if (Date.now() - changedMs >= ageSeconds * 1000)
       garbage.push({ name: join(tmpdir(), name), bytes, reason: 'its process was killed' });
   }
   return garbage;
@@ -129,18 +148,21 @@ export async function collectGarbage(
 ): Promise<files.CollectGarbageResponse> {
   if (minAgeSeconds < 0)
     throw InvalidArgument.at('minAgeSeconds', `expected 0 or more, got ${minAgeSeconds}`);
+  const ageSeconds = minAgeSeconds || usualAgeSeconds;
   // Listed first: what comes meanwhile is no candidate.
-  const stored = await folders(context, minAgeSeconds || usualAgeSeconds);
+  const stored = await folders(context, ageSeconds);
   const known = await whatServicesHave(context);
   const unneeded = [...stored].flatMap(([name, bytes]): files.Garbage[] => {
     const reason = whyUnneeded(name, known);
     return reason === undefined ? [] : [{ name, bytes, reason }];
   });
-  const temporary = await temporaryGarbage();
+  const temporary = await temporaryGarbage(ageSeconds);
+  const left = await context.objects.leftovers(ageSeconds * 1000, !dryRun);
   if (!dryRun) {
     for (const { name } of unneeded) await context.objects.delete(name);
     for (const { name } of temporary) await rm(name, { recursive: true, force: true });
   }
-  const garbage = [...unneeded, ...temporary].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const leftovers = left.map(({ key, bytes }) => ({ name: key, bytes, reason: 'its writer was killed' }));
+  const garbage = [...unneeded, ...leftovers, ...temporary].sort((a, b) => (a.name < b.name ? -1 : 1));
   return { garbage, bytes: garbage.reduce((sum, { bytes }) => sum + bytes, 0) };
 }

@@ -1,12 +1,14 @@
 /** Files of users on their way in, and artifacts on their way out. */
 import { createHash } from 'node:crypto';
-import { chunkBytes, InvalidArgument, NotFound } from '@emotune/base';
+import { chunkBytes, FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
 import { lead } from '@emotune/database';
 import { artifactKey, goneArtifact, largestUploadBytes, type UploadStatus, Uploads } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { collectGarbage } from './collector.js';
+import { collectGarbage, usersOfUpload } from './collector.js';
 import type { ServiceContext } from './host.js';
+import { timestamp } from './messages.js';
+import { paged, pageOf } from './paging.js';
 import { Worker } from './worker.js';
 
 const sweepMs = 3_600_000;
@@ -85,6 +87,28 @@ export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
   /** @throws InvalidArgument */
   async status({ sha256 }: files.GetUploadRequest): Promise<files.UploadStatus> {
     return statusMessage(await this.uploads.status(sha256));
+  }
+
+  /** By hash. @throws InvalidArgument */
+  async listUploads(request: files.ListUploadsRequest): Promise<files.ListUploadsResponse> {
+    const { limit, after } = pageOf(request);
+    const all = (await this.uploads.list()).filter(({ sha256 }) => sha256 > after);
+    const { shown, nextPageToken } = paged(all, limit, ({ sha256 }) => sha256);
+    const uploads = shown.map(({ putMs, ...upload }) => ({
+      ...upload,
+      uploadTime: timestamp(new Date(putMs)),
+    }));
+    return { uploads, nextPageToken };
+  }
+
+  /** @throws InvalidArgument, NotFound; FailedPrecondition naming what needs it; Unavailable while that cannot be known. */
+  async deleteUpload({ sha256 }: files.DeleteUploadRequest): Promise<files.DeleteUploadResponse> {
+    const users = await usersOfUpload(this.context.channel, sha256);
+    if (users.length > 0)
+      throw new FailedPrecondition(
+        `the uploaded file is needed by ${users.join(', ')}: it cannot be deleted before they are done`,
+      );
+    return { bytes: await this.uploads.delete(sha256) };
   }
 
   /** @throws as `Uploads.receive` */

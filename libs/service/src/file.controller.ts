@@ -22,6 +22,14 @@ class FileController implements files.FileServiceController {
     return from(this.files.upload(requestsOf(requests, call!, new AbortController().signal)));
   }
 
+  listUploads(request: files.ListUploadsRequest): Promise<files.ListUploadsResponse> {
+    return this.files.listUploads(request);
+  }
+
+  deleteUpload(request: files.DeleteUploadRequest): Promise<files.DeleteUploadResponse> {
+    return this.files.deleteUpload(request);
+  }
+
   collectGarbage(request: files.CollectGarbageRequest): Promise<files.CollectGarbageResponse> {
     return this.files.collectGarbage(request);
   }

@@ -18,6 +18,7 @@ import {
   sha256,
   systemClock,
   Unavailable,
+  Unimplemented,
 } from '@emotune/base';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
@@ -124,6 +125,20 @@ function write(name: string, bytes: number): { path: string; content: Buffer; ha
 const keys = async () => (await objects.list('uploads/')).map(({ key }) => key);
 
 describe('an upload', () => {
+  it('is listed in pages and deleted, whole or on its way, but not while something is to be made of it', async () => {
+    await objects.put(`uploads/${'a'.repeat(64)}`, 'whole');
+    await objects.put(`uploads/parts/${'b'.repeat(64)}/0-3`, 'one');
+    const first = await service.call('listUploads', { pageSize: 1 });
+    expect(first.uploads).toMatchObject([{ sha256: 'a'.repeat(64), bytes: 5, complete: true }]);
+    const { uploads, nextPageToken } = await service.call('listUploads', { pageToken: first.nextPageToken });
+    expect(uploads).toMatchObject([{ sha256: 'b'.repeat(64), bytes: 3, complete: false }]);
+    expect(nextPageToken).toBe('');
+    const remove = (sha256: string) => service.call('deleteUpload', { sha256 });
+    // Nobody serves those that may need it.
+    await expect(remove('a'.repeat(64))).rejects.toBeInstanceOf(Unimplemented);
+    expect(await keys()).toHaveLength(2);
+  });
+
   it('of any size becomes an object by its content, once', async () => {
     for (const bytes of [0, 1, 20 * MiB + 3]) {
       const { path, content, hash } = write('one.bin', bytes);

@@ -51,7 +51,7 @@ const thrown: Record<string, () => Error> = {
   state: () => new FailedPrecondition('not ready'),
   stale: () => new Aborted('stale'),
   full: () => new ResourceExhausted('disk full'),
-  away: () => new Unavailable('the store is away'),
+  away: () => new Unavailable('the store is away: connect ECONNREFUSED'),
   denied: () => new PermissionDenied('wrong token'),
   later: () => new Unimplemented('not built'),
   bug: () => new Error('secret detail'),

@@ -77,16 +77,16 @@ function retryInfo(retryAfterMs: number): Detail {
   };
 }
 
-function detailOf(error: unknown): Detail | undefined {
-  if (error instanceof InvalidArgument) return badRequest(error);
+function detailsOf(error: unknown): Detail[] {
+  if (error instanceof InvalidArgument) return [badRequest(error)];
   if (error instanceof ResourceExhausted && error.retryAfterMs !== undefined)
-    return retryInfo(error.retryAfterMs);
-  return undefined;
+    return [retryInfo(error.retryAfterMs)];
+  return [];
 }
 
-function trailer(code: status, error: Error, detail: Detail): Metadata {
+function trailer(code: status, error: Error, sent: readonly Detail[]): Metadata {
   const metadata = new Metadata();
-  const message = { code, message: beginningOf(error.message, 1000), details: [detail] };
+  const message = { code, message: beginningOf(error.message, 1000), details: sent };
   metadata.set(detailsKey, Buffer.from(Status.encode(Status.fromObject(message)).finish()));
   return metadata;
 }
@@ -102,8 +102,10 @@ export function statusOf(error: unknown): GrpcError {
   const code = status[policyOf(error).status];
   if (code === status.INTERNAL) return { code, details: 'internal error; the service log says more' };
   const details = beginningOf((error as Error).message, 4000);
-  const detail = detailOf(error);
-  return detail ? { code, details, metadata: trailer(code, error as Error, detail) } : { code, details };
+  const sent = detailsOf(error);
+  // What this server lacks must not be taken for its absence: a trailer tells that it has answered.
+  const tells = sent.length > 0 || code === status.UNAVAILABLE;
+  return tells ? { code, details, metadata: trailer(code, error as Error, sent) } : { code, details };
 }
 
 /** The values of the details of one type. */
@@ -133,6 +135,7 @@ function retryAfterMsIn(metadata: Metadata | undefined): number | undefined {
 /** What a caller catches. `address` tells which server could not be reached. */
 export function errorOf(cause: ServiceError, address: string): Error {
   const { code, details, metadata } = cause;
+  const answered = (metadata?.get(detailsKey).length ?? 0) > 0;
   switch (code) {
     case status.INVALID_ARGUMENT: {
       const violations = violationsIn(metadata);
@@ -147,7 +150,7 @@ export function errorOf(cause: ServiceError, address: string): Error {
     case status.UNAVAILABLE:
       // A server of ours says in its own words what is unavailable; grpc-js speaks of connections.
       return new Unavailable(
-        /connection|address|ECONN|resolution/i.test(details)
+        !answered && /connection|address|ECONN|resolution/i.test(details)
           ? `${address} cannot be reached: is the platform running there?`
           : details,
         { cause },

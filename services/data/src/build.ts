@@ -1,10 +1,9 @@
 /** Builds one dataset version: sources in, Parquet and manifest out. */
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SourceExample, type Split, splits, type Task, tasks } from '@emotune/affect';
-import { canonicalJson, readRegularFile, sha256, sha256OfFile } from '@emotune/base';
+import { canonicalJson, readRegularFile, sha256, sha256OfFile, temporaryPrefix } from '@emotune/base';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, ExampleWriter, mostRows, tooManyRows, userExamples } from '@emotune/records';
@@ -198,7 +197,7 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
   }
   onProgress({ phase: 'splitting', done: 0, total: done, unit: 'rows' });
   const division = rows.divide(plan.shares, shownConflicts);
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-dataset-'));
+  const folder = await mkdtemp(temporaryPrefix('dataset'));
   try {
     const path = (split: Split) => join(folder, `${split}.parquet`);
     const writers = {

@@ -6,10 +6,10 @@ import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, sha256 } from '@emotune/base';
 import { openObjectStore } from '@emotune/objects';
 import type { common, evaluation, files, tuning } from '@emotune/proto';
-import { encodePredictions, type Prediction } from '@emotune/records';
+import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
 import type { BuildWork } from '@emotune/service';
 import { teachingOfModel } from '@emotune/service/words';
-import { analyseTask } from './analysis.js';
+import { analyseTask, compare } from './analysis.js';
 import { predict } from './asking.js';
 import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
@@ -42,6 +42,17 @@ export const check: BuildWork<
   { readonly target: Target & { readonly kind: 'file' }; readonly objects: string },
   void
 > = async ({ target, objects }) => checkFile(target, await openObjectStore(objects));
+
+/** Compares the predictions of two evaluations, by their folders. */
+export const compareStored: BuildWork<
+  { readonly objects: string; readonly first: string; readonly second: string },
+  evaluation.TaskComparison[]
+> = async ({ objects: url, first, second }) => {
+  const objects = await openObjectStore(url);
+  const predictions = async (prefix: string) =>
+    decodePredictions(await objects.get(`${prefix}/predictions.arrow`));
+  return compare(await predictions(first), await predictions(second), seed);
+};
 
 /** @throws as `readSource`; FailedPrecondition where there is nothing to ask, or the model cannot be used. */
 export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report) => {

@@ -2,13 +2,18 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FailedPrecondition, InvalidArgument, NotFound, show, Unavailable } from '@emotune/base';
+import {
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  show,
+  temporaryPrefix,
+  Unavailable,
+} from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type evaluation, tuning } from '@emotune/proto';
-import { decodePredictions, type Prediction } from '@emotune/records';
 import {
   type Attempt,
   Builds,
@@ -26,7 +31,6 @@ import {
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
-import { compare } from './analysis.js';
 import type { EvaluationBuild, Result } from './build-work.js';
 import type { ReportData } from './report.js';
 import { findSource, type Target, targetOf, taughtTarget } from './targets.js';
@@ -89,7 +93,6 @@ const watchMs = 200;
 const trialsPage = 200;
 /** The best trials, whose ways into and out of the experiment the report tells. */
 const explained = 20;
-const seed = 0;
 /** In the process of a build. */
 const work = besideModule(import.meta.url, 'build-work');
 
@@ -103,6 +106,7 @@ function messageOf(row: Row): evaluation.Evaluation {
     id: row.id,
     model: `${row.model}@${row.version}`,
     dataset: row.dataset,
+    upload: row.target?.kind === 'file' ? row.target.upload.sha256 : '',
     state: row.state,
     failure: row.failure,
     progress: row.progress ?? undefined,
@@ -282,20 +286,27 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     }
   }
 
-  private async predictions(id: string, field: string): Promise<Prediction[]> {
+  /** Where the files of one lie that is done. */
+  private async folderOf(id: string, field: string): Promise<string> {
     const row = await this.find(id);
     if (row.state !== BuildState.BUILD_STATE_READY) {
       const why = row.failure === '' ? 'it is not done yet' : `it failed: ${row.failure}`;
       throw new FailedPrecondition(`${field}: evaluation ${id} cannot be compared: ${why}`);
     }
-    return decodePredictions(await this.context.objects.get(`${prefixOf(id)}/predictions.arrow`));
+    return prefixOf(id);
   }
 
   /** @throws NotFound; FailedPrecondition unless both are done; InvalidArgument when they share no example. */
   async compare(request: evaluation.CompareEvaluationsRequest): Promise<evaluation.Comparison> {
-    const first = await this.predictions(request.first, 'first');
-    const second = await this.predictions(request.second, 'second');
-    const compared = compare(first, second, seed);
+    const { builds, objects } = this.context;
+    const first = await this.folderOf(request.first, 'first');
+    const second = await this.folderOf(request.second, 'second');
+    const asked = { objects: objects.url, first, second };
+    const compared = await builds.run<typeof asked, evaluation.TaskComparison[]>(
+      work,
+      'compareStored',
+      asked,
+    );
     if (compared.length === 0)
       throw InvalidArgument.at(
         'second',
@@ -319,7 +330,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       ]),
     );
     const experiment = model.lineage?.experiment ?? '';
-    const folder = await mkdtemp(join(tmpdir(), 'emotune-evaluation-'));
+    const folder = await mkdtemp(temporaryPrefix('evaluation'));
     const remove = () => rm(folder, { recursive: true, force: true });
     // Then nobody stores what lies there.
     signal.addEventListener('abort', () => void remove());

@@ -69,6 +69,7 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     id: `${model}-1a2b3c4d`,
     model: `${model}@0123456789ab`,
     dataset: 'demo',
+    upload: '',
     state: common.BuildState.BUILD_STATE_READY,
     failure: '',
     progress: undefined,

@@ -1,9 +1,15 @@
 /** Builds one feature set version: a dataset's Parquet in, Arrow shards for each tokenizer and a manifest out. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answerTokens, type Example, questionTokens, type Split, splits } from '@emotune/affect';
-import { canonicalJson, FailedPrecondition, InvalidArgument, NotFound, sha256 } from '@emotune/base';
+import {
+  canonicalJson,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  sha256,
+  temporaryPrefix,
+} from '@emotune/base';
 import type { ObjectStore } from '@emotune/objects';
 import type { common, featurization } from '@emotune/proto';
 import { countExamples, encodeShard, type FeatureRow, readExamples } from '@emotune/records';
@@ -186,7 +192,7 @@ function folderOf(tokenizer: Tokenizer): string {
  * @throws InvalidArgument, NotFound, FailedPrecondition when it will never work.
  */
 export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): Promise<BuiltFeatures> {
-  const scratch = await mkdtemp(join(tmpdir(), 'emotune-features-'));
+  const scratch = await mkdtemp(temporaryPrefix('features'));
   try {
     const files: ShardFile[] = [];
     const counts = new Map<PlannedTokenizer, featurization.SplitFeatures[]>(

@@ -1,8 +1,7 @@
 /** What a trainer process does once it is loaded. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { endingExitCodes, systemClock } from '@emotune/base';
+import { availableParallelism } from 'node:os';
+import { endingExitCodes, systemClock, temporaryPrefix } from '@emotune/base';
 import { LogFolder, readEnvironment, SafeLines, secretsOf } from '@emotune/jobs';
 import { openObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
@@ -37,7 +36,7 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
   const log = jsonLog(write, { service: 'trainer' });
   let work: string | undefined;
   try {
-    work = await mkdtemp(join(tmpdir(), 'emotune-trainer-'));
+    work = await mkdtemp(temporaryPrefix('trainer'));
     const { tuning: address, trial, objects, threads, ...told } = readEnvironment(environment);
     token = told.token ?? (await given.token());
     if (token === undefined) return endingExitCodes.Interrupted;

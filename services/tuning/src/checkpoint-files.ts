@@ -2,10 +2,9 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTeaching, teachingFile } from '@emotune/affect';
-import { FailedPrecondition, ResourceExhausted, sha256OfFile } from '@emotune/base';
+import { FailedPrecondition, ResourceExhausted, sha256OfFile, temporaryPrefix } from '@emotune/base';
 import type { tuning } from '@emotune/proto';
 import { teachingMessage } from '@emotune/service/words';
 
@@ -73,7 +72,7 @@ export function contentVersion(files: readonly HashedFile[]): string {
 
 /** Runs `use` on a folder that is gone afterwards. */
 export async function withTemporary<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-checkpoint-'));
+  const folder = await mkdtemp(temporaryPrefix('checkpoint'));
   try {
     return await use(folder);
   } catch (error) {

@@ -114,7 +114,12 @@ interface Made {
 async function madeBefore(objects: ObjectStore, place: string): Promise<Made | undefined> {
   if (!(await isWhole(objects, place))) return undefined;
   try {
-    return JSON.parse(Buffer.from(await objects.get(listOf(place))).toString());
+    const made: Made = JSON.parse(Buffer.from(await objects.get(listOf(place))).toString());
+    const there = new Set((await objects.list(`${place}/`)).map(({ key }) => key));
+    // Somebody may have deleted it elsewhere while it was made.
+    return made.files.every(({ name }) => !name.startsWith(`${place}/`) || there.has(name))
+      ? made
+      : undefined;
   } catch (error) {
     if (error instanceof NotFound || error instanceof DataLoss) return undefined;
     throw error;
@@ -124,21 +129,74 @@ async function madeBefore(objects: ObjectStore, place: string): Promise<Made | u
 /** The object that tells of an export's files. */
 const listOf = (place: string) => `${place}.json`;
 
-/** @throws InvalidArgument, NotFound, FailedPrecondition, DataLoss. */
+const placeOf = ({ name, version }: ModelRow, format: string) => `exports/${name}/${version}/${format}`;
+
+function unknownFormat(format: string): InvalidArgument {
+  return InvalidArgument.at('format', `expected peft, safetensors or onnx, got ${show(format)}`);
+}
+
+/** One that is made already is waited for. @throws InvalidArgument, NotFound, FailedPrecondition, DataLoss. */
 export async function exportModel(
   models: Models,
-  request: tuning.ExportModelRequest,
+  { name, format }: tuning.ExportModelRequest,
 ): Promise<tuning.ExportModelResponse> {
-  const { format } = request;
-  const row = await models.find(request.name);
-  if (!isFormat(format))
-    throw InvalidArgument.at('format', `expected peft, safetensors or onnx, got ${show(format)}`);
+  const row = await models.find(name);
+  if (!isFormat(format)) throw unknownFormat(format);
+  const place = placeOf(row, format);
+  const made = models.exporting.get(place) ?? makeExport(models, row, format);
+  models.exporting.set(place, made);
+  try {
+    return await made;
+  } finally {
+    if (models.exporting.get(place) === made) models.exporting.delete(place);
+  }
+}
+
+/**
+ * Deletes the export of one format, or all of a version. The list goes first: without it an export is made again.
+ * @throws InvalidArgument, NotFound; FailedPrecondition while it is being made.
+ */
+export async function deleteExport(
+  models: Models,
+  { name, format }: tuning.DeleteExportRequest,
+): Promise<string[]> {
+  if (format !== '' && !isFormat(format)) throw unknownFormat(format);
+  const { objects } = models.context;
+  const row = await models.find(name);
+  const asked = format === '' ? Object.keys(formats) : [format];
+  const id = `${row.name}@${row.version}`;
+  const beingMade = asked.filter((one) => models.exporting.has(placeOf(row, one)));
+  if (beingMade.length > 0)
+    throw new FailedPrecondition(
+      `the export of model ${id} as ${beingMade.join(', ')} is being made; delete it when it is done`,
+    );
+  const deleted: string[] = [];
+  for (const one of asked) {
+    const place = placeOf(row, one);
+    const there = (await objects.list(`${place}/`)).length > 0 || (await objects.exists(listOf(place)));
+    if (!there) continue;
+    await objects.delete(listOf(place));
+    await objects.delete(place);
+    deleted.push(one);
+  }
+  if (deleted.length === 0)
+    throw new NotFound(
+      `expected an export of model ${id}${format === '' ? '' : ` as ${format}`}, got none; "emotune model export" makes one`,
+    );
+  return deleted;
+}
+
+async function makeExport(
+  models: Models,
+  row: ModelRow,
+  format: CardFacts['format'],
+): Promise<tuning.ExportModelResponse> {
   if (format === 'peft' && !isAdapter(row))
     throw new FailedPrecondition(
       `${row.name}@${row.version} was fully fine-tuned and has no adapter; export it as safetensors`,
     );
   const { objects } = models.context;
-  const place = `exports/${row.name}/${row.version}/${format}`;
+  const place = placeOf(row, format);
   const evaluation = row.evaluation ?? '';
   await using stored = await objects.folder(row.prefix);
   const known = await madeBefore(objects, place);

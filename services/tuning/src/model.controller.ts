@@ -3,7 +3,7 @@ import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { deleteModel } from './deletions.js';
-import { exportModel } from './model-export.js';
+import { deleteExport, exportModel } from './model-export.js';
 import { importHubModel, importModel } from './model-import.js';
 import { Models } from './models.js';
 import { withProgress } from './with-progress.js';
@@ -31,6 +31,10 @@ export class ModelController implements tuning.ModelServiceController {
 
   exportModel(request: tuning.ExportModelRequest): Promise<tuning.ExportModelResponse> {
     return exportModel(this.models, request);
+  }
+
+  async deleteExport(request: tuning.DeleteExportRequest): Promise<tuning.DeleteExportResponse> {
+    return { deleted: await deleteExport(this.models, request) };
   }
 
   importModel(request: tuning.ImportModelRequest): Promise<tuning.Model> {

@@ -34,6 +34,7 @@ import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
 import { downloadFolder, importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
+import { deleteExport, exportModel } from './model-export.js';
 import { storeModel } from './model-store.js';
 import { Models } from './models.js';
 import type { ExperimentRow, TrialRow } from './store.js';
@@ -720,6 +721,30 @@ describe('export', () => {
     const adapter = await client.call('exportModel', { name: 'moods', format: 'peft' });
     const weights = adapter.files.find(({ path }) => path === 'adapter_model.safetensors')!;
     expect(weights.name).toMatch(/^models\/moods\//);
+  });
+
+  it('can be deleted, not while it is made, and is made again also where a part of it is gone', async () => {
+    const request = { name: 'moods', format: 'safetensors' };
+    const { files } = await client.call('exportModel', request);
+    const remove = (format: string) => client.call('deleteExport', { name: 'moods', format });
+    expect(await remove('')).toMatchObject({ deleted: expect.arrayContaining(['safetensors', 'peft']) });
+    expect(await objects.list('exports/moods/')).toEqual([]);
+    await expect(remove('safetensors')).rejects.toThrow(NotFound);
+    expect(await violations(remove('gguf'))).toHaveProperty('format');
+    expect(await Promise.all([models, models].map((at) => exportModel(at, request)))).toEqual([
+      { files },
+      { files },
+    ]);
+    const place = /^.*safetensors/.exec(files.find(({ path }) => path === 'config.json')!.name)![0];
+    models.exporting.set(place, new Promise(() => {}));
+    await expect(deleteExport(models, { name: 'moods', format: '' })).rejects.toThrow(
+      /as safetensors is being made/,
+    );
+    models.exporting.clear();
+    // Deleted by another process in between.
+    await objects.delete(files.find(({ path }) => path === 'config.json')!.name);
+    expect(await client.call('exportModel', request)).toEqual({ files });
+    expect((await objects.list('exports/moods/')).map(({ key }) => key)).toContain(files[0].name);
   });
 
   it('refuses formats and folders, and leaves nothing behind', async () => {

@@ -26,6 +26,9 @@ const promotedRow = `(m.promoted_at is not null and not exists (
 type Found = ModelRow & { readonly promoted: boolean };
 
 export class Models {
+  /** Exports that are being made here, by their place in the object store. */
+  readonly exporting = new Map<string, Promise<tuning.ExportModelResponse>>();
+
   constructor(readonly context: ModelContext) {}
 
   /**

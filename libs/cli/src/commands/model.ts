@@ -99,6 +99,22 @@ export const addModelCommands: AddCommands = (program, io) => {
     );
 
   model
+    .command('delete-export')
+    .description('delete the files that exports of a version have left on the server; they can be made again')
+    .argument(...nameArgument)
+    .addOption(
+      new Option('--format <format>', 'only this one').choices(['peft', 'safetensors', 'onnx']).default(''),
+    )
+    .action(
+      asks(io, async ({ session, channel, signal }, name: string, { format }: { format: string }) => {
+        const { deleted } = await modelsOf(channel).call('deleteExport', { name, format }, { signal });
+        await session.answer({ name, deleted }, () =>
+          deleted.map((one) => `the export of ${name} as ${one} is deleted`).join('\n'),
+        );
+      }),
+    );
+
+  model
     .command('import')
     .description('register a model of the OPT, BLOOM or LLaMA family, to start experiments from and to ask')
     .argument(

@@ -63,6 +63,8 @@ export interface Evaluation {
   examplesPerSecond: number;
   /** Once it is ready: report.html, results.json and predictions.arrow. */
   artifacts: Artifact[];
+  /** SHA-256 of the uploaded file whose rows are asked; empty for others. */
+  upload: string;
 }
 
 export interface Interval {

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
+import type { Timestamp } from "../../../google/protobuf/timestamp.js";
 
 export interface CollectGarbageRequest {
   /** Says what would be removed, and removes nothing. */
@@ -59,6 +60,35 @@ export interface UploadStatus {
   complete: boolean;
   /** Files may be this large. */
   limitBytes: number;
+}
+
+export interface ListUploadsRequest {
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface StoredUpload {
+  sha256: string;
+  /** That are here. */
+  bytes: number;
+  /** All of it is here; otherwise parts are. */
+  complete: boolean;
+  /** When the last of it came. */
+  uploadTime: Timestamp | undefined;
+}
+
+export interface ListUploadsResponse {
+  uploads: StoredUpload[];
+  nextPageToken: string;
+}
+
+export interface DeleteUploadRequest {
+  sha256: string;
+}
+
+export interface DeleteUploadResponse {
+  /** That were freed. */
+  bytes: number;
 }
 
 export interface UploadHeader {
@@ -115,6 +145,17 @@ export interface FileServiceClient {
 
   upload(request: Observable<UploadRequest>): Observable<UploadStatus>;
 
+  /** What lies here of uploads, by SHA-256: whole files and those on their way. */
+
+  listUploads(request: ListUploadsRequest): Observable<ListUploadsResponse>;
+
+  /**
+   * Deletes an uploaded file and its parts before its time. NOT_FOUND when there is none; FAILED_PRECONDITION names the data sets and
+   * evaluations that are still to be made of it. UNAVAILABLE while a service that may need it does not answer.
+   */
+
+  deleteUpload(request: DeleteUploadRequest): Observable<DeleteUploadResponse>;
+
   /** Sends a file that another answer named, from an offset on: first its header, then its bytes. NOT_FOUND when it is gone. */
 
   download(request: DownloadRequest): Observable<DownloadResponse>;
@@ -145,6 +186,21 @@ export interface FileServiceController {
 
   upload(request: Observable<UploadRequest>): Promise<UploadStatus> | Observable<UploadStatus> | UploadStatus;
 
+  /** What lies here of uploads, by SHA-256: whole files and those on their way. */
+
+  listUploads(
+    request: ListUploadsRequest,
+  ): Promise<ListUploadsResponse> | Observable<ListUploadsResponse> | ListUploadsResponse;
+
+  /**
+   * Deletes an uploaded file and its parts before its time. NOT_FOUND when there is none; FAILED_PRECONDITION names the data sets and
+   * evaluations that are still to be made of it. UNAVAILABLE while a service that may need it does not answer.
+   */
+
+  deleteUpload(
+    request: DeleteUploadRequest,
+  ): Promise<DeleteUploadResponse> | Observable<DeleteUploadResponse> | DeleteUploadResponse;
+
   /** Sends a file that another answer named, from an offset on: first its header, then its bytes. NOT_FOUND when it is gone. */
 
   download(request: DownloadRequest): Observable<DownloadResponse>;
@@ -162,7 +218,7 @@ export interface FileServiceController {
 
 export function FileServiceControllerMethods() {
   return function (constructor: Function) {
-    const grpcMethods: string[] = ["getUpload", "download", "collectGarbage"];
+    const grpcMethods: string[] = ["getUpload", "listUploads", "deleteUpload", "download", "collectGarbage"];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
       GrpcMethod("FileService", method)(constructor.prototype[method], method, descriptor);

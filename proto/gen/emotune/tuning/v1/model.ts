@@ -172,6 +172,18 @@ export interface ExportModelResponse {
   files: Artifact[];
 }
 
+export interface DeleteExportRequest {
+  /** A name, or name@version: as ExportModel takes it. */
+  name: string;
+  /** peft, safetensors or onnx; empty: all of them. */
+  format: string;
+}
+
+export interface DeleteExportResponse {
+  /** The formats whose files are gone. */
+  deleted: string[];
+}
+
 export interface ImportModelRequest {
   /** Lower-case letters, digits, dots and dashes, at most 60 characters. */
   name: string;
@@ -240,6 +252,13 @@ export interface ModelServiceClient {
   exportModel(request: ExportModelRequest): Observable<ExportModelResponse>;
 
   /**
+   * Deletes the export of a version in one format, or in all of them; it can be made again. FAILED_PRECONDITION while it is being
+   * made, NOT_FOUND where there is none.
+   */
+
+  deleteExport(request: DeleteExportRequest): Observable<DeleteExportResponse>;
+
+  /**
    * Registers a model of the OPT, BLOOM or LLaMA family as a base model: a checkpoint folder (config.json, *.safetensors,
    * tokenizer.json), a GGUF file, or a PEFT adapter, which is merged into its base model. INVALID_ARGUMENT names each
    * missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not uploaded. Idempotent by content.
@@ -297,6 +316,15 @@ export interface ModelServiceController {
   ): Promise<ExportModelResponse> | Observable<ExportModelResponse> | ExportModelResponse;
 
   /**
+   * Deletes the export of a version in one format, or in all of them; it can be made again. FAILED_PRECONDITION while it is being
+   * made, NOT_FOUND where there is none.
+   */
+
+  deleteExport(
+    request: DeleteExportRequest,
+  ): Promise<DeleteExportResponse> | Observable<DeleteExportResponse> | DeleteExportResponse;
+
+  /**
    * Registers a model of the OPT, BLOOM or LLaMA family as a base model: a checkpoint folder (config.json, *.safetensors,
    * tokenizer.json), a GGUF file, or a PEFT adapter, which is merged into its base model. INVALID_ARGUMENT names each
    * missing, extra or mis-shaped tensor; FAILED_PRECONDITION a file that was not uploaded. Idempotent by content.
@@ -320,6 +348,7 @@ export function ModelServiceControllerMethods() {
       "promoteModel",
       "deleteModel",
       "exportModel",
+      "deleteExport",
       "importModel",
       "importHubModel",
     ];
