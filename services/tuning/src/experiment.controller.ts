@@ -71,8 +71,8 @@ export class ExperimentController implements tuning.ExperimentServiceController 
     const signal = leavingOf(call!);
     // Nest holds requests back until a promise has resolved.
     return from(
-      wholeStudy(requestsOf(requests, call!, signal), signal).then((request) =>
-        this.experiments.importStudy(request),
+      wholeStudy(requestsOf(requests, call!, signal), signal).then((whole) =>
+        this.experiments.importStudy(whole),
       ),
     );
   }

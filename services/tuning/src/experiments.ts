@@ -9,7 +9,7 @@ import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
 import { contextOf } from './decide.js';
 import { deleteExperiment } from './deletions.js';
-import { type ImportedStudy, importedStudy } from './imported.js';
+import { type ImportedStudy, importedStudy, type WholeStudy } from './imported.js';
 import { nothingFits, rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
@@ -260,8 +260,9 @@ export class Experiments {
   }
 
   /** @throws InvalidArgument; FailedPrecondition when the search is over or has no room for the best. */
-  async importStudy(request: tuning.ImportStudyRequest): Promise<tuning.ImportStudyResponse> {
-    const { requestId, ...body } = request;
+  async importStudy({ request, sha256 }: WholeStudy): Promise<tuning.ImportStudyResponse> {
+    const { requestId, study, ...asked } = request;
+    const body = { ...asked, study: { ...study, trials: sha256 } };
     const name = request.experiment;
     const { clock, database } = this.context;
     const imported = await database.transaction(async (sql) => {

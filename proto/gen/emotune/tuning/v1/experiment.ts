@@ -601,7 +601,7 @@ export interface EnqueueTrialResponse {
 }
 
 /**
- * The first says everything; those after it hold further trials of its study and nothing else. A study has at most 50,000,
+ * The first says everything; those after it hold further trials of its study and nothing else. A study has at most 20,000,
  * a message as many as fit into 20,000 fields and 1 MiB. Nothing is imported before all have come.
  */
 export interface ImportStudyRequest {
