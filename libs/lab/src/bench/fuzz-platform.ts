@@ -37,7 +37,8 @@ class FuzzedProcess {
   newest: RunningTrial | undefined;
 
   constructor() {
-    this.child = fork(program, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    // What this process was started with, as tests are, may not be for compiled code.
+    this.child = fork(program, { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.ended = once(this.child, 'exit').then(([code, signal]) => {
       throw new Unavailable(`the services ended: ${signal ?? code}`);
     });
