@@ -5,6 +5,7 @@ import type { featurization } from '@emotune/proto';
 import type { BuildWork } from '@emotune/service';
 import { type Tokenizer, tokenizerOf } from '@emotune/text';
 import { type BuildOptions, type BuiltFeatures, buildFeatures, type PlannedTokenizer } from './build.js';
+import { rowsOfFile } from './preview.js';
 import { planOf } from './spec.js';
 
 /** A tokenizer where it lies: with a base model. */
@@ -24,7 +25,7 @@ export interface FeatureBuild {
 }
 
 /** @throws FailedPrecondition when it is another than it was. */
-export async function loadTokenizer(
+async function loadTokenizer(
   objects: ObjectStore,
   { baseModels, prefix, hash }: StoredTokenizer,
 ): Promise<Tokenizer> {
@@ -35,6 +36,22 @@ export async function loadTokenizer(
     );
   return tokenizer;
 }
+
+export interface PreviewBuild {
+  /** Of the object store. */
+  readonly objects: string;
+  readonly tokenizer: StoredTokenizer;
+  /** Of the file in the object store. */
+  readonly key: string;
+  readonly from: number;
+  readonly rows: number;
+}
+
+/** @throws as `rowsOfFile` and `loadTokenizer` */
+export const preview: BuildWork<PreviewBuild, featurization.FeatureExample[]> = async (asked) => {
+  const objects = await openObjectStore(asked.objects);
+  return rowsOfFile(objects, asked.key, asked, await loadTokenizer(objects, asked.tokenizer));
+};
 
 /** @throws as `buildFeatures` and `loadTokenizer` */
 export const build: BuildWork<FeatureBuild, BuiltFeatures> = async (asked, onProgress) => {

@@ -31,10 +31,9 @@ import {
   type ServiceContext,
   timestamp,
 } from '@emotune/service';
-import type { Tokenizer } from '@emotune/text';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { BuiltFeatures } from './build.js';
-import { type FeatureBuild, loadTokenizer, type StoredTokenizer } from './build-work.js';
+import type { FeatureBuild, PreviewBuild, StoredTokenizer } from './build-work.js';
 import { previewed, previewOf } from './preview.js';
 import { type FeaturePlan, planOf } from './spec.js';
 
@@ -231,8 +230,15 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   ): AsyncGenerator<featurization.FeatureExample> {
     const { tokenized } = await this.find(request.name);
     const planned = previewOf(request, tokenized);
+    const { builds, objects } = this.context;
     const [name] = planned.tokenized.baseModels;
-    yield* previewed(planned, await this.tokenizerOf(name, signal), this.context.objects);
+    const { prefix, tokenizer: hash } = await this.models.call('getModel', { name }, { signal });
+    const tokenizer = { baseModels: [name], prefix, hash };
+    yield* previewed(planned, (file, from, rows) => {
+      const key = `${planned.tokenized.prefix}/${file}`;
+      const asked = { objects: objects.url, tokenizer, key, from, rows };
+      return builds.run<PreviewBuild, featurization.FeatureExample[]>(work, 'preview', asked, { signal });
+    });
   }
 
   /** @throws InvalidArgument when the text is too long. */
@@ -323,11 +329,6 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       else byHash.set(model.tokenizer, { baseModels: [name], prefix: model.prefix, hash: model.tokenizer });
     }
     return [...byHash.values()];
-  }
-
-  private async tokenizerOf(name: string, signal: AbortSignal): Promise<Tokenizer> {
-    const { prefix, tokenizer: hash } = await this.models.call('getModel', { name }, { signal });
-    return loadTokenizer(this.context.objects, { baseModels: [name], prefix, hash });
   }
 }
 

@@ -4,10 +4,12 @@ import { FailedPrecondition, NotFound, nearest, show, Violations } from '@emotun
 import type { ObjectStore } from '@emotune/objects';
 import type { featurization } from '@emotune/proto';
 import { decodeShard, type FeatureRow } from '@emotune/records';
-import { taskMessage } from '@emotune/service';
+import { taskMessage } from '@emotune/service/words';
 import type { Tokenizer } from '@emotune/text';
 
 const usualRows = 5;
+/** So few that taking them in does not hold the service. */
+const rowsAtOnce = 200;
 
 /** What a request for rows asks for, and where they lie. */
 export interface PlannedPreview {
@@ -59,23 +61,37 @@ function messageOf(row: FeatureRow, tokenizer: Tokenizer): featurization.Feature
   };
 }
 
-/** @throws NotFound when a file is gone. */
-export async function* previewed(
-  { tokenized, files, rows }: PlannedPreview,
-  tokenizer: Tokenizer,
+/** Rows of one file, in its order, from one on. @throws NotFound when it is gone. */
+export async function rowsOfFile(
   objects: ObjectStore,
+  key: string,
+  { from, rows }: { readonly from: number; readonly rows: number },
+  tokenizer: Tokenizer,
+): Promise<featurization.FeatureExample[]> {
+  const bytes = await objects.get(key).catch((cause) => {
+    if (!(cause instanceof NotFound)) throw cause;
+    throw new NotFound('the files of the feature set are gone from the object store; create it again', {
+      cause,
+    });
+  });
+  return decodeShard(bytes)
+    .slice(from, from + rows)
+    .map((row) => messageOf(row, tokenizer));
+}
+
+/** @param read Some rows of a file, from one on. */
+export async function* previewed(
+  { files, rows }: PlannedPreview,
+  read: (file: string, from: number, rows: number) => Promise<featurization.FeatureExample[]>,
 ): AsyncGenerator<featurization.FeatureExample> {
   let left = rows;
-  for (const file of files) {
-    const bytes = await objects.get(`${tokenized.prefix}/${file}`).catch((cause) => {
-      if (!(cause instanceof NotFound)) throw cause;
-      throw new NotFound('the files of the feature set are gone from the object store; create it again', {
-        cause,
-      });
-    });
-    for (const row of decodeShard(bytes)) {
-      if (left-- <= 0) return;
-      yield messageOf(row, tokenizer);
+  for (const file of files)
+    for (let from = 0; left > 0; ) {
+      const asked = Math.min(left, rowsAtOnce);
+      const some = await read(file, from, asked);
+      yield* some;
+      left -= some.length;
+      from += some.length;
+      if (some.length < asked) break;
     }
-  }
 }

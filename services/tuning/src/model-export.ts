@@ -1,48 +1,20 @@
 /** Model versions as files that other programs load unaided: written to the object store once, then only named. */
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { teachingFile, teachingJson } from '@emotune/affect';
 import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
-import {
-  companionFiles,
-  endingWith,
-  exportOnnx,
-  loadAdapter,
-  loadModel,
-  type Model,
-  mergeAdapter,
-  saveModel,
-} from '@emotune/models';
 import { isWhole, type ObjectStore } from '@emotune/objects';
 import type { files, tuning } from '@emotune/proto';
-import { teachingOfModel } from '@emotune/service';
-import { checkpointFiles, hashesOf, withTemporary } from './checkpoint-files.js';
+import { besideModule, teachingOfModel } from '@emotune/service';
+import { hashesOf, withTemporary } from './checkpoint-files.js';
 import { evaluationResults } from './evaluation-results.js';
+import type { ExportBuild } from './export-work.js';
 import { type CardFacts, modelCard } from './model-card.js';
 import type { Models } from './models.js';
 import type { ModelRow } from './store.js';
 
 /** Whether a model's folder holds an adapter; its base model then lies in `base_prefix`. */
 const isAdapter = ({ base_prefix: basePrefix }: ModelRow) => basePrefix !== '';
-
-/** The folders that an export is made from, and what makes it. */
-interface Export {
-  readonly row: ModelRow;
-  /** The version's own. */
-  readonly folder: string;
-  /** What stands beside the weights: text by name. */
-  readonly files: Readonly<Record<string, string>>;
-  /** The whole model, the adapter merged. */
-  model(): Promise<Model>;
-}
-
-/** Writes a new folder; gives the names of the version's own files that are part of the export as they are. */
-type Write = (from: Export, target: string) => Promise<readonly string[]>;
-
-async function writeFiles(target: string, texts: Readonly<Record<string, string>>): Promise<void> {
-  await mkdir(target, { recursive: true });
-  for (const [name, text] of Object.entries(texts)) await writeFile(join(target, name), text);
-}
 
 /** What others load the base model of an adapter by. */
 function baseName({ lineage }: ModelRow): { name: string; revision?: string } {
@@ -52,31 +24,11 @@ function baseName({ lineage }: ModelRow): { name: string; revision?: string } {
   return { name: hub[1], ...(hub[2] ? { revision: hub[2] } : {}) };
 }
 
-const formats: Readonly<Record<CardFacts['format'], Write>> = {
-  safetensors: async ({ folder, row, files, model }, target) => {
-    const own = (await checkpointFiles(folder)).filter((name) => /^(config\.json$|model.*\.)/.test(name));
-    if (!isAdapter(row) && own.some((name) => name.endsWith('.safetensors'))) {
-      await writeFiles(target, files);
-      return own.filter((name) => !name.endsWith('.gguf'));
-    }
-    await saveModel(target, await model(), { files });
-    return [];
-  },
-  peft: async ({ folder, row, files }, target) => {
-    const config = JSON.parse(await readFile(join(folder, 'adapter_config.json'), 'utf8'));
-    const { name, revision = null } = baseName(row);
-    const named = { ...config, base_model_name_or_path: name, revision };
-    await writeFiles(target, { ...files, 'adapter_config.json': `${JSON.stringify(named, null, 2)}\n` });
-    return ['adapter_model.safetensors'];
-  },
-  onnx: async ({ files, model }, target) => {
-    await exportOnnx(target, await model(), { files });
-    return [];
-  },
-};
+const formats: readonly string[] = ['safetensors', 'peft', 'onnx'] satisfies readonly CardFacts['format'][];
+const exportWork = besideModule(import.meta.url, 'export-work');
 
 function isFormat(format: string): format is CardFacts['format'] {
-  return Object.hasOwn(formats, format);
+  return formats.includes(format);
 }
 
 /** Files of a folder whose objects lie below `prefix`. */
@@ -163,7 +115,7 @@ export async function deleteExport(
   if (format !== '' && !isFormat(format)) throw unknownFormat(format);
   const { objects } = models.context;
   const row = await models.find(name);
-  const asked = format === '' ? Object.keys(formats) : [format];
+  const asked = format === '' ? formats : [format];
   const id = `${row.name}@${row.version}`;
   const beingMade = asked.filter((one) => models.exporting.has(placeOf(row, one)));
   if (beingMade.length > 0)
@@ -195,7 +147,7 @@ async function makeExport(
     throw new FailedPrecondition(
       `${row.name}@${row.version} was fully fine-tuned and has no adapter; export it as safetensors`,
     );
-  const { objects } = models.context;
+  const { objects, builds } = models.context;
   const place = placeOf(row, format);
   const evaluation = row.evaluation ?? '';
   await using stored = await objects.folder(row.prefix);
@@ -216,21 +168,25 @@ async function makeExport(
     teaching,
     results: await evaluationResults(objects, evaluation),
   };
-  const beside = {
+  const texts = {
     'README.md': modelCard(facts),
     ...(await notices(base, row.kind === 'base')),
-    ...(await companionFiles(base, endTokenId)),
     ...(teaching ? { [teachingFile]: teachingJson(teaching) } : {}),
-  };
-  const model = async () => {
-    const whole = await loadModel(base);
-    const merged = isAdapter(row) ? mergeAdapter(whole, await loadAdapter(folder, whole.config)) : whole;
-    return { ...merged, config: endingWith(merged.config, endTokenId) };
   };
   // Awaited here: the folders are released when this returns.
   const made = await withTemporary(async (temporary) => {
     const target = join(temporary, 'export');
-    const asTheyAre = await formats[format]({ row, folder, files: beside, model }, target);
+    const asked = {
+      format,
+      target,
+      folder,
+      base,
+      adapter: isAdapter(row),
+      baseName: baseName(row),
+      texts,
+      endTokenId,
+    };
+    const asTheyAre = await builds.run<ExportBuild, readonly string[]>(exportWork, 'write', asked);
     await objects.delete(place);
     await objects.putFolder(place, target);
     const written = await artifactsOf(target, (await readdir(target)).sort(), place);

@@ -2,9 +2,9 @@
 import { createRequire } from 'node:module';
 import { NotFound } from '@emotune/base';
 import { emit, topics } from '@emotune/events';
-import { loadAdapter, loadModel } from '@emotune/models';
 import type { ObjectStore } from '@emotune/objects';
 import type { data, tuning } from '@emotune/proto';
+import { besideModule } from '@emotune/service';
 import { architectureOf } from './architecture.js';
 import {
   checkpointFiles,
@@ -18,6 +18,8 @@ import type { Models } from './models.js';
 import type { ExperimentRow, TrialRow } from './store.js';
 
 const { version: codeVersion } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+const exportWork = besideModule(import.meta.url, 'export-work');
 
 /** What a dataset version was made of; nothing where its files are gone. */
 async function sourcesOf(objects: ObjectStore, prefix: string): Promise<tuning.LineageSource[]> {
@@ -41,7 +43,7 @@ export async function storeModel(
   experiment: ExperimentRow,
   trial: TrialRow,
 ): Promise<string> {
-  const { database, objects, clock, outbox } = models.context;
+  const { database, objects, clock, outbox, builds } = models.context;
   const name = experiment.spec.model;
   const architecture = architectureOf(experiment.spec, trial.parameters);
   const base = experiment.bases.find((b) => b.architecture === architecture)!;
@@ -50,8 +52,10 @@ export async function storeModel(
   const folder = trained.path;
   const files = await checkpointFiles(folder);
   const adapter = files.includes('adapter_config.json');
-  if (adapter) await loadAdapter(folder, await models.config(base.prefix));
-  else await loadModel(folder);
+  await builds.run(exportWork, 'check', {
+    folder,
+    config: adapter ? await models.config(base.prefix) : undefined,
+  });
   const version = contentVersion(await hashesOf(folder, files));
   const prefix = `models/${name}/${version}`;
   await withTemporary(async (copies) => {

@@ -9,7 +9,7 @@ import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels, meaningOf } from '@emotune/jobs';
 import type { ModelConfig } from '@emotune/models';
 import type { featurization } from '@emotune/proto';
-import { type Client, Outages, Worker } from '@emotune/service';
+import { BuildDied, type Client, Outages, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { type Action, historyOf } from './decide.js';
@@ -411,7 +411,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       id = await storeModel(this.models, row, await trialRow(database, name, number));
     } catch (error) {
       const { ending, retryable } = policyOf(error);
-      if (meaningOf(ending).waits) {
+      // Nothing that was trained is lost for want of memory on this machine.
+      if (meaningOf(ending).waits || error instanceof BuildDied) {
         this.storeAgainAt.set(name, clock.now() + storeAgainMs);
         const obstacle = `${ending}: the trained model cannot be stored: ${(error as Error).message}`;
         return this.change(name, (experiment) => ({ ...experiment, obstacle }));
