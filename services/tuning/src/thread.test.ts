@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Internal } from '@emotune/base';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { AnsweringThread, inThread } from './thread.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-thread-'));
@@ -58,6 +58,27 @@ describe('a thread that answers', () => {
     expect((await next)[0]).toBe('next');
     await expect(answering.ask(() => {})).rejects.toBeInstanceOf(Internal);
     expect((await answering.ask('last'))[0]).toBe('last');
+    await answering.close();
+  });
+
+  afterEach(() => void vi.useRealTimers());
+
+  it('is ended when it has rested, and started again by the next question', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const answering = new AnsweringThread<unknown, number>(
+      thread(
+        'identity',
+        "import { threadId } from 'node:worker_threads';\nparentPort.on('message', () => parentPort.postMessage(threadId));",
+      ),
+      [],
+    );
+    const first = await answering.ask(1);
+    vi.advanceTimersByTime(19_000);
+    expect(await answering.ask(2)).toBe(first);
+    vi.advanceTimersByTime(19_000);
+    expect(await answering.ask(3)).toBe(first);
+    vi.advanceTimersByTime(21_000);
+    expect(await answering.ask(4)).not.toBe(first);
     await answering.close();
   });
 

@@ -29,11 +29,15 @@ export function inThread<T>(file: URL, data: unknown, nodeArguments?: readonly s
 /** Of one thread, with the one that is being answered. */
 const mostWaiting = 32;
 
-/** A thread that answers one question after the other. It is started with the first, and again after it failed; it does not keep the process alive. */
+/** One that has had no question for so long is ended: a thread that rests keeps all the memory that it has taken. */
+const idleMs = 20_000;
+
+/** A thread that answers one question after the other. It is started with the first, and again after it failed or rested; it does not keep the process alive. */
 export class AnsweringThread<Question, Answer> {
   private worker: Worker | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
+  private idle: NodeJS.Timeout | undefined;
 
   private readonly options: WorkerOptions;
 
@@ -55,12 +59,25 @@ export class AnsweringThread<Question, Answer> {
         retryAfterMs: 1000,
       });
     this.waiting++;
+    clearTimeout(this.idle);
     const answer = this.last.then(() => {
       signal?.throwIfAborted();
       return this.exchange(question);
     });
-    this.last = answer.catch(() => {}).then(() => this.waiting--);
+    this.last = answer
+      .catch(() => {})
+      .then(() => {
+        if (--this.waiting === 0) this.rest();
+      });
     return answer;
+  }
+
+  private rest(): void {
+    this.idle = setTimeout(() => {
+      const resting = this.worker;
+      this.worker = undefined;
+      void resting?.terminate();
+    }, idleMs).unref();
   }
 
   private async exchange(question: Question): Promise<Answer> {
@@ -94,6 +111,7 @@ export class AnsweringThread<Question, Answer> {
 
   /** Ends it; what was asked fails. */
   async close(): Promise<void> {
+    clearTimeout(this.idle);
     await this.worker?.terminate();
   }
 }
