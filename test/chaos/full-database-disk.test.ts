@@ -104,5 +104,7 @@ it('an experiment waits until there is space, and ends as without', async ({ ski
     0,
     true,
   ]);
+  // Advice that would lose what is there.
+  expect(stderr).not.toContain('move it away');
   expect(lines.length).toBeLessThan(120);
 }, 1_800_000);
