@@ -26,7 +26,7 @@ async function interrupt({ child, ended }: Running, dataDir: string): Promise<st
   const children = childrenOf(dataDir);
   expect(children.every(lives)).toBe(true);
   child.kill('SIGINT');
-  await until('a clean stop', () => child.exitCode !== null);
+  await until('a stop', () => child.exitCode !== null || child.signalCode !== null);
   const { code, stderr } = await ended;
   expect([code, stderr]).toEqual([130, expect.stringMatching(/^emotune: stopped\n$/m)]);
   expect(children.filter(lives)).toEqual([]);

@@ -7,10 +7,10 @@ const longestEndSeconds = 10;
 const stop = new AbortController();
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 for (const [signal, exitCode] of Object.entries(signals)) {
-  // A second one ends the process at once.
+  // A second one ends the process at once: who presses Ctrl-C sees it stop, and has no need of a limit.
   process.once(signal, () => {
     stop.abort(new Stopped(exitCode, 'stopped'));
-    endWithin(longestEndSeconds);
+    if (signal !== 'SIGINT') endWithin(longestEndSeconds);
   });
 }
 // Whoever reads the output has seen enough.
