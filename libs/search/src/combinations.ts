@@ -1,4 +1,5 @@
 /** The combinations of values that a search space has, counted and numbered. */
+import { own } from '@emotune/base';
 import { Axis } from './axis.js';
 import {
   type Assignment,
@@ -133,9 +134,7 @@ export class Combinations {
 
 /** Equal for equal values of the active parameters. */
 export function keyOf(space: SearchSpace, values: Assignment): string {
-  return JSON.stringify(
-    space.parameters.map(({ name }) => (Object.hasOwn(values, name) ? values[name] : null)),
-  );
+  return JSON.stringify(space.parameters.map(({ name }) => own(values, name) ?? null));
 }
 
 /** Whether two trials have the same values. */

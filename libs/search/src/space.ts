@@ -2,7 +2,7 @@
  * Search spaces: named parameters with ranges, some of which exist only where another parameter has certain
  * values. Such conditions form a forest, so whether a parameter is active follows from its ancestors alone.
  */
-import { fieldPath, InvalidArgument, nearest, show, unknownField, Violations } from '@emotune/base';
+import { fieldPath, InvalidArgument, nearest, own, show, unknownField, Violations } from '@emotune/base';
 
 export type ParameterValue = number | string | boolean;
 
@@ -377,7 +377,7 @@ export function assign(space: SearchSpace, choose: (parameter: Parameter) => Par
 export function allows(space: SearchSpace, values: Assignment): boolean {
   let fits = true;
   const walked = assign(space, (parameter) => {
-    const value = Object.hasOwn(values, parameter.name) ? values[parameter.name] : undefined;
+    const value = own(values, parameter.name);
     const inside =
       parameter.kind === 'categorical'
         ? parameter.values.includes(value as ParameterValue)

@@ -51,30 +51,44 @@ export function cholesky(a: Float64Array, n: number): void {
   }
 }
 
-/** A lower triangle [n·n] times b [n]. Four rows at a time, whose sums then do not wait for each other. */
+/** Four rows of a [n·n], the first of them `row`, times b [n], of which columns `from` to `to` count. Their sums do not wait for each other. */
+function timesFourRows(
+  a: Float64Array,
+  n: number,
+  row: number,
+  b: Float64Array,
+  from: number,
+  to: number,
+  product: Float64Array,
+  at: number,
+): void {
+  const r0 = row * n;
+  const r1 = r0 + n;
+  const r2 = r1 + n;
+  const r3 = r2 + n;
+  let p0 = 0;
+  let p1 = 0;
+  let p2 = 0;
+  let p3 = 0;
+  for (let k = from; k < to; k++) {
+    const bk = b[k];
+    p0 += a[r0 + k] * bk;
+    p1 += a[r1 + k] * bk;
+    p2 += a[r2 + k] * bk;
+    p3 += a[r3 + k] * bk;
+  }
+  product[at] = p0;
+  product[at + 1] = p1;
+  product[at + 2] = p2;
+  product[at + 3] = p3;
+}
+
+/** A lower triangle [n·n] times b [n], four rows at a time. */
 export function lowerTimes(l: Float64Array, n: number, b: Float64Array, product: Float64Array): void {
   let i = 0;
   for (; i + 4 <= n; i += 4) {
-    const r0 = i * n;
-    const r1 = r0 + n;
-    const r2 = r1 + n;
-    const r3 = r2 + n;
-    let p0 = 0;
-    let p1 = 0;
-    let p2 = 0;
-    let p3 = 0;
     // Above the diagonal there is nothing.
-    for (let k = 0; k < i + 4; k++) {
-      const bk = b[k];
-      p0 += l[r0 + k] * bk;
-      p1 += l[r1 + k] * bk;
-      p2 += l[r2 + k] * bk;
-      p3 += l[r3 + k] * bk;
-    }
-    product[i] = p0;
-    product[i + 1] = p1;
-    product[i + 2] = p2;
-    product[i + 3] = p3;
+    timesFourRows(l, n, i, b, 0, i + 4, product, i);
   }
   for (; i < n; i++) {
     let sum = 0;
@@ -110,33 +124,16 @@ export function inverseOfFactor(l: Float64Array, n: number): Float64Array {
   return inverse;
 }
 
-/** (L Lᵀ)⁻¹ [n·n], lower triangle. Four entries at a time, whose sums then do not wait for each other. */
+/** (L Lᵀ)⁻¹ [n·n], lower triangle. Four entries at a time. */
 export function inverseFromFactor(l: Float64Array, n: number): Float64Array {
   const rows = inverseTransposed(l, n);
   const inverse = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {
     const ri = i * n;
+    const row = rows.subarray(ri, ri + n);
     let j = 0;
     for (; j + 4 <= i + 1; j += 4) {
-      const r0 = j * n;
-      const r1 = r0 + n;
-      const r2 = r1 + n;
-      const r3 = r2 + n;
-      let s0 = 0;
-      let s1 = 0;
-      let s2 = 0;
-      let s3 = 0;
-      for (let k = i; k < n; k++) {
-        const x = rows[ri + k];
-        s0 += x * rows[r0 + k];
-        s1 += x * rows[r1 + k];
-        s2 += x * rows[r2 + k];
-        s3 += x * rows[r3 + k];
-      }
-      inverse[ri + j] = s0;
-      inverse[ri + j + 1] = s1;
-      inverse[ri + j + 2] = s2;
-      inverse[ri + j + 3] = s3;
+      timesFourRows(rows, n, j, row, i, n, inverse, ri + j);
     }
     for (; j <= i; j++) {
       let sum = 0;
