@@ -1,3 +1,4 @@
+export { besideModule } from './beside-module.js';
 export { beginningOf, charactersOf, endOf } from './characters.js';
 export { type Clock, ManualClock, systemClock } from './clock.js';
 export {

@@ -13,7 +13,11 @@ import {
 } from '@grpc/grpc-js';
 import { statusOf } from './status.js';
 
-const trialService = '/emotune.tuning.v1.TrialService/';
+/** Whether a method is one of those that trainers call. @param path /package.Service/Method */
+export function isForTrainers(path: string): boolean {
+  return path.startsWith('/emotune.tuning.v1.TrialService/');
+}
+
 /** Answers anybody: those who watch over processes have no secrets, and it tells no more than whether one serves. */
 const health = '/grpc.health.v1.Health/';
 
@@ -51,7 +55,7 @@ export class Access {
     if (this.token === undefined || path.startsWith(health)) return undefined;
     if (shown === undefined)
       return new Unauthenticated('expected the token of the platform (authorization: Bearer …), got none');
-    const forTrainers = path.startsWith(trialService);
+    const forTrainers = isForTrainers(path);
     if (same(shown, this.trainerToken(secretOfAttempt(shown))))
       return forTrainers
         ? undefined
@@ -73,7 +77,7 @@ export class Access {
         const refused = this.refusal(method.path, bearerIn(metadata));
         if (refused) return call.sendStatus(statusOf(refused));
         // What serves the call needs it no more, but a trainer's says which attempt it is.
-        if (!method.path.startsWith(trialService)) metadata.remove('authorization');
+        if (!isForTrainers(method.path)) metadata.remove('authorization');
         next(metadata);
       })
       .build();

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { besideModule } from '@emotune/base';
 import type { common } from '@emotune/proto';
 import { type BuildReply, type BuildRequest, failureOf } from './build-message.js';
 
@@ -15,7 +16,7 @@ const reportMs = 250;
 // Its service decides; both hear of a Ctrl-C.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 process.on('disconnect', () => process.exit());
-new Worker(new URL(`./memory-guard.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url), {
+new Worker(besideModule(import.meta.url, 'memory-guard'), {
   workerData: { memoryBytes: Number(memoryMiB) * 2 ** 20, parent: process.ppid },
 }).unref();
 try {

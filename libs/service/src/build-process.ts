@@ -6,7 +6,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { FailedPrecondition, Lanes, ResourceExhausted, temporaryPrefix, Unavailable } from '@emotune/base';
+import {
+  besideModule,
+  FailedPrecondition,
+  Lanes,
+  ResourceExhausted,
+  temporaryPrefix,
+  Unavailable,
+} from '@emotune/base';
 import type { common } from '@emotune/proto';
 import type { BuildLimits } from './build-limits.js';
 import { type BuildReply, type BuildRequest, beyondMemory, errorOf } from './build-message.js';
@@ -42,11 +49,6 @@ const fromSource = import.meta.url.endsWith('.ts');
 const sourceArguments = fromSource
   ? ['--conditions=source', '--import', new URL('../../../scripts/source-loader.mjs', import.meta.url).href]
   : [];
-
-/** A program or thread beside the module at `url`, with the ending that this one has. */
-export function besideModule(url: string, name: string): URL {
-  return new URL(`./${name}.${url.endsWith('.ts') ? 'ts' : 'js'}`, url);
-}
 
 const program = fileURLToPath(besideModule(import.meta.url, 'build-child'));
 

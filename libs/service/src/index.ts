@@ -5,7 +5,6 @@ export {
   BuildProcesses,
   type BuildRunOptions,
   type BuildWork,
-  besideModule,
 } from './build-process.js';
 export { type Attempt, type BuildOptions, Builds, buildClaimColumns, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';

@@ -7,6 +7,7 @@ import {
   type ServerInterceptor,
   ServerListenerBuilder,
 } from '@grpc/grpc-js';
+import { isForTrainers } from './access.js';
 import type { Limits } from './limits.js';
 import { statusOf } from './status.js';
 
@@ -17,7 +18,7 @@ type Method = Parameters<ServerInterceptor>[0];
 /** Each has room of its own, so that none takes that of another. */
 function kindOf({ path, requestStream, responseStream }: Method): Kind {
   if (path.startsWith('/grpc.')) return 'watchdogs';
-  if (path.startsWith('/emotune.tuning.v1.TrialService/')) return 'trainers';
+  if (isForTrainers(path)) return 'trainers';
   return requestStream || responseStream ? 'streams' : 'calls';
 }
 

@@ -3,6 +3,7 @@
 import { type Split, splits } from '@emotune/affect';
 import {
   AlreadyExists,
+  besideModule,
   canonicalJson,
   FailedPrecondition,
   InvalidArgument,
@@ -19,7 +20,6 @@ import {
   type Attempt,
   type BuildRunOptions,
   Builds,
-  besideModule,
   buildClaimColumns,
   buildColumns,
   everyPage,

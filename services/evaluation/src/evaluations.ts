@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  besideModule,
   FailedPrecondition,
   InvalidArgument,
   NotFound,
@@ -17,7 +18,6 @@ import { common, type evaluation, tuning } from '@emotune/proto';
 import {
   type Attempt,
   Builds,
-  besideModule,
   buildClaimColumns,
   buildColumns,
   everyPage,

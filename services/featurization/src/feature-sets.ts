@@ -2,6 +2,7 @@
 import { explain } from '@emotune/affect';
 import {
   AlreadyExists,
+  besideModule,
   canonicalJson,
   FailedPrecondition,
   InvalidArgument,
@@ -18,7 +19,6 @@ import { common, type data, type featurization, type tuning } from '@emotune/pro
 import {
   type Attempt,
   Builds,
-  besideModule,
   buildClaimColumns,
   buildColumns,
   type Client,

@@ -1,23 +1,18 @@
-import { Aborted } from '@emotune/base';
 import { inference } from '@emotune/proto';
-import { requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
+import { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { Analyses, type Asker } from './analyses.js';
 
-/** What Nest hands a method as its third argument. */
-interface Call extends ServerStreamCall {
-  readonly cancelled: boolean;
+/** What tells who asks: its connection. */
+interface Peer {
   getPeer(): string;
 }
 
-/** Who asks, by its connection, and a signal that aborts when it leaves or its deadline passes. */
-function asker(call: Call): Asker {
-  const abort = new AbortController();
-  const leave = () => abort.abort(new Aborted('the caller cancelled'));
-  call.on('cancelled', leave);
-  if (call.cancelled) leave();
-  return { caller: call.getPeer(), signal: abort.signal };
+type Call = ServerCall & Peer;
+
+function askerOf(call: Call): Asker {
+  return { caller: call.getPeer(), signal: leavingOf(call) };
 }
 
 @Controller()
@@ -26,7 +21,7 @@ export class AnalysisController implements inference.AnalysisServiceController {
   constructor(@Inject(Analyses) private readonly analyses: Analyses) {}
 
   analyze(request: inference.AnalyzeRequest, _metadata?: unknown, call?: Call): Promise<inference.Analysis> {
-    return this.analyses.analyze(request, asker(call!));
+    return this.analyses.analyze(request, askerOf(call!));
   }
 
   async analyzeBatch(
@@ -35,16 +30,16 @@ export class AnalysisController implements inference.AnalysisServiceController {
     call?: Call,
   ): Promise<inference.AnalyzeBatchResponse> {
     // What leaves is encoded already.
-    return (await this.analyses.analyzeBatch(requests, asker(call!))) as never;
+    return (await this.analyses.analyzeBatch(requests, askerOf(call!))) as never;
   }
 
   analyzeStream(
     requests: Observable<inference.AnalyzeRequest>,
     _metadata?: unknown,
-    call?: Call,
+    call?: ServerStreamCall & Peer,
   ): Observable<inference.Analysis> {
     return streamOf(call!, (signal) =>
-      this.analyses.analyzeStream(requestsOf(requests, call!, signal), { ...asker(call!), signal }),
+      this.analyses.analyzeStream(requestsOf(requests, call!, signal), { caller: call!.getPeer(), signal }),
     );
   }
 }

@@ -1,5 +1,5 @@
 /** What the trials of an experiment teach, and why each came to be and ended. */
-import { canonicalJson, Lanes } from '@emotune/base';
+import { besideModule, canonicalJson, Lanes } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   bestAgainstRunnerUp,
@@ -19,11 +19,11 @@ import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow } from './store.js';
 import type { Answered, Suggestions } from './suggestions.js';
-import { inThread, threadFile } from './thread.js';
+import { inThread } from './thread.js';
 
 const { SuggestionSource } = tuning;
 
-const thread = threadFile('insight-thread');
+const thread = besideModule(import.meta.url, 'insight-thread');
 /** Insights of experiments that are kept. */
 const mostKnown = 8;
 /** What trials report of each subtask. */

@@ -2,10 +2,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { teachingFile, teachingJson } from '@emotune/affect';
-import { DataLoss, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
+import { besideModule, DataLoss, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
 import { isWhole, type ObjectStore } from '@emotune/objects';
 import type { files, tuning } from '@emotune/proto';
-import { besideModule, teachingOfModel } from '@emotune/service';
+import { teachingOfModel } from '@emotune/service';
 import { hashesOf, withTemporary } from './checkpoint-files.js';
 import { evaluationResults } from './evaluation-results.js';
 import type { ExportBuild } from './export-work.js';

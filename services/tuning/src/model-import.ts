@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import {
   AlreadyExists,
+  besideModule,
   FailedPrecondition,
   InvalidArgument,
   NotFound,
@@ -25,7 +26,6 @@ import {
   uploadViolations,
 } from '@emotune/objects';
 import type { common, tuning } from '@emotune/proto';
-import { besideModule } from '@emotune/service';
 import { tokenizerOf } from '@emotune/text';
 import { checkpointNames, contentVersion, withTemporary } from './checkpoint-files.js';
 import { modelFiles } from './hub-files.js';

@@ -1,10 +1,9 @@
 /** From the folder that a final training left to a model version. */
 import { createRequire } from 'node:module';
-import { NotFound } from '@emotune/base';
+import { besideModule, NotFound } from '@emotune/base';
 import { emit, topics } from '@emotune/events';
 import type { ObjectStore } from '@emotune/objects';
 import type { data, tuning } from '@emotune/proto';
-import { besideModule } from '@emotune/service';
 import { architectureOf } from './architecture.js';
 import {
   checkpointFiles,

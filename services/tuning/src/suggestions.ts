@@ -1,4 +1,5 @@
 /** What samplers compute, which takes longer than calls can wait: in a thread of its own. */
+import { besideModule } from '@emotune/base';
 import {
   type SuggestContext,
   type Suggestion,
@@ -8,7 +9,7 @@ import {
 } from '@emotune/search';
 import type { Plan } from './spec.js';
 import type { Base, BoundFeatures } from './state.js';
-import { AnsweringThread, threadFile } from './thread.js';
+import { AnsweringThread } from './thread.js';
 
 /** All that the values of a trial follow from. */
 export interface Asked {
@@ -46,5 +47,5 @@ export async function answerTo(asked: Asked): Promise<Answered> {
 export type Suggestions = AnsweringThread<Asked, Answered>;
 
 export function suggestionsIn(nodeArguments?: readonly string[]): Suggestions {
-  return new AnsweringThread(threadFile('suggestion-thread'), nodeArguments);
+  return new AnsweringThread(besideModule(import.meta.url, 'suggestion-thread'), nodeArguments);
 }

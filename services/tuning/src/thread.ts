@@ -3,11 +3,6 @@ import { once } from 'node:events';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { Internal, ResourceExhausted } from '@emotune/base';
 
-/** Beside this file, with the ending that this one has: a source is run as it is where Node.js was told how. */
-export function threadFile(name: string): URL {
-  return new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-}
-
 /**
  * What a thread posts that is given `data`. It does not keep the process alive.
  * @param nodeArguments Of the thread; those of the process where they are left out.
