@@ -2,7 +2,7 @@ import { type Clock, Internal, ManualClock, systemClock, Unavailable } from '@em
 import { Database } from '@emotune/database';
 import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
 import fc from 'fast-check';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Bus } from './bus.js';
 import { consume, on } from './inbox.js';
 import { MemoryBus } from './memory-bus.js';
@@ -205,6 +205,28 @@ describe('emit and Outbox', () => {
     await untilSent();
     expect(await effects()).toEqual({ key: ['small'] });
     expect(await sender.query('select failure from outbox')).toEqual([{ failure: 'RangeError: too large' }]);
+  });
+
+  it('publishes an event once, although the database was away when its row was to go', async () => {
+    const breaking = await Database.connect(`${await testDatabaseUrl()}?application_name=breaking`, 'sender');
+    closers.push(() => breaking.close());
+    const published: string[] = [];
+    const bus: Bus = {
+      subscribe: async () => async () => {},
+      close: async () => {},
+      publish: async (events) => {
+        published.push(...events.map((event) => topic.decode(event.payload).reason));
+        if (published.length > 1) return;
+        // What the relay asks next fails.
+        vi.spyOn(breaking, 'query').mockRejectedValueOnce(new Unavailable('the database is away'));
+      },
+    };
+    await say('key', 'first', 'second');
+    const relay = new Outbox(breaking, bus, systemClock, retry);
+    closers.push(() => relay.close());
+    relay.start();
+    await untilSent();
+    expect(published).toEqual(['first', 'second']);
   });
 
   it('does not wait, when it closes, for what nobody takes', async () => {

@@ -152,13 +152,18 @@ export class Outbox {
     for (const event of events) await this.sendOne(event, signal);
   }
 
-  /** Until it is published, or was refused too often for another reason than an absent bus; returns early on abort. */
+  /** Until it is published, once as far as this relay knows, or was refused too often for another reason than an absent bus; returns early on abort. */
   private async sendOne(event: BusEvent, signal: AbortSignal): Promise<void> {
+    let published = false;
     let refusals = 0;
     let reason = '';
     for (let calls = 1; !signal.aborted; calls++) {
       try {
-        if (refusals < this.retry.tries) await this.publish(event);
+        if (!published && refusals < this.retry.tries) {
+          await this.bus.publish([event]);
+          published = true;
+        }
+        if (published) await this.database.query('delete from outbox where event_id = $1', [event.id]);
         else
           await this.database.query('update outbox set failure = $2 where event_id = $1', [event.id, reason]);
         return;
@@ -170,11 +175,6 @@ export class Outbox {
       }
       await this.clock.sleep(pauseAfter(calls, this.retry), signal).catch(() => {});
     }
-  }
-
-  private async publish(event: BusEvent): Promise<void> {
-    await this.bus.publish([event]);
-    await this.database.query('delete from outbox where event_id = $1', [event.id]);
   }
 }
 

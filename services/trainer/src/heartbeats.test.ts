@@ -6,6 +6,18 @@ import { Heartbeats } from './heartbeats.js';
 
 const { DIRECTIVE_CONTINUE, DIRECTIVE_STOP } = tuning.Directive;
 
+const step: Measurement = {
+  step: 1,
+  tokens: 10,
+  examples: 2,
+  totalTokens: 100,
+  seconds: 1,
+  stage: 0,
+  trainLoss: 1,
+  learningRate: 1e-3,
+  gradientNorm: 1,
+};
+
 /** Lets what is due happen. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -23,17 +35,6 @@ it('reports as often as it is told to, an objective at once, and hears what to d
     onLost: () => {},
     onUnreachable: () => {},
   });
-  const step: Measurement = {
-    step: 1,
-    tokens: 10,
-    examples: 2,
-    totalTokens: 100,
-    seconds: 1,
-    stage: 0,
-    trainLoss: 1,
-    learningRate: 1e-3,
-    gradientNorm: 1,
-  };
   const pass = async (ms: number) => {
     await settled();
     clock.advance(ms);
@@ -124,4 +125,29 @@ it('the end of a fold is waited for until it was heard, with all that came befor
   await answer();
   expect(await lost).toBe('stop');
   expect(await heartbeats.foldsEnded([fold], quiet)).toBe('stop');
+});
+
+it('what nobody has heard when it closes is told once more', async () => {
+  const sent: [number[], string][] = [];
+  let away = true;
+  const heartbeats = new Heartbeats({
+    send: async (measurements, checkpoint) => {
+      if (away) throw new Unavailable('the tuning service is away');
+      sent.push([measurements.map(({ step }) => step as number), checkpoint]);
+      return { directive: DIRECTIVE_CONTINUE, reason: '', everySeconds: 9 };
+    },
+    leaseSeconds: 30,
+    clock: new ManualClock(),
+    onLost: () => {},
+    onUnreachable: () => {},
+  });
+  heartbeats.start();
+  await settled();
+  heartbeats.observe({ ...step, step: 7 });
+  heartbeats.checkpointed('step-7');
+  await heartbeats.close();
+  expect(sent).toEqual([]);
+  away = false;
+  await heartbeats.tellLast();
+  expect(sent).toEqual([[[7], 'step-7']]);
 });

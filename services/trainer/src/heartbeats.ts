@@ -133,11 +133,16 @@ export class Heartbeats {
     return this.unsent.splice(0);
   }
 
-  /** Waits for the heartbeat under way; none follows. */
+  /** Waits for the heartbeat under way; none follows by itself. */
   async close(): Promise<void> {
     this.closed = true;
     this.wake();
     await this.running;
+  }
+
+  /** Tells once more, of all that nobody has heard: the next attempt goes on after it. @throws when it is not heard */
+  async tellLast(): Promise<void> {
+    await this.options.send(this.take(), this.checkpoint, this.folds);
   }
 
   private async run(): Promise<void> {

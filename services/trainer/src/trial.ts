@@ -133,7 +133,13 @@ export class Trial {
     try {
       await Promise.race([lost, work]);
       await heartbeats.close();
-      if (!report) return exitCode;
+      if (!report) {
+        if (!unreachable.signal.aborted)
+          await heartbeats
+            .tellLast()
+            .catch((error) => log.warn('the last heartbeat was not heard', { error }));
+        return exitCode;
+      }
       const request = { trial, ...report, measurements: heartbeats.take() };
       await this.insist(leaseMs, () => client.call('finishTrial', request, call));
       // It waits for something outside, and goes on from its checkpoint.

@@ -106,3 +106,9 @@ it('reads curves of trials that have ended once, and those of others at most eve
   expect(rows()).toBe(2 + 1 + 3);
   expect(later[5]).toBe(curves[5]);
 });
+
+it('an experiment whose model was deleted has none', async () => {
+  const row = { ...(await experimentRow(database, name)), model_version: 'winner@1' };
+  const { model } = await new Ledger().read(database, row, surroundings);
+  expect(model).toBeNull();
+});

@@ -266,9 +266,11 @@ export function featuresOf({ features, features_failure: failure }: ExperimentRo
   return features ? { state: 'ready', bound: features } : { state: 'waiting' };
 }
 
+/** Null before there is one, and once it was deleted, which only an experiment that has ended allows. */
 export async function trainedModel(sql: Sql, id: string): Promise<TrainedModel | null> {
   if (id === '') return null;
   const [row] = await sql.query<ModelRow>("select * from models where name || '@' || version = $1", [id]);
+  if (!row) return null;
   return {
     id,
     state: row.state,
