@@ -1,4 +1,4 @@
-/** The root commands: `node scripts/run.mjs start|test|check|emotune|parity|build|generate [arguments]`. Each sets up what it needs. */
+/** The root commands: `node scripts/run.mjs start|test|test-cluster|check|emotune|parity|build|generate [arguments]`. Each sets up what it needs. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +52,8 @@ const commands = {
   start: (args) => emotune(['start', ...args]),
   emotune,
   test,
+  // Against real Kafka, Kubernetes and S3, as far as this machine can start them.
+  'test-cluster': (args) => test(['--config', 'vitest.cluster.config.ts', ...args]),
   check,
   parity: (args) => emotune(['parity', ...args]),
   build: (args) => turbo('build', args),

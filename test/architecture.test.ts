@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const folders = [
   'proto',
   'test',
+  'deploy/local',
   ...['libs', 'services'].flatMap((part) => readdirSync(join(root, part)).map((name) => join(part, name))),
 ];
 

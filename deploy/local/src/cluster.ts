@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { missingProgram, script } from './script.js';
+
+const run = promisify(execFile);
+
+/**
+ * `control`: etcd, API server, controller manager and scheduler, no node. `kwok`: and fake nodes, on which pods seem to run.
+ * `node`: and one real node.
+ */
+export type ClusterLevel = 'control' | 'kwok' | 'node';
+
+/** A real Kubernetes cluster on this machine. */
+export interface Cluster extends AsyncDisposable {
+  /** A file, of an administrator. */
+  readonly kubeconfig: string;
+  /** Its stdout. @throws with its stderr */
+  kubectl(...args: readonly string[]): Promise<string>;
+  helm(...args: readonly string[]): Promise<string>;
+  /** Imports archives of images into the real node. */
+  images(...archives: readonly string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface ClusterOptions {
+  /** First two numbers of all its addresses; clusters that run at once differ in it. */
+  readonly net?: string;
+  /** First of eight ports, likewise. */
+  readonly port?: number;
+  readonly fakeNodes?: number;
+  /** `nvidia.com/gpu` of the real node, none of them real. */
+  readonly gpus?: number;
+}
+
+/** Why no cluster of the level can be started here. */
+export function withoutCluster(level: ClusterLevel): string | undefined {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0)
+    return 'a cluster needs Linux and root (an address on lo)';
+  const programs = ['go', 'npm', 'openssl', 'unzip', 'ip'];
+  if (level === 'node') programs.push('containerd', 'ctr', 'runc', 'iptables', 'conntrack');
+  const missing = missingProgram(...programs);
+  return missing && `a cluster of level ${level} needs ${missing}, which is not on PATH`;
+}
+
+export async function startCluster(
+  level: ClusterLevel,
+  { net = '10.88', port = 16440, fakeNodes = 2, gpus = 0 }: ClusterOptions = {},
+): Promise<Cluster> {
+  const folder = join(await mkdtemp(join(tmpdir(), 'emotune-cluster-')), 'cluster');
+  const environment = {
+    K8S_NET: net,
+    K8S_PORT: String(port),
+    KWOK_NODES: String(fakeNodes),
+    NODE_GPUS: String(gpus),
+  };
+  const programs = await script('cluster/cluster.sh', ['build', level], environment);
+  const kubeconfig = await script('cluster/cluster.sh', ['up', folder, level], environment);
+  const call =
+    (program: string) =>
+    async (...args: readonly string[]): Promise<string> => {
+      const { stdout } = await run(join(programs, program), args, {
+        env: { ...process.env, KUBECONFIG: kubeconfig, HOME: dirname(folder) },
+        maxBuffer: 1 << 28,
+      });
+      return stdout;
+    };
+  const stop = async () => {
+    await script('cluster/cluster.sh', ['down', folder]);
+  };
+  return {
+    kubeconfig,
+    kubectl: call('kubectl'),
+    helm: call('helm'),
+    images: async (...archives) => void (await script('cluster/cluster.sh', ['image', folder, ...archives])),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

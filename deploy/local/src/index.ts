@@ -1,0 +1,10 @@
+/** Starts real components on this machine, for tests and for trying a cluster out. */
+export {
+  type Cluster,
+  type ClusterLevel,
+  type ClusterOptions,
+  startCluster,
+  withoutCluster,
+} from './cluster.js';
+export { type Kafka, startKafka, withoutKafka } from './kafka.js';
+export { type S3, startS3, withoutS3 } from './s3.js';

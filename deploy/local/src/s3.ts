@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cache, freePorts, missingProgram, script } from './script.js';
+
+/** A real S3 server on a free port of 127.0.0.1. */
+export interface S3 extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Ends it; its objects stay. */
+  halt(): Promise<void>;
+  /** Starts it again on the same port with the same objects. */
+  restart(): Promise<void>;
+  /** Stops it and removes its objects. */
+  stop(): Promise<void>;
+}
+
+const program = join(cache, 'bin', 'versitygw');
+
+/** Why no S3 server can be started here. */
+export function withoutS3(): string | undefined {
+  if (existsSync(program)) return undefined;
+  const missing = missingProgram('go');
+  return missing && `the S3 server needs ${missing}, which is not on PATH`;
+}
+
+export async function startS3(): Promise<S3> {
+  const folder = await mkdtemp(join(tmpdir(), 'emotune-s3-'));
+  const port = String(await freePorts(1));
+  const [accessKeyId, secretAccessKey] = ['local-access', 'local-secret'];
+  const call = (command: string) =>
+    script('s3/s3gw.sh', [command, folder, port], {
+      BIN: program,
+      S3_ACCESS: accessKeyId,
+      S3_SECRET: secretAccessKey,
+    });
+  const stop = async () => {
+    await call('down');
+    await rm(folder, { recursive: true, force: true });
+  };
+  await script('s3/s3gw.sh', ['build', folder, port], { BIN: program });
+  await call('up');
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    accessKeyId,
+    secretAccessKey,
+    halt: async () => void (await call('down')),
+    restart: async () => void (await call('up')),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

@@ -1,0 +1,62 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const folder = fileURLToPath(new URL('..', import.meta.url));
+
+/** Where programs of components are kept between runs. */
+export const cache =
+  process.env.EMOTUNE_TEST_CACHE ??
+  join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'emotune-test');
+
+/** Runs a script of this package; its last line. @throws with what it wrote on stderr */
+export async function script(
+  path: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { stdout } = await run(join(folder, path), args, {
+    env: { ...process.env, EMOTUNE_TEST_CACHE: cache, ...environment },
+  });
+  return stdout.trim().split('\n').at(-1) ?? '';
+}
+
+/** The first of the programs that is not on PATH. */
+export function missingProgram(...programs: readonly string[]): string | undefined {
+  return programs.find((program) => {
+    try {
+      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+}
+
+/** The first of `count` ports of 127.0.0.1 in a row, each free when it was looked at. */
+export async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = await portFrom(0);
+    try {
+      for (let i = 1; i < count; i++) await portFrom(first + i);
+      return first;
+    } catch {
+      // One of them is taken: elsewhere.
+    }
+  }
+}
+
+function portFrom(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+      .once('error', reject)
+      .listen(port, '127.0.0.1', () => {
+        const found = (server.address() as { port: number }).port;
+        server.close(() => resolve(found));
+      });
+  });
+}
