@@ -229,7 +229,7 @@ function addCuda(found) {
     [...found].find(([, { name }]) => name === 'onnxruntime-node') ?? fail('no onnxruntime-node');
   const said = execFileSync(
     join(root, 'deploy/ort-cuda.sh'),
-    [join(out, 'packages/app', relative(root, folder))],
+    ['add', '/cuda', join(out, 'packages/app', relative(root, folder))],
     {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -46,7 +46,12 @@ function fail(message) {
 }
 
 function buildah(...args) {
-  return execFileSync('buildah', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  const { status, stdout } = spawnSync('buildah', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (status !== 0) fail(`buildah ${args[0]} failed; the lines above say why`);
+  return stdout.trim();
 }
 
 /** An image that has nothing but the links of a system whose /usr is mounted into it. */

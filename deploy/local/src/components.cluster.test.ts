@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { startCluster, withoutCluster } from './cluster.js';
 import { startKafka, withoutKafka } from './kafka.js';
+import { startPostgres, withoutPostgres } from './postgres.js';
 import { startS3, withoutS3 } from './s3.js';
 
 const answers = (address: string): Promise<boolean> =>
@@ -25,6 +26,20 @@ describe.skipIf(withoutKafka())('Kafka', () => {
   });
 });
 
+describe.skipIf(withoutPostgres())('PostgreSQL', () => {
+  it('answers, is killed, comes back and is gone', async () => {
+    const postgres = await startPostgres();
+    const { host } = new URL(postgres.url);
+    expect(await answers(host)).toBe(true);
+    await postgres.kill();
+    expect(await answers(host)).toBe(false);
+    await postgres.restart();
+    expect(await answers(host)).toBe(true);
+    await postgres.stop();
+    expect(await answers(host)).toBe(false);
+  });
+});
+
 describe.skipIf(withoutS3())('S3', () => {
   it('answers, and is gone', async () => {
     const s3 = await startS3();
@@ -45,5 +60,5 @@ describe.skipIf(withoutCluster('kwok'))('Kubernetes', () => {
   });
 });
 
-for (const reason of [withoutKafka(), withoutS3(), withoutCluster('kwok')])
+for (const reason of [withoutKafka(), withoutPostgres(), withoutS3(), withoutCluster('kwok')])
   if (reason) process.stderr.write(`skipped: ${reason}\n`);

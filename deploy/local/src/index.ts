@@ -7,4 +7,5 @@ export {
   withoutCluster,
 } from './cluster.js';
 export { type Kafka, startKafka, withoutKafka } from './kafka.js';
+export { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
 export { type S3, startS3, withoutS3 } from './s3.js';

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cache, freePorts, missingProgram, script } from './script.js';
+import { cache, freePorts, loopback, missingProgram, script } from './script.js';
 
-/** A real Kafka broker of one node on a free port of 127.0.0.1. */
+/** A real Kafka broker of one node on a free port. */
 export interface Kafka extends AsyncDisposable {
   /** host:port */
   readonly broker: string;
@@ -24,17 +24,19 @@ export function withoutKafka(): string | undefined {
   return missing && `Kafka needs ${missing}, which is not on PATH`;
 }
 
-export async function startKafka(): Promise<Kafka> {
+/** @param host an address of this machine */
+export async function startKafka({ host = loopback } = {}): Promise<Kafka> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-kafka-'));
-  const port = String(await freePorts(2));
-  const call = (command: string) => script('kafka/kafka.sh', [command, folder, port], { KAFKA_JARS: jars });
+  const port = String(await freePorts(2, host));
+  const call = (command: string) =>
+    script('kafka/kafka.sh', [command, folder, port], { KAFKA_JARS: jars, HOST: host });
   const stop = async () => {
     await call('down');
     await rm(folder, { recursive: true, force: true });
   };
   await call('up');
   return {
-    broker: `127.0.0.1:${port}`,
+    broker: `${host}:${port}`,
     kill: async () => void (await call('kill')),
     restart: async () => void (await call('up')),
     stop,

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cache, freePorts, missingProgram, script } from './script.js';
+import { cache, freePorts, loopback, missingProgram, script } from './script.js';
 
-/** A real S3 server on a free port of 127.0.0.1. */
+/** A real S3 server on a free port. */
 export interface S3 extends AsyncDisposable {
   readonly endpoint: string;
   readonly accessKeyId: string;
@@ -26,13 +26,15 @@ export function withoutS3(): string | undefined {
   return missing && `the S3 server needs ${missing}, which is not on PATH`;
 }
 
-export async function startS3(): Promise<S3> {
+/** @param host an address of this machine */
+export async function startS3({ host = loopback } = {}): Promise<S3> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-s3-'));
-  const port = String(await freePorts(1));
+  const port = String(await freePorts(1, host));
   const [accessKeyId, secretAccessKey] = ['local-access', 'local-secret'];
   const call = (command: string) =>
     script('s3/s3gw.sh', [command, folder, port], {
       BIN: program,
+      HOST: host,
       S3_ACCESS: accessKeyId,
       S3_SECRET: secretAccessKey,
     });
@@ -43,7 +45,7 @@ export async function startS3(): Promise<S3> {
   await script('s3/s3gw.sh', ['build', folder, port], { BIN: program });
   await call('up');
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `http://${host}:${port}`,
     accessKeyId,
     secretAccessKey,
     halt: async () => void (await call('down')),

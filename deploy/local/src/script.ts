@@ -37,12 +37,14 @@ export function missingProgram(...programs: readonly string[]): string | undefin
   });
 }
 
-/** The first of `count` ports of 127.0.0.1 in a row, each free when it was looked at. */
-export async function freePorts(count: number): Promise<number> {
+export const loopback = '127.0.0.1';
+
+/** The first of `count` ports of an address of this machine in a row, each free when it was looked at. */
+export async function freePorts(count: number, host = loopback): Promise<number> {
   for (;;) {
-    const first = await portFrom(0);
+    const first = await portFrom(0, host);
     try {
-      for (let i = 1; i < count; i++) await portFrom(first + i);
+      for (let i = 1; i < count; i++) await portFrom(first + i, host);
       return first;
     } catch {
       // One of them is taken: elsewhere.
@@ -50,11 +52,11 @@ export async function freePorts(count: number): Promise<number> {
   }
 }
 
-function portFrom(port: number): Promise<number> {
+function portFrom(port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
       .once('error', reject)
-      .listen(port, '127.0.0.1', () => {
+      .listen(port, host, () => {
         const found = (server.address() as { port: number }).port;
         server.close(() => resolve(found));
       });
