@@ -115,6 +115,7 @@ it('a host that listens is healthy once it serves; whoever calls before is told 
   const watch = health.watch();
   expect((await watch.next()).value).toBe('NOT_SERVING');
   const service = 'emotune.inference.v1.AnalysisService';
+  expect(await health.check('live')).toBe('SERVING');
   await expect(health.check(service)).rejects.toMatchObject({ code: status.NOT_FOUND });
   await host.start([{ module: AnalysisModule }]);
   expect((await watch.next()).value).toBe('SERVING');

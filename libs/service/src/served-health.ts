@@ -1,8 +1,12 @@
-/** The health of a server and of each of its services: it serves once it has started, while all that it needs is there. */
+/**
+ * The health of a server and of each of its services: it serves once it has started, while all that it needs is there. Beside
+ * them `live` serves from the beginning to the end: whoever starts processes anew asks for that, since another start brings no
+ * database back.
+ */
 import { HealthImplementation } from 'grpc-health-check';
 
 export class ServedHealth {
-  readonly implementation = new HealthImplementation({ '': 'NOT_SERVING' });
+  readonly implementation = new HealthImplementation({ '': 'NOT_SERVING', live: 'SERVING' });
   private readonly services = new Set<string>();
   /** By area, what it lacks. */
   private readonly lacks = new Map<string, Set<string>>();
