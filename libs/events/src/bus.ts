@@ -1,7 +1,8 @@
 /**
  * Facts between services, at least once. Events of one topic and key reach a group in the order they were published; a
  * handler that throws is tried again with growing pauses and, after the last try, the event goes to the dead letters.
- * A handler that throws Unavailable is tried until it succeeds: what it needs is away, the event is not at fault.
+ * A handler that throws Unavailable is tried until it succeeds: what it needs is away, the event is not at fault. One that
+ * throws Poison is not tried again.
  */
 import { AlreadyExists, beginningOf } from '@emotune/base';
 
@@ -14,7 +15,7 @@ export interface BusEvent {
   readonly key: string;
   /** Protobuf. */
   readonly payload: Uint8Array;
-  /** event-id, content-type, traceparent; on dead letters also reason and group. */
+  /** event-id, content-type, traceparent; on dead letters also reason and group. With a group, an event is for that group alone. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -38,6 +39,11 @@ export interface Bus {
   ): Promise<() => Promise<void>>;
   /** Waits for handlers that run. */
   close(): Promise<void>;
+}
+
+/** Thrown by a handler: the event itself is wrong, no other try can help. */
+export class Poison extends Error {
+  override readonly name = 'Poison';
 }
 
 /** A process is a member of a group once, as brokers want it: members are what events are shared among. */
@@ -65,6 +71,10 @@ export function pauseAfter(tries: number, { pauseMs, longestPauseMs }: Retry): n
 /** Where events go that a group could not handle. */
 export function deadLetterTopic(topic: string): string {
   return `${topic}.dlq`;
+}
+
+export function isDeadLetterTopic(topic: string): boolean {
+  return topic.endsWith('.dlq');
 }
 
 /** The event as its topic's dead letters keep it. */

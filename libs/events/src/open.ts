@@ -1,15 +1,28 @@
 import { Database } from '@emotune/database';
 import type { Bus } from './bus.js';
+import { KafkaBus, type KafkaBusOptions } from './kafka-bus.js';
+import { brokersOf } from './kafka-client.js';
 import { PostgresBus } from './postgres-bus.js';
 
-/** Of the URLs that `openBus` takes. */
-export const busSchemes: readonly string[] = ['postgres', 'postgresql'];
+export const busExpectation =
+  'expected postgres://user:password@host:5432/database or kafka://host:port[,host:port]';
+
+const isPostgres = (url: string) => /^postgres(ql)?:/i.test(url) && URL.canParse(url);
+
+/** Whether `openBus` takes it. */
+export function isBusUrl(url: string): boolean {
+  return isPostgres(url) || brokersOf(url) !== undefined;
+}
 
 /** Of PostgreSQL. */
 const schema = 'bus';
 
-/** The bus at a URL: a PostgreSQL database. @throws Unavailable when it does not answer; FailedPrecondition when it refuses. */
-export async function openBus(url: string): Promise<Bus> {
+/**
+ * The bus at a URL: a PostgreSQL database, or brokers of Kafka.
+ * @throws Unavailable when it does not answer; FailedPrecondition when it refuses.
+ */
+export async function openBus(url: string, kafka: Pick<KafkaBusOptions, 'settings' | 'tell'>): Promise<Bus> {
+  if (!isPostgres(url)) return await KafkaBus.open(url, kafka);
   const database = await Database.connect(url, schema);
   try {
     const bus = await PostgresBus.open(database);

@@ -13,13 +13,19 @@ export interface Topic<T> {
   readonly name: string;
   encode(message: T): Uint8Array;
   decode(payload: Uint8Array): T;
+  /** The message's name in the contract. */
+  readonly message: string;
+  /** On a broker: so many processes of a group share its events at most. */
+  readonly partitions: number;
+  /** On a broker. Dead letters stay longer. */
+  readonly retentionDays: number;
 }
 
 /** @param message Its name in the contract. */
-function topic<T>(name: string, message: string): Topic<T> {
+function topic<T>(name: string, message: string, partitions = 3, retentionDays = 7): Topic<T> {
   const codec = () => codecOf<T>(messageType(message));
   return {
-    name,
+    ...{ name, message, partitions, retentionDays },
     encode: (fact) => codec().encode(fact),
     decode: (payload) => codec().decode(payload),
   };
@@ -36,8 +42,16 @@ export const topics = {
     'emotune.features.failed.v1',
     'emotune.featurization.v1.FeaturesFailed',
   ),
-  trialMeasured: topic<tuning.TrialMeasured>('emotune.trial.measured.v1', 'emotune.tuning.v1.TrialMeasured'),
-  trialFinished: topic<tuning.TrialFinished>('emotune.trial.finished.v1', 'emotune.tuning.v1.TrialFinished'),
+  trialMeasured: topic<tuning.TrialMeasured>(
+    'emotune.trial.measured.v1',
+    'emotune.tuning.v1.TrialMeasured',
+    12,
+  ),
+  trialFinished: topic<tuning.TrialFinished>(
+    'emotune.trial.finished.v1',
+    'emotune.tuning.v1.TrialFinished',
+    12,
+  ),
   experimentFinished: topic<tuning.ExperimentFinished>(
     'emotune.experiment.finished.v1',
     'emotune.tuning.v1.ExperimentFinished',

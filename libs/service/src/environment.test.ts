@@ -25,6 +25,7 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
   expect(readEnvironment(schema, { ...right, EMOTUNE_LISTEN: '', PATH: '/bin' })).toEqual({
     ...right,
     EMOTUNE_LISTEN: '127.0.0.1:50051',
+    EMOTUNE_KAFKA_TLS: false,
     EMOTUNE_BUILD_MEMORY_MIB: 0,
     EMOTUNE_BUILD_HOURS: 48,
     EMOTUNE_PEERS: { data: 'data:50051', tuning: '[::1]:50052', inference: '10.0.0.1:1' },
@@ -35,6 +36,13 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
     EMOTUNE_MAX_REQUEST_MIB: 256,
   });
 });
+
+it.each(['kafka://broker:9092', 'kafka://a:9092,[::1]:9093/', 'postgres://db/emotune'])(
+  '%s is a bus',
+  (url) => {
+    expect(violations({ ...right, EMOTUNE_BUS_URL: url })).toEqual([]);
+  },
+);
 
 it('every violation is named at once, and no password is told', () => {
   const wrong = {
@@ -50,7 +58,7 @@ it('every violation is named at once, and no password is told', () => {
     'EMOTUNE_LISTEN: expected host:port, got "50051"',
     'EMOTUNE_DATABASE_URL: expected a URL such as postgres://user:password@host:5432/database, got one with the scheme "mysql"',
     'EMOTUNE_OBJECTS_URL: expected a URL such as file:///folder, got no URL',
-    'EMOTUNE_BUS_URL: expected a URL such as postgres://user:password@host:5432/database, got one with the scheme "kafka"',
+    'EMOTUNE_BUS_URL: expected postgres://user:password@host:5432/database or kafka://host:port[,host:port], got one with the scheme "kafka"',
     `EMOTUNE_PEERS: expected data=host:port, got ${peers}`,
     `EMOTUNE_PEERS: expected data, featurization, tuning, evaluation, inference before "=" in "tunning=tuning:50051", got ${peers}`,
     `EMOTUNE_PEERS: expected tuning=host:port among the peers, got ${peers}`,
@@ -62,6 +70,10 @@ it.each([
   ['EMOTUNE_LISTEN', 'host:65536'],
   ['EMOTUNE_LISTEN', 'http://host:80'],
   ['EMOTUNE_DATABASE_URL', 'postgres://user:secret@:port'],
+  ['EMOTUNE_BUS_URL', 'kafka://broker'],
+  ['EMOTUNE_BUS_URL', 'kafka://a:9092,b'],
+  ['EMOTUNE_KAFKA_TLS', 'yes'],
+  ['EMOTUNE_KAFKA_SASL_MECHANISM', 'GSSAPI'],
   ['EMOTUNE_DRAIN_SECONDS', '-1'],
   ['EMOTUNE_DRAIN_SECONDS', '1.5'],
 ])('%s is refused as %s', (name, value) => {

@@ -1,10 +1,11 @@
 /** The environment of a service's process. What all services read stands here; each adds its own variables in its `config.ts`. */
 import { parse, show } from '@emotune/base';
-import { busSchemes } from '@emotune/events';
+import { busExpectation, isBusUrl } from '@emotune/events';
 import { storeSchemes } from '@emotune/objects';
 import { z } from 'zod';
 import type { Peers } from './channel.js';
 import { type Area, areas } from './contract.js';
+import { kafkaVariables } from './kafka-settings.js';
 import { limitVariables, whole } from './limits.js';
 import { tokenExpectation, tokenPattern } from './token.js';
 
@@ -77,10 +78,12 @@ export function serviceEnvironment(peers: readonly Area[]) {
       secret: 'URL',
       description: 'The object store; a folder must be the same for all services and trainers.',
     }),
-    EMOTUNE_BUS_URL: secretUrl(busSchemes, 'postgres://user:password@host:5432/database').meta({
+    EMOTUNE_BUS_URL: z.string({ error: busExpectation }).refine(isBusUrl, busExpectation).meta({
       secret: 'URL',
-      description: 'The event bus: PostgreSQL, in which it has a schema of its own.',
+      description:
+        'The event bus: PostgreSQL, in which it has a schema of its own, or the brokers of Kafka, `kafka://host:port[,host:port]`.',
     }),
+    ...kafkaVariables,
     EMOTUNE_PEERS: peersOf(peers).meta({
       description: 'The services that it calls: `area=host:port`, with commas between them.',
       needed: peers,

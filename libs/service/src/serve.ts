@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { closeToOthers, endWithin, InvalidArgument, policyOf, systemClock } from '@emotune/base';
 import { Database } from '@emotune/database';
-import { openBus } from '@emotune/events';
+import { type KafkaSettings, openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
 import type { DynamicModule } from '@nestjs/common';
 import type { z } from 'zod';
@@ -11,8 +11,9 @@ import { buildLimits } from './build-limits.js';
 import type { Area } from './contract.js';
 import { readEnvironment, type ServiceEnvironment, type Variables } from './environment.js';
 import { Host, type ServiceContext } from './host.js';
+import { kafkaSettingsOf } from './kafka-settings.js';
 import { limitsOf } from './limits.js';
-import { jsonLog, type Log } from './log.js';
+import { type Fields, jsonLog, type Log } from './log.js';
 import { isLoopback } from './loopback.js';
 import { EmotuneServer } from './server.js';
 import { tokenOf } from './token.js';
@@ -82,8 +83,10 @@ export async function runService<S extends ServiceEnvironment>(
   const { area, migrations } = program;
   let environment: z.output<S>;
   let token: string | undefined;
+  let kafka: KafkaSettings;
   try {
     environment = readEnvironment(program.environment, env);
+    kafka = await kafkaSettingsOf(environment);
     token = await tokenOf(environment);
     if (token === undefined && !isLoopback(environment.EMOTUNE_LISTEN)) throw needsToken(environment);
   } catch (error) {
@@ -106,7 +109,11 @@ export async function runService<S extends ServiceEnvironment>(
     );
     ends = [() => server.close()];
     const objects = await openObjectStore(environment.EMOTUNE_OBJECTS_URL);
-    const bus = await patiently('the event bus', () => openBus(busUrl), { log, signal });
+    const tell = (message: string, fields: Fields) => log.warn(message, fields);
+    const bus = await patiently('the event bus', () => openBus(busUrl, { settings: kafka, tell }), {
+      log,
+      signal,
+    });
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema),
       ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token },

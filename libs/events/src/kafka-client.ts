@@ -1,0 +1,144 @@
+/** How brokers are reached, and what their refusals mean. */
+import {
+  type EmotuneError,
+  errorClasses,
+  FailedPrecondition,
+  InvalidArgument,
+  systemClock,
+  Unavailable,
+} from '@emotune/base';
+import { type Admin, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
+
+export interface KafkaSettings {
+  /** TLS, with PEM texts: whom to trust (default: as Node does), and what the client shows of itself. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly sasl?: {
+    readonly mechanism: SaslMechanism;
+    readonly username: string;
+    readonly password: string;
+  };
+  /** Copies of each partition of a topic that is created; default: as the brokers are set. */
+  readonly replication?: number;
+  /** Of a topic of facts that is created; default: as its row says. */
+  readonly partitions?: number;
+}
+
+export const saslMechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
+type SaslMechanism = (typeof saslMechanisms)[number];
+
+/** What the bus has to say to whoever runs it, with fields for a log. */
+export type Tell = (message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+const hostAndPort = /^(?:\[[\da-f:]+\]|[^\s:/[\]@]+):\d{1,5}$/i;
+
+/** host:port of each broker that `kafka://host:port[,host:port]` names; undefined when it is not such a URL. */
+export function brokersOf(url: string): string[] | undefined {
+  const brokers = /^kafka:\/\/([^/]+)\/?$/i.exec(url)?.[1].split(',');
+  return brokers?.every((broker) => hostAndPort.test(broker)) ? brokers : undefined;
+}
+
+/** Of what asks: a broker that is away for longer is Unavailable, and whoever asked tries again. */
+const retry = { initialRetryTime: 100, maxRetryTime: 1000, retries: 5 };
+
+/** @throws InvalidArgument when the URL is none. */
+export function kafkaAt(url: string, { tls, sasl }: KafkaSettings): Kafka {
+  const brokers = brokersOf(url);
+  if (!brokers) throw InvalidArgument.at('', `expected kafka://host:port[,host:port], got ${url}`);
+  const mechanism = sasl?.mechanism.toLowerCase();
+  return new Kafka({
+    clientId: 'emotune',
+    brokers,
+    ...(tls ? { ssl: tls } : {}),
+    ...(sasl ? ({ sasl: { ...sasl, mechanism } } as Pick<KafkaConfig, 'sasl'>) : {}),
+    retry,
+    connectionTimeout: 1000,
+    authenticationTimeout: 10_000,
+    requestTimeout: 10_000,
+    // It tells of every attempt; the bus tells of outages.
+    logLevel: logLevel.NOTHING,
+  });
+}
+
+const soonTries = 30;
+const soonMs = 200;
+
+/**
+ * Calls `work` with a connection of its own, since one that outlived a broker would have to be mended; again while brokers
+ * have not heard yet of a topic, or of who leads it.
+ */
+export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    for (let tries = 1; ; tries++) {
+      try {
+        return await work(admin);
+      } catch (error) {
+        const isSoon = causesOf(error).some(({ type, retriable }) => type !== undefined && retriable);
+        if (!isSoon || tries === soonTries) throw error;
+      }
+      await systemClock.sleep(soonMs);
+    }
+  } catch (error) {
+    throw kafkaError(error);
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}
+
+interface Cause {
+  readonly name: string;
+  readonly message: string;
+  /** What a broker answered. */
+  readonly type?: string;
+  readonly retriable?: boolean;
+}
+
+/** The errors that led to it, it first. */
+function causesOf(error: unknown): Cause[] {
+  if (!(error instanceof Error)) return [];
+  const nested = (error as { errors?: unknown[] }).errors ?? [];
+  return [error as Cause, ...[error.cause, ...nested].flatMap(causesOf)];
+}
+
+/** Of an event that no broker will ever take. */
+const eventsFault = new Set([
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'CORRUPT_MESSAGE',
+  'INVALID_TIMESTAMP',
+]);
+const tlsTrouble = /certificate|self.signed|wrong version number|EPROTO|alert|ssl|tls/i;
+
+/**
+ * What went wrong, as one of ours: FailedPrecondition when somebody must change the settings or the brokers, InvalidArgument
+ * when the event can never be taken, Unavailable when it passes.
+ */
+export function kafkaError(error: unknown): EmotuneError {
+  const causes = causesOf(error);
+  const own = causes.find((cause) => errorClasses.some((known) => cause instanceof known));
+  if (own) return own as unknown as EmotuneError;
+  const options = { cause: error };
+  const refused = causes.find(({ name }) => name === 'KafkaJSSASLAuthenticationError');
+  if (refused)
+    return new FailedPrecondition(
+      `Kafka refuses the user: ${refused.message}; look at the SASL mechanism, user name and password`,
+      options,
+    );
+  const unauthorised = causes.find(({ type }) => type?.endsWith('_AUTHORIZATION_FAILED'));
+  if (unauthorised)
+    return new FailedPrecondition(
+      `Kafka allows the user too little: ${unauthorised.message}; topics and groups of EmoTune begin with "emotune."`,
+      options,
+    );
+  const wrong = causes.find(({ type }) => type !== undefined && eventsFault.has(type));
+  if (wrong) return InvalidArgument.at('', `expected an event that Kafka takes: ${wrong.message}`, options);
+  const deepest = causes.at(-1)?.message ?? String(error);
+  const connection = causes.find(({ name }) => name === 'KafkaJSConnectionError');
+  if (connection && tlsTrouble.test(connection.message))
+    return new FailedPrecondition(
+      `Kafka cannot be reached by TLS as it is set: ${connection.message}; look at TLS, the CA and the certificate`,
+      options,
+    );
+  return new Unavailable(`Kafka does not answer: ${deepest}`, options);
+}
