@@ -2,7 +2,6 @@
  * Asks a model by likelihood: every answer that a question allows is scored, so no answer can fall off its scale or
  * labels, and the spread comes with it. Numbers are expected values over a digit trie (Lukasik et al. 2024, RAFT).
  */
-import { setImmediate } from 'node:timers/promises';
 import {
   answerTokens,
   type Candidate,
@@ -15,7 +14,7 @@ import {
   renderAnswer,
   renderPrompt,
 } from '@emotune/affect';
-import { FailedPrecondition, InvalidArgument } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, turn } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
 import {
   type InferenceCompute,
@@ -256,14 +255,18 @@ export class Answerer {
       prepared = [];
       return groups.push(answers);
     };
+    const others = async () => {
+      await turn();
+      signal?.throwIfAborted();
+    };
     let [asked, characters] = [0, 0];
     try {
+      await others();
       for (const question of questions) {
         prepared.push(this.prepare(question, golds?.[asked++]));
         characters += question.text.length;
         if (characters >= charactersAtOnce) {
-          await setImmediate();
-          signal?.throwIfAborted();
+          await others();
           characters = 0;
         }
         if (prepared.length === groupSize && score() >= groupsAhead) yield* await groups.shift()!;

@@ -53,5 +53,6 @@ export {
   textFault,
   textLines,
 } from './text-lines.js';
+export { turn } from './turn.js';
 export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

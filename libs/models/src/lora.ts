@@ -114,8 +114,10 @@ export function blockOf(path: string): number | undefined {
 
 /** `a.b.c.weight` → a, a.b, a.b.c: the modules that hold a parameter. */
 function modulesOf(parameter: string): string[] {
-  const parts = parameter.split('.');
-  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('.'));
+  const modules: string[] = [];
+  for (let dot = parameter.indexOf('.'); dot >= 0; dot = parameter.indexOf('.', dot + 1))
+    modules.push(parameter.slice(0, dot));
+  return modules;
 }
 
 type Matches = (module: string) => boolean;
@@ -175,8 +177,10 @@ function withinMatcher(source: string, field: string, trials: Trials): Matches {
 
 /** `a.b.c` → a.b.c, b.c, c. */
 function endsOf(module: string): string[] {
-  const parts = module.split('.');
-  return parts.map((_, i) => parts.slice(i).join('.'));
+  const ends = [module];
+  for (let dot = module.indexOf('.'); dot >= 0; dot = module.indexOf('.', dot + 1))
+    ends.push(module.slice(dot + 1));
+  return ends;
 }
 
 function endsWithOne(names: readonly string[]): Matches {
@@ -228,9 +232,11 @@ const mostTold = 20;
 function unknownNames(
   field: string,
   given: readonly string[],
-  known: readonly string[],
+  knownOnes: () => readonly string[],
   what: string,
 ): Violation[] {
+  if (given.length === 0) return [];
+  const known = knownOnes();
   const expected = `expected ${what} (${known.join(', ')})`;
   const told = given.slice(0, mostTold).map((name) => {
     const near = nearest(name, known);
@@ -318,11 +324,16 @@ export function loraModules(config: ModelConfig, lora: Lora): LoraModule[] {
       field: 'targets',
       description: `expected linear layers, got the table ${module}; to train it whole, list it under modules to save`,
     })),
-    ...unknownNames('targets', missing.targets, blockLinearNames(config), `modules of ${config.family}`),
+    ...unknownNames(
+      'targets',
+      missing.targets,
+      () => blockLinearNames(config),
+      `modules of ${config.family}`,
+    ),
     ...unknownNames(
       'modulesToSave',
       missing.modulesToSave,
-      [...new Set(headOf(config).map(({ name }) => lastPart(modulesOf(name).at(-1)!)))],
+      () => [...new Set(headOf(config).map(({ name }) => lastPart(modulesOf(name).at(-1)!)))],
       `modules of ${config.family}`,
     ),
     ...layersToTransform
@@ -372,7 +383,8 @@ export function wholeParameters(config: ModelConfig, lora: Lora): Parameter[] {
   const { modulesToSave = [], bias = 'none', ensureWeightTying = false } = lora;
   const modules = new Set(loraModules(config, lora).map(({ module }) => module));
   const tied = config.tieEmbeddings && ensureWeightTying;
-  const saved = (name: string) => modulesOf(name).some((m) => modulesToSave.some((end) => m.endsWith(end)));
+  const saved = (name: string) =>
+    modulesToSave.length > 0 && modulesOf(name).some((m) => modulesToSave.some((end) => m.endsWith(end)));
   const table = `${embeddingModule(config)}.weight`;
   const chosenWhole = headOf(config).filter(({ name }) => {
     if (tied && name === 'lm_head.weight') return false;

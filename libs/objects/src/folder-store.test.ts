@@ -79,12 +79,25 @@ describe('FolderStore', () => {
     // Also while it is open.
     utimesSync(join(incoming, 'new'), twoHoursAgo, twoHoursAgo);
     expect(await store.leftovers(10_000_000, true)).toEqual([]);
-    const left = [{ key: '.incoming/new', bytes: expect.any(Number) }];
+    const left = [{ key: '.incoming/new', bytes: expect.any(Number), putMs: expect.any(Number) }];
     expect(await store.leftovers(3_600_000, false)).toEqual(left);
     expect(await store.leftovers(3_600_000, true)).toEqual(left);
     expect(readdirSync(incoming)).toEqual([]);
     for (const folder of ['.incoming', '.sums'])
       await expect(store.put(`${folder}/x`, 'y')).rejects.toThrow(InvalidArgument);
+  });
+
+  it('removes nothing that comes in the place of what is old just then', async () => {
+    const store = await FolderStore.open(root);
+    for (let i = 0; i < 200; i++) {
+      await store.put('v/a', 'old');
+      utimesSync(join(root, 'v', 'a'), 1000, 1000);
+      await Promise.all([store.deleteOld('v', 2_000_000), store.put('v/a', 'new')]);
+      expect(Buffer.from(await store.get('v/a')).toString()).toBe('new');
+    }
+    expect(await store.list('')).toMatchObject([{ key: 'v/a' }]);
+    await store.deleteOld('v', Date.now() + 60_000);
+    expect([...readdirSync(root), ...readdirSync(join(root, '.sums'))]).toEqual(['.incoming', '.sums']);
   });
 
   it('says what is in the way, and leaves nothing half-written', async () => {

@@ -4,11 +4,13 @@ import { constants, type Dirent } from 'node:fs';
 import {
   copyFile,
   type FileHandle,
+  link,
   mkdir,
   open,
   readdir,
   rename,
   rm,
+  rmdir,
   stat,
   statfs,
   writeFile,
@@ -78,16 +80,24 @@ async function entries(folder: string): Promise<Dirent[]> {
   }
 }
 
-/** Paths of the files below a folder. */
-async function filesBelow(folder: string): Promise<string[]> {
-  const found = await entries(folder);
-  const nested = await Promise.all(
-    found.map((entry) => {
-      const path = join(folder, entry.name);
-      return entry.isDirectory() ? filesBelow(path) : entry.isFile() ? [path] : [];
-    }),
-  );
-  return nested.flat();
+/** Paths of the files below a folder. One folder is read after another: many at once would hold up the event loop. */
+async function filesBelow(folder: string, files: string[] = []): Promise<string[]> {
+  for (const entry of await entries(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await filesBelow(path, files);
+    else if (entry.isFile()) files.push(path);
+  }
+  return files;
+}
+
+async function statOf(path: string): Promise<ObjectStat | undefined> {
+  try {
+    const found = await stat(path);
+    return found.isFile() ? { bytes: found.size, putMs: found.mtimeMs } : undefined;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw storeError(error, path);
+  }
 }
 
 /** What `use` makes of a file. */
@@ -98,6 +108,15 @@ async function opened<T>(path: string, use: (file: FileHandle) => Promise<T>): P
   } finally {
     await file.close();
   }
+}
+
+/** Removes the folder, and those in it, where they hold nothing. */
+async function removeEmpty(folder: string): Promise<void> {
+  for (const entry of await entries(folder))
+    if (entry.isDirectory()) await removeEmpty(join(folder, entry.name));
+  await rmdir(folder).catch((error) => {
+    if (!isAbsent(error) && error.code !== 'ENOTEMPTY') throw storeError(error, folder);
+  });
 }
 
 /** Whoever deletes below the same prefix meanwhile may remove the folder on the way: then it is made again. */
@@ -202,15 +221,8 @@ export class FolderStore implements ObjectStore {
     yield* file.createReadStream({ start: from, highWaterMark: readBytes });
   }
 
-  async stat(key: string): Promise<ObjectStat | undefined> {
-    const path = this.path(key);
-    try {
-      const found = await stat(path);
-      return found.isFile() ? { bytes: found.size, putMs: found.mtimeMs } : undefined;
-    } catch (error) {
-      if (isAbsent(error)) return undefined;
-      throw storeError(error, path);
-    }
+  stat(key: string): Promise<ObjectStat | undefined> {
+    return statOf(this.path(key));
   }
 
   async exists(key: string): Promise<boolean> {
@@ -230,16 +242,22 @@ export class FolderStore implements ObjectStore {
     const slash = prefix.lastIndexOf('/');
     const folder = slash < 0 ? this.root : this.path(prefix.slice(0, slash));
     const objects: ObjectInfo[] = [];
-    for (const path of await filesBelow(folder)) {
-      const key = relative(this.root, path);
-      if (!key.startsWith(prefix) || reserved.includes(key.split('/')[0])) continue;
-      const info = await stat(path).catch((error) => {
-        if (isAbsent(error)) return undefined;
-        throw storeError(error, path);
-      });
-      if (info) objects.push({ key, bytes: info.size });
+    for (const { name } of await entries(folder)) {
+      const begin = relative(this.root, join(folder, name));
+      if (reserved.includes(begin)) continue;
+      if (begin.startsWith(prefix)) await this.objectsAt(begin, objects);
     }
     return objects.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** The object of that key, and those below it. */
+  private async objectsAt(key: string, objects: ObjectInfo[] = []): Promise<ObjectInfo[]> {
+    const path = join(this.root, key);
+    for (const file of [path, ...(await filesBelow(path))]) {
+      const found = await statOf(file);
+      if (found) objects.push({ key: relative(this.root, file), ...found });
+    }
+    return objects;
   }
 
   async leftovers(unchangedMs: number, remove: boolean): Promise<ObjectInfo[]> {
@@ -249,7 +267,7 @@ export class FolderStore implements ObjectStore {
       const path = join(folder, name);
       const found = await stat(path).catch(() => undefined);
       if (!found || Date.now() - found.mtimeMs < unchangedMs) continue;
-      left.push({ key: `${incoming}/${name}`, bytes: found.size });
+      left.push({ key: `${incoming}/${name}`, bytes: found.size, putMs: found.mtimeMs });
       try {
         if (remove) await rm(path, { force: true });
       } catch (error) {
@@ -267,6 +285,33 @@ export class FolderStore implements ObjectStore {
       await this.sums.remove(checkedFolder(prefix));
     } catch (error) {
       throw storeError(error, path);
+    }
+  }
+
+  async deleteOld(prefix: string, putMs: number): Promise<void> {
+    const below = checkedFolder(prefix);
+    for (const object of await this.objectsAt(relative(this.root, this.path(below))))
+      if (object.putMs < putMs) await this.removeOld(object.key, putMs);
+    for (const root of [this.root, join(this.root, sumsFolder)]) await removeEmpty(join(root, below));
+  }
+
+  /** Takes the object away first and looks at what it took: another may have come in its place, which goes back. */
+  private async removeOld(key: string, putMs: number): Promise<void> {
+    const path = this.path(key);
+    const taken = join(this.root, incoming, randomUUID());
+    try {
+      await rename(path, taken);
+      const { mtimeMs } = await stat(taken);
+      if (mtimeMs < putMs) await this.sums.remove(key);
+      // Unless one has come that is newer still.
+      else
+        await link(taken, path).catch((error) => {
+          if (error.code !== 'EEXIST') throw error;
+        });
+    } catch (error) {
+      if (!isAbsent(error)) throw storeError(error, path);
+    } finally {
+      await rm(taken, { force: true });
     }
   }
 

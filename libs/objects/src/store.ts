@@ -1,14 +1,13 @@
 /** The object store as a port: artifacts by key, written once and whole. Keys are paths with "/" and no leading "/". */
 
-export interface ObjectInfo {
-  readonly key: string;
-  readonly bytes: number;
-}
-
 export interface ObjectStat {
   readonly bytes: number;
   /** When it was put there, in milliseconds since 1970-01-01 UTC. */
   readonly putMs: number;
+}
+
+export interface ObjectInfo extends ObjectStat {
+  readonly key: string;
 }
 
 /** A local folder that stays as it is until it is released. `await using` releases it. */
@@ -45,6 +44,11 @@ export interface ObjectStore {
   list(prefix: string): Promise<ObjectInfo[]>;
   /** Removes the object `prefix` and every object below `prefix/`; none is no error. */
   delete(prefix: string): Promise<void>;
+  /**
+   * The same, but for what was put there at `putMs`, in milliseconds since 1970-01-01 UTC, or later: also where it takes the place
+   * of what is about to be removed.
+   */
+  deleteOld(prefix: string, putMs: number): Promise<void>;
   /**
    * What writers that were killed left behind before it became visible, unchanged for so many milliseconds; removed where
    * that is asked for. Its keys are no objects' keys.

@@ -94,15 +94,17 @@ export function objectStoreContract(
       await expect(store.folder('c')).rejects.toThrow(NotFound);
     });
 
-    it('lists by beginning of the key, in order, with sizes', async () => {
+    it('lists by beginning of the key, in order, with sizes and when each was put', async () => {
       for (const key of ['b/2', 'b/10', 'a', 'b/1/x', 'bc']) await store.put(key, key);
+      const putMs = expect.any(Number);
       expect(await store.list('')).toEqual([
-        { key: 'a', bytes: 1 },
-        { key: 'b/1/x', bytes: 5 },
-        { key: 'b/10', bytes: 4 },
-        { key: 'b/2', bytes: 3 },
-        { key: 'bc', bytes: 2 },
+        { key: 'a', bytes: 1, putMs },
+        { key: 'b/1/x', bytes: 5, putMs },
+        { key: 'b/10', bytes: 4, putMs },
+        { key: 'b/2', bytes: 3, putMs },
+        { key: 'bc', bytes: 2, putMs },
       ]);
+      expect((await store.list('a'))[0].putMs).toBe((await store.stat('a'))?.putMs);
       expect(await keys('b/')).toEqual(['b/1/x', 'b/10', 'b/2']);
       expect(await keys('b')).toEqual(['b/1/x', 'b/10', 'b/2', 'bc']);
       expect(await keys('b/1')).toEqual(['b/1/x', 'b/10']);
@@ -115,6 +117,20 @@ export function objectStoreContract(
       await store.delete('v2');
       await store.delete('none/');
       expect(await keys('')).toEqual(['v10/a']);
+    });
+
+    it('removes what was put before a time, and leaves what came since', async () => {
+      for (const key of ['v1/a', 'v1/b/c', 'v10/a']) await store.put(key, 'old');
+      const before = (await store.stat('v10/a'))!.putMs;
+      const renewed = async () => {
+        await store.put('v1/b/c', 'new');
+        return (await store.stat('v1/b/c'))!.putMs;
+      };
+      await expect.poll(renewed, { timeout: 10_000 }).toBeGreaterThan(before);
+      await store.deleteOld('v1', (await store.stat('v1/b/c'))!.putMs);
+      await store.deleteOld('none', Date.now());
+      expect(await keys('')).toEqual(['v1/b/c', 'v10/a']);
+      expect(await text('v1/b/c')).toBe('new');
     });
 
     it('takes objects while others remove what lies beside them', async () => {
@@ -254,6 +270,7 @@ export class EvictingStore implements ObjectStore {
   readonly list: ObjectStore['list'];
   readonly leftovers: ObjectStore['leftovers'];
   readonly delete: ObjectStore['delete'];
+  readonly deleteOld: ObjectStore['deleteOld'];
   readonly putFolder: ObjectStore['putFolder'];
   private readonly copies = new Map<string, { readonly path: Promise<string>; users: number }>();
 
@@ -268,6 +285,7 @@ export class EvictingStore implements ObjectStore {
     this.list = store.list.bind(store);
     this.leftovers = store.leftovers.bind(store);
     this.delete = store.delete.bind(store);
+    this.deleteOld = store.deleteOld.bind(store);
     this.putFolder = store.putFolder.bind(store);
   }
 

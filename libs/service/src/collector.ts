@@ -95,16 +95,15 @@ async function whatServicesHave({ channel }: Context): Promise<Known> {
   };
 }
 
-/** Folders of which nothing changed lately, by the clock that file systems go by, with their bytes. */
-async function folders({ objects }: Context, ageSeconds: number): Promise<Map<string, number>> {
+/** Folders of which nothing changed since `sinceMs`, by the clock that file systems go by, with their bytes. */
+async function folders({ objects }: Context, sinceMs: number): Promise<Map<string, number>> {
   const bytes = new Map<string, number>();
   const recent = new Set<string>();
   for (const object of await objects.list('')) {
     const folder = folderOf(object.key);
     if (folder === undefined) continue;
     bytes.set(folder, (bytes.get(folder) ?? 0) + object.bytes);
-    const found = await objects.stat(object.key);
-    if (!found || Date.now() - found.putMs < ageSeconds * 1000) recent.add(folder);
+    if (object.putMs >= sinceMs) recent.add(folder);
   }
   for (const folder of recent) bytes.delete(folder);
   return bytes;
@@ -149,8 +148,9 @@ export async function collectGarbage(
   if (minAgeSeconds < 0)
     throw InvalidArgument.at('minAgeSeconds', `expected 0 or more, got ${minAgeSeconds}`);
   const ageSeconds = minAgeSeconds || usualAgeSeconds;
+  const sinceMs = Date.now() - ageSeconds * 1000;
   // Listed first: what comes meanwhile is no candidate.
-  const stored = await folders(context, ageSeconds);
+  const stored = await folders(context, sinceMs);
   const known = await whatServicesHave(context);
   const unneeded = [...stored].flatMap(([name, bytes]): files.Garbage[] => {
     const reason = whyUnneeded(name, known);
@@ -159,7 +159,8 @@ export async function collectGarbage(
   const temporary = await temporaryGarbage(ageSeconds);
   const left = await context.objects.leftovers(ageSeconds * 1000, !dryRun);
   if (!dryRun) {
-    for (const { name } of unneeded) await context.objects.delete(name);
+    // A folder may have been taken into use again since its services were asked: what was put there since stays.
+    for (const { name } of unneeded) await context.objects.deleteOld(name, sinceMs);
     for (const { name } of temporary) await rm(name, { recursive: true, force: true });
   }
   const leftovers = left.map(({ key, bytes }) => ({ name: key, bytes, reason: 'its writer was killed' }));

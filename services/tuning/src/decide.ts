@@ -106,10 +106,12 @@ export function decide(experiment: Experiment, now: number, suggest: Suggest = s
 /** Without the starts that lack something outside; then the experiment says what, and waits. */
 function possible(experiment: Experiment, actions: readonly Action[]): Action[] {
   const { trials, shortage } = experiment;
-  const lacks = (action: Action) => (action.type === 'start-attempt' ? shortage(trials[action.trial]) : '');
-  const short = actions.map(lacks).find((reason) => reason !== '');
+  const lacks = actions.map((action) =>
+    action.type === 'start-attempt' ? shortage(trials[action.trial]) : '',
+  );
+  const short = lacks.find((reason) => reason !== '');
   const obstacle = short ?? obstacleOf(experiment);
-  const left = actions.filter((action) => lacks(action) === '');
+  const left = actions.filter((_, i) => lacks[i] === '');
   return obstacle === experiment.obstacle ? left : [{ type: 'wait', obstacle }, ...left];
 }
 

@@ -10,7 +10,7 @@ import { type Estimate, estimate } from './cost.js';
 import { contextOf } from './decide.js';
 import { deleteExperiment } from './deletions.js';
 import { type ImportedStudy, importedStudy, type WholeStudy } from './imported.js';
-import { nothingFits, rowLengths } from './memory.js';
+import { rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
@@ -117,7 +117,7 @@ export class Experiments {
     const violations = new Violations();
     const bases = await this.basesOf(sql, plan, violations);
     const earlier = await this.earlier(sql, plan, violations);
-    violations.addAll(nothingFits(plan, bases, rows));
+    violations.addAll(await this.reconciler.fitting.nothingFits(plan, bases, rows));
     violations.throwIfAny();
     return { bases, earlier };
   }

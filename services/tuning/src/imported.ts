@@ -1,6 +1,6 @@
 /** Studies of other programs as what they are to an experiment: lessons for its sampler, and values to try. Pure. */
 import { createHash } from 'node:crypto';
-import { canonicalJson, InvalidArgument, show, Violations } from '@emotune/base';
+import { canonicalJson, InvalidArgument, show, turn, Violations } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   type Assignment,
@@ -70,6 +70,7 @@ export async function wholeStudy(
   let first: tuning.ImportStudyRequest | undefined;
   const trials: tuning.StudyTrial[] = [];
   for await (const piece of pieces) {
+    await turn();
     const violations = new Violations();
     for (const field of first ? saidIn(piece) : [])
       violations.add(field, 'expected nothing after the first message but trials of its study');

@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { ExperimentController } from './experiment.controller.js';
 import { Experiments } from './experiments.js';
+import { Fitting } from './fitting.js';
 import { InsightController } from './insight.controller.js';
 import { Insights } from './insight.js';
 import { ModelController } from './model.controller.js';
@@ -19,7 +20,14 @@ class TuningServiceModule {}
 export function tuningModule(context: TuningContext): DynamicModule {
   const models = new Models(context);
   const logs = new TrialLogs(context);
-  const reconciler = new Reconciler(context, models, logs, suggestionsIn(context.threadArguments));
+  const { threadArguments } = context;
+  const reconciler = new Reconciler(
+    context,
+    models,
+    logs,
+    suggestionsIn(threadArguments),
+    new Fitting(threadArguments),
+  );
   return {
     module: TuningServiceModule,
     controllers: [ExperimentController, TrialController, ModelController, InsightController],
@@ -30,7 +38,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
       { provide: TrialLogs, useValue: logs },
       {
         provide: Insights,
-        useValue: new Insights(context, reconciler.ledger, suggestionsIn(context.threadArguments)),
+        useValue: new Insights(context, reconciler.ledger, suggestionsIn(threadArguments)),
       },
       { provide: Trials, useValue: new Trials(context, reconciler) },
     ],

@@ -8,16 +8,18 @@ import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
 import { type JobStatus, labels as jobLabels, meaningOf } from '@emotune/jobs';
 import type { ModelConfig } from '@emotune/models';
-import type { featurization } from '@emotune/proto';
+import { common, type featurization } from '@emotune/proto';
 import { BuildDied, type Client, Outages, Worker } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { TuningContext } from './context.js';
 import { type Action, historyOf } from './decide.js';
 import { shortageOf } from './disk-space.js';
 import { bound, isUnbound } from './features.js';
+import type { Fitting } from './fitting.js';
 import { jobOf } from './job.js';
 import { Leases } from './leases.js';
 import { Ledger } from './ledger.js';
+import { rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';
 import type { Models } from './models.js';
@@ -95,6 +97,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     private readonly models: Models,
     private readonly logs: TrialLogs,
     private readonly suggestions: Suggestions,
+    readonly fitting: Fitting,
   ) {
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = context.channel.client('FeatureService');
@@ -131,6 +134,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     this.closing.abort();
     await this.led;
     await this.suggestions.close();
+    await this.fitting.close();
     await this.stopCounting?.();
   }
 
@@ -433,7 +437,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   private async bindFeatures(row: ExperimentRow): Promise<void> {
     if (!isUnbound({ state: row.state, features: featuresOf(row) })) return;
     const set = await this.featureSet(row.spec.features);
-    if (set) await this.change(row.name, (experiment) => bound(experiment, set));
+    if (!set) return;
+    const ready = set.state === common.BuildState.BUILD_STATE_READY;
+    const rows = ready ? rowLengths(set) : undefined;
+    const [misfit] = ready ? await this.fitting.nothingFits(this.ledger.plan(row), row.bases, rows) : [];
+    await this.change(row.name, (experiment) => bound(experiment, set, misfit));
   }
 
   /** Undefined while it does not exist or its service is away. */

@@ -2,7 +2,7 @@
  * What trainers write: followed while they run and kept in the object store, so that it outlives their job and its machine;
  * and shown, of a job that is there as it comes, else what is kept of it.
  */
-import { every, NotFound } from '@emotune/base';
+import { every, Lanes, NotFound } from '@emotune/base';
 import { type JobStatus, type LogOptions, type LogPiece, labels, piecesOf } from '@emotune/jobs';
 import type { ObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
@@ -18,6 +18,8 @@ const storeMs = 5_000;
 const againMs = 15_000;
 /** How often is looked whether a trial has another attempt, and for more of a log that another process follows. */
 const lookMs = 300;
+/** Logs that are opened or stored at a time. */
+const mostStoring = 8;
 /** For the log. */
 const keeping = 'keeping the log of a trainer';
 
@@ -46,6 +48,7 @@ export class TrialLogs {
   /** By job. */
   private readonly followed = new Map<string, Followed>();
 
+  private readonly lanes = new Lanes(mostStoring);
   private readonly outages: Outages;
 
   constructor(private readonly context: TuningContext) {
@@ -95,10 +98,11 @@ export class TrialLogs {
 
   private async keep(job: string, prefix: string, signal: AbortSignal): Promise<void> {
     const { objects, runner, clock } = this.context;
-    const stored = await StoredLog.open(objects, prefix);
+    const stored = await this.lanes.run(() => StoredLog.open(objects, prefix));
+    const store = () => this.lanes.run(() => stored.store());
     const stop = every(storeMs, clock, async () => {
       // What cannot be stored now is tried again, and in the end.
-      if (!signal.aborted) await stored.store().catch(() => {});
+      if (!signal.aborted) await store().catch(() => {});
     });
     try {
       for await (const piece of runner.log(job, { from: stored.end, follow: true, signal }))
@@ -108,7 +112,7 @@ export class TrialLogs {
     }
     // Who goes on with it must not find less than it has kept.
     signal.throwIfAborted();
-    await stored.store();
+    await store();
   }
 
   /** @throws NotFound */

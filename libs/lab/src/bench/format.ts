@@ -324,8 +324,8 @@ export function fuzzText(f: FuzzFigures): string {
         mebibytes(rssLimit),
         `of ${mebibytes(f.rssStart)} once each method was asked`,
       ),
-      alone('p99 of the loop, ms', f.loopP99Ms),
-      alone('longest hold of the loop, ms', f.loopLongestMs),
+      alone('p99 of the loop, ms', f.holds.p99Ms),
+      alone('longest hold of the loop, ms', f.holds.longestMs),
     ]),
     ...f.defects.map(
       ({ number, method, status, what, request }) => `${number}: ${status}: ${method} (${what}): ${request}`,

@@ -1,6 +1,5 @@
 /** Every service in a process of its own, as `emotune up` has them, but for the trainers: their part is the caller's. */
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
@@ -19,6 +18,7 @@ import {
 import { FolderStore } from '@emotune/objects';
 import { Host, jsonLog } from '@emotune/service';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { type Holds, watchHolds } from './holds.js';
 
 /** A trial that runs now, and its trainer's token. */
 export interface RunningTrial {
@@ -38,9 +38,8 @@ export type FuzzedReply =
       readonly type: 'measured';
       /** Bytes in memory. */
       readonly rss: number;
-      /** How long the event loop was held since it was measured before. */
-      readonly loopP99Ms: number;
-      readonly loopLongestMs: number;
+      /** Since they were measured before. */
+      readonly holds: Holds;
       /** Lines that were logged as errors so far. */
       readonly errors: readonly string[];
     };
@@ -83,8 +82,7 @@ class IdleRunner implements TrialRunner {
 
 const mostErrors = 1000;
 const errors: string[] = [];
-const resolutionMs = 10;
-const held = monitorEventLoopDelay({ resolution: resolutionMs });
+let holds: (() => Holds) | undefined;
 
 async function open({ dir, token }: FuzzedOrder & { type: 'open' }): Promise<() => Promise<void>> {
   const postgres = await startEmbeddedPostgres({ dir: join(dir, 'postgres'), durable: false });
@@ -118,7 +116,7 @@ async function open({ dir, token }: FuzzedOrder & { type: 'open' }): Promise<() 
     evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads: 1 }),
     inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads: 1 }),
   ]);
-  held.enable();
+  holds = watchHolds();
   reply({ type: 'opened', address: host.address });
   return async () => {
     await host.close();
@@ -135,14 +133,7 @@ process.on('message', (order: FuzzedOrder) => {
     return;
   }
   const { rss } = process.memoryUsage();
-  reply({
-    type: 'measured',
-    rss,
-    loopP99Ms: Math.max(0, held.percentile(99) / 1e6 - resolutionMs),
-    loopLongestMs: Math.max(0, held.max / 1e6 - resolutionMs),
-    errors,
-  });
-  held.reset();
+  reply({ type: 'measured', rss, holds: holds!(), errors });
 });
 process.on('disconnect', async () => {
   await (await close?.catch(() => undefined))?.();

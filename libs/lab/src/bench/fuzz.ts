@@ -7,6 +7,7 @@ import { type FuzzedPlatform, startFuzzedPlatform } from './fuzz-platform.js';
 import { encoded, methods, type Probe, probeOf, tokenFor, validRequest } from './fuzz-requests.js';
 import { shrunk } from './fuzz-shrink.js';
 import type { Message } from './fuzz-values.js';
+import type { Holds } from './holds.js';
 
 export interface FuzzWorkload {
   readonly requests: number;
@@ -37,8 +38,7 @@ export interface FuzzFigures {
   readonly statuses: Readonly<Record<string, number>>;
   readonly defects: readonly Defect[];
   readonly seconds: number;
-  readonly loopP99Ms: number;
-  readonly loopLongestMs: number;
+  readonly holds: Holds;
   /** Bytes in the memory of the services' process once each method was asked, and when all requests were answered. */
   readonly rssStart: number;
   readonly rssEnd: number;
@@ -198,8 +198,7 @@ async function fuzz(
     statuses: counted(statuses),
     defects: defects.sort((a, b) => a.number - b.number),
     seconds,
-    loopP99Ms: busy.loopP99Ms,
-    loopLongestMs: busy.loopLongestMs,
+    holds: busy.holds,
     rssStart: start.rss,
     rssEnd: end.rss,
     logged: counted(end.errors.map(lineOf)),

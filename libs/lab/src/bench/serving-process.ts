@@ -1,7 +1,6 @@
 /** The services that analyse, in a process of their own: its memory is theirs alone, and so is its event loop. */
 
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { systemClock } from '@emotune/base';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { MemoryBus } from '@emotune/events';
@@ -11,6 +10,7 @@ import type { TrialRunner } from '@emotune/jobs';
 import { FolderStore } from '@emotune/objects';
 import { filesModule, Host, jsonLog } from '@emotune/service';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
+import { type Holds, watchHolds } from './holds.js';
 
 export type ServingOrder =
   | {
@@ -43,8 +43,7 @@ const noRunner: TrialRunner = {
   close: async () => {},
 };
 
-const resolutionMs = 5;
-const held = monitorEventLoopDelay({ resolution: resolutionMs });
+let holds: (() => Holds) | undefined;
 
 async function open({
   dir,
@@ -66,7 +65,7 @@ async function open({
     tuningModule({ ...context, runner: noRunner, address: host.address, hub: hubSettings({}) }),
     inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads, baseCompute }),
   ]);
-  held.enable();
+  holds = watchHolds();
   process.send?.({ type: 'opened', address: host.address } satisfies ServingReply);
   return async () => {
     await host.close();
@@ -84,8 +83,7 @@ process.on('message', (order: ServingOrder) => {
     );
     return;
   }
-  const heldMs = Math.max(0, held.max / 1e6 - resolutionMs);
-  held.reset();
+  const heldMs = holds!().longestMs;
   const memoryMiB = process.memoryUsage().rss / 2 ** 20;
   process.send?.({ type: 'measured', memoryMiB, heldMs } satisfies ServingReply);
 });
