@@ -22,6 +22,7 @@ export {
   Unimplemented,
   type Violation,
 } from './errors.js';
+export { fieldPath } from './field-path.js';
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
 export { Lanes } from './lanes.js';
@@ -54,5 +55,5 @@ export {
   textLines,
 } from './text-lines.js';
 export { turn } from './turn.js';
-export { fieldPath, nearest, parse, show, unknownField } from './validate.js';
+export { nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

@@ -2,16 +2,7 @@
 import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
 import { beginningOf } from './characters.js';
-import { InvalidArgument, type Violation } from './errors.js';
-
-/** `['parameters', 2, 'max']` → `parameters[2].max`. */
-export function fieldPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>(
-    (text, key) =>
-      typeof key === 'number' ? `${text}[${key}]` : text ? `${text}.${String(key)}` : String(key),
-    '',
-  );
-}
+import { Violations } from './violations.js';
 
 /** The candidate closest to `name`, or undefined when none is near enough to be a slip of the keyboard. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
@@ -19,6 +10,8 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {
+    // They differ by at least that.
+    if (Math.abs(candidate.length - name.length) >= bestDistance) continue;
     const d = distance(name.toLowerCase(), candidate.toLowerCase());
     if (d < bestDistance) [best, bestDistance] = [candidate, d];
   }
@@ -89,17 +82,17 @@ export function parse<T extends z.ZodType>(
 ): z.output<T> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const violations: Violation[] = result.error.issues.flatMap((issue): Violation[] => {
-    const at = fieldPath([...prefix, ...issue.path]);
+  const violations = new Violations();
+  for (const issue of result.error.issues) {
+    const at = [...prefix, ...issue.path];
     if (issue.code === 'unrecognized_keys') {
       const known = shapeKeys(schema, issue.path);
-      return issue.keys.map((key) => ({
-        field: fieldPath([...prefix, ...issue.path, key]),
-        description: unknownField(key, known),
-      }));
-    }
-    const message = issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
-    return [{ field: at, description: `${message}, got ${shown(valueAt(input, issue.path), issue.path)}` }];
-  });
-  throw new InvalidArgument(violations);
+      for (const key of issue.keys) violations.add([...at, key], () => unknownField(key, known));
+    } else
+      violations.add(at, () => {
+        const message = issue.message.replace(/^Invalid input: /, '').replace(/, received .*$/, '');
+        return `${message}, got ${shown(valueAt(input, issue.path), issue.path)}`;
+      });
+  }
+  throw violations.error;
 }

@@ -1,6 +1,6 @@
 /** One way to say everything that is wrong with an input at once. */
 import { InvalidArgument, type Violation } from './errors.js';
-import { fieldPath } from './validate.js';
+import { fieldPath } from './field-path.js';
 
 /** More are counted only: nobody reads them, and an answer has to hold them. */
 const mostTold = 100;
@@ -55,10 +55,14 @@ export class Violations {
     }
   }
 
+  /** All of them. */
+  get error(): InvalidArgument {
+    const more = { field: '', description: `and ${this.untold} more` };
+    return new InvalidArgument(this.untold === 0 ? this.found : [...this.found, more]);
+  }
+
   /** @throws InvalidArgument with every violation, where there is one. */
   throwIfAny(): void {
-    const more = { field: '', description: `and ${this.untold} more` };
-    if (this.found.length > 0)
-      throw new InvalidArgument(this.untold === 0 ? this.found : [...this.found, more]);
+    if (this.found.length > 0) throw this.error;
   }
 }

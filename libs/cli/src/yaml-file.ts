@@ -1,25 +1,37 @@
 /** YAML files that people write. */
 import { EmotuneError, InvalidArgument, readRegularFile, show, Violations } from '@emotune/base';
-import { type Document, isScalar, LineCounter, parseDocument, visit } from 'yaml';
+import { isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 
 /** A spec of 10,000 parameters has about 1 MB. */
 const mostMebibytes = 4;
 const mostAliases = 100;
 
-/** Keys that a mapping has twice, by where the second stands. The library looks at all others for each. */
-function keysTwice(document: Document): { readonly key: string; readonly at: number }[] {
-  const found: { key: string; at: number }[] = [];
-  visit(document, {
-    Map(_, { items }) {
-      const seen = new Set<unknown>();
-      for (const { key } of items) {
-        if (!isScalar(key)) continue;
-        if (seen.has(key.value)) found.push({ key: String(key.value), at: key.range?.[0] ?? 0 });
-        seen.add(key.value);
-      }
-    },
-  });
-  return found;
+/** What a document holds as plain values, where each stands for itself. */
+class PlainValues {
+  /** Keys that a mapping has twice, by where the second stands. The library looks at all others for each. */
+  readonly twice: { readonly key: string; readonly at: number }[] = [];
+  /** Whether there is an alias, or a key that is no scalar: then the library's own values count. */
+  others = false;
+
+  of(node: unknown): unknown {
+    if (isScalar(node)) return node.value;
+    if (isSeq(node)) return node.items.map((item) => this.of(item));
+    if (isMap(node)) return Object.fromEntries(this.entries(node));
+    this.others ||= node !== null;
+    return null;
+  }
+
+  private entries({ items }: YAMLMap): [string, unknown][] {
+    const seen = new Set<unknown>();
+    return items.map(({ key, value }) => {
+      const scalar = isScalar(key) ? key : undefined;
+      if (!scalar) this.others = true;
+      else if (seen.has(scalar.value))
+        this.twice.push({ key: String(scalar.value), at: scalar.range?.[0] ?? 0 });
+      else seen.add(scalar.value);
+      return [String(scalar?.value ?? ''), this.of(value)];
+    });
+  }
 }
 
 /** @param origin names the text in violations @throws InvalidArgument */
@@ -35,10 +47,12 @@ export function parseYaml(text: string, origin: string): unknown {
   try {
     const document = parseDocument(text, { prettyErrors: false, uniqueKeys: false, lineCounter: lines });
     for (const { message, pos } of document.errors) wrong(pos[0], () => message);
-    if (document.errors.length === 0)
-      for (const { key, at } of keysTwice(document))
-        wrong(at, () => `expected a key once, got ${show(key)} again`);
-    if (violations.list.length === 0) value = document.toJS({ maxAliasCount: mostAliases });
+    if (document.errors.length === 0) {
+      const plain = new PlainValues();
+      value = plain.of(document.contents);
+      for (const { key, at } of plain.twice) wrong(at, () => `expected a key once, got ${show(key)} again`);
+      if (plain.others) value = document.toJS({ maxAliasCount: mostAliases });
+    }
   } catch (cause) {
     // Nested so deep that the stack is exhausted, or aliases of aliases.
     throw InvalidArgument.at(origin, `expected plain YAML, got ${(cause as Error).message}`, { cause });

@@ -186,19 +186,15 @@ function pruningMessage({ name, settings }: EarlyStopping): tuning.EarlyStopping
   };
 }
 
-function tunableViolations(parameters: readonly { name: string }[]): readonly Violation[] {
+function checkTunable(parameters: readonly { name: string }[], violations: Violations): void {
   const known = [...tunables.keys()];
-  return parameters.flatMap(({ name }, i) => {
-    if (name === '' || tunables.has(name)) return [];
-    const near = nearest(name, known);
-    const hint = near === undefined ? `expected one of ${known.join(', ')}` : `did you mean "${near}"?`;
-    return [
-      {
-        field: fieldPath(['parameters', i, 'name']),
-        description: `no parameter is called ${show(name)}, ${hint}`,
-      },
-    ];
-  });
+  for (const [i, { name }] of parameters.entries())
+    if (name !== '' && !tunables.has(name))
+      violations.add(['parameters', i, 'name'], () => {
+        const near = nearest(name, known);
+        const hint = near === undefined ? `expected one of ${known.join(', ')}` : `did you mean "${near}"?`;
+        return `no parameter is called ${show(name)}, ${hint}`;
+      });
 }
 
 function architectureViolations(
@@ -256,7 +252,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
         ]
       : given;
   const space = violations.collect(() => parseSearchSpace(parameters));
-  violations.addAll(tunableViolations(given));
+  checkTunable(given, violations);
   const position = given.findIndex(({ name }) => name === 'architecture');
   violations.addAll(
     architectureViolations(
@@ -310,7 +306,7 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
     violations.add('limits.maxTokens', `expected at least ${wanted}, got ${checked.limits.maxTokens}`);
   }
   if (violations.list.length > 0 || !checked || !space || !algorithm || !earlyStopping)
-    throw new InvalidArgument(violations.list);
+    throw violations.error;
   const settings = Object.fromEntries(
     Object.entries(algorithm.settings).filter((entry): entry is [string, number] => entry[1] !== undefined),
   );
