@@ -4,9 +4,8 @@
  * be open) and `@example …`, as YAML.
  */
 import { messageType } from '@emotune/proto';
+import { isValue, settingsField, shortEnumName, wordOf } from '@emotune/service/spec';
 import protobuf from 'protobufjs';
-import { isValue, settingsField, shortEnumName } from './descriptors.js';
-import { wordOf } from './spec-file.js';
 
 /** What stands in a field: a message by its full name, one of several words, or a plain value. */
 export type SpecType =

@@ -1,6 +1,6 @@
 import { InvalidArgument, type Violation } from '@emotune/base';
+import { specOf } from '@emotune/service/spec';
 import { describe, expect, it } from 'vitest';
-import { specOf } from './spec-file.js';
 import { parseYaml } from './yaml-file.js';
 
 function parseSpec(yaml: string, type: string, origin: string): unknown {

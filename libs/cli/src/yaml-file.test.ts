@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { specOf } from '@emotune/service/spec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { specOf } from './spec-file.js';
 import { parseYaml, readYamlFile } from './yaml-file.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-yaml-'));

@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import type { data } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage, isHubName } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import { sendRows } from '../files.js';
 import { datasetJson, datasetsText, datasetText, examplesText, labelsText } from '../format/dataset.js';
-import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
 import { readSpec, submit, untilBuilt } from './specs.js';

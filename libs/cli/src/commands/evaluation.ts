@@ -1,8 +1,7 @@
 import type { evaluation } from '@emotune/proto';
 import { type Channel, type Client, everyPage } from '@emotune/service/client';
-import { shortEnumName } from '../descriptors.js';
+import { messageJson, shortEnumName } from '@emotune/service/spec';
 import { table } from '../format/text.js';
-import { messageJson } from '../message-json.js';
 import { type AddCommands, asks } from './options.js';
 
 const serviceOf = (channel: Channel): Client<evaluation.EvaluationServiceClient> =>

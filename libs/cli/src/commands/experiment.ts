@@ -1,6 +1,7 @@
 import { InvalidArgument, systemClock } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   ExperimentWatch,
@@ -12,7 +13,6 @@ import {
   trialsText,
   winnerText,
 } from '../format/experiment.js';
-import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { addInsightCommands } from './insight.js';
 import { addLogsCommand } from './logs.js';

@@ -1,5 +1,6 @@
 import type { featurization } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import {
   cueJson,
   explanationText,
@@ -7,7 +8,6 @@ import {
   featureSetsText,
   featureSetText,
 } from '../format/features.js';
-import { messageJson } from '../message-json.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
 import { readSpec, submit, untilBuilt } from './specs.js';

@@ -1,9 +1,9 @@
 import type { tuning } from '@emotune/proto';
 import type { Channel, Client } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import type { Command } from 'commander';
 import { explanationText, insightText } from '../format/insight.js';
 import type { Io } from '../io.js';
-import { messageJson } from '../message-json.js';
 import { asks, integerFrom } from './options.js';
 
 const insightsOf = (channel: Channel): Client<tuning.InsightServiceClient> =>

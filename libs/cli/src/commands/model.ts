@@ -10,10 +10,10 @@ import {
   importHubModel,
   isHubName,
 } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import { Option } from 'commander';
 import { transferOf } from '../files.js';
 import { modelsText, modelText } from '../format/model.js';
-import { messageJson } from '../message-json.js';
 import { type Session } from '../session.js';
 import { type AddCommands, asks } from './options.js';
 

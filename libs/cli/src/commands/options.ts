@@ -1,10 +1,10 @@
 /** Options that several commands share, and how their values are read. */
 import { common } from '@emotune/proto';
 import type { Channel } from '@emotune/service/client';
+import { parseScale } from '@emotune/service/spec';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Io } from '../io.js';
 import { type GlobalOptions, Session, withPlatform } from '../session.js';
-import { parseScale } from '../spec-file.js';
 import { workOf } from '../work.js';
 
 /** Adds a noun's or verb's commands to the program. */

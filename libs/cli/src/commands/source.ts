@@ -1,6 +1,6 @@
 import type { data } from '@emotune/proto';
+import { messageJson } from '@emotune/service/spec';
 import { sourcesText } from '../format/dataset.js';
-import { messageJson } from '../message-json.js';
 import { type AddCommands, asks } from './options.js';
 
 export const addSourceCommands: AddCommands = (program, io) => {

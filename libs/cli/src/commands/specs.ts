@@ -1,8 +1,8 @@
 /** From a YAML file to what a service made of it. */
 import { AlreadyExists, InvalidArgument, NotFound, systemClock, Unavailable } from '@emotune/base';
 import { common } from '@emotune/proto';
+import { specOf } from '@emotune/service/spec';
 import type { Session } from '../session.js';
-import { specOf } from '../spec-file.js';
 import { readYamlFile } from '../yaml-file.js';
 
 /** @throws InvalidArgument with every violation. */

@@ -1,7 +1,7 @@
 import type { files } from '@emotune/proto';
 import { type Channel, type Client, everyPage } from '@emotune/service/client';
+import { messageJson } from '@emotune/service/spec';
 import { table } from '../format/text.js';
-import { messageJson } from '../message-json.js';
 import { type AddCommands, asks } from './options.js';
 
 const filesOf = (channel: Channel): Client<files.FileServiceClient> => channel.client('FileService');

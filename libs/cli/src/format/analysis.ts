@@ -1,6 +1,6 @@
 /** Analyses, as JSON and as text. */
 import { common, type inference } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { cueJson } from './features.js';
 import { figure, percent } from './text.js';
 

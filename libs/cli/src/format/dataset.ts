@@ -1,6 +1,6 @@
 /** Datasets, sources and examples, as JSON and as text. */
 import type { common, data } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { clip, count, facts, figure, nothing, table } from './text.js';
 
 const textColumns = 80;

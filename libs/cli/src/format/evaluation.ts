@@ -1,6 +1,6 @@
 /** Evaluations, as JSON and as text. */
 import type { evaluation } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { clip, count, figure, nothing, percent, table } from './text.js';
 
 export function evaluationJson(evaluation: evaluation.Evaluation) {

@@ -1,6 +1,6 @@
 /** Experiments and trials as text, and what a watcher is told of their changes. */
 import { type PlainValue, tuning } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { clip, count, durationText, facts, figure, nothing, table } from './text.js';
 
 export function valueText(value: PlainValue): string {

@@ -1,6 +1,6 @@
 /** Feature sets and lexicon cues as text. */
 import type { common, featurization } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { count, facts, figure, nothing, percent, table } from './text.js';
 
 export function cueJson({ text, lexicon, score, start, end, modifier }: common.Cue) {

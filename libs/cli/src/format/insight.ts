@@ -1,6 +1,6 @@
 /** What an experiment taught, and why a trial came to be and ended, as text. */
 import { tuning } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { parametersText, valueText } from './experiment.js';
 import { facts, figure, nothing, percent, table } from './text.js';
 

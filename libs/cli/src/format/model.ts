@@ -1,6 +1,6 @@
 /** Models as text. */
 import type { common, tuning } from '@emotune/proto';
-import { shortEnumName } from '../descriptors.js';
+import { shortEnumName } from '@emotune/service/spec';
 import { parametersText } from './experiment.js';
 import { count, facts, nothing, table } from './text.js';
 
