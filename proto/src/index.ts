@@ -1,5 +1,6 @@
 /** The contract between the services: one namespace per area, and the messages as they are sent. */
 export * as common from '../gen/emotune/common/v1/common.js';
+export * as events from '../gen/emotune/events/v1/events.js';
 export * as files from '../gen/emotune/files/v1/files.js';
 export * as inference from '../gen/emotune/inference/v1/inference.js';
 export type { Timestamp } from '../gen/google/protobuf/timestamp.js';

@@ -11,6 +11,7 @@ export const protoRoot = fileURLToPath(
 /** Every file that declares a service or an event, relative to `protoRoot`. */
 export const protoFiles: readonly string[] = [
   'emotune/files/v1/files.proto',
+  'emotune/events/v1/events.proto',
   'emotune/data/v1/data.proto',
   'emotune/data/v1/events.proto',
   'emotune/featurization/v1/featurization.proto',

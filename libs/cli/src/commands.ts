@@ -14,6 +14,7 @@ export const clientCommands: Commands = {
   evaluation: async () => (await import('./commands/evaluation.js')).addEvaluationCommands,
   evaluate: async () => (await import('./commands/evaluate.js')).addEvaluateCommand,
   upload: async () => (await import('./commands/upload.js')).addUploadCommands,
+  dlq: async () => (await import('./commands/dlq.js')).addDlqCommands,
   gc: async () => (await import('./commands/gc.js')).addGcCommand,
   analyze: async () => (await import('./commands/analyze.js')).addAnalyzeCommand,
 };

@@ -693,6 +693,42 @@ describe('evaluation', () => {
   });
 });
 
+describe('dead letters', () => {
+  it('are listed to the last page, and never as they came', async () => {
+    expect((await json('dlq', 'list'))[0]).toEqual([
+      expect.objectContaining({
+        id: 'evaluation/e-1',
+        group: 'evaluation',
+        time: '2023-11-14T22:13:20.000Z',
+      }),
+      expect.objectContaining({ id: 'evaluation/e-2' }),
+    ]);
+    const listed = await text('dlq', 'list', '--group', 'evaluation', '--topic', 'emotune.model.trained.v1');
+    expect(listed).toMatch(/evaluation\/e-2 +emotune\.model\.trained\.v1 +first +2023-11-14T22:13:20/);
+    expect(listed).not.toContain('\x1b');
+    expect(asked.get('listDeadLetters')).toMatchObject({
+      group: 'evaluation',
+      topic: 'emotune.model.trained.v1',
+    });
+  });
+
+  it('are shown with what they said, or as the bytes that they are', async () => {
+    expect((await json('dlq', 'show', 'evaluation/e-2'))[0]).toMatchObject({ message: { name: 'first' } });
+    expect(await text('dlq', 'show', 'evaluation/e-2')).toContain('"name": "first"');
+    expect(await text('dlq', 'show', 'evaluation/e-1')).toContain('2 bytes that cannot be read as one: 08ff');
+    expect((await emotune(['dlq', 'show', 'nobody/none'])).code).toBe(3);
+  });
+
+  it('are replayed one by one or all', async () => {
+    expect(await text('dlq', 'replay', 'evaluation/e-1')).toBe('1 event is on the way again\n');
+    expect(asked.get('replayDeadLetters')).toEqual({ ids: ['evaluation/e-1'] });
+    expect((await json('dlq', 'replay', '--all', '--group', 'evaluation'))[0]).toHaveLength(2);
+    expect(asked.get('replayDeadLetters')).toEqual({ ids: ['evaluation/e-1', 'evaluation/e-2'] });
+    for (const wrong of [[], ['evaluation/e-1', '--all'], ['evaluation/e-1', '--group', 'evaluation']])
+      expect((await emotune(['dlq', 'replay', ...wrong])).code).toBe(2);
+  });
+});
+
 describe('what was sent and made', () => {
   it('is deleted before its time', async () => {
     const [sha, part] = ['a'.repeat(64), 'b'.repeat(64)];

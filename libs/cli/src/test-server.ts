@@ -9,7 +9,7 @@ import {
 } from '@emotune/base';
 import { MemoryBus } from '@emotune/events';
 import { FolderStore } from '@emotune/objects';
-import { common, data, evaluation, featurization, inference, tuning } from '@emotune/proto';
+import { common, data, evaluation, events, featurization, inference, tuning } from '@emotune/proto';
 import { filesModule, Host, jsonLog, requestsOf, type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Module } from '@nestjs/common';
 
@@ -760,7 +760,44 @@ class Insights implements tuning.InsightServiceController {
   }
 }
 
-@Module({ controllers: [Datasets, Features, Experiments, Insights, Models, Evaluations, Analyses] })
+const letter: events.DeadLetter = {
+  ...{ id: 'evaluation/e-1', topic: 'emotune.model.trained.v1', group: 'evaluation', key: 'first' },
+  ...{
+    eventId: 'e-1',
+    reason: 'Error: no\x1b room',
+    time: created,
+    messageType: 'emotune.tuning.v1.ModelTrained',
+  },
+  ...{ messageJson: '', payload: Buffer.from([8, 255]), headers: { 'event-id': 'e-1' } },
+};
+
+@Controller()
+@events.DeadLetterServiceControllerMethods()
+class DeadLetters implements events.DeadLetterServiceController {
+  async listDeadLetters(request: events.ListDeadLettersRequest): Promise<events.ListDeadLettersResponse> {
+    note('listDeadLetters', request);
+    const second = { ...letter, id: 'evaluation/e-2' };
+    if (request.pageToken === 'more') return { deadLetters: [second], nextPageToken: '' };
+    return { deadLetters: [letter], nextPageToken: 'more' };
+  }
+
+  async getDeadLetter({ id }: events.GetDeadLetterRequest): Promise<events.DeadLetter> {
+    if (id === 'evaluation/e-2') return { ...letter, id, messageJson: '{"name":"first"}' };
+    if (id !== letter.id) throw new NotFound(`there is no dead letter ${id}`);
+    return letter;
+  }
+
+  async replayDeadLetters(
+    request: events.ReplayDeadLettersRequest,
+  ): Promise<events.ReplayDeadLettersResponse> {
+    note('replayDeadLetters', request);
+    return { deadLetters: request.ids.map((id) => ({ ...letter, id })) };
+  }
+}
+
+@Module({
+  controllers: [Datasets, Features, Experiments, Insights, Models, Evaluations, Analyses, DeadLetters],
+})
 class EveryServiceModule {}
 
 /** Serves the contract. What users send lies in `folder`. */

@@ -37,8 +37,41 @@ export interface Bus {
     topics: readonly string[],
     handle: (event: BusEvent) => Promise<void>,
   ): Promise<() => Promise<void>>;
+  /** Events that groups could not handle, of all processes. */
+  readonly deadLetters: DeadLetters;
   /** Waits for handlers that run. */
   close(): Promise<void>;
+}
+
+/** An event that a group could not handle. */
+export interface Letter {
+  /** <group>/<event id>: names it for as long as it is kept. One event is one letter of a group, however often it died. */
+  readonly id: string;
+  /** Letters are listed in the order of their places, the oldest first. */
+  readonly place: string;
+  /** As it was, with its group: another that is given it passes it over. */
+  readonly event: BusEvent;
+  readonly group: string;
+  readonly reason: string;
+  readonly at: Date;
+}
+
+export interface DeadLetters {
+  /**
+   * Up to `limit` letters behind the place `after`, '' for the first.
+   * @throws Unavailable
+   */
+  list(which: LetterFilter, page: { readonly after: string; readonly limit: number }): Promise<Letter[]>;
+  /** Those that are there. */
+  find(ids: readonly string[]): Promise<Letter[]>;
+  /** Gives `send` their events and keeps them no longer once that has resolved. Returns those that were there. */
+  resend(ids: readonly string[], send: (events: readonly BusEvent[]) => Promise<void>): Promise<Letter[]>;
+}
+
+export interface LetterFilter {
+  /** Of the event; '' for all. */
+  readonly topic: string;
+  readonly group: string;
 }
 
 /** Thrown by a handler: the event itself is wrong, no other try can help. */
@@ -75,6 +108,19 @@ export function deadLetterTopic(topic: string): string {
 
 export function isDeadLetterTopic(topic: string): boolean {
   return topic.endsWith('.dlq');
+}
+
+/** What a dead letter tells. */
+export function letterOf(dead: BusEvent, at: Date, place: string): Letter {
+  const { reason = '', ...headers } = dead.headers;
+  const group = headers['group'] ?? '';
+  const event = { ...dead, topic: dead.topic.slice(0, -deadLetterTopic('').length), headers };
+  return { id: `${group}/${dead.id}`, place, event, group, reason, at };
+}
+
+/** Whether a group is given an event: one with a group is for that group alone; a dead letter is for all who ask for it. */
+export function isFor({ topic, headers }: BusEvent, group: string): boolean {
+  return isDeadLetterTopic(topic) || headers['group'] === undefined || headers['group'] === group;
 }
 
 /** The event as its topic's dead letters keep it. */

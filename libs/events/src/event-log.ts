@@ -77,10 +77,11 @@ export async function append(sql: Sql, events: readonly BusEvent[]): Promise<voi
          with ordinality as event (event_id, topic, key, payload, headers, number)
        where topic like '%.dlq' or exists (select 1 from subscriptions where topic = event.topic)
        order by number
-       returning position, topic, key
+       returning position, topic, key, headers->>'group' as for_group
      )
      insert into deliveries (consumer, position, topic, key)
-     select consumer, position, topic, key from published join subscriptions using (topic)`,
+     select consumer, position, topic, key from published join subscriptions using (topic)
+     where topic like '%.dlq' or coalesce(for_group, consumer) = consumer`,
     [
       events.map(({ id }) => id),
       events.map(({ topic }) => topic),

@@ -1,17 +1,24 @@
 /** Takes events in so that each has its effect once, however often it is delivered. */
 import { Internal } from '@emotune/base';
 import type { Database, Sql } from '@emotune/database';
-import type { Bus } from './bus.js';
-import type { Topic } from './topics.js';
+import type { Bus, BusEvent } from './bus.js';
+import { messageOfEvent, type Topic } from './topics.js';
 
 /** What a group does with the events of one topic; made by `on`. */
 export interface TopicHandler {
   readonly topic: string;
-  readonly handle: (sql: Sql, payload: Uint8Array) => Promise<void>;
+  /** What is to be done about an event. @throws Poison when it cannot be read */
+  readonly read: (event: BusEvent) => (sql: Sql) => Promise<void>;
 }
 
 export function on<T>(topic: Topic<T>, handle: (sql: Sql, message: T) => Promise<void>): TopicHandler {
-  return { topic: topic.name, handle: (sql, payload) => handle(sql, topic.decode(payload)) };
+  return {
+    topic: topic.name,
+    read: (event) => {
+      const message = messageOfEvent(topic, event);
+      return (sql) => handle(sql, message);
+    },
+  };
 }
 
 /**
@@ -26,17 +33,18 @@ export function consume(options: {
   readonly handlers: readonly TopicHandler[];
 }): Promise<() => Promise<void>> {
   const { database, bus, group, handlers } = options;
-  const byTopic = new Map(handlers.map(({ topic, handle }) => [topic, handle]));
+  const byTopic = new Map(handlers.map(({ topic, read }) => [topic, read]));
   if (byTopic.size < handlers.length) throw new Internal(`group ${group} has two handlers of one topic`);
   return bus.subscribe(group, [...byTopic.keys()], async (event) => {
-    const handle = byTopic.get(event.topic);
-    if (!handle) throw new Internal(`group ${group} takes no ${event.topic}`);
+    const read = byTopic.get(event.topic);
+    if (!read) throw new Internal(`group ${group} takes no ${event.topic}`);
+    const act = read(event);
     await database.transaction(async (sql) => {
       const taken = await sql.query(
         'insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing returning 1',
         [group, event.id],
       );
-      if (taken.length > 0) await handle(sql, event.payload);
+      if (taken.length > 0) await act(sql);
     });
   });
 }

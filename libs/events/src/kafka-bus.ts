@@ -3,6 +3,7 @@ import { type Clock, systemClock, Unavailable } from '@emotune/base';
 import type { Kafka } from 'kafkajs';
 import { type Bus, type BusEvent, type Retry, standardRetry, twice } from './bus.js';
 import { type KafkaSettings, kafkaAt, kafkaError, type Tell } from './kafka-client.js';
+import { KafkaLetters } from './kafka-letters.js';
 import { KafkaMember } from './kafka-member.js';
 import { KafkaPublisher } from './kafka-publisher.js';
 import { declaredTopics, KafkaTopics } from './kafka-topics.js';
@@ -28,6 +29,7 @@ export class KafkaBus implements Bus {
   private readonly members = new Map<string, KafkaMember>();
   private readonly closing = new AbortController();
   private readonly publisher: KafkaPublisher;
+  readonly deadLetters: KafkaLetters;
   private isAway = false;
 
   private constructor(
@@ -36,6 +38,7 @@ export class KafkaBus implements Bus {
     private readonly options: KafkaBusOptions,
   ) {
     this.publisher = new KafkaPublisher(kafka, topics);
+    this.deadLetters = new KafkaLetters(kafka, (events) => this.publish(events), options.clock);
   }
 
   /**

@@ -64,7 +64,7 @@ const soonMs = 200;
 
 /**
  * Calls `work` with a connection of its own, since one that outlived a broker would have to be mended; again while brokers
- * have not heard yet of a topic, or of who leads it.
+ * have not heard yet of a topic or a group, or of who leads it.
  */
 export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = kafka.admin();
@@ -74,7 +74,10 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
       try {
         return await work(admin);
       } catch (error) {
-        const isSoon = causesOf(error).some(({ type, retriable }) => type !== undefined && retriable);
+        const isSoon = causesOf(error).some(
+          ({ name, type, retriable }) =>
+            (type !== undefined && retriable) || name === 'KafkaJSGroupCoordinatorNotFound',
+        );
         if (!isSoon || tries === soonTries) throw error;
       }
       await systemClock.sleep(soonMs);

@@ -5,9 +5,17 @@
  */
 import { type Clock, every, Lanes, Unavailable } from '@emotune/base';
 import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
-import { type BusEvent, deadLetter, isDeadLetterTopic, Poison, pauseAfter, type Retry } from './bus.js';
+import {
+  type BusEvent,
+  deadLetter,
+  isDeadLetterTopic,
+  isFor,
+  Poison,
+  pauseAfter,
+  type Retry,
+} from './bus.js';
 import { kafkaError, withAdmin } from './kafka-client.js';
-import { eventOf, isForOthers } from './kafka-message.js';
+import { eventOf, settledBy } from './kafka-message.js';
 import { Progress } from './progress.js';
 
 /** Handlers of one member that run at the same time. */
@@ -329,7 +337,7 @@ export class KafkaMember {
   /** Whether it was handled or is among the dead letters; otherwise the partition is another's now, or comes again. */
   private async deliver(over: AbortSignal, event: BusEvent, fault: Poison | undefined): Promise<boolean> {
     const { group, clock, retry, handle, publish } = this.options;
-    if (isForOthers(event, group)) return true;
+    if (!isFor(event, group) || settledBy(event, event.topic) !== undefined) return true;
     let tries = 0;
     let dead: BusEvent | undefined;
     for (let calls = 1; !over.aborted; calls++) {

@@ -45,7 +45,8 @@ export function eventOf(
   return { event: { ...event, headers: { ...headers, 'event-id': event.id } }, fault };
 }
 
-/** Whether an event is for another group alone. */
-export function isForOthers({ topic, headers }: BusEvent, group: string): boolean {
-  return !isDeadLetterTopic(topic) && headers['group'] !== undefined && headers['group'] !== group;
+/** The dead letter, by topic, partition and offset, that a mark in its topic says is done with. */
+export function settledBy({ headers }: BusEvent, topic: string): string | undefined {
+  const place = isDeadLetterTopic(topic) ? headers['settles'] : undefined;
+  return place === undefined ? undefined : `${topic}/${place}`;
 }

@@ -1,6 +1,17 @@
 /** The bus of embedded mode: delivers within the process. What it has not delivered is kept by the outboxes. */
 import { type Clock, systemClock, Unavailable } from '@emotune/base';
-import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry, twice } from './bus.js';
+import {
+  type Bus,
+  type BusEvent,
+  deadLetter,
+  isFor,
+  Poison,
+  pauseAfter,
+  type Retry,
+  standardRetry,
+  twice,
+} from './bus.js';
+import { type LetterBox, MemoryLetters } from './letter-box.js';
 
 interface Member {
   readonly topics: ReadonlySet<string>;
@@ -27,6 +38,8 @@ export class MemoryBus implements Bus {
   constructor(
     private readonly clock: Clock = systemClock,
     private readonly retry: Retry = standardRetry,
+    /** Keeps its dead letters; default: for as long as the process lives. */
+    readonly deadLetters: LetterBox = new MemoryLetters(clock),
   ) {}
 
   async publish(events: readonly BusEvent[]): Promise<void> {
@@ -34,7 +47,7 @@ export class MemoryBus implements Bus {
     await Promise.all(
       events.flatMap((event) =>
         [...this.groups.values()]
-          .filter((group) => group.topics.has(event.topic))
+          .filter((group) => group.topics.has(event.topic) && isFor(event, group.name))
           .map((group) => this.enqueue(group, event)),
       ),
     );
@@ -94,8 +107,10 @@ export class MemoryBus implements Bus {
         await running;
         return;
       } catch (error) {
-        if (!(error instanceof Unavailable) && ++tries === this.retry.tries) {
-          await this.publish([deadLetter(event, group.name, error)]);
+        if (error instanceof Poison || (!(error instanceof Unavailable) && ++tries === this.retry.tries)) {
+          const dead = deadLetter(event, group.name, error);
+          await this.deadLetters.add(dead);
+          await this.publish([dead]);
           return;
         }
       } finally {

@@ -27,6 +27,7 @@ export async function openBus(url: string, kafka: Pick<KafkaBusOptions, 'setting
   try {
     const bus = await PostgresBus.open(database);
     return {
+      deadLetters: bus.deadLetters,
       publish: (events) => bus.publish(events),
       subscribe: (group, topics, handle) => bus.subscribe(group, topics, handle),
       close: async () => {

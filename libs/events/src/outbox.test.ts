@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Clock, Internal, ManualClock, systemClock, Unavailable } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabase, testDatabaseUrl } from '@emotune/database/testing';
@@ -40,7 +41,7 @@ function say(key: string, ...texts: readonly string[]): Promise<void> {
   });
 }
 
-function start(bus: Bus, clock: Clock = systemClock): Outbox {
+function start(bus: Pick<Bus, 'publish'>, clock: Clock = systemClock): Outbox {
   const outbox = new Outbox(sender, bus, clock, retry);
   outbox.start();
   closers.push(() => outbox.close());
@@ -113,7 +114,7 @@ describe('emit and Outbox', () => {
         id: seen[0]['event-id'],
         topic: 'emotune.dataset.failed.v1',
         'event-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
-        'content-type': 'application/x-protobuf',
+        'content-type': 'application/x-protobuf; messageType=emotune.data.v1.DatasetFailed',
         traceparent: '00-aa-bb-01',
       },
     ]);
@@ -165,9 +166,7 @@ describe('emit and Outbox', () => {
     const bus = new MemoryBus(systemClock, retry);
     await listen(bus);
     let refused = 0;
-    const picky: Bus = {
-      subscribe: (...args) => bus.subscribe(...args),
-      close: () => bus.close(),
+    const picky: Pick<Bus, 'publish'> = {
       publish: async (events) => {
         if (events.some(({ key }) => key === 'held')) {
           refused++;
@@ -192,9 +191,7 @@ describe('emit and Outbox', () => {
   it('sets an event aside, with the reason, that the bus refuses for good', async () => {
     const bus = new MemoryBus(systemClock, retry);
     await listen(bus);
-    const small: Bus = {
-      subscribe: (...args) => bus.subscribe(...args),
-      close: () => bus.close(),
+    const small: Pick<Bus, 'publish'> = {
       publish: async (events) => {
         if (events.some((event) => textOf(event).includes('huge'))) throw new RangeError('too large');
         await bus.publish(events);
@@ -211,9 +208,7 @@ describe('emit and Outbox', () => {
     const breaking = await Database.connect(`${await testDatabaseUrl()}?application_name=breaking`, 'sender');
     closers.push(() => breaking.close());
     const published: string[] = [];
-    const bus: Bus = {
-      subscribe: async () => async () => {},
-      close: async () => {},
+    const bus: Pick<Bus, 'publish'> = {
       publish: async (events) => {
         published.push(...events.map((event) => topic.decode(event.payload).reason));
         if (published.length > 1) return;
@@ -250,9 +245,7 @@ describe('two relays of one table', () => {
   it('send hundreds of events in the order of their keys, also when one dies', async () => {
     const published: Record<string, string[]> = {};
     /** Takes its time, so that two relays at work would come in between each other. */
-    const recording: Bus = {
-      subscribe: async () => async () => {},
-      close: async () => {},
+    const recording: Pick<Bus, 'publish'> = {
       publish: async (events) => {
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
         for (const event of events) {
@@ -324,6 +317,62 @@ describe('consume', () => {
   });
 });
 
+describe('what others have written into a topic', () => {
+  const message = topic.encode({ name: 'key', reason: 'known' });
+  /** Field 99, which a later version may have. */
+  const later = Buffer.concat([message, Buffer.from([0x9a, 0x06, 0x03, 1, 2, 3])]);
+
+  it.each([
+    [
+      'of another content type',
+      message,
+      { 'content-type': 'application/json' },
+      /^Poison: header content-type: expected application\/x-protobuf; messageType=emotune.data.v1.DatasetFailed, got "application\/json"/,
+    ],
+    [
+      'of another schema',
+      message,
+      { 'content-type': 'application/x-protobuf; messageType=shop.v1.Order' },
+      /^Poison: header content-type: .* got ".*shop.v1.Order"/,
+    ],
+    [
+      'no message at all',
+      Buffer.from('{"name": "key"}'),
+      {},
+      /^Poison: payload: expected emotune.data.v1.DatasetFailed, got 15 bytes/,
+    ],
+  ])('%s is a dead letter at once, with the reason', async (_, payload, headers, reason) => {
+    const bus = new MemoryBus(systemClock, { ...retry, pauseMs: 1_000_000 });
+    await listen(bus);
+    await bus.publish([{ id: randomUUID(), topic: topic.name, key: 'key', payload, headers }]);
+    const [letter] = await bus.deadLetters.list({ topic: '', group: '' }, { after: '', limit: 10 });
+    expect(letter.reason).toMatch(reason);
+    expect(await effects()).toEqual({});
+  });
+
+  it.each([
+    [
+      'the fields of a later version',
+      later,
+      { 'content-type': 'application/x-protobuf; messageType=emotune.data.v1.DatasetFailed' },
+    ],
+    ['no word of its type', message, {}],
+  ])('with %s is acted on', async (_, payload, headers) => {
+    const bus = new MemoryBus(systemClock, retry);
+    await listen(bus);
+    await bus.publish([
+      {
+        id: randomUUID(),
+        topic: topic.name,
+        key: 'key',
+        payload,
+        headers: headers as Record<string, string>,
+      },
+    ]);
+    expect(await effects()).toEqual({ key: ['known'] });
+  });
+});
+
 /** Where a process dies: before or after an event was published, or in the handler. */
 interface Crash {
   readonly point: 'before publish' | 'after publish' | 'in handler';
@@ -372,9 +421,7 @@ async function runUntilCrash(point: Crash['point'], after: number): Promise<void
     throw new Unavailable('killed');
   };
   await listen(inner, () => step('in handler'));
-  const bus: Bus = {
-    subscribe: (...args) => inner.subscribe(...args),
-    close: () => inner.close(),
+  const bus: Pick<Bus, 'publish'> = {
     publish: async (events) => {
       step('before publish');
       await inner.publish(events);

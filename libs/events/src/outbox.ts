@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, Rest, Unavailable } from '@emotune/base';
 import { type Database, lead, type Sql, type Term } from '@emotune/database';
 import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry } from './bus.js';
-import type { Topic } from './topics.js';
+import { contentTypeOf, type Topic } from './topics.js';
 
 /** The first migration of every service. */
 export const eventTables = `
@@ -46,7 +46,7 @@ export async function emit<T>(
   const id = randomUUID();
   const headers = {
     'event-id': id,
-    'content-type': 'application/x-protobuf',
+    'content-type': contentTypeOf(topic),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
   // Numbers are given before commits: without the lock an event could be numbered first and seen second.
@@ -62,6 +62,23 @@ export async function emit<T>(
     Buffer.from(topic.encode(message)),
     headers,
   ]);
+}
+
+/**
+ * Publishes events again that are dead letters, from this table on as if they were new.
+ * @throws Unavailable when one is on its way to another group already
+ */
+export async function emitAgain(sql: Sql, events: readonly BusEvent[]): Promise<void> {
+  for (const { id, topic, key, payload, headers } of events) {
+    const [row] = await sql.query<{ group: string | null }>(
+      `insert into outbox (event_id, topic, key, payload, headers) values ($1, $2, $3, $4, $5)
+       on conflict (event_id) do update set failure = null returning headers->>'group' as group`,
+      [id, topic, key, Buffer.from(payload), headers],
+    );
+    if (row.group !== (headers['group'] ?? null))
+      throw new Unavailable(`event ${id} is on its way to group ${row.group}; try again in a moment`);
+  }
+  await sql.query("select pg_notify(current_schema() || '.outbox', '')");
 }
 
 /** Takes back what was not published yet of a key: what it tells of is deleted in the same transaction. */
@@ -95,7 +112,7 @@ export class Outbox {
 
   constructor(
     private readonly database: Database,
-    private readonly bus: Bus,
+    private readonly bus: Pick<Bus, 'publish'>,
     private readonly clock: Clock,
     private readonly retry: Retry = standardRetry,
   ) {

@@ -1,7 +1,16 @@
 /** The bus of services that are processes of their own over one PostgreSQL. */
 import { aborted, type Clock, every, Rest, systemClock, Unavailable } from '@emotune/base';
 import type { Database } from '@emotune/database';
-import { type Bus, type BusEvent, deadLetter, pauseAfter, type Retry, standardRetry, twice } from './bus.js';
+import {
+  type Bus,
+  type BusEvent,
+  deadLetter,
+  Poison,
+  pauseAfter,
+  type Retry,
+  standardRetry,
+  twice,
+} from './bus.js';
 import {
   append,
   type Claim,
@@ -14,6 +23,7 @@ import {
   renew,
   settle,
 } from './event-log.js';
+import { PostgresLetters } from './letter-box.js';
 
 export interface PostgresBusOptions {
   readonly clock: Clock;
@@ -31,6 +41,7 @@ const lookMs = 1_000;
 const pruneMs = 60_000;
 
 export class PostgresBus implements Bus {
+  readonly deadLetters: PostgresLetters;
   private readonly members = new Map<string, Member>();
   private readonly closing = new AbortController();
   private readonly stopPruning: () => Promise<void>;
@@ -41,6 +52,7 @@ export class PostgresBus implements Bus {
     private readonly database: Database,
     private readonly options: PostgresBusOptions,
   ) {
+    this.deadLetters = new PostgresLetters(database);
     this.stopPruning = every(pruneMs, options.clock, () => prune(database).catch(ifAway));
   }
 
@@ -206,7 +218,7 @@ class Member {
   private async failed(claimed: Claim, error: unknown): Promise<void> {
     const { clock, retry } = this.options;
     const tries = claimed.tries + (error instanceof Unavailable ? 0 : 1);
-    if (tries >= retry.tries) {
+    if (error instanceof Poison || tries >= retry.tries) {
       await this.database.transaction(async (sql) => {
         if (await settle(sql, claimed)) await append(sql, [deadLetter(claimed.event, this.group, error)]);
       }, 'read committed');

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { AlreadyExists, Unavailable } from '@emotune/base';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Bus, type BusEvent, deadLetterTopic, type Retry } from './bus.js';
+import { type Bus, type BusEvent, deadLetterTopic, Poison, type Retry } from './bus.js';
 
 /** A topic and group name that no other test uses: a broker is shared by all. */
 export function freshName(what: string): string {
@@ -164,6 +164,75 @@ export function busContract(
         ]);
       });
       expect(tries).toBe(retry.tries);
+    });
+
+    it('tries an event that is poison once', async () => {
+      const bus = await open();
+      const topic = freshName('once');
+      const handled: string[] = [];
+      await bus.subscribe(freshName('group'), [topic], async (event) => {
+        handled.push(textOf(event));
+        if (textOf(event) === 'poison') throw new Poison('of another schema');
+      });
+      await bus.publish([testEvent(topic, 'key', 'poison'), testEvent(topic, 'key', 'food')]);
+      await eventually(() => expect(handled).toEqual(['poison', 'food']));
+    });
+
+    it('gives an event that names a group to that group alone', async () => {
+      const bus = await open();
+      const topic = freshName('meant');
+      const [left, right] = [freshName('left'), freshName('right')];
+      const seen: string[] = [];
+      for (const group of [left, right])
+        await bus.subscribe(group, [topic], async (event) => void seen.push(`${textOf(event)} ${group}`));
+      const meant = testEvent(topic, 'key', 'meant');
+      await bus.publish([
+        { ...meant, headers: { ...meant.headers, group: right } },
+        testEvent(topic, 'key', 'all'),
+      ]);
+      await eventually(() => expect(seen).toHaveLength(3));
+      expect(seen.sort()).toEqual([`all ${left}`, `all ${right}`, `meant ${right}`].sort());
+    });
+
+    it('lists dead letters page by page, each once, until they are sent again', async () => {
+      const bus = await open();
+      const topic = freshName('kept');
+      const group = freshName('group');
+      let mended = false;
+      const handled: string[] = [];
+      await bus.subscribe(group, [topic], async (event) => {
+        if (!mended) throw new Poison(`cannot read ${textOf(event)}`);
+        handled.push(textOf(event));
+      });
+      const poison = ['0', '1', '2'].map((text) => testEvent(topic, 'key', text));
+      const listed = (after = '', limit = 10, which = { topic, group }) =>
+        bus.deadLetters.list(which, { after, limit });
+      await bus.publish(poison);
+      await expect.poll(() => listed(), { timeout: 200_000, interval: 50 }).toHaveLength(3);
+      // One dies again, and is the same letter.
+      await bus.publish([poison[0]]);
+      const texts = async () => (await listed()).map(({ event }) => textOf(event));
+      await expect.poll(texts, { timeout: 200_000, interval: 50 }).toEqual(['1', '2', '0']);
+      const [first, second] = await listed('', 2);
+      expect(first).toMatchObject({
+        ...{ id: `${group}/${poison[1].id}`, group, reason: 'Poison: cannot read 1' },
+        event: { ...poison[1], headers: { ...poison[1].headers, group } },
+      });
+      expect(Math.abs(first.at.getTime() - Date.now())).toBeLessThan(3_600_000);
+      expect((await listed(second.place, 2)).map(({ event }) => textOf(event))).toEqual(['0']);
+      expect(await listed('', 10, { topic: '', group: freshName('other') })).toEqual([]);
+      expect(await listed('', 10, { topic: '', group })).toHaveLength(3);
+      expect(await bus.deadLetters.find([second.id, 'nobody/nothing'])).toEqual([second]);
+      mended = true;
+      const unsent = bus.deadLetters.resend([first.id], () => Promise.reject(new Unavailable('not now')));
+      await expect(unsent).rejects.toThrow(Unavailable);
+      expect(await listed()).toHaveLength(3);
+      await bus.deadLetters.resend(
+        (await listed()).map(({ id }) => id),
+        (events) => bus.publish(events),
+      );
+      await eventually(() => expect(handled).toEqual(['1', '2', '0']));
+      expect(await listed()).toEqual([]);
     });
 
     it('never gives up on an event whose handler lacks what it needs', async () => {

@@ -1,4 +1,5 @@
 /** Every fact that services tell each other: its topic and its message. */
+import { show } from '@emotune/base';
 import {
   codecOf,
   type data,
@@ -7,6 +8,7 @@ import {
   messageType,
   type tuning,
 } from '@emotune/proto';
+import { type BusEvent, Poison } from './bus.js';
 
 export interface Topic<T> {
   /** emotune.<noun>.<past-tense verb>.v1 */
@@ -19,6 +21,29 @@ export interface Topic<T> {
   readonly partitions: number;
   /** On a broker. Dead letters stay longer. */
   readonly retentionDays: number;
+}
+
+const protobuf = 'application/x-protobuf';
+
+export function contentTypeOf({ message }: Pick<Topic<unknown>, 'message'>): string {
+  return `${protobuf}; messageType=${message}`;
+}
+
+/** What an event says. @throws Poison when it is of another schema, or cannot be read. Fields that are not known are passed over. */
+export function messageOfEvent<T>(topic: Topic<T>, { headers, payload }: BusEvent): T {
+  const given = headers['content-type'] ?? protobuf;
+  const [kind, ...parameters] = given.split(';').map((part) => part.trim());
+  const message = parameters.find((part) => part.startsWith('messageType='))?.slice('messageType='.length);
+  if (kind !== protobuf || (message ?? topic.message) !== topic.message)
+    throw new Poison(`header content-type: expected ${contentTypeOf(topic)}, got ${show(given)}`);
+  try {
+    return topic.decode(payload);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Poison(
+      `payload: expected ${topic.message}, got ${payload.length} bytes that are none (${message})`,
+    );
+  }
 }
 
 /** @param message Its name in the contract. */

@@ -13,7 +13,7 @@ import { mostBytes } from './request-bytes.js';
 
 /** Each area is one service process in a deployment; these are the packages of its gRPC services. */
 const packagesOf = {
-  data: ['emotune.data.v1', 'emotune.files.v1'],
+  data: ['emotune.data.v1', 'emotune.files.v1', 'emotune.events.v1'],
   featurization: ['emotune.featurization.v1'],
   tuning: ['emotune.tuning.v1'],
   evaluation: ['emotune.evaluation.v1'],

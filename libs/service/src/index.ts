@@ -8,6 +8,7 @@ export {
 } from './build-process.js';
 export { type Attempt, type BuildOptions, Builds, buildClaimColumns, buildColumns } from './builds.js';
 export { type CallOptions, Channel, type Client, type Draft } from './channel.js';
+export { deadLettersModule } from './dead-letters.js';
 export { address, readEnvironment, serviceEnvironment } from './environment.js';
 export { filesModule } from './file.controller.js';
 export { Host, type HostOptions, type ServiceContext } from './host.js';

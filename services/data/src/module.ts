@@ -1,4 +1,4 @@
-import { filesModule } from '@emotune/service';
+import { deadLettersModule, filesModule } from '@emotune/service';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DatasetController } from './dataset.controller.js';
 import { type DataContext, Datasets } from './datasets.js';
@@ -6,11 +6,11 @@ import { type DataContext, Datasets } from './datasets.js';
 @Module({})
 class DataServiceModule {}
 
-/** The data service: sources and dataset versions, and what users bring and fetch. */
+/** The data service: sources and dataset versions, what users bring and fetch, and events that nobody could act on. */
 export function dataModule(context: DataContext): DynamicModule {
   return {
     module: DataServiceModule,
-    imports: [filesModule(context)],
+    imports: [filesModule(context), deadLettersModule(context)],
     controllers: [DatasetController],
     providers: [{ provide: Datasets, useValue: new Datasets(context) }],
   };

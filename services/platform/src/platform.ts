@@ -11,7 +11,7 @@ import { closeToOthers, FailedPrecondition, makeFolder, systemClock } from '@emo
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, type ServerNews, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
-import { MemoryBus } from '@emotune/events';
+import { MemoryBus, PostgresLetters, standardRetry } from '@emotune/events';
 import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
 import { hubSettings } from '@emotune/hub';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
@@ -124,6 +124,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await closeFolder(dataDir);
     const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres'), tell: toLog(log) });
     started.push({ close: () => postgres.stop() });
+    const bus = await Database.connect(postgres.url, 'bus');
+    started.push(bus);
     const objects = await FolderStore.open(join(dataDir, 'objects'));
     const runner = ProcessRunner.open({
       folder: join(dataDir, 'jobs'),
@@ -136,7 +138,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     const host = await Host.create({
       database: (schema) => Database.connect(postgres.url, schema),
       objects,
-      bus: new MemoryBus(clock),
+      bus: new MemoryBus(clock, standardRetry, await PostgresLetters.open(bus)),
       clock,
       log,
       listen: `127.0.0.1:${options.port ?? 0}`,
