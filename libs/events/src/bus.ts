@@ -43,6 +43,9 @@ export interface Bus {
   close(): Promise<void>;
 }
 
+/** What a bus or an outbox has to say to whoever runs it, with fields for a log. */
+export type Tell = (message: string, fields: Readonly<Record<string, unknown>>) => void;
+
 /** An event that a group could not handle. */
 export interface Letter {
   /** <group>/<event id>: names it for as long as it is kept. One event is one letter of a group, however often it died. */
@@ -100,6 +103,9 @@ export const standardRetry: Retry = { tries: 9, pauseMs: 100, longestPauseMs: 10
 export function pauseAfter(tries: number, { pauseMs, longestPauseMs }: Retry): number {
   return Math.min(pauseMs * 2 ** (tries - 1), longestPauseMs);
 }
+
+/** Dead letters stay so long for whoever looks into them. */
+export const deadLetterDays = 30;
 
 /** Where events go that a group could not handle. */
 export function deadLetterTopic(topic: string): string {

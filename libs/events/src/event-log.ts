@@ -4,7 +4,7 @@
  * times are the server's, so that members need not agree on the time.
  */
 import type { Database, Sql } from '@emotune/database';
-import type { BusEvent } from './bus.js';
+import { type BusEvent, deadLetterDays } from './bus.js';
 
 export const eventLogMigrations: readonly string[] = [
   `create table subscriptions (consumer text, topic text, primary key (consumer, topic));
@@ -37,9 +37,6 @@ export const eventLogMigrations: readonly string[] = [
 
 /** Notified when events are published. */
 export const eventChannel = 'emotune_events';
-
-/** Dead letters stay so long for whoever looks into them. */
-const deadLetterDays = 30;
 
 export interface Claim {
   readonly group: string;

@@ -1,8 +1,8 @@
 /** The bus of a cluster: events in Kafka, by kafkajs. */
 import { type Clock, systemClock, Unavailable } from '@emotune/base';
 import type { Kafka } from 'kafkajs';
-import { type Bus, type BusEvent, type Retry, standardRetry, twice } from './bus.js';
-import { type KafkaSettings, kafkaAt, kafkaError, type Tell } from './kafka-client.js';
+import { type Bus, type BusEvent, type Retry, standardRetry, type Tell, twice } from './bus.js';
+import { type KafkaSettings, kafkaAt, kafkaError } from './kafka-client.js';
 import { KafkaLetters } from './kafka-letters.js';
 import { KafkaMember } from './kafka-member.js';
 import { KafkaPublisher } from './kafka-publisher.js';

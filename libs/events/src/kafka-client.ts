@@ -26,9 +26,6 @@ export interface KafkaSettings {
 export const saslMechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const;
 type SaslMechanism = (typeof saslMechanisms)[number];
 
-/** What the bus has to say to whoever runs it, with fields for a log. */
-export type Tell = (message: string, fields: Readonly<Record<string, unknown>>) => void;
-
 const hostAndPort = /^(?:\[[\da-f:]+\]|[^\s:/[\]@]+):\d{1,5}$/i;
 
 /** host:port of each broker that `kafka://host:port[,host:port]` names; undefined when it is not such a URL. */

@@ -1,8 +1,9 @@
 /** Topics of Kafka: created as declared, never changed. */
 import { FailedPrecondition } from '@emotune/base';
 import { type Admin, ConfigResourceTypes, type Kafka } from 'kafkajs';
-import { deadLetterTopic, isDeadLetterTopic } from './bus.js';
-import { type KafkaSettings, type Tell, withAdmin } from './kafka-client.js';
+import { deadLetterDays, deadLetterTopic, isDeadLetterTopic, type Tell } from './bus.js';
+import { type KafkaSettings, withAdmin } from './kafka-client.js';
+import { inboxDays } from './pruning.js';
 import { topics } from './topics.js';
 
 interface Layout {
@@ -13,7 +14,7 @@ interface Layout {
 /** Of topics that nobody has declared. */
 const otherFacts: Layout = { partitions: 3, retentionDays: 7 };
 /** Few letters, in no order, which wait for a person. */
-const deadLetters: Layout = { partitions: 1, retentionDays: 30 };
+const deadLetters: Layout = { partitions: 1, retentionDays: deadLetterDays };
 
 function layoutOf(topic: string): Layout {
   if (isDeadLetterTopic(topic)) return deadLetters;
@@ -133,6 +134,11 @@ export class KafkaTopics {
         this.tell('a topic keeps its events for less time than declared', {
           topic: resourceName,
           ...{ days, declared: layoutOf(resourceName).retentionDays },
+        });
+      if (days < 0 || days > inboxDays)
+        this.tell('a topic keeps its events for longer than inboxes remember them', {
+          topic: resourceName,
+          ...{ days: days < 0 ? 'for ever' : days, remembered: inboxDays },
         });
     }
   }

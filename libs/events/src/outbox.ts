@@ -6,9 +6,10 @@
  * published on.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, Rest, Unavailable } from '@emotune/base';
+import { type Clock, every, Rest, Unavailable } from '@emotune/base';
 import { type Database, lead, type Sql, type Term } from '@emotune/database';
-import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry } from './bus.js';
+import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry, type Tell } from './bus.js';
+import { pruneEventTables } from './pruning.js';
 import { contentTypeOf, type Topic } from './topics.js';
 
 /** The first migration of every service. */
@@ -101,6 +102,7 @@ function eventOf({ event_id, topic, key, payload, headers }: Row): BusEvent {
 
 const batch = 200;
 const everyMs = 1000;
+const pruneMs = 10 * 60_000;
 
 /** Relays the events of one service, those of one key in order; a key that waits holds up no other. */
 export class Outbox {
@@ -115,6 +117,7 @@ export class Outbox {
     private readonly bus: Pick<Bus, 'publish'>,
     private readonly clock: Clock,
     private readonly retry: Retry = standardRetry,
+    private readonly tell: Tell = () => {},
   ) {
     this.rest = new Rest(clock);
   }
@@ -137,6 +140,17 @@ export class Outbox {
 
   private async relay({ signal, session }: Term): Promise<void> {
     await session.listen(`${this.database.schema}.outbox`, () => this.wake());
+    const stopPruning = every(pruneMs, this.clock, () =>
+      pruneEventTables(this.database, this.tell, signal).catch(ifAway),
+    );
+    try {
+      await this.relayUntil(signal);
+    } finally {
+      await stopPruning();
+    }
+  }
+
+  private async relayUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const rows = await this.next();
       for (const [key, events] of byKey(rows)) {
@@ -181,8 +195,10 @@ export class Outbox {
           published = true;
         }
         if (published) await this.database.query('delete from outbox where event_id = $1', [event.id]);
-        else
+        else {
           await this.database.query('update outbox set failure = $2 where event_id = $1', [event.id, reason]);
+          this.tell('an event cannot be published and stays in the outbox', { ...nameOf(event), reason });
+        }
         return;
       } catch (error) {
         if (!(error instanceof Unavailable)) {
@@ -193,6 +209,13 @@ export class Outbox {
       await this.clock.sleep(pauseAfter(calls, this.retry), signal).catch(() => {});
     }
   }
+}
+
+const nameOf = ({ id, topic, key }: BusEvent) => ({ event: id, topic, key });
+
+/** For what is tried again when PostgreSQL is back. */
+function ifAway(error: unknown): void {
+  if (!(error instanceof Unavailable)) throw error;
 }
 
 /** Groups events, which keep their order. */

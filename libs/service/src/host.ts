@@ -4,7 +4,7 @@
 import 'reflect-metadata';
 import type { Clock } from '@emotune/base';
 import type { Database } from '@emotune/database';
-import { type Bus, Outbox } from '@emotune/events';
+import { type Bus, Outbox, standardRetry } from '@emotune/events';
 import type { ObjectStore } from '@emotune/objects';
 import { type DynamicModule, type INestMicroservice, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -13,7 +13,7 @@ import { type BuildLimits, buildLimits } from './build-limits.js';
 import { BuildProcesses } from './build-process.js';
 import { Channel, type Peers } from './channel.js';
 import type { Limits } from './limits.js';
-import type { Log } from './log.js';
+import type { Fields, Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
 import type { Work } from './work.js';
 
@@ -99,7 +99,8 @@ export class Host {
       await database.close();
       throw error;
     }
-    const outbox = new Outbox(database, bus, clock);
+    const tell = (message: string, fields: Fields) => log.error(message, { area: schema, ...fields });
+    const outbox = new Outbox(database, bus, clock, standardRetry, tell);
     const { channel, builds } = this;
     const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
     const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work, builds };
