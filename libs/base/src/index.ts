@@ -25,6 +25,7 @@ export {
 export { fieldPath } from './field-path.js';
 export { exists, makeFolder, syncToDisk } from './folder.js';
 export { canonicalJson, sha256, sha256OfFile } from './hash.js';
+export { Idle, idleMs } from './idle.js';
 export { Lanes } from './lanes.js';
 export { endWithin } from './last-resort.js';
 export { machineMemoryMiB } from './machine-memory.js';

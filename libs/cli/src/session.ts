@@ -10,7 +10,15 @@ import {
   systemClock,
   Unauthenticated,
 } from '@emotune/base';
-import { Channel, isLoopback, tokenFile, tokenIn, tokenOf, type Work } from '@emotune/service/client';
+import {
+  Channel,
+  isLoopback,
+  type Patience,
+  tokenFile,
+  tokenIn,
+  tokenOf,
+  type Work,
+} from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
 import { Progress } from './progress.js';
 
@@ -82,13 +90,21 @@ async function tokenFor(
   return { token: await tokenIn(file), from: file };
 }
 
+/** A server that has too much to do says when to ask again. */
+function patienceOf(session: Session): Patience {
+  return {
+    mostMs: 60_000,
+    waits: (ms, { message }) => session.note(`asking again in ${Math.ceil(ms / 1000)} s: ${message}`),
+  };
+}
+
 async function withServer(
   session: Session,
   address: string,
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
   const { token, from } = await tokenFor(session, address);
-  const channel = Channel.connect(address, token);
+  const channel = Channel.connect(address, token, patienceOf(session));
   try {
     await use(channel, false);
   } catch (error) {

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import {
   besideModule,
   FailedPrecondition,
+  Idle,
   Lanes,
   ResourceExhausted,
   temporaryPrefix,
@@ -36,7 +37,6 @@ export interface BuildRunOptions {
 /** Of one module, beside each other; others wait. */
 const mostBeside = 2;
 const mostWaiting = 100;
-const idleMs = 20_000;
 /** Of its memory; the rest is for what lies outside of it: buffers, tensors, threads. */
 const heapShare = 0.75;
 /** The end of what it wrote, which tells how it died. */
@@ -151,7 +151,7 @@ class Process {
 
 export class BuildProcesses {
   /** By module. */
-  private readonly idle = new Map<string, { readonly process: Process; readonly timer: NodeJS.Timeout }>();
+  private readonly resting = new Map<string, { readonly process: Process; readonly idle: Idle }>();
   private readonly lanes = new Map<string, { readonly lanes: Lanes; waiting: number }>();
   private readonly running = new Set<Process>();
   private closed = false;
@@ -203,32 +203,33 @@ export class BuildProcesses {
   }
 
   private take(module: URL): Process {
-    const kept = this.idle.get(module.href);
+    const kept = this.resting.get(module.href);
     if (kept === undefined) return new Process(module, this.limits);
-    clearTimeout(kept.timer);
-    this.idle.delete(module.href);
+    kept.idle.use();
+    this.resting.delete(module.href);
     return kept.process.isOver ? new Process(module, this.limits) : kept.process;
   }
 
   private keep(module: URL, process: Process): void {
     if (process.isOver) return;
-    if (this.closed || this.idle.has(module.href)) {
+    if (this.closed || this.resting.has(module.href)) {
       process.kill();
       return;
     }
-    const timer = setTimeout(() => {
-      this.idle.delete(module.href);
+    const idle = new Idle(() => {
+      this.resting.delete(module.href);
       process.kill();
-    }, idleMs);
-    this.idle.set(module.href, { process, timer: timer.unref() });
+    });
+    this.resting.set(module.href, { process, idle });
+    idle.rest();
   }
 
   /** Kills all of them. */
   async close(): Promise<void> {
     this.closed = true;
-    const all = [...this.running, ...[...this.idle.values()].map(({ process }) => process)];
-    for (const { timer } of this.idle.values()) clearTimeout(timer);
-    this.idle.clear();
+    const all = [...this.running, ...[...this.resting.values()].map(({ process }) => process)];
+    for (const { idle } of this.resting.values()) idle.use();
+    this.resting.clear();
     for (const process of all) process.kill();
     await Promise.all(all.map(({ ended }) => ended));
   }

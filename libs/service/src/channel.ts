@@ -1,5 +1,5 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
-import { Internal, Unavailable } from '@emotune/base';
+import { Internal, ResourceExhausted, systemClock, Unavailable } from '@emotune/base';
 import type { PlainValue } from '@emotune/proto';
 import {
   credentials,
@@ -131,6 +131,14 @@ function sendAll(call: WritableCall, requests: AsyncIterable<unknown> | Iterable
 /** The host:port of each area's process. */
 export type Peers = Readonly<Partial<Record<Area, string>>>;
 
+/** Of a caller that a server tells to ask again later: for calls that are answered once, and streams that have not begun. */
+export interface Patience {
+  /** Milliseconds that a call waits in all. */
+  readonly mostMs: number;
+  /** Hears of each wait before it begins. */
+  waits(ms: number, refusal: ResourceExhausted): void;
+}
+
 /** The way to services: one connection a server, made on first use and again when it was lost. */
 export class Channel {
   private readonly clients = new Map<string, Untyped>();
@@ -140,11 +148,17 @@ export class Channel {
   private constructor(
     private readonly addressOf: (service: string) => string,
     private readonly token: string | undefined,
+    private readonly patience?: Patience,
   ) {}
 
-  /** To one server that holds every service. @param address host:port @param token what it asks for */
-  static connect(address: string, token?: string): Channel {
-    return new Channel(() => address, token);
+  /**
+   * To one server that holds every service.
+   * @param address host:port
+   * @param token what it asks for
+   * @param patience without, a call that is refused fails
+   */
+  static connect(address: string, token?: string, patience?: Patience): Channel {
+    return new Channel(() => address, token, patience);
   }
 
   /** To a server an area. A call to an area that is not among `peers` throws Internal. */
@@ -173,6 +187,19 @@ export class Channel {
       this.clients.set(service, client);
     }
     return client;
+  }
+
+  /** Waits until a call that was refused may be made again. @throws the refusal, where it says no time or too long a one */
+  private refusals(signal: AbortSignal | undefined): (refusal: unknown) => Promise<void> {
+    let leftMs = this.patience?.mostMs ?? 0;
+    return async (refusal) => {
+      if (!(refusal instanceof ResourceExhausted)) throw refusal;
+      const ms = refusal.retryAfterMs ?? Infinity;
+      if (ms > leftMs) throw refusal;
+      leftMs -= ms;
+      this.patience!.waits(ms, refusal);
+      await systemClock.sleep(ms, signal);
+    };
   }
 
   client<C>(service: string): Client<C> {
@@ -204,25 +231,54 @@ export class Channel {
         call.cancel();
       }
     }
-    return {
-      call: (method, request, options = {}) =>
-        new Promise((resolve, reject) => {
-          const { signal } = options;
-          if (signal?.aborted) return reject(signal.reason);
-          const client = this.open(service);
-          const [metadata, settings] = settingsOf(options);
-          const callback: UnaryCallback = (error, reply) => {
-            signal?.removeEventListener('abort', cancel);
-            if (error) reject(failure(error, signal));
-            else resolve(reply as never);
-          };
-          const call = client[method](request, metadata, settings, callback) as { cancel(): void };
-          const cancel = () => call.cancel();
-          signal?.addEventListener('abort', cancel, { once: true });
-        }),
-      stream: (method, request, options = {}) => {
+    const once = (method: string, request: unknown, options: CallOptions): Promise<never> =>
+      new Promise((resolve, reject) => {
+        const { signal } = options;
+        if (signal?.aborted) return reject(signal.reason);
+        const client = this.open(service);
         const [metadata, settings] = settingsOf(options);
-        return read(this.open(service)[method](request, metadata, settings), options.signal);
+        const callback: UnaryCallback = (error, reply) => {
+          signal?.removeEventListener('abort', cancel);
+          if (error) reject(failure(error, signal));
+          else resolve(reply as never);
+        };
+        const call = client[method](request, metadata, settings, callback) as { cancel(): void };
+        const cancel = () => call.cancel();
+        signal?.addEventListener('abort', cancel, { once: true });
+      });
+    const begin = (method: string, request: unknown, options: CallOptions): AsyncIterable<never> => {
+      const [metadata, settings] = settingsOf(options);
+      return read(this.open(service)[method](request, metadata, settings), options.signal);
+    };
+    const refusals = (signal: AbortSignal | undefined) => this.refusals(signal);
+    return {
+      call: async (method, request, options = {}) => {
+        for (const mayGoOn = refusals(options.signal); ; ) {
+          try {
+            return await once(method, request, options);
+          } catch (error) {
+            await mayGoOn(error);
+          }
+        }
+      },
+      stream: (method, request, options = {}) => {
+        let replies = begin(method, request, options);
+        return (async function* () {
+          for (const mayGoOn = refusals(options.signal); ; ) {
+            let begun = false;
+            try {
+              for await (const reply of replies) {
+                begun = true;
+                yield reply;
+              }
+              return;
+            } catch (error) {
+              if (begun) throw error;
+              await mayGoOn(error);
+              replies = begin(method, request, options);
+            }
+          }
+        })();
       },
       send: (method, requests, options = {}) =>
         new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 /** What a process needs that only calls services, without the server framework and the database driver. */
-export { Channel, type Client, type Draft } from './channel.js';
+export { Channel, type Client, type Draft, type Patience } from './channel.js';
 export { type ImportHooks, importCheckpoint, importHubModel, isHubName } from './checkpoint-folder.js';
 export { clientClass } from './contract.js';
 export { download, downloadFolder, type Transfer, upload, uploadRows } from './file-transfer.js';

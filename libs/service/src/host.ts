@@ -12,6 +12,7 @@ import { Access } from './access.js';
 import { type BuildLimits, buildLimits } from './build-limits.js';
 import { BuildProcesses } from './build-process.js';
 import { Channel, type Peers } from './channel.js';
+import { collectAtRest } from './idle-heap.js';
 import type { Limits } from './limits.js';
 import type { Fields, Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
@@ -68,6 +69,7 @@ export class Host {
   private readonly builds: BuildProcesses;
   private readonly watched: Promise<void>[] = [];
   private readonly leaving = new AbortController();
+  private readonly stopCollecting = collectAtRest();
   readonly channel: Channel;
 
   constructor(
@@ -147,6 +149,7 @@ export class Host {
     this.channel.close();
     await this.options.bus.close();
     this.leaving.abort();
+    this.stopCollecting();
     await Promise.all(this.watched);
     for (const { database } of this.contexts) await database.close();
   }

@@ -64,6 +64,29 @@ it('calls, streams and calls of trainers are refused each beyond their own numbe
   await Promise.all(again);
 });
 
+it('a caller with patience asks again when it was told to, and no longer than it would wait', async () => {
+  const { address, answers, list } = await slowServer({ calls: 1, streams: 1 });
+  const waits: string[] = [];
+  const patient = (mostMs: number) => {
+    const patience = { mostMs, waits: (ms: number) => waits.push(`${ms} of ${mostMs}`) };
+    const channel = Channel.connect(address, undefined, patience);
+    ends.push(() => channel.close());
+    return channel.client<data.DatasetServiceClient>('DatasetService');
+  };
+  const first = list();
+  await expect.poll(() => answers.length).toBe(1);
+  await expect(patient(500).call('listDatasets', {})).rejects.toMatchObject(refused);
+  await expect(patient(1500).call('listDatasets', {})).rejects.toMatchObject(refused);
+  expect(waits).toEqual(['1000 of 1500']);
+  const second = patient(60_000).call('listDatasets', {});
+  await expect.poll(() => waits.length).toBe(2);
+  answers.pop()!();
+  await first;
+  await expect.poll(() => answers.length).toBe(1);
+  answers.pop()!();
+  await second;
+});
+
 it('a call whose caller leaves makes room', async () => {
   const { address, answers, list } = await slowServer({ calls: 1 });
   const channel = Channel.connect(address);

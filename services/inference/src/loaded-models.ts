@@ -1,6 +1,6 @@
 /** Models in memory: the last used stay, as many as there is room for, and one that must go goes when nobody asks it any more. */
 import { Answerer } from '@emotune/answering';
-import { FailedPrecondition, InvalidArgument, machineMemoryMiB, NotFound } from '@emotune/base';
+import { FailedPrecondition, Idle, InvalidArgument, machineMemoryMiB, NotFound } from '@emotune/base';
 import type { InferenceCompute } from '@emotune/models';
 import type { tuning } from '@emotune/proto';
 import type { ServiceContext } from '@emotune/service';
@@ -22,8 +22,8 @@ interface Entry {
   looked: Promise<void>;
   lookedAt: number;
   users: number;
-  /** Until it forgets, once nobody uses it. */
-  idle?: NodeJS.Timeout;
+  /** Once nobody asks it, it keeps its weights alone: its graphs can take hundreds of MiB. */
+  readonly idle: Idle;
   leaving: boolean;
   /** 0 until it has been loaded. */
   bytes: number;
@@ -31,9 +31,6 @@ interface Entry {
 
 /** Its files are mapped and may be damaged meanwhile: they are looked at again after this long. */
 const lookMs = 1_000;
-
-/** A model that nobody has asked for so long keeps its weights alone: its graphs can take hundreds of MiB. */
-const idleMs = 20_000;
 
 export class LoadedModels {
   /** By the model's folder, which never changes what it holds; the last used one last. */
@@ -56,7 +53,7 @@ export class LoadedModels {
     await this.forgetDamaged(key);
     const entry = this.entries.get(key) ?? this.open(model);
     entry.users++;
-    clearTimeout(entry.idle);
+    entry.idle.use();
     this.entries.delete(key);
     this.entries.set(key, entry);
     this.makeRoom();
@@ -71,18 +68,17 @@ export class LoadedModels {
       if (failed && this.entries.get(key) === entry) this.entries.delete(key);
       if (entry.users === 0) {
         if (entry.leaving) this.end(entry);
-        else if (!failed) this.rest(entry);
+        else if (!failed) entry.idle.rest();
       }
     }
   }
 
-  private rest(entry: Entry): void {
-    const forget = async () => (await entry.loading).forget();
-    entry.idle = setTimeout(() => {
-      forget().catch((error) => {
-        if (!entry.leaving) this.context.log.error('a model that nobody asks kept its graphs', { error });
-      });
-    }, idleMs).unref();
+  private async forget({ loading, leaving }: Entry): Promise<void> {
+    try {
+      await (await loading).forget();
+    } catch (error) {
+      if (!leaving) this.context.log.error('a model that nobody asks kept its graphs', { error });
+    }
   }
 
   /** A model whose files are no longer those that it was loaded from is loaded again, which refuses damaged ones. */
@@ -111,6 +107,7 @@ export class LoadedModels {
       looked: Promise.resolve(),
       lookedAt: this.context.clock.now(),
       users: 0,
+      idle: new Idle(() => void this.forget(entry)),
       leaving: false,
       bytes: 0,
     };
@@ -142,7 +139,7 @@ export class LoadedModels {
   }
 
   private end({ loading, idle }: Entry): void {
-    clearTimeout(idle);
+    idle.use();
     const closed = loading.then(
       (answerer) => answerer.close(),
       () => undefined,

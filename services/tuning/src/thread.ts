@@ -1,7 +1,7 @@
 /** Work that would hold up every call of the service, in a thread of its own. */
 import { once } from 'node:events';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
-import { Internal, ResourceExhausted } from '@emotune/base';
+import { Idle, Internal, ResourceExhausted } from '@emotune/base';
 
 /**
  * What a thread posts that is given `data`. It does not keep the process alive.
@@ -24,15 +24,13 @@ export function inThread<T>(file: URL, data: unknown, nodeArguments?: readonly s
 /** Of one thread, with the one that is being answered. */
 const mostWaiting = 32;
 
-/** One that has had no question for so long is ended: a thread that rests keeps all the memory that it has taken. */
-const idleMs = 20_000;
-
 /** A thread that answers one question after the other. It is started with the first, and again after it failed or rested; it does not keep the process alive. */
 export class AnsweringThread<Question, Answer> {
   private worker: Worker | undefined;
   private last: Promise<unknown> = Promise.resolve();
   private waiting = 0;
-  private idle: NodeJS.Timeout | undefined;
+  /** A thread that rests keeps all the memory that it has taken. */
+  private readonly idle = new Idle(() => void this.end());
 
   private readonly options: WorkerOptions;
 
@@ -54,7 +52,7 @@ export class AnsweringThread<Question, Answer> {
         retryAfterMs: 1000,
       });
     this.waiting++;
-    clearTimeout(this.idle);
+    this.idle.use();
     const answer = this.last.then(() => {
       signal?.throwIfAborted();
       return this.exchange(question);
@@ -62,17 +60,15 @@ export class AnsweringThread<Question, Answer> {
     this.last = answer
       .catch(() => {})
       .then(() => {
-        if (--this.waiting === 0) this.rest();
+        if (--this.waiting === 0) this.idle.rest();
       });
     return answer;
   }
 
-  private rest(): void {
-    this.idle = setTimeout(() => {
-      const resting = this.worker;
-      this.worker = undefined;
-      void resting?.terminate();
-    }, idleMs).unref();
+  private async end(): Promise<void> {
+    const ending = this.worker;
+    this.worker = undefined;
+    await ending?.terminate();
   }
 
   private async exchange(question: Question): Promise<Answer> {
@@ -106,7 +102,7 @@ export class AnsweringThread<Question, Answer> {
 
   /** Ends it; what was asked fails. */
   async close(): Promise<void> {
-    clearTimeout(this.idle);
-    await this.worker?.terminate();
+    this.idle.use();
+    await this.end();
   }
 }
