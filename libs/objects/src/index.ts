@@ -13,5 +13,6 @@ export {
   uploadBytes,
   uploadKey,
   uploadViolations,
+  whileHeld,
 } from './uploads.js';
 export { isWhole } from './whole.js';

@@ -5,7 +5,7 @@ import { Aborted, chunkBytes, InvalidArgument, ManualClock, Rng, sha256, systemC
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { artifactKey } from './artifacts.js';
 import { FolderStore } from './folder-store.js';
-import { Uploads, uploadKey } from './uploads.js';
+import { Uploads, uploadKey, whileHeld } from './uploads.js';
 
 let folder: string;
 let objects: FolderStore;
@@ -119,6 +119,19 @@ describe('an upload', () => {
     for (const wrong of ['', 'x', '../a', hash.toUpperCase(), `${hash}0`])
       await expect(small.status(wrong)).rejects.toThrow('sha256: expected a SHA-256');
     expect(await keys()).toEqual([]);
+  });
+
+  it('is held by who reads it, for a day if they die, and no hold is an upload', async () => {
+    const clock = new ManualClock(Date.now());
+    const timed = new Uploads(objects, clock);
+    await timed.receive({ sha256: sha256('x'), bytes: 1, offset: 0 }, chunksOf(Buffer.from('x')));
+    const held = () => Promise.all([sha256('x'), sha256('y')].map((each) => timed.isHeld(each)));
+    await whileHeld(objects, [sha256('x')], async () => {
+      expect([await held(), (await timed.list()).length]).toEqual([[true, false], 1]);
+      clock.advance(86_460_000);
+      expect(await held()).toEqual([false, false]);
+    });
+    expect(await keys()).toEqual([`uploads/${sha256('x')}`]);
   });
 
   it('is removed with its parts after seven days, and sent again after six', async () => {

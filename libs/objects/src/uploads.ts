@@ -3,7 +3,7 @@
  * lies in parts beside it, so that it goes on after a broken connection, also at another replica; a part's key says where it
  * begins and how long it is, so writers of one file never change each other's.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   Aborted,
   type Clock,
@@ -108,6 +108,25 @@ export async function openRowFile(
   const bytes = await uploadBytes(objects, upload, field);
   if (bytes > largestRowFileBytes) throw tooLarge(field, upload.name, bytes);
   return { bytes, read: (from) => objects.read(uploadKey(upload.sha256, field), from) };
+}
+
+const heldPrefix = 'uploads/held/';
+/** The hold of a process that was killed counts no longer. */
+const heldMs = dayMs;
+
+/** While `work` runs, these uploads are not deleted. */
+export async function whileHeld<T>(
+  objects: ObjectStore,
+  hashes: readonly string[],
+  work: () => Promise<T>,
+): Promise<T> {
+  const key = `${heldPrefix}${randomUUID()}`;
+  await objects.put(key, JSON.stringify(hashes));
+  try {
+    return await work();
+  } finally {
+    await objects.delete(key);
+  }
 }
 
 interface Part {
@@ -263,9 +282,8 @@ export class Uploads {
   /** What lies here, by hash. */
   async list(): Promise<StoredUpload[]> {
     const found = new Map<string, StoredUpload>();
-    for (const { key } of await this.objects.list('uploads/')) {
-      const stored = await this.objects.stat(key);
-      if (!stored) continue;
+    for (const { key, ...stored } of await this.objects.list('uploads/')) {
+      if (key.startsWith(heldPrefix)) continue;
       const [, first, hash] = key.split('/');
       const complete = first !== 'parts';
       const sha256 = complete ? first : hash;
@@ -278,6 +296,19 @@ export class Uploads {
       });
     }
     return [...found.values()].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1));
+  }
+
+  /** Whether somebody reads it. */
+  async isHeld(hash: string): Promise<boolean> {
+    for (const { key, putMs } of await this.objects.list(heldPrefix)) {
+      if (this.clock.now() - putMs >= heldMs) continue;
+      const hashes = await this.objects.get(key).catch((error) => {
+        if (error instanceof NotFound) return '[]';
+        throw error;
+      });
+      if (JSON.parse(Buffer.from(hashes).toString()).includes(hash)) return true;
+    }
+    return false;
   }
 
   /** Removes one before its time; the bytes that it took. @throws InvalidArgument, NotFound */
@@ -293,9 +324,6 @@ export class Uploads {
 
   /** Removes what came too long ago. */
   async sweep(): Promise<void> {
-    for (const { key } of await this.objects.list('uploads/')) {
-      const found = await this.objects.stat(key);
-      if (found && this.clock.now() - found.putMs >= keptMs) await this.objects.delete(key);
-    }
+    await this.objects.deleteOld('uploads', this.clock.now() - keptMs);
   }
 }

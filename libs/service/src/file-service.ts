@@ -103,6 +103,10 @@ export class Files implements OnApplicationBootstrap, OnApplicationShutdown {
 
   /** @throws InvalidArgument, NotFound; FailedPrecondition naming what needs it; Unavailable while that cannot be known. */
   async deleteUpload({ sha256 }: files.DeleteUploadRequest): Promise<files.DeleteUploadResponse> {
+    if (await this.uploads.isHeld(sha256))
+      throw new FailedPrecondition(
+        'the uploaded file is read by an import of a model: it cannot be deleted before that is done',
+      );
     const users = await usersOfUpload(this.context.channel, sha256);
     if (users.length > 0)
       throw new FailedPrecondition(

@@ -21,7 +21,7 @@ import {
   Unimplemented,
 } from '@emotune/base';
 import { MemoryBus } from '@emotune/events';
-import { FolderStore } from '@emotune/objects';
+import { FolderStore, whileHeld } from '@emotune/objects';
 import type { files } from '@emotune/proto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Channel, type Client } from './channel.js';
@@ -134,6 +134,9 @@ describe('an upload', () => {
     expect(uploads).toMatchObject([{ sha256: 'b'.repeat(64), bytes: 3, complete: false }]);
     expect(nextPageToken).toBe('');
     const remove = (sha256: string) => service.call('deleteUpload', { sha256 });
+    await whileHeld(objects, ['a'.repeat(64)], async () => {
+      await expect(remove('a'.repeat(64))).rejects.toThrow('is read by an import of a model');
+    });
     // Nobody serves those that may need it.
     await expect(remove('a'.repeat(64))).rejects.toBeInstanceOf(Unimplemented);
     expect(await keys()).toHaveLength(2);

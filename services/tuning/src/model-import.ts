@@ -24,6 +24,7 @@ import {
   uploadBytes,
   uploadKey,
   uploadViolations,
+  whileHeld,
 } from '@emotune/objects';
 import type { common, tuning } from '@emotune/proto';
 import { tokenizerOf } from '@emotune/text';
@@ -227,7 +228,10 @@ async function register(models: Models, given: Import): Promise<tuning.Model> {
 
 /** Registers what was uploaded; what is known needs no upload. @throws as `register` */
 export async function importModel(models: Models, request: tuning.ImportModelRequest): Promise<tuning.Model> {
-  return register(models, uploadsOf(request, models.context.objects));
+  const { objects } = models.context;
+  const given = uploadsOf(request, objects);
+  const hashes = given.files.map(({ sha256 }) => sha256);
+  return whileHeld(objects, hashes, () => register(models, given));
 }
 
 /** Opened when it is read. */
