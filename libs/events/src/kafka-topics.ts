@@ -1,6 +1,6 @@
 /** Topics of Kafka: created as declared, never changed. */
 import { FailedPrecondition } from '@emotune/base';
-import { type Admin, ConfigResourceTypes, type Kafka } from 'kafkajs';
+import kafkajs, { type Admin, type Kafka } from 'kafkajs';
 import { deadLetterDays, deadLetterTopic, isDeadLetterTopic, type Tell } from './bus.js';
 import { type KafkaSettings, withAdmin } from './kafka-client.js';
 import { inboxDays } from './pruning.js';
@@ -115,7 +115,7 @@ export class KafkaTopics {
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
       resources: names.map((name) => ({
-        type: ConfigResourceTypes.TOPIC,
+        type: kafkajs.ConfigResourceTypes.TOPIC,
         name,
         configNames: ['cleanup.policy', 'retention.ms'],
       })),
