@@ -9,6 +9,8 @@ export interface S3 extends AsyncDisposable {
   readonly endpoint: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+  /** Each object is a file in it: `<bucket>/<key>`. */
+  readonly folder: string;
   /** Ends it; its objects stay. */
   halt(): Promise<void>;
   /** Starts it again on the same port with the same objects. */
@@ -48,6 +50,7 @@ export async function startS3({ host = loopback } = {}): Promise<S3> {
     endpoint: `http://${host}:${port}`,
     accessKeyId,
     secretAccessKey,
+    folder: join(folder, 'data'),
     halt: async () => void (await call('down')),
     restart: async () => void (await call('up')),
     stop,

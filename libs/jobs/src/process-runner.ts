@@ -27,7 +27,10 @@ export interface ProcessRunnerOptions {
   readonly folder: string;
   /** The trainer's JavaScript file. */
   readonly entry: string;
-  /** What every trainer's environment holds beside its own settings (PATH, HOME) and TMPDIR, a folder of its own. */
+  /**
+   * What every trainer's environment holds beside its own settings (PATH, HOME, credentials) and TMPDIR, a folder of its own.
+   * In no record; its secrets stay out of logs.
+   */
   readonly environment: Readonly<Record<string, string>>;
   /** Arguments of Node.js itself. */
   readonly nodeArguments?: readonly string[];
@@ -333,7 +336,7 @@ export class ProcessRunner implements TrialRunner {
     });
     child.on('error', () => {});
     const folder = new LogFolder(log);
-    const secrets = secretsOf(environment, token);
+    const secrets = secretsOf({ ...this.options.environment, ...environment }, token);
     const written = [child.stdout!, child.stderr!].map((stream) => {
       const lines = new SafeLines(secrets, (bytes) => folder.append(bytes));
       stream.on('data', (chunk: Buffer) => lines.take(chunk));

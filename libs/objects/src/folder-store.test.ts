@@ -22,7 +22,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, sha256 } from '@emotune/base';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { FolderStore, storeError } from './folder-store.js';
+import { storeError } from './files.js';
+import { FolderStore } from './folder-store.js';
 import { openObjectStore } from './open.js';
 import { EvictingStore, objectStoreContract } from './testing.js';
 import { isWhole } from './whole.js';
@@ -271,10 +272,10 @@ describe('isWhole', () => {
 
 describe('openObjectStore', () => {
   it('names the stores it supports, and shows no secret', async () => {
-    const failed = await openObjectStore('s3://key:secret@bucket/x').catch((error) => error);
+    const failed = await openObjectStore('gs://key:secret@bucket/x').catch((error) => error);
     expect(failed).toBeInstanceOf(InvalidArgument);
     expect(failed.message).toBe(
-      'objects: expected the URL of a supported store (file:///folder), got scheme "s3"',
+      'objects: expected the URL of a supported store (file:///folder, s3://bucket/prefix), got scheme "gs"',
     );
     await expect(openObjectStore('folder')).rejects.toThrow('got no URL');
     await expect(openObjectStore('file://elsewhere/folder')).rejects.toThrow(InvalidArgument);

@@ -1,13 +1,12 @@
 /** An object store in a folder of this machine: one file for each object. */
 import { randomUUID } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
+import { constants } from 'node:fs';
 import {
   copyFile,
   type FileHandle,
   link,
   mkdir,
   open,
-  readdir,
   rename,
   rm,
   rmdir,
@@ -17,8 +16,9 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, syncToDisk } from '@emotune/base';
+import { InvalidArgument, NotFound, syncToDisk } from '@emotune/base';
 import { type Damage, damaged, replaced } from './damage.js';
+import { entries, filesBelow, isAbsent, storeError } from './files.js';
 import { checkedFolder, checkedKey } from './key.js';
 import type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 import { Sums, sumOf } from './sums.js';
@@ -33,62 +33,6 @@ const reserved: readonly string[] = [incoming, sumsFolder];
 const abandonedMs = 3_600_000;
 /** Read at once. */
 const readBytes = 2 ** 20;
-
-/** A failure of the file system in our words; anything else as it is. */
-export function storeError(error: unknown, path: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  const cause = { cause: error };
-  switch (code) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-      return new ResourceExhausted(
-        `${path}: the disk is full (${code}); free some space, then try again`,
-        cause,
-      );
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new FailedPrecondition(
-        `${path}: expected a place that may be written, got ${code}; give this user access to it or choose another folder`,
-        cause,
-      );
-    case 'ENOTDIR':
-    case 'EEXIST':
-    case 'EISDIR':
-      return new FailedPrecondition(
-        `${path}: expected folders on the way to an object, and none in its place, got ${code}; move what is in the way`,
-        cause,
-      );
-    case 'ENAMETOOLONG':
-      return InvalidArgument.at('key', `expected shorter parts, got ${path}`, cause);
-    default:
-      return error;
-  }
-}
-
-/** The object is not there: nothing by that name, a folder, or a file where a folder would be. */
-function isAbsent(error: unknown): boolean {
-  return ['ENOENT', 'EISDIR', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-async function entries(folder: string): Promise<Dirent[]> {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw storeError(error, folder);
-  }
-}
-
-/** Paths of the files below a folder. One folder is read after another: many at once would hold up the event loop. */
-async function filesBelow(folder: string, files: string[] = []): Promise<string[]> {
-  for (const entry of await entries(folder)) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) await filesBelow(path, files);
-    else if (entry.isFile()) files.push(path);
-  }
-  return files;
-}
 
 async function statOf(path: string): Promise<ObjectStat | undefined> {
   try {

@@ -1,6 +1,6 @@
 export { artifactKey, goneArtifact } from './artifacts.js';
 export { FolderStore } from './folder-store.js';
-export { openObjectStore, storeSchemes } from './open.js';
+export { openObjectStore, storeSchemes, storeVariables, usualCacheMiB } from './open.js';
 export type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 export { textsBelow } from './texts.js';
 export {

@@ -9,6 +9,7 @@ import { appendFile, type FileHandle, mkdir, readFile, rm } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import { syncToDisk } from '@emotune/base';
 import type { Damage, Sum } from './damage.js';
+import { isAbsent } from './files.js';
 
 /** Read and hashed at once: the event loop is never held for longer than that takes. */
 const pieceBytes = 2 ** 20;
@@ -51,10 +52,6 @@ interface Known {
   readonly sums: readonly Sum[];
   /** Whether the object has been there. */
   readonly placed: boolean;
-}
-
-function isAbsent(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 export class Sums {

@@ -104,7 +104,8 @@ export function objectStoreContract(
         { key: 'b/2', bytes: 3, putMs },
         { key: 'bc', bytes: 2, putMs },
       ]);
-      expect((await store.list('a'))[0].putMs).toBe((await store.stat('a'))?.putMs);
+      // Some stores tell whole seconds to one of the two.
+      expect(Math.abs((await store.list('a'))[0].putMs - (await store.stat('a'))!.putMs)).toBeLessThan(1000);
       expect(await keys('b/')).toEqual(['b/1/x', 'b/10', 'b/2']);
       expect(await keys('b')).toEqual(['b/1/x', 'b/10', 'b/2', 'bc']);
       expect(await keys('b/1')).toEqual(['b/1/x', 'b/10']);

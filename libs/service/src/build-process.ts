@@ -15,6 +15,7 @@ import {
   temporaryPrefix,
   Unavailable,
 } from '@emotune/base';
+import { storeVariables } from '@emotune/objects';
 import type { common } from '@emotune/proto';
 import type { BuildLimits } from './build-limits.js';
 import { type BuildReply, type BuildRequest, beyondMemory, errorOf } from './build-message.js';
@@ -70,6 +71,7 @@ class Process {
       execPath: process.execPath,
       execArgv: [...sourceArguments, `--max-old-space-size=${Math.floor(heapShare * memoryMiB)}`],
       env: {
+        ...storeVariables(process.env),
         ...Object.fromEntries(
           inheritedNames.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
         ),

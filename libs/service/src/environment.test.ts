@@ -26,6 +26,7 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
     ...right,
     EMOTUNE_LISTEN: '127.0.0.1:50051',
     EMOTUNE_KAFKA_TLS: false,
+    EMOTUNE_OBJECTS_CACHE_MIB: 20_480,
     EMOTUNE_BUILD_MEMORY_MIB: 0,
     EMOTUNE_BUILD_HOURS: 48,
     EMOTUNE_PEERS: { data: 'data:50051', tuning: '[::1]:50052', inference: '10.0.0.1:1' },
@@ -57,7 +58,7 @@ it('every violation is named at once, and no password is told', () => {
   expect(violations(wrong)).toEqual([
     'EMOTUNE_LISTEN: expected host:port, got "50051"',
     'EMOTUNE_DATABASE_URL: expected a URL such as postgres://user:password@host:5432/database, got one with the scheme "mysql"',
-    'EMOTUNE_OBJECTS_URL: expected a URL such as file:///folder, got no URL',
+    'EMOTUNE_OBJECTS_URL: expected a URL such as s3://bucket/prefix, got no URL',
     'EMOTUNE_BUS_URL: expected postgres://user:password@host:5432/database or kafka://host:port[,host:port], got one with the scheme "kafka"',
     `EMOTUNE_PEERS: expected data=host:port, got ${peers}`,
     `EMOTUNE_PEERS: expected data, featurization, tuning, evaluation, inference before "=" in "tunning=tuning:50051", got ${peers}`,

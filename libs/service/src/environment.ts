@@ -1,7 +1,7 @@
 /** The environment of a service's process. What all services read stands here; each adds its own variables in its `config.ts`. */
 import { parse, show } from '@emotune/base';
 import { busExpectation, isBusUrl } from '@emotune/events';
-import { storeSchemes } from '@emotune/objects';
+import { storeSchemes, usualCacheMiB } from '@emotune/objects';
 import { z } from 'zod';
 import type { Peers } from './channel.js';
 import { type Area, areas } from './contract.js';
@@ -74,10 +74,25 @@ export function serviceEnvironment(peers: readonly Area[]) {
       ['postgres', 'postgresql'],
       'postgres://user:password@host:5432/database',
     ).meta({ secret: 'URL', description: 'PostgreSQL, in which each service has a schema of its own.' }),
-    EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 'file:///folder').meta({
+    EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 's3://bucket/prefix').meta({
       secret: 'URL',
-      description: 'The object store; a folder must be the same for all services and trainers.',
+      description:
+        'The object store: `s3://bucket/prefix`, or `file:///folder`, which must be the same for all services and trainers.',
     }),
+    EMOTUNE_S3_ENDPOINT: z
+      .string()
+      .refine((text) => /^https?:$/i.test(URL.parse(text)?.protocol ?? ''), 'expected https://host:port')
+      .optional()
+      .meta({ secret: 'URL', description: 'Of an S3 server other than AWS.' }),
+    EMOTUNE_OBJECTS_CACHE_DIR: z.string().optional().meta({
+      description:
+        'The folder for local copies of what lies in S3, which processes of one user share; without it `/tmp/emotune-objects-<uid>`.',
+    }),
+    EMOTUNE_OBJECTS_CACHE_MIB: whole(1, 2 ** 30)
+      .default(usualCacheMiB)
+      .meta({
+        description: 'MiB of local copies that stay when nobody uses them.',
+      }),
     EMOTUNE_BUS_URL: z.string({ error: busExpectation }).refine(isBusUrl, busExpectation).meta({
       secret: 'URL',
       description:

@@ -41,6 +41,8 @@ export interface Surroundings {
   readonly signal: AbortSignal;
 }
 
+/** How long a call waits for an object store that is away. */
+const storePatienceMs = 20_000;
 const firstPauseMs = 250;
 const longestPauseMs = 10_000;
 
@@ -108,7 +110,11 @@ export async function runService<S extends ServiceEnvironment>(
       limitsOf(environment),
     );
     ends = [() => server.close()];
-    const objects = await openObjectStore(environment.EMOTUNE_OBJECTS_URL);
+    const objects = await patiently(
+      'the object store',
+      () => openObjectStore(environment.EMOTUNE_OBJECTS_URL, env, storePatienceMs),
+      { log, signal },
+    );
     const tell = (message: string, fields: Fields) => log.warn(message, fields);
     const bus = await patiently('the event bus', () => openBus(busUrl, { settings: kafka, tell }), {
       log,

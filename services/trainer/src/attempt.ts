@@ -47,7 +47,7 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
       work,
       log,
       client: Channel.connect(address).client<tuning.TrialServiceClient>('TrialService'),
-      objects: await openObjectStore(objects),
+      objects: await openObjectStore(objects, environment),
       signal,
       clock: systemClock,
     }).run();

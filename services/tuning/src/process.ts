@@ -1,6 +1,7 @@
 /** The tuning service as a process, with trainers as its children. */
 import { hubSettings } from '@emotune/hub';
 import { inherited, ProcessRunner } from '@emotune/jobs';
+import { storeVariables } from '@emotune/objects';
 import { serve } from '@emotune/service';
 import { tuningEnvironment } from './config.js';
 import { tuningMigrations } from './migrations.js';
@@ -14,7 +15,7 @@ await serve({
     const runner = ProcessRunner.open({
       folder: environment.EMOTUNE_JOBS_DIR,
       entry: environment.EMOTUNE_TRAINER,
-      environment: inherited(process.env),
+      environment: { ...inherited(process.env), ...storeVariables(process.env) },
     });
     return {
       module: tuningModule({
