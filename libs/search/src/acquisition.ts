@@ -6,8 +6,8 @@
  * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
  * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
  * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Of running trials outcomes are drawn, and the improvement
- * is the mean over them of that beyond each (section 3.2 there, "fantasies"), so that parallel trials keep apart; none gets the values
- * of another that runs where there are others. Beyond `maxPoints` the best half and the latest half are kept, which bounds time and
+ * is the mean over them of that beyond each (section 3.2 there, "fantasies"), so that parallel trials keep apart. None gets the values
+ * of another that runs, was measured or failed where there are others. Beyond `maxPoints` the best half and the latest half are kept, which bounds time and
  * memory.
  */
 import { canonicalJson, Rng } from '@emotune/base';
@@ -15,7 +15,14 @@ import { Axis } from './axis.js';
 import { learnedCost } from './cost.js';
 import { cautionAfter, learnedFeasibility } from './feasibility.js';
 import { GaussianProcess, type Prediction } from './gaussian-process.js';
-import { lessonOf, measuredBestFirst, objectivesOf, type TrialRecord, violationOf } from './history.js';
+import {
+  lessonOf,
+  measuredBestFirst,
+  objectivesOf,
+  type TrialRecord,
+  triedIn,
+  violationOf,
+} from './history.js';
 import type { Inputs } from './matern.js';
 import { logCdf, logPdf } from './normal.js';
 import type { SuggestContext } from './sampler.js';
@@ -119,7 +126,7 @@ export function modelOf(
   { seed, trialNumber }: SuggestContext,
   { startUpTrials, maxPoints }: ModelSettings,
 ): Model | undefined {
-  const { categorical, encode } = featuresOf(space);
+  const { categorical, pairs, encode } = featuresOf(space);
   const allowed = history.filter((record) => allows(space, record.parameters));
   const measured = allowed.filter((record) => lessonOf(record) === 'measured');
   const running = allowed.filter((record) => record.state === 'running').slice(-maxPoints);
@@ -130,7 +137,7 @@ export function modelOf(
   const target = (record: TrialRecord) => objectivesOf(record)[0];
   const worst = measured.reduce((most, record) => Math.max(most, target(record)), -Infinity);
   const { y, unit } = standardised(kept.map((r) => (violationOf(r) === 0 ? target(r) : worst)));
-  const inputs: Inputs = { categorical, rows: kept.map((record) => encode(record.parameters)) };
+  const inputs: Inputs = { categorical, pairs, rows: kept.map((record) => encode(record.parameters)) };
   const theta = fitOnSome(inputs, y);
   if (running.length === 0) return { process: new GaussianProcess(inputs, y, theta), kept, unit, encode };
   const rows = running.map((record) => encode(record.parameters));
@@ -163,14 +170,11 @@ export function mostPromising(
   const prior = context.feasibility;
   const least = cautionAfter(history, minFeasibility);
   const cost = costPower > 0 ? learnedCost(space, history) : undefined;
-  const running = new Set(
-    history.filter(({ state }) => state === 'running').map(({ parameters }) => canonicalJson(parameters)),
-  );
+  const tried = new Set(triedIn(history).map(({ parameters }) => canonicalJson(parameters)));
   const scoreOf = (values: Assignment, predicted?: Prediction): number => {
-    // Below every value of the acquisition.
-    if (running.size > 0 && running.has(canonicalJson(values))) return -1e300;
+    if (tried.has(canonicalJson(values))) return -Number.MAX_VALUE;
     const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
-    // Below that; the more likely to work, the better.
+    // Below every value of the acquisition; the more likely to work, the better.
     if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
     const { mean, variance, means } = predicted ?? process.at(encode(values));
     const log =

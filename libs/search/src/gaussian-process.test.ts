@@ -30,6 +30,37 @@ it('the gradient of the log posterior is that of central differences', () => {
   });
 });
 
+it('the gradient with pairs is that of central differences', () => {
+  const density = logPosterior(distances(inputs), y, true);
+  const theta = Float64Array.of(0.3, -0.5, 0.1, 0.6, 1.5, -0.2, -1, 0.2, -0.4, 0.4, -3, 0.7);
+  const gradient = new Float64Array(12);
+  const none = new Float64Array(12);
+  density(theta, gradient);
+  theta.forEach((_, p) => {
+    const at = (h: number) => density(theta.with(p, theta[p] + h), none);
+    expect(gradient[p]).toBeCloseTo((at(1e-5) - at(-1e-5)) / 2e-5, 6);
+  });
+});
+
+it('the covariance of pairs is the sum over them of the products of what each does', () => {
+  // With one point measured the mean elsewhere is y·k/(k₀ + noise).
+  const [w, v, a, b, noise, c] = [[4, 9, 2], [16, 1, 3], [0.5, 0.7, 0.2], 1.5, 0.1, 1.3];
+  const theta = Float64Array.from([...w, ...v, ...a, b, noise, c], Math.log);
+  const [x, z] = [Float64Array.of(0.2, 0.9, 1), Float64Array.of(0.5, 0.4, 2)];
+  const one: Inputs = { categorical: [false, false, true], pairs: true, rows: [x] };
+  const process = new GaussianProcess(one, Float64Array.of(2), theta);
+  const m = (r2: number) => (1 + Math.sqrt(5 * r2) + (5 / 3) * r2) * Math.exp(-Math.sqrt(5 * r2));
+  const k = (q: readonly number[]) => {
+    const [k1, k2, k3] = q.map((qd, d) => a[d] * m(v[d] * qd));
+    const together = b * m(q.reduce((sum, qd, d) => sum + w[d] * qd, 0));
+    return k1 + k2 + k3 + c * (k1 * k2 + k1 * k3 + k2 * k3) + together;
+  };
+  const [here, apart] = [k([0, 0, 0]), k([0.09, 0.25, 1])];
+  const { mean, variance } = process.at(z);
+  expect(mean).toBeCloseTo((2 * apart) / (here + noise), 10);
+  expect(variance).toBeCloseTo(here - apart ** 2 / (here + noise), 10);
+});
+
 it('the log posterior of two points is the closed form', () => {
   // One number, distance 0.5. Together w = 4: r = 1; alone v = 16: r = 2. log N(y; 0, K) without the 2π.
   const two: Inputs = { categorical: [false], rows: [Float64Array.of(0.25), Float64Array.of(0.75)] };
@@ -84,8 +115,11 @@ it('leaving one out is making the process without it', () => {
   });
 });
 
-it('the slopes at a point are those of central differences', () => {
-  const process = new GaussianProcess(inputs, y, thetaOf(3, 5, 0.4, 0.8, 1e-2));
+it.each([
+  ['', thetaOf(3, 5, 0.4, 0.8, 1e-2)],
+  [' with pairs', Float64Array.of(...thetaOf(3, 5, 0.4, 0.8, 1e-2), 0.6)],
+])('the slopes at a point%s are those of central differences', (_, theta) => {
+  const process = new GaussianProcess(inputs, y, theta);
   const x = Float64Array.of(0.41, 0.62, 1);
   const one = () => Float64Array.of(1);
   const { meanSlopes, varianceSlopes, ...predicted } = process.gradientAt(x, one);
@@ -179,6 +213,24 @@ it('learns what parameters do by themselves from a few points of many dimensions
   const spread = others.map((x) => (sum(x) - mean) ** 2);
   // A product kernel alone leaves more than a tenth of the variance.
   expect(errors.reduce((a, b) => a + b)).toBeLessThan(0.01 * spread.reduce((a, b) => a + b));
+});
+
+it('learns what pairs of parameters do from a few points of many dimensions', () => {
+  const D = 8;
+  const point = () => Float64Array.from({ length: D }, () => rng.uniform());
+  const valleys = (x: Float64Array) => (x[0] + x[1] - 1) ** 2 + (x[2] - x[3]) ** 2 + (x[4] + x[5] - 1) ** 2;
+  const rows = Array.from({ length: 50 }, point);
+  const categorical = Array.from({ length: D }, () => false);
+  const values = Float64Array.from(rows, valleys);
+  const mean = values.reduce((total, v) => total + v / values.length, 0);
+  const centred = values.map((v) => v - mean);
+  const others = Array.from({ length: 100 }, point);
+  const error = (pairs: boolean) => {
+    const inputs: Inputs = { categorical, pairs, rows };
+    const process = new GaussianProcess(inputs, centred, fitHyperparameters(inputs, centred));
+    return others.reduce((sum, x) => sum + (process.at(x).mean + mean - valleys(x)) ** 2, 0);
+  };
+  expect(error(true)).toBeLessThan(0.5 * error(false));
 });
 
 it('finds that parameters act together alone, where a fit from the middles of the priors does not', () => {

@@ -3,9 +3,10 @@
  * The kernel is a sum (Duvenaud, Nickisch, Rasmussen 2011, "Additive Gaussian processes", orders one and D): what each
  * parameter does by itself, and what they do together,
  *
- *   k = Σ_d a_d·m(v_d q_d) + b·m(Σ_d w_d q_d), m(r²) = (1 + √5 r + 5r²/3)·exp(−√5 r), Matérn 5/2,
+ *   k = Σ_d k_d + b·m(Σ_d w_d q_d), k_d = a_d·m(v_d q_d), m(r²) = (1 + √5 r + 5r²/3)·exp(−√5 r), Matérn 5/2,
  *
- * for most of what hyperparameters do to a loss they do alone, and that is learnt from a few trials also where there are many.
+ * for most of what hyperparameters do to a loss they do alone, and that is learnt from a few trials also where there are many. With
+ * `pairs` it has order two as well, c·Σ_{d<e} k_d k_e, for what does not add up is mostly what two do to each other.
  *
  * q_d is a squared distance: of numbers their difference's, of categories 0 or 1. A parameter that is inactive lies amidst its
  * values: a number at 1/2 and 1/2 beside the line, a category 1/2 from each. That it is inactive its parent's value says already, so
@@ -49,15 +50,19 @@ export class GaussianProcess {
   private readonly v: Float64Array;
   private readonly a: Float64Array;
   private readonly b: number;
+  private readonly c: number;
   private readonly noise: number;
   /** The variance of the function anywhere, before anything is known. */
   private readonly scale: number;
-  /** Of a point with all others [n]: one parameter's q, r², covariances k, L⁻¹k and K⁻¹k. */
+  /** Of a point with all others [n]: one parameter's q, r², covariances k, those of pairs, L⁻¹k and K⁻¹k. */
   private readonly q: Float64Array;
   private readonly r2: Float64Array;
   private readonly k: Float64Array;
+  private readonly two: Float64Array;
   private readonly u: Float64Array;
   private readonly z: Float64Array;
+  /** What each parameter adds to the covariances by itself [D][n]. */
+  private readonly alone: readonly Float64Array[];
   /** Slopes of the covariances by each number of the point, its own kernel's alone, over the difference [D][n]. */
   private readonly slopes: readonly Float64Array[];
 
@@ -70,9 +75,16 @@ export class GaussianProcess {
     [this.w, this.v, this.a] = [of(0), of(D), of(2 * D)];
     this.b = Math.exp(theta[3 * D]);
     this.noise = Math.exp(theta[3 * D + 1]);
-    this.scale = this.b + this.a.reduce((sum, a) => sum + a, 0);
+    this.c = theta.length > 3 * D + 2 ? Math.exp(theta[3 * D + 2]) : 0;
+    const alone = this.a.reduce((sum, a) => sum + a, 0);
+    const squares = this.a.reduce((sum, a) => sum + a * a, 0);
+    this.scale = this.b + alone + (this.c * (alone * alone - squares)) / 2;
     this.columns = columnsOf({ ...inputs, rows });
-    [this.q, this.r2, this.k, this.u, this.z] = Array.from({ length: 5 }, () => new Float64Array(n));
+    [this.q, this.r2, this.k, this.two, this.u, this.z] = Array.from(
+      { length: 6 },
+      () => new Float64Array(n),
+    );
+    this.alone = inputs.categorical.map(() => new Float64Array(n));
     this.slopes = inputs.categorical.map(() => new Float64Array(n));
     this.l = new Float64Array(n * n);
     for (let i = 0; i < n; i++) {
@@ -136,32 +148,40 @@ export class GaussianProcess {
 
   /** Fills `r2` and `k` with those of a point [D] and the first `count` others, and `slopes` where `sloping`. */
   private covariances(x: Float64Array, count: number, sloping = false): void {
-    const { k, r2, q, columns, b } = this;
+    const { k, two, r2, q, columns, b, c } = this;
     k.fill(0, 0, count);
+    two.fill(0, 0, count);
     r2.fill(0, 0, count);
     for (let d = 0; d < columns.length; d++) {
-      const [w, v, a, slopes] = [this.w[d], this.v[d], this.a[d], this.slopes[d]];
+      const [w, v, a, slopes, alone] = [this.w[d], this.v[d], this.a[d], this.slopes[d], this.alone[d]];
       distancesFrom(x[d], columns[d], count, q);
       if (columns[d].categorical) {
         const [half, other] = [a * matern(v / 2), a * matern(v)];
         for (let i = 0; i < count; i++) {
           const qi = q[i];
           r2[i] += w * qi;
-          k[i] += qi === 0 ? a : qi === 1 ? other : half;
+          alone[i] = qi === 0 ? a : qi === 1 ? other : half;
         }
-        continue;
-      }
+      } else
+        for (let i = 0; i < count; i++) {
+          const qi = q[i];
+          r2[i] += w * qi;
+          const s = v * qi;
+          const r = sqrt5 * Math.sqrt(s);
+          const e = a * decay(r);
+          alone[i] = (1 + r + (5 / 3) * s) * e;
+          if (sloping) slopes[i] = (-5 / 3) * v * (1 + r) * e;
+        }
       for (let i = 0; i < count; i++) {
-        const qi = q[i];
-        r2[i] += w * qi;
-        const s = v * qi;
-        const r = sqrt5 * Math.sqrt(s);
-        const e = a * decay(r);
-        k[i] += (1 + r + (5 / 3) * s) * e;
-        if (sloping) slopes[i] = (-5 / 3) * v * (1 + r) * e;
+        two[i] += k[i] * alone[i];
+        k[i] += alone[i];
       }
     }
-    for (let i = 0; i < count; i++) k[i] += b * matern(r2[i]);
+    if (sloping && c > 0)
+      this.slopes.forEach((slopes, d) => {
+        for (let i = 0; i < count; i++) slopes[i] *= 1 + c * (k[i] - this.alone[d][i]);
+      });
+    for (let i = 0; i < count; i++) k[i] += c * two[i] + b * matern(r2[i]);
   }
 
   /** Mean and variance of the function, without noise, at a point [D]. */

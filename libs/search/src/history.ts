@@ -102,6 +102,14 @@ export function measuredBestFirst<T extends TrialRecord>(history: readonly T[]):
   return history.filter((record) => lessonOf(record) === 'measured').sort(compareMeasured);
 }
 
+/**
+ * The trials whose values are not to be tried again, those that run among them. Of this experiment: what others were taught was
+ * measured with another seed.
+ */
+export function triedIn(history: readonly TrialRecord[]): TrialRecord[] {
+  return history.filter((record) => record.number >= 0 && lessonOf(record) !== 'nothing');
+}
+
 /** Whether its values are known to work or not to. */
 export function isTold(record: TrialRecord): boolean {
   const lesson = lessonOf(record);

@@ -3,7 +3,10 @@ import { decay } from './decay.js';
 import { distances, type Inputs, sqrt5 } from './matern.js';
 import { backward, cholesky, forward, inverseFromFactor } from './triangular.js';
 
-/** Logarithms of the weights w [D] of all together, v [D] and scales a [D] of each alone, the scale b and the noise's variance. */
+/**
+ * Logarithms of the weights w [D] of all together, v [D] and scales a [D] of each alone, the scale b and the noise's variance, and,
+ * where what pairs do counts, its factor c.
+ */
 export type Hyperparameters = Float64Array;
 
 /** Of which of them a logarithm is: its prior's mean and deviation, and its range. */
@@ -14,8 +17,11 @@ interface Prior {
   readonly most: number;
 }
 
-/** Priors in the order of the hyperparameters [3D + 2]. */
-function priorsOf(D: number): Prior[] {
+/**
+ * Priors in the order of the hyperparameters. Lengths over which all do something together are shorter where pairs count: what is
+ * smooth the others explain.
+ */
+function priorsOf(D: number, pairs: boolean): Prior[] {
   const of = (mean: number, deviation: number, least: number, most: number): Prior => ({
     mean,
     deviation,
@@ -24,30 +30,36 @@ function priorsOf(D: number): Prior[] {
   });
   const each = (prior: Prior) => Array.from({ length: D }, () => prior);
   return [
-    ...each(of(-2 * Math.SQRT2 - Math.log(D), 2 * Math.sqrt(3), Math.log(1e-4), Math.log(1e4))),
+    ...each(
+      of((pairs ? 2 : 0) - 2 * Math.SQRT2 - Math.log(D), 2 * Math.sqrt(3), Math.log(1e-4), Math.log(1e4)),
+    ),
     ...each(of(1, 2, Math.log(1e-3), Math.log(1e4))),
     ...each(of(-0.5 - Math.log(D), 1.5, -9, 4)),
     of(-1, 1.5, -7, 4),
     of(Math.log(1e-4), 3, Math.log(1e-9), 0),
+    ...(pairs ? [of(1, 1.5, -7, 4)] : []),
   ];
 }
 
 /**
- * Log posterior density of the hyperparameters up to a constant, and its gradient [3D + 2] (section 5.4.1), as a function of
- * them and of the place for the gradient.
+ * Log posterior density of the hyperparameters up to a constant, and its gradient (section 5.4.1), as a function of them and of
+ * the place for the gradient.
  * @param q Distances [D][n(n+1)/2], lower triangle row by row.
  */
 export function logPosterior(
   q: readonly Float64Array[],
   y: Float64Array,
+  withPairs = false,
 ): (theta: Hyperparameters, gradient: Float64Array) => number {
   const n = y.length;
   const D = q.length;
   const pairs = (n * (n + 1)) / 2;
-  const priors = priorsOf(D);
+  const priors = priorsOf(D, withPairs);
   const each = q.map(() => new Float64Array(pairs));
   const eachSlope = q.map(() => new Float64Array(pairs));
   const r2 = new Float64Array(pairs);
+  const alone = new Float64Array(pairs);
+  const two = new Float64Array(pairs);
   const together = new Float64Array(pairs);
   const slope = new Float64Array(pairs);
   const k = new Float64Array(pairs);
@@ -55,8 +67,10 @@ export function logPosterior(
   return (theta, gradient) => {
     const b = Math.exp(theta[3 * D]);
     const noise = Math.exp(theta[3 * D + 1]);
+    const c = withPairs ? Math.exp(theta[3 * D + 2]) : 0;
     r2.fill(0);
-    k.fill(0);
+    alone.fill(0);
+    two.fill(0);
     for (let d = 0; d < D; d++) {
       const w = Math.exp(theta[d]);
       const v = Math.exp(theta[D + d]);
@@ -70,7 +84,8 @@ export function logPosterior(
         const e = a * decay(r);
         md[t] = (1 + r + (5 / 3) * s) * e;
         sd[t] = (-5 / 6) * (1 + r) * e * s;
-        k[t] += md[t];
+        two[t] += alone[t] * md[t];
+        alone[t] += md[t];
       }
     }
     for (let t = 0; t < pairs; t++) {
@@ -78,7 +93,8 @@ export function logPosterior(
       const e = b * decay(r);
       together[t] = (1 + r + (5 / 3) * r2[t]) * e;
       slope[t] = (-5 / 6) * (1 + r) * e;
-      k[t] += together[t];
+      two[t] *= c;
+      k[t] = alone[t] + two[t] + together[t];
     }
     for (let i = 0, t = 0; i < n; i++) {
       for (let j = 0; j <= i; j++, t++) l[i * n + j] = k[t];
@@ -101,6 +117,7 @@ export function logPosterior(
     for (let i = 0; i < n; i++) gradient[3 * D + 1] += m[(i * (i + 3)) / 2] * noise;
     for (let t = 0; t < pairs; t++) {
       gradient[3 * D] += m[t] * together[t];
+      if (withPairs) gradient[3 * D + 2] += m[t] * two[t];
       slope[t] *= m[t];
     }
     for (let d = 0; d < D; d++) {
@@ -108,8 +125,9 @@ export function logPosterior(
       let [ofW, ofV, ofA] = [0, 0, 0];
       for (let t = 0; t < pairs; t++) {
         ofW += slope[t] * qd[t];
-        ofV += m[t] * sd[t];
-        ofA += m[t] * md[t];
+        const ofAlone = m[t] * (1 + c * (alone[t] - md[t]));
+        ofV += ofAlone * sd[t];
+        ofA += ofAlone * md[t];
       }
       gradient[d] = Math.exp(theta[d]) * ofW;
       gradient[D + d] = ofV;
@@ -196,9 +214,10 @@ class Ascent {
 
 /** Hyperparameters of the highest posterior density that is found. */
 export function fitHyperparameters(inputs: Inputs, y: Float64Array): Hyperparameters {
+  const { pairs = false } = inputs;
   const q = distances(inputs);
-  const priors = priorsOf(q.length);
-  const density = logPosterior(q, y);
+  const priors = priorsOf(q.length, pairs);
+  const density = logPosterior(q, y, pairs);
   const ways = startsOf(priors, q.length).map((start) => new Ascent(start, priors, density).goTo(firstSteps));
   return ways.reduce((a, b) => (b.highest > a.highest ? b : a)).goTo(mostSteps).best;
 }

@@ -8,6 +8,8 @@ export interface Inputs {
   readonly rows: readonly Float64Array[];
   /** [D] */
   readonly categorical: readonly boolean[];
+  /** Whether the kernel has what pairs of parameters do. */
+  readonly pairs?: boolean;
 }
 
 /** Points by parameter: places on the line and beside it of numbers, indices of categories, −1 where inactive. */

@@ -8,9 +8,14 @@ import { type Assignment, onlyValue, type SearchSpace } from './space.js';
 /** Points that hyperparameters are fitted to: their cost grows with the cube. */
 const fitPoints = 64;
 
+/** Of so many parameters without a condition what all do together says what pairs do well enough. */
+const fewParameters = 5;
+
 interface Features {
   /** [D], of the parameters that have a choice. */
   readonly categorical: readonly boolean[];
+  /** Whether so many are active together that what pairs of them do is told apart from what all do. */
+  readonly pairs: boolean;
   /** Inputs of the process [D]. */
   encode(values: Assignment): Float64Array;
 }
@@ -23,6 +28,7 @@ export function featuresOf(space: SearchSpace): Features {
   );
   return {
     categorical: axes.map((axis) => axis === undefined),
+    pairs: parameters.filter(({ condition }) => !condition).length > fewParameters,
     encode: (values: Assignment): Float64Array =>
       Float64Array.from(parameters, ({ name }, d) => {
         if (!Object.hasOwn(values, name)) return Number.NaN;
@@ -63,8 +69,13 @@ const keptFits = 8;
  * the same while others succeed.
  */
 function fitOnce(inputs: Inputs, y: Float64Array): Hyperparameters {
-  const { rows, categorical } = inputs;
-  const of = Float64Array.from([...categorical.map(Number), ...y, ...rows.flatMap((row) => [...row])]);
+  const { rows, categorical, pairs = false } = inputs;
+  const of = Float64Array.from([
+    Number(pairs),
+    ...categorical.map(Number),
+    ...y,
+    ...rows.flatMap((row) => [...row]),
+  ]);
   const same = (other: Float64Array) =>
     of.length === other.length && of.every((x, i) => Object.is(x, other[i]));
   const known = fits.find((fit) => same(fit.of));
@@ -76,9 +87,10 @@ function fitOnce(inputs: Inputs, y: Float64Array): Hyperparameters {
 }
 
 /** Hyperparameters from at most `fitPoints` points: the best half of them, and others evenly through time. */
-export function fitOnSome({ categorical, rows }: Inputs, y: Float64Array): Hyperparameters {
+export function fitOnSome(inputs: Inputs, y: Float64Array): Hyperparameters {
+  const { rows } = inputs;
   const all = rows.map((_, i) => i);
-  if (rows.length <= fitPoints) return fitOnce({ categorical, rows }, y);
+  if (rows.length <= fitPoints) return fitOnce(inputs, y);
   const ranked = [...all].sort((a, b) => y[a] - y[b] || a - b);
   const best = new Set(ranked.slice(0, fitPoints / 2));
   const others = all.filter((i) => !best.has(i));
@@ -88,7 +100,7 @@ export function fitOnSome({ categorical, rows }: Inputs, y: Float64Array): Hyper
   );
   const chosen = [...best, ...spread];
   return fitOnce(
-    { categorical, rows: chosen.map((i) => rows[i]) },
+    { ...inputs, rows: chosen.map((i) => rows[i]) },
     Float64Array.from(chosen, (i) => y[i]),
   );
 }

@@ -5,7 +5,7 @@
  */
 import { Rng } from '@emotune/base';
 import { Combinations, combinationsOf, keyOf } from './combinations.js';
-import { lessonOf, type TrialRecord } from './history.js';
+import { type TrialRecord, triedIn } from './history.js';
 import type { SuggestContext } from './sampler.js';
 import { lineageOf, type SearchAlgorithm, type Suggestion, suggestion } from './samplers.js';
 import type { Assignment, SearchSpace } from './space.js';
@@ -32,11 +32,6 @@ function within({ name, settings }: SearchAlgorithm, space: SearchSpace): Combin
   const points = name === 'grid' ? settings['points'] : undefined;
   if (points === undefined && countOf(space) > mostCombinations) return undefined;
   return new Combinations(space, points ?? Infinity);
-}
-
-/** Of this experiment: what others were taught was measured with another seed. */
-function triedIn(history: readonly TrialRecord[]): TrialRecord[] {
-  return history.filter((record) => record.number >= 0 && lessonOf(record) !== 'nothing');
 }
 
 /** How many combinations a search has, and how many of them are left to try; both Infinity where there is no end of them. */

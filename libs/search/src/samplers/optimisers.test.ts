@@ -52,6 +52,17 @@ describe('gp', () => {
     });
     expect(best(play({ name: 'gp' }, mixed, 40, 1, measure))).toBeLessThan(0.01);
   });
+
+  it('tries nothing twice while there is something else, not even the best', () => {
+    const few = parseSearchSpace([
+      { name: 'c', categorical: { values: ['a', 'b', 'c'] } },
+      { name: 'n', integer: { min: 1, max: 9 } },
+    ]);
+    // Two of three categories are worse by far, so expected improvement alone comes back to the best.
+    const measure: Measure = (v) => ({ objective: (v['c'] === 'b' ? 0 : 5) + ((v['n'] as number) - 7) ** 2 });
+    const trials = play({ name: 'gp' }, few, 27, 1, measure).slice(10);
+    expect(new Set(trials.map(({ parameters }) => JSON.stringify(parameters))).size).toBe(trials.length);
+  });
 });
 
 describe('cma-es', () => {
