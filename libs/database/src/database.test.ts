@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Aborted, FailedPrecondition, Unavailable } from '@emotune/base';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { Database } from './database.js';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { Database, type DatabaseSettings } from './database.js';
 import { testDatabase, testDatabaseUrl } from './testing.js';
 
 let database: Database;
@@ -154,5 +157,85 @@ describe('Database.migrate', () => {
     await expect(failed.migrate([...migrations, 'create nonsense'])).rejects.toThrow('syntax error');
     await failed.migrate(migrations);
     expect(await failed.query('select step from steps')).toEqual([{ step: 1 }]);
+  });
+});
+
+describe('the limits of a Database', () => {
+  const connected = async (settings: DatabaseSettings, schema = 'limited') => {
+    const limited = await Database.connect(await testDatabaseUrl(), schema, settings);
+    onTestFinished(() => limited.close());
+    return limited;
+  };
+
+  it('has so many connections, for which others wait', async () => {
+    const limited = await connected({ pool: 2 });
+    let [now, most] = [0, 0];
+    await Promise.all(
+      Array.from({ length: 8 }, () =>
+        limited.transaction(async (sql) => {
+          most = Math.max(most, ++now);
+          await sql.query('select pg_sleep(0.02)');
+          now--;
+        }),
+      ),
+    );
+    expect(most).toBe(2);
+  });
+
+  it('ends a statement that takes too long, but no migration and who waits for one', async () => {
+    const limited = await connected({ statementSeconds: 1 });
+    const slow = limited.query('select pg_sleep(60)');
+    await expect(slow).rejects.toThrow(Unavailable);
+    await expect(slow).rejects.toThrow('longer than EMOTUNE_DATABASE_STATEMENT_SECONDS allows');
+    const others = [await connected({ statementSeconds: 1 }), await connected({ statementSeconds: 1 })];
+    await Promise.all(
+      others.map((other) => other.migrate(['create table slow (a int)', 'select pg_sleep(2)'])),
+    );
+    expect(await limited.query('select * from slow')).toEqual([]);
+  });
+
+  it('ends a transaction whose program does nothing with it, and frees what it had locked', async () => {
+    const limited = await connected({ statementSeconds: 1 });
+    await limited.query('create table if not exists idle (a int)');
+    const idle = limited.transaction(async (sql) => {
+      await sql.query('lock table idle');
+      await database.query('select pg_sleep(3)');
+      await sql.query('select 1');
+    });
+    await expect(idle).rejects.toThrow(Unavailable);
+    expect(await limited.query('select * from idle')).toEqual([]);
+  });
+
+  it('reads its password from a file at each connection, and says when it cannot', async () => {
+    const url = new URL(await testDatabaseUrl());
+    const folder = mkdtempSync(join(tmpdir(), 'emotune-password-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const passwordFile = join(folder, 'password');
+    writeFileSync(passwordFile, `${decodeURIComponent(url.password)}\n`);
+    url.password = '';
+    const limited = await Database.connect(url.href, 'limited', { pool: 1, passwordFile });
+    onTestFinished(() => limited.close());
+    const end = () =>
+      expect(limited.query('select pg_terminate_backend(pg_backend_pid())')).rejects.toThrow(Unavailable);
+    writeFileSync(passwordFile, 'another');
+    await end();
+    await expect(limited.query('select 1')).rejects.toThrow('PostgreSQL refuses the connection: password');
+    rmSync(passwordFile);
+    await expect(limited.query('select 1')).rejects.toThrow(
+      `EMOTUNE_DATABASE_PASSWORD_FILE: expected a readable file, got ENOENT: ${passwordFile}`,
+    );
+    await expect(Database.connect(url.href, 'limited', { passwordFile })).rejects.toThrow(FailedPrecondition);
+  });
+
+  it('says that a server has no TLS, and which file of the URL it cannot read', async () => {
+    const url = await testDatabaseUrl();
+    await expect(Database.connect(`${url}?sslmode=verify-full`, 'limited')).rejects.toThrow(
+      'PostgreSQL has no TLS; take sslmode out of the URL, or turn it on there',
+    );
+    await expect(
+      Database.connect(`${url}?sslmode=verify-full&sslrootcert=/no/such/ca.pem`, 'limited'),
+    ).rejects.toThrow(
+      'expected a readable file where the URL of PostgreSQL names one, got ENOENT: /no/such/ca.pem',
+    );
   });
 });

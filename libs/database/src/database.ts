@@ -1,14 +1,17 @@
 /** PostgreSQL for one service: its own schema, migrations, transactions. */
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   Aborted,
   aborted,
+  EmotuneError,
   FailedPrecondition,
   ResourceExhausted,
   systemClock,
   Unavailable,
 } from '@emotune/base';
 import pg from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import { Session } from './session.js';
 
 /** Runs statements: on any connection, or inside one transaction. */
@@ -32,9 +35,37 @@ const types = new pg.TypeOverrides();
 types.setTypeParser(pg.types.builtins.INT8, Number);
 types.setTypeParser(pg.types.builtins.NUMERIC, Number);
 
+export interface DatabaseSettings {
+  /** Connections at a time, beside those of sessions; default 5. */
+  readonly pool?: number;
+  /** How long a statement, or a pause within a transaction, may take; default 60. Migrations take what they take. */
+  readonly statementSeconds?: number;
+  /** Holds the password, read at each connection, so that it may change. */
+  readonly passwordFile?: string | undefined;
+}
+
+const noCertificate = /CERT|^ERR_TLS|^UNABLE_TO_/;
+
 /** Errors of the server's state, of its disk and of the connection get our names; those of a statement stay. */
 function named(cause: Error & { code?: string }): Error {
   const code = cause.code ?? '';
+  if (cause instanceof EmotuneError) return cause;
+  if (code === '57014' || code === '25P03')
+    return new Unavailable(
+      `PostgreSQL ended what took longer than EMOTUNE_DATABASE_STATEMENT_SECONDS allows: ${cause.message}`,
+      { cause },
+    );
+  if (/^(28|3D)/.test(code))
+    return new FailedPrecondition(`PostgreSQL refuses the connection: ${cause.message}`, { cause });
+  if (noCertificate.test(code))
+    return new FailedPrecondition(
+      `PostgreSQL shows a certificate that is not trusted (${code}); name its authority by sslrootcert in the URL`,
+      { cause },
+    );
+  if (/does not support SSL/.test(cause.message))
+    return new FailedPrecondition('PostgreSQL has no TLS; take sslmode out of the URL, or turn it on there', {
+      cause,
+    });
   if (code.startsWith('53') || code === '54000') {
     return new ResourceExhausted(`PostgreSQL has run out of something: ${cause.message}`, { cause });
   }
@@ -44,6 +75,31 @@ function named(cause: Error & { code?: string }): Error {
       cause.message,
     );
   return lost ? new Unavailable(`PostgreSQL cannot be reached: ${cause.message}`, { cause }) : cause;
+}
+
+/** @throws FailedPrecondition where a file that it names cannot be read. */
+function configOf(url: string): pg.ClientConfig {
+  try {
+    return parseIntoClientConfig(url) as pg.ClientConfig;
+  } catch (cause) {
+    const { code, path } = cause as NodeJS.ErrnoException;
+    if (path === undefined) throw cause;
+    throw new FailedPrecondition(
+      `expected a readable file where the URL of PostgreSQL names one, got ${code}: ${path}`,
+      { cause },
+    );
+  }
+}
+
+async function passwordIn(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (cause) {
+    throw new FailedPrecondition(
+      `EMOTUNE_DATABASE_PASSWORD_FILE: expected a readable file, got ${(cause as NodeJS.ErrnoException).code}: ${file}`,
+      { cause },
+    );
+  }
 }
 
 export class Database implements Sql {
@@ -56,15 +112,24 @@ export class Database implements Sql {
     readonly schema: string,
   ) {}
 
-  /** @throws Unavailable when the server does not answer; FailedPrecondition when it refuses user or database. */
-  static async connect(url: string, schema: string): Promise<Database> {
+  /**
+   * @param url as libpq has it; with sslmode the server's certificate is always checked, by sslrootcert where that is given
+   * @throws Unavailable when the server does not answer; FailedPrecondition when it refuses user, database or TLS.
+   */
+  static async connect(url: string, schema: string, settings: DatabaseSettings = {}): Promise<Database> {
+    const { pool: max = 5, statementSeconds = 60, passwordFile } = settings;
+    const limitMs = 1000 * statementSeconds;
     const connection: pg.ClientConfig = {
-      connectionString: url,
+      ...configOf(url),
+      ...(passwordFile === undefined ? {} : { password: () => passwordIn(passwordFile) }),
       connectionTimeoutMillis: 10_000,
-      options: `-c search_path=${schema}`,
+      options: [
+        ...[`-c search_path=${schema}`, `-c statement_timeout=${limitMs}`],
+        `-c idle_in_transaction_session_timeout=${limitMs}`,
+      ].join(' '),
       types,
     };
-    const pool = new pg.Pool({ ...connection, max: 5 });
+    const pool = new pg.Pool({ ...connection, max });
     // A connection that breaks between statements is replaced at the next one.
     pool.on('error', () => {});
     pool.on('connect', (client) => client.on('error', () => {}));
@@ -77,7 +142,7 @@ export class Database implements Sql {
     } catch (error) {
       await pool.end();
       const { code = '', message } = error as { code?: string; message: string };
-      if (!/^(28|3D|42501)/.test(code)) throw error;
+      if (code !== '42501') throw error;
       throw new FailedPrecondition(`PostgreSQL refuses the connection: ${message}`, { cause: error });
     }
     return database;
@@ -180,7 +245,9 @@ export class Database implements Sql {
     return this.closed;
   }
 
+  /** For as long as it takes: another replica may be migrating. */
   private async lock(sql: Sql): Promise<void> {
+    await sql.query('set local statement_timeout = 0');
     await sql.query('select pg_advisory_xact_lock($1, hashtext($2))', [migrationLock, this.schema]);
   }
 

@@ -1,4 +1,4 @@
-import { Database } from '@emotune/database';
+import { Database, type DatabaseSettings } from '@emotune/database';
 import type { Bus } from './bus.js';
 import { KafkaBus, type KafkaBusOptions } from './kafka-bus.js';
 import { brokersOf } from './kafka-client.js';
@@ -21,9 +21,15 @@ const schema = 'bus';
  * The bus at a URL: a PostgreSQL database, or brokers of Kafka.
  * @throws Unavailable when it does not answer; FailedPrecondition when it refuses.
  */
-export async function openBus(url: string, kafka: Pick<KafkaBusOptions, 'settings' | 'tell'>): Promise<Bus> {
+export async function openBus(
+  url: string,
+  {
+    database: settings,
+    ...kafka
+  }: Pick<KafkaBusOptions, 'settings' | 'tell'> & { readonly database?: DatabaseSettings },
+): Promise<Bus> {
   if (!isPostgres(url)) return await KafkaBus.open(url, kafka);
-  const database = await Database.connect(url, schema);
+  const database = await Database.connect(url, schema, settings);
   try {
     const bus = await PostgresBus.open(database);
     return {

@@ -73,7 +73,21 @@ export function serviceEnvironment(peers: readonly Area[]) {
     EMOTUNE_DATABASE_URL: secretUrl(
       ['postgres', 'postgresql'],
       'postgres://user:password@host:5432/database',
-    ).meta({ secret: 'URL', description: 'PostgreSQL, in which each service has a schema of its own.' }),
+    ).meta({
+      secret: 'URL',
+      description:
+        'PostgreSQL, in which each service has a schema of its own. By TLS with `?sslmode=verify-full`, and `&sslrootcert=file` where its authority is your own.',
+    }),
+    EMOTUNE_DATABASE_PASSWORD_FILE: z.string().optional().meta({
+      description: 'A file that holds the password, read at each connection, in place of that of the URL.',
+    }),
+    EMOTUNE_DATABASE_POOL: whole(1, 1000).default(5).meta({
+      description: 'Connections to the database at a time; a few more watch it and listen.',
+    }),
+    EMOTUNE_DATABASE_STATEMENT_SECONDS: whole(1, 86_400).default(60).meta({
+      description:
+        'How long a statement, or a pause within a transaction, may take. Migrations take what they take.',
+    }),
     EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 's3://bucket/prefix').meta({
       secret: 'URL',
       description:

@@ -1,7 +1,7 @@
 /** A service as a process of its own: its environment, its start in whatever order the others start, its end in order. */
 import { once } from 'node:events';
 import { closeToOthers, endWithin, InvalidArgument, policyOf, systemClock } from '@emotune/base';
-import { Database } from '@emotune/database';
+import { Database, type DatabaseSettings } from '@emotune/database';
 import { type KafkaSettings, openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
 import type { DynamicModule } from '@nestjs/common';
@@ -116,12 +116,17 @@ export async function runService<S extends ServiceEnvironment>(
       { log, signal },
     );
     const tell = (message: string, fields: Fields) => log.warn(message, fields);
-    const bus = await patiently('the event bus', () => openBus(busUrl, { settings: kafka, tell }), {
+    const database: DatabaseSettings = {
+      pool: environment.EMOTUNE_DATABASE_POOL,
+      statementSeconds: environment.EMOTUNE_DATABASE_STATEMENT_SECONDS,
+      passwordFile: environment.EMOTUNE_DATABASE_PASSWORD_FILE,
+    };
+    const bus = await patiently('the event bus', () => openBus(busUrl, { settings: kafka, tell, database }), {
       log,
       signal,
     });
     const host = new Host(server, {
-      database: (schema) => Database.connect(databaseUrl, schema),
+      database: (schema) => Database.connect(databaseUrl, schema, database),
       ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token },
       builds: buildLimits(env),
     });
