@@ -6,6 +6,6 @@ export {
   startCluster,
   withoutCluster,
 } from './cluster.js';
-export { type Kafka, startKafka, withoutKafka } from './kafka.js';
+export { type Kafka, type SecuredKafka, startKafka, startSecuredKafka, withoutKafka } from './kafka.js';
 export { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
 export { type S3, startS3, withoutS3 } from './s3.js';

@@ -16,6 +16,16 @@ export interface Kafka extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** One that is reached by TLS alone: at `broker` with a password, by PLAIN or SCRAM, at `mutual` with a certificate. */
+export interface SecuredKafka extends Kafka {
+  /** host:port */
+  readonly mutual: string;
+  /** Of the users emotune, who may do everything, and guest, who may do nothing. */
+  readonly password: string;
+  /** PEM files. */
+  readonly files: { readonly ca: string; readonly clientCert: string; readonly clientKey: string };
+}
+
 const jars = join(cache, 'kafka-jars-4.4.0');
 
 /** Why no broker can be started here. */
@@ -26,10 +36,38 @@ export function withoutKafka(): string | undefined {
 
 /** @param host an address of this machine */
 export async function startKafka({ host = loopback } = {}): Promise<Kafka> {
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-kafka-'));
-  const port = String(await freePorts(2, host));
+  return start(await temporary(), host, await freePorts(2, host), {});
+}
+
+export async function startSecuredKafka(): Promise<SecuredKafka> {
+  const folder = await temporary();
+  const port = await freePorts(4);
+  const password = 'local-secret';
+  const file = (name: string) => join(folder, name);
+  return {
+    ...(await start(folder, loopback, port, { KAFKA_PASSWORD: password })),
+    mutual: `${loopback}:${port + 3}`,
+    password,
+    files: { ca: file('ca.crt'), clientCert: file('client.crt'), clientKey: file('client.key') },
+  };
+}
+
+function temporary(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'emotune-kafka-'));
+}
+
+async function start(
+  folder: string,
+  host: string,
+  port: number,
+  environment: Readonly<Record<string, string>>,
+): Promise<Kafka> {
   const call = (command: string) =>
-    script('kafka/kafka.sh', [command, folder, port], { KAFKA_JARS: jars, HOST: host });
+    script('kafka/kafka.sh', [command, folder, String(port)], {
+      KAFKA_JARS: jars,
+      HOST: host,
+      ...environment,
+    });
   const stop = async () => {
     await call('down');
     await rm(folder, { recursive: true, force: true });

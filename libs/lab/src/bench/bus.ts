@@ -7,13 +7,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '@emotune/base';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
-import { consume, emit, eventTables, MemoryBus, Outbox, on, topics } from '@emotune/events';
+import {
+  type Bus,
+  consume,
+  emit,
+  eventTables,
+  MemoryBus,
+  Outbox,
+  on,
+  openBus,
+  topics,
+} from '@emotune/events';
+import { type BenchTopic, type BrokerFigures, benchBroker, withBenchTopic } from './broker.js';
 import { median, medianSeconds, quantile, secondsOf } from './timing.js';
 
 export interface BusWorkload {
   /** Events of each repetition. */
   readonly events: number;
   readonly signal: AbortSignal;
+  /** kafka://host:port[,host:port]; default: the bus in memory. */
+  readonly brokers?: string | undefined;
 }
 
 export interface BusFigures {
@@ -31,11 +44,12 @@ export interface BusFigures {
   /** `select 1`, one at a time. */
   readonly roundTripP50Ms: number;
   readonly roundTripP99Ms: number;
+  /** Of the bus alone, where it is brokers. */
+  readonly broker?: BrokerFigures;
 }
 
 const writers = 4;
 const keys = 16;
-const topic = topics.datasetFailed;
 
 /** Calls `work` so often, by all writers at the same time. */
 async function together(times: number, signal: AbortSignal, work: () => Promise<unknown>): Promise<void> {
@@ -68,20 +82,25 @@ async function latenciesMs(
 class Pair {
   private readonly waiting = new Map<string, () => void>();
   private readonly stopped: Promise<never>;
-  private readonly bus = new MemoryBus(systemClock);
   private readonly outbox: Outbox;
   private emitted = 0;
 
   constructor(
     readonly sender: Database,
     private readonly receiver: Database,
+    private readonly bus: Bus,
+    private readonly place: BenchTopic,
     signal: AbortSignal,
   ) {
-    this.outbox = new Outbox(sender, this.bus, systemClock);
+    this.outbox = new Outbox(sender, bus, systemClock);
     this.stopped = new Promise((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
     this.stopped.catch(() => {});
+  }
+
+  private get topic() {
+    return { ...topics.datasetFailed, name: this.place.name };
   }
 
   async start(): Promise<void> {
@@ -89,9 +108,9 @@ class Pair {
     await consume({
       database: this.receiver,
       bus: this.bus,
-      group: 'bench',
+      group: this.place.group,
       handlers: [
-        on(topic, async (_, { reason }) => {
+        on(this.topic, async (_, { reason }) => {
           this.waiting.get(reason)?.();
           this.waiting.delete(reason);
         }),
@@ -105,7 +124,7 @@ class Pair {
     const number = this.emitted++;
     const [key, reason] = [`key-${number % keys}`, `${number}`];
     const begun = new Promise<void>((resolve) => this.waiting.set(reason, resolve));
-    await this.sender.transaction((sql) => emit(sql, topic, key, { name: key, reason }));
+    await this.sender.transaction((sql) => emit(sql, this.topic, key, { name: key, reason }));
     this.outbox.wake();
     const effect = Promise.race([begun, this.stopped]);
     // Whoever waits for it hears of it; others are told to stop by the signal.
@@ -158,10 +177,23 @@ export async function benchBus(workload: BusWorkload): Promise<BusFigures> {
       started.push(() => database.close());
       return database;
     };
-    const pair = new Pair(await connect('sender'), await connect('receiver'), workload.signal);
-    started.push(() => pair.close());
-    await pair.start();
-    return await measure(pair, workload);
+    const { brokers, events, signal } = workload;
+    const [sender, receiver] = [await connect('sender'), await connect('receiver')];
+    const measured = async (bus: Bus, place: BenchTopic) => {
+      const pair = new Pair(sender, receiver, bus, place, signal);
+      try {
+        await pair.start();
+        return await measure(pair, workload);
+      } finally {
+        await pair.close();
+      }
+    };
+    if (brokers === undefined)
+      return await measured(new MemoryBus(systemClock), { name: topics.datasetFailed.name, group: 'bench' });
+    const figures = await withBenchTopic(brokers, async (place) =>
+      measured(await openBus(brokers, { settings: {}, tell: () => {} }), place),
+    );
+    return { ...figures, broker: await benchBroker(brokers, 10 * events, signal) };
   } finally {
     for (const stop of started.reverse()) await stop();
   }

@@ -335,10 +335,11 @@ export function fuzzText(f: FuzzFigures): string {
 }
 
 export function busText(f: BusFigures): string {
+  const { broker } = f;
   return sections(
     facts([
       ['events', `${count(f.events)}, each in a transaction of its own, under ${f.keys} keys`],
-      ['path', 'outbox, bus in memory, inbox; embedded PostgreSQL, durable'],
+      ['path', `outbox, bus ${broker ? 'on Kafka' : 'in memory'}, inbox; embedded PostgreSQL, durable`],
       ['rate', `${f.writers} writers at the same time`],
       ['latency', 'one event at a time, from the start of its transaction to its effect'],
     ]),
@@ -347,5 +348,15 @@ export function busText(f: BusFigures): string {
       held('p50 latency, ms', f.p50Ms, f.roundTripP50Ms, 'one round trip'),
       held('p99 latency, ms', f.p99Ms, f.roundTripP99Ms, 'one round trip'),
     ]),
+    ...(broker
+      ? [
+          `the bus alone: ${count(broker.events)} events of ${broker.payloadBytes} bytes, without a database`,
+          table(heldHead, [
+            held('events/s', broker.ours.eventsPerSecond, broker.kafkajs.eventsPerSecond, 'kafkajs alone'),
+            held('p50 latency, ms', broker.ours.p50Ms, broker.kafkajs.p50Ms, 'kafkajs alone'),
+            held('p99 latency, ms', broker.ours.p99Ms, broker.kafkajs.p99Ms, 'kafkajs alone'),
+          ]),
+        ]
+      : []),
   );
 }

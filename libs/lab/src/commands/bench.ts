@@ -314,11 +314,15 @@ export const addBenchCommands: AddCommands = (program, io) => {
     .command('bus')
     .description('events between services, against bare round trips to PostgreSQL')
     .option('--events <n>', 'events of each repetition', integerFrom(1), 1000)
-    .action(async ({ events }: { events: number }, command) => {
+    .option(
+      '--brokers <url>',
+      'kafka://host:port[,host:port], also against kafkajs alone (default: the bus in memory)',
+    )
+    .action(async ({ events, brokers }: { events: number; brokers?: string }, command) => {
       const session = sessionOf(io, command);
       const { benchBus } = await import('../bench/bus.js');
       const { busText } = await import('../bench/format.js');
-      const figures = await benchBus({ events, signal: session.signal });
+      const figures = await benchBus({ events, brokers, signal: session.signal });
       await session.answer(figures, () => busText(figures));
     });
 };
