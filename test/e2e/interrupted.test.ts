@@ -140,7 +140,9 @@ it('an experiment, in its search, its final training and its evaluation', async 
       return running.output.stdout !== '';
     });
     const record = readFileSync(join(dataDir, 'platform.json'), 'utf8');
-    const channel = Channel.connect(JSON.parse(record).address, await tokenIn(join(dataDir, tokenFile)));
+    const channel = Channel.connect(JSON.parse(record).address, {
+      token: await tokenIn(join(dataDir, tokenFile)),
+    });
     try {
       await until(phase, () => reached(channel));
     } finally {

@@ -70,7 +70,7 @@ export async function serve(dataDir: string, options?: BeginOptions): Promise<Se
   const { child, ended } = begin(['--json', '--data-dir', dataDir, 'up', '--port', '0'], options);
   for await (const line of createInterface({ input: child.stdout! })) {
     const { address } = JSON.parse(line) as { address: string };
-    const channel = Channel.connect(address, await tokenIn(join(dataDir, tokenFile)));
+    const channel = Channel.connect(address, { token: await tokenIn(join(dataDir, tokenFile)) });
     return {
       child,
       address,

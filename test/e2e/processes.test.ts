@@ -6,9 +6,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Unavailable } from '@emotune/base';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
 import type { inference } from '@emotune/proto';
-import { Channel } from '@emotune/service';
+import { Channel, Tls } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
-import { Health } from '@emotune/service/testing';
+import { Health, TestCa } from '@emotune/service/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
 import { serve, until } from './platform-process.js';
@@ -58,7 +58,12 @@ it.each([
 });
 
 it('they wait for PostgreSQL, tune the model that the embedded platform tunes, and end in order', async () => {
-  const [port, ...ports] = await freePorts(1 + areas.length);
+  const [port, ...ports] = await freePorts(1 + 2 * areas.length);
+  // As in a cluster: encrypted, with certificates of one CA and the token; probes beside.
+  const ca = await TestCa.make();
+  const token = 'a-token-of-thirty-two-characters';
+  const certificates = new Map<Area, Record<string, string>>();
+  for (const area of areas) certificates.set(area, ca.write(join(folder, 'tls', area), await ca.issue(area)));
   const dir = join(folder, 'postgres');
   // The cluster is made, and away while the services start.
   const { url, stop } = await startEmbeddedPostgres({ dir, port });
@@ -68,6 +73,9 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
     Area,
     string
   >;
+  const probes = Object.fromEntries(
+    areas.map((area, i) => [area, `127.0.0.1:${ports[areas.length + i]}`]),
+  ) as Record<Area, string>;
   const objects = join(folder, 'objects');
   const own: Partial<Record<Area, Record<string, string>>> = {
     data: { EMOTUNE_CACHE_DIR: join(folder, 'corpora'), EMOTUNE_DOWNLOAD: 'false' },
@@ -76,6 +84,9 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
   const services = areas.map((area): [Area, ServiceProcess] => {
     const service = beginService(area, {
       EMOTUNE_LISTEN: peers[area],
+      EMOTUNE_HEALTH_LISTEN: probes[area],
+      EMOTUNE_TOKEN: token,
+      ...certificates.get(area),
       EMOTUNE_DATABASE_URL: url,
       EMOTUNE_OBJECTS_URL: pathToFileURL(objects).href,
       EMOTUNE_BUS_URL: url,
@@ -91,7 +102,7 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
     });
     return [area, service];
   });
-  const health = new Map(areas.map((area) => [area, new Health(peers[area])]));
+  const health = new Map(areas.map((area) => [area, new Health(probes[area])]));
   onTestFinished(() => {
     for (const one of health.values()) one.close();
   });
@@ -106,7 +117,7 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
   for (const [area] of services)
     await until(`${area} serves`, async () => (await health.get(area)!.check()) === 'SERVING');
 
-  const channel = Channel.toPeers(peers);
+  const channel = Channel.toPeers(peers, { token, tls: Tls.files(certificates.get('data')!) });
   onTestFinished(() => channel.close());
   await importCheckpoint(channel, { name: base, path: join(models, base) });
   const { modelVersion } = await tune(channel, name);
@@ -146,5 +157,9 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
     // Its address is told, its password never.
     expect(stdout).toContain(peers[area]);
     expect(stdout).not.toContain(new URL(url).password);
+    expect(stdout).not.toContain(token);
+    expect(stdout).not.toContain('a connection was refused');
+    if (area === 'tuning')
+      expect(stdout).toContain('"method":"emotune.tuning.v1.ExperimentService/CreateExperiment"');
   }
 }, 900_000);

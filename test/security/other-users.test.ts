@@ -52,7 +52,7 @@ it('no file and no folder of its data folder is open to them', () => {
 
 describe('without the token', () => {
   it.each([undefined, 'x'.repeat(43)])('its port answers nothing: %s', async (shown) => {
-    const channel = Channel.connect(platform.address, shown);
+    const channel = Channel.connect(platform.address, { token: shown });
     const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
     await expect(datasets.call('listDatasets', {})).rejects.toBeInstanceOf(Unauthenticated);
     channel.close();

@@ -23,7 +23,10 @@ function programOf(io: Io, json: boolean): Command {
     .description('Turns an open language model into an affective one.')
     .version(version, '--version', 'show the version')
     .option('--json', 'one JSON document on stdout, JSON lines for streams')
-    .option('--server <host:port>', 'talk to this server (default: EMOTUNE_SERVER, else the data folder)')
+    .option(
+      '--server <address>',
+      'host:port or https://host:port of a server to talk to (default: EMOTUNE_SERVER, else the data folder)',
+    )
     .option('--data-dir <dir>', 'folder of the embedded platform (default: EMOTUNE_DATA_DIR, else .emotune)')
     .addHelpText('after', examples)
     .configureHelp({ showGlobalOptions: true })

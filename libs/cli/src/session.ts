@@ -14,6 +14,7 @@ import {
   Channel,
   isLoopback,
   type Patience,
+  Tls,
   tokenFile,
   tokenIn,
   tokenOf,
@@ -28,11 +29,37 @@ export interface GlobalOptions {
   readonly dataDir?: string;
 }
 
+/** A server as users name it. */
+interface Endpoint {
+  /** host:port */
+  readonly address: string;
+  /** Without it nothing is encrypted. */
+  readonly tls: Tls | undefined;
+}
+
+/**
+ * https:// means TLS, http:// none; with neither TLS is meant where a CA was named.
+ * @param name of the option or variable @throws InvalidArgument
+ */
+function endpointOf(text: string, name: string, env: Io['env']): Endpoint {
+  const [, scheme, host, port] =
+    /^(https?:\/\/)?(\[[\da-f:]+\]|[^\s:/]+)(?::(\d{1,5}))?\/?$/i.exec(text) ?? [];
+  const secure =
+    scheme === undefined ? Boolean(env['EMOTUNE_TLS_CA_FILE']) : scheme.toLowerCase() === 'https://';
+  if (host === undefined || (port === undefined && !(scheme && secure)))
+    throw InvalidArgument.at(
+      name,
+      `expected HOST:PORT such as 127.0.0.1:50051, or https://HOST:PORT, got ${show(text)}`,
+    );
+  const tls = secure ? Tls.files(env, env['EMOTUNE_TLS_SERVER_NAME'] || undefined) : undefined;
+  return { address: `${host}:${port ?? 443}`, tls };
+}
+
 export class Session {
   readonly json: boolean;
   readonly dataDir: string;
-  /** host:port; undefined means the platform of the data folder. */
-  readonly server: string | undefined;
+  /** Undefined means the platform of the data folder. */
+  readonly server: Endpoint | undefined;
   /** On stderr, so that stdout holds results only. */
   readonly progress: Progress;
 
@@ -45,11 +72,9 @@ export class Session {
   ) {
     this.json = options.json ?? false;
     this.dataDir = this.path(options.dataDir ?? (io.env['EMOTUNE_DATA_DIR'] || '.emotune'));
-    this.server = options.server ?? (io.env['EMOTUNE_SERVER'] || undefined);
-    if (this.server !== undefined && !/^(\[[\da-f:]+\]|[^\s:/]+):\d{1,5}$/i.test(this.server)) {
-      const name = options.server === undefined ? 'EMOTUNE_SERVER' : '--server';
-      throw InvalidArgument.at(name, `expected HOST:PORT such as 127.0.0.1:50051, got ${show(this.server)}`);
-    }
+    const server = options.server ?? (io.env['EMOTUNE_SERVER'] || undefined);
+    if (server !== undefined)
+      this.server = endpointOf(server, options.server === undefined ? 'EMOTUNE_SERVER' : '--server', io.env);
     this.progress = new Progress(io.stderr, systemClock);
   }
 
@@ -100,15 +125,18 @@ function patienceOf(session: Session): Patience {
 
 async function withServer(
   session: Session,
-  address: string,
+  { address, tls }: Endpoint,
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
   const { token, from } = await tokenFor(session, address);
-  const channel = Channel.connect(address, token, patienceOf(session));
+  const channel = Channel.connect(address, { token, tls, patience: patienceOf(session) });
   try {
     await use(channel, false);
   } catch (error) {
     if (!(error instanceof Unauthenticated)) throw error;
+    // A token that it knows, but does not take: it says why.
+    if (token !== undefined && !/^expected (?:the|a) token of .*, got (?:none|another)$/.test(error.message))
+      throw new Unauthenticated(`${address}: ${error.message} (shown was that of ${from})`, { cause: error });
     const tried = token === undefined ? `none was found in ${from}` : `that in ${from} is not its token`;
     throw new Unauthenticated(
       `${address} asks for a token, and ${tried}: name its data folder by --data-dir, or set EMOTUNE_TOKEN`,
@@ -130,7 +158,7 @@ export async function withPlatform(
   const { io, dataDir, signal, work } = session;
   if (session.server !== undefined) return withServer(session, session.server, use);
   const platform = await io.openPlatform({ dataDir, env: io.env, signal, work });
-  if (typeof platform === 'string') return withServer(session, platform, use);
+  if (typeof platform === 'string') return withServer(session, { address: platform, tls: undefined }, use);
   try {
     signal.throwIfAborted();
     await use(platform.channel, true);

@@ -60,8 +60,14 @@ describe('the environment of a trainer', () => {
   it('names every variable that is missing or wrong', () => {
     const wrong = { ...writeEnvironment(given), EMOTUNE_TUNING: 'nowhere', EMOTUNE_ATTEMPT: '0' };
     expect(() => readEnvironment(wrong)).toThrow(
-      /EMOTUNE_TUNING: expected host:port, got "nowhere"; EMOTUNE_ATTEMPT: /,
+      /EMOTUNE_TUNING: expected host:port or https:\/\/host:port, got "nowhere"; EMOTUNE_ATTEMPT: /,
     );
     expect(() => readEnvironment({})).toThrow(/EMOTUNE_TUNING: .*EMOTUNE_EXPERIMENT: .*EMOTUNE_OBJECTS: /);
+  });
+
+  it.each([{ ca: 'PEM' }, { caFile: '/ca.pem' }, {}])('tells how tuning is called by TLS: %j', (tls) => {
+    const { EMOTUNE_TUNING: tuning, ...written } = writeEnvironment({ ...given, tls });
+    expect(tuning).toBe(`https://${given.tuning}`);
+    expect(readEnvironment({ EMOTUNE_TUNING: tuning, ...written })).toEqual({ ...given, tls });
   });
 });

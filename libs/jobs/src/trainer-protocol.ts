@@ -9,9 +9,15 @@ import { z } from 'zod';
 
 const whole = (least: number) => z.coerce.number().int().min(least);
 
+/** Before the address of a tuning service that is called by TLS. */
+const secure = 'https://';
+
 const variables = z.object({
-  /** Tuning service, host:port. */
-  EMOTUNE_TUNING: z.string().regex(/^[^/]+:\d+$/, 'expected host:port'),
+  /** Tuning service, host:port; https:// before it where it is called by TLS. */
+  EMOTUNE_TUNING: z.string().regex(/^(https:\/\/)?[^/]+:\d+$/, 'expected host:port or https://host:port'),
+  /** The CA of the tuning service's certificate, PEM; without it that of the file, without both those of the system. */
+  EMOTUNE_TLS_CA: z.string().optional(),
+  EMOTUNE_TLS_CA_FILE: z.string().optional(),
   EMOTUNE_EXPERIMENT: z.string().min(1),
   EMOTUNE_TRIAL: whole(0),
   EMOTUNE_ATTEMPT: whole(1),
@@ -27,6 +33,8 @@ const variables = z.object({
 export interface TrainerEnvironment {
   /** Where the tuning service is, host:port. */
   readonly tuning: string;
+  /** How it is called by TLS: by its CA, PEM, or a file of it; with neither by those of the system. */
+  readonly tls?: { readonly ca?: string | undefined; readonly caFile?: string | undefined } | undefined;
   readonly trial: { readonly experiment: string; readonly number: number; readonly attempt: number };
   /** URL of the object store. */
   readonly objects: string;
@@ -37,9 +45,11 @@ export interface TrainerEnvironment {
 
 /** The variables that `readEnvironment` reads. A token is a secret: it stays out of them unless it is given. */
 export function writeEnvironment(given: TrainerEnvironment): Record<string, string> {
-  const { tuning, trial, objects, threads, token } = given;
+  const { tuning, tls, trial, objects, threads, token } = given;
   return {
-    EMOTUNE_TUNING: tuning,
+    EMOTUNE_TUNING: tls ? `${secure}${tuning}` : tuning,
+    ...(tls?.ca ? { EMOTUNE_TLS_CA: tls.ca } : {}),
+    ...(tls?.caFile ? { EMOTUNE_TLS_CA_FILE: tls.caFile } : {}),
     EMOTUNE_EXPERIMENT: trial.experiment,
     EMOTUNE_TRIAL: String(trial.number),
     EMOTUNE_ATTEMPT: String(trial.attempt),
@@ -66,8 +76,11 @@ export function terminationLogOf(given: Readonly<Record<string, string | undefin
 /** @throws InvalidArgument naming every variable that is missing or wrong, without the token. */
 export function readEnvironment(given: Readonly<Record<string, string | undefined>>): TrainerEnvironment {
   const found = parse(variables, given);
+  const { EMOTUNE_TUNING: tuning, EMOTUNE_TLS_CA: ca, EMOTUNE_TLS_CA_FILE: caFile } = found;
   return {
-    tuning: found.EMOTUNE_TUNING,
+    ...(tuning.startsWith(secure)
+      ? { tuning: tuning.slice(secure.length), tls: { ca, caFile } }
+      : { tuning }),
     trial: {
       experiment: found.EMOTUNE_EXPERIMENT,
       number: found.EMOTUNE_TRIAL,

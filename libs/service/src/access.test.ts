@@ -1,37 +1,87 @@
 import { type Client, credentials, Metadata, makeGenericClientConstructor, status } from '@grpc/grpc-js';
+import { SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Access, secretOfAttempt } from './access.js';
+import { Access, resourceOf, secretOfAttempt } from './access.js';
 import { packageDefinition } from './contract.js';
+import { Oidc } from './oidc.js';
+import { neededFor, roles, suffices } from './roles.js';
 import { EmotuneServer } from './server.js';
+import { TestIssuer } from './test-issuer.js';
 import { Health } from './testing.js';
+import { bindingsIn, roleIn, Users } from './users.js';
 
 const token = 'the-token-of-the-platform-in-full';
-const access = new Access(token);
+const bindings = bindingsIn(`
+viewer: {groups: [readers]}
+editor: {users: [eve], groups: [writers]}
+admin: {users: [ada]}`);
+const access = (over: object = {}) => new Access({ token, ...over });
+const logged: Record<string, unknown>[] = [];
+const note = (_message: string, fields: object = {}) => void logged.push({ ...fields });
+let issuer: TestIssuer;
+let stranger: TestIssuer;
 let server: EmotuneServer;
 let client: Client;
+/** By what it is. */
+let shown: Record<string, string>;
 
 beforeAll(async () => {
+  [issuer, stranger] = await Promise.all([TestIssuer.start(), TestIssuer.start()]);
+  const oidc = new Oidc({ issuer: issuer.url, audience: 'emotune', userClaim: 'sub', groupsClaim: 'groups' });
+  const users = new Users([oidc], { roleOf: (user) => roleIn(bindings, user) });
+  const log = { info: note, warn: note, error: note };
   // Before Nest has bound its controllers every method answers UNAVAILABLE: to whom it answers at all is the server's to say.
-  server = await EmotuneServer.listen('127.0.0.1:0', access);
+  server = await EmotuneServer.listen({ listen: '127.0.0.1:0', access: access({ users, log }) });
   client = new (makeGenericClientConstructor({}, ''))(server.address, credentials.createInsecure());
+  const reader = { sub: 'ray', groups: ['readers'] };
+  const secret = new TextEncoder().encode('one that both sides would have to know');
+  const own = { issuer: issuer.url, audience: 'emotune' };
+  shown = {
+    viewer: await issuer.token(reader),
+    editor: await issuer.token({ sub: 'wim', groups: ['writers', 'readers'] }),
+    admin: await issuer.token({ sub: 'ada' }),
+    'no role': await issuer.token({ sub: 'ann', groups: ['others'] }),
+    'an expired one': await issuer.token({ sub: 'ada' }, { seconds: -60 }),
+    'one for another audience': await issuer.token({ sub: 'ada' }, { audience: 'another' }),
+    'one of another issuer': await stranger.token({ sub: 'ada' }),
+    'one that another has signed': await stranger.token({ sub: 'ada' }, { issuer: issuer.url }),
+    'one without a signature': new UnsecuredJWT({ sub: 'ada' })
+      .setIssuer(own.issuer)
+      .setAudience(own.audience)
+      .setExpirationTime('1h')
+      .encode(),
+    'one signed by a shared secret': await new SignJWT({ sub: 'ada' })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer(own.issuer)
+      .setAudience(own.audience)
+      .setExpirationTime('1h')
+      .sign(secret),
+    'one without a name': await issuer.token({}),
+  };
 });
 afterAll(async () => {
   client.close();
   await server.close();
+  issuer.close();
+  stranger.close();
 });
 
 /** The status with which a method answers an empty message. */
-function statusOf(path: string, authorization?: string): Promise<status> {
+function answer(path: string, authorization?: string): Promise<{ code: status; details: string }> {
   const metadata = new Metadata();
   if (authorization !== undefined) metadata.set('authorization', authorization);
   const bytes = (value: Buffer) => value;
   const call = client.makeBidiStreamRequest(path, bytes, bytes, metadata, { deadline: Date.now() + 60_000 });
   return new Promise((resolve) => {
-    call.on('status', ({ code }) => resolve(code));
+    call.on('status', resolve);
     call.on('error', () => {});
     call.on('data', () => {});
     call.end(Buffer.alloc(0));
   });
+}
+
+async function statusOf(path: string, authorization?: string): Promise<status> {
+  return (await answer(path, authorization)).code;
 }
 
 const methods = Object.values(packageDefinition).flatMap((service) =>
@@ -49,31 +99,98 @@ describe.each(methods)('%s', (path) => {
     ['another scheme', `Basic ${token}`],
     [
       'a signature that is not its',
-      `Bearer secret.${new Access(`${token}x`).trainerToken('secret').split('.')[1]}`,
+      `Bearer secret.${new Access({ token: `${token}x` }).trainerToken('secret').split('.')[1]}`,
     ],
-    ["another attempt's signature", `Bearer other.${access.trainerToken('secret').split('.')[1]}`],
-  ])('refuses who shows %s', async (_, shown) => {
-    expect(await statusOf(path, shown)).toBe(UNAUTHENTICATED);
+    ["another attempt's signature", `Bearer other.${access().trainerToken('secret').split('.')[1]}`],
+  ])('refuses who shows %s', async (_, header) => {
+    expect(await statusOf(path, header)).toBe(UNAUTHENTICATED);
+  });
+
+  it('refuses tokens of users that are not accepted', async () => {
+    const refused = Object.keys(shown).filter((name) => / one|^one/.test(name));
+    expect(refused.length).toBe(7);
+    for (const name of refused)
+      expect([name, await statusOf(path, `Bearer ${shown[name]}`)]).toEqual([name, UNAUTHENTICATED]);
   });
 
   it('answers to whom it is for, a trainer or everybody else', async () => {
-    const shown = [token, access.trainerToken('secret')];
-    const found = await Promise.all(shown.map((each) => statusOf(path, `Bearer ${each}`)));
+    const both = [token, access().trainerToken('secret')];
+    const found = await Promise.all(both.map((each) => statusOf(path, `Bearer ${each}`)));
     expect(found).toEqual(forTrainers ? [UNAUTHENTICATED, UNAVAILABLE] : [UNAVAILABLE, PERMISSION_DENIED]);
   });
+
+  it('has a role, which is enough where it is held', async () => {
+    const needed = neededFor(path);
+    for (const role of ['no role', ...roles] as const) {
+      const { code, details } = await answer(path, `Bearer ${shown[role]}`);
+      if (needed === 'trainer') expect([role, code]).toEqual([role, UNAUTHENTICATED]);
+      else if (role !== 'no role' && suffices(role, needed))
+        expect([role, code]).toEqual([role, UNAVAILABLE]);
+      else {
+        expect([role, code]).toEqual([role, PERMISSION_DENIED]);
+        expect(details).toContain(`${path.slice(1)} needs the role ${needed}, and`);
+      }
+    }
+  });
+});
+
+it('every method has a role of its own accord', () => {
+  // What is not in the table needs the highest.
+  expect(neededFor('/emotune.data.v1.DatasetService/NewMethod')).toBe('admin');
+  expect(methods.filter((path) => neededFor(path) === 'admin').map((path) => path.split('/')[2])).toEqual(
+    expect.arrayContaining(['CollectGarbage']),
+  );
+  for (const path of methods) {
+    const [, , method] = path.split('/');
+    const reads = /^(Get|List|Watch|Preview|Read|Compare|Explain|Estimate|Download|Analyze)/.test(method);
+    if (!path.includes('TrialService'))
+      expect([method, neededFor(path) === 'viewer']).toEqual([method, reads]);
+  }
+});
+
+it('says why, and what to do', async () => {
+  const path = '/emotune.data.v1.DatasetService/ListDatasets';
+  const say = async (name: string) => (await answer(path, `Bearer ${shown[name]}`)).details;
+  expect(await say('an expired one')).toMatch(/^the token has expired at .*: get a new one from http/);
+  expect(await say('one for another audience')).toContain('expected a token for the audience emotune');
+  expect(await say('one that another has signed')).toContain('by a key it does not have');
+  expect(await say('one of another issuer')).toContain('of an issuer that is known here');
+  expect(await say('no role')).toContain('needs the role viewer, and ann has no role here: ask');
+});
+
+it('calls that change something stand in the log, by whom and with what came of it; tokens never', async () => {
+  logged.length = 0;
+  const path = '/emotune.tuning.v1.ExperimentService/CancelExperiment';
+  await statusOf(path, `Bearer ${shown['editor']}`);
+  await statusOf(path, `Bearer ${shown['viewer']}`);
+  await statusOf(path, `Bearer ${token}`);
+  await statusOf(path.replace('Cancel', 'Get'), `Bearer ${token}`);
+  expect(logged).toEqual(
+    [
+      ['wim', 'UNAVAILABLE'],
+      ['ray', 'PERMISSION_DENIED'],
+      ['platform', 'UNAVAILABLE'],
+    ].map(([subject, code]) => ({ subject, method: path.slice(1), resource: '', code })),
+  );
+  expect(resourceOf({ name: 'a' })).toBe('a');
+  expect(resourceOf({ spec: { name: 'b', seed: 1 }, requestId: 'c' })).toBe('b');
+  expect(resourceOf({ header: { sha256: 'd' } })).toBe('d');
+  expect(resourceOf({ name: '', spec: null })).toBe('');
 });
 
 it('what there is to call is told to those who may call; health to everybody', async () => {
   const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
   expect(await statusOf(path)).toBe(UNAUTHENTICATED);
-  expect(await statusOf(path, `Bearer ${access.trainerToken('secret')}`)).toBe(PERMISSION_DENIED);
-  expect(await statusOf(path, `Bearer ${token}`)).not.toBe(UNAUTHENTICATED);
+  expect(await statusOf(path, `Bearer ${access().trainerToken('secret')}`)).toBe(PERMISSION_DENIED);
+  expect(await statusOf(path, `Bearer ${shown['no role']}`)).toBe(PERMISSION_DENIED);
+  for (const each of [token, shown['viewer']])
+    expect([UNAUTHENTICATED, PERMISSION_DENIED]).not.toContain(await statusOf(path, `Bearer ${each}`));
   const health = new Health(server.address);
   expect(await health.check()).toBe('NOT_SERVING');
   health.close();
 });
 
 it("a trainer's token holds the secret of its attempt", () => {
-  expect(secretOfAttempt(access.trainerToken('secret'))).toBe('secret');
-  expect(new Access(undefined).trainerToken('secret')).toBe('secret');
+  expect(secretOfAttempt(access().trainerToken('secret'))).toBe('secret');
+  expect(new Access({}).trainerToken('secret')).toBe('secret');
 });

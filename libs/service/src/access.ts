@@ -1,21 +1,27 @@
 /**
- * Who may call a server: whoever shows its token, and a trainer, by a token of its own, `TrialService` alone. That token is the
- * secret of its attempt and, after a dot, the server's signature, so that a stranger's call costs no look into the database.
+ * Who may call a server. The platform's services and whoever keeps it show its token, and a certificate where services have
+ * some; a trainer shows a token of its own, for `TrialService` alone: the secret of its attempt and, after a dot, the server's
+ * signature, so that a stranger's call costs no look into the database. Users show tokens of their issuer, and do what their
+ * role allows. Who changed what stands in the log.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { type EmotuneError, PermissionDenied, sha256, Unauthenticated } from '@emotune/base';
+import { PermissionDenied, sha256, Unauthenticated } from '@emotune/base';
 import {
   type Metadata,
   ResponderBuilder,
   ServerInterceptingCall,
   type ServerInterceptor,
   ServerListenerBuilder,
+  status,
 } from '@grpc/grpc-js';
+import type { Log } from './log.js';
+import { neededFor, type Role, suffices } from './roles.js';
 import { statusOf } from './status.js';
+import type { Users } from './users.js';
 
 /** Whether a method is one of those that trainers call. @param path /package.Service/Method */
 export function isForTrainers(path: string): boolean {
-  return path.startsWith('/emotune.tuning.v1.TrialService/');
+  return neededFor(path) === 'trainer';
 }
 
 /** Answers anybody: those who watch over processes have no secrets, and it tells no more than whether one serves. */
@@ -37,53 +43,145 @@ export function secretOfAttempt(token: string): string {
   return token.split('.', 1)[0];
 }
 
+export interface AccessOptions {
+  /** Without one, all that can reach the server may call it. */
+  readonly token?: string | undefined;
+  /** Whether who shows the token must show a certificate, too. */
+  readonly certificates?: boolean;
+  readonly users?: Users | undefined;
+  /** Hears of each call that changes something. */
+  readonly log?: Log;
+}
+
+/** What a caller shows. */
+interface Shown {
+  readonly token: string | undefined;
+  /** The name in a certificate that was accepted. */
+  readonly certificate?: string | undefined;
+}
+
+/** What names the resource in requests that change something. */
+const naming = ['name', 'id', 'model', 'experiment', 'evaluation', 'study', 'sha256'] as const;
+
+/** The resource that a request is about; '' where it names none. */
+export function resourceOf(request: unknown): string {
+  const fields = (value: unknown): Readonly<Record<string, unknown>> => Object(value);
+  const { spec, header } = fields(request);
+  for (const part of [fields(request), fields(spec), fields(header)])
+    for (const name of naming) if (typeof part[name] === 'string' && part[name] !== '') return part[name];
+  return '';
+}
+
+/** A user whose role is not enough. */
+class TooLittle extends PermissionDenied {
+  constructor(
+    readonly subject: string,
+    path: string,
+    needed: Role,
+    role: Role | undefined,
+  ) {
+    const has = role === undefined ? 'no role here' : `the role ${role}`;
+    super(
+      `${path.slice(1)} needs the role ${needed}, and ${subject} has ${has}: ask whoever keeps this platform (EMOTUNE_ROLES_FILE)`,
+    );
+  }
+}
+
 export class Access {
-  /** @param token without one, all that can reach the server may call it. */
-  constructor(private readonly token: string | undefined) {}
+  constructor(private readonly options: AccessOptions) {}
 
   /** What a trainer shows. @param secret of its attempt, without a dot */
   trainerToken(secret: string): string {
-    return this.token === undefined ? secret : `${secret}.${this.signature(this.token, secret)}`;
+    const { token } = this.options;
+    return token === undefined ? secret : `${secret}.${this.signature(token, secret)}`;
   }
 
   private signature(token: string, secret: string): string {
     return createHmac('sha256', token).update(`trainer ${secret}`).digest('base64url');
   }
 
-  /** Why a call is refused. @param path /package.Service/Method */
-  refusal(path: string, shown: string | undefined): EmotuneError | undefined {
-    if (this.token === undefined || path.startsWith(health)) return undefined;
+  /**
+   * Who calls, by name.
+   * @param path /package.Service/Method
+   * @throws Unauthenticated, PermissionDenied; Unavailable when nobody can tell now
+   */
+  async admit(path: string, { token: shown, certificate }: Shown): Promise<string> {
+    const { token, certificates, users } = this.options;
+    if (token === undefined || path.startsWith(health)) return 'anybody';
+    const needed = neededFor(path);
+    const expected = users ? 'a token of the platform or of a user' : 'the token of the platform';
     if (shown === undefined)
-      return new Unauthenticated('expected the token of the platform (authorization: Bearer …), got none');
-    const forTrainers = isForTrainers(path);
-    if (same(shown, this.trainerToken(secretOfAttempt(shown))))
-      return forTrainers
-        ? undefined
-        : new PermissionDenied(
-            'expected the token of the platform; that of a trainer is for TrialService alone',
-          );
-    if (!forTrainers && same(shown, this.token)) return undefined;
-    return new Unauthenticated(
-      forTrainers
-        ? 'expected the token that a trainer was started with, got another'
-        : 'expected the token of the platform, got another',
-    );
+      throw new Unauthenticated(`expected ${expected} (authorization: Bearer …), got none`);
+    if (same(shown, this.trainerToken(secretOfAttempt(shown)))) {
+      if (needed === 'trainer') return 'trainer';
+      throw new PermissionDenied(`expected ${expected}; that of a trainer is for TrialService alone`);
+    }
+    if (needed === 'trainer')
+      throw new Unauthenticated('expected the token that a trainer was started with, got another');
+    if (same(shown, token)) {
+      if (certificates && certificate === undefined)
+        throw new Unauthenticated(
+          "expected a certificate of the services' CA beside the token of the platform (EMOTUNE_TLS_CERT_FILE, EMOTUNE_TLS_KEY_FILE), got none",
+        );
+      return certificate === undefined ? 'platform' : `platform (${certificate})`;
+    }
+    if (!users) throw new Unauthenticated(`expected ${expected}, got another`);
+    const { name, role } = await users.find(shown);
+    if (role === undefined || !suffices(role, needed)) throw new TooLittle(name, path, needed, role);
+    return name;
   }
 
   /** Refuses calls before anything of them is read. */
   readonly interceptor: ServerInterceptor = (method, call) => {
+    const { path } = method;
+    const audited = this.options.log !== undefined && ['editor', 'admin'].includes(neededFor(path));
+    let subject: string | undefined;
+    let resource = '';
+    const audit = (code: status) => {
+      if (!audited || subject === undefined) return;
+      this.options.log?.info('a call that changes something', {
+        ...{ subject, method: path.slice(1), resource, code: status[code] },
+      });
+      subject = undefined;
+    };
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        const refused = this.refusal(method.path, bearerIn(metadata));
-        if (refused) return call.sendStatus(statusOf(refused));
-        // What serves the call needs it no more, but a trainer's says which attempt it is.
-        if (!isForTrainers(method.path)) metadata.remove('authorization');
-        next(metadata);
+        const { sslPeerCertificate: certificate } = call.getAuthContext();
+        const shown = {
+          token: bearerIn(metadata),
+          ...(certificate
+            ? { certificate: String(certificate.subject.CN ?? certificate.subjectaltname) }
+            : {}),
+        };
+        this.admit(path, shown).then(
+          (found) => {
+            subject = found;
+            // What serves the call needs it no more, but a trainer's says which attempt it is.
+            if (!isForTrainers(path)) metadata.remove('authorization');
+            next(metadata);
+          },
+          (refused) => {
+            if (refused instanceof TooLittle) {
+              subject = refused.subject;
+              audit(status.PERMISSION_DENIED);
+            }
+            call.sendStatus(statusOf(refused));
+          },
+        );
+      })
+      .withOnReceiveMessage((message, next) => {
+        if (audited && resource === '') resource = resourceOf(message);
+        next(message);
+      })
+      .withOnCancel(() => audit(status.CANCELLED))
+      .build();
+    const responder = new ResponderBuilder()
+      .withStart((next) => next(listener))
+      .withSendStatus((sent, next) => {
+        audit(sent.code);
+        next(sent);
       })
       .build();
-    return new ServerInterceptingCall(
-      call,
-      new ResponderBuilder().withStart((next) => next(listener)).build(),
-    );
+    return new ServerInterceptingCall(call, responder);
   };
 }

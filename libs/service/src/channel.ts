@@ -12,6 +12,7 @@ import {
 import type { Observable } from 'rxjs';
 import { type Area, areaOf, clientClass } from './contract.js';
 import { errorOf } from './status.js';
+import type { Tls } from './tls.js';
 
 export interface CallOptions {
   /** Cancels the call when it aborts; the call then fails with the signal's reason. */
@@ -139,6 +140,20 @@ export interface Patience {
   waits(ms: number, refusal: ResourceExhausted): void;
 }
 
+/** What servers are shown, and how they are reached. */
+export interface ChannelOptions {
+  /** That they ask for. */
+  readonly token?: string | undefined;
+  /** Without it nothing is encrypted. */
+  readonly tls?: Tls | undefined;
+  /** Without it a call that is refused fails. */
+  readonly patience?: Patience;
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+}
+
 /** The way to services: one connection a server, made on first use and again when it was lost. */
 export class Channel {
   private readonly clients = new Map<string, Untyped>();
@@ -147,27 +162,21 @@ export class Channel {
 
   private constructor(
     private readonly addressOf: (service: string) => string,
-    private readonly token: string | undefined,
-    private readonly patience?: Patience,
+    private readonly options: ChannelOptions,
   ) {}
 
-  /**
-   * To one server that holds every service.
-   * @param address host:port
-   * @param token what it asks for
-   * @param patience without, a call that is refused fails
-   */
-  static connect(address: string, token?: string, patience?: Patience): Channel {
-    return new Channel(() => address, token, patience);
+  /** To one server that holds every service. @param address host:port */
+  static connect(address: string, options: ChannelOptions = {}): Channel {
+    return new Channel(() => address, options);
   }
 
   /** To a server an area. A call to an area that is not among `peers` throws Internal. */
-  static toPeers(peers: Peers, token?: string): Channel {
+  static toPeers(peers: Peers, options: ChannelOptions = {}): Channel {
     return new Channel((service) => {
       const address = peers[areaOf(service)];
       if (address === undefined) throw new Internal(`no peer was named that serves ${service}`);
       return address;
-    }, token);
+    }, options);
   }
 
   private open(service: string): Untyped {
@@ -176,7 +185,8 @@ export class Channel {
       const address = this.addressOf(service);
       const connection = this.connections.get(address);
       const ClientClass = clientClass(service);
-      client = new ClientClass(address, credentials.createInsecure(), {
+      const { tls } = this.options;
+      client = new ClientClass(address, tls?.credentials(hostOf(address)) ?? credentials.createInsecure(), {
         'grpc.max_receive_message_length': maxMessageBytes,
         // Loopback servers come back within a second after a restart.
         'grpc.max_reconnect_backoff_ms': 1000,
@@ -191,20 +201,20 @@ export class Channel {
 
   /** Waits until a call that was refused may be made again. @throws the refusal, where it says no time or too long a one */
   private refusals(signal: AbortSignal | undefined): (refusal: unknown) => Promise<void> {
-    let leftMs = this.patience?.mostMs ?? 0;
+    let leftMs = this.options.patience?.mostMs ?? 0;
     return async (refusal) => {
       if (!(refusal instanceof ResourceExhausted)) throw refusal;
       const ms = refusal.retryAfterMs ?? Infinity;
       if (ms > leftMs) throw refusal;
       leftMs -= ms;
-      this.patience!.waits(ms, refusal);
+      this.options.patience!.waits(ms, refusal);
       await systemClock.sleep(ms, signal);
     };
   }
 
   client<C>(service: string): Client<C> {
     const settingsOf = (options: CallOptions) =>
-      callSettings({ ...options, token: options.token ?? this.token });
+      callSettings({ ...options, token: options.token ?? this.options.token });
     const failure = (error: unknown, signal: AbortSignal | undefined): Error => {
       if (signal?.aborted) return signal.reason;
       const { code } = error as ServiceError;

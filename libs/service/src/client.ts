@@ -6,5 +6,6 @@ export { download, downloadFolder, type Transfer, upload, uploadRows } from './f
 export { jsonLog, type Log } from './log.js';
 export { isLoopback } from './loopback.js';
 export { everyPage } from './paging.js';
+export { Tls } from './tls.js';
 export { makeToken, tokenFile, tokenIn, tokenOf } from './token.js';
 export type { Work } from './work.js';

@@ -7,6 +7,8 @@ import type { Peers } from './channel.js';
 import { type Area, areas } from './contract.js';
 import { kafkaVariables } from './kafka-settings.js';
 import { limitVariables, whole } from './limits.js';
+import { isLoopback } from './loopback.js';
+import { tlsVariables } from './tls.js';
 import { tokenExpectation, tokenPattern } from './token.js';
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -61,6 +63,38 @@ export const buildVariables = {
     }),
   EMOTUNE_BUILD_HOURS: whole(1, 10_000).default(48).meta({
     description: 'How long one attempt at a build may take.',
+  }),
+};
+
+function isIssuer(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, host, port } = new URL(text);
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(port === '' ? `${host}:80` : host));
+}
+
+const issuerExpectation = 'expected an https URL, as tokens have it in `iss`';
+
+/** Who users are. */
+const userVariables = {
+  EMOTUNE_OIDC_ISSUER: z.string().refine(isIssuer, issuerExpectation).optional().meta({
+    description: 'The OpenID Connect issuer whose tokens users show; http only on the same machine.',
+  }),
+  EMOTUNE_OIDC_AUDIENCE: z.string().default('emotune').meta({
+    description: 'The audience that tokens of users are for, those of Kubernetes, too.',
+  }),
+  EMOTUNE_OIDC_USER_CLAIM: z.string().default('sub').meta({
+    description: "The claim with the user's name, such as `email`.",
+  }),
+  EMOTUNE_OIDC_GROUPS_CLAIM: z.string().default('groups').meta({
+    description: "The claim with the user's groups.",
+  }),
+  EMOTUNE_TOKEN_REVIEW: z
+    .enum(['true', 'false'], { error: 'expected true or false' })
+    .default('false')
+    .transform((text) => text === 'true')
+    .meta({ description: 'Whether users may show tokens of the Kubernetes cluster: true or false.' }),
+  EMOTUNE_ROLES_FILE: z.string().optional().meta({
+    description: 'Who of the users has which role, YAML; needed where users show tokens.',
   }),
 };
 
@@ -124,6 +158,12 @@ export function serviceEnvironment(peers: readonly Area[]) {
     }),
     EMOTUNE_TOKEN_FILE: z.string().optional().meta({
       description: 'A file that holds the token, read where `EMOTUNE_TOKEN` is not set.',
+    }),
+    ...tlsVariables,
+    ...userVariables,
+    EMOTUNE_HEALTH_LISTEN: address().optional().meta({
+      description:
+        "host:port where it answers about its health alone, without TLS: Kubernetes' probes know none. Health is answered at `EMOTUNE_LISTEN`, too.",
     }),
     EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(8).meta({
       description: 'How long calls that are open may take to end after SIGTERM.',

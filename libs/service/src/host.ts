@@ -16,6 +16,7 @@ import { collectAtRest } from './idle-heap.js';
 import type { Limits } from './limits.js';
 import type { Fields, Log } from './log.js';
 import { EmotuneServer, StatusFilter } from './server.js';
+import type { Tls } from './tls.js';
 import type { Work } from './work.js';
 
 /** What every service is given. */
@@ -30,6 +31,8 @@ export interface ServiceContext {
   readonly channel: Channel;
   /** Makes what the trainer of an attempt shows to this server out of the attempt's secret. */
   readonly trainerToken: (secret: string) => string;
+  /** The CA of this server's certificate, PEM, where trainers need it; empty: that of the system. Undefined without TLS. */
+  readonly trainerCa: () => string | undefined;
   readonly log: Log;
   readonly work: Work;
   /** In which it builds. */
@@ -49,6 +52,8 @@ export interface HostOptions {
   readonly peers?: Peers;
   /** What callers show, this host to its peers too; without, all that can reach the port may call. */
   readonly token?: string | undefined;
+  /** By which it calls its peers; without, nothing is encrypted. */
+  readonly tls?: Tls | undefined;
   /** Default: as without variables. */
   readonly builds?: BuildLimits;
 }
@@ -76,14 +81,18 @@ export class Host {
     private readonly server: EmotuneServer,
     private readonly options: HostOptions,
   ) {
-    const { peers, token, builds = buildLimits({}) } = options;
+    const { peers, token, tls, builds = buildLimits({}) } = options;
     this.builds = new BuildProcesses(builds);
-    this.channel = peers ? Channel.toPeers(peers, token) : Channel.connect(server.address, token);
+    this.channel = peers
+      ? Channel.toPeers(peers, { token, tls })
+      : Channel.connect(server.address, { token });
   }
 
   /** @throws Unavailable when it cannot be listened on. */
   static async create({ listen, limits, ...options }: HostOptions & ListenOptions): Promise<Host> {
-    return new Host(await EmotuneServer.listen(listen, new Access(options.token), limits), options);
+    const { token, log } = options;
+    const access = new Access({ token, log });
+    return new Host(await EmotuneServer.listen({ listen, access, ...(limits ? { limits } : {}) }), options);
   }
 
   /** host:port at which this machine reaches it. */
@@ -105,7 +114,11 @@ export class Host {
     const outbox = new Outbox(database, bus, clock, standardRetry, tell);
     const { channel, builds } = this;
     const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
-    const context = { database, objects, bus, outbox, clock, channel, trainerToken, log, work, builds };
+    const { tls } = this.options;
+    const trainerCa = () => tls && (tls.current().material.ca ?? '');
+    const context = {
+      ...{ database, objects, bus, outbox, clock, channel, trainerToken, trainerCa, log, work, builds },
+    };
     this.contexts.push(context);
     this.watched.push(this.watch(schema, database));
     return context;

@@ -21,5 +21,6 @@ export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
 export { type Program, runService, serve } from './serve.js';
 export { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from './stream.js';
 export { teachingMessage, teachingOfModel } from './teaching.js';
+export { Tls } from './tls.js';
 export type { Work } from './work.js';
 export { Worker } from './worker.js';

@@ -69,7 +69,7 @@ it('a caller with patience asks again when it was told to, and no longer than it
   const waits: string[] = [];
   const patient = (mostMs: number) => {
     const patience = { mostMs, waits: (ms: number) => waits.push(`${ms} of ${mostMs}`) };
-    const channel = Channel.connect(address, undefined, patience);
+    const channel = Channel.connect(address, { patience });
     ends.push(() => channel.close());
     return channel.client<data.DatasetServiceClient>('DatasetService');
   };
@@ -142,7 +142,7 @@ it.each([
   ['a deadline that is none', { 'grpc-timeout': 'soon' }, [0, 0, 0, 0, 0]],
   ['more than the method needs', {}, [0, 0, 2, 0, 0, 10, 0xfd, 0xff, 7, ...Buffer.alloc(2 ** 17 - 4, 'a')]],
 ])('%s is INVALID_ARGUMENT', async (_, headers, body) => {
-  const server = await EmotuneServer.listen('127.0.0.1:0', new Access(undefined));
+  const server = await EmotuneServer.listen({ listen: '127.0.0.1:0', access: new Access({}) });
   ends.push(() => void server.close());
   const session = connectHttp2(`http://${server.address}`);
   ends.push(() => session.destroy());
@@ -176,7 +176,7 @@ async function connected(address: string, count: number): Promise<Socket[]> {
 }
 
 it('200 sockets that never speak HTTP/2 are closed, and who speaks it stays', async () => {
-  const server = await EmotuneServer.listen('127.0.0.1:0', new Access(undefined));
+  const server = await EmotuneServer.listen({ listen: '127.0.0.1:0', access: new Access({}) });
   ends.push(() => void server.close());
   const health = new Health(server.address);
   ends.push(() => health.close());

@@ -82,7 +82,7 @@ it('asks for its token; without one it serves its own machine alone, and says so
   const { stop, output, exitCode } = start(database, { EMOTUNE_TOKEN: token, EMOTUNE_LISTEN: '0.0.0.0:0' });
   await vi.waitFor(() => expect(output.stdout).toContain('"serving"'), patience);
   const uploads = (shown?: string) => {
-    const channel = Channel.connect(events[0].replace('opened ', ''), shown);
+    const channel = Channel.connect(events[0].replace('opened ', ''), { token: shown });
     const call = channel.client<files.FileServiceClient>('FileService').call('getUpload', {});
     return call.finally(() => channel.close());
   };

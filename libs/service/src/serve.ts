@@ -15,8 +15,12 @@ import { kafkaSettingsOf } from './kafka-settings.js';
 import { limitsOf } from './limits.js';
 import { type Fields, jsonLog, type Log } from './log.js';
 import { isLoopback } from './loopback.js';
+import { Oidc } from './oidc.js';
 import { EmotuneServer } from './server.js';
+import { Tls } from './tls.js';
 import { tokenOf } from './token.js';
+import { TokenReviews } from './token-review.js';
+import { type Issuer, RolesFile, Users } from './users.js';
 
 export interface Program<S extends ServiceEnvironment> {
   readonly area: Area;
@@ -67,11 +71,42 @@ async function patiently<T>(
   }
 }
 
-function needsToken({ EMOTUNE_LISTEN: listen }: { readonly EMOTUNE_LISTEN: string }): InvalidArgument {
+function needsToken(why: string): InvalidArgument {
   return InvalidArgument.at(
     'EMOTUNE_TOKEN',
-    `expected a token, since others than this machine reach ${listen}, got nothing; give all services one, such as \`openssl rand -hex 32\` prints`,
+    `expected a token, since ${why}, got nothing; give all services one, such as \`openssl rand -hex 32\` prints`,
   );
+}
+
+/** @throws InvalidArgument */
+function serverTls(environment: z.output<ServiceEnvironment>): Tls | undefined {
+  const tls = Tls.of(environment);
+  if (tls && tls.current().material.cert === undefined)
+    throw InvalidArgument.at(
+      'EMOTUNE_TLS_CERT_FILE',
+      'expected a certificate beside EMOTUNE_TLS_CA_FILE, got nothing',
+    );
+  return tls;
+}
+
+/** Undefined where nobody but the platform itself calls. @throws InvalidArgument */
+async function usersOf(environment: z.output<ServiceEnvironment>, log: Log): Promise<Users | undefined> {
+  const {
+    EMOTUNE_OIDC_ISSUER: issuer,
+    EMOTUNE_OIDC_AUDIENCE: audience,
+    EMOTUNE_OIDC_USER_CLAIM: userClaim,
+    EMOTUNE_OIDC_GROUPS_CLAIM: groupsClaim,
+    EMOTUNE_TOKEN_REVIEW: review,
+    EMOTUNE_ROLES_FILE: file,
+  } = environment;
+  const issuers: Issuer[] = [];
+  if (issuer !== undefined) issuers.push(new Oidc({ issuer, audience, userClaim, groupsClaim }));
+  // Knows any token, so it comes last.
+  if (review) issuers.push(await TokenReviews.open(audience));
+  if (issuers.length === 0) return undefined;
+  if (file === undefined)
+    throw InvalidArgument.at('EMOTUNE_ROLES_FILE', 'expected a file, since users show tokens, got nothing');
+  return new Users(issuers, new RolesFile(file, log));
 }
 
 /**
@@ -84,31 +119,45 @@ export async function runService<S extends ServiceEnvironment>(
 ): Promise<number> {
   const { area, migrations } = program;
   let environment: z.output<S>;
+  const log = jsonLog(stdout, { service: area });
   let token: string | undefined;
   let kafka: KafkaSettings;
+  let tls: Tls | undefined;
+  let users: Users | undefined;
   try {
     environment = readEnvironment(program.environment, env);
     kafka = await kafkaSettingsOf(environment);
     token = await tokenOf(environment);
-    if (token === undefined && !isLoopback(environment.EMOTUNE_LISTEN)) throw needsToken(environment);
+    tls = serverTls(environment);
+    users = await usersOf(environment, log);
+    if (token === undefined && !isLoopback(environment.EMOTUNE_LISTEN))
+      throw needsToken(`others than this machine reach ${environment.EMOTUNE_LISTEN}`);
+    if (token === undefined && users) throw needsToken('its users show theirs');
   } catch (error) {
     if (!(error instanceof InvalidArgument)) throw error;
     for (const { field, description } of error.violations) stderr(`${field}: ${description}\n`);
     return error.policy.exitCode;
   }
   const { EMOTUNE_DATABASE_URL: databaseUrl, EMOTUNE_BUS_URL: busUrl } = environment;
-  const log = jsonLog(stdout, { service: area });
   let exitCode = 0;
   // In the order in which they end.
   let ends: (() => Promise<void>)[] = [];
   try {
     if (token === undefined)
       log.warn('no EMOTUNE_TOKEN is set: every user of this machine may call this service');
-    const server = await EmotuneServer.listen(
-      environment.EMOTUNE_LISTEN,
-      new Access(token),
-      limitsOf(environment),
-    );
+    const expires = tls?.expires;
+    if (expires && expires.getTime() < systemClock.now())
+      log.error('the certificate has expired: callers refuse it until it is renewed', { expires });
+    const server = await EmotuneServer.listen({
+      listen: environment.EMOTUNE_LISTEN,
+      access: new Access({
+        ...{ token, users, log },
+        certificates: tls?.current().material.ca !== undefined,
+      }),
+      limits: limitsOf(environment),
+      security: tls && { tls, log },
+      probes: environment.EMOTUNE_HEALTH_LISTEN,
+    });
     ends = [() => server.close()];
     const objects = await patiently(
       'the object store',
@@ -127,7 +176,7 @@ export async function runService<S extends ServiceEnvironment>(
     });
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema, database),
-      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token },
+      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token, tls },
       builds: buildLimits(env),
     });
     ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];

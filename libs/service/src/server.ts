@@ -28,6 +28,7 @@ import type { Log } from './log.js';
 import { blaming, RefusingServer, refusing } from './received.js';
 import { ServedHealth } from './served-health.js';
 import { statusOf } from './status.js';
+import type { Tls } from './tls.js';
 
 // Errors reach whoever called; grpc-js would also write them to stderr.
 setLogVerbosity(logVerbosity.NONE);
@@ -38,6 +39,8 @@ const described = loadSync([...protoFiles], { includeDirs: [protoRoot] });
 const maxMessageBytes = 16 * 1024 * 1024;
 
 const minuteMs = 60_000;
+
+const mostProbes = 100;
 
 /** Who is connected answers pings, or is gone; who asks nothing is told to come again when there is something to ask. */
 const connectionSettings = {
@@ -113,6 +116,18 @@ function startingService(definition: ServiceDefinition): UntypedServiceImplement
   );
 }
 
+export interface EmotuneServerOptions {
+  /** host:port; port 0 takes a free one. */
+  readonly listen: string;
+  readonly access: Access;
+  /** Default: the usual ones. */
+  readonly limits?: Limits;
+  /** Without it nothing is encrypted. */
+  readonly security?: { readonly tls: Tls; readonly log: Log } | undefined;
+  /** host:port where health alone is answered, without TLS. */
+  readonly probes?: string | undefined;
+}
+
 /** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed, while it lacks nothing. */
 export class EmotuneServer extends ServerGrpc {
   readonly health = new ServedHealth();
@@ -122,15 +137,23 @@ export class EmotuneServer extends ServerGrpc {
     private readonly listener: Listener,
     private readonly server: GrpcServer,
     private readonly streams: OpenStreams,
+    private readonly probes: { readonly listener: Listener; readonly server: GrpcServer } | undefined,
   ) {
     super({ url: listener.address, package: [...packages], packageDefinition });
     this.health.implementation.addToServer(server);
+    if (probes) this.health.implementation.addToServer(probes.server);
     new ReflectionService(described).addToServer(server);
     for (const { definition } of this.contract()) server.addService(definition, startingService(definition));
   }
 
-  /** @param listen host:port; port 0 takes a free one. @throws Unavailable when it cannot be listened on. */
-  static async listen(listen: string, access: Access, limits: Limits = usualLimits): Promise<EmotuneServer> {
+  /** @throws Unavailable when it cannot be listened on. */
+  static async listen({
+    listen,
+    access,
+    limits = usualLimits,
+    security,
+    probes,
+  }: EmotuneServerOptions): Promise<EmotuneServer> {
     const streams = new OpenStreams();
     const server = new RefusingServer({
       'grpc.max_receive_message_length': maxMessageBytes,
@@ -145,17 +168,24 @@ export class EmotuneServer extends ServerGrpc {
         refusing,
       ],
     });
+    const listener = await Listener.open(listen, server, limits.connections, security);
+    const forProbes = new GrpcServer(connectionSettings);
     return new EmotuneServer(
-      access,
-      await Listener.open(listen, server, limits.connections),
-      server,
-      streams,
+      ...([access, listener, server, streams] as const),
+      probes === undefined
+        ? undefined
+        : { listener: await Listener.open(probes, forProbes, mostProbes), server: forProbes },
     );
   }
 
   /** host:port at which this machine reaches it. */
   get address(): string {
     return this.listener.address;
+  }
+
+  /** host:port where it answers about its health alone. */
+  get probesAddress(): string | undefined {
+    return this.probes?.listener.address;
   }
 
   override async createClient(): Promise<GrpcServer> {
@@ -203,5 +233,7 @@ export class EmotuneServer extends ServerGrpc {
     this.health.serve(false);
     this.listener.close();
     this.server.forceShutdown();
+    this.probes?.listener.close();
+    this.probes?.server.forceShutdown();
   }
 }

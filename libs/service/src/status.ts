@@ -132,6 +132,14 @@ function retryAfterMsIn(metadata: Metadata | undefined): number | undefined {
   return retryDelay ? 1000 * retryDelay.seconds + retryDelay.nanos / 1e6 : undefined;
 }
 
+const tlsAdvice =
+  'EMOTUNE_TLS_CA_FILE has to name the CA of its certificate, and its address a name that the certificate bears';
+
+/** What the gRPC library says of the last connection that failed. */
+function lastErrorIn(details: string): string {
+  return /Last error: (?:Error: )?(.+?)\.?(?: Resolution note:.*)?$/s.exec(details)?.[1] ?? details;
+}
+
 /** What a caller catches. `address` tells which server could not be reached. */
 export function errorOf(cause: ServiceError, address: string): Error {
   const { code, details, metadata } = cause;
@@ -149,6 +157,13 @@ export function errorOf(cause: ServiceError, address: string): Error {
       return new Unavailable(`${address} did not answer in time`, { cause });
     case status.UNAVAILABLE:
       // A server of ours says in its own words what is unavailable; grpc-js speaks of connections.
+      if (!answered && /certificate|\bSSL|\bTLS|altnames|EMOTUNE_TLS/i.test(details))
+        return new Unavailable(
+          `${address} is not trusted, or does not speak TLS (${lastErrorIn(details)}): ${tlsAdvice}`,
+          {
+            cause,
+          },
+        );
       return new Unavailable(
         !answered && /connection|address|ECONN|resolution/i.test(details)
           ? `${address} cannot be reached: is the platform running there?`

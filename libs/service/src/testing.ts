@@ -2,6 +2,9 @@
 import { credentials, Client as GrpcClient, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
 import { service as definition } from 'grpc-health-check';
 
+export { type Issued, TestCa } from './test-certificates.js';
+export { TestIssuer } from './test-issuer.js';
+
 type Reply = { readonly status: string };
 type HealthClient = GrpcClient & {
   check(request: { service: string }, done: (error: ServiceError | null, reply: Reply) => void): void;

@@ -39,8 +39,8 @@ it('comes from the environment, or a file that it names, and never into a messag
   expect(await tokenOf({})).toBeUndefined();
   await writeFile(file, 'too short');
   for (const [given, message] of [
-    [{ EMOTUNE_TOKEN: 'too short' }, 'EMOTUNE_TOKEN: expected 32 to 512 letters'],
-    [{ EMOTUNE_TOKEN_FILE: file }, 'EMOTUNE_TOKEN_FILE: expected 32 to 512 letters'],
+    [{ EMOTUNE_TOKEN: 'too short' }, 'EMOTUNE_TOKEN: expected 32 to 8192 letters'],
+    [{ EMOTUNE_TOKEN_FILE: file }, 'EMOTUNE_TOKEN_FILE: expected 32 to 8192 letters'],
     [
       { EMOTUNE_TOKEN_FILE: join(folder, 'none') },
       'EMOTUNE_TOKEN_FILE: expected a file that can be read, got ENOENT',

@@ -7,10 +7,10 @@ import { InvalidArgument, syncToDisk } from '@emotune/base';
 /** In a data folder. */
 export const tokenFile = 'token';
 
-/** 32 to 512 characters that can stand in a header. */
-export const tokenPattern = /^[\x21-\x7e]{32,512}$/;
+/** 32 to 8192 characters that can stand in a header. */
+export const tokenPattern = /^[\x21-\x7e]{32,8192}$/;
 
-export const tokenExpectation = 'expected 32 to 512 letters, digits and signs of ASCII without spaces';
+export const tokenExpectation = 'expected 32 to 8192 letters, digits and signs of ASCII without spaces';
 
 export interface TokenVariables {
   readonly EMOTUNE_TOKEN?: string | undefined;

@@ -2,10 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { endingExitCodes, systemClock, temporaryPrefix } from '@emotune/base';
-import { LogFolder, readEnvironment, SafeLines, secretsOf } from '@emotune/jobs';
+import { LogFolder, readEnvironment, SafeLines, secretsOf, type TrainerEnvironment } from '@emotune/jobs';
 import { openObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
-import { Channel, jsonLog } from '@emotune/service/client';
+import { Channel, jsonLog, Tls } from '@emotune/service/client';
 import { failureOf } from './outcome.js';
 import { Trial } from './trial.js';
 
@@ -17,6 +17,10 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** The folder that its log goes on in, once who started it has left. */
   detachedLog(): string | undefined;
+}
+
+function trusting({ ca, caFile }: NonNullable<TrainerEnvironment['tls']>): Tls {
+  return ca === undefined ? Tls.files({ EMOTUNE_TLS_CA_FILE: caFile }) : new Tls(() => ({ ca }));
 }
 
 /** The exit code. */
@@ -37,7 +41,7 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
   let work: string | undefined;
   try {
     work = await mkdtemp(temporaryPrefix('trainer'));
-    const { tuning: address, trial, objects, threads, ...told } = readEnvironment(environment);
+    const { tuning: address, tls, trial, objects, threads, ...told } = readEnvironment(environment);
     token = told.token ?? (await given.token());
     if (token === undefined) return endingExitCodes.Interrupted;
     return await new Trial({
@@ -46,7 +50,9 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
       token,
       work,
       log,
-      client: Channel.connect(address).client<tuning.TrialServiceClient>('TrialService'),
+      client: Channel.connect(address, { tls: tls && trusting(tls) }).client<tuning.TrialServiceClient>(
+        'TrialService',
+      ),
       objects: await openObjectStore(objects, environment),
       signal,
       clock: systemClock,

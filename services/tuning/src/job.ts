@@ -8,6 +8,8 @@ import { jobName, type Trial } from './state.js';
 export interface TrainerPlace {
   /** host:port where trainers reach the tuning service. */
   readonly address: string;
+  /** The CA by which they call it by TLS, PEM; empty: those of the system. Undefined where nothing is encrypted. */
+  readonly ca?: string | undefined;
   /** URL of the object store. */
   readonly objects: string;
   /** The container image of trainers, where the runner starts containers. */
@@ -18,7 +20,7 @@ export function jobOf(
   spec: tuning.ExperimentSpec,
   trial: Pick<Trial, 'number' | 'kind' | 'parameters'>,
   { attempt, token }: { readonly attempt: number; readonly token: string },
-  { address, objects, image }: TrainerPlace,
+  { address, ca, objects, image }: TrainerPlace,
 ): JobSpec {
   const { name, training, cost, limits } = spec;
   const { number, kind, parameters } = trial;
@@ -39,6 +41,7 @@ export function jobOf(
     annotations: { [annotations.parameters]: JSON.stringify(parameters) },
     environment: writeEnvironment({
       tuning: address,
+      tls: ca === undefined ? undefined : { ca },
       trial: { experiment: name, number, attempt },
       objects,
       threads,

@@ -331,13 +331,13 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     attempt: number,
     secret: string,
   ): Effect {
-    const { runner, objects, address, image, log, trainerToken } = this.context;
+    const { runner, objects, address, image, log, trainerToken, trainerCa } = this.context;
     const { name, spec } = row;
     const job = jobOf(
       spec,
       experiment.trials[number],
       { attempt, token: trainerToken(secret) },
-      { address, objects: objects.url, image },
+      { address, ca: trainerCa(), objects: objects.url, image },
     );
     return async () => {
       try {

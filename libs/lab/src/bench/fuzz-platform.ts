@@ -138,7 +138,7 @@ export async function startFuzzedPlatform(signal: AbortSignal): Promise<FuzzedPl
   const token = randomBytes(32).toString('base64url');
   try {
     const { address } = await platform.ask({ type: 'open', dir, token }, 'opened');
-    const channel = Channel.connect(address, token);
+    const channel = Channel.connect(address, { token });
     const world = await furnish(channel, platform, signal).finally(() => channel.close());
     return {
       address,
