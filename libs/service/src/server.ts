@@ -169,7 +169,7 @@ export class EmotuneServer extends ServerGrpc {
       ],
     });
     const listener = await Listener.open(listen, server, limits.connections, security);
-    const forProbes = new GrpcServer(connectionSettings);
+    const forProbes = new GrpcServer({ ...connectionSettings, interceptors: [streams.interceptor] });
     return new EmotuneServer(
       ...([access, listener, server, streams] as const),
       probes === undefined

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
 import { InvalidArgument, Unauthenticated, Unavailable } from '@emotune/base';
 import type { data, tuning } from '@emotune/proto';
+import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { Access } from './access.js';
 import { Channel } from './channel.js';
@@ -160,9 +161,16 @@ it('health is answered beside, without TLS, and nothing else', async () => {
   const { server } = await serve(issued('serving', serving));
   const health = new Health(server.probesAddress!);
   expect(await health.check()).toBe('NOT_SERVING');
-  health.close();
   const error = await outcome(server.probesAddress!, undefined);
   expect(error.message).not.toBe(letIn);
+  const watch = health.watch();
+  expect((await watch.next()).value).toBe('NOT_SERVING');
+  const ended = (async () => {
+    for await (const _ of watch);
+  })().catch(({ code }) => code);
+  await server.drain(60_000);
+  expect(await ended).toBe(status.UNAVAILABLE);
+  health.close();
 });
 
 it.each([
