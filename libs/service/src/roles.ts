@@ -22,7 +22,7 @@ interface Table {
 }
 
 /** viewer reads and asks models; editor makes and steers; admin deletes, which ends what others may need. */
-export const neededRoles: Table = {
+const neededRoles: Table = {
   DatasetService: {
     createDataset: 'editor',
     getDataset: 'viewer',
