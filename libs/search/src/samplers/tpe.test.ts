@@ -164,6 +164,24 @@ it('ends at the best step of integers under conditions', () => {
   expect(ends.sort((a, b) => a - b)[4]).toBeLessThan(0.003);
 });
 
+it('narrows numbers down beside categories, which a floor under the bandwidth keeps wide', () => {
+  const mixed = parseSearchSpace([
+    { name: 'c', categorical: { values: ['a', 'b', 'c'] } },
+    { name: 'x', double: { min: 0, max: 1 } },
+    { name: 'y', double: { min: 0, max: 1 } },
+  ]);
+  const loss = (v: Assignment) =>
+    (v['c'] === 'b' ? 0 : 0.2) + ((v['x'] as number) - 0.3) ** 2 + ((v['y'] as number) - 0.6) ** 2;
+  const regret = (settings: object) => {
+    const ends = [1, 2, 3, 4, 5].map((seed) => {
+      const trials = play({ name: 'tpe', settings }, seed, Array(100).fill(loss), mixed);
+      return Math.min(...trials.map(({ objective }) => objective as number));
+    });
+    return Math.exp(ends.reduce((sum, end) => sum + Math.log(end) / ends.length, 0));
+  };
+  expect(regret({})).toBeLessThan(0.5 * regret({ bandwidthFloor: 0.1 }));
+});
+
 describe('on a line with the minimum at 0.7', () => {
   const line = parseSearchSpace([{ name: 'x', double: { min: 0, max: 1 } }]);
   const x = (a: Assignment) => a['x'] as number;

@@ -12,7 +12,8 @@
  *   trials together;
  * - of the trials that are suggested while nothing runs half or so keep to one of the four best but for one or two values. Where all
  *   values move at once, what the others do hides what a step of one does, so that of many parameters some ended a step
- *   off their best. Not so where trials fail: along a wall several values have to move at once.
+ *   off their best. They have no floor under the bandwidth, for they keep to a good trial's categories as it is. Not so where trials
+ *   fail: along a wall several values have to move at once.
  *
  * Trials that violate constraints are good only after all others, by how much they violate them; of several objectives
  * the good ones are the first fronts.
@@ -51,7 +52,10 @@ const settings = z.strictObject({
   goodShare: z.number().gt(0).max(1).default(0.15),
   maxGood: z.number().int().min(1).default(25),
   priorWeight: z.number().gt(0).max(1e6).default(1),
-  /** Factor of the floor under the bandwidth; without it 0.1 where categories and numbers are sampled together, else 0. */
+  /**
+   * Factor of the floor under the bandwidth; without it 0.1 where categories and numbers are sampled together, but not in
+   * refinements, else 0.
+   */
   bandwidthFloor: z.number().min(0).max(1).optional(),
   /** Share of trials that sample every parameter by itself; without it 0.25 where all are numbers, else 0. */
   independentShare: z.number().min(0).max(1).optional(),
@@ -333,8 +337,10 @@ function suggest(
   const prior = context.feasibility;
   const cost = settings.costPower > 0 ? learnedCost(space, lessons) : undefined;
   if (!learned && !prior && !cost) {
-    const { values } = proposals.draw(0);
-    return refinement(space, lessons, context, settings)?.(values) ?? values;
+    const refine = refinement(space, lessons, context, settings);
+    if (!refine) return proposals.draw(0).values;
+    const sharp = { ...settings, bandwidthFloor: settings.bandwidthFloor ?? 0 };
+    return refine(new Proposals(space, taught, context, sharp).draw(0).values);
   }
 
   const { goodShare, costPower } = settings;
