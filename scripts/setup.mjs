@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -36,12 +37,16 @@ function environment() {
 export function run(
   file,
   args,
-  { cwd = root, stdio = ['inherit', 2, 2], env = environment(), started = () => {} } = {},
+  { cwd = root, stdio = ['inherit', 2, 2], env = environment(), started = () => {}, endMs = 15_000 } = {},
 ) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd, stdio, env });
     started(child);
-    const forward = (signal) => child.kill(signal);
+    const forward = (signal) => {
+      child.kill(signal);
+      // One whose event loop is held never hears of it.
+      setTimeout(() => child.kill('SIGKILL'), endMs).unref();
+    };
     const forwarded = ['SIGTERM', 'SIGHUP'];
     // Ctrl-C reaches the whole process group; the child decides how to end.
     const ignore = () => {};
@@ -51,7 +56,7 @@ export function run(
     child.on('close', (code, signal) => {
       process.off('SIGINT', ignore);
       for (const name of forwarded) process.off(name, forward);
-      resolve(code ?? 128 + (signal === 'SIGINT' ? 2 : 15));
+      resolve(code ?? 128 + constants.signals[signal]);
     });
   });
 }

@@ -2,13 +2,17 @@
 import { createHash } from 'node:crypto';
 import { type OpenOptions, openRegularFile, piecesOf } from './regular-file.js';
 
+function sorted(value: unknown): unknown {
+  if (value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  if ('toJSON' in value && typeof value.toJSON === 'function') return sorted(value.toJSON());
+  const keys = Object.keys(value).sort();
+  return Object.fromEntries(keys.map((key) => [key, sorted((value as Record<string, unknown>)[key])]));
+}
+
 /** JSON with sorted keys and without undefined fields. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, v) =>
-    v !== null && typeof v === 'object' && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : v,
-  );
+  return JSON.stringify(sorted(value));
 }
 
 /** Lower-case hexadecimal SHA-256. */

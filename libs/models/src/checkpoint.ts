@@ -43,16 +43,18 @@ async function weightFiles(dir: string): Promise<string[]> {
   return names.map((name) => join(dir, name));
 }
 
+const familyPrefixes = ['model.', 'transformer.'];
+
 /**
  * As transformers reads names: the family's prefix may be missing (checkpoints of the bare body) or stand before what has
  * none, and is then added or left out.
  */
 function canonicalName(name: string, known: ReadonlySet<string>): string {
   if (known.has(name)) return name;
-  const prefixes = ['model.', 'transformer.'];
-  const added = prefixes.map((prefix) => `${prefix}${name}`);
-  const without = prefixes.flatMap((prefix) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
-  return [...added, ...without].find((full) => known.has(full)) ?? name;
+  const added = familyPrefixes.map((prefix) => prefix + name).find((full) => known.has(full));
+  if (added !== undefined) return added;
+  const without = familyPrefixes.find((prefix) => name.startsWith(prefix))?.length ?? 0;
+  return known.has(name.slice(without)) ? name.slice(without) : name;
 }
 
 const headName = 'lm_head.weight';
@@ -89,7 +91,7 @@ async function collect(
   const tensors = new Map<string, HostTensor>();
   const aliases = new Map<string, string>();
   const violations = new Violations();
-  const wrong = (field: string, description: string) => violations.add(field, description);
+  const wrong = (field: string, description: string | (() => string)) => violations.add(field, description);
   for (const open of sources) {
     const source = await open();
     try {
@@ -101,7 +103,7 @@ async function collect(
         if (want === undefined) {
           // Rotary tables of old checkpoints are recomputed.
           if (!name.endsWith('rotary_emb.inv_freq'))
-            wrong(stored, `expected no such tensor in this ${config.family} model, got [${shape}]`);
+            wrong(stored, () => `expected no such tensor in this ${config.family} model, got [${shape}]`);
         } else if (tensors.has(name)) wrong(stored, 'expected each tensor once, got it twice');
         else if (!sameShape(shape, want)) wrong(stored, `expected [${want}], got [${shape}]`);
         else {

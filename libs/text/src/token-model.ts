@@ -21,10 +21,8 @@ export type Vocabulary = ReadonlyMap<string, number>;
 export function vocabularyOf({ vocab }: Json): Vocabulary {
   if (typeof vocab !== 'object' || vocab === null)
     throw wrong('model.vocab', `expected a vocabulary, got ${show(vocab)}`);
-  const entries: [unknown, unknown][] = Array.isArray(vocab)
-    ? vocab.map((piece, id) => [Array.isArray(piece) ? piece[0] : piece, id])
-    : Object.entries(vocab);
-  for (const [token, id] of entries) {
+  const vocabulary = new Map<string, number>();
+  const add = (token: unknown, id: unknown) => {
     if (
       typeof token !== 'string' ||
       !Number.isInteger(id) ||
@@ -36,8 +34,12 @@ export function vocabularyOf({ vocab }: Json): Vocabulary {
         `expected ids of tokens from 0 to ${largestVocabulary - 1}, got ${show(id)} for ${show(token)}`,
       );
     checkToken('model.vocab', token);
-  }
-  return new Map(entries as [string, number][]);
+    vocabulary.set(token, id as number);
+  };
+  if (Array.isArray(vocab))
+    for (const [id, piece] of vocab.entries()) add(Array.isArray(piece) ? piece[0] : piece, id);
+  else for (const token of Object.keys(vocab)) add(token, (vocab as Json)[token]);
+  return vocabulary;
 }
 
 /** @throws InvalidArgument for one that is too long. */

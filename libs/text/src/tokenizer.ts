@@ -115,11 +115,14 @@ export class Tokenizer {
     const normalize = (text: string) => normalizer(text, new Effort(text.length));
     const split = preTokenizerOf(file['pre_tokenizer']);
     libraryWith('post_processor', file['post_processor']);
-    const ids = new Map([...vocabulary, ...added.map(({ content, id }): [string, number] => [content, id])]);
-    const tokens = new Map([...vocabulary].map(([token, id]) => [id, token]));
-    // A normalized token is written as the normalizer has it.
-    for (const { content, id, normalized } of added)
+    const ids = new Map(vocabulary);
+    const tokens = new Map<number, string>();
+    for (const [token, id] of vocabulary) tokens.set(id, token);
+    for (const { content, id, normalized } of added) {
+      ids.set(content, id);
+      // A normalized token is written as the normalizer has it.
       tokens.set(id, normalized ? normalize(content) : content);
+    }
     const of = (normalized: boolean) => added.filter((token: AddedToken) => token.normalized === normalized);
     const beginning = beginningOf(file['post_processor']);
     const spelt = usualEndOfSequence((token) => ids.get(token))?.id;
