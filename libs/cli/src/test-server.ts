@@ -22,10 +22,10 @@ type Stream<T> = ReturnType<typeof streamOf<T>>;
 export const asked = new Map<string, unknown>();
 /** What the server answers where only a test can say it. */
 export const answers = {
-  importStudy: (
+  importStudy: async (
     _request: tuning.ImportStudyRequest,
     _experiment: tuning.Experiment,
-  ): tuning.ImportStudyResponse => ({ fitting: 0, taught: 0, enqueued: [], known: [], misfits: [] }),
+  ): Promise<tuning.ImportStudyResponse> => ({ fitting: 0, taught: 0, enqueued: [], known: [], misfits: [] }),
   async *readTrialLog(request: tuning.ReadTrialLogRequest): AsyncGenerator<tuning.TrialLogPiece> {
     const { number, attempt, follow } = request;
     if (number === 7) throw new NotFound('expected a trial of first, got number 7');
@@ -419,7 +419,7 @@ class Experiments implements tuning.ExperimentServiceController {
       const trials = pieces.flatMap(({ study }) => study?.trials ?? []);
       const whole = { ...request, study: { ...request.study!, trials } };
       note('importStudyPieces', pieces.length);
-      yield answers.importStudy(note('importStudy', whole), experiment(request.experiment));
+      yield await answers.importStudy(note('importStudy', whole), experiment(request.experiment));
     });
   }
   raiseLimits(request: tuning.RaiseLimitsRequest): tuning.Experiment {

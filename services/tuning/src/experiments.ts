@@ -9,7 +9,7 @@ import type { TuningContext } from './context.js';
 import { type Estimate, estimate } from './cost.js';
 import { contextOf } from './decide.js';
 import { deleteExperiment } from './deletions.js';
-import { type ImportedStudy, importedStudy, type WholeStudy } from './imported.js';
+import { fittedStudy, type ImportedStudy, importedStudy, type WholeStudy } from './imported.js';
 import { rowLengths } from './memory.js';
 import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage } from './messages.js';
 import type { Models } from './models.js';
@@ -265,12 +265,16 @@ export class Experiments {
     const body = { ...asked, study: { ...study, trials: sha256 } };
     const name = request.experiment;
     const { clock, database } = this.context;
+    const fitted = await fittedStudy(
+      this.reconciler.ledger.plan(await experimentRow(database, name)),
+      request,
+    );
     const imported = await database.transaction(async (sql) => {
       let found: ImportedStudy | undefined;
       const numbers = await once(sql, { method: 'ImportStudy', id: requestId, body }, async () => {
         let [added, known]: (readonly number[])[] = [[], []];
         await this.save(sql, name, (experiment) => {
-          found = importedStudy(experiment.plan, request, experiment.history);
+          found = importedStudy(fitted, request, experiment.history);
           const after = withStudy(experiment, found, clock.now());
           ({ enqueued: added, known } = after);
           return after.experiment;
@@ -278,7 +282,7 @@ export class Experiments {
         return JSON.stringify({ enqueued: added, known });
       });
       // Repeated: the same, but for the numbers that the trials got.
-      found ??= importedStudy(this.reconciler.ledger.plan(await experimentRow(sql, name)), request, []);
+      found ??= importedStudy(fitted, request, []);
       return { ...found, numbers };
     });
     this.reconciler.wake();

@@ -1,8 +1,8 @@
 import { InvalidArgument } from '@emotune/base';
 import { tuning } from '@emotune/proto';
-import { lessonOf } from '@emotune/search';
+import { lessonOf, type TrialRecord } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
-import { importedStudy, wholeStudy } from './imported.js';
+import { fittedStudy, importedStudy, wholeStudy } from './imported.js';
 import { planOf } from './spec.js';
 import { experimentSpec } from './testing.js';
 
@@ -38,14 +38,17 @@ function request(
   };
 }
 
-it('lessons are older than what is known, and what cannot be compared is infeasible', () => {
-  const { lessons: first } = importedStudy(plan, request([studied(2), studied(0)]), []);
+const imported = async (asked: tuning.ImportStudyRequest, known: readonly TrialRecord[] = []) =>
+  importedStudy(await fittedStudy(plan, asked), asked, known);
+
+it('lessons are older than what is known, and what cannot be compared is infeasible', async () => {
+  const { lessons: first } = await imported(request([studied(2), studied(0)]));
   expect(first.map(({ number, objective }) => [number, objective])).toEqual([
     [-2, 2],
     [-1, 0],
   ]);
   const failed = studied(undefined, { state: TrialState.TRIAL_STATE_FAILED });
-  const { lessons: second } = importedStudy(plan, request([failed, studied(Number.NaN)]), first);
+  const { lessons: second } = await imported(request([failed, studied(Number.NaN)]), first);
   expect(second).toMatchObject([
     { number: -4, reason: 'Failed: in elsewhere' },
     { number: -3, reason: 'Diverged: the objective was NaN' },
@@ -54,7 +57,7 @@ it('lessons are older than what is known, and what cannot be compared is infeasi
   expect([...first, ...second].map(lessonOf)).toEqual(['measured', 'measured', 'infeasible', 'infeasible']);
 });
 
-it('the best of what fits are to be tried, and what does not fit is told', () => {
+it('the best of what fits are to be tried, and what does not fit is told', async () => {
   const rate = (number: number) => ({ learningRate: number });
   const trials = [
     studied(3, { parameters: rate(1e-4), last: { step: 9, value: 4 } }),
@@ -65,7 +68,7 @@ it('the best of what fits are to be tried, and what does not fit is told', () =>
     studied(undefined, { number: 5, last: { step: 2, value: 8 }, parameters: { ...rate(3e-4), rate: null } }),
     studied(1, { number: 6, state: TrialState.TRIAL_STATE_RUNNING }),
   ];
-  const found = importedStudy(plan, request(trials, { best: 2, teach: false }), []);
+  const found = await imported(request(trials, { best: 2, teach: false }));
   expect(found).toMatchObject({ fitting: 3, lessons: [] });
   expect(found.best).toEqual([{ learningRate: 1e-4 }, { learningRate: 2e-4 }]);
   expect(found.misfits).toEqual([
@@ -79,28 +82,36 @@ it('the best of what fits are to be tried, and what does not fit is told', () =>
   ]);
   const most = request(trials, { best: 1 });
   most.study!.goals = [Goal.GOAL_UNSPECIFIED];
-  expect(() => importedStudy(plan, most, [])).toThrow('direction: expected minimize or maximize');
+  await expect(imported(most)).rejects.toThrow('direction: expected minimize or maximize');
   most.goal = Goal.GOAL_MAXIMIZE;
-  expect(importedStudy(plan, most, []).best).toEqual([{ learningRate: 3e-4 }]);
+  expect((await imported(most)).best).toEqual([{ learningRate: 3e-4 }]);
 });
 
-it('are refused whole, with every violation', () => {
+it('are refused whole, with every violation', async () => {
   const unknown = [studied(1), studied(1, { state: TrialState.TRIAL_STATE_UNSPECIFIED })];
-  let thrown: unknown;
-  try {
-    importedStudy(plan, request(unknown, { objective: -1, best: -1 }), []);
-  } catch (error) {
-    thrown = error;
-  }
+  const thrown = await imported(request(unknown, { objective: -1, best: -1 })).catch((error) => error);
   expect(thrown).toBeInstanceOf(InvalidArgument);
   expect((thrown as InvalidArgument).violations.map(({ field }) => field)).toEqual([
     'objective',
     'best',
     'study.trials[1].state',
   ]);
-  expect(() => importedStudy(plan, request(new Array(10_001).fill(studied(1))), [])).toThrow(
+  await expect(imported(request(new Array(10_001).fill(studied(1))))).rejects.toThrow(
     'expected at most 10000 beside the 0 known, got 10001',
   );
+});
+
+it('a long one is fitted as a short one is', async () => {
+  const trials = Array.from({ length: 4500 }, (_, number) =>
+    studied(number, { number, parameters: { learningRate: number % 2 === 0 ? 1e-3 : 7 } }),
+  );
+  const { fitting, lessons, misfits } = await imported(request(trials));
+  expect([fitting, lessons[0].number, lessons.at(-1)]).toMatchObject([
+    2250,
+    -2250,
+    { number: -1, objective: 4498 },
+  ]);
+  expect(misfits).toMatchObject([{ name: 'learningRate', trials: 2250, example: 1 }]);
 });
 
 describe('a study in pieces', () => {

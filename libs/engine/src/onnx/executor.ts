@@ -44,6 +44,9 @@ interface Session {
 
 const outOfMemory = /bad_alloc|Failed to allocate memory|out of memory|AllocateRaw/i;
 
+/** What the thread itself allocates lives shortly; left alone it would keep some 40 MiB for it. */
+const resourceLimits = { maxYoungGenerationSizeMb: 8 };
+
 /** The buffer of a tensor that has one to itself. */
 function ownBuffer({ data }: HostTensor): ArrayBuffer[] {
   return data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength
@@ -98,7 +101,7 @@ export class OnnxExecutor implements Executor {
   }: OnnxOptions = {}): OnnxExecutor {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
     const workerData = { threads, sweepers: sweepersOf(threads), spin, profile };
-    const worker = new Worker(new URL(file, import.meta.url), { workerData });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits });
     worker.unref();
     return new OnnxExecutor(worker, { pieceElements, profiles: profile !== undefined }, threads);
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { answers, asked, startServer } from '@emotune/cli/test-server';
 import { runCommand } from '@emotune/cli/testing';
 import type { Host } from '@emotune/service';
-import { importedStudy, planOf } from '@emotune/tuning';
+import { fittedStudy, importedStudy, planOf } from '@emotune/tuning';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../commands.js';
 
@@ -13,8 +13,8 @@ let host: Host;
 /** What the server made of the study that it was sent last. */
 let imported: ReturnType<typeof importedStudy>;
 
-answers.importStudy = (request, { spec }) => {
-  imported = importedStudy(planOf(spec), request, []);
+answers.importStudy = async (request, { spec }) => {
+  imported = importedStudy(await fittedStudy(planOf(spec), request), request, []);
   const { fitting, lessons, best, misfits } = imported;
   return { fitting, taught: lessons.length, enqueued: best.map(() => 7), known: [3], misfits: [...misfits] };
 };
