@@ -14,7 +14,7 @@ import {
   renderAnswer,
   renderPrompt,
 } from '@emotune/affect';
-import { FailedPrecondition, InvalidArgument, turn } from '@emotune/base';
+import { FailedPrecondition, InvalidArgument, Turns } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
 import {
   type InferenceCompute,
@@ -97,6 +97,7 @@ const groupSize = 64;
 const groupsAhead = 2;
 /** Characters of texts that are tokenised before others get their turn: a few milliseconds. */
 const charactersAtOnce = 10_000;
+const preparing = new Turns();
 
 function begins(beginning: Int32Array, whole: Int32Array): boolean {
   return beginning.length <= whole.length && beginning.every((token, i) => token === whole[i]);
@@ -256,7 +257,7 @@ export class Answerer {
       return groups.push(answers);
     };
     const others = async () => {
-      await turn();
+      await preparing.take();
       signal?.throwIfAborted();
     };
     let [asked, characters] = [0, 0];

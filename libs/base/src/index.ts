@@ -55,6 +55,6 @@ export {
   textFault,
   textLines,
 } from './text-lines.js';
-export { turn } from './turn.js';
+export { Turns } from './turns.js';
 export { nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

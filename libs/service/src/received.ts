@@ -1,6 +1,6 @@
 /** Requests as they come: decoded and checked one after another, so that many do not hold up what else is asked, and refused by name. */
 import { isUtf8 } from 'node:buffer';
-import { InvalidArgument, turn } from '@emotune/base';
+import { InvalidArgument, Turns } from '@emotune/base';
 import {
   type MethodDefinition,
   ResponderBuilder,
@@ -115,6 +115,8 @@ export const blaming: ServerInterceptor = (_, call) => {
   return call as ServerInterceptingCall;
 };
 
+const reading = new Turns();
+
 /** Reads requests in turn, and answers those that are refused in the place of their service. */
 export const refusing: ServerInterceptor = (method, call) => {
   let over = false;
@@ -133,7 +135,7 @@ export const refusing: ServerInterceptor = (method, call) => {
   };
   const listener = new ServerListenerBuilder()
     .withOnReceiveMessage((unread: Unread, next) => {
-      void turn().then(() => take(unread, next));
+      void reading.take().then(() => take(unread, next));
     })
     // Who reads a stream learns that no more comes; who was never asked learns nothing.
     .withOnReceiveHalfClose((next) => {

@@ -1,6 +1,6 @@
 /** Studies of other programs as what they are to an experiment: lessons for its sampler, and values to try. Pure. */
 import { createHash } from 'node:crypto';
-import { canonicalJson, InvalidArgument, show, turn, Violations } from '@emotune/base';
+import { canonicalJson, InvalidArgument, show, Turns, Violations } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import {
   type Assignment,
@@ -44,6 +44,7 @@ export interface ImportedStudy {
 const mostTrials = 20_000;
 /** Fitted before others get their turn: some 5 ms. */
 const trialsAtOnce = 2_000;
+const fitting = new Turns();
 
 /** The fields, but the study, that a message says something in. */
 function saidIn({ study, ...rest }: tuning.ImportStudyRequest): string[] {
@@ -71,7 +72,7 @@ export async function wholeStudy(
   let first: tuning.ImportStudyRequest | undefined;
   const trials: tuning.StudyTrial[] = [];
   for await (const piece of pieces) {
-    await turn();
+    await fitting.take();
     const violations = new Violations();
     for (const field of first ? saidIn(piece) : [])
       violations.add(field, 'expected nothing after the first message but trials of its study');
@@ -157,11 +158,11 @@ export async function fittedStudy({ space }: Plan, request: tuning.ImportStudyRe
   };
   const parts: WarmStart[] = [];
   for (let at = 0; parts.length === 0 || at < study.trials.length; at += trialsAtOnce) {
-    await turn();
+    await fitting.take();
     const trials = study.trials.slice(at, at + trialsAtOnce);
     parts.push(warmStart(space, { ...study, trials }, options));
   }
-  await turn();
+  await fitting.take();
   const history = parts.flatMap((part) => part.history).map((record, number) => ({ ...record, number }));
   return { history, misfits: merged(parts), best: bestConfigurations(history, request.best) };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { turn } from './turn.js';
+import { Turns } from './turns.js';
 
 const work = (ms: number) => {
   const until = performance.now() + ms;
@@ -7,6 +7,7 @@ const work = (ms: number) => {
 };
 
 it('lets others in between pieces of work that take long together, in the order in which they asked', async () => {
+  const turns = new Turns();
   const seen: string[] = [];
   let over = false;
   const rounds = () => {
@@ -16,7 +17,7 @@ it('lets others in between pieces of work that take long together, in the order 
   };
   setImmediate(rounds);
   const piece = async (name: string, ms: number) => {
-    await turn();
+    await turns.take();
     seen.push(name);
     work(ms);
   };
@@ -27,6 +28,7 @@ it('lets others in between pieces of work that take long together, in the order 
 });
 
 it('makes way at once where nobody waits', async () => {
-  await turn();
-  await turn();
+  const turns = new Turns();
+  await turns.take();
+  await turns.take();
 });
