@@ -56,7 +56,17 @@ function experiment(fixed: Named, parameters: readonly tuning.Parameter[] = []):
   return {
     name: 'run',
     features: 'demo',
-    baseModels: [{ architecture: 'opt', model: 'base-opt', nodeSelector: {} }],
+    baseModels: [
+      {
+        architecture: 'opt',
+        model: 'base-opt',
+        nodeSelector: {},
+        tolerations: [],
+        priorityClass: '',
+        gpus: 0,
+        gpuResource: '',
+      },
+    ],
     objective: undefined,
     searchAlgorithm: { name: 'random', settings: {} },
     parameters: [...parameters, architecture],

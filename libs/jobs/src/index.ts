@@ -11,7 +11,16 @@ export {
 export { LogFolder } from './log-folder.js';
 export { SafeLines, secretsOf } from './log-secrets.js';
 export { inherited, ProcessRunner, type ProcessRunnerOptions } from './process-runner.js';
-export type { JobSpec, JobStatus, LogOptions, Resources, TrialRunner } from './runner.js';
+export {
+  hasEnded,
+  type JobEvent,
+  type JobSpec,
+  type JobStatus,
+  type LogOptions,
+  type Resources,
+  type Toleration,
+  type TrialRunner,
+} from './runner.js';
 export {
   annotations,
   labels,

@@ -19,7 +19,13 @@ import { type LogPiece, piecesOf } from './log.js';
 import { LogFolder } from './log-folder.js';
 import { SafeLines, secretsOf } from './log-secrets.js';
 import { birthOf } from './process-birth.js';
-import type { JobSpec, JobStatus, LogOptions, TrialRunner } from './runner.js';
+import {
+  type JobSpec,
+  type JobStatus,
+  jobNameViolation,
+  type LogOptions,
+  type TrialRunner,
+} from './runner.js';
 import { stoppedCause, type TrainerMessage, terminationTo } from './trainer-protocol.js';
 
 export interface ProcessRunnerOptions {
@@ -56,7 +62,6 @@ const pollMs = 100;
 const drainMs = 5000;
 /** The longest that one timer waits. */
 const longestTimerMs = 2 ** 31 - 1;
-const jobName = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 
 interface Job {
   record: JobRecord;
@@ -247,11 +252,8 @@ export class ProcessRunner implements TrialRunner {
 
   async start(spec: JobSpec): Promise<void> {
     const { name, ranks } = spec;
-    if (!jobName.test(name) || name.length > 52)
-      throw InvalidArgument.at(
-        'name',
-        `expected at most 52 lower-case letters, digits and dashes, got ${show(name)}`,
-      );
+    const violation = jobNameViolation(name);
+    if (violation) throw violation;
     if (ranks !== 1)
       throw InvalidArgument.at(
         'ranks',

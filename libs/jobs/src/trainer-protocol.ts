@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import { type Ending, endingExitCodes, parse } from '@emotune/base';
 import type { Blame } from '@emotune/search';
 import { z } from 'zod';
+import type { JobStatus } from './runner.js';
 
 const whole = (least: number) => z.coerce.number().int().min(least);
 
@@ -111,6 +112,9 @@ export const labels = {
 export const annotations = {
   /** Hyperparameters as JSON. */
   parameters: 'emotune.io/parameters',
+  /** The newest objective of its trial, and the step that it has come to. */
+  objective: 'emotune.io/objective',
+  step: 'emotune.io/step',
 } as const;
 
 interface Meaning {
@@ -139,6 +143,11 @@ const meanings = {
   Interrupted: { blames: 'machine', interrupts: true },
   Evicted: { blames: 'machine', interrupts: true },
   ImagePull: { blames: 'machine', interrupts: true },
+  CreateContainer: { blames: 'machine', interrupts: true },
+  Refused: { blames: 'machine' },
+  Queued: { blames: 'machine', interrupts: true },
+  Unschedulable: { blames: 'machine', interrupts: true, waits: true },
+  Unavailable: { blames: 'machine', interrupts: true, waits: true },
   DiskFull: { blames: 'machine', interrupts: true, waits: true },
   Damaged: { blames: 'machine', interrupts: true, waits: true },
 } as const satisfies Record<Ending, Meaning> & Record<string, Meaning>;
@@ -157,7 +166,8 @@ const causes: ReadonlyMap<string, `${ReasonWord}: ${string}`> = new Map([
   ['NodeLost', 'Evicted: its machine was lost'],
   ['DeadlineExceeded', 'DeadlineExceeded: ran longer than its job may'],
   ['ErrImagePull', "ImagePull: the trainer's image could not be pulled"],
-  ['ImagePullBackOff', "ImagePull: the trainer's image could not be pulled"],
+  ['CreateContainerError', "CreateContainer: the trainer's container could not be created"],
+  ['Deleted', 'Interrupted: its job was deleted'],
 ]);
 
 /** "OutOfMemory: 3 GiB asked for" → "OutOfMemory". */
@@ -180,13 +190,12 @@ const requests: ReadonlySet<number> = new Set([
 ]);
 
 /** The reason of a job's end, of which no trainer has told. 128 + n is death by signal n. */
-export function reasonOfEnd(job: {
-  readonly phase: 'succeeded' | 'failed';
-  readonly exitCode?: number;
-  readonly cause?: string;
-}): `${ReasonWord}: ${string}` {
-  const { phase, exitCode, cause } = job;
-  const known = causes.get(cause ?? '');
+export function reasonOfEnd(
+  job: Pick<JobStatus, 'phase' | 'exitCode' | 'cause' | 'message'>,
+): `${ReasonWord}: ${string}` {
+  const { phase, exitCode, cause, message } = job;
+  const general = causes.get(cause ?? '');
+  const known = general && message ? (`${general}: ${message}` as const) : general;
   // One that is ready hears them.
   if (known === undefined && exitCode !== undefined && requests.has(exitCode - 128))
     return `Interrupted: asked to end by signal ${exitCode - 128} before it could hear it`;

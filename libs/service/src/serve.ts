@@ -27,7 +27,7 @@ export interface Program<S extends ServiceEnvironment> {
   readonly environment: S;
   readonly migrations: readonly string[];
   /** @param address host:port at which this machine reaches the service */
-  open(context: ServiceContext, environment: z.output<S>, address: string): Opened;
+  open(context: ServiceContext, environment: z.output<S>, address: string): Opened | Promise<Opened>;
 }
 
 interface Opened {
@@ -181,7 +181,7 @@ export async function runService<S extends ServiceEnvironment>(
     });
     ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];
     const context = await patiently('the database', () => host.context(area, migrations), { log, signal });
-    const opened = program.open(context, environment, host.address);
+    const opened = await program.open(context, environment, host.address);
     ends.push(async () => opened.close?.());
     await host.start([opened.module]);
     log.info('serving', { address: host.address });

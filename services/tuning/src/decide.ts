@@ -2,7 +2,7 @@
  * What to do next with an experiment: a pure function of what is recorded of it. The caller applies the actions in
  * order, records them, and decides again, until there is nothing left to do but to wait.
  */
-import { meaningOf, reasonOfEnd, reasonWord } from '@emotune/jobs';
+import { type JobStatus, hasEnded as jobHasEnded, meaningOf, reasonOfEnd, reasonWord } from '@emotune/jobs';
 import {
   type Assignment,
   lineageOf,
@@ -56,6 +56,8 @@ export type Action =
   /** A trial whose attempt has left at a rung waits to be promoted. */
   | { readonly type: 'pause-trial'; readonly trial: number }
   | { readonly type: 'start-attempt'; readonly trial: number; readonly attempt: number }
+  /** Says what a trial that is under way waits for; empty: nothing. */
+  | { readonly type: 'explain'; readonly trial: number; readonly reason: string }
   | {
       readonly type: 'end-attempt';
       readonly trial: number;
@@ -120,7 +122,14 @@ function obstacleOf({ state, model, obstacle, trials }: Experiment): string {
   // A model that could not be stored is stored later.
   if (state === 'finalizing' && !model && trials.at(-1)?.state === 'succeeded') return obstacle;
   const waiting = trials.find(({ state, attempts }) => state === 'running' && waits(attempts.at(-1)));
-  return waiting?.attempts.at(-1)?.reason ?? '';
+  const unplaced = trials.find(({ state, reason }) => state === 'running' && isObstacle(reason));
+  return waiting?.attempts.at(-1)?.reason ?? unplaced?.reason ?? '';
+}
+
+/** Whether what a trial waits for does not come of itself. */
+function isObstacle(reason: string): boolean {
+  const word = reasonWord(reason);
+  return word !== '' && word !== 'Queued' && word !== 'Evicted';
 }
 
 function waits(attempt: Attempt | undefined): boolean {
@@ -134,7 +143,7 @@ function tidyJobs({ name, trials, jobs }: Experiment, now: number): Action[] {
     if (!number) return [];
     const attempt = trials[number.trial]?.attempts[number.attempt - 1];
     if (attempt?.outcome === null) return [];
-    if (job.phase !== 'running') return [{ type: 'remove-job', job: job.name }];
+    if (jobHasEnded(job)) return [{ type: 'remove-job', job: job.name }];
     const reported = attempt && attempt.outcome !== 'lost' && attempt.outcome !== 'cancelled';
     if (reported && now - (attempt.endedAt ?? 0) < exitMs) return [];
     return [{ type: 'stop-job', job: job.name, graceSeconds }];
@@ -228,17 +237,24 @@ function watchAttempt(experiment: Experiment, trial: Trial, attempt: Attempt, no
     { type: 'end-attempt', trial: trial.number, attempt: attempt.number, outcome, reason },
   ];
   const job = jobs.get(jobName(name, trial.number, attempt.number));
-  if (job && job.phase !== 'running') {
-    const reason = reasonOfEnd({ ...job, phase: job.phase });
+  if (job && jobHasEnded(job)) {
+    const reason = reasonOfEnd(job);
     const { blames, interrupts } = meaningOf(reason);
     if (interrupts) return end('interrupted', reason);
     if (blames === 'parameters') return end('infeasible', reason);
     return end(blames === 'machine' ? 'lost' : 'failed', reason);
   }
   if (!job && now - attempt.createdAt > startMs) return end('lost', 'LostJob: its job is gone');
+  // Nobody hears of a trainer that does not run.
+  if (job?.phase === 'queued') return [...sayWhy(trial, job), ...insist(experiment, trial, attempt, now)];
   if (now > Math.max(attempt.leaseUntil, listeningSince + leaseMs))
     return end('lost', `LostLease: no heartbeat came for ${leaseMs / 1000} s`);
-  return job ? insist(experiment, trial, attempt, now) : [];
+  return job ? [...sayWhy(trial, job), ...insist(experiment, trial, attempt, now)] : [];
+}
+
+/** Tells people what the job of a running trial waits for, as long as it does. */
+function sayWhy({ number, reason }: Trial, { waits = '' }: JobStatus): Action[] {
+  return reason === waits ? [] : [{ type: 'explain', trial: number, reason: waits }];
 }
 
 /** The end of a trial that has had as many attempts as it may. */
@@ -265,7 +281,10 @@ function retry(experiment: Experiment, trial: Trial, last: Attempt, now: number)
     : Math.min(longestPauseMs, firstPauseMs * 2 ** (attempts.length - 1));
   if (now < (last.endedAt ?? 0) + pause) return [];
   // Two trainers must never write checkpoints of one trial.
-  const busy = attempts.some((a) => jobs.get(jobName(name, trial.number, a.number))?.phase === 'running');
+  const busy = attempts.some((a) => {
+    const job = jobs.get(jobName(name, trial.number, a.number));
+    return job && !jobHasEnded(job);
+  });
   return busy ? [] : [{ type: 'start-attempt', trial: trial.number, attempt: last.number + 1 }];
 }
 

@@ -4,7 +4,7 @@
  */
 import { FailedPrecondition } from '@emotune/base';
 import { topics, withdraw } from '@emotune/events';
-import { labels } from '@emotune/jobs';
+import { hasEnded as jobHasEnded, labels } from '@emotune/jobs';
 import { common, type featurization } from '@emotune/proto';
 import { forget } from '@emotune/service';
 import { everyPage } from '@emotune/service/client';
@@ -27,7 +27,7 @@ export async function deleteExperiment(context: TuningContext, name: string): Pr
         `experiment ${name} is ${state}: it can be deleted when it has ended; "emotune experiment cancel ${name}" ends it`,
       );
     const jobs = (await runner.list()).filter((job) => job.labels[labels.experiment] === name);
-    if ((await trialRows(sql, name)).some(isOpen) || jobs.some(({ phase }) => phase === 'running'))
+    if ((await trialRows(sql, name)).some(isOpen) || !jobs.every(jobHasEnded))
       throw new FailedPrecondition(
         `trainers of experiment ${name} are still stopping; ask again in a moment`,
       );

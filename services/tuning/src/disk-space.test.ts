@@ -2,10 +2,10 @@ import { parseConfig } from '@emotune/models';
 import { expect, it } from 'vitest';
 import { shortageOf } from './disk-space.js';
 import { planOf } from './spec.js';
-import { experimentSpec } from './testing.js';
+import { anywhere, experimentSpec } from './testing.js';
 
 const plan = planOf(
-  experimentSpec({ baseModels: [{ architecture: 'opt', model: 'base-opt', nodeSelector: {} }] }),
+  experimentSpec({ baseModels: [{ architecture: 'opt', model: 'base-opt', ...anywhere }] }),
 );
 /** 8,000,000 weights of embeddings, and few besides: 32 MB in single precision. */
 const config = parseConfig({

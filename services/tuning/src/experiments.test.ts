@@ -4,7 +4,7 @@ import { topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
 import { describe, expect, it, vi } from 'vitest';
 import { patience, testPlatform } from './test-platform.js';
-import { experimentSpec, held, usualTrainer } from './testing.js';
+import { anywhere, experimentSpec, held, usualTrainer } from './testing.js';
 
 const { ExperimentState, TrialKind, TrialState } = tuning;
 const platform = await testPlatform();
@@ -17,8 +17,8 @@ it('searches, retrains the winner, stores, evaluates and registers it with its l
     limits: { maxTrials: 5, parallelTrials: 2 },
     training: { trialTokens: 1000, finalScale: 2 },
     baseModels: [
-      { architecture: 'opt', model: 'base-opt', nodeSelector: {} },
-      { architecture: 'bloom', model: 'base-bloom', nodeSelector: {} },
+      { architecture: 'opt', model: 'base-opt', ...anywhere },
+      { architecture: 'bloom', model: 'base-bloom', ...anywhere },
     ],
   };
   const created = await submit(spec);
@@ -96,8 +96,8 @@ it('refuses a spec with every violation, and forgets nothing half-made', async (
   const error = await submit({
     name: 'refused',
     baseModels: [
-      { architecture: 'opt', model: 'base-opd', nodeSelector: {} },
-      { architecture: 'bloom', model: 'base-bloom', nodeSelector: {} },
+      { architecture: 'opt', model: 'base-opd', ...anywhere },
+      { architecture: 'bloom', model: 'base-bloom', ...anywhere },
     ],
     model: 'base-opt',
   }).catch((e) => e);
@@ -344,7 +344,7 @@ it('gives a search more room, tells what it costs, and learns from one that is o
   }
   const orphan = submit({
     name: 'orphan',
-    baseModels: [{ architecture: 'x', model: 'base-x', nodeSelector: {} }],
+    baseModels: [{ architecture: 'x', model: 'base-x', ...anywhere }],
     warmStart: [{ experiment: 'nobody', best: 0 }],
   });
   await expect(orphan).rejects.toThrow(/baseModels\[0\].model.*warmStart\[0\].experiment/);

@@ -2,7 +2,7 @@ import { readEnvironment } from '@emotune/jobs';
 import { expect, it } from 'vitest';
 import { jobOf } from './job.js';
 import { planOf } from './spec.js';
-import { experimentSpec } from './testing.js';
+import { anywhere, experimentSpec } from './testing.js';
 
 const place = { address: '10.0.0.1:50051', objects: 's3://bucket', image: 'emotune/trainer:1' };
 const attempt = { attempt: 2, token: 'a secret' };
@@ -10,10 +10,17 @@ const { spec } = planOf(
   experimentSpec({
     name: 'tweets',
     baseModels: [
-      { architecture: 'opt', model: 'base-opt', nodeSelector: { 'gpu.model': 'a100' } },
-      { architecture: '', model: 'base-bloom', nodeSelector: {} },
+      {
+        architecture: 'opt',
+        model: 'base-opt',
+        nodeSelector: { 'gpu.model': 'a100' },
+        tolerations: [{ key: 'nvidia.com/gpu', operator: 'Exists', value: '', effect: '' }],
+        priorityClass: 'large',
+        gpus: 2,
+        gpuResource: 'nvidia.com/mig-1g.10gb',
+      },
+      { architecture: '', model: 'base-bloom', ...anywhere },
     ],
-    cost: { gpusPerTrial: 2 },
     limits: { maxAttemptSeconds: 600 },
     training: { threads: 4, memoryLimitMib: 900 },
   }),
@@ -34,7 +41,9 @@ it('tells a trainer its attempt, and a runner what the attempt needs', () => {
     annotations: { 'emotune.io/parameters': '{"architecture":"opt","learningRate":0.001}' },
     token: 'a secret',
     image: 'emotune/trainer:1',
-    resources: { cpus: 4, memoryMib: 900, gpus: 2 },
+    resources: { cpus: 4, memoryMib: 900, gpus: 2, gpuResource: 'nvidia.com/mig-1g.10gb' },
+    tolerations: [{ key: 'nvidia.com/gpu', operator: 'Exists' }],
+    priorityClass: 'large',
     ranks: 1,
     nodeSelector: { 'gpu.model': 'a100' },
     deadlineSeconds: 600,

@@ -1,5 +1,5 @@
 /** The job of an attempt: what its trainer is told, and what a runner needs to place it. Pure. */
-import { annotations, type JobSpec, labels, writeEnvironment } from '@emotune/jobs';
+import { annotations, type JobSpec, labels, type Toleration, writeEnvironment } from '@emotune/jobs';
 import type { tuning } from '@emotune/proto';
 import { architectureOf } from './architecture.js';
 import { jobName, type Trial } from './state.js';
@@ -16,13 +16,18 @@ export interface TrainerPlace {
   readonly image?: string | undefined;
 }
 
+/** Without the fields that say nothing. */
+function filled(toleration: tuning.Toleration): Toleration {
+  return Object.fromEntries(Object.entries(toleration).filter(([, value]) => value !== ''));
+}
+
 export function jobOf(
   spec: tuning.ExperimentSpec,
   trial: Pick<Trial, 'number' | 'kind' | 'parameters'>,
   { attempt, token }: { readonly attempt: number; readonly token: string },
   { address, ca, objects, image }: TrainerPlace,
 ): JobSpec {
-  const { name, training, cost, limits } = spec;
+  const { name, training, limits } = spec;
   const { number, kind, parameters } = trial;
   const architecture = architectureOf(spec, parameters);
   const base = spec.baseModels.find((b) => (b.architecture || b.model) === architecture);
@@ -51,10 +56,13 @@ export function jobOf(
     resources: {
       cpus: threads,
       memoryMib: training?.memoryLimitMib ?? 0,
-      gpus: cost?.gpusPerTrial ?? 0,
+      gpus: base?.gpus ?? 0,
+      ...(base?.gpuResource ? { gpuResource: base.gpuResource } : {}),
     },
     ranks: 1,
     nodeSelector: base?.nodeSelector ?? {},
+    tolerations: (base?.tolerations ?? []).map(filled),
+    ...(base?.priorityClass ? { priorityClass: base.priorityClass } : {}),
     ...(deadlineSeconds > 0 ? { deadlineSeconds } : {}),
   };
 }

@@ -6,7 +6,7 @@ import { MemoryForecast, trialSettings } from '@emotune/training';
 import { describe, expect, it } from 'vitest';
 import { memoryPrior, nothingFits, rowLengths } from './memory.js';
 import { planOf } from './spec.js';
-import { experimentSpec } from './testing.js';
+import { anywhere, experimentSpec } from './testing.js';
 
 const config = parseConfig({
   model_type: 'llama',
@@ -136,7 +136,7 @@ describe('an experiment of which nothing fits', () => {
     const baseModels = ['opt', 'bloom'].map((architecture) => ({
       architecture,
       model: `base-${architecture}`,
-      nodeSelector: {},
+      ...anywhere,
     }));
     const both = [base, { ...unknown, architecture: 'bloom' }];
     expect(nothingFits(plan(100, { baseModels }), both, rows)).toEqual([]);

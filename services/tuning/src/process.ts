@@ -1,22 +1,39 @@
-/** The tuning service as a process, with trainers as its children. */
+/** The tuning service as a process, with trainers as its children or as Jobs of a cluster. */
 import { hubSettings } from '@emotune/hub';
-import { inherited, ProcessRunner } from '@emotune/jobs';
+import { inherited, ProcessRunner, type TrialRunner } from '@emotune/jobs';
 import { storeVariables } from '@emotune/objects';
-import { serve } from '@emotune/service';
+import { type Log, serve } from '@emotune/service';
+import type { z } from 'zod';
 import { tuningEnvironment } from './config.js';
 import { tuningMigrations } from './migrations.js';
 import { tuningModule } from './module.js';
+
+type Environment = z.output<typeof tuningEnvironment>;
+
+async function openRunner(environment: Environment, log: Log): Promise<TrialRunner> {
+  if (environment.EMOTUNE_RUNNER === 'process')
+    return ProcessRunner.open({
+      folder: environment.EMOTUNE_JOBS_DIR!,
+      entry: environment.EMOTUNE_TRAINER!,
+      environment: { ...inherited(process.env), ...storeVariables(process.env) },
+    });
+  // Its client takes its time, and memory, to load.
+  const { KubernetesRunner, readJobTemplate } = await import('@emotune/jobs/kubernetes');
+  const file = environment.EMOTUNE_K8S_JOB_TEMPLATE;
+  return KubernetesRunner.open({
+    namespace: environment.EMOTUNE_K8S_NAMESPACE,
+    image: environment.EMOTUNE_K8S_TRAINER_IMAGE!,
+    ...(file === undefined ? {} : { template: readJobTemplate(file) }),
+    onFailure: (what, error) => log.warn(what, { error }),
+  });
+}
 
 await serve({
   area: 'tuning',
   environment: tuningEnvironment,
   migrations: tuningMigrations,
-  open: (context, environment, address) => {
-    const runner = ProcessRunner.open({
-      folder: environment.EMOTUNE_JOBS_DIR,
-      entry: environment.EMOTUNE_TRAINER,
-      environment: { ...inherited(process.env), ...storeVariables(process.env) },
-    });
+  open: async (context, environment, address) => {
+    const runner = await openRunner(environment, context.log);
     return {
       module: tuningModule({
         ...context,

@@ -6,7 +6,7 @@
 import { Aborted, aborted, every, Lanes, NotFound, policyOf, Unavailable } from '@emotune/base';
 import { beginEpoch, lead, type Sql, type Term } from '@emotune/database';
 import { consume, emit, on, topics } from '@emotune/events';
-import { type JobStatus, labels as jobLabels, meaningOf } from '@emotune/jobs';
+import { hasEnded, type JobStatus, labels as jobLabels, meaningOf } from '@emotune/jobs';
 import type { ModelConfig } from '@emotune/models';
 import { common, type featurization } from '@emotune/proto';
 import { BuildDied, type Client, Outages, Worker } from '@emotune/service';
@@ -17,6 +17,7 @@ import { shortageOf } from './disk-space.js';
 import { bound, isUnbound } from './features.js';
 import type { Fitting } from './fitting.js';
 import { jobOf } from './job.js';
+import { notesOf, valuesOf } from './job-notes.js';
 import { Leases } from './leases.js';
 import { Ledger } from './ledger.js';
 import { rowLengths } from './memory.js';
@@ -58,6 +59,8 @@ const restShare = 3;
 const longestRestMs = 250;
 /** Reports a second of all trainers together: what pauses between them aim at. */
 const reportsPerSecond = 200;
+/** Between SIGTERM and SIGKILL of a trainer whose experiment is not there. */
+const orphanGraceSeconds = 5;
 /** Trainers that are being started or stopped at the same time. */
 const mostActs = 32;
 
@@ -206,6 +209,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
          or exists (select 1 from trials where experiment = e.name and keeps_checkpoint) order by created_at`,
       [[...new Set(jobs.map(({ labels }) => labels[jobLabels.experiment] ?? ''))]],
     );
+    await this.endOrphans(jobs, new Set(rows.map(({ name }) => name)));
     const freeBytes = await objects.freeBytes();
     for (const { name } of rows) {
       if (this.lost.aborted) break;
@@ -221,6 +225,21 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     const rest = Math.min(longestRestMs, restShare * Math.max(0, clock.now() - began));
     await clock.sleep(rest, signal).catch(() => {});
     return false;
+  }
+
+  /** Jobs of experiments that are not there: deleted, or newer than the database that was restored. */
+  private async endOrphans(jobs: readonly JobStatus[], known: ReadonlySet<string>): Promise<void> {
+    const { runner, log } = this.context;
+    for (const job of jobs) {
+      const experiment = job.labels[jobLabels.experiment];
+      if (this.lost.aborted || experiment === undefined || known.has(experiment)) continue;
+      if (hasEnded(job)) await runner.remove(job.name);
+      else if (!this.stopping.has(job.name)) {
+        log.warn('a trainer of an experiment that is not there is stopped', { job: job.name });
+        this.stopping.add(job.name);
+        await runner.stop(job.name, orphanGraceSeconds);
+      }
+    }
   }
 
   private async carryOn(
@@ -247,6 +266,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
           this.start(row, experiment, trial, attempt, secret),
         );
         for (const act of acts) effects.push(...(await this.act(sql, row, act)));
+        effects.push(async () => this.show(before, experiment));
         const clears = acts.flatMap((act) => (act.type === 'clear-checkpoints' ? [act.trial] : []));
         if (clears.length > 0) effects.push(() => this.clearCheckpoints(name, clears));
         await this.tell(sql, before, experiment);
@@ -260,6 +280,13 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       };
       await Promise.all(effects.map((effect) => lanes.run(unlessLost(effect))));
     }
+  }
+
+  /** To people who look at the jobs. */
+  private show(before: Experiment, after: Experiment): void {
+    const { runner } = this.context;
+    for (const [job, values] of valuesOf(after)) runner.annotate?.(job, values);
+    for (const { job, event } of notesOf(before, after)) runner.announce?.(job, event);
   }
 
   /** While values are computed for a trial, calls are answered. */
@@ -341,18 +368,19 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     );
     return async () => {
       try {
-        await runner.start(job);
+        await runner.start(job, this.lost);
       } catch (error) {
-        log.warn('a trainer could not be started and will be tried again', { job: job.name, error });
-        const { ending } = policyOf(error);
-        const word = meaningOf(ending).waits ? ending : 'Interrupted';
-        const reason = `${word}: no trainer could be started: ${(error as Error).message}`;
-        await this.interrupt({ experiment: name, trial: number, attempt }, reason);
+        // Whoever leads now finds an attempt without a job.
+        if (this.lost.aborted) return;
+        log.warn('a trainer could not be started', { job: job.name, error });
+        const reason = `${unstartedWord(error)}: no trainer could be started: ${(error as Error).message}`;
+        await this.giveUp({ experiment: name, trial: number, attempt }, reason);
       }
     };
   }
 
-  private async interrupt(
+  /** An attempt without a job has ended. */
+  private async giveUp(
     place: { readonly experiment: string; readonly trial: number; readonly attempt: number },
     reason: string,
   ): Promise<void> {
@@ -360,7 +388,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     await this.record(async (sql) => {
       const owner = await ownerOf(sql, place);
       if (!owner) return;
-      const attempt = endOfAttempt(owner.attempt, 'interrupted', reason, clock.now());
+      const outcome = meaningOf(reason).interrupts ? 'interrupted' : 'failed';
+      const attempt = endOfAttempt(owner.attempt, outcome, reason, clock.now());
       await saveReport(sql, place.experiment, owner, { ...owner, attempt });
     }, 'read committed');
   }
@@ -453,4 +482,13 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       throw error;
     }
   }
+}
+
+/** The word for why a trainer could not be started. */
+function unstartedWord(error: unknown): string {
+  const { ending, final, status } = policyOf(error);
+  if (meaningOf(ending).waits) return ending;
+  if (status === 'UNAVAILABLE') return 'Unavailable';
+  // The same job would be refused again.
+  return final ? 'Refused' : 'Interrupted';
 }

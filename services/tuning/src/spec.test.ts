@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { architectureOf } from './architecture.js';
 import { lineageTokens } from './lineage.js';
 import { planOf } from './spec.js';
-import { experimentSpec } from './testing.js';
+import { anywhere, experimentSpec } from './testing.js';
 
 function violations(changes: Parameters<typeof experimentSpec>[0]): Record<string, string> {
   try {
@@ -28,7 +28,7 @@ const texts = (...values: string[]) => ({ categorical: { values: values } });
 const three = ['opt', 'bloom', 'llama'].map((architecture) => ({
   architecture,
   model: `base-${architecture}`,
-  nodeSelector: {},
+  ...anywhere,
 }));
 
 it('fills in every default, and a filled spec gives the same plan', () => {
@@ -66,7 +66,7 @@ it('names every violation with its path', () => {
       name: 'Run 1',
       features: '',
       model: '-x',
-      baseModels: [{ architecture: 'opt', model: '', nodeSelector: {} }],
+      baseModels: [{ architecture: 'opt', model: '', ...anywhere }],
       objective: { metric: 'accuracy', goal: tuning.Goal.GOAL_MAXIMIZE },
       searchAlgorithm: { name: 'tpe', settings: { candidats: 3 } },
       parameters: [
@@ -131,7 +131,7 @@ it('refuses architectures without a base model, and base models that share one',
       'expected an architecture of baseModels (opt, bloom, llama), got "gpt"',
   });
   expect(
-    violations({ baseModels: [...three, { architecture: 'opt', model: 'other', nodeSelector: {} }] }),
+    violations({ baseModels: [...three, { architecture: 'opt', model: 'other', ...anywhere }] }),
   ).toEqual({
     'baseModels[3].architecture':
       'expected distinct architectures, got "opt" twice: give each base model a name of its own, or none to go by its model',
@@ -142,7 +142,7 @@ it('takes base models of one family under names of their own, or under those of 
   const model = (architecture: string, size: string) => ({
     architecture,
     model: `emotune-opt-${size}`,
-    nodeSelector: {},
+    ...anywhere,
   });
   const named = planOf(experimentSpec({ baseModels: [model('small', '4m'), model('large', '16m')] }));
   expect(named.space.byName.get('architecture')).toMatchObject({ values: ['small', 'large'] });

@@ -76,6 +76,18 @@ const training = z.object({
   folds: countOr(1, 20).prefault(0),
 });
 
+const toleration = z.object({
+  key: z.string().max(317).prefault(''),
+  operator: z.enum(['', 'Exists', 'Equal'], 'expected Exists or Equal').prefault(''),
+  value: z.string().max(63).prefault(''),
+  effect: z
+    .enum(
+      ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'],
+      'expected NoSchedule, PreferNoSchedule or NoExecute',
+    )
+    .prefault(''),
+});
+
 const common = z.object({
   name: z.string().regex(namePattern, `expected ${nameRule}`),
   features: z.string().regex(namePattern, `expected the name of a feature set: ${nameRule}`),
@@ -87,6 +99,10 @@ const common = z.object({
         architecture: z.string().max(64),
         model: z.string().min(1, 'expected the name of a base model; "emotune model list" shows all'),
         nodeSelector: z.record(z.string().min(1).max(317), z.string().max(63)).prefault({}),
+        tolerations: z.array(toleration).max(50).prefault([]),
+        priorityClass: z.string().max(253).prefault(''),
+        gpus: count.max(64).prefault(0),
+        gpuResource: z.string().max(317).prefault(''),
       }),
     )
     .min(1, 'expected at least one base model')
@@ -231,10 +247,9 @@ export function planOf(spec: tuning.ExperimentSpec | null | undefined): Plan {
   if (!spec) throw InvalidArgument.at('spec', 'expected an experiment, got nothing');
   const violations = new Violations();
   const checked = violations.collect(() => parse(common, spec));
-  const baseModels = (spec.baseModels ?? []).map(({ architecture, model, nodeSelector }) => ({
-    architecture: architecture || model,
-    nodeSelector: nodeSelector ?? {},
-    model,
+  const baseModels = (checked?.baseModels ?? spec.baseModels ?? []).map((base) => ({
+    ...base,
+    architecture: base.architecture || base.model,
   }));
   const architectures = baseModels.map(({ architecture }) => architecture);
   const given = spec.parameters ?? [];

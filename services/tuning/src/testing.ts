@@ -33,6 +33,9 @@ type Changes = Partial<
   cost?: Partial<tuning.Cost>;
 };
 
+/** Of a base model that may be trained on any machine. */
+export const anywhere = { nodeSelector: {}, tolerations: [], priorityClass: '', gpus: 0, gpuResource: '' };
+
 export function experimentSpec({ training = {}, ...changes }: Changes = {}): tuning.ExperimentSpec {
   const {
     trialTokens = 0,
@@ -46,7 +49,7 @@ export function experimentSpec({ training = {}, ...changes }: Changes = {}): tun
   return {
     name: 'run',
     features: 'demo',
-    baseModels: [{ architecture: 'opt', model: 'base-opt', nodeSelector: {} }],
+    baseModels: [{ architecture: 'opt', model: 'base-opt', ...anywhere }],
     parameters: [
       {
         name: 'learningRate',

@@ -155,6 +155,11 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
         attempts: [...trial.attempts, newAttempt(action.attempt, now, experiment)],
       });
     }
+    case 'explain': {
+      const trial = trialAt(experiment, action.trial);
+      assertOpen(experiment, trial, action.type);
+      return withTrial(experiment, { ...trial, reason: action.reason });
+    }
     case 'end-attempt': {
       const trial = trialAt(experiment, action.trial);
       const attempt = trial.attempts[action.attempt - 1];
@@ -167,7 +172,7 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
     case 'pause-trial': {
       const trial = trialAt(experiment, action.trial);
       assertOpen(experiment, trial, action.type);
-      return withTrial(experiment, { ...trial, state: 'paused', judgement: null });
+      return withTrial(experiment, { ...trial, state: 'paused', reason: '', judgement: null });
     }
     case 'end-trial': {
       const trial = trialAt(experiment, action.trial);

@@ -112,7 +112,9 @@ export class Trials {
       assertOwner(caller);
       const why = unwanted(caller);
       if (why !== undefined) throw new Aborted(why);
-      await saveReport(sql, caller.experiment, caller, this.heard(caller, '').after);
+      const { after } = this.heard(caller, '');
+      // One that asks again has taken the place of another process of its attempt, and goes on from a checkpoint.
+      await saveReport(sql, caller.experiment, caller, { ...after, attempt: { ...after.attempt, step: -1 } });
       const { trial, attempt } = caller;
       const row = await experimentRow(sql, caller.experiment);
       const { name, spec, bases, features } = row;

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { planOf } from './spec.js';
 import type { Attempt, Trial } from './state.js';
-import { experimentSpec } from './testing.js';
+import { anywhere, experimentSpec } from './testing.js';
 import { newTrial } from './transitions.js';
 import { warmStart } from './warm-start.js';
 
@@ -50,7 +50,7 @@ const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) =>
   planOf(
     experimentSpec({
       name: 'new',
-      baseModels: bases.map(({ architecture, model }) => ({ architecture, model, nodeSelector: {} })),
+      baseModels: bases.map(({ architecture, model }) => ({ architecture, model, ...anywhere })),
       parameters: [
         double('learningRate', 1e-4, 5.5e-3),
         double('replay', 0, 1),

@@ -217,11 +217,55 @@ export interface BaseModelChoice {
    * @example {nvidia.com/gpu.product: NVIDIA-H100}
    */
   nodeSelector: { [key: string]: string };
+  /**
+   * Taints of machines that do not keep its trials away, likewise.
+   * @example [{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]
+   */
+  tolerations: Toleration[];
+  /**
+   * The PriorityClass of its trials in the cluster; empty means that of the operator's template, or none.
+   * @example large-models
+   */
+  priorityClass: string;
+  /**
+   * GPUs that each of its trials asks the cluster for; 0: none. What a trial costs is said by cost.gpusPerTrial.
+   * @range 0..64 @default 0 @example 1
+   */
+  gpus: number;
+  /**
+   * By what name the cluster knows those GPUs, or parts of them; empty means that of the operator's template, nvidia.com/gpu.
+   * @example nvidia.com/mig-1g.10gb
+   */
+  gpuResource: string;
 }
 
 export interface BaseModelChoice_NodeSelectorEntry {
   key: string;
   value: string;
+}
+
+/** A toleration, in Kubernetes' words. */
+export interface Toleration {
+  /**
+   * Empty: any.
+   * @example nvidia.com/gpu
+   */
+  key: string;
+  /**
+   * Exists or Equal; empty means Equal.
+   * @example Exists
+   */
+  operator: string;
+  /**
+   * What the taint must be, where the operator is Equal.
+   * @example spot
+   */
+  value: string;
+  /**
+   * NoSchedule, PreferNoSchedule or NoExecute; empty: any.
+   * @example NoSchedule
+   */
+  effect: string;
 }
 
 export interface Objective {

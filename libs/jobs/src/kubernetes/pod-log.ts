@@ -1,0 +1,96 @@
+/**
+ * What a pod writes, each line once however often the stream breaks. The API server goes on from a second only, so some
+ * lines come again; they are known by their times, which have nanoseconds.
+ */
+import type { Clock } from '@emotune/base';
+import { type Api, ApiError, pauseMs } from './api.js';
+import { containerName } from './manifest.js';
+
+/** "2026-12-01T04:00:00.123456789Z text" */
+const stamped = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\S*) ?(.*)$/s;
+
+/** Lines of two streams come in another order than they were stamped in, by less than this. */
+const disorderMs = 1_000;
+
+/** Leaves out the lines that a stream which begins at `since` repeats. */
+export class LinesOnce {
+  /** From which second a stream must go on; undefined: from the beginning. */
+  since: string | undefined;
+  /** How often a line of that second or later has come, by time. */
+  private seen = new Map<string, number>();
+  private again = new Map<string, number>();
+
+  /** A stream begins, at `since`. */
+  begin(): void {
+    this.again = new Map(this.seen);
+  }
+
+  /** The line without its time; undefined for one that has come before. */
+  take(line: string): string | undefined {
+    const [, second, fraction, text] = stamped.exec(line) ?? [];
+    if (second === undefined) return line;
+    const time = second + fraction;
+    const repeated = this.again.get(time) ?? 0;
+    if (repeated > 0) {
+      this.again.set(time, repeated - 1);
+      return undefined;
+    }
+    this.seen.set(time, (this.seen.get(time) ?? 0) + 1);
+    const since = new Date(Date.parse(`${second}Z`) - disorderMs).toISOString().replace('.000Z', 'Z');
+    if (this.since === undefined || since > this.since) {
+      this.since = since;
+      for (const old of this.seen.keys()) if (old < since.slice(0, -1)) this.seen.delete(old);
+    }
+    return text;
+  }
+}
+
+export interface PodLogOptions {
+  readonly api: Api;
+  readonly clock: Clock;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly follow: boolean;
+  /** Whether its trainer still writes, as far as is known. */
+  readonly writes: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Nobody can read it any more, or not yet: the pod is gone, or its container has not begun. */
+function isOver(error: unknown): boolean {
+  return error instanceof ApiError && (error.code === 404 || error.code === 400);
+}
+
+/** Tries to read the log of a pod whose trainer has ended. */
+const mostFailures = 8;
+
+/** Lines with their newlines, until the trainer has ended; `signal` ends it, too. */
+export async function* podLines(options: PodLogOptions): AsyncGenerator<string> {
+  const { api, clock, namespace, pod, follow, writes, signal } = options;
+  const path = `/api/v1/namespaces/${namespace}/pods/${pod}/log`;
+  const once = new LinesOnce();
+  for (let failures = 0; ; ) {
+    // What was written before it ended is read after that.
+    const last = !writes();
+    try {
+      once.begin();
+      const query = {
+        container: containerName,
+        follow,
+        timestamps: true,
+        ...(once.since === undefined ? {} : { sinceTime: once.since }),
+      };
+      for await (const line of api.lines(path, query, signal)) {
+        failures = 0;
+        const text = once.take(line);
+        if (text !== undefined) yield `${text}\n`;
+      }
+      if (!follow || last) return;
+    } catch (error) {
+      if (signal.aborted || isOver(error) || (last && failures >= mostFailures)) return;
+      failures++;
+    }
+    await clock.sleep(pauseMs(failures), signal).catch(() => {});
+    if (signal.aborted) return;
+  }
+}
