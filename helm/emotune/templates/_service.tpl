@@ -49,6 +49,8 @@
 - name: EMOTUNE_K8S_TRAINER_IMAGE
   value: {{ include "emotune.image" (dict "root" .root "image" .root.Values.jobs.image) }}
 - {name: EMOTUNE_K8S_JOB_TEMPLATE, value: /etc/emotune/jobs/template.yaml}
+- name: EMOTUNE_K8S_EXPERIMENTS
+  value: {{ .root.Values.experiments.mirror | quote }}
 - name: EMOTUNE_TUNING
   value: {{ include "emotune.address" (dict "root" .root "area" "tuning") }}
 {{ include "emotune.hubEnv" .root }}

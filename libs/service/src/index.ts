@@ -18,6 +18,7 @@ export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
 export { forget, once, requestTable } from './once.js';
 export { Outages } from './outages.js';
 export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
+export { receivedAs } from './received.js';
 export { type Program, runService, serve } from './serve.js';
 export { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from './stream.js';
 export { teachingMessage, teachingOfModel } from './teaching.js';

@@ -145,6 +145,16 @@ export class Experiments {
     return this.message(this.context.database, name);
   }
 
+  /** All that have not ended, and those of the names that there are. */
+  async openOrNamed(names: readonly string[]): Promise<tuning.Experiment[]> {
+    const { database } = this.context;
+    const rows = await database.query<ExperimentRow>(
+      `select * from experiments where state not in ('succeeded', 'failed', 'cancelled') or name = any($1)`,
+      [names],
+    );
+    return experimentMessages(database, rows, this.now());
+  }
+
   async list(request: tuning.ListExperimentsRequest): Promise<tuning.ListExperimentsResponse> {
     const { limit, after } = pageOf(request);
     const { database } = this.context;

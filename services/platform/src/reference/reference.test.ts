@@ -11,9 +11,11 @@ import { parseSettingsFile } from '@emotune/training';
 import { planOf as experimentPlan } from '@emotune/tuning';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { trainFields } from '../commands/train.js';
 import { fileNames, schemaOf, specTypes } from './files.js';
 import { referenceOf } from './markdown.js';
+import { experimentResource } from './resource.js';
 
 const docs = (path: string) => fileURLToPath(new URL(`../../../../docs/${path}`, import.meta.url));
 const exampleOf = (name: string) => readFileSync(docs(`examples/${name}.yaml`), 'utf8');
@@ -101,6 +103,12 @@ describe('documents; `vitest run reference -u` writes them anew', () => {
   it.each(fileNames)('docs/%s.schema.json', async (name) => {
     const schema = await schemaOf(name);
     await expect(`${JSON.stringify(schema, null, 2)}\n`).toMatchFileSnapshot(docs(`${name}.schema.json`));
+  });
+
+  it('helm/emotune/files/experiments.emotune.io.yaml', async () => {
+    const head = '# Written by tests from the contract.\n';
+    const file = docs('../helm/emotune/files/experiments.emotune.io.yaml');
+    await expect(head + stringify(experimentResource(), { lineWidth: 110 })).toMatchFileSnapshot(file);
   });
 
   it('docs/reference.md', async () => {
