@@ -68,18 +68,19 @@ export function environmentOf(rendered: Rendered, area: string): Record<string, 
 
 export const listOf = (items: readonly Manifest[]): Manifest => ({ apiVersion: 'v1', kind: 'List', items });
 
-/** `kubectl apply`; what it says. */
-export async function apply(
-  { kubectl }: Cluster,
-  object: Manifest,
-  ...args: readonly string[]
-): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-apply-'));
+/** Gives a file with the object, as JSON, while `use` runs. */
+export async function withFile<T>(object: Manifest, use: (file: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'emotune-object-'));
   try {
     const file = join(folder, 'object.json');
     await writeFile(file, JSON.stringify(object));
-    return await kubectl('apply', '--filename', file, ...args);
+    return await use(file);
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** `kubectl apply`; what it says. */
+export function apply({ kubectl }: Cluster, object: Manifest, ...args: readonly string[]): Promise<string> {
+  return withFile(object, (file) => kubectl('apply', '--filename', file, ...args));
 }

@@ -1,7 +1,7 @@
 /** What the chart makes of values, judged by Helm and by a real API server; and what it refuses. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Cluster, startCluster, withoutCluster } from '@emotune/local';
+import { type Cluster, kubeLinter, startCluster, withoutCluster, withoutKubeLinter } from '@emotune/local';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import {
@@ -18,6 +18,7 @@ import {
   type ValueFile,
   valueFiles,
   valuesOf,
+  withFile,
 } from './rendered.js';
 
 const reason = withoutCluster('control');
@@ -41,6 +42,15 @@ describe.skipIf(reason)('the chart', () => {
     expect(await cluster.helm('lint', '--strict', chartFolder, '-f', valuesOf(name))).toMatch(
       '0 chart(s) failed',
     );
+  });
+
+  const noLinter = withoutKubeLinter();
+  if (noLinter) process.stderr.write(`skipped: ${noLinter}\n`);
+
+  it.skipIf(noLinter).each(valueFiles)('pleases kube-linter with %s values', async (name) => {
+    await withFile(listOf([...rendered[name].values()]), async (file) => {
+      expect(await kubeLinter(file)).toMatch('No lint errors found!');
+    });
   });
 
   describe('refuses', () => {

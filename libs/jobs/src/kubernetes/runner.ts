@@ -4,7 +4,6 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import {
   AlreadyExists,
   type Clock,
@@ -19,7 +18,7 @@ import {
   systemClock,
   Unavailable,
 } from '@emotune/base';
-import { KubeConfig, type V1Job, type V1Pod, type V1Secret } from '@kubernetes/client-node';
+import type { V1Job, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { LogPiece } from '../log.js';
 import {
   hasEnded,
@@ -45,14 +44,11 @@ import {
   stoppedAnnotation,
 } from './manifest.js';
 import { Mirror } from './mirror.js';
+import { type ClusterOptions, clusterPlace } from './place.js';
 import { endOf, isFinished, type PodEnd, progressOf, troubleOf } from './status.js';
 import { emptyTemplate, type JobTemplate } from './template.js';
 
-export interface KubernetesRunnerOptions {
-  /** Default: as kubectl finds it, or that of the pod. */
-  readonly config?: KubeConfig;
-  /** Default: that of the pod, else of the kubeconfig. */
-  readonly namespace?: string | undefined;
+export interface KubernetesRunnerOptions extends ClusterOptions {
   /** The trainer's image. */
   readonly image: string;
   /** What every Job gets. Jobs of others than the instance of its labels (default emotune) are left alone. */
@@ -118,15 +114,6 @@ function askedLabels(job: V1Job): Record<string, string> {
 
 function age(pod: V1Pod): number {
   return new Date(pod.metadata!.creationTimestamp!).getTime();
-}
-
-/** The namespace of this pod, or of the kubeconfig. */
-function usualNamespace(config: KubeConfig): string {
-  try {
-    return readFileSync('/var/run/secrets/kubernetes.io/serviceaccount/namespace', 'utf8').trim();
-  } catch {
-    return config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
-  }
 }
 
 /** The API server's refusal in our words. */
