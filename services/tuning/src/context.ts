@@ -1,6 +1,8 @@
 import type { HubSettings } from '@emotune/hub';
 import type { TrialRunner } from '@emotune/jobs';
 import type { ServiceContext } from '@emotune/service';
+import type { OnApplicationShutdown } from '@nestjs/common';
+import type { Experiments } from './experiments.js';
 
 /** What models need. */
 export interface ModelContext extends ServiceContext {
@@ -16,6 +18,8 @@ export interface TuningContext extends ModelContext {
   readonly image?: string;
   /** A trainer that is silent for this long has lost its trial; default 30. */
   readonly leaseSeconds?: number;
+  /** Keeps experiments at one with something outside, while the service runs. */
+  readonly keeper?: (context: TuningContext, experiments: Experiments) => OnApplicationShutdown;
   /** Arguments of Node.js for threads; default: those of the process. */
   readonly threadArguments?: readonly string[];
 }

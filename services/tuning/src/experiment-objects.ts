@@ -12,7 +12,7 @@ import {
   policyOf,
 } from '@emotune/base';
 import { lead } from '@emotune/database';
-import { type Api, ApiError, Mirror } from '@emotune/jobs/kubernetes';
+import { ApiError, type ClusterPlace, Mirror } from '@emotune/jobs/kubernetes';
 import { codecOf, messageType, type tuning } from '@emotune/proto';
 import { Outages, receivedAs, Worker } from '@emotune/service';
 import { specOf } from '@emotune/service/spec';
@@ -32,12 +32,6 @@ import {
   version,
 } from './experiment-object.js';
 import type { Experiments } from './experiments.js';
-
-/** Where objects of experiments are. */
-export interface ExperimentObjectsPlace {
-  readonly api: Api;
-  readonly namespace: string;
-}
 
 /** How often is looked for what has changed in the service. */
 const lookMs = 2_000;
@@ -89,7 +83,7 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   constructor(
     private readonly context: TuningContext,
     private readonly experiments: Experiments,
-    private readonly place: ExperimentObjectsPlace,
+    private readonly place: ClusterPlace,
   ) {
     this.path = `/apis/${group}/${version}/namespaces/${place.namespace}/experiments`;
     this.outages = new Outages(context.log);
@@ -189,7 +183,7 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
       case 'release':
         return this.release(object!);
       case 'remove':
-        await this.place.api.json('DELETE' as never, `${this.path}/${experimentName}`, {
+        await this.place.api.json('DELETE', `${this.path}/${experimentName}`, {
           body: { preconditions: { uid: object!.metadata.uid } },
         });
     }
@@ -200,7 +194,7 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   }
 
   private async mirror(experiment: tuning.Experiment): Promise<void> {
-    const made = await this.place.api.json<ExperimentObject>('POST' as never, this.path, {
+    const made = await this.place.api.json<ExperimentObject>('POST', this.path, {
       body: objectOf(experiment),
     });
     this.objects.set(experiment.name, made);
@@ -209,7 +203,7 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
 
   private async patch(object: ExperimentObject, metadata: object): Promise<void> {
     const { name, resourceVersion } = object.metadata;
-    await this.place.api.json('PATCH' as never, `${this.path}/${name}`, {
+    await this.place.api.json('PATCH', `${this.path}/${name}`, {
       body: { metadata: { ...metadata, resourceVersion } },
     });
   }
@@ -222,13 +216,9 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   private async tell(object: ExperimentObject, status: ObjectStatus): Promise<void> {
     if (saysTheSame(object, status)) return;
     const { name, uid } = object.metadata;
-    const told = await this.place.api.json<ExperimentObject>(
-      'PATCH' as never,
-      `${this.path}/${name}/status`,
-      {
-        body: { metadata: { uid }, status },
-      },
-    );
+    const told = await this.place.api.json<ExperimentObject>('PATCH', `${this.path}/${name}/status`, {
+      body: { metadata: { uid }, status },
+    });
     this.objects.set(name, told);
   }
 

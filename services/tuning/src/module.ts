@@ -28,13 +28,16 @@ export function tuningModule(context: TuningContext): DynamicModule {
     suggestionsIn(threadArguments),
     new Fitting(threadArguments),
   );
+  const experiments = new Experiments(context, models, reconciler);
+  const keeper = context.keeper?.(context, experiments);
   return {
     module: TuningServiceModule,
     controllers: [ExperimentController, TrialController, ModelController, InsightController],
     providers: [
       { provide: Reconciler, useValue: reconciler },
       { provide: Models, useValue: models },
-      { provide: Experiments, useValue: new Experiments(context, models, reconciler) },
+      { provide: Experiments, useValue: experiments },
+      ...(keeper ? [{ provide: 'keeper', useValue: keeper }] : []),
       { provide: TrialLogs, useValue: logs },
       {
         provide: Insights,

@@ -13,6 +13,7 @@ import { common, type featurization, tuning } from '@emotune/proto';
 import { type Client, filesModule, Host, jsonLog, type Work } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest';
+import type { TuningContext } from './context.js';
 import { tuningMigrations, tuningModule } from './index.js';
 import { experimentSpec, featureSets, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
 
@@ -28,6 +29,7 @@ interface Options {
   readonly work?: Work;
   /** Where its trainers run; default: where those of the others do. */
   readonly runner?: TestRunner;
+  readonly keeper?: TuningContext['keeper'];
 }
 
 interface Served {
@@ -94,6 +96,7 @@ export class TestPlatform {
     leaseSeconds = 30,
     runner = this.runner,
     work = 'trials',
+    keeper,
   }: Options = {}): Promise<Served> {
     const { threadArguments, objects } = this;
     const databases: Database[] = [];
@@ -139,6 +142,7 @@ export class TestPlatform {
         hub: hubSettings({}),
         leaseSeconds,
         threadArguments,
+        ...(keeper ? { keeper } : {}),
       }),
     ]);
     return { host, databases, bus };
@@ -181,7 +185,7 @@ export class TestPlatform {
 }
 
 /** Runs the service around the tests of the calling file; it must end without having logged an error. */
-export async function testPlatform(): Promise<TestPlatform> {
+export async function testPlatform(options?: () => Promise<Options>): Promise<TestPlatform> {
   const folder = mkdtempSync(join(tmpdir(), 'emotune-tuning-'));
   const platform = new TestPlatform(folder, await FolderStore.open(join(folder, 'objects')));
 
@@ -189,7 +193,7 @@ export async function testPlatform(): Promise<TestPlatform> {
     const tokenizer = await tinyCheckpoint(join(folder, 'opt'), 'opt');
     await tinyCheckpoint(join(folder, 'bloom'), 'bloom');
     platform.tokenizer = tokenizer;
-    await platform.start();
+    await platform.start(await options?.());
     for (const family of ['opt', 'bloom'])
       await importCheckpoint(platform.host.channel, { name: `base-${family}`, path: join(folder, family) });
     platform.sets.set('demo', {

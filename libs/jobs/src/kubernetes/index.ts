@@ -1,2 +1,5 @@
+export { ApiError } from './api.js';
+export { Mirror } from './mirror.js';
+export { type ClusterPlace, clusterPlace } from './place.js';
 export { KubernetesRunner, type KubernetesRunnerOptions } from './runner.js';
 export { type JobTemplate, readJobTemplate } from './template.js';

@@ -3,8 +3,12 @@
  * history is gone (410) it lists again, so it does after `resyncMs` in any case, and whatever breaks is begun again.
  */
 import type { Clock } from '@emotune/base';
-import type { KubernetesObject } from '@kubernetes/client-node';
 import { type Api, ApiError, pauseMs } from './api.js';
+
+/** Any object of Kubernetes. */
+interface Kept {
+  readonly metadata?: { readonly uid?: string; readonly resourceVersion?: string };
+}
 
 interface Listed<T> {
   readonly items?: readonly T[];
@@ -37,7 +41,7 @@ const watchSeconds = 290;
 /** It says something at least once a minute. */
 const silenceMs = 90_000;
 
-export class Mirror<T extends KubernetesObject> {
+export class Mirror<T extends Kept> {
   private readonly objects = new Map<string, T>();
   private version: string | undefined;
   private listedAt = 0;
