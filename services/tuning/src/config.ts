@@ -40,6 +40,14 @@ export const tuningEnvironment = serviceEnvironment(['featurization'])
     EMOTUNE_K8S_JOB_TEMPLATE: z.string().optional().meta({
       description: 'A YAML file of what the Job of every trial gets: see below.',
     }),
+    EMOTUNE_K8S_EXPERIMENTS: z
+      .enum(['true', 'false'], { error: 'expected true or false' })
+      .default('false')
+      .transform((text) => text === 'true')
+      .meta({
+        description:
+          'Whether experiments are objects of the cluster, too, in the namespace of the Jobs (`kubectl get experiments`): true or false.',
+      }),
     EMOTUNE_TUNING: address()
       .optional()
       .meta({ description: 'host:port where trainers call the service, if another than it listens on.' }),

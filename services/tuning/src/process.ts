@@ -1,10 +1,12 @@
 /** The tuning service as a process, with trainers as its children or as Jobs of a cluster. */
+import { systemClock } from '@emotune/base';
 import { hubSettings } from '@emotune/hub';
 import { inherited, ProcessRunner, type TrialRunner } from '@emotune/jobs';
 import { storeVariables } from '@emotune/objects';
 import { type Log, serve } from '@emotune/service';
 import type { z } from 'zod';
 import { tuningEnvironment } from './config.js';
+import type { TuningContext } from './context.js';
 import { tuningMigrations } from './migrations.js';
 import { tuningModule } from './module.js';
 
@@ -28,6 +30,14 @@ async function openRunner(environment: Environment, log: Log): Promise<TrialRunn
   });
 }
 
+async function keeperOf(environment: Environment): Promise<Pick<TuningContext, 'keeper'>> {
+  if (!environment.EMOTUNE_K8S_EXPERIMENTS) return {};
+  const { clusterPlace } = await import('@emotune/jobs/kubernetes');
+  const { ExperimentObjects } = await import('./experiment-objects.js');
+  const place = clusterPlace({ namespace: environment.EMOTUNE_K8S_NAMESPACE }, systemClock);
+  return { keeper: (context, experiments) => new ExperimentObjects(context, experiments, place) };
+}
+
 await serve({
   area: 'tuning',
   environment: tuningEnvironment,
@@ -40,6 +50,7 @@ await serve({
         runner,
         address: environment.EMOTUNE_TUNING ?? address,
         hub: hubSettings(environment),
+        ...(await keeperOf(environment)),
       }),
       // The next process of the service has its trainers.
       close: () => runner.detach(),

@@ -29,7 +29,7 @@ import {
   type LogOptions,
   type TrialRunner,
 } from '../runner.js';
-import { Api, ApiError } from './api.js';
+import { type Api, ApiError } from './api.js';
 import { jobLog } from './job-log.js';
 import {
   eventManifest,
@@ -183,12 +183,10 @@ export class KubernetesRunner implements TrialRunner {
   /** Looks at the Jobs of the namespace, also those of an earlier runner. */
   static open(options: KubernetesRunnerOptions): KubernetesRunner {
     const { clock = systemClock, graceSeconds = 15, onFailure = () => {} } = options;
-    const config = options.config ?? new KubeConfig();
-    if (!options.config) config.loadFromDefault();
     const { image, template = emptyTemplate } = options;
-    const namespace = options.namespace ?? usualNamespace(config);
+    const { api, namespace } = clusterPlace(options, clock);
     const place = { namespace, instance: template.labels[ownLabels.instance] ?? 'emotune', image, template };
-    return new KubernetesRunner(new Api(config, clock), place, clock, graceSeconds, onFailure);
+    return new KubernetesRunner(api, place, clock, graceSeconds, onFailure);
   }
 
   /** Requests that were sent to the API server. */
