@@ -78,7 +78,7 @@ it('routes lead to every service of the contract', () => {
   const declared = [...names.matchAll(/"(\w+)" "(emotune\.[^"]*)"/g)].flatMap(([, area, services]) =>
     services.split(' ').map((service) => `${service} of ${area}`),
   );
-  const of = (service: string) => service.split('.')[1].replace('files', 'data');
+  const of = (service: string) => service.split('.')[1].replace(/^(files|events)$/, 'data');
   const known = servicesIn(contract()).map((service) => `${service} of ${of(service)}`);
   expect(declared.sort()).toEqual(known.sort());
 });

@@ -20,7 +20,7 @@ data featurization tuning evaluation inference
 {{/* The services of an area by which routes are made. */}}
 {{- define "emotune.grpcServices" -}}
 {{- get (dict
-  "data" "emotune.data.v1.DatasetService emotune.files.v1.FileService"
+  "data" "emotune.data.v1.DatasetService emotune.files.v1.FileService emotune.events.v1.DeadLetterService"
   "featurization" "emotune.featurization.v1.FeatureService"
   "tuning" "emotune.tuning.v1.ExperimentService emotune.tuning.v1.TrialService emotune.tuning.v1.ModelService emotune.tuning.v1.InsightService"
   "evaluation" "emotune.evaluation.v1.EvaluationService"
