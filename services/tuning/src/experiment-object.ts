@@ -13,7 +13,7 @@ const specType = 'emotune.tuning.v1.ExperimentSpec';
 /** Keeps a deleted object until its experiment is cancelled. */
 export const finalizer = 'emotune.io/cancel';
 
-export interface Condition {
+interface Condition {
   readonly type: 'Accepted' | 'Running' | 'Succeeded';
   readonly status: 'True' | 'False' | 'Unknown';
   readonly observedGeneration: number;
@@ -67,7 +67,7 @@ const open: ReadonlySet<string> = new Set([
   State.EXPERIMENT_STATE_FINALIZING,
 ]);
 
-export function isOpen({ state }: Pick<tuning.Experiment, 'state'>): boolean {
+function isOpen({ state }: Pick<tuning.Experiment, 'state'>): boolean {
   return open.has(state);
 }
 
@@ -100,7 +100,7 @@ function conditionOf(
 }
 
 /** Whether the service has taken the experiment that the object describes. */
-export function isAccepted(object: Pick<ExperimentObject, 'status'>): boolean {
+function isAccepted(object: Pick<ExperimentObject, 'status'>): boolean {
   return conditionOf(object, 'Accepted')?.status === 'True';
 }
 
