@@ -4,7 +4,7 @@
  * service needs in production) and `service` (our compiled code and the SBOM). Below /app lies what lies in the project, at
  * the same paths, so that links and what code looks up beside it stay as they are.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -138,7 +138,13 @@ function copyPackages({ found, links }) {
   for (const [folder, manifest] of found)
     if (isForeign(folder)) copyPackage(folder, place(folder));
     else copyOurs(folder, manifest, place(folder));
-  for (const link of links) {
+  // Some load packages that they do not declare: pnpm links one of each name where all find it.
+  const shared = [...found]
+    .filter(([folder]) => isForeign(folder))
+    .map(([folder, { name }]) => [folder, join(root, 'node_modules/.pnpm/node_modules', name)])
+    .filter(([folder, link]) => existsSync(link) && realpathSync(link) === folder)
+    .map(([, link]) => link);
+  for (const link of new Set([...links, ...shared])) {
     mkdirSync(dirname(place(link)), { recursive: true });
     symlinkSync(relative(dirname(link), realpathSync(link)), place(link));
   }
@@ -152,6 +158,16 @@ function filesBelow(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Those of the packages of all images, so that their first layer is the same. */
+function nativeFiles() {
+  const folders = Object.values(entries).flatMap((path) => [...needed(join(root, path)).found.keys()]);
+  return [...new Set(folders)]
+    .filter(isForeign)
+    .flatMap((folder) =>
+      filesBelow(folder).filter((file) => isNative(file) && !isOfOtherSystem(relative(folder, file))),
+    );
 }
 
 /** The libraries of the system that programs and libraries are linked against. */
@@ -172,7 +188,7 @@ const texts = {
   '/etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 };
 
-function copyRuntime(libraries) {
+function copyRuntime(libraries, debian) {
   const place = (path) => {
     const to = join(out, 'runtime', path);
     mkdirSync(dirname(to), { recursive: true });
@@ -181,7 +197,7 @@ function copyRuntime(libraries) {
   copyFileSync(node, place('/usr/local/bin/node'));
   for (const path of [...libraries, certificates]) copyFileSync(path, place(path));
   for (const [path, text] of Object.entries(texts)) writeFileSync(place(path), text);
-  for (const { name } of debianPackages([...libraries, certificates])) {
+  for (const { name } of debian) {
     const papers = `/usr/share/doc/${name}/copyright`;
     if (existsSync(papers)) copyFileSync(papers, place(papers));
   }
@@ -190,27 +206,25 @@ function copyRuntime(libraries) {
 
 /** The Debian packages that files of the system belong to. */
 function debianPackages(files) {
-  const names = new Set();
-  for (const file of files) {
-    const name = [file, realpathSync(file)].map(owner).find((found) => found !== undefined);
-    if (name !== undefined) names.add(name);
-  }
-  return [...names].sort().map((name) => {
-    const [, version] = execFileSync('dpkg-query', ['-W', name], { encoding: 'utf8' }).trim().split('\t');
-    return { type: 'deb', name: name.split(':')[0], version };
-  });
-}
-
-function owner(file) {
-  try {
-    return execFileSync('dpkg-query', ['-S', file], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).split(': ')[0];
-  } catch {
-    // Made at installation, such as the bundle of certificates, or known by the path before /usr was merged.
-    return file === certificates ? 'ca-certificates' : undefined;
-  }
+  // Debian knows some by their path from before /usr was merged.
+  const paths = new Set(
+    files.flatMap((file) => [file, realpathSync(file), realpathSync(file).replace('/usr', '')]),
+  );
+  const { stdout: owners } = spawnSync('dpkg-query', ['-S', ...paths], { encoding: 'utf8' });
+  const names = new Set(
+    owners
+      .trim()
+      .split('\n')
+      .map((line) => line.split(': ')[0]),
+  );
+  // Made at installation: no package has it in its list.
+  if (files.includes(certificates)) names.add('ca-certificates');
+  const listed = execFileSync('dpkg-query', ['-W', ...names], { encoding: 'utf8' });
+  return listed
+    .trim()
+    .split('\n')
+    .map((line) => line.split('\t'))
+    .map(([name, version]) => ({ type: 'deb', name: name.split(':')[0], version }));
 }
 
 /** Readable by everybody, written by nobody but root, whatever the umask of who copied it. */
@@ -252,8 +266,13 @@ writeFileSync(join(out, 'service/app/package.json'), '{"type":"module"}\n');
 writeFileSync(join(out, 'service/app/main.js'), `import './${entry}/dist/main.js';\n`);
 
 const cuda = device === 'cuda' ? addCuda(packages.found) : [];
-const libraries = systemLibraries([node, ...filesBelow(join(out, 'packages')).filter(isNative)]);
-copyRuntime(libraries);
+const libraries = systemLibraries([
+  node,
+  ...nativeFiles(),
+  ...filesBelow(join(out, 'packages')).filter(isNative),
+]);
+const debian = debianPackages([...libraries, certificates]);
+copyRuntime(libraries, debian);
 
 const hashes = lockedHashes(readFileSync(join(root, 'pnpm-lock.yaml'), 'utf8'));
 const npm = [...packages.found.values()].map(({ name, version, license }) => ({
@@ -270,8 +289,13 @@ writeFileSync(
     { name: `emotune-${service}`, version, license },
     [
       ...npm,
-      { type: 'generic', name: 'node', version: process.versions.node, license: 'MIT' },
-      ...debianPackages([...libraries, certificates]),
+      {
+        type: 'generic',
+        name: 'node',
+        version: json(join(root, 'node_modules/node/package.json')).version,
+        license: 'MIT',
+      },
+      ...debian,
       ...cuda,
     ],
     new Date(Number(process.env.SOURCE_DATE_EPOCH || 0) * 1000),

@@ -108,6 +108,7 @@ function image(service) {
   writeFileSync(join(out, `${name}.spdx.json`), readFileSync(sbom));
   buildah('rm', container);
   const id = buildah('inspect', '--type=image', '--format={{.FromImageID}}', tag);
+  buildah('rmi', tag);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const mib = (statSync(archive).size / 2 ** 20).toFixed(0);
   process.stdout.write(`${tag} sha256:${id} ${mib} MiB ${seconds} s ${archive}\n`);
@@ -122,3 +123,4 @@ if (device === 'cuda')
   execFileSync(join(root, 'deploy/ort-cuda.sh'), ['fetch', cuda], { stdio: ['ignore', 2, 2] });
 baseOfThisMachine();
 for (const service of chosen) image(service);
+buildah('rmi', base);

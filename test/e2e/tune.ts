@@ -9,6 +9,8 @@ export const base = 'emotune-llama-4m';
 interface Smallness {
   readonly trials?: number;
   readonly tokens?: number;
+  /** That each trial asks a cluster for. */
+  readonly gpus?: number;
   readonly limits?: { readonly maxDurationSeconds?: number; readonly maxAttempts?: number };
 }
 
@@ -16,7 +18,7 @@ interface Smallness {
 export async function begun(
   channel: Channel,
   name: string,
-  { trials = 1, tokens = 1000, limits = {} }: Smallness = {},
+  { trials = 1, tokens = 1000, gpus = 0, limits = {} }: Smallness = {},
 ): Promise<void> {
   const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
   await datasets.call('createDataset', { spec: { name, sources: [{ corpus: 'emotune-demo', limit: 120 }] } });
@@ -28,7 +30,7 @@ export async function begun(
   await built(() => features.call('getFeatureSet', { name }));
   await channel.client<tuning.ExperimentServiceClient>('ExperimentService').call('createExperiment', {
     spec: {
-      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base }] },
+      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base, gpus }] },
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
       limits: { maxTrials: trials, ...limits },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,9 +17,13 @@ export type ClusterLevel = 'control' | 'kwok' | 'node';
 export interface Cluster extends AsyncDisposable {
   /** A file, of an administrator. */
   readonly kubeconfig: string;
+  /** A folder with kubectl and helm. */
+  readonly programs: string;
   /** Its stdout. @throws with its stderr */
   kubectl(...args: readonly string[]): Promise<string>;
   helm(...args: readonly string[]): Promise<string>;
+  /** Makes objects, or changes them. */
+  apply(...objects: readonly object[]): Promise<void>;
   /** Imports archives of images into the real node. */
   images(...archives: readonly string[]): Promise<void>;
   stop(): Promise<void>;
@@ -33,6 +37,15 @@ export interface ClusterOptions {
   readonly fakeNodes?: number;
   /** `nvidia.com/gpu` of the real node, none of them real. */
   readonly gpus?: number;
+}
+
+/** Where pods of a cluster with the default addresses reach servers of this machine; there while the cluster is. */
+export const clusterAddress = '10.88.79.1';
+
+/** Why no images can be built here. */
+export function withoutImages(): string | undefined {
+  const missing = missingProgram('buildah');
+  return missing && `images need ${missing}, which is not on PATH`;
 }
 
 /** Why no cluster of the level can be started here. */
@@ -67,13 +80,21 @@ export async function startCluster(
       });
       return stdout;
     };
+  const kubectl = call('kubectl');
+  const apply = async (...objects: readonly object[]) => {
+    const file = join(folder, 'objects.json');
+    await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+    await kubectl('apply', '--server-side', '-f', file);
+  };
   const stop = async () => {
     await script('cluster/cluster.sh', ['down', folder]);
   };
   return {
     kubeconfig,
-    kubectl: call('kubectl'),
+    programs,
+    kubectl,
     helm: call('helm'),
+    apply,
     images: async (...archives) => void (await script('cluster/cluster.sh', ['image', folder, ...archives])),
     stop,
     [Symbol.asyncDispose]: stop,

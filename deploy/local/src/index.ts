@@ -3,11 +3,14 @@ export {
   type Cluster,
   type ClusterLevel,
   type ClusterOptions,
+  clusterAddress,
   startCluster,
   withoutCluster,
+  withoutImages,
 } from './cluster.js';
 export { type Kafka, type SecuredKafka, startKafka, startSecuredKafka, withoutKafka } from './kafka.js';
 export { kubeLinter, withoutKubeLinter } from './kube-linter.js';
+export { type Local, restrictedNamespace, startLocal, withoutLocal } from './local.js';
 export { nodeImage } from './node-image.js';
 export { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
 export { type S3, startS3, withoutS3 } from './s3.js';

@@ -193,6 +193,7 @@ export class Trial {
       validationSplit: assignment.validationSplit,
     };
     const local = join(work, 'checkpoints');
+    let stepped = false;
     const train = async (
       what: Tuning,
       store = checkpoints,
@@ -206,6 +207,8 @@ export class Trial {
         signal,
         onMeasurement: (measurement) => {
           const { step, tokens, objective, trainLoss, stage } = measurement;
+          if (!stepped) log.info('first step', { step, startSeconds: process.uptime() });
+          stepped = true;
           if (objective !== undefined) log.info('validated', { step, tokens, objective, trainLoss, stage });
           return owned() ? heartbeats.observe(observed(measurement)) : 'stop';
         },
