@@ -7,8 +7,8 @@
  * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
  * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Of running trials outcomes are drawn, and the improvement
  * is the mean over them of that beyond each (section 3.2 there, "fantasies"), so that parallel trials keep apart. None gets the values
- * of another that runs, was measured or failed where there are others. Beyond `maxPoints` the best half and the latest half are kept, which bounds time and
- * memory.
+ * of another that runs, was measured or failed where there are others. Beyond `maxPoints` the best half and the latest half are
+ * kept, which bounds time and memory.
  */
 import { canonicalJson, Rng } from '@emotune/base';
 import { Axis } from './axis.js';
