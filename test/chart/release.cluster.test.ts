@@ -80,7 +80,13 @@ describe.skipIf(reason)('a release', () => {
   });
 
   it('whose components are bundled keeps what they were given to keep, and no more', async () => {
-    await helm('install', chartFolder, '-f', valuesOf('evaluation'), '--timeout', '20m');
+    const definitions = () => cluster.kubectl('get', 'crd', '-o', 'name');
+    // Those of the releases before.
+    expect(await definitions()).toBe(
+      'customresourcedefinition.apiextensions.k8s.io/experiments.emotune.io\n',
+    );
+    const forgetting = ['--set', 'experiments.crd.keep=false'];
+    await helm('install', chartFolder, '-f', valuesOf('evaluation'), ...forgetting, '--timeout', '20m');
     await helm('uninstall', '--wait', '--timeout', '20m');
     const left = () => objects().then((names) => names.filter((name) => !name.startsWith('pod/')).sort());
     await expect

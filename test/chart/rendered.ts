@@ -68,12 +68,12 @@ export function environmentOf(rendered: Rendered, area: string): Record<string, 
 
 export const listOf = (items: readonly Manifest[]): Manifest => ({ apiVersion: 'v1', kind: 'List', items });
 
-/** Gives a file with the object, as JSON, while `use` runs. */
-export async function withFile<T>(object: Manifest, use: (file: string) => Promise<T>): Promise<T> {
+/** Gives a YAML file with a text, or an object, while `use` runs. */
+export async function withFile<T>(content: Manifest, use: (file: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-object-'));
   try {
-    const file = join(folder, 'object.json');
-    await writeFile(file, JSON.stringify(object));
+    const file = join(folder, 'object.yaml');
+    await writeFile(file, typeof content === 'string' ? content : JSON.stringify(content));
     return await use(file);
   } finally {
     await rm(folder, { recursive: true });

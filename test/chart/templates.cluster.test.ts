@@ -1,9 +1,10 @@
 /** What the chart makes of values, judged by Helm and by a real API server; and what it refuses. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { readJobTemplate } from '@emotune/jobs/kubernetes';
 import { type Cluster, kubeLinter, startCluster, withoutCluster, withoutKubeLinter } from '@emotune/local';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import {
   apply,
   chartFolder,
@@ -48,7 +49,8 @@ describe.skipIf(reason)('the chart', () => {
   if (noLinter) process.stderr.write(`skipped: ${noLinter}\n`);
 
   it.skipIf(noLinter).each(valueFiles)('pleases kube-linter with %s values', async (name) => {
-    await withFile(listOf([...rendered[name].values()]), async (file) => {
+    const documents = [...rendered[name].values()].map((each) => stringify(each));
+    await withFile(documents.join('---\n'), async (file) => {
       expect(await kubeLinter(file)).toMatch('No lint errors found!');
     });
   });
@@ -77,7 +79,7 @@ describe.skipIf(reason)('the chart', () => {
       ],
       // One of a list.
       ['inference.compute=fp64', "at '/inference/compute': value must be one of 'fp32', 'fp16', 'int8'"],
-      ['kafka.sasl.mechanism=gssapi', "at '/kafka/sasl/mechanism': value must be one of"],
+      ['kafka.sasl.mechanism=GSSAPI', "at '/kafka/sasl/mechanism': value must be one of"],
       // A number out of range.
       ['evaluation.replicas=-1', "at '/evaluation/replicas': minimum: got -1, want 0"],
       ['data.service.port=70000', "at '/data/service/port': maximum: got 70,000, want 65,535"],
@@ -104,10 +106,10 @@ describe.skipIf(reason)('the chart', () => {
       [['objects.url=file:///shared'], 'objects.existingClaim: expected a claim to be mounted at /shared'],
       [['objects.existingClaim=shared'], 'objects.existingClaim: expected objects.url to be file:///folder'],
       [['bundled.s3.enabled=true'], 'objects.url: expected nothing, since bundled.s3.enabled is true'],
-      [['kafka.sasl.mechanism=plain'], 'kafka.sasl: expected username and existingSecret'],
+      [['kafka.sasl.mechanism=PLAIN'], 'kafka.sasl: expected username and existingSecret'],
       [['kafka.tls.clientCertificate=true'], 'kafka.tls.existingSecret: expected a secret'],
       [['tls.enabled=true'], 'tls.existingSecret: expected a secret'],
-      [['identity.oidc.issuer=https://x.example'], 'identity.oidc.audience: expected the audience'],
+      [['identity.oidc.issuer=https://x.example'], 'identity.rolesConfigMap: expected a ConfigMap'],
       [['gateway.enabled=true'], 'gateway.parentRefs: expected at least one gateway'],
       [['ingress.enabled=true'], 'ingress: expected host and tlsSecret'],
       [
@@ -213,13 +215,25 @@ describe.skipIf(reason)('the chart', () => {
       }
   });
 
+  it('every variable of ours is one that services read', () => {
+    const document = readFileSync(
+      fileURLToPath(new URL('../../docs/environment.md', import.meta.url)),
+      'utf8',
+    );
+    // Metrics and their variable come with telemetry.
+    for (const area of services)
+      for (const variable of Object.keys(environmentOf(rendered.production, area)))
+        if (variable.startsWith('EMOTUNE_') && variable !== 'EMOTUNE_METRICS_LISTEN')
+          expect(document).toContain(`\`${variable}\``);
+  });
+
   it('services know the peers that they call, by addresses that are there', () => {
     const document = readFileSync(
       fileURLToPath(new URL('../../docs/environment.md', import.meta.url)),
       'utf8',
     );
-    const calls = document.slice(document.lastIndexOf('| service ')).split('\n').slice(2);
-    for (const line of calls.filter(Boolean)) {
+    const [calls] = document.slice(document.lastIndexOf('| service ')).split('\n\n');
+    for (const line of calls.trim().split('\n').slice(2)) {
       const [, area, peers] = line.split('|').map((cell) => cell.trim());
       const told = String(environmentOf(rendered.minimal, area).EMOTUNE_PEERS ?? '');
       expect(told.split(',').map((entry) => entry.split('=')[0])).toEqual(peers.split(', '));
@@ -320,7 +334,7 @@ describe.skipIf(reason)('the chart', () => {
     expect(trainer).not.toHaveProperty('ingress');
   });
 
-  it('trainers get what values say of Jobs, and where objects are', () => {
+  it('trainers get what values say of Jobs, and where objects are', async () => {
     const template = (name: ValueFile) =>
       parse(rendered[name].get('ConfigMap/try-emotune-job-template').data['template.yaml']);
     expect(template('production')).toMatchObject({
@@ -339,6 +353,11 @@ describe.skipIf(reason)('the chart', () => {
       ]),
     });
     expect(template('minimal')).not.toHaveProperty('priorityClassName');
+    // The service takes each key, and no other.
+    for (const name of valueFiles)
+      await withFile(template(name), async (file) => {
+        expect(readJobTemplate(file)).toMatchObject({ gpuResource: 'nvidia.com/gpu' });
+      });
   });
 
   it('a folder as object store is mounted in services and trainers', async () => {
@@ -437,30 +456,29 @@ describe.skipIf(reason)('the chart', () => {
 
     it('tuning may do with Jobs what it must, in their namespace alone; nobody else may anything', async () => {
       await cluster.kubectl('create', 'namespace', 'elsewhere');
-      const roles = [...rendered.minimal.values()].filter(({ kind }) => /Role|ServiceAccount/.test(kind));
+      const roles = [...rendered.minimal.values()].filter(({ kind }) =>
+        /Role|ServiceAccount|CustomResourceDefinition/.test(kind),
+      );
       await apply(cluster, listOf(roles));
-      const may = async (area: string, verb: string, what: string, namespace = 'place') =>
-        cluster
-          .kubectl(
-            'auth',
-            'can-i',
-            verb,
-            what,
-            '-n',
-            namespace,
-            '--as',
-            `system:serviceaccount:place:try-emotune-${area}`,
-          )
-          .then(
-            () => true,
-            () => false,
-          );
+      await cluster.kubectl('wait', '--for=condition=Established', 'crd/experiments.emotune.io');
+      /** @param what Of `pods/log` it is the part of pods. */
+      const may = async (area: string, verb: string, what: string, namespace = 'place') => {
+        const [resource, part] = what.split('/');
+        const who = `system:serviceaccount:place:try-emotune-${area}`;
+        const args = [verb, resource, '-n', namespace, '--as', who, ...(part ? ['--subresource', part] : [])];
+        return cluster.kubectl('auth', 'can-i', ...args).then(
+          () => true,
+          () => false,
+        );
+      };
       const needed = [
         ...['get', 'list', 'watch', 'create', 'patch', 'delete'].map((verb) => [verb, 'jobs.batch']),
         ...['get', 'list', 'watch', 'patch', 'delete'].map((verb) => [verb, 'pods']),
         ['get', 'pods/log'],
         ['create', 'secrets'],
         ['create', 'events'],
+        ['create', 'experiments.emotune.io'],
+        ['patch', 'experiments.emotune.io/status'],
         ['patch', 'events'],
       ];
       for (const [verb, what] of needed) {

@@ -142,16 +142,22 @@ http://{{ include "emotune.fullname" . }}-s3.{{ .Release.Namespace }}.svc:7070
 {{- include "emotune.objectsEnv" . }}
 - {name: EMOTUNE_TOKEN_FILE, value: /etc/emotune/token/token}
 {{- include "emotune.tlsEnv" . }}
-{{- with .Values.identity.oidc }}
-{{- if .issuer }}
+{{- with .Values.identity }}
+{{- if .oidc.issuer }}
 - name: EMOTUNE_OIDC_ISSUER
-  value: {{ .issuer | quote }}
+  value: {{ .oidc.issuer | quote }}
+- name: EMOTUNE_OIDC_USER_CLAIM
+  value: {{ .oidc.userClaim | quote }}
+- name: EMOTUNE_OIDC_GROUPS_CLAIM
+  value: {{ .oidc.groupsClaim | quote }}
+{{- end }}
+{{- if .tokenReview }}
+- {name: EMOTUNE_TOKEN_REVIEW, value: "true"}
+{{- end }}
+{{- if or .oidc.issuer .tokenReview }}
 - name: EMOTUNE_OIDC_AUDIENCE
   value: {{ .audience | quote }}
 {{- end }}
-{{- end }}
-{{- if .Values.identity.tokenReview }}
-- {name: EMOTUNE_TOKEN_REVIEW, value: "true"}
 {{- end }}
 {{- if .Values.identity.rolesConfigMap }}
 - {name: EMOTUNE_ROLES_FILE, value: /etc/emotune/roles/roles.yaml}

@@ -88,26 +88,31 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.jobs.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.jobs.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.jobs.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+gpuResource: {{ .Values.jobs.gpuResource }}
+tmpSizeLimit: {{ .Values.jobs.tmpSize }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- include "emotune.pullSecrets" . }}
 env:
   {{- include "emotune.objectsEnv" . | nindent 2 }}
   {{- include "emotune.tracingEnv" . | nindent 2 }}
-  {{- if .Values.tls.enabled }}
-  - {name: EMOTUNE_TLS_CA_FILE, value: /etc/emotune/tls/ca.crt}
-  {{- end }}
   {{- with .Values.jobs.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- if or .Values.objects.existingClaim .Values.tls.enabled }}
+{{- if .Values.objects.existingClaim }}
 volumeMounts:
   {{- include "emotune.objectsMount" . | nindent 2 }}
-  {{- if .Values.tls.enabled }}
-  - {name: tls, mountPath: /etc/emotune/tls, readOnly: true}
-  {{- end }}
 volumes:
   {{- include "emotune.objectsVolume" . | nindent 2 }}
-  {{- if .Values.tls.enabled }}
-  {{- include "emotune.secretVolume" (dict "name" "tls" "secret" (include "emotune.tlsSecret" .) "items" (dict "ca.crt" "ca.crt")) | nindent 2 }}
-  {{- end }}
 {{- end }}
 {{- end -}}
