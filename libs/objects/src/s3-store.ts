@@ -8,56 +8,32 @@ import { basename, dirname, join, relative } from 'node:path';
 import {
   DeleteObjectCommand,
   DeleteObjectsCommand,
-  GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { FailedPrecondition, InvalidArgument, Lanes, NotFound, sha256, Unavailable } from '@emotune/base';
-import { type Damage, damaged, type Sum } from './damage.js';
+import { damaged } from './damage.js';
 import { filesBelow } from './files.js';
 import { entryId, type FolderCache } from './folder-cache.js';
 import { inLanes } from './in-lanes.js';
 import { checkedFolder, checkedKey } from './key.js';
-import { isAbsent, isChanged, s3Code, s3Error } from './s3-errors.js';
+import { isAbsent, s3Error } from './s3-errors.js';
 import { urlOf } from './s3-place.js';
+import { type Found, isOther, mostTries, S3Reader } from './s3-reader.js';
 import type { S3Requests } from './s3-requests.js';
-import { type Content, metadataOf, partBytes, S3Uploads, sumName, ticketFolder } from './s3-upload.js';
+import { type Content, metadataOf, partBytes, S3Uploads, ticketFolder } from './s3-upload.js';
 import type { FolderLease, ObjectInfo, ObjectStat, ObjectStore } from './store.js';
 import { sumOf } from './sums.js';
 
-/** Pieces and small objects on their way at a time. */
+/** Objects on their way at a time. */
 const beside = 4;
 /** Of a local copy, read at once. */
 const readBytes = 2 ** 20;
 const deletedAtOnce = 1000;
-/** How often what is replaced while it is read is begun again. */
-const mostTries = 10;
-
-/** An object as a listing or the first piece tells it. */
-interface Found {
-  readonly key: string;
-  readonly bytes: number;
-  readonly etag: string;
-}
 
 interface Listed extends Found {
   readonly putMs: number;
-}
-
-interface Begun extends Found {
-  /** The first `partBytes` of it. */
-  readonly piece: Uint8Array;
-  /** Undefined where others have put it. */
-  readonly sum: Sum | undefined;
-}
-
-/** Not the one that was asked for any more: replaced, or gone. */
-const isOther = (error: unknown) => isChanged(error) || isAbsent(error);
-
-function sumIn(metadata: Readonly<Record<string, string>> | undefined): Sum | undefined {
-  const [hash = '', bytes = ''] = (metadata?.[sumName] ?? '').split(' ');
-  return /^[0-9a-f]{64}$/.test(hash) ? { sha256: hash, bytes: Number(bytes) } : undefined;
 }
 
 export class S3Store implements ObjectStore {
@@ -65,6 +41,7 @@ export class S3Store implements ObjectStore {
   /** Before every key. */
   private readonly prefix: string;
   private readonly uploads: S3Uploads;
+  private readonly reader: S3Reader;
   private readonly lanes = new Lanes(beside);
   private readonly Bucket: string;
 
@@ -77,6 +54,7 @@ export class S3Store implements ObjectStore {
     this.Bucket = place.bucket;
     this.prefix = place.prefix === '' ? '' : `${place.prefix}/`;
     this.uploads = new S3Uploads(requests, this.prefix);
+    this.reader = new S3Reader(requests, (key) => this.name(key));
   }
 
   /** @throws FailedPrecondition where the bucket cannot be used; Unavailable where it stays away. */
@@ -154,122 +132,12 @@ export class S3Store implements ObjectStore {
     else await this.putBytes(name, await part(0, sum.bytes));
   }
 
-  /** @throws NotFound; `isChanged` where it is not the one with this etag any more. */
-  private async begin(key: string, etag?: string): Promise<Begun> {
-    const name = this.name(key);
-    const ask = (Range: string | undefined) =>
-      this.requests.ask(
-        `read ${name}`,
-        async (client, abortSignal) => {
-          const answer = await client.send(
-            new GetObjectCommand({ Bucket: this.Bucket, Key: name, Range, IfMatch: etag }),
-            { abortSignal },
-          );
-          const piece = (await answer.Body?.transformToByteArray()) ?? new Uint8Array();
-          const total = /\/(\d+)$/.exec(answer.ContentRange ?? '')?.[1];
-          return {
-            ...{ key, piece, etag: answer.ETag ?? '', sum: sumIn(answer.Metadata) },
-            bytes: total === undefined ? piece.length : Number(total),
-          };
-        },
-        (error) => isOther(error) || s3Code(error) === 'InvalidRange',
-      );
-    try {
-      return await this.lanes.run(() => ask(`bytes=0-${partBytes - 1}`));
-    } catch (error) {
-      // An empty object has no ranges.
-      if (s3Code(error) === 'InvalidRange') return this.lanes.run(() => ask(undefined));
-      if (isAbsent(error) && etag === undefined) throw this.missing(key, error);
-      throw error;
-    }
-  }
-
-  private missing(key: string, cause?: unknown): NotFound {
-    return new NotFound(`expected an object ${key} in ${this.url}`, { cause });
-  }
-
-  /** The pieces of an object after the first, each with where it begins, in any order. */
-  private async rest(
-    { key, bytes, etag }: Found,
-    take: (piece: Uint8Array, at: number) => Promise<void>,
-  ): Promise<void> {
-    const name = this.name(key);
-    const starts: number[] = [];
-    for (let at = partBytes; at < bytes; at += partBytes) starts.push(at);
-    await inLanes(beside, starts, (at) =>
-      this.lanes.run(async () => {
-        const Range = `bytes=${at}-${Math.min(at + partBytes, bytes) - 1}`;
-        const piece = await this.requests.ask(
-          `read ${name}`,
-          async (client, abortSignal) => {
-            const { Body } = await client.send(
-              new GetObjectCommand({ Bucket: this.Bucket, Key: name, Range, IfMatch: etag }),
-              { abortSignal },
-            );
-            return (await Body?.transformToByteArray()) ?? new Uint8Array();
-          },
-          isOther,
-        );
-        await take(piece, at);
-      }),
-    );
-  }
-
-  /** Begins again while the object is replaced, or does not come as it was put: it may have been damaged on its way. */
-  private async whole<T>(
-    key: string,
-    etag: string | undefined,
-    read: (begun: Begun) => Promise<{ readonly found: Sum; readonly value: T }>,
-  ): Promise<{ readonly value: T } | { readonly damage: Damage }> {
-    let damage: Damage | undefined;
-    for (let tries = mostTries; tries > 0; tries--) {
-      try {
-        const begun = await this.begin(key, etag);
-        const { found, value } = await read(begun);
-        const expected = begun.sum;
-        if (!expected || (expected.sha256 === found.sha256 && expected.bytes === found.bytes))
-          return { value };
-        // Twice the same: it was not damaged on its way.
-        if (damage?.found?.sha256 === found.sha256) return { damage };
-        damage = { key, expected, found };
-      } catch (error) {
-        if (!isOther(error) || etag !== undefined) throw error;
-      }
-    }
-    throw new Unavailable(`${key} is another each time that it is read; try again`);
-  }
-
-  async get(key: string): Promise<Uint8Array> {
-    const read = await this.whole(key, undefined, async (begun) => {
-      let value = begun.piece;
-      if (begun.bytes > value.length) {
-        value = Buffer.alloc(begun.bytes);
-        value.set(begun.piece);
-        await this.rest(begun, async (piece, at) => value.set(piece, at));
-      }
-      return { value, found: { sha256: sha256(value), bytes: value.length } };
-    });
-    if ('damage' in read) throw damaged([read.damage]);
-    return read.value;
-  }
-
-  /** Writes an object to a file. What is wrong with it. */
-  private async fetch({ key, etag }: Found, path: string): Promise<Damage | undefined> {
-    const read = await this.whole(key, etag, async (begun) => {
-      const file = await open(path, 'w+', 0o600);
-      try {
-        await file.write(begun.piece, 0, begun.piece.length, 0);
-        await this.rest(begun, async (piece, at) => void (await file.write(piece, 0, piece.length, at)));
-        return { value: undefined, found: await sumOf(file) };
-      } finally {
-        await file.close();
-      }
-    });
-    return 'damage' in read ? read.damage : undefined;
+  get(key: string): Promise<Uint8Array> {
+    return this.reader.get(key);
   }
 
   async *read(key: string, from = 0): AsyncGenerator<Uint8Array> {
-    const found = await this.begin(key);
+    const found = await this.reader.begin(key);
     if (found.bytes <= found.piece.length) {
       const isWhole = found.sum === undefined || found.sum.sha256 === sha256(found.piece);
       const bytes = isWhole ? found.piece : await this.get(key);
@@ -278,7 +146,7 @@ export class S3Store implements ObjectStore {
     }
     await using copy = await this.latest(key, async () => {
       const object = await this.headed(key);
-      if (!object) throw this.missing(key);
+      if (!object) throw this.reader.missing(key);
       return this.copyOf([object], dirname(key), key);
     });
     yield* createReadStream(join(copy.path, basename(key)), { start: from, highWaterMark: readBytes });
@@ -459,7 +327,7 @@ export class S3Store implements ObjectStore {
       const fetched = await inLanes(beside, found, async (object) => {
         const path = join(folder, relative(base, checkedKey(object.key)));
         await mkdir(dirname(path), { recursive: true });
-        return this.fetch(object, path);
+        return this.reader.fetch(object, path);
       });
       const damages = fetched.filter((one) => one !== undefined);
       if (damages.length > 0) throw damaged(damages);
