@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -26,6 +26,8 @@ export interface Cluster extends AsyncDisposable {
   apply(...objects: readonly object[]): Promise<void>;
   /** Imports archives of images into the real node. */
   images(...archives: readonly string[]): Promise<void>;
+  /** Kills one of its programs (kill -9): etcd, apiserver, controller-manager or scheduler; call what comes back to start it again. */
+  kill(program: string): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -89,6 +91,17 @@ export async function startCluster(
   const stop = async () => {
     await script('cluster/cluster.sh', ['down', folder]);
   };
+  const kill = async (name: string) => {
+    const file = join(folder, 'pid', name);
+    const pid = Number(await readFile(file, 'utf8'));
+    const [program, ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
+    process.kill(pid, 'SIGKILL');
+    return async () => {
+      const child = spawn(program, args, { detached: true, stdio: 'ignore' });
+      child.unref();
+      await writeFile(file, String(child.pid));
+    };
+  };
   return {
     kubeconfig,
     programs,
@@ -96,6 +109,7 @@ export async function startCluster(
     helm: call('helm'),
     apply,
     images: async (...archives) => void (await script('cluster/cluster.sh', ['image', folder, ...archives])),
+    kill,
     stop,
     [Symbol.asyncDispose]: stop,
   };

@@ -108,6 +108,56 @@ function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobSta
 }
 
 const types = (actions: readonly Action[]) => actions.map(({ type }) => type);
+
+describe('a job in a queue', () => {
+  const waiting = (waits: string, changes: Parameters<typeof attempt>[1] = {}, reason = '') =>
+    decide(
+      experiment({
+        trials: [trial(0, { reason, attempts: [attempt(1, changes)] })],
+        jobs: [job(0, 1, { phase: 'queued', ...(waits === '' ? {} : { waits }) })],
+        plan: plan({ limits: { maxTrials: 1 } }),
+      }),
+      now,
+    );
+  const unplaced = 'Unschedulable: 0/3 nodes are available';
+
+  it('says what it waits for, once, and loses no lease', () => {
+    const silent = { leaseUntil: now - 1 };
+    expect(waiting(unplaced, silent)).toEqual([{ type: 'explain', trial: 0, reason: unplaced }]);
+    expect(waiting(unplaced, silent, unplaced)).toEqual([{ type: 'wait', obstacle: unplaced }]);
+    expect(waiting('', silent, unplaced)).toContainEqual({ type: 'explain', trial: 0, reason: '' });
+  });
+
+  it('is no obstacle while its turn has not come', () => {
+    expect(waiting('Queued: Job suspended', {}, 'Queued: Job suspended')).toEqual([]);
+  });
+
+  it('is ended, not forgotten, when nobody wants it any more', () => {
+    const over = attempt(1, { outcome: 'cancelled', endedAt: now - 1 });
+    const actions = decide(
+      experiment({
+        trials: [trial(0, { state: 'cancelled', attempts: [over] })],
+        jobs: [job(0, 1, { phase: 'queued' })],
+      }),
+      now,
+    );
+    expect(actions).toContainEqual(expect.objectContaining({ type: 'stop-job', job: 'run-t0-a1' }));
+    expect(types(actions)).not.toContain('remove-job');
+  });
+
+  it('keeps the next attempt back', () => {
+    const over = attempt(1, { outcome: 'lost', reason: 'LostLease: x', endedAt: now - 100_000 });
+    const actions = decide(
+      experiment({
+        trials: [trial(0, { attempts: [over] })],
+        jobs: [job(0, 1, { phase: 'queued' })],
+        plan: plan({ limits: { maxTrials: 1 } }),
+      }),
+      now,
+    );
+    expect(types(actions)).not.toContain('start-attempt');
+  });
+});
 const only = (actions: readonly Action[]): Action => {
   expect(actions).toHaveLength(1);
   return actions[0];

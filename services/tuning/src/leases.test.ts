@@ -41,3 +41,15 @@ it('one who begins to watch gives each a whole lease, and leaves those of attemp
   expect(leaseOf(new Leases().watched(running(5), 100_000))).toBe(130_000);
   expect(leaseOf(new Leases().watched(running(5, 'lost'), 100_000))).toBe(5);
 });
+
+it('a lease stands still while the job waits in a queue', () => {
+  const leases = new Leases();
+  const of = (phase: 'queued' | 'running') => {
+    const experiment = running(31_000);
+    const name = `${experiment.name}-t0-a1`;
+    return { ...experiment, jobs: new Map([[name, { name, labels: {}, phase }]]) };
+  };
+  expect(leaseOf(leases.watched(of('queued'), 1_000))).toBe(31_000);
+  expect(leaseOf(leases.watched(of('queued'), 500_000))).toBe(530_000);
+  expect(leaseOf(leases.watched(of('running'), 510_000))).toBe(530_000);
+});

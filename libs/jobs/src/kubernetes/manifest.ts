@@ -2,7 +2,6 @@
 import { endingExitCodes } from '@emotune/base';
 import type { CoreV1Event, V1EnvVar, V1Job, V1Secret } from '@kubernetes/client-node';
 import type { JobEvent, JobSpec } from '../runner.js';
-import { terminationTo } from '../trainer-protocol.js';
 import type { JobTemplate } from './template.js';
 
 /** What is the same for all Jobs of a runner. */
@@ -87,7 +86,7 @@ function resourcesOf({ resources }: JobSpec, { template }: JobPlace) {
 }
 
 function environmentOf({ environment }: JobSpec, secret: string, { template }: JobPlace): V1EnvVar[] {
-  const given = { ...terminationTo('/dev/termination-log'), TMPDIR: '/tmp', HOME: '/tmp', ...environment };
+  const given = { TMPDIR: '/tmp', HOME: '/tmp', ...environment };
   return [
     ...(template.env as V1EnvVar[]).filter(({ name }) => !Object.hasOwn(environment, name)),
     ...Object.entries(given).map(([name, value]) => ({ name, value })),
@@ -170,6 +169,7 @@ export function jobManifest(spec: JobSpec, secret: string, place: JobPlace): V1J
               env: environmentOf(spec, secret, place),
               envFrom: template.envFrom,
               resources: resourcesOf(spec, place),
+              // What a trainer that fails has logged last says why.
               terminationMessagePolicy: 'FallbackToLogsOnError',
               securityContext: {
                 allowPrivilegeEscalation: false,

@@ -18,7 +18,7 @@ import {
   systemClock,
   Unavailable,
 } from '@emotune/base';
-import type { V1Job, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { CoreV1Event, V1Job, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { LogPiece } from '../log.js';
 import {
   hasEnded,
@@ -66,6 +66,8 @@ const tickMs = 1_000;
 const annotateMs = 10_000;
 /** Requests for the sake of those who look, at a time. */
 const mostNotes = 4;
+/** A Job without a pod for so long is asked about, each time. */
+const podlessMs = 10_000;
 /** Until the first list has come. */
 const listedMs = 30_000;
 
@@ -88,11 +90,15 @@ interface Job {
   ended?: JobStatus;
   /** Its pods were asked for, since it has ended and none of theirs is known. */
   asked: boolean;
+  /** When its controller was last asked why it has no pod. */
+  askedWhyAt: number;
+  /** Why it has none. */
+  refusal?: string;
   annotations: Record<string, string>;
   annotatedAt: number;
 }
 
-function newJob(job: V1Job): Job {
+function newJob(job: V1Job, now: number): Job {
   return {
     name: job.metadata!.name!,
     job,
@@ -101,6 +107,7 @@ function newJob(job: V1Job): Job {
     ends: new Map(),
     troubledSince: new Map(),
     asked: false,
+    askedWhyAt: now,
     annotations: {},
     annotatedAt: 0,
   };
@@ -110,6 +117,10 @@ function newJob(job: V1Job): Job {
 function askedLabels(job: V1Job): Record<string, string> {
   const entries = Object.entries(job.metadata!.labels ?? {});
   return Object.fromEntries(entries.filter(([name]) => name.startsWith('emotune.io/')));
+}
+
+function isPodless({ phase, waits }: JobStatus, { pods }: Job): boolean {
+  return phase === 'queued' && waits === undefined && pods.size === 0;
 }
 
 function age(pod: V1Pod): number {
@@ -207,7 +218,7 @@ export class KubernetesRunner implements TrialRunner {
     let known = this.jobs.get(name!);
     if (known && known.job.metadata!.uid === uid) known.job = job;
     else {
-      known = newJob(job);
+      known = newJob(job, this.clock.now());
       this.jobs.set(name!, known);
       for (const [pod, seen] of this.early) {
         if (this.ownerOf(seen) !== known) continue;
@@ -282,6 +293,7 @@ export class KubernetesRunner implements TrialRunner {
     const progress = progressOf({ job, gone, pods, ends: [...ends.values()], troubledSince: since }, now);
     const named = { name: known.name, labels: askedLabels(job) };
     const status = { ...named, ...progress };
+    if (isPodless(status, known) && known.refusal) return { ...status, waits: known.refusal };
     if (!hasEnded(status)) return status;
     // A Job may be told of before the pods that say why.
     const unexplained = progress.phase === 'failed' && progress.cause !== 'DeadlineExceeded';
@@ -334,7 +346,27 @@ export class KubernetesRunner implements TrialRunner {
       if (!known.ended) this.changed(known);
       if (known.stop && !known.ended) this.note('stopping a trial', () => this.end(known));
       this.flush(known);
+      this.askWhy(known);
     }
+  }
+
+  /** A Job that has no pod for long has been refused one, by a quota or for its security: its controller says so in an Event. */
+  private askWhy(known: Job): void {
+    const now = this.clock.now();
+    if (known.pods.size > 0 || known.job.spec?.suspend || known.gone) known.askedWhyAt = now;
+    if (known.ended || now - known.askedWhyAt < podlessMs) return;
+    known.askedWhyAt = now;
+    const { uid } = known.job.metadata!;
+    const query = { fieldSelector: `involvedObject.uid=${uid},reason=FailedCreate` };
+    this.note('asking why a trial has no pod', async () => {
+      const { signal } = this.over;
+      const { items } = await this.api.json<{ items: CoreV1Event[] }>('GET', this.path('events'), {
+        query,
+        signal,
+      });
+      const message = items.at(-1)?.message;
+      if (message) known.refusal = `Unschedulable: its pod cannot be created: ${message}`;
+    });
   }
 
   /** Something that is tried again if it fails. */
