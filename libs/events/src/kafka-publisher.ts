@@ -1,7 +1,7 @@
 /**
- * Writes events, those of a partition one batch after another: sends that run side by side are reordered by an outage, and
- * a send over several brokers may be taken for done when a leader moves. A producer that has failed is left: its sequence
- * numbers may name what the broker has, and a broker drops other events of the same numbers as repeated.
+ * Writes events, those of the partitions that one broker leads in one batch after another: sends that run side by side are
+ * reordered by an outage. A producer that has failed is left: its sequence numbers may name what the broker has, and a broker
+ * drops other events of the same numbers as repeated.
  */
 import { InvalidArgument, Unavailable } from '@emotune/base';
 import { type Kafka, Partitioners, type PartitionMetadata, type Producer } from 'kafkajs';
@@ -12,16 +12,10 @@ import type { KafkaTopics } from './kafka-topics.js';
 
 interface Waiting {
   readonly event: BusEvent;
+  readonly partition: number;
   readonly bytes: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
-}
-
-/** One partition. */
-interface Lane {
-  readonly topic: string;
-  readonly partition: number;
-  readonly waiting: Waiting[];
 }
 
 /** Of one send; far below what a broker takes. */
@@ -29,7 +23,10 @@ const mostEvents = 500;
 const mostBytes = 512 * 1024;
 
 export class KafkaPublisher {
-  private readonly lanes = new Map<string, Lane>();
+  /** By lane, what waits for its send to end. */
+  private readonly waiting = new Map<number, Waiting[]>();
+  /** Of each partition: the broker that led it first. It stays when the leader moves, so that no event passes another. */
+  private readonly lanes = new Map<string, number>();
   private readonly sending = new Set<Promise<void>>();
   private readonly partitioner = Partitioners.DefaultPartitioner();
   private producer: Promise<Producer> | undefined;
@@ -43,10 +40,10 @@ export class KafkaPublisher {
   ) {}
 
   async publish(events: readonly BusEvent[]): Promise<void> {
-    const counts = new Map<string, number>();
+    const leaders = new Map<string, readonly number[]>();
     for (const topic of new Set(events.map((event) => event.topic)))
-      counts.set(topic, await this.topics.partitionsOf(topic));
-    await Promise.all(events.map((event) => this.enqueue(event, counts.get(event.topic)!)));
+      leaders.set(topic, await this.topics.leadersOf(topic));
+    await Promise.all(events.map((event) => this.enqueue(event, leaders.get(event.topic)!)));
   }
 
   /** Waits for what is being sent. */
@@ -56,51 +53,53 @@ export class KafkaPublisher {
     await Promise.all(this.leaving);
   }
 
-  private enqueue(event: BusEvent, partitions: number): Promise<void> {
+  private enqueue(event: BusEvent, leaders: readonly number[]): Promise<void> {
     const { topic, key } = event;
-    const partitionMetadata = Array.from({ length: partitions }, (_, partitionId) => ({ partitionId }));
+    const partitionMetadata = leaders.map((leader, partitionId) => ({ partitionId, leader }));
     const partition = this.partitioner({
       ...{ topic, partitionMetadata: partitionMetadata as PartitionMetadata[] },
       message: { key, value: null },
     });
     const name = `${topic}/${partition}`;
+    const lane = this.lanes.get(name) ?? leaders[partition];
+    this.lanes.set(name, lane);
     const bytes = event.payload.length + JSON.stringify(event.headers).length + key.length;
-    let lane = this.lanes.get(name);
-    if (!lane) {
-      lane = { topic, partition, waiting: [] };
-      this.lanes.set(name, lane);
-      const draining = this.drain(name, lane).finally(() => this.sending.delete(draining));
+    let waiting = this.waiting.get(lane);
+    if (!waiting) {
+      waiting = [];
+      this.waiting.set(lane, waiting);
+      const draining = this.drain(lane, waiting).finally(() => this.sending.delete(draining));
       this.sending.add(draining);
     }
-    const { waiting } = lane;
-    return new Promise((resolve, reject) => waiting.push({ event, bytes, resolve, reject }));
+    const joined = waiting;
+    return new Promise((resolve, reject) => joined.push({ event, partition, bytes, resolve, reject }));
   }
 
-  private async drain(name: string, lane: Lane): Promise<void> {
+  private async drain(lane: number, waiting: Waiting[]): Promise<void> {
     // What is published in the same breath goes together.
     await Promise.resolve();
-    while (lane.waiting.length > 0) {
+    while (waiting.length > 0) {
       let [count, bytes] = [0, 0];
-      while (count < Math.min(lane.waiting.length, mostEvents)) {
-        bytes += lane.waiting[count].bytes;
+      while (count < Math.min(waiting.length, mostEvents)) {
+        bytes += waiting[count].bytes;
         if (count > 0 && bytes > mostBytes) break;
         count++;
       }
-      await this.send(lane, lane.waiting.splice(0, count));
+      await this.send(waiting.splice(0, count));
     }
-    this.lanes.delete(name);
+    this.waiting.delete(lane);
   }
 
-  private async send(lane: Lane, batch: readonly Waiting[]): Promise<void> {
+  private async send(batch: readonly Waiting[]): Promise<void> {
     try {
-      await this.sendOnce(lane, batch);
+      await this.sendOnce(batch);
       for (const { resolve } of batch) resolve();
     } catch (error) {
       const reason = kafkaError(error);
-      this.topics.forget(lane.topic);
+      for (const { event } of batch) this.topics.forget(event.topic);
       if (reason instanceof InvalidArgument && batch.length > 1) {
         // One of them is to blame.
-        for (const one of batch) await this.send(lane, [one]);
+        for (const one of batch) await this.send([one]);
         return;
       }
       const told =
@@ -111,15 +110,22 @@ export class KafkaPublisher {
     }
   }
 
-  private async sendOnce({ topic, partition }: Lane, batch: readonly Waiting[]): Promise<void> {
+  private async sendOnce(batch: readonly Waiting[]): Promise<void> {
     this.producer ??= this.connect();
     const connecting = this.producer;
     try {
       const producer = await connecting;
-      const messages = batch.map(({ event }) => ({ ...messageOf(event), partition }));
-      const use = producer.send({ topic, messages, acks: -1, timeout: 10_000 });
+      const topicMessages = batch.map(({ event, partition }) => ({
+        topic: event.topic,
+        messages: [{ ...messageOf(event), partition }],
+      }));
+      const use = producer.sendBatch({ topicMessages, acks: -1, timeout: 10_000 });
       this.uses.add(use);
-      await use.finally(() => this.uses.delete(use));
+      const written = await use.finally(() => this.uses.delete(use));
+      // kafkajs passes over a partition whose leader moved, between two tries, to a broker that had answered the first.
+      const names = new Set(written.map(({ topicName, partition }) => `${topicName}/${partition}`));
+      const missed = batch.find(({ event, partition }) => !names.has(`${event.topic}/${partition}`));
+      if (missed) throw new Unavailable(`Kafka has not written to ${missed.event.topic}/${missed.partition}`);
     } catch (error) {
       if (this.producer === connecting) this.leave();
       throw error;

@@ -32,8 +32,8 @@ const isDeclared = (topic: string) => declaredTopics.includes(topic);
 const dayMs = 24 * 60 * 60 * 1000;
 
 export class KafkaTopics {
-  /** Partitions of topics that are known to exist. */
-  private readonly partitions = new Map<string, number>();
+  /** Of topics that are known to exist, the broker that leads each partition. */
+  private readonly leaders = new Map<string, readonly number[]>();
   private readonly ensuring = new Map<string, Promise<void>>();
 
   constructor(
@@ -42,20 +42,20 @@ export class KafkaTopics {
     private readonly tell: Tell,
   ) {}
 
-  /** The number of partitions of a topic, which is created where it does not exist. */
-  async partitionsOf(topic: string): Promise<number> {
-    if (!this.partitions.has(topic)) {
+  /** The brokers that lead the partitions of a topic, as last heard; it is created where it does not exist. */
+  async leadersOf(topic: string): Promise<readonly number[]> {
+    if (!this.leaders.has(topic)) {
       const ensuring =
         this.ensuring.get(topic) ?? this.ensure([topic]).finally(() => this.ensuring.delete(topic));
       this.ensuring.set(topic, ensuring);
       await ensuring;
     }
-    return this.partitions.get(topic)!;
+    return this.leaders.get(topic)!;
   }
 
   /** Asks again before a topic is written to: it may have gone, or have grown. */
   forget(topic: string): void {
-    this.partitions.delete(topic);
+    this.leaders.delete(topic);
   }
 
   /** Creates those that do not exist, and tells in what the others differ from what is declared. */
@@ -65,7 +65,13 @@ export class KafkaTopics {
       const missing = names.filter((name) => !existing.has(name));
       if (missing.length > 0) await this.create(admin, missing);
       const { topics: found } = await admin.fetchTopicMetadata({ topics: [...names] });
-      for (const { name, partitions } of found) this.partitions.set(name, partitions.length);
+      for (const { name, partitions } of found) {
+        const inOrder = [...partitions].sort((a, b) => a.partitionId - b.partitionId);
+        this.leaders.set(
+          name,
+          inOrder.map(({ leader }) => leader),
+        );
+      }
       const declared = names.filter((name) => existing.has(name) && isDeclared(name));
       if (declared.length > 0) await this.compare(admin, declared);
     });
@@ -105,7 +111,7 @@ export class KafkaTopics {
 
   private async compare(admin: Admin, names: readonly string[]): Promise<void> {
     for (const name of names) {
-      const [found, wanted] = [this.partitions.get(name)!, this.wantedPartitions(name)];
+      const [found, wanted] = [this.leaders.get(name)!.length, this.wantedPartitions(name)];
       if (found < wanted)
         this.tell('a topic has fewer partitions than declared: so many processes share its events at most', {
           topic: name,
