@@ -2,7 +2,7 @@
 import { type Clock, systemClock, Unavailable } from '@emotune/base';
 import type { Kafka } from 'kafkajs';
 import { type Bus, type BusEvent, type Retry, standardRetry, type Tell, twice } from './bus.js';
-import { type KafkaSettings, kafkaAt, kafkaError } from './kafka-client.js';
+import { everyTry, type KafkaSettings, kafkaAt, kafkaError } from './kafka-client.js';
 import { KafkaLetters } from './kafka-letters.js';
 import { KafkaMember } from './kafka-member.js';
 import { KafkaPublisher } from './kafka-publisher.js';
@@ -22,7 +22,7 @@ const usual: KafkaBusOptions = {
   tell: () => {},
   clock: systemClock,
   retry: standardRetry,
-  sessionMs: 30_000,
+  sessionMs: 10_000,
 };
 
 export class KafkaBus implements Bus {
@@ -30,10 +30,12 @@ export class KafkaBus implements Bus {
   private readonly closing = new AbortController();
   private readonly publisher: KafkaPublisher;
   readonly deadLetters: KafkaLetters;
-  private isAway = false;
+  private readonly away = new Set<string>();
 
   private constructor(
     private readonly kafka: Kafka,
+    /** For members. */
+    private readonly patient: Kafka,
     private readonly topics: KafkaTopics,
     private readonly options: KafkaBusOptions,
   ) {
@@ -51,17 +53,17 @@ export class KafkaBus implements Bus {
     const kafka = kafkaAt(url, all.settings);
     const topics = new KafkaTopics(kafka, all.settings, all.tell);
     await topics.ensure(declaredTopics);
-    return new KafkaBus(kafka, topics, all);
+    return new KafkaBus(kafka, kafkaAt(url, all.settings, everyTry), topics, all);
   }
 
   async publish(events: readonly BusEvent[]): Promise<void> {
     this.closing.signal.throwIfAborted();
     try {
       await this.publisher.publish(events);
-      this.tellAway(undefined);
+      this.tellAway('publishing', undefined);
     } catch (error) {
       const reason = kafkaError(error);
-      if (reason instanceof Unavailable) this.tellAway(reason);
+      if (reason instanceof Unavailable) this.tellAway('publishing', reason);
       throw reason;
     }
   }
@@ -73,16 +75,17 @@ export class KafkaBus implements Bus {
   ): Promise<() => Promise<void>> {
     this.closing.signal.throwIfAborted();
     if (this.members.has(group)) throw twice(group);
-    const { kafka, options } = this;
+    const { kafka, patient, options } = this;
     const { clock, retry, sessionMs } = options;
     const member = new KafkaMember({
-      ...{ kafka, clock, retry, sessionMs, group, topics, handle },
+      ...{ kafka, patient, clock, retry, sessionMs, group, topics, handle },
       publish: (events) => this.publisher.publish(events),
-      away: (reason) => this.tellAway(reason),
+      away: (reason) => this.tellAway(`group ${group}`, reason),
     });
     this.members.set(group, member);
     const leave = async () => {
       await member.leave();
+      this.tellAway(`group ${group}`, undefined);
       if (this.members.get(group) === member) this.members.delete(group);
     };
     try {
@@ -101,12 +104,13 @@ export class KafkaBus implements Bus {
     await this.publisher.close();
   }
 
-  /** An outage is told of when it begins and when it is over. */
-  private tellAway(reason: Error | undefined): void {
-    const isAway = reason !== undefined;
-    if (isAway === this.isAway || this.closing.signal.aborted) return;
-    this.isAway = isAway;
-    if (isAway) this.options.tell('Kafka is away: events wait', { reason: reason.message });
+  /** An outage is told of when it begins and when it is over for all: for who publishes, and for each group. */
+  private tellAway(whom: string, reason: Error | undefined): void {
+    const wasAway = this.away.size > 0;
+    if (reason) this.away.add(whom);
+    else this.away.delete(whom);
+    if (this.closing.signal.aborted || wasAway === this.away.size > 0) return;
+    if (reason) this.options.tell('Kafka is away: events wait', { reason: reason.message });
     else this.options.tell('Kafka is back', {});
   }
 }

@@ -34,11 +34,14 @@ export function brokersOf(url: string): string[] | undefined {
   return brokers?.every((broker) => hostAndPort.test(broker)) ? brokers : undefined;
 }
 
+const pauses = { initialRetryTime: 100, maxRetryTime: 1000 };
 /** Of what asks: a broker that is away for longer is Unavailable, and whoever asked tries again. */
-const retry = { initialRetryTime: 100, maxRetryTime: 1000, retries: 5 };
+const someTries = { ...pauses, retries: 5 };
+/** Of a member: kafkajs that gave up would come back as another, and the group wait for the one that it was. */
+export const everyTry = { ...pauses, retries: Number.MAX_SAFE_INTEGER };
 
 /** @throws InvalidArgument when the URL is none. */
-export function kafkaAt(url: string, { tls, sasl }: KafkaSettings): Kafka {
+export function kafkaAt(url: string, { tls, sasl }: KafkaSettings, retry = someTries): Kafka {
   const brokers = brokersOf(url);
   if (!brokers) throw InvalidArgument.at('', `expected kafka://host:port[,host:port], got ${url}`);
   const mechanism = sasl?.mechanism.toLowerCase();

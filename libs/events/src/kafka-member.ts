@@ -14,7 +14,7 @@ import {
   pauseAfter,
   type Retry,
 } from './bus.js';
-import { kafkaError, withAdmin } from './kafka-client.js';
+import { everyTry, kafkaError, withAdmin } from './kafka-client.js';
 import { eventOf, settledBy } from './kafka-message.js';
 import { Progress } from './progress.js';
 
@@ -28,6 +28,8 @@ const leaveMs = 4_000;
 
 export interface MemberOptions {
   readonly kafka: Kafka;
+  /** The same brokers, with every try: for what must not give up. */
+  readonly patient: Kafka;
   readonly clock: Clock;
   readonly retry: Retry;
   readonly sessionMs: number;
@@ -125,8 +127,8 @@ export class KafkaMember {
 
   /** Becomes a member, again where it was one before. @throws when it cannot for good */
   private async join(): Promise<void> {
-    const { kafka, group, topics, sessionMs, clock } = this.options;
-    const consumer = kafka.consumer({
+    const { patient, group, topics, sessionMs, clock } = this.options;
+    const consumer = patient.consumer({
       groupId: groupIdOf(group),
       sessionTimeout: sessionMs,
       rebalanceTimeout: 2 * sessionMs,
@@ -134,7 +136,7 @@ export class KafkaMember {
       maxWaitTimeInMs: 300,
       metadataMaxAge: 60_000,
       allowAutoTopicCreation: false,
-      retry: { initialRetryTime: 100, maxRetryTime: 1000, retries: Number.MAX_SAFE_INTEGER },
+      retry: everyTry,
     });
     this.consumer = consumer;
     this.consumers.add(consumer);
@@ -156,7 +158,7 @@ export class KafkaMember {
         else reject(kafkaError(error));
       });
     });
-    try {
+    const enter = async () => {
       await consumer.connect();
       await consumer.subscribe({ topics: [...topics], fromBeginning: true });
       await consumer.run({
@@ -164,11 +166,14 @@ export class KafkaMember {
         eachBatchAutoResolve: false,
         eachBatch: (payload) => this.take(payload),
       });
+      await joined;
+    };
+    try {
       const tooLong = new Unavailable(`Kafka lets nobody into group ${group} for ${2 * sessionMs} ms`);
       const waited = new AbortController();
       const signal = AbortSignal.any([waited.signal, this.leaving.signal]);
       const late = clock.sleep(2 * sessionMs, signal).then(() => Promise.reject(tooLong));
-      await Promise.race([joined, late]).finally(() => waited.abort());
+      await Promise.race([enter(), late]).finally(() => waited.abort());
       this.options.away(undefined);
     } catch (error) {
       this.consumers.delete(consumer);
