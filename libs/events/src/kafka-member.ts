@@ -23,6 +23,8 @@ const mostRunning = 64;
 /** A partition with more than one of these under way is paused until half of it is done with. */
 const most = { events: 10_000, bytes: 16 * 2 ** 20 };
 const commitMs = 200;
+/** Members that are gone are waited for until their sessions are over. */
+const joinMs = 60_000;
 /** Whoever has to wait for brokers that are away waits no longer than this where it leaves. */
 const leaveMs = 4_000;
 
@@ -158,6 +160,8 @@ export class KafkaMember {
         else reject(kafkaError(error));
       });
     });
+    // Whoever enters hears of it.
+    joined.catch(() => {});
     const enter = async () => {
       await consumer.connect();
       await consumer.subscribe({ topics: [...topics], fromBeginning: true });
@@ -169,10 +173,10 @@ export class KafkaMember {
       await joined;
     };
     try {
-      const tooLong = new Unavailable(`Kafka lets nobody into group ${group} for ${2 * sessionMs} ms`);
+      const tooLong = new Unavailable(`Kafka has let nobody into group ${group} for ${joinMs / 1000} s`);
       const waited = new AbortController();
       const signal = AbortSignal.any([waited.signal, this.leaving.signal]);
-      const late = clock.sleep(2 * sessionMs, signal).then(() => Promise.reject(tooLong));
+      const late = clock.sleep(joinMs, signal).then(() => Promise.reject(tooLong));
       await Promise.race([enter(), late]).finally(() => waited.abort());
       this.options.away(undefined);
     } catch (error) {
