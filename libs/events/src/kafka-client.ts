@@ -59,7 +59,7 @@ export function kafkaAt(url: string, { tls, sasl }: KafkaSettings, retry = someT
   });
 }
 
-const soonTries = 30;
+const soonTries = 60;
 const soonMs = 200;
 
 /**

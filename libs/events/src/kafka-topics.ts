@@ -72,6 +72,8 @@ export class KafkaTopics {
           inOrder.map(({ leader }) => leader),
         );
       }
+      // A broker that leads a new topic may not have heard of it yet; then this is asked again.
+      for (const name of missing) await admin.fetchTopicOffsets(name);
       const declared = names.filter((name) => existing.has(name) && isDeclared(name));
       if (declared.length > 0) await this.compare(admin, declared);
     });
