@@ -1,3 +1,4 @@
+import { codecOf, messageType } from '@emotune/proto';
 import { type Client, credentials, Metadata, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,7 +68,11 @@ afterAll(async () => {
 });
 
 /** The status with which a method answers an empty message. */
-function answer(path: string, authorization?: string): Promise<{ code: status; details: string }> {
+function answer(
+  path: string,
+  authorization?: string,
+  message = Buffer.alloc(0),
+): Promise<{ code: status; details: string }> {
   const metadata = new Metadata();
   if (authorization !== undefined) metadata.set('authorization', authorization);
   const bytes = (value: Buffer) => value;
@@ -76,7 +81,7 @@ function answer(path: string, authorization?: string): Promise<{ code: status; d
     call.on('status', resolve);
     call.on('error', () => {});
     call.on('data', () => {});
-    call.end(Buffer.alloc(0));
+    call.end(message);
   });
 }
 
@@ -161,16 +166,18 @@ it('says why, and what to do', async () => {
 it('calls that change something stand in the log, by whom and with what came of it; tokens never', async () => {
   logged.length = 0;
   const path = '/emotune.tuning.v1.ExperimentService/CancelExperiment';
-  await statusOf(path, `Bearer ${shown['editor']}`);
-  await statusOf(path, `Bearer ${shown['viewer']}`);
-  await statusOf(path, `Bearer ${token}`);
-  await statusOf(path.replace('Cancel', 'Get'), `Bearer ${token}`);
+  const { encode } = codecOf(messageType('emotune.tuning.v1.CancelExperimentRequest'));
+  const named = encode({ name: 'run' });
+  await answer(path, `Bearer ${shown['editor']}`, named);
+  await answer(path, `Bearer ${shown['viewer']}`, named);
+  await answer(path, `Bearer ${token}`);
+  await answer(path.replace('Cancel', 'Get'), `Bearer ${token}`, named);
   expect(logged).toEqual(
     [
-      ['wim', 'UNAVAILABLE'],
-      ['ray', 'PERMISSION_DENIED'],
-      ['platform', 'UNAVAILABLE'],
-    ].map(([subject, code]) => ({ subject, method: path.slice(1), resource: '', code })),
+      ['wim', 'run', 'UNAVAILABLE'],
+      ['ray', '', 'PERMISSION_DENIED'],
+      ['platform', '', 'UNAVAILABLE'],
+    ].map(([subject, resource, code]) => ({ subject, method: path.slice(1), resource, code })),
   );
   expect(resourceOf({ name: 'a' })).toBe('a');
   expect(resourceOf({ spec: { name: 'b', seed: 1 }, requestId: 'c' })).toBe('b');

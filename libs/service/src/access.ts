@@ -15,6 +15,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Log } from './log.js';
+import type { Unread } from './received.js';
 import { neededFor, type Role, suffices } from './roles.js';
 import { statusOf } from './status.js';
 import type { Users } from './users.js';
@@ -136,11 +137,11 @@ export class Access {
     const { path } = method;
     const audited = this.options.log !== undefined && ['editor', 'admin'].includes(neededFor(path));
     let subject: string | undefined;
-    let resource = '';
+    let first: Unread | undefined;
     const audit = (code: status) => {
       if (!audited || subject === undefined) return;
       this.options.log?.info('a call that changes something', {
-        ...{ subject, method: path.slice(1), resource, code: status[code] },
+        ...{ subject, method: path.slice(1), resource: resourceOf(first?.message), code: status[code] },
       });
       subject = undefined;
     };
@@ -169,9 +170,10 @@ export class Access {
           },
         );
       })
-      .withOnReceiveMessage((message, next) => {
-        if (audited && resource === '') resource = resourceOf(message);
-        next(message);
+      .withOnReceiveMessage((unread: Unread, next) => {
+        // A stream says first what it is about.
+        if (audited) first ??= unread;
+        next(unread);
       })
       .withOnCancel(() => audit(status.CANCELLED))
       .build();

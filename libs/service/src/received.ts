@@ -67,7 +67,10 @@ export function receivedAs(type: protobuf.Type, most: number): (bytes: Buffer) =
 }
 
 /** A request that is read when it is its turn. */
-class Unread {
+export class Unread {
+  /** Once it has been read. */
+  message: unknown;
+
   constructor(
     private readonly bytes: Buffer,
     private readonly method: MethodDefinition<unknown, unknown>,
@@ -77,7 +80,8 @@ class Unread {
   read(): unknown {
     const { path, requestDeserialize } = this.method;
     try {
-      return requestDeserialize(this.bytes);
+      this.message = requestDeserialize(this.bytes);
+      return this.message;
     } catch (cause) {
       if (cause instanceof InvalidArgument) throw cause;
       throw InvalidArgument.at('', `expected a message of ${path}, got other bytes`, { cause });
