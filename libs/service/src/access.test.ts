@@ -71,7 +71,7 @@ afterAll(async () => {
 function answer(
   path: string,
   authorization?: string,
-  message = Buffer.alloc(0),
+  message: Buffer = Buffer.alloc(0),
 ): Promise<{ code: status; details: string }> {
   const metadata = new Metadata();
   if (authorization !== undefined) metadata.set('authorization', authorization);

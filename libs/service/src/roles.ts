@@ -1,5 +1,5 @@
 /** What each method of the contract asks of who calls it. The types hold the table complete: a new method has no role, and does not compile. */
-import type { data, evaluation, featurization, files, inference, tuning } from '@emotune/proto';
+import type { data, evaluation, events, featurization, files, inference, tuning } from '@emotune/proto';
 
 /** Each may do what those before it may. */
 export const roles = ['viewer', 'editor', 'admin'] as const;
@@ -12,6 +12,7 @@ type Needed = Role | 'trainer';
 interface Table {
   readonly DatasetService: Record<keyof data.DatasetServiceClient, Needed>;
   readonly FileService: Record<keyof files.FileServiceClient, Needed>;
+  readonly DeadLetterService: Record<keyof events.DeadLetterServiceClient, Needed>;
   readonly FeatureService: Record<keyof featurization.FeatureServiceClient, Needed>;
   readonly ExperimentService: Record<keyof tuning.ExperimentServiceClient, Needed>;
   readonly InsightService: Record<keyof tuning.InsightServiceClient, Needed>;
@@ -39,6 +40,7 @@ const neededRoles: Table = {
     download: 'viewer',
     collectGarbage: 'admin',
   },
+  DeadLetterService: { listDeadLetters: 'viewer', getDeadLetter: 'viewer', replayDeadLetters: 'admin' },
   FeatureService: {
     createFeatureSet: 'editor',
     getFeatureSet: 'viewer',
