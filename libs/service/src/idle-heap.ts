@@ -7,7 +7,7 @@ import { runInNewContext } from 'node:vm';
 import { idleMs } from '@emotune/base';
 
 /** Share of a core that a process takes at rest, at most. */
-const restShare = 0.1;
+const restShare = 0.25;
 /** So much may have become garbage since it was collected, or it is left. */
 const leastBytes = 16 * 2 ** 20;
 
@@ -31,7 +31,11 @@ export function collectAtRest(everyMs = idleMs): () => void {
     before = process.cpuUsage();
     if (user + system > 1000 * restShare * everyMs || takenBytes() < left + leastBytes) return;
     collect();
-    left = takenBytes();
+    // The pages that this has emptied go back with the next.
+    setImmediate(() => {
+      collect();
+      left = takenBytes();
+    });
   }, everyMs).unref();
   return () => clearInterval(timer);
 }
