@@ -50,7 +50,7 @@ it.each([
     stderr: [
       `EMOTUNE_DATABASE_URL: expected a URL such as ${database}, got nothing\n`,
       'EMOTUNE_OBJECTS_URL: expected a URL such as s3://bucket/prefix, got nothing\n',
-      `EMOTUNE_BUS_URL: expected a URL such as ${database}, got nothing\n`,
+      `EMOTUNE_BUS_URL: expected ${database} or kafka://host:port[,host:port], got nothing\n`,
       ...peers.map((peer) => `EMOTUNE_PEERS: expected ${peer}=host:port among the peers, got nothing\n`),
       own,
     ].join(''),

@@ -55,6 +55,14 @@ export {
   textFault,
   textLines,
 } from './text-lines.js';
+export {
+  currentSpan,
+  openSpan,
+  pastSpan,
+  spanned,
+  traceOf,
+  traceparent,
+} from './trace.js';
 export { Turns } from './turns.js';
 export { nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

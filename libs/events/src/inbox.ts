@@ -1,5 +1,5 @@
 /** Takes events in so that each has its effect once, however often it is delivered. */
-import { Internal } from '@emotune/base';
+import { Internal, spanned } from '@emotune/base';
 import type { Database, Sql } from '@emotune/database';
 import type { Bus, BusEvent } from './bus.js';
 import { messageOfEvent, type Topic } from './topics.js';
@@ -39,12 +39,19 @@ export function consume(options: {
     const read = byTopic.get(event.topic);
     if (!read) throw new Internal(`group ${group} takes no ${event.topic}`);
     const act = read(event);
-    await database.transaction(async (sql) => {
-      const taken = await sql.query(
-        'insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing returning 1',
-        [group, event.id],
-      );
-      if (taken.length > 0) await act(sql);
-    });
+    const span = { parent: event.headers['traceparent'] ?? '', kind: 'consumer' } as const;
+    const taking = () =>
+      database.transaction(async (sql) => {
+        const taken = await sql.query(
+          'insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing returning 1',
+          [group, event.id],
+        );
+        if (taken.length > 0) await act(sql);
+      });
+    await spanned(
+      `take ${event.topic}`,
+      { ...span, attributes: { 'messaging.consumer.group.name': group } },
+      taking,
+    );
   });
 }

@@ -6,7 +6,7 @@
  * published on.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, every, Rest, Unavailable } from '@emotune/base';
+import { type Clock, every, Rest, traceparent, Unavailable } from '@emotune/base';
 import { type Database, lead, type Sql, type Term } from '@emotune/database';
 import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry, type Tell } from './bus.js';
 import { pruneEventTables } from './pruning.js';
@@ -35,20 +35,20 @@ create table inbox (
 /**
  * Records an event in the transaction that makes it true; the commit wakes the relay, in whichever process it is.
  * @param key The resource's name: events of one key keep the order of their commits.
- * @param traceparent W3C trace context of the call that led to it.
+ * @param parent W3C trace context of what led to it; default: that of the work that emits it.
  */
 export async function emit<T>(
   sql: Sql,
   topic: Topic<T>,
   key: string,
   message: T,
-  traceparent?: string,
+  parent: string | undefined = traceparent(),
 ): Promise<void> {
   const id = randomUUID();
   const headers = {
     'event-id': id,
     'content-type': contentTypeOf(topic),
-    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(parent === undefined ? {} : { traceparent: parent }),
   };
   // Numbers are given before commits: without the lock an event could be numbered first and seen second.
   await sql.query(

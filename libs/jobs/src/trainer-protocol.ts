@@ -26,6 +26,8 @@ const variables = z.object({
   EMOTUNE_OBJECTS: z.string().min(1),
   /** 0: as many as the machine has. */
   EMOTUNE_THREADS: whole(0).default(0),
+  /** The trace of the trial, W3C. */
+  TRACEPARENT: z.string().optional(),
   /** Absent where the token comes in a message. */
   EMOTUNE_TOKEN: z.string().min(1).optional(),
 });
@@ -42,11 +44,13 @@ export interface TrainerEnvironment {
   /** 0: as many as the machine has. */
   readonly threads: number;
   readonly token?: string | undefined;
+  /** The trace of the trial, W3C. */
+  readonly traceparent?: string | undefined;
 }
 
 /** The variables that `readEnvironment` reads. A token is a secret: it stays out of them unless it is given. */
 export function writeEnvironment(given: TrainerEnvironment): Record<string, string> {
-  const { tuning, tls, trial, objects, threads, token } = given;
+  const { tuning, tls, trial, objects, threads, token, traceparent } = given;
   return {
     EMOTUNE_TUNING: tls ? `${secure}${tuning}` : tuning,
     ...(tls?.ca ? { EMOTUNE_TLS_CA: tls.ca } : {}),
@@ -57,6 +61,7 @@ export function writeEnvironment(given: TrainerEnvironment): Record<string, stri
     EMOTUNE_OBJECTS: objects,
     EMOTUNE_THREADS: String(threads),
     ...(token === undefined ? {} : { EMOTUNE_TOKEN: token }),
+    ...(traceparent === undefined ? {} : { TRACEPARENT: traceparent }),
   };
 }
 
@@ -90,6 +95,7 @@ export function readEnvironment(given: Readonly<Record<string, string | undefine
     objects: found.EMOTUNE_OBJECTS,
     threads: found.EMOTUNE_THREADS,
     token: found.EMOTUNE_TOKEN,
+    traceparent: found.TRACEPARENT,
   };
 }
 

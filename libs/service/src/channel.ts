@@ -1,5 +1,5 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
-import { Internal, ResourceExhausted, systemClock, Unavailable } from '@emotune/base';
+import { Internal, ResourceExhausted, systemClock, traceparent, Unavailable } from '@emotune/base';
 import type { PlainValue } from '@emotune/proto';
 import {
   credentials,
@@ -70,6 +70,8 @@ const maxMessageBytes = 16 * 1024 * 1024;
 function callSettings({ token, ...options }: CallOptions): [Metadata, GrpcCallOptions] {
   const metadata = new Metadata();
   if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+  const parent = traceparent();
+  if (parent !== undefined) metadata.set('traceparent', parent);
   return [
     metadata,
     options.deadlineMs === undefined ? {} : { deadline: new Date(Date.now() + options.deadlineMs) },

@@ -8,4 +8,5 @@ export { isLoopback } from './loopback.js';
 export { everyPage } from './paging.js';
 export { Tls } from './tls.js';
 export { makeToken, tokenFile, tokenIn, tokenOf } from './token.js';
+export { startTracing } from './tracing.js';
 export type { Work } from './work.js';

@@ -165,6 +165,10 @@ export function serviceEnvironment(peers: readonly Area[]) {
       description:
         "host:port where it answers about its health alone, without TLS: Kubernetes' probes know none. Health is answered at `EMOTUNE_LISTEN`, too.",
     }),
+    EMOTUNE_METRICS_LISTEN: address().optional().meta({
+      description:
+        'host:port where Prometheus is told of it, `/metrics`, without token and TLS; without it nobody is.',
+    }),
     EMOTUNE_DRAIN_SECONDS: whole(0, 3600).default(8).meta({
       description: 'How long calls that are open may take to end after SIGTERM.',
     }),

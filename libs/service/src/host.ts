@@ -15,6 +15,7 @@ import { Channel, type Peers } from './channel.js';
 import { collectAtRest } from './idle-heap.js';
 import type { Limits } from './limits.js';
 import type { Fields, Log } from './log.js';
+import type { Metrics } from './metrics.js';
 import { EmotuneServer, StatusFilter } from './server.js';
 import type { Tls } from './tls.js';
 import type { Work } from './work.js';
@@ -34,6 +35,8 @@ export interface ServiceContext {
   /** The CA of this server's certificate, PEM, where trainers need it; empty: that of the system. Undefined without TLS. */
   readonly trainerCa: () => string | undefined;
   readonly log: Log;
+  /** Where Prometheus may ask. */
+  readonly metrics: Metrics | undefined;
   readonly work: Work;
   /** In which it builds. */
   readonly builds: BuildProcesses;
@@ -54,6 +57,7 @@ export interface HostOptions {
   readonly token?: string | undefined;
   /** By which it calls its peers; without, nothing is encrypted. */
   readonly tls?: Tls | undefined;
+  readonly metrics?: Metrics | undefined;
   /** Default: as without variables. */
   readonly builds?: BuildLimits;
 }
@@ -114,10 +118,24 @@ export class Host {
     const outbox = new Outbox(database, bus, clock, standardRetry, tell);
     const { channel, builds } = this;
     const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
-    const { tls } = this.options;
+    const { tls, metrics } = this.options;
+    metrics?.outbox(schema, database);
     const trainerCa = () => tls && (tls.current().material.ca ?? '');
     const context = {
-      ...{ database, objects, bus, outbox, clock, channel, trainerToken, trainerCa, log, work, builds },
+      ...{
+        database,
+        objects,
+        bus,
+        outbox,
+        clock,
+        channel,
+        trainerToken,
+        trainerCa,
+        log,
+        metrics,
+        work,
+        builds,
+      },
     };
     this.contexts.push(context);
     this.watched.push(this.watch(schema, database));

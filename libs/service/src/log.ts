@@ -1,5 +1,5 @@
 /** Structured logs: one JSON object a line. */
-import { printableJson } from '@emotune/base';
+import { currentSpan, printableJson } from '@emotune/base';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -20,7 +20,9 @@ export function jsonLog(write: (line: string) => void, common: Fields = {}): Log
     (level: string) =>
     (message: string, fields: Fields = {}) => {
       const rest = Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, plain(value)]));
-      const entry = { time: new Date().toISOString(), level, ...common, message, ...rest };
+      const span = currentSpan();
+      const ids = span ? { trace_id: span.traceId, span_id: span.spanId } : {};
+      const entry = { time: new Date().toISOString(), level, ...common, ...ids, message, ...rest };
       write(`${printableJson(JSON.stringify(entry))}\n`);
     };
   return { info: at('info'), warn: at('warn'), error: at('error') };

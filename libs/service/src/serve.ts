@@ -15,11 +15,13 @@ import { kafkaSettingsOf } from './kafka-settings.js';
 import { limitsOf } from './limits.js';
 import { type Fields, jsonLog, type Log } from './log.js';
 import { isLoopback } from './loopback.js';
+import { Metrics } from './metrics.js';
 import { Oidc } from './oidc.js';
 import { EmotuneServer } from './server.js';
 import { Tls } from './tls.js';
 import { tokenOf } from './token.js';
 import { TokenReviews } from './token-review.js';
+import { startTracing } from './tracing.js';
 import { type Issuer, RolesFile, Users } from './users.js';
 
 export interface Program<S extends ServiceEnvironment> {
@@ -89,6 +91,13 @@ function serverTls(environment: z.output<ServiceEnvironment>): Tls | undefined {
   return tls;
 }
 
+function tellExpiry(metrics: Metrics, tls: Tls): void {
+  metrics.rows(
+    { name: 'emotune_tls_certificate_expiry_timestamp_seconds', help: 'When the certificate ends.' },
+    async () => [{ value: (tls.expires?.getTime() ?? 0) / 1000 }],
+  );
+}
+
 /** Undefined where nobody but the platform itself calls. @throws InvalidArgument */
 async function usersOf(environment: z.output<ServiceEnvironment>, log: Log): Promise<Users | undefined> {
   const {
@@ -142,9 +151,12 @@ export async function runService<S extends ServiceEnvironment>(
   let exitCode = 0;
   // In the order in which they end.
   let ends: (() => Promise<void>)[] = [];
+  const endTracing = await startTracing(area, env);
   try {
     if (token === undefined)
       log.warn('no EMOTUNE_TOKEN is set: every user of this machine may call this service');
+    const { EMOTUNE_METRICS_LISTEN: metricsListen } = environment;
+    const metrics = metricsListen === undefined ? undefined : new Metrics();
     const expires = tls?.expires;
     if (expires && expires.getTime() < systemClock.now())
       log.error('the certificate has expired: callers refuse it until it is renewed', { expires });
@@ -157,6 +169,7 @@ export async function runService<S extends ServiceEnvironment>(
       limits: limitsOf(environment),
       security: tls && { tls, log },
       probes: environment.EMOTUNE_HEALTH_LISTEN,
+      metrics,
     });
     ends = [() => server.close()];
     const objects = await patiently(
@@ -176,7 +189,7 @@ export async function runService<S extends ServiceEnvironment>(
     });
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema, database),
-      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token, tls },
+      ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token, tls, metrics },
       builds: buildLimits(env),
     });
     ends = [() => host.close(1000 * environment.EMOTUNE_DRAIN_SECONDS)];
@@ -184,6 +197,11 @@ export async function runService<S extends ServiceEnvironment>(
     const opened = await program.open(context, environment, host.address);
     ends.push(async () => opened.close?.());
     await host.start([opened.module]);
+    if (metrics) {
+      if (tls) tellExpiry(metrics, tls);
+      const told = await metrics.serve(metricsListen!);
+      ends.push(async () => told.close());
+    }
     log.info('serving', { address: host.address });
     if (!signal.aborted) await once(signal, 'abort');
   } catch (error) {
@@ -201,6 +219,7 @@ export async function runService<S extends ServiceEnvironment>(
       log.error('the service did not end in order', { error });
     }
   }
+  await endTracing?.();
   log.info('stopped', { exitCode });
   return exitCode;
 }

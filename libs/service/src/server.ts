@@ -25,10 +25,12 @@ import { type Limits, usualLimits } from './limits.js';
 import { Listener } from './listener.js';
 import { Load } from './load.js';
 import type { Log } from './log.js';
+import type { Metrics } from './metrics.js';
 import { blaming, RefusingServer, refusing } from './received.js';
 import { ServedHealth } from './served-health.js';
 import { statusOf } from './status.js';
 import type { Tls } from './tls.js';
+import { tracing } from './tracing.js';
 
 // Errors reach whoever called; grpc-js would also write them to stderr.
 setLogVerbosity(logVerbosity.NONE);
@@ -126,6 +128,8 @@ export interface EmotuneServerOptions {
   readonly security?: { readonly tls: Tls; readonly log: Log } | undefined;
   /** host:port where health alone is answered, without TLS. */
   readonly probes?: string | undefined;
+  /** Hear of each call that is answered. */
+  readonly metrics?: Metrics | undefined;
 }
 
 /** Listens from the beginning; is healthy from when Nest has bound its controllers until it is closed, while it lacks nothing. */
@@ -153,6 +157,7 @@ export class EmotuneServer extends ServerGrpc {
     limits = usualLimits,
     security,
     probes,
+    metrics,
   }: EmotuneServerOptions): Promise<EmotuneServer> {
     const streams = new OpenStreams();
     const server = new RefusingServer({
@@ -162,8 +167,10 @@ export class EmotuneServer extends ServerGrpc {
       // From the wire to the handler.
       interceptors: [
         blaming,
+        ...(metrics ? [metrics.interceptor] : []),
         new Load(limits).interceptor,
         access.interceptor,
+        tracing,
         streams.interceptor,
         refusing,
       ],
@@ -218,7 +225,11 @@ export class EmotuneServer extends ServerGrpc {
   async drain(ms: number): Promise<void> {
     this.health.serve(false);
     this.listener.close();
-    const ended = new Promise<void>((resolve) => this.server.tryShutdown(() => resolve()));
+    this.probes?.listener.close();
+    const servers = [this.server, ...(this.probes ? [this.probes.server] : [])];
+    const ended = Promise.all(
+      servers.map((server) => new Promise<void>((resolve) => server.tryShutdown(() => resolve()))),
+    );
     this.streams.end();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {

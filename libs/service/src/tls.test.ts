@@ -169,6 +169,7 @@ it('health is answered beside, without TLS, and nothing else', async () => {
     for await (const _ of watch);
   })().catch(({ code }) => code);
   await server.drain(60_000);
+  await server.close();
   expect(await ended).toBe(status.UNAVAILABLE);
   health.close();
 });

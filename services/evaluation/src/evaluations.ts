@@ -9,7 +9,9 @@ import {
   InvalidArgument,
   NotFound,
   show,
+  spanned,
   temporaryPrefix,
+  traceparent,
   Unavailable,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
@@ -58,6 +60,9 @@ export const evaluationMigrations: readonly string[] = [
   create index on evaluations (state)`,
   buildColumns('evaluations'),
   buildClaimColumns('evaluations'),
+  `
+-- Of what led to it, W3C trace context; empty: nothing that is traced.
+alter table evaluations add traceparent text not null default '';`,
 ];
 
 export interface EvaluationContext extends ServiceContext {
@@ -75,6 +80,7 @@ interface Row {
   /** Null until the model's own feature set was looked up. */
   readonly target: Target | null;
   readonly per_task: number;
+  readonly traceparent: string;
   readonly dataset: string;
   readonly state: common.BuildState;
   readonly failure: string;
@@ -132,7 +138,10 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       order: 'number',
       what: 'an evaluation',
       everyMs: lookMs,
-      build: (row, attempt) => this.work(row, attempt),
+      build: (row, attempt) =>
+        spanned('evaluation', { parent: row.traceparent, attributes: { 'emotune.evaluation': row.id } }, () =>
+          this.work(row, attempt),
+        ),
       passes: (error) => error instanceof Unavailable,
       failed: async (sql, { id, model, version }, { reason: failure }) => {
         await sql.query('update evaluations set ended_at = now() where id = $1', [id]);
@@ -150,8 +159,8 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       handlers: [
         on(topics.modelTrained, async (sql, { name, version }) => {
           await sql.query(
-            'insert into evaluations (id, model, version, trained, state) values ($1, $2, $3, true, $4) on conflict do nothing',
-            [this.newId(name), name, version, BuildState.BUILD_STATE_PENDING],
+            'insert into evaluations (id, model, version, trained, state, traceparent) values ($1, $2, $3, true, $4, $5) on conflict do nothing',
+            [this.newId(name), name, version, BuildState.BUILD_STATE_PENDING, traceparent() ?? ''],
           );
           this.worker.wake();
         }),
@@ -204,7 +213,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       const id = await once(sql, { method: 'Evaluate', id: requestId, body }, async () => {
         const fresh = this.newId(model.name);
         await sql.query(
-          'insert into evaluations (id, model, version, target, per_task, dataset, state) values ($1, $2, $3, $4, $5, $6, $7)',
+          'insert into evaluations (id, model, version, target, per_task, dataset, state, traceparent) values ($1, $2, $3, $4, $5, $6, $7, $8)',
           [
             fresh,
             model.name,
@@ -213,6 +222,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
             request.limit,
             dataset,
             BuildState.BUILD_STATE_PENDING,
+            traceparent() ?? '',
           ],
         );
         return fresh;
@@ -374,7 +384,13 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         JSON.stringify(result),
       ]);
       const prefix = prefixOf(id);
-      await emit(sql, topics.evaluationCompleted, name, { id, model: name, version, prefix, failure: '' });
+      await emit(
+        sql,
+        topics.evaluationCompleted,
+        name,
+        { id, model: name, version, prefix, failure: '' },
+        row.traceparent || undefined,
+      );
     };
   }
 

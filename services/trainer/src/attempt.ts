@@ -1,11 +1,11 @@
 /** What a trainer process does once it is loaded. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { endingExitCodes, systemClock, temporaryPrefix } from '@emotune/base';
+import { endingExitCodes, spanned, systemClock, temporaryPrefix } from '@emotune/base';
 import { LogFolder, readEnvironment, SafeLines, secretsOf, type TrainerEnvironment } from '@emotune/jobs';
 import { openObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
-import { Channel, jsonLog, Tls } from '@emotune/service/client';
+import { Channel, jsonLog, startTracing, Tls } from '@emotune/service/client';
 import { failureOf } from './outcome.js';
 import { Trial } from './trial.js';
 
@@ -39,12 +39,22 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
   };
   const log = jsonLog(write, { service: 'trainer' });
   let work: string | undefined;
+  let endTracing: (() => Promise<void>) | undefined;
   try {
+    endTracing = await startTracing('trainer', environment);
     work = await mkdtemp(temporaryPrefix('trainer'));
-    const { tuning: address, tls, trial, objects, threads, ...told } = readEnvironment(environment);
+    const {
+      tuning: address,
+      tls,
+      trial,
+      objects,
+      threads,
+      traceparent,
+      ...told
+    } = readEnvironment(environment);
     token = told.token ?? (await given.token());
     if (token === undefined) return endingExitCodes.Interrupted;
-    return await new Trial({
+    const attempt = new Trial({
       trial,
       threads: threads || availableParallelism(),
       token,
@@ -56,11 +66,14 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
       objects: await openObjectStore(objects, environment),
       signal,
       clock: systemClock,
-    }).run();
+    });
+    const attributes = { 'emotune.experiment': trial.experiment, 'emotune.trial': trial.number };
+    return await spanned('train', { parent: traceparent, attributes }, () => attempt.run());
   } catch (error) {
     log.error('the trainer failed', { error });
     return failureOf(error).exitCode;
   } finally {
+    await endTracing?.();
     if (work !== undefined) await rm(work, { recursive: true, force: true });
   }
 }

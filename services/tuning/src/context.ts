@@ -16,6 +16,8 @@ export interface TuningContext extends ModelContext {
   readonly address: string;
   /** The container image of trainers, where the runner starts containers. */
   readonly image?: string;
+  /** The variables by which trainers trace; without, they do not. */
+  readonly tracing?: Record<string, string> | undefined;
   /** A trainer that is silent for this long has lost its trial; default 30. */
   readonly leaseSeconds?: number;
   /** Keeps experiments at one with something outside, while the service runs. */

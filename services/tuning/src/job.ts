@@ -10,6 +10,8 @@ export interface TrainerPlace {
   readonly address: string;
   /** The CA by which they call it by TLS, PEM; empty: those of the system. Undefined where nothing is encrypted. */
   readonly ca?: string | undefined;
+  /** How they trace, and the trace of the trial; without, not at all. */
+  readonly tracing?: { readonly variables: Record<string, string>; readonly parent: string } | undefined;
   /** URL of the object store. */
   readonly objects: string;
   /** The container image of trainers, where the runner starts containers. */
@@ -25,7 +27,7 @@ export function jobOf(
   spec: tuning.ExperimentSpec,
   trial: Pick<Trial, 'number' | 'kind' | 'parameters'>,
   { attempt, token }: { readonly attempt: number; readonly token: string },
-  { address, ca, objects, image }: TrainerPlace,
+  { address, ca, tracing, objects, image }: TrainerPlace,
 ): JobSpec {
   const { name, training, limits } = spec;
   const { number, kind, parameters } = trial;
@@ -44,13 +46,17 @@ export function jobOf(
       [labels.attempt]: String(attempt),
     },
     annotations: { [annotations.parameters]: JSON.stringify(parameters) },
-    environment: writeEnvironment({
-      tuning: address,
-      tls: ca === undefined ? undefined : { ca },
-      trial: { experiment: name, number, attempt },
-      objects,
-      threads,
-    }),
+    environment: {
+      ...tracing?.variables,
+      ...writeEnvironment({
+        traceparent: tracing?.parent,
+        tuning: address,
+        tls: ca === undefined ? undefined : { ca },
+        trial: { experiment: name, number, attempt },
+        objects,
+        threads,
+      }),
+    },
     token,
     ...(image === undefined ? {} : { image }),
     resources: {

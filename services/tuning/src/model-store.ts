@@ -15,6 +15,7 @@ import {
 } from './checkpoint-files.js';
 import type { Models } from './models.js';
 import type { ExperimentRow, TrialRow } from './store.js';
+import { trialTrace } from './trial-trace.js';
 
 const { version: codeVersion } = createRequire(import.meta.url)('../package.json') as { version: string };
 
@@ -99,7 +100,14 @@ export async function storeModel(
         new Date(clock.now()),
       ],
     );
-    if (inserted.length > 0) await emit(sql, topics.modelTrained, name, { name, version });
+    if (inserted.length > 0)
+      await emit(
+        sql,
+        topics.modelTrained,
+        name,
+        { name, version },
+        trialTrace(experiment.name, { number: trial.number, createdAt: trial.created_at.getTime() }),
+      );
   });
   outbox.wake();
   return `${name}@${version}`;

@@ -5,6 +5,7 @@ import { Experiments } from './experiments.js';
 import { Fitting } from './fitting.js';
 import { InsightController } from './insight.controller.js';
 import { Insights } from './insight.js';
+import { tellTrials } from './metrics.js';
 import { ModelController } from './model.controller.js';
 import { Models } from './models.js';
 import { Reconciler } from './reconciler.js';
@@ -18,6 +19,7 @@ class TuningServiceModule {}
 
 /** The tuning service: experiments, their trials, and models. */
 export function tuningModule(context: TuningContext): DynamicModule {
+  if (context.metrics) tellTrials(context.metrics, context.database);
   const models = new Models(context);
   const logs = new TrialLogs(context);
   const { threadArguments } = context;

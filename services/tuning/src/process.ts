@@ -3,7 +3,7 @@ import { systemClock } from '@emotune/base';
 import { hubSettings } from '@emotune/hub';
 import { inherited, ProcessRunner, type TrialRunner } from '@emotune/jobs';
 import { storeVariables } from '@emotune/objects';
-import { type Log, serve } from '@emotune/service';
+import { type Log, serve, tracingVariables } from '@emotune/service';
 import type { z } from 'zod';
 import { tuningEnvironment } from './config.js';
 import type { TuningContext } from './context.js';
@@ -49,6 +49,7 @@ await serve({
         ...context,
         runner,
         address: environment.EMOTUNE_TUNING ?? address,
+        tracing: tracingVariables(process.env),
         hub: hubSettings(environment),
         ...(await keeperOf(environment)),
       }),

@@ -44,6 +44,7 @@ import {
   withoutCheckpoints,
 } from './transitions.js';
 import type { TrialLogs } from './trial-logs.js';
+import { traceTrial, trialTrace } from './trial-trace.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
@@ -340,7 +341,8 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     for (const trial of after.trials) {
       if (trial === before.trials[trial.number] || trial.endedAt === null) continue;
       const message = trialMessage(await trialRow(sql, name, trial.number, this.now()));
-      await emit(sql, topics.trialFinished, name, { trial: message });
+      await emit(sql, topics.trialFinished, name, { trial: message }, trialTrace(name, trial));
+      traceTrial(name, trial);
     }
     await this.tellEnd(sql, before, after);
   }
@@ -358,13 +360,19 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     attempt: number,
     secret: string,
   ): Effect {
-    const { runner, objects, address, image, log, trainerToken, trainerCa } = this.context;
+    const { runner, objects, address, image, log, trainerToken, trainerCa, tracing } = this.context;
     const { name, spec } = row;
     const job = jobOf(
       spec,
       experiment.trials[number],
       { attempt, token: trainerToken(secret) },
-      { address, ca: trainerCa(), objects: objects.url, image },
+      {
+        tracing: tracing && { variables: tracing, parent: trialTrace(name, experiment.trials[number]) },
+        address,
+        ca: trainerCa(),
+        objects: objects.url,
+        image,
+      },
     );
     return async () => {
       try {

@@ -1,0 +1,107 @@
+/**
+ * Traces by W3C trace context, as text: `00-<32 hex digits>-<16 hex digits>-<flags>`. Nothing is recorded unless the process has
+ * started a tracer, and without one there is no context to pass on but what came from outside.
+ */
+import {
+  type Context,
+  context,
+  ROOT_CONTEXT,
+  type Span,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+import { sha256 } from './hash.js';
+
+const form = /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/;
+
+function textOf({ traceId, spanId, traceFlags }: SpanContext): string {
+  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+}
+
+/** The ids of where the work stands; undefined where nothing is traced. */
+export function currentSpan(): SpanContext | undefined {
+  return trace.getSpanContext(context.active());
+}
+
+/** The context of where the work stands, to be passed on; undefined where nothing is traced. */
+export function traceparent(): string | undefined {
+  const current = currentSpan();
+  return current && textOf(current);
+}
+
+function contextOf(parent: string | undefined): Context {
+  const [, traceId, spanId, flags] = form.exec(parent ?? '') ?? [];
+  if (traceId === undefined) return ROOT_CONTEXT;
+  return trace.setSpanContext(ROOT_CONTEXT, {
+    ...{ traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true },
+  });
+}
+
+/** A context that follows from words alone: whoever knows them can add to one trace, also after a restart. */
+export function traceOf(...words: readonly (string | number)[]): string {
+  const hash = sha256(words.join('\n'));
+  return `00-${hash.slice(0, 32)}-${hash.slice(32, 48)}-01`;
+}
+
+type Attributes = Readonly<Record<string, string | number>>;
+
+export interface SpanOptions {
+  readonly attributes?: Attributes;
+  /** The context that it belongs to; '' begins a trace; default: where the work stands. */
+  readonly parent?: string | undefined;
+  readonly kind?: 'server' | 'consumer' | 'internal';
+}
+
+const kinds = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER, internal: SpanKind.INTERNAL } as const;
+
+export interface OpenSpan {
+  /** Runs work in it. */
+  within<T>(work: () => T): T;
+  /** @param failure why it failed, if it did */
+  end(failure?: string): void;
+}
+
+function begun(name: string, { attributes = {}, parent, kind = 'internal' }: SpanOptions): [Span, Context] {
+  const from = parent === undefined ? context.active() : contextOf(parent);
+  const span = trace.getTracer('emotune').startSpan(name, { attributes, kind: kinds[kind] }, from);
+  return [span, trace.setSpan(from, span)];
+}
+
+function endWith(span: Span, failure?: string): void {
+  if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+  span.end();
+}
+
+/** Begins a span, which its caller ends. */
+export function openSpan(name: string, options: SpanOptions = {}): OpenSpan {
+  const [span, inside] = begun(name, options);
+  return { within: (work) => context.with(inside, work), end: (failure) => endWith(span, failure) };
+}
+
+/** Does work in a span of its own, which has failed if the work throws. */
+export async function spanned<T>(name: string, options: SpanOptions, work: () => Promise<T>): Promise<T> {
+  const span = openSpan(name, options);
+  try {
+    const result = await span.within(work);
+    span.end();
+    return result;
+  } catch (error) {
+    span.end((error as Error).message);
+    throw error;
+  }
+}
+
+/** Tells of work that is over. @param from, to milliseconds since 1970 */
+export function pastSpan(
+  name: string,
+  { from, to, failure, ...options }: SpanOptions & { from: number; to: number; failure?: string | undefined },
+): void {
+  const parent = options.parent === undefined ? context.active() : contextOf(options.parent);
+  const span = trace
+    .getTracer('emotune')
+    .startSpan(name, { attributes: options.attributes ?? {}, startTime: from }, parent);
+  if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+  span.end(to);
+}

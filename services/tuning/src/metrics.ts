@@ -1,0 +1,65 @@
+/** What Prometheus is told of experiments and trials, as the database has them when it is asked. */
+import type { Database } from '@emotune/database';
+import type { Metrics } from '@emotune/service';
+
+type Rows = { value: number; [label: string]: string | number }[];
+
+export function tellTrials(metrics: Metrics, database: Database): void {
+  const gauge = (name: string, help: string, labels: readonly string[], query: string) =>
+    metrics.rows({ name, help, labels }, () => database.query<Rows[number]>(query));
+  gauge(
+    'emotune_experiments',
+    'Experiments by state.',
+    ['state'],
+    'select state, count(*)::int as value from experiments group by state',
+  );
+  gauge(
+    'emotune_trials',
+    'Trials by state.',
+    ['state'],
+    'select state, count(*)::int as value from trials group by state',
+  );
+  gauge(
+    'emotune_trials_queued_oldest_seconds',
+    'How long the trial that has waited longest for a trainer has waited.',
+    [],
+    `select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as value from trials where state = 'queued'`,
+  );
+  gauge(
+    'emotune_tokens_per_second',
+    'Tokens per second of all trainers of an experiment.',
+    ['experiment'],
+    `select experiment, sum(tokens_per_second)::float8 as value from trials where state = 'running' group by experiment`,
+  );
+  gauge(
+    'emotune_tokens_trained',
+    'Tokens that the trials of an experiment have been trained on.',
+    ['experiment'],
+    'select experiment, sum(tokens)::float8 as value from trials group by experiment',
+  );
+  gauge(
+    'emotune_gpu_hours',
+    'GPU-hours that the attempts of an experiment have taken.',
+    ['experiment'],
+    `select a.experiment, (sum(extract(epoch from coalesce(a.ended_at, now()) - a.created_at)) / 3600
+       * coalesce((e.spec #>> '{cost,gpusPerTrial}')::float8, 0))::float8 as value
+     from attempts a join experiments e on e.name = a.experiment group by a.experiment, e.spec`,
+  );
+  gauge(
+    'emotune_train_loss',
+    'The newest training loss of the trials that run, averaged.',
+    ['experiment'],
+    `select experiment, avg(train_loss)::float8 as value from (
+       select distinct on (m.experiment, m.trial) m.experiment, m.train_loss from measurements m
+       join trials t on t.experiment = m.experiment and t.number = m.trial and t.state = 'running'
+       order by m.experiment, m.trial, m.attempt desc, m.step desc) newest
+     where train_loss is not null group by experiment`,
+  );
+  gauge(
+    'emotune_best_objective',
+    'The best objective of the trials of an experiment that succeeded; lower is better.',
+    ['experiment'],
+    `select experiment, min(objective)::float8 as value from trials
+     where state = 'succeeded' and kind = 'search' and objective is not null group by experiment`,
+  );
+}
