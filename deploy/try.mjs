@@ -35,6 +35,9 @@ process.stdout.write(`ready. In another shell:
 
 Ctrl-C takes everything down.
 `);
+// A handler of signals alone keeps no process.
+const kept = setInterval(() => {}, 2 ** 30);
 await stopped;
+clearInterval(kept);
 process.stdout.write('stopping\n');
 await local.stop();

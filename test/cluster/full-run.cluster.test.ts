@@ -163,7 +163,7 @@ describe.skipIf(reason)('on a real cluster', () => {
     expect((await analyze()).model).toBe(model);
   });
 
-  it('is uninstalled, and leaves nothing but what it was given', async () => {
+  it('is uninstalled, and leaves what it was given, and the record of experiments that crds.keep keeps', async () => {
     await helm('uninstall', release, ...wait);
     const kinds = await local.cluster.kubectl(
       'api-resources',
@@ -188,6 +188,6 @@ describe.skipIf(reason)('on a real cluster', () => {
     };
     await expect
       .poll(left, { timeout: 600_000, interval: 1000 })
-      .toEqual(['secret/database', 'secret/objects']);
+      .toEqual([`experiment.emotune.io/${experiment}`, 'secret/database', 'secret/objects']);
   });
 });
