@@ -25,10 +25,10 @@ export class LinesOnce {
     this.again = new Map(this.seen);
   }
 
-  /** The line without its time; undefined for one that has come before. */
+  /** The line without its time; undefined for one that has come before, and for what a kubelet says in place of a log. */
   take(line: string): string | undefined {
     const [, second, fraction, text] = stamped.exec(line) ?? [];
-    if (second === undefined) return line;
+    if (second === undefined) return undefined;
     const time = second + fraction;
     const repeated = this.again.get(time) ?? 0;
     if (repeated > 0) {
@@ -56,7 +56,7 @@ export interface PodLogOptions {
   readonly signal: AbortSignal;
 }
 
-/** Nobody can read it any more, or not yet: the pod is gone, or its container has not begun. */
+/** Nobody can read it any more: the pod is gone, or its container never began. */
 function isOver(error: unknown): boolean {
   return error instanceof ApiError && (error.code === 404 || error.code === 400);
 }
@@ -87,7 +87,8 @@ export async function* podLines(options: PodLogOptions): AsyncGenerator<string> 
       }
       if (!follow || last) return;
     } catch (error) {
-      if (signal.aborted || isOver(error) || (last && failures >= mostFailures)) return;
+      // A kubelet may not know yet that a container has begun.
+      if (signal.aborted || (last && (isOver(error) || failures >= mostFailures))) return;
       failures++;
     }
     await clock.sleep(pauseMs(failures), signal).catch(() => {});

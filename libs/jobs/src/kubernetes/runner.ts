@@ -456,7 +456,9 @@ export class KubernetesRunner implements TrialRunner {
       stop.marked = true;
       const annotations = { [stoppedAnnotation]: new Date(this.clock.now()).toISOString() };
       try {
-        const body = { metadata: { annotations, uid: known.job.metadata!.uid } };
+        const metadata = { annotations, uid: known.job.metadata!.uid };
+        // One without pods might never have any, and one that has a pod by now has it ended.
+        const body = known.pods.size > 0 ? { metadata } : { metadata, spec: { suspend: true } };
         known.job = await this.api.json<V1Job>('PATCH', this.path('jobs', name), { body, signal });
       } catch (error) {
         if (error instanceof ApiError && (error.code === 404 || error.code === 409)) return;
