@@ -110,7 +110,7 @@ export async function openRowFile(
   return { bytes, read: (from) => objects.read(uploadKey(upload.sha256, field), from) };
 }
 
-const heldPrefix = 'uploads/held/';
+const heldPrefix = 'uploads/held-';
 /** The hold of a process that was killed counts no longer. */
 const heldMs = dayMs;
 
