@@ -476,6 +476,7 @@ describe.skipIf(reason)('the chart', () => {
         ...['get', 'list', 'watch', 'patch', 'delete'].map((verb) => [verb, 'pods']),
         ['get', 'pods/log'],
         ['create', 'secrets'],
+        ['get', 'secrets'],
         ['create', 'events'],
         ['create', 'experiments.emotune.io'],
         ['patch', 'experiments.emotune.io/status'],
@@ -493,8 +494,8 @@ describe.skipIf(reason)('the chart', () => {
         ])
           expect(await may(area, verb, what), `${area}: ${verb} ${what}`).toBe(false);
       for (const [verb, what] of [
-        ['get', 'secrets'],
         ['list', 'secrets'],
+        ['delete', 'secrets'],
         ['create', 'pods'],
         ['create', 'pods/exec'],
         ['delete', 'deployments.apps'],
