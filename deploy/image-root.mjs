@@ -84,8 +84,8 @@ function needed(folder, found = new Map(), links = new Set()) {
   return { found, links };
 }
 
-/** Types, maps, sources and papers of a package: nothing that runs. */
-const idle = /\.(?:map|[cm]?tsx?|flow|md|markdown|tsbuildinfo)$/;
+/** Types, maps, sources, tests and papers of a package: nothing that runs. */
+const idle = /\.(?:map|[cm]?tsx?|flow|md|markdown|tsbuildinfo)$|\.test\.[cm]?js$/;
 const kept = /^(?:licen[cs]e|notice|copying)/i;
 const systems = 'darwin|win32|android|linux|freebsd|openharmony';
 const native = new RegExp(`(?:^|[./-])(${systems})[/-]([a-z\\d]+)(?:-([a-z]+))?`);

@@ -43,7 +43,7 @@ export class ImageArchive {
     for (const name of manifest.Layers) {
       const layer = join(folder, name);
       const { stdout } = await run('tar', ['--numeric-owner', '-tvf', layer], { maxBuffer: 1 << 28 });
-      for (const line of stdout.trim().split('\n')) {
+      for (const line of stdout.split('\n').filter((text) => text !== '')) {
         const [mode, owner, , , , ...path] = line.split(/\s+/);
         files.push({ mode, owner, path: path.join(' ').replace(/^\.?\/|\/$/g, '') });
       }
