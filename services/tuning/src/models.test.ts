@@ -448,6 +448,7 @@ async function store(
     tokens: 10,
     tokens_per_second: 2,
     model_prefix: modelPrefix,
+    created_at: new Date(0),
   } as unknown as TrialRow;
   return storeModel(models, experiment, trial);
 }
