@@ -395,7 +395,18 @@ describe.skipIf(reason)('the chart', () => {
 
   it('monitors are made where the operator is, and left out with a word else', async () => {
     expect(ofKind(rendered.production, 'ServiceMonitor')).toHaveLength(1);
-    expect(ofKind(rendered.production, 'PrometheusRule')).toHaveLength(1);
+    const [rule, ...others] = ofKind(rendered.production, 'PrometheusRule');
+    expect(others).toEqual([]);
+    type Rules = { alert: string; expr: string }[];
+    const alerts = new Map((rule.spec.groups[0].rules as Rules).map(({ alert, expr }) => [alert, expr]));
+    expect([...alerts.keys()]).toEqual([
+      ...['EmotuneServiceAway', 'EmotuneEventsWait', 'EmotuneCallsFail', 'EmotuneTrialsWait'],
+      ...['EmotuneCertificateEnds', 'EmotuneLoopHeld', 'EmotuneMetricsUnread'],
+    ]);
+    for (const expression of alerts.values()) expect(expression).toContain('{namespace="place"');
+    expect(alerts.get('EmotuneEventsWait')).toBe(
+      'max by (service) (emotune_outbox_oldest_seconds{namespace="place"}) > 300',
+    );
     const without = await render(cluster, 'production');
     expect(ofKind(without, 'ServiceMonitor')).toEqual([]);
     const notes = await cluster.helm(

@@ -1,3 +1,4 @@
+import { systemClock } from '@emotune/base';
 import { codecOf, messageType } from '@emotune/proto';
 import { type Client, credentials, Metadata, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import { SignJWT, UnsecuredJWT } from 'jose';
@@ -19,6 +20,8 @@ admin: {users: [ada]}`);
 const access = (over: object = {}) => new Access({ token, ...over });
 const logged: Record<string, unknown>[] = [];
 const note = (_message: string, fields: object = {}) => void logged.push({ ...fields });
+let now = 0;
+const clock = { ...systemClock, now: () => now };
 let issuer: TestIssuer;
 let stranger: TestIssuer;
 let server: EmotuneServer;
@@ -32,7 +35,7 @@ beforeAll(async () => {
   const users = new Users([oidc], { roleOf: (user) => roleIn(bindings, user) });
   const log = { info: note, warn: note, error: note };
   // Before Nest has bound its controllers every method answers UNAVAILABLE: to whom it answers at all is the server's to say.
-  server = await EmotuneServer.listen({ listen: '127.0.0.1:0', access: access({ users, log }) });
+  server = await EmotuneServer.listen({ listen: '127.0.0.1:0', access: access({ users, log, clock }) });
   client = new (makeGenericClientConstructor({}, ''))(server.address, credentials.createInsecure());
   const reader = { sub: 'ray', groups: ['readers'] };
   const secret = new TextEncoder().encode('one that both sides would have to know');
@@ -165,16 +168,21 @@ it('says why, and what to do', async () => {
 
 it('calls that change something stand in the log, by whom and with what came of it; tokens never', async () => {
   logged.length = 0;
+  now += 60_000;
   const path = '/emotune.tuning.v1.ExperimentService/CancelExperiment';
   const { encode } = codecOf(messageType('emotune.tuning.v1.CancelExperimentRequest'));
   const named = encode({ name: 'run' });
   await answer(path, `Bearer ${shown['editor']}`, named);
+  for (let tries = 0; tries < 3; tries++) await answer(path, `Bearer ${shown['viewer']}`, named);
+  now += 60_000;
   await answer(path, `Bearer ${shown['viewer']}`, named);
   await answer(path, `Bearer ${token}`);
   await answer(path.replace('Cancel', 'Get'), `Bearer ${token}`, named);
   expect(logged).toEqual(
     [
       ['wim', 'run', 'UNAVAILABLE'],
+      // Not of each try: once a minute.
+      ['ray', '', 'PERMISSION_DENIED'],
       ['ray', '', 'PERMISSION_DENIED'],
       ['platform', '', 'UNAVAILABLE'],
     ].map(([subject, resource, code]) => ({ subject, method: path.slice(1), resource, code })),
@@ -195,6 +203,29 @@ it('what there is to call is told to those who may call; health to everybody', a
   const health = new Health(server.address);
   expect(await health.check()).toBe('NOT_SERVING');
   health.close();
+});
+
+it('what changes nothing, and what strangers try, fills no log', async () => {
+  const notes: string[] = [];
+  const write = (message: string) => void notes.push(message);
+  const open = await EmotuneServer.listen({
+    listen: '127.0.0.1:0',
+    access: new Access({ log: { info: write, warn: write, error: write } }),
+  });
+  const health = new Health(open.address);
+  expect(await health.check()).toBe('NOT_SERVING');
+  health.close();
+  await open.close();
+  logged.length = 0;
+  for (const path of [
+    '/grpc.health.v1.Health/Check',
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/emotune.tuning.v1.ExperimentService/NoMethod',
+  ])
+    await answer(path, `Bearer ${token}`);
+  for (const header of [undefined, 'Bearer another', `Bearer ${shown['an expired one']}`])
+    await answer('/emotune.tuning.v1.ExperimentService/CancelExperiment', header);
+  expect([...notes, ...logged]).toEqual([]);
 });
 
 it("a trainer's token holds the secret of its attempt", () => {

@@ -5,7 +5,7 @@
  * role allows. Who changed what stands in the log.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { PermissionDenied, sha256, Unauthenticated } from '@emotune/base';
+import { type Clock, PermissionDenied, sha256, systemClock, Unauthenticated } from '@emotune/base';
 import {
   type Metadata,
   ResponderBuilder,
@@ -16,7 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Log } from './log.js';
 import type { Unread } from './received.js';
-import { neededFor, type Role, suffices } from './roles.js';
+import { changes, neededFor, type Role, suffices } from './roles.js';
 import { statusOf } from './status.js';
 import type { Users } from './users.js';
 
@@ -50,8 +50,9 @@ export interface AccessOptions {
   /** Whether who shows the token must show a certificate, too. */
   readonly certificates?: boolean;
   readonly users?: Users | undefined;
-  /** Hears of each call that changes something. */
+  /** Hears of each call that changes something, and once a minute of one that a user lacks the role for. */
   readonly log?: Log;
+  readonly clock?: Clock;
 }
 
 /** What a caller shows. */
@@ -88,8 +89,36 @@ class TooLittle extends PermissionDenied {
   }
 }
 
+/** Of each user and method so seldom, however often it is tried. */
+const refusalsMs = 60_000;
+const mostRefusals = 1000;
+
+/** What stands in the log of refusals: who tries without end fills no disk. */
+class Refusals {
+  private since = Number.NEGATIVE_INFINITY;
+  private readonly told = new Set<string>();
+
+  constructor(private readonly clock: Clock) {}
+
+  isNew(subject: string, path: string): boolean {
+    const now = this.clock.now();
+    if (Math.abs(now - this.since) >= refusalsMs) {
+      this.told.clear();
+      this.since = now;
+    }
+    const key = JSON.stringify([subject, path]);
+    if (this.told.has(key) || this.told.size >= mostRefusals) return false;
+    this.told.add(key);
+    return true;
+  }
+}
+
 export class Access {
-  constructor(private readonly options: AccessOptions) {}
+  private readonly refusals: Refusals;
+
+  constructor(private readonly options: AccessOptions) {
+    this.refusals = new Refusals(options.clock ?? systemClock);
+  }
 
   /** What a trainer shows. @param secret of its attempt, without a dot */
   trainerToken(secret: string): string {
@@ -135,7 +164,7 @@ export class Access {
   /** Refuses calls before anything of them is read. */
   readonly interceptor: ServerInterceptor = (method, call) => {
     const { path } = method;
-    const audited = this.options.log !== undefined && ['editor', 'admin'].includes(neededFor(path));
+    const audited = this.options.log !== undefined && changes(path);
     let subject: string | undefined;
     let first: Unread | undefined;
     const audit = (code: status) => {
@@ -162,7 +191,7 @@ export class Access {
             next(metadata);
           },
           (refused) => {
-            if (refused instanceof TooLittle) {
+            if (audited && refused instanceof TooLittle && this.refusals.isNew(refused.subject, path)) {
               subject = refused.subject;
               audit(status.PERMISSION_DENIED);
             }

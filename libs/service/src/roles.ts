@@ -100,10 +100,20 @@ const byPath: ReadonlyMap<string, Needed> = new Map(
   ),
 );
 
+function ofContract(path: string): Needed | undefined {
+  return byPath.get(path.slice(path.lastIndexOf('.') + 1));
+}
+
 /** Of a method that the contract does not have, that of who may do all. @param path /package.Service/Method */
 export function neededFor(path: string): Needed {
   if (path.startsWith('/grpc.reflection.')) return 'viewer';
-  return byPath.get(path.slice(path.lastIndexOf('.') + 1)) ?? 'admin';
+  return ofContract(path) ?? 'admin';
+}
+
+/** Whether a method changes something for users: health, reflection and what no service has do not. @param path /package.Service/Method */
+export function changes(path: string): boolean {
+  const needed = ofContract(path);
+  return needed === 'editor' || needed === 'admin';
 }
 
 /** Whether a role is enough. */
