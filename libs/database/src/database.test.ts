@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, FailedPrecondition, Unavailable } from '@emotune/base';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -86,6 +87,36 @@ describe('Database', () => {
       await sql.query("update counters set value = -1 where name = 'contested'");
     });
     await expect(losing).rejects.toThrow(Aborted);
+  });
+
+  it('keeps others from a contended table once they came in between', async () => {
+    await counter('crowded');
+    const change = () =>
+      database.transaction(async (sql) => {
+        await sql.query("select from counters where name = 'crowded' for update");
+        await sql.query("update counters set value = value + 1 where name = 'crowded'");
+      }, 'read committed');
+    const others: Promise<void>[] = [];
+    let runs = 0;
+    await database.transaction(
+      async (sql) => {
+        runs++;
+        await sql.query("select value from counters where name = 'crowded'");
+        const other = change();
+        others.push(other);
+        // Kept from it, the other comes after this.
+        await Promise.race([other, delay(500)]);
+        await sql.query("update counters set value = value + 100 where name = 'crowded'");
+      },
+      'serializable',
+      'counters',
+    );
+    await Promise.all(others);
+    const [{ value }] = await database.query<{ value: number }>(
+      "select value from counters where name = 'crowded'",
+    );
+    expect(value).toBe(100 + runs);
+    expect(runs).toBeLessThan(12);
   });
 
   it('takes nothing from a transaction that throws', async () => {

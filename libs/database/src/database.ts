@@ -25,6 +25,8 @@ export interface Sql {
 /** Serialization failure, deadlock. */
 const overtaken = new Set(['40001', '40P01']);
 const attempts = 12;
+/** After so many of them a transaction keeps others from what they overtake it by. */
+const patience = 3;
 /** Between two attempts to reach a server that is away. */
 const lookMs = 250;
 /** Any number that no other program takes: migrations of one schema wait for each other. */
@@ -186,13 +188,16 @@ export class Database implements Sql {
    * Runs `work` in one transaction; it runs again when another transaction came in between. Serializable, unless told
    * that `work` locks the rows that it depends on: such transactions never make serializable ones run again for what
    * they only read.
+   * @param contended A table in which others change rows all the time. Once they have overtaken `work` a few times, it runs
+   * while they wait. They must lock or change a row of it before those of any other table.
    * @throws Aborted when that happens every time; Unavailable when the connection breaks: then it may be committed or not.
    */
   transaction<T>(
     work: (sql: Sql) => Promise<T>,
     isolation: 'serializable' | 'read committed' = 'serializable',
+    contended?: string,
   ): Promise<T> {
-    return this.run(isolation, work);
+    return this.run(isolation, work, contended);
   }
 
   /** A connection beside the pool, until it or this is closed. @throws Unavailable, also once this is closed. */
@@ -251,10 +256,10 @@ export class Database implements Sql {
     await sql.query('select pg_advisory_xact_lock($1, hashtext($2))', [migrationLock, this.schema]);
   }
 
-  private async run<T>(isolation: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+  private async run<T>(isolation: string, work: (sql: Sql) => Promise<T>, contended?: string): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.runOnce(isolation, work);
+        return await this.runOnce(isolation, work, attempt > patience ? contended : undefined);
       } catch (error) {
         if (!overtaken.has((error as { code?: string }).code ?? '')) throw named(error as Error);
         if (attempt === attempts) {
@@ -267,11 +272,18 @@ export class Database implements Sql {
     }
   }
 
-  private async runOnce<T>(isolation: string, work: (sql: Sql) => Promise<T>): Promise<T> {
+  private async runOnce<T>(
+    isolation: string,
+    work: (sql: Sql) => Promise<T>,
+    alone: string | undefined,
+  ): Promise<T> {
     const client = await this.pool.connect();
     let broken: Error | undefined;
     try {
       await client.query(`begin isolation level ${isolation}`);
+      // Before anything is read: what it reads is as of then. Rows that others lock come under it as well.
+      if (alone !== undefined)
+        await client.query(`lock table ${pg.escapeIdentifier(alone)} in exclusive mode`);
       const result = await work({
         query: async (text, values = []) => (await client.query(text, [...values])).rows as never,
       });

@@ -15,7 +15,7 @@ import { bestFirst, experimentMessages, isMeasured, measuredTrials, trialMessage
 import type { Models } from './models.js';
 import type { Reconciler } from './reconciler.js';
 import { recordsOf } from './records.js';
-import { filled, saveChanges, saveNew } from './save.js';
+import { deciding, filled, saveChanges, saveNew } from './save.js';
 import { type Plan, planOf } from './spec.js';
 import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen, searchTrials } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow, trialRows } from './store.js';
@@ -215,7 +215,7 @@ export class Experiments {
     next: (experiment: Experiment) => Experiment,
   ): Promise<tuning.Experiment> {
     const { database, outbox } = this.context;
-    const changed = await database.transaction(async (sql) => {
+    const changed = await deciding(database, async (sql) => {
       await this.save(sql, name, next);
       return this.message(sql, name);
     });
@@ -251,7 +251,7 @@ export class Experiments {
   async enqueue(request: tuning.EnqueueTrialRequest): Promise<tuning.EnqueueTrialResponse> {
     const { experiment: name, parameters, requestId } = request;
     const { clock, database } = this.context;
-    const answer = await database.transaction(async (sql) => {
+    const answer = await deciding(database, async (sql) => {
       const body = { experiment: name, parameters };
       const done = await once(sql, { method: 'EnqueueTrial', id: requestId, body }, async () => {
         let result = { number: 0, added: false };
@@ -279,7 +279,7 @@ export class Experiments {
       this.reconciler.ledger.plan(await experimentRow(database, name)),
       request,
     );
-    const imported = await database.transaction(async (sql) => {
+    const imported = await deciding(database, async (sql) => {
       let found: ImportedStudy | undefined;
       const numbers = await once(sql, { method: 'ImportStudy', id: requestId, body }, async () => {
         let [added, known]: (readonly number[])[] = [[], []];

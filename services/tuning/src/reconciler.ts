@@ -24,7 +24,7 @@ import { rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';
 import type { Models } from './models.js';
-import { saveChanges, saveReport } from './save.js';
+import { deciding, saveChanges, saveReport } from './save.js';
 import type { Experiment, Surroundings } from './state.js';
 import {
   checkpointsPrefix,
@@ -170,14 +170,11 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   /** A transaction of the process that leads. @throws Aborted when it no longer does. */
-  private record<T>(
-    work: (sql: Sql) => Promise<T>,
-    isolation?: Parameters<TuningContext['database']['transaction']>[1],
-  ): Promise<T> {
-    return this.context.database.transaction(async (sql) => {
+  private record<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    return deciding(this.context.database, async (sql) => {
       await this.fence(sql);
       return work(sql);
-    }, isolation);
+    });
   }
 
   private count(jobs: readonly JobStatus[]): void {
@@ -392,8 +389,9 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     place: { readonly experiment: string; readonly trial: number; readonly attempt: number },
     reason: string,
   ): Promise<void> {
-    const { clock } = this.context;
-    await this.record(async (sql) => {
+    const { clock, database } = this.context;
+    await database.transaction(async (sql) => {
+      await this.fence(sql);
       const owner = await ownerOf(sql, place);
       if (!owner) return;
       const outcome = meaningOf(reason).interrupts ? 'interrupted' : 'failed';

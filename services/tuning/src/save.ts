@@ -4,7 +4,7 @@
  * pure functions, and what must not be is refused here once more.
  */
 import { sha256 } from '@emotune/base';
-import type { Sql } from '@emotune/database';
+import type { Database, Sql } from '@emotune/database';
 import type { tuning } from '@emotune/proto';
 import { newSecret } from './attempt-secret.js';
 import { type Column, column } from './columns.js';
@@ -12,6 +12,11 @@ import { measured } from './measurements.js';
 import type { Owner } from './reports.js';
 import type { Attempt, Experiment, Trial } from './state.js';
 import { assertAttemptMayBecome, assertMayBecome } from './transitions.js';
+
+/** A transaction over a whole experiment, while its trainers report all the time: each of them locks its attempt first. */
+export function deciding<T>(database: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
+  return database.transaction(work, 'serializable', attempts.name);
+}
 
 /** An attempt whose trainer is to be started. */
 export interface Started {
