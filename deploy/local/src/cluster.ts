@@ -17,6 +17,8 @@ export type ClusterLevel = 'control' | 'kwok' | 'node';
 export interface Cluster extends AsyncDisposable {
   /** A file, of an administrator. */
   readonly kubeconfig: string;
+  /** A folder with ca.key and ca.crt, by which it knows its parts. */
+  readonly authority: string;
   /** A folder with kubectl and helm. */
   readonly programs: string;
   /** Its stdout. @throws with its stderr */
@@ -104,6 +106,7 @@ export async function startCluster(
   };
   return {
     kubeconfig,
+    authority: join(folder, 'pki'),
     programs,
     kubectl,
     helm: call('helm'),

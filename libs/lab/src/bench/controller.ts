@@ -13,11 +13,11 @@ import { hubSettings } from '@emotune/hub';
 import type { JobSpec, JobStatus, LogPiece, TrialRunner } from '@emotune/jobs';
 import { loadTokenizer } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
-import { common, featurization, tuning } from '@emotune/proto';
+import type { tuning } from '@emotune/proto';
 import { filesModule, Host, jsonLog } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
-import { Controller, type DynamicModule, Module } from '@nestjs/common';
+import { benchExperiment, benchModel, benchName, readyFeatures } from './bench-experiment.js';
 import { shippedModel } from './model-folder.js';
 import type { Ended, Order } from './simulated-machine.js';
 import type { Pace } from './simulated-trainers.js';
@@ -122,62 +122,6 @@ class SimulatedRunner implements TrialRunner {
   }
 }
 
-/** A feature service with one set that is ready. */
-function readyFeatures(tokenizer: string): DynamicModule {
-  @Controller()
-  @featurization.FeatureServiceControllerMethods()
-  class Features implements Pick<featurization.FeatureServiceController, 'getFeatureSet'> {
-    getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
-      return {
-        name,
-        version: '1',
-        spec: undefined,
-        datasetVersion: '1',
-        prefix: '',
-        failure: '',
-        state: common.BuildState.BUILD_STATE_READY,
-        progress: undefined,
-        createTime: undefined,
-        readyTime: undefined,
-        tokenized: [{ tokenizer, baseModels: [], prefix: 'features', splits: [] }],
-      };
-    }
-    createFeatureSet(): undefined {}
-    listFeatureSets(): undefined {}
-    deleteFeatureSet(): undefined {}
-    previewFeatureSet(): undefined {}
-    explainText(): undefined {}
-  }
-  @Module({ controllers: [Features] })
-  class FeaturesModule {}
-  return { module: FeaturesModule };
-}
-
-const model = 'emotune-llama-4m';
-
-function specOf({ trials }: ControllerWorkload): tuning.ExperimentSpec {
-  const range = (name: string, min: number, max: number, log: boolean) => ({
-    name,
-    double: { min, max, log, step: 0 },
-    condition: undefined,
-    default: undefined,
-  });
-  return {
-    name: 'bench',
-    features: 'bench',
-    baseModels: [{ architecture: 'llama', model }],
-    seed: 1,
-    model: 'bench-tuned',
-    parameters: [
-      range('learningRate', 1e-5, 1e-2, true),
-      range('weightDecay', 0, 0.1, false),
-      range('warmupRatio', 0, 0.2, false),
-      range('replay', 0, 0.5, false),
-    ],
-    limits: { maxTrials: 10_000, parallelTrials: trials },
-  } as unknown as tuning.ExperimentSpec;
-}
-
 const ticksPerSecond = 100;
 
 /** Seconds of processor that the server and its processes have used; undefined where /proc does not tell. */
@@ -242,10 +186,12 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
       }),
     ]);
     runner.open(host.address, { trialSeconds });
-    await importCheckpoint(host.channel, { name: model, path: shippedModel });
+    await importCheckpoint(host.channel, { name: benchModel, path: shippedModel });
     const experiments = host.channel.client<tuning.ExperimentServiceClient>('ExperimentService');
     const began = performance.now();
-    await experiments.call('createExperiment', { spec: specOf(workload) });
+    await experiments.call('createExperiment', {
+      spec: benchExperiment({ maxTrials: 10_000, parallelTrials: trials }),
+    });
     while (runner.launchMs.length < trials) await delay(20, undefined, { signal });
     const rampSeconds = (performance.now() - began) / 1000;
     // Until trials end as often as they begin.
@@ -268,7 +214,7 @@ export async function benchController(workload: ControllerWorkload): Promise<Con
     const elapsed = (after.at - before.at) / 1000;
     const used = (after.cpu.user + after.cpu.system - before.cpu.user - before.cpu.system) / 1e6;
     const launches = runner.launchMs.length > 0 ? runner.launchMs : [0];
-    await experiments.call('cancelExperiment', { name: 'bench' });
+    await experiments.call('cancelExperiment', { name: benchName });
     return {
       trials,
       trialSeconds,

@@ -6,6 +6,7 @@ import type { ControllerFigures } from './controller.js';
 import { type FuzzFigures, rssLimit } from './fuzz.js';
 import type { GenerateFigures } from './generate.js';
 import type { GeneratedFigures } from './generated-search.js';
+import type { JobsFigures } from './jobs.js';
 import type { LexiconFigures } from './lexicon.js';
 import type { NodeKind } from './profile.js';
 import type { PruneFigures } from './prune.js';
@@ -296,6 +297,45 @@ export function controllerText(f: ControllerFigures): string {
       alone('until all run, s', f.rampSeconds),
       alone('reports/s', f.reportsPerSecond),
     ]),
+  );
+}
+
+/** What the service's process may take of memory. */
+const jobsMemoryMiB = 512;
+
+export function jobsText(f: JobsFigures): string {
+  const { ramp, bare, launchP50Ms, launchP95Ms } = f;
+  const same = 'the same objects, created by requests alone';
+  return sections(
+    facts([
+      [
+        'trials',
+        `${count(f.trials)} at the same time, of ${figure(f.trialSeconds)} s; trainers that compute nothing`,
+      ],
+      [
+        'path',
+        'trainers over gRPC, the service in a process of its own, durable PostgreSQL, Kubernetes with fake nodes',
+      ],
+      ['measured', `${figure(f.seconds)} s with all of them running, ${count(f.launches)} launches`],
+      ['accounted', `${count(f.accounted)} of ${count(f.started)} trials have ended once; no Job is left`],
+      ['launch', 'from the acceptance of the experiment; in a free place from the end of the trial before'],
+    ]),
+    table(heldHead, [
+      held('p50 until created, s', ramp.createdP50, bare.createdP50, same),
+      held('p95 until created, s', ramp.createdP95, bare.createdP95, same),
+      held('p95 until running, s', ramp.runningP95, bare.runningP95, same),
+      held('until all run, s', ramp.allRunning, bare.allRunning, same),
+      ...(launchP95Ms === undefined || launchP50Ms === undefined
+        ? []
+        : [alone('p50 launch in a free place, ms', launchP50Ms), alone('p95 of them, ms', launchP95Ms)]),
+      alone('API calls a trial until it runs', f.callsToRun),
+      alone('API calls a trial in all', f.callsInAll),
+      alone('API calls/s while all run', f.callsPerSecond),
+      held('peak memory of the service, MiB', f.peakRssMiB, jobsMemoryMiB, 'what the chart may give it'),
+      alone('its memory while all run, MiB', f.rssMiB),
+      alone('of it JavaScript, MiB', f.heapMiB),
+    ]),
+    ...(f.troubles.length === 0 ? [] : [facts(f.troubles.map((trouble) => ['trouble', trouble]))]),
   );
 }
 

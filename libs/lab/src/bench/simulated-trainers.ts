@@ -7,6 +7,8 @@ import { Channel } from '@emotune/service/client';
 export interface Pace {
   /** The mean duration of a trial; each takes from half of it to one and a half. */
   readonly trialSeconds: number;
+  /** While it says so, no trial ends by itself. */
+  readonly held?: () => boolean;
 }
 
 /** Measurements of the objective that a trial reports. */
@@ -71,7 +73,7 @@ export class SimulatedTrainers {
     });
     let measured = 0;
     for (let step = 1; ; step++) {
-      const share = Math.min(1, (performance.now() - began) / 1000 / seconds);
+      const share = Math.min(this.pace.held?.() ? 0.99 : 1, (performance.now() - began) / 1000 / seconds);
       const due = Math.floor(share * validations) > measured;
       if (due) measured = Math.floor(share * validations);
       const measurement = { step, ...at(share), ...(due ? { objective: objective + 1 / measured } : {}) };
@@ -89,7 +91,9 @@ export class SimulatedTrainers {
         return;
       }
       const left = seconds - (performance.now() - began) / 1000;
-      await sleep(Math.max(0, Math.min(everySeconds || 1, left)), signal);
+      // One that is held is overdue.
+      const pause = left > 0 ? Math.min(everySeconds || 1, left) : everySeconds || 1;
+      await sleep(pause, signal);
     }
   }
 }

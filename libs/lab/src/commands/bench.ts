@@ -288,6 +288,20 @@ export const addBenchCommands: AddCommands = (program, io) => {
     });
 
   bench
+    .command('jobs')
+    .description('trials as Jobs of a Kubernetes cluster with fake nodes, against bare creations of the same')
+    .option('--trials <n>', 'that run at the same time', integerFrom(1), 1000)
+    .option('--trial-seconds <s>', 'of a trial', integerFrom(1), 240)
+    .option('--seconds <s>', 'that are measured, once all run', integerFrom(1), 60)
+    .action(async (options: { trials: number; trialSeconds: number; seconds: number }, command) => {
+      const session = sessionOf(io, command);
+      const { benchJobs } = await import('../bench/jobs.js');
+      const { jobsText } = await import('../bench/format.js');
+      const figures = await benchJobs({ ...options, signal: session.signal });
+      await session.answer(figures, () => jobsText(figures));
+    });
+
+  bench
     .command('fuzz')
     .description(
       'requests that nobody should send, to every method of a platform: none is answered as a defect',
