@@ -31,6 +31,7 @@ describe.skipIf(without)(`${parallel} trials at once`, () => {
   it('run, end once each, and leave no Job, pod or Secret', async () => {
     const { pods, experiments, database, cluster } = platform;
     const name = 'thousand';
+    const [began, before] = [performance.now(), await platform.requests()];
     await experiments.call('createExperiment', {
       spec: { ...platform.experiment({ maxTrials: trials, parallelTrials: parallel }), name },
     });
@@ -38,6 +39,8 @@ describe.skipIf(without)(`${parallel} trials at once`, () => {
     await vi.waitFor(() => expect(running()).toHaveLength(parallel), patience);
     // None ends yet, so all of them run; and no more are started than may run.
     expect(pods.trials.size).toBe(parallel);
+    const ramp = (performance.now() - began) / 1000;
+    const calls = (await platform.requests()) - before;
 
     held = false;
     const searched = () =>
@@ -67,9 +70,13 @@ describe.skipIf(without)(`${parallel} trials at once`, () => {
         trials,
       ]),
     ).toEqual([{ tries: trials }]);
+    const { peakRss } = await platform.memory();
+    process.stderr.write(
+      `${parallel} trials ran at once after ${ramp.toFixed(0)} s and ${(calls / parallel).toFixed(1)} API calls each; ` +
+        `${trials} ended after ${(((await platform.requests()) - before) / trials).toFixed(1)} each; peak ${(peakRss / 2 ** 20).toFixed(0)} MiB\n`,
+    );
     expect(pods.failures).toEqual([]);
     expect(platform.troubles()).toEqual([]);
-    const { peakRss } = await platform.memory();
     expect(peakRss).toBeLessThan(mostMemory);
   });
 });

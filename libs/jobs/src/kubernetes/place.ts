@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Clock } from '@emotune/base';
 import { KubeConfig } from '@kubernetes/client-node';
 import { Api } from './api.js';
+import { keepAgents } from './kept-agents.js';
 
 export interface ClusterPlace {
   readonly api: Api;
@@ -28,5 +29,6 @@ function usualNamespace(config: KubeConfig): string {
 export function clusterPlace({ config: given, namespace }: ClusterOptions, clock: Clock): ClusterPlace {
   const config = given ?? new KubeConfig();
   if (!given) config.loadFromDefault();
+  keepAgents(config);
   return { api: new Api(config, clock), namespace: namespace ?? usualNamespace(config) };
 }

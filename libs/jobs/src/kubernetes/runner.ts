@@ -64,6 +64,8 @@ export interface KubernetesRunnerOptions extends ClusterOptions {
 const tickMs = 1_000;
 /** Between two changes of a Job's annotations, at least. */
 const annotateMs = 10_000;
+/** Jobs that are annotated a second, once there are many. */
+const annotatedPerSecond = 10;
 /** Requests for the sake of those who look, at a time. */
 const mostNotes = 4;
 /** A Job without a pod for so long is asked about, each time. */
@@ -556,7 +558,8 @@ export class KubernetesRunner implements TrialRunner {
     const fresh = Object.entries(annotations).filter(
       ([n, value]) => job.metadata!.annotations?.[n] !== value,
     );
-    if (fresh.length === 0 || gone || now - annotatedAt < annotateMs) return;
+    const pauseMs = Math.max(annotateMs, (1000 * this.jobs.size) / annotatedPerSecond);
+    if (fresh.length === 0 || gone || now - annotatedAt < pauseMs) return;
     known.annotatedAt = now;
     const body = { metadata: { annotations: Object.fromEntries(fresh) } };
     const { signal } = this.over;
