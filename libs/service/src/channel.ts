@@ -192,6 +192,9 @@ export class Channel {
         'grpc.max_receive_message_length': maxMessageBytes,
         // Loopback servers come back within a second after a restart.
         'grpc.max_reconnect_backoff_ms': 1000,
+        // A machine that is gone says nothing: without, a call that has no deadline would wait for ever.
+        'grpc.keepalive_time_ms': 20_000,
+        'grpc.keepalive_timeout_ms': 10_000,
         'grpc.enable_http_proxy': 0,
         ...(connection ? { channelOverride: connection.getChannel() } : {}),
       }) as unknown as Untyped;

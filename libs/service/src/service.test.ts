@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -225,6 +225,26 @@ describe('calls', () => {
       { signal: abort.signal },
     );
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toBe(reason);
+  });
+
+  it('to a machine that is gone end, also without a deadline', async () => {
+    const port = Number(host.address.split(':')[1]);
+    const ends: Socket[] = [];
+    const way = createServer((near) => {
+      const far = connect(port, '127.0.0.1');
+      near.pipe(far).pipe(near);
+      ends.push(near, far);
+    });
+    await new Promise<void>((resolve) => way.listen(0, '127.0.0.1', resolve));
+    const channel = Channel.connect(`127.0.0.1:${(way.address() as AddressInfo).port}`);
+    const client = channel.client<data.DatasetServiceClient>('DatasetService');
+    await client.call('listDatasets', {});
+    // What is sent on either side comes to nobody, and no side learns of it.
+    for (const end of ends) end.unpipe().resume();
+    await expect(client.call('createDataset', { requestId: 'r' })).rejects.toThrow(Unavailable);
+    channel.close();
+    for (const end of ends) end.destroy();
+    way.close();
   });
 
   it('streams are pulled no faster than they are read, and stop when the reader leaves', async () => {
