@@ -6,19 +6,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Local, startLocal, withoutImages, withoutLocal } from '@emotune/local';
 import { type evaluation, type inference, tuning } from '@emotune/proto';
-import { Channel } from '@emotune/service';
+import type { Channel } from '@emotune/service';
 import { importCheckpoint } from '@emotune/service/client';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { base, begun } from '../e2e/tune.js';
 import { readyImages } from './built-images.js';
+import { chart, models, Release } from './release.js';
 
-const chart = fileURLToPath(new URL('../../helm/emotune', import.meta.url));
-const models = fileURLToPath(new URL('../../models', import.meta.url));
-const namespace = 'emotune';
-const release = 'try';
 const experiment = 'full-run';
 
 const reason = withoutImages() ?? withoutLocal();
@@ -35,17 +31,15 @@ interface Pod {
   readonly status: { readonly phase: string };
 }
 
-interface Listed<T> {
-  readonly items: readonly T[];
-}
-
 describe.skipIf(reason)('on a real cluster', () => {
   const folder = mkdtempSync(join(tmpdir(), 'emotune-full-run-'));
   let local: Local;
+  let release: Release;
   let channel: Channel | undefined;
 
   beforeAll(async () => {
-    local = await startLocal({ namespace, images: await readyImages(folder) });
+    local = await startLocal({ images: await readyImages(folder) });
+    release = new Release(local, 'try');
   });
   afterAll(async () => {
     channel?.close();
@@ -53,42 +47,9 @@ describe.skipIf(reason)('on a real cluster', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const kubectl = (...args: readonly string[]) => local.cluster.kubectl('-n', namespace, ...args);
-  const helm = (...args: readonly string[]) => local.cluster.helm(...args, '-n', namespace);
-  const list = async <T>(...args: readonly string[]): Promise<readonly T[]> =>
-    (JSON.parse(await kubectl('get', ...args, '-o', 'json')) as Listed<T>).items;
-  /** What whoever looks for the fault of a test wants to see. */
-  const tell = async () => {
-    const said = [await kubectl('get', 'pods,jobs,events', '-o', 'wide')];
-    for (const pod of (await kubectl('get', 'pods', '-o', 'name')).trim().split('\n'))
-      said.push(`${pod}:`, await kubectl('logs', pod, '--tail', '40').catch(String));
-    process.stderr.write(`${said.join('\n')}\n`);
-  };
-  beforeEach(({ onTestFailed }) => onTestFailed(tell));
+  beforeEach(({ onTestFailed }) => onTestFailed(() => release.tell()));
 
   const wait = ['--wait', '--timeout', '20m'];
-
-  /** A client as users have one: it reaches the services from outside, and shows the token that the chart has made. */
-  async function connect(): Promise<Channel> {
-    const services = await list<{
-      metadata: { labels: Record<string, string> };
-      spec: { clusterIP: string; ports: { port: number }[] };
-    }>('services', '-l', `app.kubernetes.io/instance=${release}`);
-    const peers = Object.fromEntries(
-      services.map(({ metadata, spec }) => [
-        metadata.labels['app.kubernetes.io/component'],
-        `${spec.clusterIP}:${spec.ports[0].port}`,
-      ]),
-    );
-    const encoded = await kubectl(
-      'get',
-      'secret',
-      `${release}-emotune-token`,
-      '-o',
-      'jsonpath={.data.token}',
-    );
-    return Channel.toPeers(peers, { token: Buffer.from(encoded, 'base64').toString() });
-  }
 
   async function analyze(): Promise<inference.Analysis> {
     const analyses = channel!.client<inference.AnalysisServiceClient>('AnalysisService');
@@ -96,9 +57,9 @@ describe.skipIf(reason)('on a real cluster', () => {
   }
 
   it('is installed, and answers', async () => {
-    await helm('install', release, chart, '-f', local.values, ...wait);
-    await helm('test', release, '--timeout', '20m');
-    channel = await connect();
+    await release.helm('install', release.name, chart, '-f', local.values, ...wait);
+    await release.helm('test', release.name, '--timeout', '20m');
+    channel = await release.connect();
   });
 
   it('tunes by Jobs on the node, evaluates the winner and serves it', async () => {
@@ -110,7 +71,7 @@ describe.skipIf(reason)('on a real cluster', () => {
     const ended = new AbortController();
     const watching = (async () => {
       while (!ended.signal.aborted)
-        for (const pod of await list<Pod>('pods', '-l', `emotune.io/experiment=${experiment}`))
+        for (const pod of await release.list<Pod>('pods', '-l', `emotune.io/experiment=${experiment}`))
           seen.set(pod.metadata.name, pod);
     })();
     let last: tuning.Experiment | undefined;
@@ -136,19 +97,19 @@ describe.skipIf(reason)('on a real cluster', () => {
     expect(made.map(({ model }) => model)).toContain(last!.modelVersion);
     expect((await analyze()).model).toBe(last!.modelVersion);
     // Jobs go with what they were for.
-    await expect.poll(() => list('jobs'), { timeout: 600_000, interval: 1000 }).toEqual([]);
+    await expect.poll(() => release.list('jobs'), { timeout: 600_000, interval: 1000 }).toEqual([]);
   });
 
   it('is upgraded and rolled back, and answers as before', async () => {
     const { model } = await analyze();
     const drain = () =>
-      kubectl(
-        ...['get', 'deployment', `${release}-emotune-data`, '-o'],
+      release.kubectl(
+        ...['get', 'deployment', `${release.name}-emotune-data`, '-o'],
         'jsonpath={.spec.template.spec.containers[0].env[?(@.name=="EMOTUNE_DRAIN_SECONDS")].value}',
       );
-    await helm(
+    await release.helm(
       'upgrade',
-      release,
+      release.name,
       chart,
       '-f',
       local.values,
@@ -158,13 +119,13 @@ describe.skipIf(reason)('on a real cluster', () => {
     );
     expect(await drain()).toBe('6');
     expect((await analyze()).model).toBe(model);
-    await helm('rollback', release, '1', ...wait);
+    await release.helm('rollback', release.name, '1', ...wait);
     expect(await drain()).toBe('5');
     expect((await analyze()).model).toBe(model);
   });
 
   it('is uninstalled, and leaves what it was given, and the record of experiments that crds.keep keeps', async () => {
-    await helm('uninstall', release, ...wait);
+    await release.helm('uninstall', release.name, ...wait);
     const kinds = await local.cluster.kubectl(
       'api-resources',
       '--namespaced',
@@ -173,7 +134,7 @@ describe.skipIf(reason)('on a real cluster', () => {
       'name',
     );
     const left = async () => {
-      const names = await kubectl(
+      const names = await release.kubectl(
         'get',
         kinds.trim().split('\n').join(','),
         '-o',

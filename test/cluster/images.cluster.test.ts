@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type Cluster,
-  clusterAddress,
   type Postgres,
   restrictedNamespace,
   startCluster,
@@ -118,7 +117,7 @@ describe.skipIf(reason)('images', () => {
     let postgres: Postgres;
     beforeAll(async () => {
       cluster = await startCluster('node');
-      postgres = await startPostgres({ host: clusterAddress });
+      postgres = await startPostgres({ host: cluster.address });
       await cluster.images(...names.map(archive));
       await cluster.apply(restrictedNamespace(namespace));
     });

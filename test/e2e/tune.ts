@@ -11,6 +11,9 @@ interface Smallness {
   readonly tokens?: number;
   /** That each trial asks a cluster for. */
   readonly gpus?: number;
+  readonly threads?: number;
+  /** Trials that run at the same time. */
+  readonly parallel?: number;
   readonly limits?: { readonly maxDurationSeconds?: number; readonly maxAttempts?: number };
 }
 
@@ -18,7 +21,7 @@ interface Smallness {
 export async function begun(
   channel: Channel,
   name: string,
-  { trials = 1, tokens = 1000, gpus = 0, limits = {} }: Smallness = {},
+  { trials = 1, tokens = 1000, gpus = 0, threads = 1, parallel = 1, limits = {} }: Smallness = {},
 ): Promise<void> {
   const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
   await datasets.call('createDataset', { spec: { name, sources: [{ corpus: 'emotune-demo', limit: 120 }] } });
@@ -33,8 +36,8 @@ export async function begun(
       ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base, gpus }] },
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
-      limits: { maxTrials: trials, ...limits },
-      training: { trialTokens: tokens, settings: { validationExamples: 8 }, threads: 1 },
+      limits: { maxTrials: trials, parallelTrials: parallel, ...limits },
+      training: { trialTokens: tokens, settings: { validationExamples: 8 }, threads },
     },
   });
 }

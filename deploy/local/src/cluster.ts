@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { missingProgram, script } from './script.js';
 
@@ -28,7 +29,14 @@ export interface Cluster extends AsyncDisposable {
   apply(...objects: readonly object[]): Promise<void>;
   /** Imports archives of images into the real node. */
   images(...archives: readonly string[]): Promise<void>;
-  /** Kills one of its programs (kill -9): etcd, apiserver, controller-manager or scheduler; call what comes back to start it again. */
+  /** Where its pods reach servers of this machine; there while the cluster is. */
+  readonly address: string;
+  /** Runs a program among those of the real node; its last line. */
+  inNode(...command: readonly string[]): Promise<string>;
+  /**
+   * Kills one of its programs (kill -9): etcd, apiserver, controller-manager or scheduler; call what comes back to start it again.
+   * Those of the real node (containerd, kubelet, kube-proxy, coredns) are started again by it: the call waits for that.
+   */
   kill(program: string): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
@@ -43,8 +51,8 @@ export interface ClusterOptions {
   readonly gpus?: number;
 }
 
-/** Where pods of a cluster with the default addresses reach servers of this machine; there while the cluster is. */
-export const clusterAddress = '10.88.79.1';
+/** The first process of the real node starts these again when they are killed. */
+const programsOfNode: ReadonlySet<string> = new Set(['containerd', 'kubelet', 'kube-proxy', 'coredns']);
 
 /** Why no images can be built here. */
 export function withoutImages(): string | undefined {
@@ -90,19 +98,39 @@ export async function startCluster(
     await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
     await kubectl('apply', '--server-side', '-f', file);
   };
+  let stopped = false;
   const stop = async () => {
+    stopped = true;
     await script('cluster/cluster.sh', ['down', folder]);
   };
+  const inNode = (...command: readonly string[]) =>
+    script('cluster/cluster.sh', ['in-node', folder, ...command]);
+  const killInNode = async (name: string) => {
+    const pid = () => inNode('pgrep', '-o', '-x', name).catch(() => '');
+    const killed = await pid();
+    await inNode('kill', '-9', killed);
+    return async () => {
+      for (let now = killed; now === killed || now === ''; now = await pid()) await sleep(100);
+    };
+  };
   const kill = async (name: string) => {
+    if (programsOfNode.has(name)) return killInNode(name);
     const file = join(folder, 'pid', name);
     const pid = Number(await readFile(file, 'utf8'));
     const [program, ...args] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
     process.kill(pid, 'SIGKILL');
-    return async () => {
+    const start = async () => {
       const child = spawn(program, args, { detached: true, stdio: 'ignore' });
       child.unref();
+      // As a kubelet would: some end where the API server is not there when they start.
+      child.once('exit', async (code) => {
+        if (code === null || code === 0 || stopped) return;
+        await sleep(1_000);
+        if (!stopped) await start();
+      });
       await writeFile(file, String(child.pid));
     };
+    return start;
   };
   return {
     kubeconfig,
@@ -112,6 +140,8 @@ export async function startCluster(
     helm: call('helm'),
     apply,
     images: async (...archives) => void (await script('cluster/cluster.sh', ['image', folder, ...archives])),
+    address: `${net}.79.1`,
+    inNode,
     kill,
     stop,
     [Symbol.asyncDispose]: stop,

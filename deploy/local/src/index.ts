@@ -3,7 +3,6 @@ export {
   type Cluster,
   type ClusterLevel,
   type ClusterOptions,
-  clusterAddress,
   startCluster,
   withoutCluster,
   withoutImages,

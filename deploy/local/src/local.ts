@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Cluster, clusterAddress, startCluster, withoutCluster } from './cluster.js';
+import { type Cluster, type ClusterOptions, startCluster, withoutCluster } from './cluster.js';
 import { type Kafka, startKafka, withoutKafka } from './kafka.js';
 import { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
 import { type S3, startS3, withoutS3 } from './s3.js';
@@ -19,10 +19,8 @@ export interface Local extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-interface LocalOptions {
+interface LocalOptions extends Pick<ClusterOptions, 'net' | 'port' | 'gpus'> {
   readonly namespace?: string;
-  /** `nvidia.com/gpu` of the node, none of them real. */
-  readonly gpus?: number;
   /** Archives of images that the node is to have. */
   readonly images?: readonly string[];
 }
@@ -39,6 +37,7 @@ export async function startLocal({
   namespace = 'emotune',
   gpus = 2,
   images = [],
+  ...place
 }: LocalOptions = {}): Promise<Local> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-local-'));
   const values = join(folder, 'values.json');
@@ -53,12 +52,12 @@ export async function startLocal({
     return one;
   };
   try {
-    const cluster = await started(startCluster('node', { gpus }));
-    const place = { host: clusterAddress };
+    const cluster = await started(startCluster('node', { gpus, ...place }));
+    const host = cluster.address;
     const [postgres, kafka, s3] = await Promise.all([
-      started(startPostgres(place)),
-      started(startKafka(place)),
-      started(startS3(place)),
+      started(startPostgres({ host })),
+      started(startKafka({ host })),
+      started(startS3({ host })),
     ]);
     await mkdir(join(s3.folder, bucket));
     if (images.length > 0) await cluster.images(...images);
