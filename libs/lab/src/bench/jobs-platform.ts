@@ -57,7 +57,7 @@ export interface JobsPlatform {
   /** Requests that the API server has taken from the service so far, each watch and each stream of a log one. */
   requests(): Promise<number>;
   memory(): Promise<Memory>;
-  /** What the service's log has of warnings and errors. */
+  /** What the service's log has of warnings and errors, since it serves. */
   troubles(): readonly string[];
   close(): Promise<void>;
 }
@@ -142,17 +142,20 @@ function usualProgram(): string {
   return new URL('./main.js', import.meta.resolve('@emotune/tuning')).pathname;
 }
 
-/** Resolves once the process serves. @throws Unavailable when it ends instead */
+/** Resolves to its address once the process serves; from then on `onLine` hears what it logs. @throws Unavailable when it ends instead */
 function serving(child: ChildProcess, onLine: (line: string) => void): Promise<string> {
   return new Promise((resolve, reject) => {
     let rest = '';
+    let serves = false;
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       const lines = (rest + text).split('\n');
       rest = lines.pop()!;
       for (const line of lines) {
-        onLine(line);
+        if (serves) onLine(line);
         const { message, address } = JSON.parse(line);
-        if (message === 'serving') resolve(address);
+        if (message !== 'serving') continue;
+        serves = true;
+        resolve(address);
       }
     });
     child.once('exit', (code) => reject(new Unavailable(`the tuning service has ended with code ${code}`)));
