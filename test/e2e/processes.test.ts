@@ -7,11 +7,10 @@ import { Unavailable } from '@emotune/base';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '@emotune/database';
 import type { inference } from '@emotune/proto';
 import { Channel, Tls } from '@emotune/service';
-import { importCheckpoint } from '@emotune/service/client';
 import { Health, TestCa } from '@emotune/service/testing';
 import { status } from '@grpc/grpc-js';
 import { afterAll, expect, it, onTestFailed, onTestFinished } from 'vitest';
-import { serve, until } from './platform-process.js';
+import { emotune, serve, until } from './platform-process.js';
 import {
   type Area,
   areas,
@@ -119,8 +118,30 @@ it('they wait for PostgreSQL, tune the model that the embedded platform tunes, a
 
   const channel = Channel.toPeers(peers, { token, tls: Tls.files(certificates.get('data')!) });
   onTestFinished(() => channel.close());
-  await importCheckpoint(channel, { name: base, path: join(models, base) });
+  const env = {
+    EMOTUNE_SERVER: areas.map((area) => `${area}=https://${peers[area]}`).join(','),
+    EMOTUNE_TOKEN: token,
+    ...certificates.get('data'),
+  };
+  const ask = (...args: readonly string[]) => emotune(args, { env });
+  expect(await ask('model', 'import', join(models, base), '--name', base)).toMatchObject({ code: 0 });
   const { modelVersion } = await tune(channel, name);
+  for (const [line, said] of [
+    [['dataset', 'list'], name],
+    [['features', 'list'], name],
+    [['experiment', 'get', name], modelVersion],
+    [['evaluation', 'list'], modelVersion],
+    [['dlq', 'list'], ''],
+    [['analyze', 'What a lovely day'], modelVersion],
+  ] as const) {
+    const { code, stdout, stderr } = await ask(...line);
+    expect([code, stderr], line.join(' ')).toEqual([0, '']);
+    expect(stdout).toContain(said);
+  }
+  expect(await ask('--server', `data=https://${peers.data}`, 'model', 'list')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--server: expected tuning=HOST:PORT, which this command calls'),
+  });
 
   const embedded = await serve(join(folder, 'embedded'));
   onTestFinished(() => embedded.end('SIGKILL').then(() => {}));

@@ -9,8 +9,6 @@ export const base = 'emotune-llama-4m';
 interface Smallness {
   readonly trials?: number;
   readonly tokens?: number;
-  /** That each trial asks a cluster for. */
-  readonly gpus?: number;
   readonly threads?: number;
   /** Trials that run at the same time. */
   readonly parallel?: number;
@@ -21,7 +19,7 @@ interface Smallness {
 export async function begun(
   channel: Channel,
   name: string,
-  { trials = 1, tokens = 1000, gpus = 0, threads = 1, parallel = 1, limits = {} }: Smallness = {},
+  { trials = 1, tokens = 1000, threads = 1, parallel = 1, limits = {} }: Smallness = {},
 ): Promise<void> {
   const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
   await datasets.call('createDataset', { spec: { name, sources: [{ corpus: 'emotune-demo', limit: 120 }] } });
@@ -33,7 +31,7 @@ export async function begun(
   await built(() => features.call('getFeatureSet', { name }));
   await channel.client<tuning.ExperimentServiceClient>('ExperimentService').call('createExperiment', {
     spec: {
-      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base, gpus }] },
+      ...{ name, features: name, baseModels: [{ architecture: 'llama', model: base }] },
       searchAlgorithm: { name: 'random' },
       parameters: [{ name: 'learningRate', double: { min: 1e-3, max: 3e-3, log: true } }],
       limits: { maxTrials: trials, parallelTrials: parallel, ...limits },

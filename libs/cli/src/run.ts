@@ -25,7 +25,7 @@ function programOf(io: Io, json: boolean): Command {
     .option('--json', 'one JSON document on stdout, JSON lines for streams')
     .option(
       '--server <address>',
-      'host:port or https://host:port of a server to talk to (default: EMOTUNE_SERVER, else the data folder)',
+      'host:port or https://host:port to talk to, or area=host:port,… where data, featurization, tuning, evaluation and inference have an address each (default: EMOTUNE_SERVER, else the data folder)',
     )
     .option('--data-dir <dir>', 'folder of the embedded platform (default: EMOTUNE_DATA_DIR, else .emotune)')
     .addHelpText('after', examples)

@@ -1,20 +1,11 @@
 /** One call of the command: its global options, how it answers, and the platform that it talks to. */
 import { randomUUID } from 'node:crypto';
 import { join, resolve } from 'node:path';
+import { Internal, printable, printableJson, systemClock, Unauthenticated } from '@emotune/base';
 import {
-  Internal,
-  InvalidArgument,
-  printable,
-  printableJson,
-  show,
-  systemClock,
-  Unauthenticated,
-} from '@emotune/base';
-import {
-  Channel,
+  type Channel,
   isLoopback,
   type Patience,
-  Tls,
   tokenFile,
   tokenIn,
   tokenOf,
@@ -22,6 +13,7 @@ import {
 } from '@emotune/service/client';
 import { type Io, writeLine } from './io.js';
 import { Progress } from './progress.js';
+import { oneServer, type Servers, serversOf } from './servers.js';
 
 export interface GlobalOptions {
   readonly json?: boolean;
@@ -29,37 +21,11 @@ export interface GlobalOptions {
   readonly dataDir?: string;
 }
 
-/** A server as users name it. */
-interface Endpoint {
-  /** host:port */
-  readonly address: string;
-  /** Without it nothing is encrypted. */
-  readonly tls: Tls | undefined;
-}
-
-/**
- * https:// means TLS, http:// none; with neither TLS is meant where a CA was named.
- * @param name of the option or variable @throws InvalidArgument
- */
-function endpointOf(text: string, name: string, env: Io['env']): Endpoint {
-  const [, scheme, host, port] =
-    /^(https?:\/\/)?(\[[\da-f:]+\]|[^\s:/]+)(?::(\d{1,5}))?\/?$/i.exec(text) ?? [];
-  const secure =
-    scheme === undefined ? Boolean(env['EMOTUNE_TLS_CA_FILE']) : scheme.toLowerCase() === 'https://';
-  if (host === undefined || (port === undefined && !(scheme && secure)))
-    throw InvalidArgument.at(
-      name,
-      `expected HOST:PORT such as 127.0.0.1:50051, or https://HOST:PORT, got ${show(text)}`,
-    );
-  const tls = secure ? Tls.files(env, env['EMOTUNE_TLS_SERVER_NAME'] || undefined) : undefined;
-  return { address: `${host}:${port ?? 443}`, tls };
-}
-
 export class Session {
   readonly json: boolean;
   readonly dataDir: string;
   /** Undefined means the platform of the data folder. */
-  readonly server: Endpoint | undefined;
+  readonly servers: Servers | undefined;
   /** On stderr, so that stdout holds results only. */
   readonly progress: Progress;
 
@@ -74,7 +40,7 @@ export class Session {
     this.dataDir = this.path(options.dataDir ?? (io.env['EMOTUNE_DATA_DIR'] || '.emotune'));
     const server = options.server ?? (io.env['EMOTUNE_SERVER'] || undefined);
     if (server !== undefined)
-      this.server = endpointOf(server, options.server === undefined ? 'EMOTUNE_SERVER' : '--server', io.env);
+      this.servers = serversOf(server, options.server === undefined ? 'EMOTUNE_SERVER' : '--server', io.env);
     this.progress = new Progress(io.stderr, systemClock);
   }
 
@@ -106,12 +72,12 @@ export class Session {
 /** What is shown to a server, and where it comes from. The data folder's token is told to nobody beyond this machine. */
 async function tokenFor(
   { io, dataDir }: Session,
-  address: string,
+  { addresses }: Servers,
 ): Promise<{ readonly token: string | undefined; readonly from: string }> {
   const token = await tokenOf(io.env);
   if (token !== undefined) return { token, from: 'the environment (EMOTUNE_TOKEN or EMOTUNE_TOKEN_FILE)' };
   const file = join(dataDir, tokenFile);
-  if (!isLoopback(address)) return { token, from: 'EMOTUNE_TOKEN, which is not set' };
+  if (!addresses.every(isLoopback)) return { token, from: 'EMOTUNE_TOKEN, which is not set' };
   return { token: await tokenIn(file), from: file };
 }
 
@@ -123,23 +89,24 @@ function patienceOf(session: Session): Patience {
   };
 }
 
-async function withServer(
+async function withServers(
   session: Session,
-  { address, tls }: Endpoint,
+  servers: Servers,
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
-  const { token, from } = await tokenFor(session, address);
-  const channel = Channel.connect(address, { token, tls, patience: patienceOf(session) });
+  const { token, from } = await tokenFor(session, servers);
+  const channel = servers.connect({ token, patience: patienceOf(session) });
+  const asking = servers.addresses.join(', ');
   try {
     await use(channel, false);
   } catch (error) {
     if (!(error instanceof Unauthenticated)) throw error;
     // A token that it knows, but does not take: it says why.
     if (token !== undefined && !/^expected (?:the|a) token of .*, got (?:none|another)$/.test(error.message))
-      throw new Unauthenticated(`${address}: ${error.message} (shown was that of ${from})`, { cause: error });
+      throw new Unauthenticated(`${asking}: ${error.message} (shown was that of ${from})`, { cause: error });
     const tried = token === undefined ? `none was found in ${from}` : `that in ${from} is not its token`;
     throw new Unauthenticated(
-      `${address} asks for a token, and ${tried}: name its data folder by --data-dir, or set EMOTUNE_TOKEN`,
+      `${asking} asks for a token, and ${tried}: name its data folder by --data-dir, or set EMOTUNE_TOKEN`,
       { cause: error },
     );
   } finally {
@@ -156,9 +123,9 @@ export async function withPlatform(
   use: (channel: Channel, embedded: boolean) => Promise<void>,
 ): Promise<void> {
   const { io, dataDir, signal, work } = session;
-  if (session.server !== undefined) return withServer(session, session.server, use);
+  if (session.servers !== undefined) return withServers(session, session.servers, use);
   const platform = await io.openPlatform({ dataDir, env: io.env, signal, work });
-  if (typeof platform === 'string') return withServer(session, { address: platform, tls: undefined }, use);
+  if (typeof platform === 'string') return withServers(session, oneServer({ address: platform }), use);
   try {
     signal.throwIfAborted();
     await use(platform.channel, true);

@@ -10,6 +10,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Observable } from 'rxjs';
+import type { ByArea } from './area-addresses.js';
 import { type Area, areaOf, clientClass } from './contract.js';
 import { errorOf } from './status.js';
 import type { Tls } from './tls.js';
@@ -132,7 +133,15 @@ function sendAll(call: WritableCall, requests: AsyncIterable<unknown> | Iterable
 }
 
 /** The host:port of each area's process. */
-export type Peers = Readonly<Partial<Record<Area, string>>>;
+export type Peers = ByArea<string>;
+
+/** A server, and how it is reached. */
+export interface Server {
+  /** host:port */
+  readonly address: string;
+  /** Without it nothing is encrypted. */
+  readonly tls?: Tls | undefined;
+}
 
 /** Of a caller that a server tells to ask again later: for calls that are answered once, and streams that have not begun. */
 export interface Patience {
@@ -142,15 +151,15 @@ export interface Patience {
   waits(ms: number, refusal: ResourceExhausted): void;
 }
 
-/** What servers are shown, and how they are reached. */
-export interface ChannelOptions {
-  /** That they ask for. */
+export interface CallerOptions {
+  /** That servers ask for. */
   readonly token?: string | undefined;
-  /** Without it nothing is encrypted. */
-  readonly tls?: Tls | undefined;
   /** Without it a call that is refused fails. */
   readonly patience?: Patience;
 }
+
+/** What servers are shown, and how they are reached. */
+export interface ChannelOptions extends CallerOptions, Pick<Server, 'tls'> {}
 
 function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
@@ -159,35 +168,57 @@ function hostOf(address: string): string {
 /** The way to services: one connection a server, made on first use and again when it was lost. */
 export class Channel {
   private readonly clients = new Map<string, Untyped>();
-  /** By address, a client whose connection the others of that server share. */
+  /** By scheme and address, a client whose connection the others of that server share. */
   private readonly connections = new Map<string, Untyped>();
 
   private constructor(
-    private readonly addressOf: (service: string) => string,
-    private readonly options: ChannelOptions,
+    /** By the short name of a service. */
+    private readonly serverOf: (service: string) => Server,
+    private readonly options: CallerOptions,
   ) {}
 
   /** To one server that holds every service. @param address host:port */
-  static connect(address: string, options: ChannelOptions = {}): Channel {
-    return new Channel(() => address, options);
+  static connect(address: string, { tls, ...options }: ChannelOptions = {}): Channel {
+    const server = { address, tls };
+    return new Channel(() => server, options);
   }
 
-  /** To a server an area. A call to an area that is not among `peers` throws Internal. */
-  static toPeers(peers: Peers, options: ChannelOptions = {}): Channel {
+  /**
+   * To a server an area.
+   * @param missing what a call throws whose area is not among `servers`
+   */
+  static toServers(
+    servers: ByArea<Server>,
+    options: CallerOptions,
+    missing: (area: Area, service: string) => Error,
+  ): Channel {
     return new Channel((service) => {
-      const address = peers[areaOf(service)];
-      if (address === undefined) throw new Internal(`no peer was named that serves ${service}`);
-      return address;
+      const area = areaOf(service);
+      const server = servers[area];
+      if (server === undefined) throw missing(area, service);
+      return server;
     }, options);
+  }
+
+  /** To a peer an area. A call to an area that is not among `peers` throws Internal. */
+  static toPeers(peers: Peers, { tls, ...options }: ChannelOptions = {}): Channel {
+    const servers = Object.fromEntries(
+      Object.entries(peers).map(([area, address]) => [area, { address, tls }]),
+    );
+    return Channel.toServers(
+      servers,
+      options,
+      (_, service) => new Internal(`no peer was named that serves ${service}`),
+    );
   }
 
   private open(service: string): Untyped {
     let client = this.clients.get(service);
     if (!client) {
-      const address = this.addressOf(service);
-      const connection = this.connections.get(address);
+      const { address, tls } = this.serverOf(service);
+      const place = `${tls ? 'https' : 'http'}://${address}`;
+      const connection = this.connections.get(place);
       const ClientClass = clientClass(service);
-      const { tls } = this.options;
       client = new ClientClass(address, tls?.credentials(hostOf(address)) ?? credentials.createInsecure(), {
         'grpc.max_receive_message_length': maxMessageBytes,
         // Loopback servers come back within a second after a restart.
@@ -198,7 +229,7 @@ export class Channel {
         'grpc.enable_http_proxy': 0,
         ...(connection ? { channelOverride: connection.getChannel() } : {}),
       }) as unknown as Untyped;
-      if (!connection) this.connections.set(address, client);
+      if (!connection) this.connections.set(place, client);
       this.clients.set(service, client);
     }
     return client;
@@ -227,7 +258,7 @@ export class Channel {
       // Not by us: the server ended the call because it is stopping.
       if (code === status.CANCELLED)
         return new Unavailable(`${service}: the server stopped before it answered`);
-      return errorOf(error as ServiceError, this.addressOf(service));
+      return errorOf(error as ServiceError, this.serverOf(service).address);
     };
     async function* read(call: ReadableCall, signal: AbortSignal | undefined): AsyncGenerator<never> {
       const cancel = () => call.cancel();

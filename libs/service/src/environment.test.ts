@@ -75,6 +75,7 @@ it('every violation is named at once, and no password is told', () => {
 
 it.each([
   ['EMOTUNE_LISTEN', 'host:65536'],
+  ['EMOTUNE_PEERS', 'data=data:1,tuning=tuning:1,data=data:2'],
   ['EMOTUNE_LISTEN', 'http://host:80'],
   ['EMOTUNE_DATABASE_URL', 'postgres://user:secret@:port'],
   ['EMOTUNE_BUS_URL', 'kafka://broker'],

@@ -3,8 +3,9 @@ import { parse, show } from '@emotune/base';
 import { busExpectation, isBusUrl } from '@emotune/events';
 import { storeSchemes, usualCacheMiB } from '@emotune/objects';
 import { z } from 'zod';
+import { byAreaOf, isAddress } from './area-addresses.js';
 import type { Peers } from './channel.js';
-import { type Area, areas } from './contract.js';
+import type { Area } from './contract.js';
 import { kafkaVariables } from './kafka-settings.js';
 import { limitVariables, whole } from './limits.js';
 import { isLoopback } from './loopback.js';
@@ -12,11 +13,6 @@ import { tlsVariables } from './tls.js';
 import { tokenExpectation, tokenPattern } from './token.js';
 
 export type Variables = Readonly<Record<string, string | undefined>>;
-
-function isAddress(text: string): boolean {
-  const port = /^(?:\[[\da-f:]+\]|[^\s:/[\]]+):(\d{1,5})$/i.exec(text)?.[1];
-  return port !== undefined && Number(port) <= 65_535;
-}
 
 /** host:port */
 export function address() {
@@ -39,18 +35,15 @@ function peersOf(needed: readonly Area[]) {
     .string()
     .default('')
     .transform((text, context): Peers => {
-      const issue = (message: string) => context.addIssue({ code: 'custom', message });
-      const peers: Partial<Record<Area, string>> = {};
-      for (const part of text.split(',').filter((entry) => entry.trim() !== '')) {
-        const [name, value = ''] = part.trim().split('=');
-        const area = areas.find((known) => known === name);
-        if (!area) issue(`expected ${areas.join(', ')} before "=" in ${show(part.trim())}`);
-        else if (!isAddress(value)) issue(`expected ${area}=host:port`);
-        else peers[area] = value;
-      }
-      for (const area of needed)
-        if (!text.includes(`${area}=`)) issue(`expected ${area}=host:port among the peers`);
-      return peers;
+      const read = (address: string) => (isAddress(address) ? address : undefined);
+      const { found, faults } = byAreaOf(text, read, 'host:port');
+      const missing = needed.filter((area) => !text.includes(`${area}=`));
+      for (const message of [
+        ...faults,
+        ...missing.map((area) => `expected ${area}=host:port among the peers`),
+      ])
+        context.addIssue({ code: 'custom', message });
+      return found;
     });
 }
 
