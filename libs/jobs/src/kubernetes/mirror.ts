@@ -45,22 +45,24 @@ export class Mirror<T extends Kept> {
   private readonly objects = new Map<string, T>();
   private version: string | undefined;
   private listedAt = 0;
+  /** Since something was last heard. */
+  private failures = 0;
 
   constructor(private readonly options: MirrorOptions<T>) {}
 
   /** Until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, onFailure } = this.options;
-    for (let failures = 0; !signal.aborted; ) {
+    while (!signal.aborted) {
       try {
         if (this.version === undefined || clock.now() - this.listedAt > resyncMs) await this.list(signal);
         await this.watch(signal);
-        failures = 0;
+        this.failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof ApiError && error.code === 410) this.version = undefined;
         else onFailure(error);
-        await clock.sleep(pauseMs(failures++), signal).catch(() => {});
+        await clock.sleep(pauseMs(this.failures++), signal).catch(() => {});
       }
     }
   }
@@ -106,6 +108,7 @@ export class Mirror<T extends Kept> {
         const { type, object }: WatchEvent<T> = JSON.parse(line);
         if (type === 'ERROR')
           throw new ApiError(object.code ?? 500, object.reason ?? '', object.message ?? '');
+        this.failures = 0;
         if (type === 'DELETED') this.drop(object);
         else if (type !== 'BOOKMARK') this.take(object);
         this.version = object.metadata!.resourceVersion!;
