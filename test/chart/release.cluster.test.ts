@@ -16,7 +16,7 @@ describe.skipIf(reason)('a release', () => {
   let cluster: Cluster;
 
   beforeAll(async () => {
-    cluster = await startCluster('kwok', { net: '10.91', port: 16500 });
+    cluster = await startCluster('kwok');
     await cluster.kubectl('create', 'namespace', 'place');
     await cluster.kubectl('label', 'namespace', 'place', 'pod-security.kubernetes.io/enforce=restricted');
   });

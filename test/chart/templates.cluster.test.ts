@@ -32,7 +32,7 @@ describe.skipIf(reason)('the chart', () => {
   let rendered: Record<ValueFile, Rendered>;
 
   beforeAll(async () => {
-    cluster = await startCluster('control', { net: '10.91', port: 16500 });
+    cluster = await startCluster('control');
     rendered = Object.fromEntries(
       await Promise.all(valueFiles.map(async (name) => [name, await render(cluster, name, ...operator)])),
     );

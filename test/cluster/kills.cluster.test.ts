@@ -36,7 +36,7 @@ describe.skipIf(reason)('a cluster whose parts are killed', () => {
   let channel: Channel;
 
   beforeAll(async () => {
-    local = await startLocal({ net: '10.95', port: 16580, images: await readyImages(folder) });
+    local = await startLocal({ images: await readyImages(folder) });
     release = new Release(local, 'kills');
     await release.helm('install', release.name, chart, '-f', local.values, '--wait', '--timeout', '20m');
     channel = await release.connect();

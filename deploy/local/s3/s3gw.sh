@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# s3gw.sh build|up|down DIR PORT   versitygw on HOST:PORT (HOST: 127.0.0.1), objects below DIR/data. BIN overrides the binary. Keys: S3_ACCESS/S3_SECRET.
+# s3gw.sh build | up|down DIR PORT   versitygw on HOST:PORT (HOST: 127.0.0.1), objects below DIR/data. BIN overrides the binary. Keys: S3_ACCESS/S3_SECRET.
 # --concurrency 1: without it two concurrent puts with If-None-Match can both win (check, then link); with it 1 winner in every race
 # build: from the pinned source, unless it is there; needs go
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); bin=${BIN:-$here/bin/versitygw}; cmd=${1:-}; dir=${2:?DIR}; port=${3:-17070}; host=${HOST:-127.0.0.1}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); bin=${BIN:-$here/bin/versitygw}; cmd=${1:-}; dir=${2:-}; port=${3:-17070}; host=${HOST:-127.0.0.1}
 pid_of() { local p; p=$(cat "$dir/pid" 2>/dev/null) || return 1; [ -n "$p" ] && kill -0 "$p" 2>/dev/null && [ "$(readlink -f /proc/$p/exe)" = "$(readlink -f "$bin")" ] && echo "$p"; }
+[ "$cmd" = build ] || : "${dir:?DIR}"
 case "$cmd" in
   build) [ -x "$bin" ] || CGO_ENABLED=0 GOBIN=$(dirname "$bin") go install -trimpath -ldflags '-s -w' github.com/versity/versitygw/cmd/versitygw@v1.7.0 ;;
-  up) mkdir -p "$dir/data" "$dir/versions"; dir=$(cd "$dir" && pwd)
+  up) mkdir -p -m 700 "$dir"; mkdir -p "$dir/data" "$dir/versions"; dir=$(cd "$dir" && pwd)
     if p=$(pid_of); then echo "already up, pid $p"; exit 0; fi
     meta=(); touch "$dir/data/.x"; setfattr -n user.probe -v 1 "$dir/data/.x" 2>/dev/null || { command -v setfattr >/dev/null && { mkdir -p "$dir/meta"; meta=(--sidecar "$dir/meta"); }; }; rm -f "$dir/data/.x"
     ROOT_ACCESS_KEY=${S3_ACCESS:-testaccess} ROOT_SECRET_KEY=${S3_SECRET:-testsecret} VGW_KEEP_ALIVE=true setsid nohup "$bin" --port "$host:$port" --health /healthz --quiet posix --concurrency 1 --versioning-dir "$dir/versions" "${meta[@]}" "$dir/data" >"$dir/log" 2>&1 </dev/null &

@@ -1,9 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { component } from './component.js';
 import { missingProgram, script } from './script.js';
 
 const run = promisify(execFile);
@@ -42,10 +42,6 @@ export interface Cluster extends AsyncDisposable {
 }
 
 export interface ClusterOptions {
-  /** First two numbers of all its addresses; clusters that run at once differ in it. */
-  readonly net?: string;
-  /** First of eight ports, likewise. */
-  readonly port?: number;
   readonly fakeNodes?: number;
   /** `nvidia.com/gpu` of the real node, none of them real. */
   readonly gpus?: number;
@@ -72,17 +68,22 @@ export function withoutCluster(level: ClusterLevel): string | undefined {
 
 export async function startCluster(
   level: ClusterLevel,
-  { net = '10.88', port = 16440, fakeNodes = 2, gpus = 0 }: ClusterOptions = {},
+  { fakeNodes = 2, gpus = 0 }: ClusterOptions = {},
 ): Promise<Cluster> {
-  const folder = join(await mkdtemp(join(tmpdir(), 'emotune-cluster-')), 'cluster');
-  const environment = {
-    K8S_NET: net,
-    K8S_PORT: String(port),
-    KWOK_NODES: String(fakeNodes),
-    NODE_GPUS: String(gpus),
-  };
-  const programs = await script('cluster/cluster.sh', ['build', level], environment);
-  const kubeconfig = await script('cluster/cluster.sh', ['up', folder, level], environment);
+  const path = 'cluster/cluster.sh';
+  const programs = await script(path, ['build', level]);
+  const {
+    folder,
+    said: kubeconfig,
+    call: cluster,
+    stop: end,
+  } = await component({
+    name: 'cluster',
+    path,
+    up: [level],
+    environment: { KWOK_NODES: String(fakeNodes), NODE_GPUS: String(gpus) },
+  });
+  const [net] = (await readFile(join(folder, '.cluster'), 'utf8')).split(' ');
   const call =
     (program: string) =>
     async (...args: readonly string[]): Promise<string> => {
@@ -99,12 +100,11 @@ export async function startCluster(
     await kubectl('apply', '--server-side', '-f', file);
   };
   let stopped = false;
-  const stop = async () => {
+  const stop = () => {
     stopped = true;
-    await script('cluster/cluster.sh', ['down', folder]);
+    return end();
   };
-  const inNode = (...command: readonly string[]) =>
-    script('cluster/cluster.sh', ['in-node', folder, ...command]);
+  const inNode = (...command: readonly string[]) => cluster('in-node', ...command);
   const killInNode = async (name: string) => {
     const pid = () => inNode('pgrep', '-o', '-x', name).catch(() => '');
     const killed = await pid();
@@ -139,7 +139,7 @@ export async function startCluster(
     kubectl,
     helm: call('helm'),
     apply,
-    images: async (...archives) => void (await script('cluster/cluster.sh', ['image', folder, ...archives])),
+    images: async (...archives) => void (await cluster('image', ...archives)),
     address: `${net}.79.1`,
     inNode,
     kill,

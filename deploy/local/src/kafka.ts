@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cache, freePorts, loopback, missingProgram, script } from './script.js';
+import { component } from './component.js';
+import { cache, freePorts, loopback, missingProgram } from './script.js';
 
 /** A real Kafka broker of one node on a free port. */
 export interface Kafka extends AsyncDisposable {
@@ -36,48 +35,40 @@ export function withoutKafka(): string | undefined {
 
 /** @param host an address of this machine */
 export async function startKafka({ host = loopback } = {}): Promise<Kafka> {
-  return start(await temporary(), host, await freePorts(2, host), {});
+  const { kafka } = await start(host, await freePorts(2, host), {});
+  return kafka;
 }
 
 export async function startSecuredKafka(): Promise<SecuredKafka> {
-  const folder = await temporary();
   const port = await freePorts(4);
   const password = 'local-secret';
+  const { kafka, folder } = await start(loopback, port, { KAFKA_PASSWORD: password });
   const file = (name: string) => join(folder, name);
   return {
-    ...(await start(folder, loopback, port, { KAFKA_PASSWORD: password })),
+    ...kafka,
     mutual: `${loopback}:${port + 3}`,
     password,
     files: { ca: file('ca.crt'), clientCert: file('client.crt'), clientKey: file('client.key') },
   };
 }
 
-function temporary(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'emotune-kafka-'));
-}
-
 async function start(
-  folder: string,
   host: string,
   port: number,
   environment: Readonly<Record<string, string>>,
-): Promise<Kafka> {
-  const call = (command: string) =>
-    script('kafka/kafka.sh', [command, folder, String(port)], {
-      KAFKA_JARS: jars,
-      HOST: host,
-      ...environment,
-    });
-  const stop = async () => {
-    await call('down');
-    await rm(folder, { recursive: true, force: true });
-  };
-  await call('up');
-  return {
+): Promise<{ readonly kafka: Kafka; readonly folder: string }> {
+  const { folder, call, stop } = await component({
+    name: 'kafka',
+    path: 'kafka/kafka.sh',
+    args: [String(port)],
+    environment: { KAFKA_JARS: jars, HOST: host, ...environment },
+  });
+  const kafka: Kafka = {
     broker: `${host}:${port}`,
     kill: async () => void (await call('kill')),
     restart: async () => void (await call('up')),
     stop,
     [Symbol.asyncDispose]: stop,
   };
+  return { kafka, folder };
 }

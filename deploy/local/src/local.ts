@@ -19,7 +19,7 @@ export interface Local extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-interface LocalOptions extends Pick<ClusterOptions, 'net' | 'port' | 'gpus'> {
+interface LocalOptions extends Pick<ClusterOptions, 'gpus'> {
   readonly namespace?: string;
   /** Archives of images that the node is to have. */
   readonly images?: readonly string[];
@@ -37,7 +37,6 @@ export async function startLocal({
   namespace = 'emotune',
   gpus = 2,
   images = [],
-  ...place
 }: LocalOptions = {}): Promise<Local> {
   const folder = await mkdtemp(join(tmpdir(), 'emotune-local-'));
   const values = join(folder, 'values.json');
@@ -52,7 +51,7 @@ export async function startLocal({
     return one;
   };
   try {
-    const cluster = await started(startCluster('node', { gpus, ...place }));
+    const cluster = await started(startCluster('node', { gpus }));
     const host = cluster.address;
     const [postgres, kafka, s3] = await Promise.all([
       started(startPostgres({ host })),

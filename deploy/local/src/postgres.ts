@@ -1,7 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { freePorts, loopback, missingProgram, script } from './script.js';
+import { component } from './component.js';
+import { freePorts, loopback, missingProgram } from './script.js';
 
 /** A real PostgreSQL server on a free port. */
 export interface Postgres extends AsyncDisposable {
@@ -22,15 +20,14 @@ export function withoutPostgres(): string | undefined {
 
 /** @param host an address of this machine */
 export async function startPostgres({ host = loopback } = {}): Promise<Postgres> {
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-postgres-'));
-  const port = String(await freePorts(1, host));
-  const call = (command: string) => script('postgres/postgres.sh', [command, folder, port], { HOST: host });
-  const stop = async () => {
-    await call('down');
-    await rm(folder, { recursive: true, force: true });
-  };
+  const { said, call, stop } = await component({
+    name: 'postgres',
+    path: 'postgres/postgres.sh',
+    args: [String(await freePorts(1, host))],
+    environment: { HOST: host },
+  });
   return {
-    url: await call('up'),
+    url: said,
     kill: async () => void (await call('kill')),
     restart: async () => void (await call('up')),
     stop,

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { component } from './component.js';
 import { cache, freePorts, loopback, missingProgram, script } from './script.js';
 
 /** A real S3 server on a free port. */
@@ -30,22 +29,16 @@ export function withoutS3(): string | undefined {
 
 /** @param host an address of this machine */
 export async function startS3({ host = loopback } = {}): Promise<S3> {
-  const folder = await mkdtemp(join(tmpdir(), 'emotune-s3-'));
+  const path = 's3/s3gw.sh';
+  await script(path, ['build'], { BIN: program });
   const port = String(await freePorts(1, host));
   const [accessKeyId, secretAccessKey] = ['local-access', 'local-secret'];
-  const call = (command: string) =>
-    script('s3/s3gw.sh', [command, folder, port], {
-      BIN: program,
-      HOST: host,
-      S3_ACCESS: accessKeyId,
-      S3_SECRET: secretAccessKey,
-    });
-  const stop = async () => {
-    await call('down');
-    await rm(folder, { recursive: true, force: true });
-  };
-  await script('s3/s3gw.sh', ['build', folder, port], { BIN: program });
-  await call('up');
+  const { folder, call, stop } = await component({
+    name: 's3',
+    path,
+    args: [port],
+    environment: { BIN: program, HOST: host, S3_ACCESS: accessKeyId, S3_SECRET: secretAccessKey },
+  });
   return {
     endpoint: `http://${host}:${port}`,
     accessKeyId,

@@ -13,13 +13,24 @@ export const cache =
   process.env.EMOTUNE_TEST_CACHE ??
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'emotune-test');
 
-/** Runs a script of this package; its last line. @throws with what it wrote on stderr */
+export function scriptFile(path: string): string {
+  return join(folder, path);
+}
+
+/**
+ * Runs a script of this package; its last line.
+ * @param lock a file: of the scripts with the same one runs at a time
+ * @throws with what it wrote on stderr
+ */
 export async function script(
   path: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  lock?: string,
 ): Promise<string> {
-  const { stdout } = await run(join(folder, path), args, {
+  const command = [scriptFile(path), ...args];
+  const [program, ...rest] = lock === undefined ? command : ['flock', '--close', lock, ...command];
+  const { stdout } = await run(program, rest, {
     env: { ...process.env, EMOTUNE_TEST_CACHE: cache, ...environment },
   });
   return stdout.trim().split('\n').at(-1) ?? '';

@@ -12,7 +12,7 @@ describe.skipIf(missing !== undefined)('tokens of a real cluster', () => {
   let cluster: Cluster;
   let reviews: TokenReviews;
   beforeAll(async () => {
-    cluster = await startCluster('control', { net: '10.93', port: 17940 });
+    cluster = await startCluster('control');
     const config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfig);
     reviews = new TokenReviews(config.makeApiClient(AuthenticationV1Api), 'emotune');

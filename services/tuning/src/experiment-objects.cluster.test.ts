@@ -38,7 +38,7 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
   afterAll(() => cluster?.stop());
 
   const platform = await testPlatform(async () => {
-    cluster = await startCluster('control', { net: '10.91', port: 16500 });
+    cluster = await startCluster('control');
     await cluster.kubectl('apply', '--filename', definition);
     const config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfig);

@@ -18,7 +18,7 @@ let namespaces = 0;
 describe.skipIf(without)('on a real node', () => {
   beforeAll(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'emotune-image-'));
-    cluster = await startCluster('node', { net: '10.118', port: 17640 });
+    cluster = await startCluster('node');
     await cluster.images(await nodeImage(folder, image, contractTrainer));
     await rm(folder, { recursive: true, force: true });
   });

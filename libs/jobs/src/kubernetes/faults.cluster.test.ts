@@ -35,7 +35,7 @@ let spec: JobSpec;
 describe.skipIf(without)('on a real node', () => {
   beforeAll(async () => {
     const folder = await mkdtemp(join(tmpdir(), 'emotune-image-'));
-    cluster = await startCluster('node', { net: '10.119', port: 17660 });
+    cluster = await startCluster('node');
     await cluster.images(await nodeImage(folder, image, trainer));
     await rm(folder, { recursive: true, force: true });
     config = new KubeConfig();

@@ -15,7 +15,7 @@ let cluster: Cluster;
 
 describe.skipIf(without)('on fake nodes', () => {
   beforeAll(async () => {
-    cluster = await startCluster('kwok', { net: '10.117', port: 17620 });
+    cluster = await startCluster('kwok');
   });
   afterAll(() => cluster?.stop());
 

@@ -31,9 +31,6 @@ export interface JobsPlatformOptions extends Pace {
   readonly program?: string;
   /** Of Node.js for the service's process. */
   readonly nodeArguments?: readonly string[];
-  /** See `ClusterOptions`. */
-  readonly net?: string;
-  readonly port?: number;
 }
 
 /** What the service's process uses, in bytes. */
@@ -170,7 +167,7 @@ function kibibytesOf(status: string, field: string): number {
 export async function openJobsPlatform(options: JobsPlatformOptions): Promise<JobsPlatform> {
   const without = withoutCluster('kwok');
   if (without) throw new FailedPrecondition(without);
-  const { signal, program = usualProgram(), nodeArguments = [], net, port } = options;
+  const { signal, program = usualProgram(), nodeArguments = [] } = options;
   const folder = await mkdtemp(join(tmpdir(), `emotune-bench-jobs-${process.pid}-`));
   // In the order they were started; closed the other way round.
   const started: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
@@ -178,8 +175,7 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
     for (const stop of started.splice(0).reverse()) await stop();
   };
   try {
-    const at = { fakeNodes: 4, ...(net ? { net } : {}), ...(port ? { port } : {}) };
-    const cluster = await startCluster('kwok', at);
+    const cluster = await startCluster('kwok', { fakeNodes: 4 });
     started.push(() => cluster.stop());
     const postgres = await startEmbeddedPostgres({ dir: join(folder, 'postgres') });
     started.push(() => postgres.stop());
