@@ -484,15 +484,22 @@ describe.skipIf(reason)('the chart', () => {
       };
       const needed = [
         ...['get', 'list', 'watch', 'create', 'patch', 'delete'].map((verb) => [verb, 'jobs.batch']),
-        ...['get', 'list', 'watch', 'patch', 'delete'].map((verb) => [verb, 'pods']),
+        ...['list', 'watch', 'patch', 'delete'].map((verb) => [verb, 'pods']),
         ['get', 'pods/log'],
         ['create', 'secrets'],
         ['get', 'secrets'],
-        ['create', 'events'],
-        ['create', 'experiments.emotune.io'],
+        ...['create', 'list'].map((verb) => [verb, 'events']),
+        ...['list', 'watch', 'create', 'patch', 'delete'].map((verb) => [verb, 'experiments.emotune.io']),
         ['patch', 'experiments.emotune.io/status'],
-        ['patch', 'events'],
       ];
+      const { rules } = rendered.minimal.get('Role/try-emotune-tuning-jobs');
+      const given = rules.flatMap(({ apiGroups: [group], resources: [resource], verbs }: Manifest) =>
+        verbs.map((verb: string) => {
+          const [kind, ...part] = resource.split('/');
+          return [verb, [[kind, group].filter(Boolean).join('.'), ...part].join('/')];
+        }),
+      );
+      expect(given.sort()).toEqual([...needed].sort());
       for (const [verb, what] of needed) {
         expect(await may('tuning', verb, what), `${verb} ${what}`).toBe(true);
         if (verb === 'create')

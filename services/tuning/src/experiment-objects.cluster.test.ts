@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '@emotune/base';
 import { clusterPlace } from '@emotune/jobs/kubernetes';
-import { type Cluster, startCluster, withoutCluster } from '@emotune/local';
+import { type Cluster, startCluster, tuningAccount, withoutCluster } from '@emotune/local';
 import { tuning } from '@emotune/proto';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -41,7 +41,7 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
     cluster = await startCluster('control');
     await cluster.kubectl('apply', '--filename', definition);
     const config = new KubeConfig();
-    config.loadFromFile(cluster.kubeconfig);
+    config.loadFromFile(await tuningAccount(cluster, 'default'));
     const place = clusterPlace({ config, namespace: 'default' }, systemClock);
     return { keeper: (context, experiments) => new ExperimentObjects(context, experiments, place) };
   });

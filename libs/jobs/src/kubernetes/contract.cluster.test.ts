@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Cluster, nodeImage, startCluster, withoutCluster } from '@emotune/local';
+import { type Cluster, nodeImage, startCluster, tuningAccount, withoutCluster } from '@emotune/local';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
 import { contractTrainer, trialRunnerContract } from '../testing.js';
@@ -12,6 +12,7 @@ if (without) process.stderr.write(`skipped: ${without}\n`);
 
 const image = 'docker.io/library/contract-trainer:1';
 let cluster: Cluster;
+let config: KubeConfig;
 let namespace: string;
 let namespaces = 0;
 
@@ -27,16 +28,16 @@ describe.skipIf(without)('on a real node', () => {
     namespace = `trials-${++namespaces}`;
     await cluster.kubectl('create', 'namespace', namespace);
     await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
+    config = new KubeConfig();
+    config.loadFromFile(await tuningAccount(cluster, namespace));
   });
 
-  trialRunnerContract('KubernetesRunner', async () => {
-    const config = new KubeConfig();
-    config.loadFromFile(cluster.kubeconfig);
-    return KubernetesRunner.open({
+  trialRunnerContract('KubernetesRunner', async () =>
+    KubernetesRunner.open({
       config,
       namespace,
       image,
       onFailure: (what, error) => process.stderr.write(`${what}: ${error}\n`),
-    });
-  });
+    }),
+  );
 });

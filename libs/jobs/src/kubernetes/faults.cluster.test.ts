@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, InvalidArgument, systemClock } from '@emotune/base';
-import { type Cluster, nodeImage, startCluster, withoutCluster } from '@emotune/local';
+import { type Cluster, nodeImage, startCluster, tuningAccount, withoutCluster } from '@emotune/local';
 import { KubeConfig, type V1Job } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { hasEnded, type JobSpec, type JobStatus } from '../runner.js';
@@ -31,6 +31,7 @@ let namespace: string;
 let namespaces = 0;
 let runner: KubernetesRunner;
 let spec: JobSpec;
+const failures: [what: string, error: unknown][] = [];
 
 describe.skipIf(without)('on a real node', () => {
   beforeAll(async () => {
@@ -38,15 +39,15 @@ describe.skipIf(without)('on a real node', () => {
     cluster = await startCluster('node');
     await cluster.images(await nodeImage(folder, image, trainer));
     await rm(folder, { recursive: true, force: true });
-    config = new KubeConfig();
-    config.loadFromFile(cluster.kubeconfig);
   });
   afterAll(() => cluster?.stop());
   beforeEach(async () => {
     namespace = `faults-${++namespaces}`;
     await cluster.kubectl('create', 'namespace', namespace);
     await cluster.kubectl('label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce=restricted');
-    runner = KubernetesRunner.open({ config, namespace, image });
+    config = new KubeConfig();
+    config.loadFromFile(await tuningAccount(cluster, namespace));
+    runner = KubernetesRunner.open({ config, namespace, image, onFailure: (...what) => failures.push(what) });
     spec = {
       name: 'exp-t0-a1',
       labels: { 'emotune.io/experiment': 'exp', 'emotune.io/trial': 'exp-t0' },
@@ -58,7 +59,11 @@ describe.skipIf(without)('on a real node', () => {
       nodeSelector: {},
     };
   });
-  afterEach(() => runner?.close());
+  afterEach(async () => {
+    await runner?.close();
+    // Each has every right that it needs.
+    expect(failures.splice(0).filter(([, error]) => /forbidden: User/.test(String(error)))).toEqual([]);
+  });
 
   const kubectl = (...args: string[]) => cluster.kubectl('--namespace', namespace, ...args);
   const when = (want: (status: JobStatus) => boolean) => statusWhen(runner, spec.name, want);
