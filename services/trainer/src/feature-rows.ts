@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
 import { NotFound, Rng, Violations } from '@emotune/base';
 import { longestRow, type ModelConfig } from '@emotune/models';
-import { decodeShard, type FeatureRow } from '@emotune/records';
+import { decodeShard, type FeatureRow } from '@emotune/records/features';
 
 /** Violations reported at most. */
 const reported = 5;

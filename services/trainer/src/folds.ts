@@ -1,7 +1,7 @@
 /** Cross-validation: which rows a fold holds out. Pure. */
 import { tasks } from '@emotune/affect';
 import { InvalidArgument, sha256 } from '@emotune/base';
-import type { FeatureRow } from '@emotune/records';
+import type { FeatureRow } from '@emotune/records/features';
 import { textKey } from '@emotune/text';
 
 export interface FoldPlace {

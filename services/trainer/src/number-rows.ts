@@ -1,7 +1,7 @@
 /** Rows whose answers are numbers, with every number that could have been the answer, for losses that compare numbers. */
 import { answerTokens, candidateTokens, digitTokens, numbersOn } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
-import type { FeatureRow } from '@emotune/records';
+import type { FeatureRow } from '@emotune/records/features';
 import type { Tokenizer } from '@emotune/text';
 import type { NumberChoices, Row } from '@emotune/training';
 
