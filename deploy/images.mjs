@@ -10,8 +10,9 @@
  * SOURCE_DATE_EPOCH (default 0) is the time of everything in them; EMOTUNE_CUDA_CACHE (default .emotune/cuda) keeps 1.5 GB
  * of NVIDIA's libraries.
  *
- * Needs Linux, root, Debian's buildah and binutils, and what the project's tests need. This machine stands for the base image of the
- * Dockerfile: its /usr is mounted where packages are gathered, and the libraries in the images are its own (glibc of Debian 12).
+ * Needs Linux, root, Debian's buildah and binutils, and what the project's tests need. This machine stands for the base image
+ * of the Dockerfile: its /usr is mounted where packages are gathered, and the libraries in the images are its own (glibc of
+ * Debian 12).
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
