@@ -58,7 +58,9 @@ export {
 export {
   currentSpan,
   openSpan,
+  pastRoot,
   pastSpan,
+  spanIds,
   spanned,
   traceOf,
   traceparent,

@@ -2,6 +2,7 @@
  * Traces by W3C trace context, as text: `00-<32 hex digits>-<16 hex digits>-<flags>`. Nothing is recorded unless the process has
  * started a tracer, and without one there is no context to pass on but what came from outside.
  */
+import { randomBytes } from 'node:crypto';
 import {
   type Context,
   context,
@@ -10,6 +11,8 @@ import {
   type SpanContext,
   SpanKind,
   SpanStatusCode,
+  type SpanOptions as StartOptions,
+  TraceFlags,
   trace,
 } from '@opentelemetry/api';
 import { sha256 } from './hash.js';
@@ -39,10 +42,46 @@ function contextOf(parent: string | undefined): Context {
   });
 }
 
-/** A context that follows from words alone: whoever knows them can add to one trace, also after a restart. */
-export function traceOf(...words: readonly (string | number)[]): string {
+/** What a trace is of; the first word names its root. */
+type Words = readonly [string, ...(string | number)[]];
+
+interface Ids {
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
+function idsOf(words: Words): Ids {
   const hash = sha256(words.join('\n'));
-  return `00-${hash.slice(0, 32)}-${hash.slice(32, 48)}-01`;
+  return { traceId: hash.slice(0, 32), spanId: hash.slice(32, 48) };
+}
+
+/** Of the root that is being begun. */
+let planned: Ids | undefined;
+
+/** For a tracer: random ids, but for roots whose ids follow from words. */
+export const spanIds = {
+  generateTraceId: () => planned?.traceId ?? randomBytes(16).toString('hex'),
+  generateSpanId: () => planned?.spanId ?? randomBytes(8).toString('hex'),
+};
+
+function beginRoot(words: Words, options: StartOptions = {}): Span {
+  planned = idsOf(words);
+  try {
+    return trace.getTracer('emotune').startSpan(words[0], options, ROOT_CONTEXT);
+  } finally {
+    planned = undefined;
+  }
+}
+
+/**
+ * The context of a root that follows from words alone: whoever knows them can add to one trace, also after a restart. Whether
+ * it is sampled is up to the tracer, so that a trace is told whole or not at all.
+ */
+export function traceOf(...words: Words): string {
+  const ids = idsOf(words);
+  const begun = beginRoot(words).spanContext();
+  // Where this process traces nothing, others may.
+  return textOf(begun.traceId === ids.traceId ? begun : { ...ids, traceFlags: TraceFlags.SAMPLED });
 }
 
 type Attributes = Readonly<Record<string, string | number>>;
@@ -69,9 +108,9 @@ function begun(name: string, { attributes = {}, parent, kind = 'internal' }: Spa
   return [span, trace.setSpan(from, span)];
 }
 
-function endWith(span: Span, failure?: string): void {
+function endWith(span: Span, failure?: string, at?: number): void {
   if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
-  span.end();
+  span.end(at);
 }
 
 /** Begins a span, which its caller ends. */
@@ -93,15 +132,25 @@ export async function spanned<T>(name: string, options: SpanOptions, work: () =>
   }
 }
 
-/** Tells of work that is over. @param from, to milliseconds since 1970 */
+/** Work that is over. */
+interface Past {
+  readonly attributes?: Attributes;
+  /** Milliseconds since 1970. */
+  readonly from: number;
+  readonly to: number;
+  readonly failure?: string | undefined;
+}
+
+/** Tells of work that is over. @param parent the context that it belongs to */
 export function pastSpan(
   name: string,
-  { from, to, failure, ...options }: SpanOptions & { from: number; to: number; failure?: string | undefined },
+  { parent, from, to, failure, attributes = {} }: Past & { readonly parent: string },
 ): void {
-  const parent = options.parent === undefined ? context.active() : contextOf(options.parent);
-  const span = trace
-    .getTracer('emotune')
-    .startSpan(name, { attributes: options.attributes ?? {}, startTime: from }, parent);
-  if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
-  span.end(to);
+  const span = trace.getTracer('emotune').startSpan(name, { attributes, startTime: from }, contextOf(parent));
+  endWith(span, failure, to);
+}
+
+/** Tells of what a whole trace is of: the root whose context `traceOf` gives for the same words. */
+export function pastRoot(words: Words, { from, to, failure, attributes = {} }: Past): void {
+  endWith(beginRoot(words, { attributes, startTime: from }), failure, to);
 }

@@ -37,10 +37,18 @@ export interface Bus {
     topics: readonly string[],
     handle: (event: BusEvent) => Promise<void>,
   ): Promise<() => Promise<void>>;
+  /** What the groups that this process is a member of have not taken yet, of each of their topics. @throws Unavailable */
+  lag(): Promise<readonly Lag[]>;
   /** Events that groups could not handle, of all processes. */
   readonly deadLetters: DeadLetters;
   /** Waits for handlers that run. */
   close(): Promise<void>;
+}
+
+export interface Lag {
+  readonly group: string;
+  readonly topic: string;
+  readonly events: number;
 }
 
 /** What a bus or an outbox has to say to whoever runs it, with fields for a log. */

@@ -4,7 +4,7 @@
  * times are the server's, so that members need not agree on the time.
  */
 import type { Database, Sql } from '@emotune/database';
-import { type BusEvent, deadLetterDays } from './bus.js';
+import { type BusEvent, deadLetterDays, type Lag } from './bus.js';
 
 export const eventLogMigrations: readonly string[] = [
   `create table subscriptions (consumer text, topic text, primary key (consumer, topic));
@@ -94,6 +94,16 @@ export async function enter(sql: Sql, group: string, topics: readonly string[]):
   await sql.query(
     'insert into subscriptions (consumer, topic) select $1, unnest($2::text[]) on conflict do nothing',
     [group, topics],
+  );
+}
+
+/** What these groups have not taken yet. */
+export async function lagOf(sql: Sql, groups: readonly string[]): Promise<Lag[]> {
+  return await sql.query<Lag>(
+    `select s.consumer as group, s.topic, count(d.position)::int as events
+     from subscriptions s left join deliveries d using (consumer, topic)
+     where s.consumer = any($1) group by s.consumer, s.topic`,
+    [groups],
   );
 }
 

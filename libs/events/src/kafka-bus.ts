@@ -1,7 +1,7 @@
 /** The bus of a cluster: events in Kafka, by kafkajs. */
 import { type Clock, systemClock, Unavailable } from '@emotune/base';
 import type { Kafka } from 'kafkajs';
-import { type Bus, type BusEvent, type Retry, standardRetry, type Tell, twice } from './bus.js';
+import { type Bus, type BusEvent, type Lag, type Retry, standardRetry, type Tell, twice } from './bus.js';
 import { everyTry, type KafkaSettings, kafkaAt, kafkaError } from './kafka-client.js';
 import { KafkaLetters } from './kafka-letters.js';
 import { KafkaMember } from './kafka-member.js';
@@ -96,6 +96,11 @@ export class KafkaBus implements Bus {
       throw error;
     }
     return leave;
+  }
+
+  async lag(): Promise<Lag[]> {
+    const members = [...this.members.values()];
+    return (await Promise.all(members.map((member) => member.lag()))).flat();
   }
 
   async close(): Promise<void> {

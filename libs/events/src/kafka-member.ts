@@ -10,6 +10,7 @@ import {
   deadLetter,
   isDeadLetterTopic,
   isFor,
+  type Lag,
   Poison,
   pauseAfter,
   type Retry,
@@ -93,6 +94,25 @@ export class KafkaMember {
     await this.join();
     this.stopCommitting = every(commitMs, clock, () => this.commit());
     await this.settleFirst();
+  }
+
+  /** As the brokers have it: of all members of the group. @throws Unavailable, FailedPrecondition */
+  lag(): Promise<Lag[]> {
+    const { kafka, topics, group } = this.options;
+    return withAdmin(kafka, async (admin) => {
+      // First, so that what comes or is taken in between counts as not taken.
+      const committed = await this.committed(admin, topics);
+      const lags: Lag[] = [];
+      for (const topic of topics) {
+        const partitions = await admin.fetchTopicOffsets(topic);
+        const events = partitions.map(({ partition, high }) => {
+          const name = nameOf(topic, partition);
+          return Number(high) - (committed.get(name) ?? this.first.get(name) ?? Number(high));
+        });
+        lags.push({ group, topic, events: events.reduce((sum, one) => sum + Math.max(0, one), 0) });
+      }
+      return lags;
+    });
   }
 
   /** Waits for the handlers that run; nothing is handed out any more. */

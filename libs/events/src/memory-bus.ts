@@ -5,6 +5,7 @@ import {
   type BusEvent,
   deadLetter,
   isFor,
+  type Lag,
   Poison,
   pauseAfter,
   type Retry,
@@ -22,8 +23,8 @@ interface Member {
 
 interface Group {
   readonly name: string;
-  /** Every topic that its member ever asked for. */
-  readonly topics: Set<string>;
+  /** Every topic that its member ever asked for, with how many of its events are not done with. */
+  readonly topics: Map<string, number>;
   member: Member | undefined;
   /** By topic and key, what was published last: the next event of these waits for it. */
   readonly tails: Map<string, Promise<void>>;
@@ -61,7 +62,7 @@ export class MemoryBus implements Bus {
     this.closing.signal.throwIfAborted();
     const group: Group = this.groups.get(name) ?? {
       name,
-      topics: new Set(),
+      topics: new Map(),
       member: undefined,
       tails: new Map(),
       waiting: new Set(),
@@ -69,13 +70,19 @@ export class MemoryBus implements Bus {
     if (group.member !== undefined) throw twice(name);
     this.groups.set(name, group);
     const member: Member = { topics: new Set(topics), handle, running: new Set() };
-    for (const topic of topics) group.topics.add(topic);
+    for (const topic of topics) group.topics.set(topic, group.topics.get(topic) ?? 0);
     group.member = member;
     for (const wake of group.waiting) wake();
     return async () => {
       if (group.member === member) group.member = undefined;
       await Promise.allSettled(member.running);
     };
+  }
+
+  async lag(): Promise<Lag[]> {
+    return [...this.groups.values()]
+      .filter(({ member }) => member !== undefined)
+      .flatMap(({ name: group, topics }) => [...topics].map(([topic, events]) => ({ group, topic, events })));
   }
 
   async close(): Promise<void> {
@@ -85,13 +92,17 @@ export class MemoryBus implements Bus {
 
   /** Delivers after the events of this topic and key that came before. */
   private async enqueue(group: Group, event: BusEvent): Promise<void> {
-    const lane = JSON.stringify([event.topic, event.key]);
+    const { topic, key } = event;
+    const lane = JSON.stringify([topic, key]);
+    const count = (change: number) => group.topics.set(topic, (group.topics.get(topic) ?? 0) + change);
+    count(1);
     const before = group.tails.get(lane) ?? Promise.resolve();
     const delivered = before.catch(() => {}).then(() => this.deliver(group, event));
     group.tails.set(lane, delivered);
     try {
       await delivered;
     } finally {
+      count(-1);
       if (group.tails.get(lane) === delivered) group.tails.delete(lane);
     }
   }

@@ -36,6 +36,7 @@ export async function openBus(
       deadLetters: bus.deadLetters,
       publish: (events) => bus.publish(events),
       subscribe: (group, topics, handle) => bus.subscribe(group, topics, handle),
+      lag: () => bus.lag(),
       close: async () => {
         await bus.close();
         await database.close();

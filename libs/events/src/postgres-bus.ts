@@ -5,6 +5,7 @@ import {
   type Bus,
   type BusEvent,
   deadLetter,
+  type Lag,
   Poison,
   pauseAfter,
   type Retry,
@@ -18,6 +19,7 @@ import {
   enter,
   eventChannel,
   eventLogMigrations,
+  lagOf,
   postpone,
   prune,
   renew,
@@ -98,6 +100,10 @@ export class PostgresBus implements Bus {
       await member.leave();
       if (this.members.get(group) === member) this.members.delete(group);
     };
+  }
+
+  lag(): Promise<Lag[]> {
+    return lagOf(this.database, [...this.members.keys()]);
   }
 
   async close(): Promise<void> {

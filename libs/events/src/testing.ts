@@ -93,6 +93,23 @@ export function busContract(
       await eventually(() => expect(new Set(seen)).toEqual(new Set(events.map(({ id }) => id))));
     });
 
+    it('tells how many events a group has not taken yet', async () => {
+      const bus = await open();
+      const [topic, idle, group] = [freshName('lag'), freshName('idle'), freshName('group')];
+      const { opened, open: release } = gate();
+      await bus.subscribe(group, [topic, idle], () => opened);
+      const lag = async () => {
+        const lags = (await bus.lag()).filter((each) => each.group === group);
+        return Object.fromEntries(lags.map((each) => [each.topic, each.events]));
+      };
+      expect(await lag()).toEqual({ [topic]: 0, [idle]: 0 });
+      const published = bus.publish(['a', 'b', 'a'].map((key) => testEvent(topic, key)));
+      await expect.poll(lag, { timeout: 200_000 }).toEqual({ [topic]: 3, [idle]: 0 });
+      release();
+      await published;
+      await expect.poll(lag, { timeout: 200_000 }).toEqual({ [topic]: 0, [idle]: 0 });
+    });
+
     it('keeps the order of each key, also when handlers fail and take their time', async () => {
       const bus = await open();
       const topic = freshName('ordered');

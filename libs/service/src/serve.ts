@@ -187,6 +187,7 @@ export async function runService<S extends ServiceEnvironment>(
       log,
       signal,
     });
+    metrics?.lag(bus);
     const host = new Host(server, {
       database: (schema) => Database.connect(databaseUrl, schema, database),
       ...{ objects, bus, clock: systemClock, log, peers: environment.EMOTUNE_PEERS, token, tls, metrics },

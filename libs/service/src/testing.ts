@@ -3,6 +3,7 @@ import { credentials, Client as GrpcClient, loadPackageDefinition, type ServiceE
 import { service as definition } from 'grpc-health-check';
 
 export { type Issued, TestCa } from './test-certificates.js';
+export { TestCollector, type ToldSpan } from './test-collector.js';
 export { TestIssuer } from './test-issuer.js';
 
 type Reply = { readonly status: string };

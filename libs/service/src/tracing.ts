@@ -1,5 +1,5 @@
 /** Traces of OpenTelemetry: told to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, and to nobody without it. */
-import { openSpan } from '@emotune/base';
+import { openSpan, spanIds } from '@emotune/base';
 import {
   ResponderBuilder,
   ServerInterceptingCall,
@@ -47,6 +47,7 @@ export async function startTracing(
       'service.name': environment['OTEL_SERVICE_NAME'] || `emotune-${service}`,
       'service.namespace': 'emotune',
     }),
+    idGenerator: spanIds,
     spanProcessors: [new sdk.BatchSpanProcessor(new OTLPTraceExporter())],
   });
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());

@@ -20,6 +20,7 @@ import { type Plan, planOf } from './spec.js';
 import { type Base, type BoundFeatures, type Experiment, hasEnded, isOpen, searchTrials } from './state.js';
 import { type ExperimentRow, experimentRow, trialRow, trialRows } from './store.js';
 import { newExperiment } from './transitions.js';
+import { traceEnded } from './trial-trace.js';
 import { type Earlier, warmStart } from './warm-start.js';
 
 /** How often a watched experiment is looked at, whichever process changes it. */
@@ -201,12 +202,12 @@ export class Experiments {
     sql: Sql,
     name: string,
     next: (experiment: Experiment) => Experiment,
-  ): Promise<Experiment> {
+  ): Promise<{ readonly before: Experiment; readonly after: Experiment }> {
     const before = await this.reconciler.ledger.read(sql, await experimentRow(sql, name));
     const after = next(before);
     await saveChanges(sql, before, after);
     await this.reconciler.tell(sql, before, after);
-    return after;
+    return { before, after };
   }
 
   /** @throws FailedPrecondition, InvalidArgument where `next` refuses. */
@@ -215,13 +216,14 @@ export class Experiments {
     next: (experiment: Experiment) => Experiment,
   ): Promise<tuning.Experiment> {
     const { database, outbox } = this.context;
-    const changed = await deciding(database, async (sql) => {
-      await this.save(sql, name, next);
-      return this.message(sql, name);
-    });
+    const { message, before, after } = await deciding(database, async (sql) => ({
+      ...(await this.save(sql, name, next)),
+      message: await this.message(sql, name),
+    }));
+    traceEnded(before, after);
     outbox.wake();
     this.reconciler.wake();
-    return changed;
+    return message;
   }
 
   pause(name: string): Promise<tuning.Experiment> {

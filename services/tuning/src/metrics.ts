@@ -2,6 +2,9 @@
 import type { Database } from '@emotune/database';
 import type { Metrics } from '@emotune/service';
 
+/** Seconds: from a free node to a queue over the weekend. */
+const waitBounds = [1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 172_800];
+
 type Rows = { value: number; [label: string]: string | number }[];
 
 export function tellTrials(metrics: Metrics, database: Database): void {
@@ -24,6 +27,20 @@ export function tellTrials(metrics: Metrics, database: Database): void {
     'How long the trial that has waited longest for a trainer has waited.',
     [],
     `select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as value from trials where state = 'queued'`,
+  );
+  metrics.histogram(
+    {
+      name: 'emotune_trials_queued_seconds',
+      help: 'How long trials waited until their first trainer began.',
+      bounds: waitBounds,
+    },
+    () =>
+      database.query<{ bucket: number; count: number; sum: number }>(
+        `select width_bucket(seconds, $1::float8[]) as bucket, count(*)::int as count, sum(seconds)::float8 as sum
+         from (select extract(epoch from started_at - created_at)::float8 as seconds from trials
+               where started_at is not null) waits group by bucket`,
+        [waitBounds],
+      ),
   );
   gauge(
     'emotune_tokens_per_second',

@@ -44,7 +44,7 @@ import {
   withoutCheckpoints,
 } from './transitions.js';
 import type { TrialLogs } from './trial-logs.js';
-import { traceTrial, trialTrace } from './trial-trace.js';
+import { traceEnded, trialTrace } from './trial-trace.js';
 
 /** Where nothing wakes it, it looks for work this often. */
 const lookMs = 1_000;
@@ -265,6 +265,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         );
         for (const act of acts) effects.push(...(await this.act(sql, row, act)));
         effects.push(async () => this.show(before, experiment));
+        effects.push(async () => traceEnded(before, experiment));
         const clears = acts.flatMap((act) => (act.type === 'clear-checkpoints' ? [act.trial] : []));
         if (clears.length > 0) effects.push(() => this.clearCheckpoints(name, clears));
         await this.tell(sql, before, experiment);
@@ -339,7 +340,6 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
       if (trial === before.trials[trial.number] || trial.endedAt === null) continue;
       const message = trialMessage(await trialRow(sql, name, trial.number, this.now()));
       await emit(sql, topics.trialFinished, name, { trial: message }, trialTrace(name, trial));
-      traceTrial(name, trial);
     }
     await this.tellEnd(sql, before, after);
   }
