@@ -71,6 +71,8 @@ export class Metrics {
       async collect() {
         const rows = await found();
         this.reset();
+        // A reset leaves nought where there are no labels.
+        if (labels.length === 0) this.remove();
         for (const { value, ...of } of rows ?? []) this.set(of, Number(value));
       },
     });
