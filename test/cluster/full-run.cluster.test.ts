@@ -187,5 +187,7 @@ describe.skipIf(reason)('on a real cluster', () => {
     await expect
       .poll(left, { timeout: 600_000, interval: 1000 })
       .toEqual([`experiment.emotune.io/${experiment}`, 'secret/database', 'secret/objects']);
+    // Nothing holds what is left.
+    await local.cluster.kubectl('delete', 'namespace', local.namespace, '--timeout', '20m');
   });
 });

@@ -2,7 +2,6 @@ import { tuning } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
 import {
   type ExperimentObject,
-  finalizer,
   isSettled,
   objectAction,
   objectOf,
@@ -67,24 +66,27 @@ describe('objectAction', () => {
     ['an experiment that goes on gets its object', running, undefined, 'mirror'],
     ['one that has ended and whose object was deleted does not', ended, undefined, 'nothing'],
     ['nothing is nothing', undefined, undefined, 'nothing'],
-    ['an object is held before anything comes of it', undefined, objectWith({ finalizers: [] }), 'hold'],
     ['one that is new is submitted', undefined, objectWith(), 'submit'],
     ['one that was refused is submitted again', undefined, objectWith({}, refused), 'submit'],
     ['one of a foreign experiment is not taken for its own', running, objectWith({}, refused), 'submit'],
     ['one that was accepted is told of', running, objectWith({}, accepted), 'tell'],
     ['one whose spec has changed is looked at', running, objectWith({ generation: 2 }, accepted), 'raise'],
     ['one whose experiment was deleted goes', undefined, objectWith({}, accepted), 'remove'],
-    ['one that is deleted cancels what goes on', running, objectWith(leaving, accepted), 'cancel'],
-    ['one that is deleted leaves what has ended', ended, objectWith(leaving, accepted), 'release'],
-    ['one that was refused cancels nothing', running, objectWith(leaving, refused), 'release'],
-    [
-      'one that others hold is theirs',
-      running,
-      objectWith({ ...leaving, finalizers: ['x'] }, accepted),
-      'nothing',
-    ],
+    ['one that is being deleted cancels what goes on', running, objectWith(leaving, accepted), 'cancel'],
+    ['one that is being deleted leaves what has ended', ended, objectWith(leaving, accepted), 'nothing'],
+    ['one that was refused cancels nothing', running, objectWith(leaving, refused), 'nothing'],
   ] as const)('%s', (_, experiment, object, action) => {
     expect(objectAction(experiment, object)).toBe(action);
+  });
+
+  it.each([
+    ['that was deleted cancels what goes on', running, undefined, accepted, 'cancel'],
+    ['that another has followed does, too', running, objectWith({ uid: 'next' }), accepted, 'cancel'],
+    ['of what has ended is not needed', ended, undefined, accepted, 'nothing'],
+    ['that was refused cancels nothing', running, undefined, refused, 'mirror'],
+    ['of what is not there is forgotten', undefined, objectWith({ uid: 'next' }), accepted, 'submit'],
+  ] as const)('an object %s', (_, experiment, object, status, action) => {
+    expect(objectAction(experiment, object, objectWith({}, status))).toBe(action);
   });
 });
 
@@ -140,9 +142,9 @@ describe('a status', () => {
   });
 });
 
-it('the object of an experiment is held, and has its spec as files have it, without the name', () => {
+it('the object of an experiment is held by nothing, and has its spec as files have it, without the name', () => {
   const { metadata, spec } = objectOf(running);
-  expect(metadata).toMatchObject({ name: 'first', finalizers: [finalizer] });
+  expect(metadata).toEqual({ name: 'first', labels: { 'app.kubernetes.io/managed-by': 'emotune' } });
   expect(spec).not.toHaveProperty('name');
   expect(spec).toMatchObject({ limits: { maxTrials: 8 } });
 });

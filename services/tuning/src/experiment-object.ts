@@ -10,9 +10,6 @@ export const group = 'emotune.io';
 export const version = 'v1alpha1';
 const specType = 'emotune.tuning.v1.ExperimentSpec';
 
-/** Keeps a deleted object until its experiment is cancelled. */
-export const finalizer = 'emotune.io/cancel';
-
 interface Condition {
   readonly type: 'Accepted' | 'Running' | 'Succeeded';
   readonly status: 'True' | 'False' | 'Unknown';
@@ -52,7 +49,6 @@ export interface ExperimentObject {
     readonly generation?: number;
     readonly resourceVersion?: string;
     readonly deletionTimestamp?: string;
-    readonly finalizers?: readonly string[];
     readonly labels?: Readonly<Record<string, string>>;
   };
   readonly spec: Readonly<Record<string, unknown>>;
@@ -85,7 +81,6 @@ export function objectOf({ name, spec }: Pick<tuning.Experiment, 'name' | 'spec'
     kind: 'Experiment',
     metadata: {
       name,
-      finalizers: [finalizer],
       labels: { 'app.kubernetes.io/managed-by': 'emotune' },
     },
     spec: written,
@@ -100,7 +95,7 @@ function conditionOf(
 }
 
 /** Whether the service has taken the experiment that the object describes. */
-function isAccepted(object: Pick<ExperimentObject, 'status'>): boolean {
+export function isAccepted(object: Pick<ExperimentObject, 'status'>): boolean {
   return conditionOf(object, 'Accepted')?.status === 'True';
 }
 
@@ -118,42 +113,37 @@ export type ObjectAction =
   | 'nothing'
   /** The experiment has no object. */
   | 'mirror'
-  /** The object has no finalizer. */
-  | 'hold'
   /** The service is to take it. */
   | 'submit'
   /** Its limits may have been raised. */
   | 'raise'
   /** Its status may have changed. */
   | 'tell'
-  /** The object is being deleted, its experiment goes on. */
+  /** The object is deleted, its experiment goes on. */
   | 'cancel'
-  /** The object may go. */
-  | 'release'
   /** The service has it no more. */
   | 'remove';
 
 /**
  * @param experiment what the service has under that name
  * @param object what the cluster has
+ * @param deleted an object of the experiment that was seen to go
  */
 export function objectAction(
   experiment: Pick<tuning.Experiment, 'state'> | undefined,
   object: ExperimentObject | undefined,
+  deleted?: ExperimentObject,
 ): ObjectAction {
+  const goesOn = experiment !== undefined && isOpen(experiment);
+  if (deleted && isAccepted(deleted) && goesOn) return 'cancel';
   // One that has ended and whose object was deleted does not come back.
-  if (!object) return experiment && isOpen(experiment) ? 'mirror' : 'nothing';
-  const { deletionTimestamp, finalizers = [], generation } = object.metadata;
-  const held = finalizers.includes(finalizer);
-  const seen = object.status?.observedGeneration === generation;
-  if (deletionTimestamp !== undefined) {
-    if (!held) return 'nothing';
-    return experiment && isOpen(experiment) && isAccepted(object) ? 'cancel' : 'release';
-  }
-  if (!held) return 'hold';
+  if (!object) return goesOn ? 'mirror' : 'nothing';
+  const { deletionTimestamp, generation } = object.metadata;
+  // Others hold it with finalizers of theirs.
+  if (deletionTimestamp !== undefined) return goesOn && isAccepted(object) ? 'cancel' : 'nothing';
   if (isAccepted(object)) {
     if (!experiment) return 'remove';
-    return seen ? 'tell' : 'raise';
+    return object.status?.observedGeneration === generation ? 'tell' : 'raise';
   }
   // Refused as it is; but what it needs may be there by now.
   return 'submit';

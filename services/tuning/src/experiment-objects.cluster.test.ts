@@ -9,6 +9,7 @@ import { type Cluster, startCluster, tuningAccount, withoutCluster } from '@emot
 import { tuning } from '@emotune/proto';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { TuningContext } from './context.js';
 import type { ExperimentObject } from './experiment-object.js';
 import { ExperimentObjects } from './experiment-objects.js';
 import { patience, testPlatform } from './test-platform.js';
@@ -35,6 +36,7 @@ const written = {
 describe.skipIf(reason)('experiments.emotune.io', async () => {
   if (reason) return;
   let cluster: Cluster;
+  let keeper: NonNullable<TuningContext['keeper']>;
   afterAll(() => cluster?.stop());
 
   const platform = await testPlatform(async () => {
@@ -43,7 +45,8 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
     const config = new KubeConfig();
     config.loadFromFile(await tuningAccount(cluster, 'default'));
     const place = clusterPlace({ config, namespace: 'default' }, systemClock);
-    return { keeper: (context, experiments) => new ExperimentObjects(context, experiments, place) };
+    keeper = (context, experiments) => new ExperimentObjects(context, experiments, place);
+    return { keeper };
   });
 
   const apply = async (name: string, spec: object): Promise<string> => {
@@ -167,17 +170,6 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
     platform.runner.train = wait.train;
     await platform.submit({ name: 'taken' });
     await expect.poll(names, patience).toContain('experiment.emotune.io/taken');
-    await cluster.kubectl(
-      'patch',
-      'experiment',
-      'taken',
-      '--type=merge',
-      '-p',
-      '{"metadata":{"finalizers":[]}}',
-    );
-    await expect
-      .poll(async () => (await object('taken')).metadata.finalizers, patience)
-      .toEqual(['emotune.io/cancel']);
     wait.release();
     await platform.reached('taken', State.EXPERIMENT_STATE_SUCCEEDED);
     await cluster.kubectl('delete', 'experiment', 'taken', '--timeout=20m');
@@ -194,9 +186,25 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
     await apply('deleted', written);
     await expect.poll(() => stateOf('deleted'), patience).toBe('Running');
     await cluster.kubectl('delete', 'experiment', 'deleted', '--timeout=20m');
-    expect((await platform.get('deleted')).state).toBe(State.EXPERIMENT_STATE_CANCELLED);
+    await platform.reached('deleted', State.EXPERIMENT_STATE_CANCELLED);
     expect(await names()).not.toContain('experiment.emotune.io/deleted');
     wait.release();
+  });
+
+  it('nothing holds an object: one that goes while nobody keeps it comes back, and the experiment goes on', async () => {
+    const wait = held();
+    platform.runner.train = wait.train;
+    await apply('missed', written);
+    await expect.poll(() => stateOf('missed'), patience).toBe('Running');
+    const { metadata } = await object('missed');
+    expect(metadata).not.toHaveProperty('finalizers');
+    await platform.kill();
+    await cluster.kubectl('delete', 'experiment', 'missed', '--timeout=20m');
+    await platform.start({ keeper });
+    await expect.poll(() => stateOf('missed').catch(() => ''), patience).toBe('Running');
+    expect((await object('missed')).metadata.uid).not.toBe(metadata.uid);
+    wait.release();
+    await expect.poll(() => stateOf('missed'), patience).toBe('Succeeded');
   });
 
   it('of one that runs the limits alone can change, and only be raised', async () => {

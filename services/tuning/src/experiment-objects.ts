@@ -1,6 +1,7 @@
 /**
  * Keeps experiments.emotune.io and the service's experiments at one: each experiment that goes on has its object, an object that
- * is applied becomes an experiment, one that is deleted cancels its own. Of the service's processes one does it at a time.
+ * is applied becomes an experiment, one that is deleted cancels its own. Of the service's processes one does it at a time. Only a
+ * deletion that it has seen cancels: an object that is not there may have been lost with its cluster, so it is made again.
  */
 import {
   AlreadyExists,
@@ -20,8 +21,8 @@ import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/comm
 import type { TuningContext } from './context.js';
 import {
   type ExperimentObject,
-  finalizer,
   group,
+  isAccepted,
   isSettled,
   type ObjectStatus,
   objectAction,
@@ -77,6 +78,8 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   private rounds = 0;
   /** By name. */
   private readonly objects = new Map<string, ExperimentObject>();
+  /** By name, objects of experiments that were deleted, until that is acted on. */
+  private readonly deleted = new Map<string, ExperimentObject>();
   /** When a refused object may be tried again, with the generation that was refused. */
   private readonly refused = new Map<string, { readonly generation: number; readonly at: number }>();
 
@@ -104,6 +107,7 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   private async keep(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.context;
     this.objects.clear();
+    this.deleted.clear();
     let listed = false;
     const worker = new Worker((signal) => (listed ? this.round(signal) : Promise.resolve(false)), {
       ...{ name, clock, log },
@@ -119,9 +123,12 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
         worker.wake();
       },
       onGone: (object) => {
-        if (this.objects.get(object.metadata.name)?.metadata.uid === object.metadata.uid)
-          this.objects.delete(object.metadata.name);
-        this.refused.delete(object.metadata.name);
+        const { name } = object.metadata;
+        if (this.knows(object)) {
+          this.objects.delete(name);
+          if (isAccepted(object)) this.deleted.set(name, object);
+        }
+        this.refused.delete(name);
         worker.wake();
       },
       onListed: () => {
@@ -141,14 +148,17 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
     const all = this.rounds++ % settledRounds === 0;
     const names = [...this.objects.values()]
       .filter((object) => all || !isSettled(object))
-      .map(({ metadata }) => metadata.name);
+      .map(({ metadata }) => metadata.name)
+      .concat(...this.deleted.keys());
     const known = await this.experiments.openOrNamed(names);
     const byName = new Map(known.map((experiment) => [experiment.name, experiment]));
     for (const each of new Set([...byName.keys(), ...names])) {
       if (signal.aborted) return false;
       const what = 'keeping the object of an experiment';
       try {
-        await this.act(each, byName.get(each), this.objects.get(each));
+        const deleted = this.deleted.get(each);
+        await this.act(each, byName.get(each), deleted);
+        if (this.deleted.get(each) === deleted) this.deleted.delete(each);
         this.outages.over(what, { experiment: each });
       } catch (error) {
         if (signal.aborted) return false;
@@ -163,14 +173,13 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   private async act(
     experimentName: string,
     experiment: tuning.Experiment | undefined,
-    object: ExperimentObject | undefined,
+    deleted: ExperimentObject | undefined,
   ): Promise<void> {
-    const action = objectAction(experiment, object);
+    const object = this.objects.get(experimentName);
+    const action = objectAction(experiment, object, deleted);
     if (action === 'nothing') return;
     if (action === 'mirror') return this.mirror(experiment!);
     switch (action) {
-      case 'hold':
-        return this.patch(object!, { finalizers: [...(object!.metadata.finalizers ?? []), finalizer] });
       case 'submit':
         return this.submit(object!);
       case 'raise':
@@ -179,14 +188,19 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
         return this.tell(object!, statusOf(object!, experiment!, this.now()));
       case 'cancel':
         await this.experiments.cancel(experimentName);
-        return this.release(object!);
-      case 'release':
-        return this.release(object!);
+        return;
       case 'remove':
         await this.place.api.json('DELETE', `${this.path}/${experimentName}`, {
           body: { preconditions: { uid: object!.metadata.uid } },
         });
+        // Nobody asked for this one to be cancelled.
+        if (this.knows(object!)) this.objects.delete(experimentName);
     }
+  }
+
+  /** Whether it is the object of that name that was seen last. */
+  private knows({ metadata: { name, uid } }: ExperimentObject): boolean {
+    return this.objects.get(name)?.metadata.uid === uid;
   }
 
   private now(): string {
@@ -201,25 +215,14 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
     await this.tell(made, statusOf(made, experiment, this.now()));
   }
 
-  private async patch(object: ExperimentObject, metadata: object): Promise<void> {
-    const { name, resourceVersion } = object.metadata;
-    await this.place.api.json('PATCH', `${this.path}/${name}`, {
-      body: { metadata: { ...metadata, resourceVersion } },
-    });
-  }
-
-  private release(object: ExperimentObject): Promise<void> {
-    const { finalizers = [] } = object.metadata;
-    return this.patch(object, { finalizers: finalizers.filter((each) => each !== finalizer) });
-  }
-
   private async tell(object: ExperimentObject, status: ObjectStatus): Promise<void> {
     if (saysTheSame(object, status)) return;
     const { name, uid } = object.metadata;
     const told = await this.place.api.json<ExperimentObject>('PATCH', `${this.path}/${name}/status`, {
       body: { metadata: { uid }, status },
     });
-    this.objects.set(name, told);
+    // It may have gone meanwhile.
+    if (this.knows(told)) this.objects.set(name, told);
   }
 
   private async submit(object: ExperimentObject): Promise<void> {
