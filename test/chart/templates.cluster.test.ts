@@ -489,7 +489,7 @@ describe.skipIf(reason)('the chart', () => {
         ['create', 'secrets'],
         ['get', 'secrets'],
         ...['create', 'list'].map((verb) => [verb, 'events']),
-        ...['list', 'watch', 'create', 'patch', 'delete'].map((verb) => [verb, 'experiments.emotune.io']),
+        ...['list', 'watch', 'create', 'delete'].map((verb) => [verb, 'experiments.emotune.io']),
         ['patch', 'experiments.emotune.io/status'],
       ];
       const { rules } = rendered.minimal.get('Role/try-emotune-tuning-jobs');
