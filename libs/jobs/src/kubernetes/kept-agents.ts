@@ -18,7 +18,9 @@ export function keepAgents(config: KubeConfig): void {
     const options = optionsOf(...given);
     if (options.type !== 'agent') return options;
     const secureContext = createSecureContext(options.connect);
-    return { ...options, connect: { ...options.connect, secureContext } as typeof options.connect };
+    // Over HTTP/2 undici throws where nobody can catch it when a connection has been idle for a while.
+    const connect = { ...options.connect, secureContext, allowH2: false } as typeof options.connect;
+    return { ...options, connect };
   };
   let kept: { readonly options: object; readonly agent: object | undefined } | undefined;
   own.createDispatcher = (...given) => {
