@@ -25,8 +25,10 @@ export class TokenReviews implements Issuer {
   /** By the cluster that this process runs in, or the kubeconfig. */
   static async open(audience: string): Promise<TokenReviews> {
     const { AuthenticationV1Api, KubeConfig } = await import('@kubernetes/client-node');
+    const { keepAgents } = await import('@emotune/jobs/kubernetes');
     const config = new KubeConfig();
     config.loadFromDefault();
+    keepAgents(config);
     return new TokenReviews(config.makeApiClient(AuthenticationV1Api), audience);
   }
 
