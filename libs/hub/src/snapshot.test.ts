@@ -5,12 +5,13 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DataLoss, FailedPrecondition, NotFound, sha256, Unavailable } from '@emotune/base';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { parseHubId } from './hub-id.js';
 import { type HubSettings, hubSettings } from './settings.js';
 import { fetchSnapshot } from './snapshot.js';
@@ -105,7 +106,9 @@ it('takes a branch, a tag with slashes and a commit, and files in folders', asyn
 it('goes on where a connection broke', async () => {
   server.put('models/someone/tiny', { files });
   const hash = sha256(weights);
-  server.fail({ at: hash, breakAfter: 100_000 });
+  const part = join(folder, 'hub', 'models--someone--tiny', 'blobs', `${hash}.incomplete`);
+  const kept = () => vi.waitFor(() => expect(statSync(part).size).toBeGreaterThan(0), { timeout: 60_000 });
+  server.fail({ at: hash, breakAfter: 100_000, breakWhen: kept });
   server.fail({ at: hash, breakAfter: 50_000 });
   const { folder: at } = await fetchIt();
   expect(readFileSync(join(at, 'model.safetensors'))).toEqual(weights);

@@ -23,6 +23,8 @@ export interface HubFault {
   readonly headers?: Readonly<Record<string, string>>;
   /** Ends the connection after so many bytes of the body. */
   readonly breakAfter?: number;
+  /** What is waited for before it ends, such as that they were kept: a client may drop what it has not read by then. */
+  readonly breakWhen?: () => Promise<unknown>;
   /** Changes the first byte. */
   readonly damage?: boolean;
 }
@@ -243,6 +245,9 @@ export class HubServer {
     }
     // What was written comes through before the end does.
     response.flushHeaders();
-    response.write(body.subarray(0, fault.breakAfter), () => response.socket?.end());
+    response.write(body.subarray(0, fault.breakAfter), async () => {
+      await fault.breakWhen?.();
+      response.socket?.end();
+    });
   }
 }
