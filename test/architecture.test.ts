@@ -56,6 +56,7 @@ it('the command line is a client of the contract alone', () => {
     '@emotune/base',
     '@emotune/proto',
     '@emotune/service/client',
+    '@emotune/service/spec',
   ]);
   const client = packages.find(({ name }) => name === '@emotune/cli')!;
   const ours = client.dependencies.filter((name) => tagOf.has(name));

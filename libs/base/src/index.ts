@@ -55,16 +55,6 @@ export {
   textFault,
   textLines,
 } from './text-lines.js';
-export {
-  currentSpan,
-  openSpan,
-  pastRoot,
-  pastSpan,
-  spanIds,
-  spanned,
-  traceOf,
-  traceparent,
-} from './trace.js';
 export { Turns } from './turns.js';
 export { nearest, parse, show, unknownField } from './validate.js';
 export { Violations } from './violations.js';

@@ -1,5 +1,6 @@
 /** Takes events in so that each has its effect once, however often it is delivered. */
-import { Internal, spanned } from '@emotune/base';
+import { Internal } from '@emotune/base';
+import { spanned } from '@emotune/base/trace';
 import type { Database, Sql } from '@emotune/database';
 import type { Bus, BusEvent } from './bus.js';
 import { messageOfEvent, type Topic } from './topics.js';

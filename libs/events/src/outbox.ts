@@ -6,7 +6,8 @@
  * published on.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, every, Rest, traceparent, Unavailable } from '@emotune/base';
+import { type Clock, every, Rest, Unavailable } from '@emotune/base';
+import { traceparent } from '@emotune/base/trace';
 import { type Database, lead, type Sql, type Term } from '@emotune/database';
 import { type Bus, type BusEvent, pauseAfter, type Retry, standardRetry, type Tell } from './bus.js';
 import { pruneEventTables } from './pruning.js';

@@ -1,5 +1,6 @@
 /** Calls to other services: typed by the generated clients, with promises, async iterables and our own errors. */
-import { Internal, ResourceExhausted, systemClock, traceparent, Unavailable } from '@emotune/base';
+import { Internal, ResourceExhausted, systemClock, Unavailable } from '@emotune/base';
+import { traceparent } from '@emotune/base/trace';
 import type { PlainValue } from '@emotune/proto';
 import {
   credentials,

@@ -1,5 +1,6 @@
 /** Structured logs: one JSON object a line. */
-import { currentSpan, printableJson } from '@emotune/base';
+import { printableJson } from '@emotune/base';
+import { currentSpan } from '@emotune/base/trace';
 
 export type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,5 @@
-import { currentSpan, pastRoot, pastSpan, spanned, systemClock, traceOf, traceparent } from '@emotune/base';
+import { systemClock } from '@emotune/base';
+import { currentSpan, pastRoot, pastSpan, spanned, traceOf, traceparent } from '@emotune/base/trace';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { consume, emit, eventTables, MemoryBus, Outbox, on, topics } from '@emotune/events';

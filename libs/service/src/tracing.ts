@@ -1,5 +1,5 @@
 /** Traces of OpenTelemetry: told to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, and to nobody without it. */
-import { openSpan, spanIds } from '@emotune/base';
+import { openSpan, spanIds } from '@emotune/base/trace';
 import {
   ResponderBuilder,
   ServerInterceptingCall,

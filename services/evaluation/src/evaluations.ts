@@ -9,11 +9,10 @@ import {
   InvalidArgument,
   NotFound,
   show,
-  spanned,
   temporaryPrefix,
-  traceparent,
   Unavailable,
 } from '@emotune/base';
+import { spanned, traceparent } from '@emotune/base/trace';
 import type { Sql } from '@emotune/database';
 import { consume, emit, eventTables, on, topics } from '@emotune/events';
 import { common, type evaluation, tuning } from '@emotune/proto';

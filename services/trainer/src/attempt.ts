@@ -1,7 +1,8 @@
 /** What a trainer process does once it is loaded. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { endingExitCodes, spanned, systemClock, temporaryPrefix } from '@emotune/base';
+import { endingExitCodes, systemClock, temporaryPrefix } from '@emotune/base';
+import { spanned } from '@emotune/base/trace';
 import { LogFolder, readEnvironment, SafeLines, secretsOf, type TrainerEnvironment } from '@emotune/jobs';
 import { openObjectStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';

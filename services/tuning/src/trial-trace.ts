@@ -2,7 +2,7 @@
  * One trace a trial: it follows from the trial, so that every process of the service, also a later one, adds to the same. Its
  * root is told when the trial has ended.
  */
-import { pastRoot, pastSpan, traceOf } from '@emotune/base';
+import { pastRoot, pastSpan, traceOf } from '@emotune/base/trace';
 import type { Experiment, Trial } from './state.js';
 
 type Traced = Pick<Trial, 'number' | 'createdAt'>;
