@@ -70,7 +70,7 @@ describe.skipIf(reason)('on a real cluster', () => {
     const lines = notes.split('\n').filter((line) => /^ *export EMOTUNE_(?:TOKEN|SERVER)=\$\(/.test(line));
     const { kubeconfig, programs } = local.cluster;
     const shown = execFileSync('bash', ['-c', [...lines, 'env'].join('\n')], {
-      env: { KUBECONFIG: kubeconfig, PATH: `${programs}:${process.env['PATH']}` },
+      env: { HOME: folder, KUBECONFIG: kubeconfig, PATH: `${programs}:${process.env['PATH']}` },
       encoding: 'utf8',
     });
     const variables = [...shown.matchAll(/^(EMOTUNE_(?:TOKEN|SERVER))=(.+)$/gm)];
