@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { systemClock } from '@emotune/base';
-import { KubeConfig, type V1Job } from '@kubernetes/client-node';
+import type { V1Job } from '@kubernetes/client-node';
 import { expect, it } from 'vitest';
 import { Mirror } from './mirror.js';
 import { clusterPlace } from './place.js';
+import { configOf } from './testing.js';
 
 it('comes back as soon to an API server that is killed for the tenth time as for the first', async () => {
   const over = new AbortController();
@@ -20,16 +20,7 @@ it('comes back as soon to an API server that is killed for the tenth time as for
     setTimeout(() => response.socket?.end(), 20);
     if (++watches === 10) over.abort();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const config = new KubeConfig();
-  config.loadFromOptions({
-    clusters: [{ name: 'c', server: `http://127.0.0.1:${port}`, skipTLSVerify: true }],
-    users: [{ name: 'u', token: 'shown' }],
-    contexts: [{ name: 'x', cluster: 'c', user: 'u' }],
-    currentContext: 'x',
-  });
+  const config = await configOf(server);
   const pauses: number[] = [];
   const clock = {
     now: systemClock.now,
