@@ -57,6 +57,7 @@ export {
   type Meaning,
   multiLabelThreshold,
   numberGold,
+  ratedGold,
   type Scale,
   type SourceExample,
   type Split,

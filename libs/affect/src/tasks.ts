@@ -35,16 +35,45 @@ export interface Meaning {
 export interface Gold extends Meaning {
   /** Regression: the raters' standard deviation in units of 0..1, where known. */
   readonly spread: number | null;
+  /** How many people answered, where known. */
+  readonly raters: number | null;
+  /** Regression: what each of them answered, on 0..1, rising; empty where not known. */
+  readonly ratings: readonly number[];
+  /** Classification: how many of them gave each label; empty where not known. */
+  readonly votes: Votes;
 }
 
+/** Raters by label. Those who gave several labels count for each. */
+export type Votes = Readonly<Record<string, number>>;
+
+const unrated: readonly number[] = [];
+const unvoted: Votes = {};
+
 /** The gold of a regression: value and spread on 0..1. */
-export function numberGold(value: number, spread: number | null = null): Gold {
-  return { value, spread, labels: [] };
+export function numberGold(
+  value: number,
+  spread: number | null = null,
+  raters: number | null = null,
+  ratings: readonly number[] = unrated,
+): Gold {
+  return { value, labels: [], spread, raters, ratings, votes: unvoted };
+}
+
+/** The gold of a regression whose every rating is known, on 0..1, one at least. Its spread is the standard deviation of these raters. */
+export function ratedGold(value: number, ratings: readonly number[]): Gold {
+  const mean = ratings.reduce((sum, rating) => sum + rating, 0) / ratings.length;
+  const squares = ratings.reduce((sum, rating) => sum + (rating - mean) ** 2, 0);
+  const rising = [...ratings].sort((a, b) => a - b);
+  return numberGold(value, Math.sqrt(squares / ratings.length), ratings.length, rising);
 }
 
 /** The gold of a classification. */
-export function labelGold(labels: readonly string[]): Gold {
-  return { value: null, spread: null, labels };
+export function labelGold(
+  labels: readonly string[],
+  raters: number | null = null,
+  votes: Votes = unvoted,
+): Gold {
+  return { value: null, labels, spread: null, raters, ratings: unrated, votes };
 }
 
 /** What is asked, and what the answer has to lie on: everything but the text. */

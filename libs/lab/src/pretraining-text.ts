@@ -92,7 +92,9 @@ export async function pretrainingText(
   const examples = [];
   for (const corpus of chosen) {
     const paths = await locate(corpus, options);
-    examples.push(...corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8')))));
+    examples.push(
+      ...corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8'))), () => {}),
+    );
   }
   const train = assemble(examples, split.shares, split.seed).splits.train;
   const parts: { name: string; licence: string; documents: string[] }[] = chosen.map(({ name, licence }) => {

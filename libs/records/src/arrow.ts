@@ -5,6 +5,8 @@ import { type ColumnKind, type Columns, rowFrom, valuesOf } from './columns.js';
 const types = {
   string: () => new Utf8(),
   list: () => new Utf8(),
+  numbers: () => new Utf8(),
+  counts: () => new Utf8(),
   number: () => new Float64(),
   integer: () => new Int32(),
   flag: () => new Bool(),

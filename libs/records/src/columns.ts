@@ -1,7 +1,7 @@
 /** How the fields of a row lie in the columns of a file: a table for each kind of row, whatever the format of the file. */
 
-/** Lists are joined by "|". */
-export type ColumnKind = 'string' | 'list' | 'number' | 'integer' | 'flag';
+/** Lists, of texts or numbers, are joined by "|"; counts are one JSON object, empty where there are none. */
+export type ColumnKind = 'string' | 'list' | 'numbers' | 'counts' | 'number' | 'integer' | 'flag';
 
 export interface Column {
   readonly kind: ColumnKind;
@@ -29,6 +29,13 @@ export function fields(kind: ColumnKind, ...names: readonly string[]): Columns {
 
 export const emotionColumn: Columns = { emotion: column('string', ['emotion'], { nullable: true }) };
 
+/** The people behind a gold. Files of before have none of these columns. */
+export const raterColumns: Columns = {
+  raters: number('gold', 'raters'),
+  ratings: column('numbers', ['gold', 'ratings']),
+  votes: column('counts', ['gold', 'votes']),
+};
+
 export const scaleColumns: Columns = {
   scaleLow: number('scale', 'low'),
   scaleHigh: number('scale', 'high'),
@@ -40,7 +47,8 @@ export function valuesOf(rows: readonly object[], { kind, path }: Column): unkno
   return rows.map((row) => {
     const at = (row as Record<string, unknown>)[first];
     const value = field === undefined ? at : (at as Record<string, unknown> | null)?.[field];
-    if (kind === 'list') return (value as readonly string[]).join('|');
+    if (kind === 'list' || kind === 'numbers') return (value as readonly unknown[]).join('|');
+    if (kind === 'counts') return Object.keys(value as object).length === 0 ? '' : JSON.stringify(value);
     return value ?? null;
   });
 }
@@ -50,13 +58,21 @@ export function rowFrom<Row>(columns: Columns, read: (name: string) => unknown):
   const row: Record<string, unknown> = {};
   for (const [name, { kind, path }] of Object.entries(columns)) {
     const stored = read(name) ?? null;
-    const value = kind === 'list' ? listOf(stored as string) : stored;
+    const value = restored(kind, stored);
     const [first, field] = path;
     if (field === undefined) row[first] = value;
     else row[first] = { ...(row[first] as object | undefined), [field]: value };
   }
   for (const [name, value] of Object.entries(row)) if (isAbsent(value)) row[name] = null;
   return row as Row;
+}
+
+function restored(kind: ColumnKind, stored: unknown): unknown {
+  const written = (stored ?? '') as string;
+  if (kind === 'list') return listOf(written);
+  if (kind === 'numbers') return listOf(written).map(Number);
+  if (kind === 'counts') return written === '' ? {} : JSON.parse(written);
+  return stored;
 }
 
 function listOf(joined: string): string[] {

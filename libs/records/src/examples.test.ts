@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SourceExample } from '@emotune/affect';
+import { labelGold, numberGold, ratedGold, type SourceExample } from '@emotune/affect';
 import { parquetMetadata, parquetSchema } from 'hyparquet';
 import { afterAll, describe, expect, it } from 'vitest';
 import { countExamples, decodeExamples, ExampleWriter, encodeExamples, readExamples } from './examples.js';
@@ -19,7 +19,7 @@ const number: SourceExample = {
   scale: { low: 0, high: 10 },
   labelSet: [],
   multiLabel: false,
-  gold: { value: 0.25, spread: 0.1, labels: [] },
+  gold: numberGold(0.25, 0.1),
   split: 'train',
 };
 const labels: SourceExample = {
@@ -31,17 +31,19 @@ const labels: SourceExample = {
   scale: null,
   labelSet: ['fear', 'joy'],
   multiLabel: true,
-  gold: { value: null, spread: null, labels: ['fear', 'joy'] },
+  gold: labelGold(['fear', 'joy'], 5, { fear: 3, joy: 4 }),
 };
 
+const rated: SourceExample = { ...number, id: 's/3', gold: ratedGold(0.25, [0.5, 0.1, 0.15]) };
+
 it('gives back the examples that went in, all at once or one by one, and the same bytes each time', async () => {
-  const bytes = encodeExamples([number, labels]);
-  expect(await decodeExamples(bytes, 'train')).toEqual([number, labels]);
+  const bytes = encodeExamples([number, labels, rated]);
+  expect(await decodeExamples(bytes, 'train')).toEqual([number, labels, rated]);
   const read: SourceExample[] = [];
   for await (const example of readExamples(contentOf(bytes), 'train')) read.push(example);
-  expect(read).toEqual([number, labels]);
-  expect(await countExamples(contentOf(bytes))).toBe(2);
-  expect(encodeExamples([number, labels])).toEqual(bytes);
+  expect(read).toEqual([number, labels, rated]);
+  expect(await countExamples(contentOf(bytes))).toBe(3);
+  expect(encodeExamples([number, labels, rated])).toEqual(bytes);
   expect(await decodeExamples(encodeExamples([]), 'train')).toEqual([]);
 });
 
@@ -74,7 +76,7 @@ describe('a file that is written row by row', () => {
 });
 
 it('keeps the columns that other programs read', () => {
-  const bytes = encodeExamples([number, labels]);
+  const bytes = encodeExamples([number, labels, rated]);
   const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
   const names = parquetSchema(parquetMetadata(file)).children.map(({ element }) => element.name);
   expect(names).toEqual([
@@ -93,5 +95,8 @@ it('keeps the columns that other programs read', () => {
     'multiLabel',
     'scaleLow',
     'scaleHigh',
+    'raters',
+    'ratings',
+    'votes',
   ]);
 });

@@ -9,6 +9,7 @@ import {
   emotionColumn,
   fields,
   number,
+  raterColumns,
   rowFrom,
   scaleColumns,
   valuesOf,
@@ -26,11 +27,14 @@ const columns: Columns = {
   ...fields('list', 'labelSet'),
   ...fields('flag', 'multiLabel'),
   ...scaleColumns,
+  ...raterColumns,
 };
 
 const types = {
   string: 'STRING',
   list: 'STRING',
+  numbers: 'STRING',
+  counts: 'STRING',
   number: 'DOUBLE',
   integer: 'INT32',
   flag: 'BOOLEAN',

@@ -1,3 +1,4 @@
+import { labelGold, numberGold } from '@emotune/affect';
 import { expect, it } from 'vitest';
 import { decodeShard, encodeShard, type FeatureRow } from './features.js';
 
@@ -17,7 +18,7 @@ const row = (
   answer: '0.7',
   tokens: Int32Array.from(tokens),
   answerStart,
-  gold: { value: 0.7, spread: null, labels: [] },
+  gold: numberGold(0.7),
   labelSet: [],
   multiLabel: false,
   scale: { low: 0, high: 1 },
@@ -31,7 +32,7 @@ it('a shard gives back the rows that went in, byte for byte the same each time',
     row('b', [1, 2], 1, {
       task: 'emotion-classification',
       emotion: 'joy',
-      gold: { value: null, spread: null, labels: ['joy', 'trust'] },
+      gold: labelGold(['joy', 'trust']),
       labelSet: ['joy', 'trust'],
       multiLabel: true,
       scale: null,
@@ -40,7 +41,7 @@ it('a shard gives back the rows that went in, byte for byte the same each time',
       'c',
       Array.from({ length: 17 }, (_, i) => i),
       9,
-      { gold: { value: 0.7, spread: 0.1, labels: [] } },
+      { gold: numberGold(0.7, 0.1) },
     ),
   ];
   const bytes = encodeShard(rows);

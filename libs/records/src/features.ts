@@ -13,7 +13,15 @@ import {
   type Vector,
 } from 'apache-arrow';
 import { rowsOf, vectorsOf } from './arrow.js';
-import { type Columns, column, emotionColumn, fields, number, scaleColumns } from './columns.js';
+import {
+  type Columns,
+  column,
+  emotionColumn,
+  fields,
+  number,
+  raterColumns,
+  scaleColumns,
+} from './columns.js';
 
 /** One example, asked on the scale or labels of the prompt, and tokenised. */
 export interface FeatureRow extends Example {
@@ -40,6 +48,7 @@ const after: Columns = {
   ...fields('flag', 'multiLabel'),
   ...scaleColumns,
   ...fields('integer', 'decimals'),
+  ...raterColumns,
 };
 
 function offsets(rows: readonly FeatureRow[]): Int32Array {

@@ -1,3 +1,4 @@
+import { labelGold, numberGold } from '@emotune/affect';
 import { expect, it } from 'vitest';
 import { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 
@@ -13,7 +14,7 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     multiLabel: false,
     scale: { low: 0, high: 1 },
     decimals: 2,
-    gold: { value: 0.25, spread: null, labels: [] },
+    gold: numberGold(0.25),
     value: 0.3,
     low: 0.1,
     high: 0.5,
@@ -31,7 +32,7 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     multiLabel: true,
     scale: null,
     decimals: 0,
-    gold: { value: null, spread: null, labels: ['fear', 'joy'] },
+    gold: labelGold(['fear', 'joy']),
     value: null,
     low: null,
     high: null,

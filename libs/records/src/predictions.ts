@@ -2,7 +2,15 @@
 import type { Example } from '@emotune/affect';
 import { Table, tableFromIPC, tableToIPC } from 'apache-arrow';
 import { rowsOf, vectorsOf } from './arrow.js';
-import { type Columns, column, emotionColumn, fields, number, scaleColumns } from './columns.js';
+import {
+  type Columns,
+  column,
+  emotionColumn,
+  fields,
+  number,
+  raterColumns,
+  scaleColumns,
+} from './columns.js';
 
 /**
  * One example and the model's answer, on the scale and labels that were declared to the model. Values, intervals and spread
@@ -41,6 +49,7 @@ const columns: Columns = {
   confidence: number('confidence'),
   nll: number('nll'),
   ...fields('flag', 'cut'),
+  ...raterColumns,
 };
 
 /** The bytes of the file. The same rows give the same bytes. */

@@ -1,3 +1,4 @@
+import { labelGold, numberGold } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import fc from 'fast-check';
 import { parquetWriteBuffer } from 'hyparquet-writer';
@@ -116,7 +117,7 @@ describe('readUserFile', () => {
       task: 'emotion-classification' as const,
       text: `t${i}`,
       emotion: null,
-      gold: { value: null, spread: null, labels: [] },
+      gold: labelGold([]),
       labelSet: [],
       multiLabel: false,
       scale: null,
@@ -395,7 +396,7 @@ describe('a user file of any content', () => {
       task: 'sentiment-regression' as const,
       text,
       emotion: null,
-      gold: { value: i, spread: null, labels: [] },
+      gold: numberGold(i),
       labelSet: [],
       multiLabel: false,
       scale: null,

@@ -1,4 +1,4 @@
-import type { SourceExample, Split } from '@emotune/affect';
+import { labelGold, numberGold, type SourceExample, type Split } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
 import { assemble } from './assemble.js';
 import { chosenRows } from './limit.js';
@@ -19,7 +19,7 @@ function example(
     task: 'sentiment-classification',
     text,
     emotion: null,
-    gold: { value: null, spread: null, labels: [label] },
+    gold: labelGold([label]),
     labelSet: ['negative', 'positive'],
     multiLabel: false,
     scale: null,
@@ -124,7 +124,7 @@ describe('answers that contradict each other', () => {
       ...example(emotion, 'tea', null),
       task: 'emotion-regression' as const,
       emotion,
-      gold: { value: i, spread: null, labels: [] },
+      gold: numberGold(i),
       labelSet: [],
       scale: { low: 0, high: 1 },
     }));
@@ -162,11 +162,7 @@ describe('small strata', () => {
     const all = Array.from({ length: 600 }, (_, i) => ({
       ...example(`m${i}`, `text number ${i}`),
       multiLabel: true,
-      gold: {
-        value: null,
-        spread: null,
-        labels: labels.filter((_, k) => (i + 7 * k) % (3 * k + 2) === 0).slice(0, 3),
-      },
+      gold: labelGold(labels.filter((_, k) => (i + 7 * k) % (3 * k + 2) === 0).slice(0, 3)),
     })).filter(({ gold }) => gold.labels.length > 0);
     const { splits } = assemble(all, { validation: 0.2, test: 0.2 }, 5);
     expect(splits.test).toHaveLength(Math.round(all.length * 0.2));
@@ -185,7 +181,7 @@ describe('small strata', () => {
         labelSet: [],
         scale: { low: 0, high: 1 },
         // All within one third of the scale.
-        gold: { value: 0.4 + i / 1000, spread: null, labels: [] },
+        gold: numberGold(0.4 + i / 1000),
       })),
     );
     const { splits } = assemble(all, { validation: 0.1, test: 0.2 }, 9);

@@ -57,12 +57,23 @@ async function load(
     const found = await checkUserFile(file, content, at);
     const { name, licence } = file;
     const { sha256 } = upload;
-    return { name, licence, url: '', sha256, examples: () => userExamples(file, content, at, found) };
+    return {
+      name,
+      licence,
+      url: '',
+      sha256,
+      skipped: {},
+      examples: () => userExamples(file, content, at, found),
+    };
   }
   const { corpus } = planned.source;
   const read = async (path: string) =>
     (await readRegularFile(path, { mostBytes: largestCorpusFile })).toString('utf8');
-  const examples = corpus.examples(await Promise.all(paths!.map(read)));
+  const skipped: Record<string, number> = {};
+  const skip = (reason: string) => {
+    skipped[reason] = (skipped[reason] ?? 0) + 1;
+  };
+  const examples = corpus.examples(await Promise.all(paths!.map(read)), skip);
   const hashes = corpus.files.map((file) => file.sha256);
   const whole = hashes.length > 1 ? sha256(hashes.join('')) : hashes[0];
   return {
@@ -71,6 +82,7 @@ async function load(
     url: corpus.url,
     // What is bundled has no file of its own: its rows are its content.
     sha256: whole ?? hashOfRows(examples),
+    skipped,
     async *examples() {
       yield* examples;
     },
@@ -228,7 +240,6 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
       sources: sources.map(({ examples: _, ...source }) => ({
         ...source,
         rows: counts.ofSource(source.name),
-        skipped: {},
       })),
       tasks: counts.tasks,
       duplicatesRemoved,

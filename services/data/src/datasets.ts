@@ -264,6 +264,9 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
         labelSet: [...example.labelSet],
         multiLabel: example.multiLabel,
         scale: example.scale ?? undefined,
+        raters: example.gold.raters ?? undefined,
+        ratings: [...example.gold.ratings],
+        votes: { ...example.gold.votes },
       };
     }
   }

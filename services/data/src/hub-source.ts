@@ -59,6 +59,7 @@ export async function loadHub(
     name: file.name,
     licence,
     url: snapshot.url,
+    skipped: {},
     sha256: files.length === 1 ? files[0].sha256 : sha256(files.map((one) => one.sha256).join('')),
     examples,
   };

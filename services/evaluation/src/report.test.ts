@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { ConstantBaseline, type Task, tasks } from '@emotune/affect';
+import { ConstantBaseline, labelGold, numberGold, type Task, tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { common, evaluation, type PlainValue, tuning } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
@@ -36,11 +36,7 @@ function predictions(task: Task, n: number, skill: number): Prediction[] {
       multiLabel: false,
       scale: regression ? { low: -4, high: 4 } : null,
       decimals: regression ? 1 : 0,
-      gold: {
-        value: regression ? gold : null,
-        spread: task === 'sentiment-regression' ? 0.12 : null,
-        labels: regression ? [] : [label],
-      },
+      gold: regression ? numberGold(gold, task === 'sentiment-regression' ? 0.12 : null) : labelGold([label]),
       value: regression ? value : null,
       low: null,
       high: null,

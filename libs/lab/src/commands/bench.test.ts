@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { tasks } from '@emotune/affect';
+import { numberGold, tasks } from '@emotune/affect';
 import { runCommand } from '@emotune/cli/testing';
 import { initialTensors, parseConfig, saveModel } from '@emotune/models';
 import { encodeShard, type FeatureRow } from '@emotune/records';
@@ -76,7 +76,7 @@ function featureRow(i: number): FeatureRow {
     answer: '',
     tokens,
     answerStart: tokens.length - 2,
-    gold: { value: 0.5, spread: null, labels: [] },
+    gold: numberGold(0.5),
     labelSet: [],
     multiLabel: false,
     scale: { low: 0, high: 1 },

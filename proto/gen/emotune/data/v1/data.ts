@@ -263,7 +263,22 @@ export interface Example {
   labels: string[];
   labelSet: string[];
   multiLabel: boolean;
-  scale: Scale | undefined;
+  scale:
+    | Scale
+    | undefined;
+  /** How many people answered, where known. */
+  raters?:
+    | number
+    | undefined;
+  /** Regression: what each of them answered, on 0..1, rising; empty where not known. */
+  ratings: number[];
+  /** Classification: how many of them gave each label; empty where not known. */
+  votes: { [key: string]: number };
+}
+
+export interface Example_VotesEntry {
+  key: string;
+  value: number;
 }
 
 export interface Source {
