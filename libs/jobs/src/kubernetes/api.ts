@@ -39,6 +39,8 @@ const requestMs = 15_000;
 const patienceMs = 20_000;
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
+/** An API server that has just come back denies what it allows until it has read its roles. */
+const readsRolesMs = 30_000;
 
 const contentTypes = {
   POST: 'application/json',
@@ -78,6 +80,8 @@ async function refusal(response: ResponseContext): Promise<ApiError> {
 export class Api {
   /** Requests that were sent. */
   calls = 0;
+  /** By the clock, when it could not be reached last. */
+  private awayAt = Number.NEGATIVE_INFINITY;
   private readonly http = new IsomorphicFetchHttpLibrary();
 
   constructor(
@@ -101,9 +105,25 @@ export class Api {
     if (signal) context.setSignal(signal);
     await this.config.applySecurityAuthentication(context);
     this.calls++;
-    const response = await this.http.send(context).toPromise();
-    if (response.httpStatusCode >= 300) throw await refusal(response);
-    return response;
+    const response = await this.http
+      .send(context)
+      .toPromise()
+      .catch((error) => {
+        this.notice(signal);
+        throw error;
+      });
+    if (response.httpStatusCode < 300) return response;
+    const error = await refusal(response);
+    if (error.code === 403 && this.clock.now() - this.awayAt < readsRolesMs)
+      throw new Unavailable(`the API server of the cluster has just come back: ${error.message}`, {
+        cause: error,
+      });
+    throw error;
+  }
+
+  /** A connection broke, unless the caller broke it off. */
+  private notice(signal: AbortSignal | undefined): void {
+    if (!signal?.aborted) this.awayAt = this.clock.now();
   }
 
   /**
@@ -137,11 +157,16 @@ export class Api {
     const response = await this.send(HttpMethod.GET, path, { query, signal });
     const decoder = new TextDecoder('utf-8');
     let rest = '';
-    for await (const chunk of response.body.stream() ?? []) {
-      rest += decoder.decode(chunk, { stream: true });
-      const lines = rest.split('\n');
-      rest = lines.pop()!;
-      yield* lines;
+    try {
+      for await (const chunk of response.body.stream() ?? []) {
+        rest += decoder.decode(chunk, { stream: true });
+        const lines = rest.split('\n');
+        rest = lines.pop()!;
+        yield* lines;
+      }
+    } catch (error) {
+      this.notice(signal);
+      throw error;
     }
     if (rest !== '') yield rest;
   }
