@@ -55,6 +55,13 @@ it('tells whether prompts carried cues from those that could', () => {
   const asked = (cues: string) => renderPrompt(defaultQuestion('sentiment-classification', text, { cues }));
   expect(teachingOf([row(moods, { text, prompt: asked('') })]).cues).toBe(false);
   expect(teachingOf([row(moods, { text, prompt: asked(explain(text).cueText) })]).cues).toBe(true);
+  // Some were bared of them.
+  expect(
+    teachingOf([
+      row(moods, { text, prompt: asked('') }),
+      row(moods, { text, prompt: asked(explain(text).cueText) }),
+    ]).cues,
+  ).toBe(true);
   // Rows of another maker tell nothing.
   expect(teachingOf([row(moods, { text, prompt: '' })]).cues).toBe(true);
 });

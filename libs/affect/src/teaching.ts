@@ -75,11 +75,12 @@ export function teachingOf(rows: readonly Row[]): Teaching {
   });
   inquiries.sort((a, b) => tasks.indexOf(a.task) - tasks.indexOf(b.task) || b.rows - a.rows);
   // A text may hold the words that begin the line of cues.
-  const telling = rows.find(({ text, prompt }) => prompt !== '' && !text.includes('Cues:'));
+  const telling = rows.filter(({ text, prompt }) => prompt !== '' && !text.includes('Cues:'));
   const tokens = rows[0]?.tokens;
   return {
     endTokenId: tokens && tokens.length > 0 ? tokens[tokens.length - 1] : null,
-    cues: telling === undefined || telling.prompt.includes(' Cues: '),
+    // Some of the rows may have been bared of them.
+    cues: telling.length === 0 || telling.some(({ prompt }) => prompt.includes(' Cues: ')),
     inquiries,
   };
 }

@@ -9,6 +9,7 @@ const plan: FeaturePlan = {
   dataset: 'demo',
   baseModels: ['opt'],
   cues: true,
+  cueDropout: 0,
   varyScales: false,
   maxTokens: 160,
   seed: 1,
@@ -30,6 +31,24 @@ describe('ask', () => {
     const loving = { ...rows[0], text: 'we love this' };
     expect(ask(loving, 'test', plan)[0].prompt).toContain('Cues: love');
     expect(ask(loving, 'test', { ...plan, cues: false })[0].prompt).not.toContain('Cues');
+  });
+
+  it('bares a share of the train questions of their cues, by the seed, and none of the others', () => {
+    const cued = (split: 'train' | 'validation' | 'test', changes: Partial<FeaturePlan>) =>
+      rows.map((row) => ask(row, split, { ...plan, ...changes }).map(({ question }) => question.cues !== ''));
+    const share = (lists: readonly boolean[][]) =>
+      lists.flat().filter((has) => !has).length / lists.flat().length;
+    const dropped = cued('train', { cueDropout: 0.4, varyScales: true });
+    // 270 questions: four standard deviations.
+    expect(Math.abs(share(dropped) - 0.4)).toBeLessThan(0.12);
+    expect(dropped).toEqual(cued('train', { cueDropout: 0.4, varyScales: true }));
+    expect(dropped).not.toEqual(cued('train', { cueDropout: 0.4, varyScales: true, seed: 2 }));
+    // One text is asked with and without.
+    expect(dropped.some((of) => of.includes(true) && of.includes(false))).toBe(true);
+    expect(share(cued('train', { cueDropout: 1 }))).toBe(1);
+    expect(share(cued('train', { cueDropout: 0 }))).toBe(0);
+    for (const split of ['validation', 'test'] as const)
+      expect(share(cued(split, { cueDropout: 1 }))).toBe(0);
   });
 
   it('asks train rows on further scales and label orders that mean the same, and no others', () => {

@@ -53,9 +53,13 @@ function otherways(example: Example, rng: Rng): { scale?: Scale; labelSet?: read
     .map((scale) => ({ scale }));
 }
 
-/** Train rows are worded by the seed, others always in the first wording, so that scores compare. */
+/**
+ * Train rows are worded, and bared of their cues, by the seed; others are always asked in the first wording and with their
+ * cues, so that scores compare.
+ */
 export function ask(example: Example, split: Split, plan: FeaturePlan): Asked[] {
   const rng = Rng.of(plan.seed, 'ask', example.id);
+  const dropout = Rng.of(plan.seed, 'cue dropout', example.id);
   const wording = () => (split === 'train' ? rng.int(paraphrases) : 0);
   const own = questionOf(example, { cues: plan.cues, paraphrase: wording() });
   const others = split === 'train' && plan.varyScales ? otherways(example, rng) : [];
@@ -66,7 +70,9 @@ export function ask(example: Example, split: Split, plan: FeaturePlan): Asked[] 
       cues: own.cues,
     })),
   ];
-  return questions.map((question, i) => ({
+  const bared = (question: Question): Question =>
+    split === 'train' && dropout.uniform() < plan.cueDropout ? { ...question, cues: '' } : question;
+  return questions.map(bared).map((question, i) => ({
     id: i === 0 ? example.id : `${example.id}#${i + 1}`,
     example,
     question,

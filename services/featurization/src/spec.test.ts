@@ -23,6 +23,7 @@ describe('planOf', () => {
       dataset: 'demo',
       baseModels: ['opt'],
       cues: true,
+      cueDropout: 0.3,
       varyScales: false,
       maxTokens: 160,
       seed: 0,
@@ -38,6 +39,7 @@ describe('planOf', () => {
       baseModels: ['opt', '', 'opt'],
       maxTokens: 3,
       limitTest: -1,
+      cueDropout: 1.5,
       seed: 2 ** 60,
     };
     let violations: InvalidArgument['violations'] = [];
@@ -52,9 +54,12 @@ describe('planOf', () => {
       'spec.baseModels[1]',
       'spec.baseModels[2]',
       'spec.maxTokens',
+      'spec.cueDropout',
       'spec.seed',
       'spec.limitTest',
     ]);
+    expect(planOf({ ...spec, cueDropout: 0 }).cueDropout).toBe(0);
+    expect(() => planOf({ ...spec, cueDropout: Number.NaN })).toThrow('spec.cueDropout: expected a share');
     expect(() => planOf({ ...spec, baseModels: [] })).toThrow(InvalidArgument);
     expect(() => planOf(undefined)).toThrow('spec: expected a feature set spec, got nothing');
   });

@@ -10,6 +10,8 @@ export interface FeaturePlan {
   readonly baseModels: readonly string[];
   /** Put lexicon cues into the prompts. */
   readonly cues: boolean;
+  /** Share of train questions that go without them all the same, 0..1. */
+  readonly cueDropout: number;
   /** Ask train rows on further scales and label orders, too. */
   readonly varyScales: boolean;
   /** Longest row, prompt and answer. */
@@ -20,6 +22,7 @@ export interface FeaturePlan {
 }
 
 const usualTokens = 160;
+const usualDropout = 0.3;
 const fewestTokens = 32;
 const mostTokens = 4096;
 const mostModels = 50;
@@ -52,11 +55,16 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
       `expected each base model once, got ${show(model)} again`,
     );
   });
-  const { maxTokens, seed } = spec;
+  const { maxTokens, seed, cueDropout = usualDropout } = spec;
   expect(
     maxTokens === 0 || (maxTokens >= fewestTokens && maxTokens <= mostTokens),
     ['maxTokens'],
     `expected 0 or ${fewestTokens} to ${mostTokens}, got ${maxTokens}`,
+  );
+  expect(
+    cueDropout >= 0 && cueDropout <= 1,
+    ['cueDropout'],
+    `expected a share from 0 to 1, got ${cueDropout}`,
   );
   expect(Number.isSafeInteger(seed), ['seed'], `expected a whole number below 2^53, got ${seed}`);
   for (const field of ['limitTrain', 'limitValidation', 'limitTest'] as const)
@@ -67,6 +75,7 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     dataset: spec.dataset,
     baseModels,
     cues: !spec.withoutCues,
+    cueDropout,
     varyScales: spec.varyScales,
     maxTokens: maxTokens || usualTokens,
     seed,

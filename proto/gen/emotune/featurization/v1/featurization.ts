@@ -52,6 +52,12 @@ export interface FeatureSetSpec {
   limitValidation: number;
   /** @range 0.. @default 0 @example 1000 */
   limitTest: number;
+  /**
+   * Share of train questions that are asked without their cues, so that a model learns to read the text, too. Validation
+   * and test questions always have theirs.
+   * @range 0..1 @default 0.3 @example 0.5
+   */
+  cueDropout?: number | undefined;
 }
 
 export interface FeatureSet {
