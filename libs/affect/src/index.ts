@@ -15,6 +15,7 @@ export {
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
+export { heldOutQuestions } from './held-out.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
 export { type Cue, type Explanation, explain } from './lexicons.js';
 export {
@@ -30,6 +31,7 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
+export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
 export {
   answerTokens,
   candidateTokens,
@@ -41,7 +43,6 @@ export {
   candidatesOf,
   defaultQuestion,
   numbersOn,
-  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -75,3 +76,4 @@ export {
   teachingOf,
 } from './teaching.js';
 export { vaderCompound } from './vader.js';
+export { paraphrases } from './wordings.js';

@@ -5,7 +5,6 @@ import { answerTokens, candidateTokens, digitTokens, questionTokens } from './qu
 import {
   candidatesOf,
   defaultQuestion,
-  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -13,6 +12,7 @@ import {
 } from './questions.js';
 import { decimalsOf } from './scales.js';
 import { type Example, numberGold, tasks } from './tasks.js';
+import { paraphrases } from './wordings.js';
 
 const example: Example = {
   id: 'a/1',
@@ -117,7 +117,6 @@ describe('numbers', () => {
 
   it.each([
     [1, 1],
-    [2, 1],
     [0, 1e-5],
     [Number.NaN, 1],
     [0, Number.POSITIVE_INFINITY],

@@ -631,7 +631,7 @@ it.each([
       file: { upload: noUpload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
     },
     InvalidArgument,
-    /file\.scale: expected high/,
+    /file\.scale: expected low and high/,
   ],
   [
     {

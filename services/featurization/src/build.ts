@@ -60,6 +60,11 @@ function promptTokens(asked: Asked, tokenizer: Tokenizer, maxTokens: number, ans
   }
 }
 
+/** In the words of the question. Votes are by the labels of the source. */
+function goldOf({ example, gold }: Asked): Example['gold'] {
+  return gold === example.gold ? example.gold : { ...example.gold, labels: gold.labels, votes: {} };
+}
+
 function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): FeatureRow & { cut: boolean } {
   const { example, question, answer } = asked;
   const answered = answerTokens(tokenizer, answer);
@@ -75,11 +80,12 @@ function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): Feat
     answer,
     tokens: Int32Array.from([...tokens, ...answered]),
     answerStart: tokens.length,
-    gold: example.gold,
+    gold: goldOf(asked),
     labelSet: question.labelSet,
     multiLabel: example.multiLabel,
     scale: question.scale,
     decimals: question.decimals,
+    derived: asked.derived,
     cut,
   };
 }
@@ -106,6 +112,7 @@ class SplitWriter {
       cut: 0,
       files: [],
       rowsByTask: {},
+      rowsByDerivation: {},
     };
   }
 
@@ -118,6 +125,8 @@ class SplitWriter {
     counts.longest = Math.max(counts.longest, length);
     counts.cut += Number(cut);
     counts.rowsByTask[row.task] = (counts.rowsByTask[row.task] ?? 0) + 1;
+    const by = row.derived?.by;
+    if (by) counts.rowsByDerivation[by] = (counts.rowsByDerivation[by] ?? 0) + 1;
     if (this.rows.push(row) === shardRows) await this.flush();
   }
 

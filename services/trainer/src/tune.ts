@@ -78,7 +78,9 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
       takeWeights: true,
     }),
   );
-  return { config: base.config, method: spec.method, teaching: teachingOf(given), ...result };
+  // Other questions about the same rows are many, and each is asked of few.
+  const teaching = teachingOf(given.filter(({ derived }) => !derived));
+  return { config: base.config, method: spec.method, teaching, ...result };
 }
 
 async function assertNew(folder: string): Promise<void> {

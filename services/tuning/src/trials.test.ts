@@ -166,6 +166,7 @@ describe('the memory of trials', () => {
     cut: 0,
     files: [],
     rowsByTask: {},
+    rowsByDerivation: {},
   };
   const splits = ['train', 'validation'].map((name) => ({ split: name, ...split }));
   const spec = (name: string, memoryLimitMib: number) => ({

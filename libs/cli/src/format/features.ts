@@ -61,12 +61,13 @@ const indented = (text: string) => text.replace(/^/gm, '  ');
 
 /** The prompt as text, then the tokens of prompt and answer with ⏎ for the end of a line. */
 export function featureExampleText(example: featurization.FeatureExample): string {
-  const { id, task, source, prompt, answer, tokens, promptTokens } = example;
+  const { id, task, source, prompt, answer, tokens, promptTokens, derivedFrom, derivedBy } = example;
   const spelt = tokens.map(({ text }) => text.replaceAll('\n', '⏎'));
   return [
     `${id} (${shortEnumName(task)}, ${source}): ${count(tokens.length)} tokens, ${count(tokens.length - promptTokens)} of the answer`,
     indented(prompt),
     facts([
+      ['  made', derivedBy === '' ? '' : `from ${derivedFrom} by ${derivedBy}`],
       ['  answer', answer],
       ['  prompt tokens', spelt.slice(0, promptTokens).join(' ')],
       ['  answer tokens', spelt.slice(promptTokens).join(' ')],

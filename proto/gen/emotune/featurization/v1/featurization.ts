@@ -32,7 +32,8 @@ export interface FeatureSetSpec {
    */
   withoutCues: boolean;
   /**
-   * Train rows are asked on several declared scales and label orders, not only on their own.
+   * Train rows are asked in two further ways each: on another scale, an inverted one or in words; with the labels in another
+   * order, some of them, by other names or in coarser sets. A model then reads the scale and labels that a prompt declares.
    * @default false @example true
    */
   varyScales: boolean;
@@ -102,9 +103,16 @@ export interface SplitFeatures {
   files: string[];
   /** Rows by task, keyed by the task's name (sentiment-regression, ...). */
   rowsByTask: { [key: string]: number };
+  /** Rows that were made from others, keyed by what was done (inverted, synonyms, aeda+scale, ...). */
+  rowsByDerivation: { [key: string]: number };
 }
 
 export interface SplitFeatures_RowsByTaskEntry {
+  key: string;
+  value: number;
+}
+
+export interface SplitFeatures_RowsByDerivationEntry {
   key: string;
   value: number;
 }
@@ -158,6 +166,10 @@ export interface FeatureExample {
   tokens: Token[];
   /** How many of the tokens are the prompt's; those after it are what training is about. */
   promptTokens: number;
+  /** The id of the row that it was made from; empty for one that is asked as its source does. */
+  derivedFrom: string;
+  /** What was done: its question asked otherwise (inverted), its text edited (aeda), or both (aeda+inverted). */
+  derivedBy: string;
 }
 
 export interface Token {
