@@ -33,7 +33,7 @@ export type Worded = Pick<AskOptions, 'cues' | 'paraphrase'>;
 const scaleOf = ([low, high]: readonly [number, number]): Scale => ({ low, high });
 
 /** Scales that questionnaires, corpora and products use; training asks on these, in both directions. */
-export const taughtScales: readonly Scale[] = (
+const taughtScales: readonly Scale[] = (
   [
     [0, 1],
     [-1, 1],
@@ -53,7 +53,7 @@ export const taughtScales: readonly Scale[] = (
 const words = (text: string) => text.split(', ');
 
 /** Scales in words, from least to most; training asks on these. */
-export const taughtWords: Readonly<
+const taughtWords: Readonly<
   Record<'sentiment-regression' | 'emotion-regression', readonly (readonly string[])[]>
 > = {
   'sentiment-regression': [

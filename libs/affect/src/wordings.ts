@@ -5,7 +5,7 @@
 import type { Inquiry } from './tasks.js';
 
 /** What a wording can name. */
-export interface Given {
+interface Given {
   /** The numbers of least and of most. */
   readonly low: number;
   readonly high: number;
