@@ -15,9 +15,29 @@ export {
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
-export { heldOutQuestions } from './held-out.js';
+export { InducedCounts } from './induced-lexicon.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
-export { type Cue, type Explanation, explain } from './lexicons.js';
+export { anyLanguage, type Lexicon } from './lexicon.js';
+export { type KeptLexicon, lexiconsFile, lexiconsJson, parseLexicons } from './lexicon-file.js';
+export {
+  readAfinn,
+  readEmojiRanking,
+  readEmoTag,
+  readEmpath,
+  readNrcEmoLex,
+  readNrcIntensity,
+  readNrcVad,
+  readPattern,
+} from './lexicon-readers.js';
+export type { Cue } from './lexicon-set.js';
+export {
+  bundledAfinn,
+  bundledLexicons,
+  bundledVader,
+  type Explanation,
+  explain,
+  Lexicons,
+} from './lexicons.js';
 export {
   classificationMeasure,
   type LabelOutcome,
@@ -31,7 +51,6 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
-export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
 export {
   answerTokens,
   candidateTokens,
@@ -43,6 +62,7 @@ export {
   candidatesOf,
   defaultQuestion,
   numbersOn,
+  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -76,4 +96,4 @@ export {
   teachingOf,
 } from './teaching.js';
 export { vaderCompound } from './vader.js';
-export { paraphrases } from './wordings.js';
+export { readWordNetAffect } from './wordnet-affect.js';

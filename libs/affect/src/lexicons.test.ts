@@ -43,7 +43,7 @@ describe('cues', () => {
   it('are one for each emoji, whatever its name says', () => {
     // Its name is "face with tears of joy": tears −0.9, joy 2.8.
     expect(explain('oh 😂').cues.filter(({ lexicon }) => lexicon === 'vader')).toEqual([
-      { text: '😂', lexicon: 'vader', score: 1.9, start: 3, end: 5, modifier: '' },
+      { text: '😂', lexicon: 'vader', dimension: 'valence', score: 1.9, start: 3, end: 5, modifier: '' },
     ]);
     expect(cueOf('not 😀', '😀')).toMatchObject({ modifier: 'not' });
   });

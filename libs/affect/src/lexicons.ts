@@ -1,68 +1,68 @@
 /**
- * Lexicon cues: the words of a text that VADER (Hutto and Gilbert 2014) or AFINN (Nielsen 2011) know, with where they
- * stand and what negates or strengthens them. AFINN is read from its npm package at run time.
+ * Lexicon cues: the words of a text that lexicons know, with where they stand and what negates or strengthens them. VADER (Hutto
+ * and Gilbert 2014) and AFINN (Nielsen 2011) are read from npm packages at run time; others are given.
  */
 import { createRequire } from 'node:module';
-import { type Reading, readVader, type Term, termOf, valenceAt, valenceOf } from './vader.js';
-
-/** A lexicon term found in a text. */
-export interface Cue {
-  /** As it stands in the text. */
-  readonly text: string;
-  readonly lexicon: 'vader' | 'afinn';
-  /** On the lexicon's own scale (VADER −4..4, AFINN −5..5), after negation and intensifiers. */
-  readonly score: number;
-  /** UTF-16 offset of the first character, and one past the last. */
-  readonly start: number;
-  readonly end: number;
-  /** The word that changed the score most, empty when none did. */
-  readonly modifier: string;
-}
+import type { Knowledge, Term } from './known-words.js';
+import { type Lexicon, termKey, valence } from './lexicon.js';
+import { type Cue, LexiconSet, type Verdict } from './lexicon-set.js';
+import { type Reading, readVader, vaderKnowledge } from './vader.js';
+import { readLexicon } from './vader-words.js';
+import { reach, valenceAt } from './word-rules.js';
 
 export interface Explanation {
   /** In the order of the text. */
   readonly cues: readonly Cue[];
-  /** What a prompt carries: the three strongest terms and VADER's verdict. */
+  /** What a prompt carries; empty where no lexicon is of the text's language and none found anything. */
   readonly cueText: string;
-  /** VADER's compound score, −1..1. */
+  /** VADER's compound score, −1..1; 0 for a text that is not English. */
   readonly vader: number;
   /** Sum of the AFINN cues' scores. */
   readonly afinn: number;
+  /** What each lexicon but VADER says of the whole text. */
+  readonly verdicts: readonly Verdict[];
 }
 
 const require = createRequire(import.meta.url);
-const afinn = new Map(
-  Object.entries({
+
+/** AFINN-165 with its emoji. */
+export function bundledAfinn(): Lexicon {
+  const terms = Object.entries({
     ...(require('sentiment/build/emoji.json') as Record<string, number>),
     ...(require('sentiment/languages/en/labels.json') as Record<string, number>),
-  }),
-);
+  }).map(([term, value]): [string, number[]] => [termKey(term), [value]]);
+  return { name: 'afinn', language: 'en', dimensions: [valence], scale: 5, terms: new Map(terms) };
+}
 
-/** Words before a term that may change its score. */
-const reach = 3;
-/** Words of the longest AFINN phrase, and how phrases begin. */
-const longestPhrase = 3;
-const phraseStarts = new Set(
-  [...afinn.keys()].filter((term) => term.includes(' ')).map((term) => term.split(' ')[0]),
-);
+/** The name of VADER among lexicons, and its scale. */
+const vaderName = 'vader';
+const vaderScale = 4;
+
+/** VADER's own valences, for those who list lexicons: cues come from its rules. */
+export function bundledVader(): Lexicon {
+  const terms = [...readLexicon()].map(([term, value]): [string, number[]] => [term, [value]]);
+  return { name: vaderName, language: 'en', dimensions: [valence], scale: vaderScale, terms: new Map(terms) };
+}
 /** A word that no lexicon and no rule knows. */
 const blank: Term = 0;
 
-/** The place of the word before `index` without which the valence would differ most; undefined where none matters. */
+/** The place of the word before `at` without which its valence would differ most; undefined where none matters. */
 function modifierOf(
-  words: readonly Term[],
-  index: number,
-  valence: number,
-  capitalsDiffer: boolean,
+  knows: Knowledge,
+  terms: Term[],
+  { valences, capitalsDiffer }: Reading,
+  at: number,
 ): number | undefined {
-  if (valence === valenceOf(words[index])) return undefined;
-  const from = Math.max(0, index - reach);
-  const near = words.slice(from, index + reach);
+  const value = valences[at];
+  if (value === knows.valences[terms[at] >> 1]) return undefined;
   let modifier: number | undefined;
   let largest = 1e-9;
-  for (let at = 0; at < index - from; at++) {
-    const change = Math.abs(valence - valenceAt(near.with(at, blank), index - from, capitalsDiffer));
-    if (change > largest) [modifier, largest] = [from + at, change];
+  for (let near = Math.max(0, at - reach); near < at; near++) {
+    const term = terms[near];
+    terms[near] = blank;
+    const change = Math.abs(value - valenceAt(knows, terms, at, capitalsDiffer));
+    terms[near] = term;
+    if (change > largest) [modifier, largest] = [near, change];
   }
   return modifier;
 }
@@ -71,84 +71,31 @@ function round(value: number): number {
   return Math.round(value * 100) / 100;
 }
 
-function vaderCues(text: string, { terms, starts, ends, capitalsDiffer, valences }: Reading): Cue[] {
+function vaderCues(text: string, reading: Reading): Cue[] {
+  const { starts, ends, valences } = reading;
+  const terms = [...reading.terms];
+  const knows = vaderKnowledge();
   const cues: Cue[] = [];
-  valences.forEach((valence, i) => {
-    if (valence === 0) return;
+  valences.forEach((value, i) => {
+    if (value === 0) return;
     const [start, end] = [starts[i], ends[i]];
     const before = cues.at(-1);
     // Words of one emoji's name are one cue.
     if (before?.start === start && before.end === end) {
-      cues[cues.length - 1] = { ...before, score: round(before.score + valence) };
+      cues[cues.length - 1] = { ...before, score: round(before.score + value) };
       return;
     }
-    const by = modifierOf(terms, i, valence, capitalsDiffer);
-    const modifier = by === undefined || starts[by] === start ? '' : text.slice(starts[by], ends[by]);
+    const by = modifierOf(knows, terms, reading, i);
     cues.push({
       text: text.slice(start, end),
-      lexicon: 'vader',
-      score: round(valence),
+      lexicon: vaderName,
+      dimension: valence,
+      score: round(value),
       start,
       end,
-      modifier,
+      modifier: by === undefined || starts[by] === start ? '' : text.slice(starts[by], ends[by]),
     });
   });
-  return cues;
-}
-
-/** A word of the lexicon, to see what the words before make of it. */
-const probe = 'good';
-
-const afinnTokens = /[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*|\p{Extended_Pictographic}/gu;
-
-/** The words of a text, as AFINN spells them. */
-function afinnWords(text: string) {
-  const [words, starts, ends]: [string[], number[], number[]] = [[], [], []];
-  for (const { 0: word, index } of text.matchAll(afinnTokens)) {
-    words.push(word.toLowerCase().replaceAll('’', "'"));
-    starts.push(index);
-    ends.push(index + word.length);
-  }
-  return { words, starts, ends };
-}
-
-/** How many words from `at` on are the longest term of AFINN that begins there; 0 where none does. */
-function afinnLength(words: readonly string[], at: number): number {
-  const longest = phraseStarts.has(words[at]) ? Math.min(longestPhrase, words.length - at) : 1;
-  for (let length = longest; length > 1; length--)
-    if (afinn.has(words.slice(at, at + length).join(' '))) return length;
-  return afinn.has(words[at]) ? 1 : 0;
-}
-
-function afinnCues(text: string): Cue[] {
-  const { words, starts, ends } = afinnWords(text);
-  const probeTerm = termOf(probe);
-  const probeValence = valenceOf(probeTerm);
-  const sameSentence = (i: number) => !/[.!?;]/.test(text.slice(ends[i - 1], starts[i]));
-  const cues: Cue[] = [];
-  for (let i = 0; i < words.length; ) {
-    const length = afinnLength(words, i);
-    if (length === 0) {
-      i++;
-      continue;
-    }
-    // AFINN has no rules of its own: what VADER's make of a known word in the same place is applied in proportion.
-    let from = i;
-    while (from > Math.max(0, i - reach) && sameSentence(from)) from--;
-    const terms = [...words.slice(from, i).map(termOf), probeTerm];
-    const valence = valenceAt(terms, i - from, false);
-    const by = modifierOf(terms, i - from, valence, false);
-    const [start, end] = [starts[i], ends[i + length - 1]];
-    cues.push({
-      text: text.slice(start, end),
-      lexicon: 'afinn',
-      score: round((afinn.get(words.slice(i, i + length).join(' '))! * valence) / probeValence),
-      start,
-      end,
-      modifier: by === undefined ? '' : words[from + by],
-    });
-    i += length;
-  }
   return cues;
 }
 
@@ -157,35 +104,125 @@ function signed(value: number, decimals: number): string {
   return `${value < 0 && Number(text) !== 0 ? '-' : '+'}${text}`;
 }
 
-/** "not good -1, great +3; positive +0.4": always of this form, so that a small model can learn to read it. */
-function cueLine(cues: readonly Cue[], compound: number): string {
-  const strength = ({ score, lexicon }: Cue) => Math.abs(score) / (lexicon === 'vader' ? 4 : 5);
-  const shown: Cue[] = [];
-  for (const cue of [...cues].sort((p, q) => strength(q) - strength(p) || p.start - q.start)) {
-    const same = (other: Cue) =>
-      (cue.start < other.end && other.start < cue.end) || cue.text.toLowerCase() === other.text.toLowerCase();
-    if (Math.round(cue.score) === 0 || cue.text.length > 20 || shown.some(same)) continue;
-    if (shown.push(cue) === 3) break;
-  }
-  const terms = shown.map(({ text, modifier, score }) => {
-    const term = modifier === '' ? text : `${modifier} ${text}`;
-    return `${term.toLowerCase()} ${signed(score, 0)}`;
-  });
-  // VADER's usual thresholds.
-  const polarity = compound >= 0.05 ? 'positive' : compound <= -0.05 ? 'negative' : 'neutral';
-  return `${terms.join(', ') || 'none'}; ${polarity} ${signed(compound, 1)}`;
+/** VADER's usual thresholds. */
+function polarityOf(compound: number): string {
+  if (compound >= 0.05) return 'positive';
+  return compound <= -0.05 ? 'negative' : 'neutral';
 }
 
-/** What the lexicons find in a text. */
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
+
+/** Terms and emotions that a line names at most. */
+const mostTerms = 3;
+const mostEmotions = 2;
+/** A fainter emotion is not named. */
+const faintest = 0.2;
+/** Dimensions that are no emotion. */
+const others: ReadonlySet<string> = new Set([valence, 'arousal', 'dominance']);
+
+/** The strongest emotions of a text, each by the mean of the lexicons that rate it. */
+function emotionsOf(verdicts: readonly Verdict[]): [emotion: string, value: number][] {
+  const byEmotion = new Map<string, number[]>();
+  for (const { dimension, value } of verdicts)
+    if (!others.has(dimension)) byEmotion.set(dimension, [...(byEmotion.get(dimension) ?? []), value]);
+  return [...byEmotion]
+    .map(([emotion, values]): [string, number] => [emotion, mean(values)])
+    .filter(([, value]) => value >= faintest)
+    .sort(([a, p], [b, q]) => q - p || (a < b ? -1 : 1))
+    .slice(0, mostEmotions);
+}
+
+/** Lexicons that a model's prompts draw on, chosen by the language of each text. */
+export class Lexicons {
+  private readonly sets = new Map<string, LexiconSet>();
+  private readonly scales: ReadonlyMap<string, number>;
+
+  /** @param lexicons beside VADER, which is part of all. */
+  constructor(readonly lexicons: readonly Lexicon[]) {
+    this.scales = new Map([
+      [vaderName, vaderScale],
+      ...lexicons.map(({ name, scale }) => [name, scale] as const),
+    ]);
+  }
+
+  private setOf(language: string): LexiconSet {
+    const [alone] = language.toLowerCase().split('-');
+    let set = this.sets.get(alone);
+    if (set === undefined) {
+      set = new LexiconSet(
+        this.lexicons.filter((lexicon) => [alone, 'und'].includes(lexicon.language)),
+        alone,
+      );
+      this.sets.set(alone, set);
+    }
+    return set;
+  }
+
+  /**
+   * What the lexicons find in a text.
+   * @param language BCP 47
+   */
+  explain(text: string, language = 'en'): Explanation {
+    const set = this.setOf(language);
+    const english = set.language === 'en';
+    const { cues: found, verdicts } = set.read(text);
+    const reading = english ? readVader(text) : undefined;
+    const cues = reading === undefined ? [...found] : [...vaderCues(text, reading), ...found];
+    cues.sort((p, q) => p.start - q.start || p.end - q.end);
+    const compound =
+      reading?.compound ??
+      mean(verdicts.flatMap(({ dimension, value }) => (dimension === valence ? [value] : [])));
+    return {
+      cues,
+      cueText: english || set.speaks || cues.length > 0 ? this.line(cues, compound, verdicts) : '',
+      vader: reading?.compound ?? 0,
+      afinn: round(
+        cues.reduce((sum, { lexicon, score }) => (lexicon.startsWith('afinn') ? sum + score : sum), 0),
+      ),
+      verdicts,
+    };
+  }
+
+  /** "not good -1, great +3; positive +0.4; joy +0.5": always of this form, so that a small model can learn to read it. */
+  private line(cues: readonly Cue[], compound: number, verdicts: readonly Verdict[]): string {
+    const strength = ({ score, lexicon }: Cue) => Math.abs(score) / this.scales.get(lexicon)!;
+    const shown: Cue[] = [];
+    const rated = cues.filter(({ dimension }) => dimension === valence);
+    for (const cue of rated.sort((p, q) => strength(q) - strength(p) || p.start - q.start)) {
+      const same = (other: Cue) =>
+        (cue.start < other.end && other.start < cue.end) ||
+        cue.text.toLowerCase() === other.text.toLowerCase();
+      const faint = Math.round((cue.score / this.scales.get(cue.lexicon)!) * vaderScale) === 0;
+      if (faint || cue.text.length > 20 || shown.some(same)) continue;
+      if (shown.push(cue) === mostTerms) break;
+    }
+    const terms = shown.map(({ text, modifier, score, lexicon }) => {
+      const term = modifier === '' ? text : `${modifier} ${text}`;
+      // As VADER or AFINN rate, which most lines come from.
+      const scale = this.scales.get(lexicon)!;
+      const value = scale === 1 ? Math.max(-vaderScale, Math.min(vaderScale, score * vaderScale)) : score;
+      return `${term.toLowerCase()} ${signed(value, 0)}`;
+    });
+    const emotions = emotionsOf(verdicts).map(([emotion, value]) => `${emotion} ${signed(value, 1)}`);
+    return [
+      terms.join(', ') || 'none',
+      `${polarityOf(compound)} ${signed(compound, 1)}`,
+      ...(emotions.length === 0 ? [] : [emotions.join(', ')]),
+    ].join('; ');
+  }
+}
+
+let usual: Lexicons | undefined;
+
+/** VADER and AFINN, which are part of what npm installs. */
+export function bundledLexicons(): Lexicons {
+  usual ??= new Lexicons([bundledAfinn()]);
+  return usual;
+}
+
+/** What VADER and AFINN find in an English text. */
 export function explain(text: string): Explanation {
-  const reading = readVader(text);
-  const cues = [...vaderCues(text, reading), ...afinnCues(text)].sort(
-    (p, q) => p.start - q.start || p.end - q.end,
-  );
-  return {
-    cues,
-    cueText: cueLine(cues, reading.compound),
-    vader: reading.compound,
-    afinn: round(cues.reduce((sum, { lexicon, score }) => (lexicon === 'afinn' ? sum + score : sum), 0)),
-  };
+  return bundledLexicons().explain(text);
 }

@@ -1,10 +1,12 @@
 import { endOfSequence, Tokenizer, trainBpe } from '@emotune/text';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { explain } from './lexicons.js';
 import { answerTokens, candidateTokens, digitTokens, questionTokens } from './question-tokens.js';
 import {
   candidatesOf,
   defaultQuestion,
+  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -12,7 +14,6 @@ import {
 } from './questions.js';
 import { decimalsOf } from './scales.js';
 import { type Example, numberGold, tasks } from './tasks.js';
-import { paraphrases } from './wordings.js';
 
 const example: Example = {
   id: 'a/1',
@@ -28,7 +29,7 @@ const example: Example = {
 };
 
 const onScale = (low: number, high: number): Question =>
-  questionOf({ ...example, scale: { low, high } }, { cues: false, paraphrase: 0 });
+  questionOf({ ...example, scale: { low, high } }, { cues: '', paraphrase: 0 });
 const withLabels = (labelSet: readonly string[], multiLabel: boolean): Question => ({
   ...defaultQuestion('emotion-classification', 'x', { labels: labelSet, cues: '' }),
   multiLabel,
@@ -36,13 +37,13 @@ const withLabels = (labelSet: readonly string[], multiLabel: boolean): Question 
 
 describe('prompts', () => {
   it('keep the wire format, declare the scale, and put text and cues on one line', () => {
-    const prompt = renderPrompt(questionOf(example, { cues: true, paraphrase: 0 }));
+    const prompt = renderPrompt(questionOf(example, { cues: explain(example.text).cueText, paraphrase: 0 }));
     expect(prompt).toBe(
       'Human: \nTask: Rate the sentiment of the text from -4 (most negative) to 4 (most positive). ' +
         'Text: The ferry was late but the view was great Cues: great +3; positive +0.8. ' +
         'Sentiment score:\n\nAssistant: \n',
     );
-    expect(renderPrompt(questionOf(example, { cues: false, paraphrase: 0 }))).not.toContain('Cues');
+    expect(renderPrompt(questionOf(example, { cues: '', paraphrase: 0 }))).not.toContain('Cues');
   });
 
   it('differ in every paraphrase, and in one label from several', () => {
@@ -61,7 +62,7 @@ describe('prompts', () => {
   });
 
   it('declare another scale or order of labels when asked to', () => {
-    const other = questionOf(example, { cues: false, paraphrase: 1, scale: { low: 0, high: 1 } });
+    const other = questionOf(example, { cues: '', paraphrase: 1, scale: { low: 0, high: 1 } });
     expect(renderPrompt(other)).toContain('from 0 (not at all) to 1 (entirely)');
     expect(renderAnswer(other, example.gold)).toBe('0.75');
   });
@@ -117,6 +118,7 @@ describe('numbers', () => {
 
   it.each([
     [1, 1],
+    [2, 1],
     [0, 1e-5],
     [Number.NaN, 1],
     [0, Number.POSITIVE_INFINITY],

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { Modifiers } from './known-words.js';
 
 const require = createRequire(import.meta.url);
 
@@ -46,36 +47,38 @@ const negating = `ain't aint aren't arent can't cannot cant couldn't couldnt dar
   neither never none nope nor not nothing nowhere oughtn't oughtnt rarely seldom shan't shant shouldn't shouldnt uh-uh uhuh
   wasn't wasnt weren't werent without won't wont wouldn't wouldnt`;
 
-function listed(words: string): string[] {
-  return words.split(/\s+/);
+export function listed(words: string): string[] {
+  return words.split(/\s+/).filter(Boolean);
 }
 
 /** What an intensifier adds to the strength of a term. */
-const boost = 0.293;
+export const boost = 0.293;
 
-export const boosters: ReadonlyMap<string, number> = new Map([
-  ...listed(strengthening).map((word) => [word, boost] as const),
-  ...listed(weakening).map((word) => [word, -boost] as const),
-]);
-export const negators: ReadonlySet<string> = new Set(listed(negating));
-
-/** Valences of phrases with a word of the lexicon in them, whatever that word's own. */
-export const phraseValences: ReadonlyMap<string, number> = new Map([
-  ['the shit', 3],
-  ['the bomb', 3],
-  ['bad ass', 1.5],
-  ['bus stop', 0],
-  ['yeah right', -2],
-  ['kiss of death', -1.5],
-  ['to die for', 3],
-  ['beating heart', 3.5],
-]);
-/** Intensifiers of two words. */
-export const phraseBoosters: ReadonlyMap<string, number> = new Map([
-  ['just enough', -boost],
-  ['kind of', -boost],
-  ['sort of', -boost],
-]);
+export const english: Modifiers = {
+  boosters: new Map([
+    ...listed(strengthening).map((word) => [word, boost] as const),
+    ...listed(weakening).map((word) => [word, -boost] as const),
+  ]),
+  negators: new Set(listed(negating)),
+  laterNegators: new Set(),
+  contrast: 'but',
+  phraseValences: new Map([
+    ['the shit', 3],
+    ['the bomb', 3],
+    ['bad ass', 1.5],
+    ['bus stop', 0],
+    ['yeah right', -2],
+    ['kiss of death', -1.5],
+    ['to die for', 3],
+    ['beating heart', 3.5],
+  ]),
+  phraseBoosters: new Map([
+    ['just enough', -boost],
+    ['kind of', -boost],
+    ['sort of', -boost],
+  ]),
+  english: true,
+};
 
 /** Valences by term, on −4..4. */
 export function readLexicon(): ReadonlyMap<string, number> {

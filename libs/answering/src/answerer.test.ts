@@ -1,7 +1,14 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerTokens, defaultQuestion, type Question, questionTokens, tasks } from '@emotune/affect';
+import {
+  answerTokens,
+  defaultQuestion,
+  lexiconsJson,
+  type Question,
+  questionTokens,
+  tasks,
+} from '@emotune/affect';
 import { InvalidArgument, NotFound, Rng } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
 import {
@@ -219,6 +226,23 @@ describe('opening', () => {
       expect(difference > 1e-4).toBe(changes);
       await adapted.close();
     }
+  });
+
+  it('has the lexicons that lie beside its weights, or those that npm installs', async () => {
+    expect(answerer.lexicons.explain('a good lantern').cueText).toBe('good +3; positive +0.4');
+    const other = join(root, 'with-lexicons');
+    await cp(folder, other, { recursive: true });
+    const terms = new Map([['lantern', [0.5]]]);
+    const lantern = { name: 'own', language: 'en', dimensions: ['joy'], scale: 1, terms };
+    await writeFile(
+      join(other, 'lexicons.json'),
+      lexiconsJson([{ ...lantern, licence: 'MIT', source: 'own', redistributable: true }]),
+    );
+    const taught = await Answerer.open({ folder: other });
+    expect(taught.lexicons.explain('a good lantern').cueText).toBe('good +3; positive +0.4; joy +0.5');
+    await taught.close();
+    await writeFile(join(other, 'lexicons.json'), '{"version":2}');
+    await expect(Answerer.open({ folder: other })).rejects.toThrow('lexicons.json.version');
   });
 
   it('refuses what is not a tokenizer, or one that does not fit', async () => {

@@ -2,13 +2,19 @@
  * Asks a model by likelihood: every answer that a question allows is scored, so no answer can fall off its scale or
  * labels, and the spread comes with it. Numbers are expected values over a digit trie (Lukasik et al. 2024, RAFT).
  */
+import { join } from 'node:path';
 import {
   answerTokens,
+  bundledAfinn,
+  bundledLexicons,
   type Candidate,
   candidatesOf,
   candidateTokens,
+  Lexicons,
+  lexiconsFile,
   type Meaning,
   multiLabelThreshold,
+  parseLexicons,
   type Question,
   questionTokens,
   renderAnswer,
@@ -27,7 +33,7 @@ import {
   type ScoreRequest,
   Scorer,
 } from '@emotune/models';
-import { endOfSequence, type Tokenizer } from '@emotune/text';
+import { endOfSequence, type Tokenizer, textAt } from '@emotune/text';
 import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
 export interface Answer extends Meaning {
@@ -103,6 +109,12 @@ function begins(beginning: Int32Array, whole: Int32Array): boolean {
   return beginning.length <= whole.length && beginning.every((token, i) => token === whole[i]);
 }
 
+/** Those of the folder's file; without one, those that are part of what npm installs. @throws InvalidArgument */
+async function lexiconsIn(folder: string): Promise<Lexicons> {
+  const text = await textAt(join(folder, lexiconsFile));
+  return text === undefined ? bundledLexicons() : new Lexicons([bundledAfinn(), ...parseLexicons(text)]);
+}
+
 async function releaseAll(folders: readonly HeldFolder[]): Promise<void> {
   await Promise.all(folders.map((folder) => folder.release()));
 }
@@ -114,6 +126,8 @@ export class Answerer {
 
   private constructor(
     readonly tokenizer: Tokenizer,
+    /** Those whose cues its prompts carried when it was taught. */
+    readonly lexicons: Lexicons,
     private readonly scorer: Scorer,
     private readonly maxTokens: number,
     private readonly maxPositions: number,
@@ -143,6 +157,7 @@ export class Answerer {
     const maxPositions = longestRow(base.config);
     return new Answerer(
       tokenizer,
+      await lexiconsIn(adapter ?? folder),
       await Scorer.create(model, OnnxExecutor.create, { threads, baseCompute }),
       maxTokens,
       maxPositions,

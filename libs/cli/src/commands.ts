@@ -7,6 +7,7 @@ export type Commands = Readonly<Record<string, () => Promise<AddCommands>>>;
 /** Commands that ask the platform. */
 export const clientCommands: Commands = {
   source: async () => (await import('./commands/source.js')).addSourceCommands,
+  lexicons: async () => (await import('./commands/lexicons.js')).addLexiconsCommand,
   dataset: async () => (await import('./commands/dataset.js')).addDatasetCommands,
   features: async () => (await import('./commands/features.js')).addFeaturesCommands,
   experiment: async () => (await import('./commands/experiment.js')).addExperimentCommands,

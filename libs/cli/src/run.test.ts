@@ -107,6 +107,13 @@ const datasetDocument = {
   notices: ['emobank was replaced by demonstration data'],
 };
 
+it('lexicons', async () => {
+  expect(await text('lexicons')).toMatch(
+    /^emotag +und +150 +MIT +name its authors and its licence +to be downloaded +ef56/m,
+  );
+  expect(await json('lexicons')).toMatchObject([[{ name: 'emotag', language: 'und', entries: 150 }]]);
+});
+
 describe('source', () => {
   it('list', async () => {
     expect(await text('source', 'list')).toMatch(/^emobank +en +CC-BY-SA-4\.0 +to be downloaded/m);
@@ -248,12 +255,24 @@ describe('dataset', () => {
 
 describe('features', () => {
   it('explain', async () => {
-    expect(await text('features', 'explain', 'very good')).toMatch(/^very good +vader +2\.2 +very +0\.\.9$/m);
+    expect(await text('features', 'explain', 'very good')).toMatch(
+      /^very good +vader +valence +2\.2 +very +0\.\.9$/m,
+    );
     expect(await text('features', 'explain', 'plain')).toContain('no lexicon knows');
     expect(await json('features', 'explain', 'very good')).toEqual([
       {
         text: 'very good',
-        cues: [{ text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' }],
+        cues: [
+          {
+            text: 'very good',
+            lexicon: 'vader',
+            dimension: 'valence',
+            score: 2.2,
+            start: 0,
+            end: 9,
+            modifier: 'very',
+          },
+        ],
         cueText: 'very good +2.2',
         vader: 0.49,
         afinn: 3,
@@ -816,7 +835,17 @@ describe('gc', () => {
 });
 
 describe('analyze', () => {
-  const cues = [{ text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' }];
+  const cues = [
+    {
+      text: 'very good',
+      lexicon: 'vader',
+      dimension: 'valence',
+      score: 2.2,
+      start: 0,
+      end: 9,
+      modifier: 'very',
+    },
+  ];
 
   it('asks all four unless told otherwise, as documented JSON', async () => {
     expect(await json('analyze', 'Very good!')).toEqual([

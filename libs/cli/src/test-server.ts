@@ -180,6 +180,27 @@ class Datasets implements data.DatasetServiceController {
     if (name === 'missing') throw new NotFound('expected a dataset, got "missing"');
     return {};
   }
+  listLexicons(): data.ListLexiconsResponse {
+    return {
+      lexicons: [
+        {
+          name: 'emotag',
+          title: 'EmoTag1200',
+          language: 'und',
+          licence: 'MIT',
+          obligations: ['name its authors and its licence'],
+          redistributable: true,
+          url: 'https://example.org/emotag',
+          sha256: ['ef56'],
+          location: '',
+          entries: 150,
+        },
+      ],
+    };
+  }
+  provideLexicon({ name }: data.ProvideLexiconRequest): data.ProvideLexiconResponse {
+    return { lexicon: undefined, key: `lexicons/${name}/1.json` };
+  }
   listSources(): data.ListSourcesResponse {
     return {
       sources: [
@@ -221,7 +242,6 @@ function featureSet(name: string): featurization.FeatureSet {
             cut: 1,
             files: ['train-00000.arrow'],
             rowsByTask: { 'sentiment-regression': 1200 },
-            rowsByDerivation: {},
           },
         ],
       },
@@ -232,7 +252,15 @@ function featureSet(name: string): featurization.FeatureSet {
   } as unknown as featurization.FeatureSet;
 }
 
-const cue = { text: 'very good', lexicon: 'vader', score: 2.2, start: 0, end: 9, modifier: 'very' };
+const cue = {
+  text: 'very good',
+  lexicon: 'vader',
+  dimension: 'valence',
+  score: 2.2,
+  start: 0,
+  end: 9,
+  modifier: 'very',
+};
 
 @Controller()
 @featurization.FeatureServiceControllerMethods()
@@ -266,8 +294,6 @@ class Features implements featurization.FeatureServiceController {
         answer: 'good',
         tokens: ['How', 'Ġis', '\n', 'Ġfine', 'good', '</s>'].map((text, id) => ({ id, text })),
         promptTokens: 4,
-        derivedFrom: '',
-        derivedBy: '',
       };
     });
   }

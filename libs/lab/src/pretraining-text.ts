@@ -49,7 +49,9 @@ function prompts(examples: readonly Example[]): string[] {
   return Rng.of(split.seed, 'prompts')
     .shuffle([...examples])
     .slice(0, promptsForTokenizer)
-    .map((example, i) => renderPrompt(questionOf(example, { cues: true, paraphrase: i % paraphrases })));
+    .map((example, i) =>
+      renderPrompt(questionOf(example, { cues: explain(example.text).cueText, paraphrase: i % paraphrases })),
+    );
 }
 
 /** Prose that packages carry, with 200 packages of theirs, for those who make base models: a development dependency. */

@@ -31,6 +31,8 @@ const neededRoles: Table = {
     previewDataset: 'viewer',
     deleteDataset: 'admin',
     listSources: 'viewer',
+    listLexicons: 'viewer',
+    provideLexicon: 'editor',
   },
   FileService: {
     getUpload: 'viewer',

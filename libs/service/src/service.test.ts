@@ -112,6 +112,12 @@ class Datasets implements data.DatasetServiceController {
   listSources(): data.ListSourcesResponse {
     return { sources: [] };
   }
+  listLexicons(): data.ListLexiconsResponse {
+    return { lexicons: [] };
+  }
+  provideLexicon(): data.ProvideLexiconResponse {
+    return { lexicon: undefined, key: '' };
+  }
 }
 
 @Controller()

@@ -3,11 +3,15 @@ import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { Datasets } from './datasets.js';
+import { LexiconShelf } from './lexicons/shelf.js';
 
 @Controller()
 @data.DatasetServiceControllerMethods()
 export class DatasetController implements data.DatasetServiceController {
-  constructor(@Inject(Datasets) private readonly datasets: Datasets) {}
+  constructor(
+    @Inject(Datasets) private readonly datasets: Datasets,
+    @Inject(LexiconShelf) private readonly lexicons: LexiconShelf,
+  ) {}
 
   createDataset(request: data.CreateDatasetRequest): Promise<data.Dataset> {
     return this.datasets.create(request);
@@ -36,5 +40,13 @@ export class DatasetController implements data.DatasetServiceController {
 
   async listSources(): Promise<data.ListSourcesResponse> {
     return { sources: await this.datasets.sources() };
+  }
+
+  async listLexicons(): Promise<data.ListLexiconsResponse> {
+    return { lexicons: await this.lexicons.list() };
+  }
+
+  provideLexicon({ name }: data.ProvideLexiconRequest): Promise<data.ProvideLexiconResponse> {
+    return this.lexicons.provide(name);
   }
 }

@@ -1,12 +1,21 @@
 /**
- * Finds a corpus's files: in the folder that the user names, then in the cache, then by download. A download
+ * Finds the files of a corpus or lexicon: in the folder that the user names, then in the cache, then by download. A download
  * resumes where it stopped, is checked against the published hash, and becomes visible only when it is whole.
  */
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exists, FailedPrecondition, sha256OfFile, Unavailable } from '@emotune/base';
 import { fetchPart } from '@emotune/hub';
-import type { Corpus, CorpusFile } from './corpora.js';
+import type { CorpusFile } from './corpora.js';
+
+/** What is published under one name; without files, it is part of what npm installs. */
+export interface Published {
+  readonly name: string;
+  readonly files: readonly PublishedFile[];
+}
+
+/** A file without URL and hash is the user's own: any version that can be read will do, and nobody fetches it. */
+type PublishedFile = Pick<CorpusFile, 'path'> & Partial<CorpusFile>;
 
 /** A host that does not answer within this time is taken as unreachable. */
 const connectMs = 3_000;
@@ -43,50 +52,54 @@ export async function download(file: CorpusFile, target: string, options: Locate
   await rename(part, target);
 }
 
-/** Where the corpus is found without a download: the folder, "cache", "bundled", or nothing. */
+/** The folder in which a file lies: the user's, else the cache; undefined where it is in neither. */
+async function folderOf(
+  { path }: PublishedFile,
+  { corporaDir, cacheDir }: Pick<LocateOptions, 'corporaDir' | 'cacheDir'>,
+): Promise<string | undefined> {
+  if (corporaDir !== undefined && (await exists(join(corporaDir, path)))) return corporaDir;
+  return (await exists(join(cacheDir, path))) ? cacheDir : undefined;
+}
+
+/** Where it is found without a download: the folder, "cache" where any of it is there, "bundled", or nothing. */
 export async function locationOf(
-  corpus: Corpus,
+  { files }: Published,
   options: Pick<LocateOptions, 'corporaDir' | 'cacheDir'>,
 ): Promise<string | undefined> {
-  if (corpus.files.length === 0) return 'bundled';
-  for (const [folder, name] of [
-    [options.corporaDir, options.corporaDir],
-    [options.cacheDir, 'cache'],
-  ] as const) {
-    if (folder === undefined) continue;
-    const found = await Promise.all(corpus.files.map((file) => exists(join(folder, file.path))));
-    if (found.every(Boolean)) return name;
-  }
-  return undefined;
+  if (files.length === 0) return 'bundled';
+  const folders = await Promise.all(files.map((file) => folderOf(file, options)));
+  if (folders.includes(undefined)) return undefined;
+  return folders.every((folder) => folder === options.corporaDir) ? options.corporaDir : 'cache';
 }
 
 /**
- * Paths of the corpus's files, in order.
+ * Paths of the files, in order.
  * @throws Unavailable when they are nowhere and cannot be fetched; FailedPrecondition when a file has the wrong hash.
  */
-export async function locate(corpus: Corpus, options: LocateOptions): Promise<string[]> {
-  const location = await locationOf(corpus, options);
-  const folder =
-    location !== undefined && location !== 'cache' && location !== 'bundled' ? location : options.cacheDir;
-  if (location === undefined) {
-    if (!options.download) {
-      throw new Unavailable(
-        `${corpus.name}: not found in ${options.corporaDir ?? 'EMOTUNE_CORPORA (not set)'} or the cache, and downloads are off`,
-      );
+export async function locate({ name, files }: Published, options: LocateOptions): Promise<string[]> {
+  const paths: string[] = [];
+  for (const file of files) {
+    const { path, url, sha256 } = file;
+    let folder = await folderOf(file, options);
+    if (folder === undefined) {
+      const theirs = options.corporaDir ?? 'EMOTUNE_CORPORA (not set)';
+      if (url === undefined || sha256 === undefined)
+        throw new Unavailable(
+          `${name}: expected your own copy as ${path} in ${theirs}, got none; its terms do not let it be fetched for you`,
+        );
+      if (!options.download)
+        throw new Unavailable(`${name}: not found in ${theirs} or the cache, and downloads are off`);
+      folder = options.cacheDir;
+      await download({ path, url, sha256 }, join(folder, path), options);
     }
-    for (const file of corpus.files) {
-      const target = join(options.cacheDir, file.path);
-      if (!(await exists(target))) await download(file, target, options);
-    }
-  }
-  const paths = corpus.files.map((file) => join(folder, file.path));
-  for (const [i, file] of corpus.files.entries()) {
-    const got = await sha256OfFile(paths[i], { within: folder });
-    if (got !== file.sha256) {
+    const found = join(folder, path);
+    paths.push(found);
+    if (sha256 === undefined) continue;
+    const got = await sha256OfFile(found, { within: folder });
+    if (got !== sha256)
       throw new FailedPrecondition(
-        `${paths[i]}: expected SHA-256 ${file.sha256}, got ${got}: not the published file; remove it to have it fetched again`,
+        `${found}: expected SHA-256 ${sha256}, got ${got}: not the published file; remove it to have it fetched again`,
       );
-    }
   }
   return paths;
 }

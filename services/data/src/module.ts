@@ -2,6 +2,7 @@ import { deadLettersModule, filesModule } from '@emotune/service';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DatasetController } from './dataset.controller.js';
 import { type DataContext, Datasets } from './datasets.js';
+import { LexiconShelf } from './lexicons/shelf.js';
 
 @Module({})
 class DataServiceModule {}
@@ -12,6 +13,9 @@ export function dataModule(context: DataContext): DynamicModule {
     module: DataServiceModule,
     imports: [filesModule(context), deadLettersModule(context)],
     controllers: [DatasetController],
-    providers: [{ provide: Datasets, useValue: new Datasets(context) }],
+    providers: [
+      { provide: Datasets, useValue: new Datasets(context) },
+      { provide: LexiconShelf, useValue: new LexiconShelf(context) },
+    ],
   };
 }

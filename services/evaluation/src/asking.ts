@@ -34,7 +34,12 @@ export async function predict(
   const predictions: Prediction[] = [];
   for (let from = 0; from < examples.length; from += chunk) {
     const asked = examples.slice(from, from + chunk);
-    const questions = asked.map((example) => questionOf(example, { cues: options.cues, paraphrase: 0 }));
+    const questions = asked.map((example) =>
+      questionOf(example, {
+        cues: options.cues ? answerer.lexicons.explain(example.text, example.language).cueText : '',
+        paraphrase: 0,
+      }),
+    );
     const answers = await answerer.ask(questions, { golds: asked.map(({ gold }) => gold) });
     asked.forEach((example, i) => {
       const answer = answers[i];

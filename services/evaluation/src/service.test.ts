@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   answerTokens,
   type Example,
+  explain,
   labelGold,
   numberGold,
   questionOf,
@@ -167,7 +168,7 @@ function examplesOf(split: 'train' | 'test', n: number): SourceExample[] {
 }
 
 function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
-  const question = questionOf(example, { cues: true, paraphrase: 0 });
+  const question = questionOf(example, { cues: explain(example.text).cueText, paraphrase: 0 });
   const { tokens } = questionTokens(tokenizer, question, 200);
   const answer = renderAnswer(question, example.gold);
   return {
@@ -282,6 +283,8 @@ function describeResources(): void {
     dataset: 'letters',
     baseModels: ['base'],
     withoutCues: false,
+    withoutInducedLexicon: false,
+    lexicons: [],
     varyScales: false,
     maxTokens: 0,
     seed: 0,
@@ -631,7 +634,7 @@ it.each([
       file: { upload: noUpload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
     },
     InvalidArgument,
-    /file\.scale: expected low and high/,
+    /file\.scale: expected high/,
   ],
   [
     {

@@ -1,4 +1,4 @@
-import { candidatesOf, labelGold } from '@emotune/affect';
+import { type Example, explain, labelGold, tasks } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
 import { ask } from './ask.js';
 import type { FeaturePlan } from './spec.js';
@@ -10,18 +10,21 @@ const plan: FeaturePlan = {
   baseModels: ['opt'],
   cues: true,
   cueDropout: 0,
+  induced: false,
+  lexicons: [],
   varyScales: false,
   maxTokens: 160,
   seed: 1,
   limits: { train: 0, validation: 0, test: 0 },
 };
 const rows = examplesOf('train', 90);
+const cues = ({ text }: Example) => explain(text).cueText;
 
 describe('ask', () => {
   it('words train rows by the seed and others in the first wording', () => {
     const wordings = (split: 'train' | 'test', seed: number) =>
-      rows.map((row) => ask(row, split, { ...plan, seed })[0].question.paraphrase);
-    expect(new Set(wordings('train', 1)).size).toBe(12);
+      rows.map((row) => ask(row, split, { ...plan, seed }, cues)[0].question.paraphrase);
+    expect(new Set(wordings('train', 1)).size).toBe(5);
     expect(wordings('train', 1)).toEqual(wordings('train', 1));
     expect(wordings('train', 1)).not.toEqual(wordings('train', 2));
     expect(new Set(wordings('test', 1))).toEqual(new Set([0]));
@@ -29,13 +32,15 @@ describe('ask', () => {
 
   it('leaves cues out when told to', () => {
     const loving = { ...rows[0], text: 'we love this' };
-    expect(ask(loving, 'test', plan)[0].prompt).toContain('Cues: love');
-    expect(ask(loving, 'test', { ...plan, cues: false })[0].prompt).not.toContain('Cues');
+    expect(ask(loving, 'test', plan, cues)[0].prompt).toContain('Cues: love');
+    expect(ask(loving, 'test', { ...plan, cues: false }, cues)[0].prompt).not.toContain('Cues');
   });
 
   it('bares a share of the train questions of their cues, by the seed, and none of the others', () => {
     const cued = (split: 'train' | 'validation' | 'test', changes: Partial<FeaturePlan>) =>
-      rows.map((row) => ask(row, split, { ...plan, ...changes }).map(({ question }) => question.cues !== ''));
+      rows.map((row) =>
+        ask(row, split, { ...plan, ...changes }, cues).map(({ question }) => question.cues !== ''),
+      );
     const share = (lists: readonly boolean[][]) =>
       lists.flat().filter((has) => !has).length / lists.flat().length;
     const dropped = cued('train', { cueDropout: 0.4, varyScales: true });
@@ -51,28 +56,41 @@ describe('ask', () => {
       expect(share(cued(split, { cueDropout: 1 }))).toBe(0);
   });
 
-  it('asks train rows in two other ways, which say what they are, and no others', () => {
+  it('asks train rows on further scales and label orders that mean the same, and no others', () => {
     const varied = { ...plan, varyScales: true };
     for (const row of rows) {
-      const [own, ...others] = ask(row, 'train', varied);
-      expect(own).toEqual(ask(row, 'train', plan)[0]);
-      expect(own.derived).toBeNull();
+      const [own, ...others] = ask(row, 'train', varied, cues);
+      expect(own.question).toEqual(ask(row, 'train', plan, cues)[0].question);
       expect(others).toHaveLength(2);
       expect(new Set([own, ...others].map(({ id }) => id)).size).toBe(3);
       for (const other of others) {
-        expect(other.derived?.from).toBe(row.id);
         expect(other.question.cues).toBe(own.question.cues);
-        expect(candidatesOf(other.question).map(({ answer }) => answer)).toContain(other.answer);
+        if (row.gold.value === null) {
+          expect(other.answer).toBe(own.answer);
+          expect([...other.question.labelSet].sort()).toEqual([...row.labelSet].sort());
+        } else {
+          const { low, high } = other.question.scale!;
+          expect([low, high]).not.toEqual([row.scale!.low, row.scale!.high]);
+          const half = 0.5 / 10 ** other.question.decimals;
+          expect(Math.abs(Number(other.answer) - (low + row.gold.value * (high - low)))).toBeLessThan(
+            half + 1e-9,
+          );
+        }
       }
-      expect(ask(row, 'validation', varied)).toHaveLength(1);
+      expect(ask(row, 'validation', varied, cues)).toHaveLength(1);
     }
-    const kinds = new Set(rows.flatMap((row) => ask(row, 'train', varied).map(({ derived }) => derived?.by)));
-    for (const kind of ['scale', 'inverted', 'words', 'order', 'subset', 'synonyms', 'coarse'])
-      expect(kinds).toContain(kind);
+    const scales = rows.flatMap((row) =>
+      ask(row, 'train', varied, cues).map(({ question }) => question.scale?.high),
+    );
+    expect(new Set(scales).size).toBeGreaterThan(6);
+    const orders = rows
+      .filter(({ task }) => task === tasks[2])
+      .flatMap((row) => ask(row, 'train', varied, cues).map(({ question }) => question.labelSet.join()));
+    expect(new Set(orders).size).toBeGreaterThan(10);
   });
 
   it('names a row whose gold does not fit its question', () => {
     const bad = { ...rows[1], gold: labelGold(['hope']) };
-    expect(() => ask(bad, 'train', plan)).toThrow(`row ${bad.id}: labels: expected`);
+    expect(() => ask(bad, 'train', plan, cues)).toThrow(`row ${bad.id}: labels: expected`);
   });
 });

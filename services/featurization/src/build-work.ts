@@ -1,4 +1,5 @@
 /** What the featurization service does in the process of a build. */
+import { type KeptLexicon, parseLexicons } from '@emotune/affect';
 import { FailedPrecondition } from '@emotune/base';
 import { type ObjectStore, openObjectStore, textsBelow } from '@emotune/objects';
 import type { featurization } from '@emotune/proto';
@@ -22,6 +23,8 @@ export interface FeatureBuild {
   readonly objects: string;
   readonly dataset: BuildOptions['dataset'];
   readonly tokenizers: readonly StoredTokenizer[];
+  /** Keys of files in the object store. */
+  readonly lexicons: readonly string[];
 }
 
 /** @throws FailedPrecondition when it is another than it was. */
@@ -60,5 +63,8 @@ export const build: BuildWork<FeatureBuild, BuiltFeatures> = async (asked, onPro
   const tokenizers: PlannedTokenizer[] = [];
   for (const stored of asked.tokenizers)
     tokenizers.push({ tokenizer: await loadTokenizer(objects, stored), baseModels: stored.baseModels });
-  return buildFeatures(planOf(spec), { objects, dataset, tokenizers, onProgress });
+  const lexicons: KeptLexicon[] = [];
+  for (const key of asked.lexicons)
+    lexicons.push(...parseLexicons(Buffer.from(await objects.get(key)).toString('utf8')));
+  return buildFeatures(planOf(spec), { objects, dataset, tokenizers, lexicons, onProgress });
 };

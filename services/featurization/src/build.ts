@@ -1,7 +1,16 @@
 /** Builds one feature set version: a dataset's Parquet in, Arrow shards for each tokenizer and a manifest out. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { answerTokens, type Example, questionTokens, type Split, splits } from '@emotune/affect';
+import {
+  answerTokens,
+  type Example,
+  type KeptLexicon,
+  lexiconsFile,
+  lexiconsJson,
+  questionTokens,
+  type Split,
+  splits,
+} from '@emotune/affect';
 import {
   canonicalJson,
   FailedPrecondition,
@@ -15,6 +24,7 @@ import type { common, featurization } from '@emotune/proto';
 import { countExamples, encodeShard, type FeatureRow, readExamples } from '@emotune/records';
 import type { Tokenizer } from '@emotune/text';
 import { type Asked, ask } from './ask.js';
+import { type FeatureLexicons, givenLexicons, inducedLexicons } from './lexicons.js';
 import { selectRows } from './select.js';
 import type { FeaturePlan } from './spec.js';
 
@@ -28,6 +38,8 @@ export interface BuildOptions {
   readonly objects: ObjectStore;
   readonly dataset: { readonly version: string; readonly prefix: string };
   readonly tokenizers: readonly PlannedTokenizer[];
+  /** Those that the plan names. */
+  readonly lexicons: readonly KeptLexicon[];
   readonly onProgress: (progress: common.Progress) => void;
 }
 
@@ -60,11 +72,6 @@ function promptTokens(asked: Asked, tokenizer: Tokenizer, maxTokens: number, ans
   }
 }
 
-/** In the words of the question. Votes are by the labels of the source. */
-function goldOf({ example, gold }: Asked): Example['gold'] {
-  return gold === example.gold ? example.gold : { ...example.gold, labels: gold.labels, votes: {} };
-}
-
 function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): FeatureRow & { cut: boolean } {
   const { example, question, answer } = asked;
   const answered = answerTokens(tokenizer, answer);
@@ -80,12 +87,11 @@ function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): Feat
     answer,
     tokens: Int32Array.from([...tokens, ...answered]),
     answerStart: tokens.length,
-    gold: goldOf(asked),
+    gold: example.gold,
     labelSet: question.labelSet,
     multiLabel: example.multiLabel,
     scale: question.scale,
     decimals: question.decimals,
-    derived: asked.derived,
     cut,
   };
 }
@@ -112,7 +118,6 @@ class SplitWriter {
       cut: 0,
       files: [],
       rowsByTask: {},
-      rowsByDerivation: {},
     };
   }
 
@@ -125,8 +130,6 @@ class SplitWriter {
     counts.longest = Math.max(counts.longest, length);
     counts.cut += Number(cut);
     counts.rowsByTask[row.task] = (counts.rowsByTask[row.task] ?? 0) + 1;
-    const by = row.derived?.by;
-    if (by) counts.rowsByDerivation[by] = (counts.rowsByDerivation[by] ?? 0) + 1;
     if (this.rows.push(row) === shardRows) await this.flush();
   }
 
@@ -159,20 +162,46 @@ async function* chosenExamples(
   for await (const example of examples()) if (chosen.has(known[i++])) yield example;
 }
 
-/** Reads, asks and tokenises one split, row by row. */
-async function writeSplit(
-  split: Split,
-  writers: readonly SplitWriter[],
-  plan: FeaturePlan,
-  { objects, dataset, onProgress }: BuildOptions,
-): Promise<void> {
+/** A split's file in the object store. @throws NotFound */
+async function fileOf(split: Split, plan: FeaturePlan, { objects, dataset }: BuildOptions) {
   const key = `${dataset.prefix}/${split}.parquet`;
   const found = await objects.stat(key);
   if (!found)
     throw new NotFound(
       `the files of dataset ${plan.dataset}, version ${dataset.version}, are gone from the object store; create it again`,
     );
-  const file = { bytes: found.bytes, read: (from?: number) => objects.read(key, from) };
+  return { bytes: found.bytes, read: (from?: number) => objects.read(key, from) };
+}
+
+/** The lexicons of a plan: what is induced reads all train rows of the dataset, and no others. */
+async function lexiconsOf(plan: FeaturePlan, options: BuildOptions): Promise<FeatureLexicons> {
+  if (!plan.induced) return givenLexicons(options.lexicons);
+  const { version } = options.dataset;
+  const file = await fileOf('train', plan, options);
+  const total = await countExamples(file);
+  async function* counted() {
+    let done = 0;
+    for await (const example of readExamples(file, 'train')) {
+      options.onProgress({ phase: 'inducing a lexicon', done: done++, total, unit: 'rows' });
+      yield example;
+    }
+  }
+  return inducedLexicons(counted(), options.lexicons, {
+    licence: 'as its dataset',
+    source: `train rows of dataset ${plan.dataset}, version ${version}`,
+  });
+}
+
+/** Reads, asks and tokenises one split, row by row. */
+async function writeSplit(
+  split: Split,
+  writers: readonly SplitWriter[],
+  plan: FeaturePlan,
+  lexicons: FeatureLexicons,
+  options: BuildOptions,
+): Promise<void> {
+  const file = await fileOf(split, plan, options);
+  const cues = (example: Example) => lexicons.cuesOf(example, split);
   const total = Math.min(await countExamples(file), plan.limits[split] || Number.POSITIVE_INFINITY);
   let done = 0;
   for await (const example of chosenExamples(
@@ -180,8 +209,8 @@ async function writeSplit(
     plan.limits[split],
     plan.seed,
   )) {
-    onProgress({ phase: `tokenising ${split}`, done: done++, total, unit: 'rows' });
-    for (const asked of ask(example, split, plan))
+    options.onProgress({ phase: `tokenising ${split}`, done: done++, total, unit: 'rows' });
+    for (const asked of ask(example, split, plan, cues))
       for (const writer of writers) await writer.add(featureRow(asked, writer.tokenizer, plan.maxTokens));
   }
   for (const writer of writers) await writer.flush();
@@ -207,12 +236,21 @@ export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): P
     const counts = new Map<PlannedTokenizer, featurization.SplitFeatures[]>(
       options.tokenizers.map((planned) => [planned, []]),
     );
-    for (const { tokenizer } of options.tokenizers) await mkdir(join(scratch, folderOf(tokenizer)));
+    const lexicons = await lexiconsOf(plan, options);
+    for (const { tokenizer } of options.tokenizers) {
+      const folder = folderOf(tokenizer);
+      await mkdir(join(scratch, folder));
+      if (lexicons.kept.length === 0) continue;
+      // Beside the rows, so that whoever trains on them has it.
+      const text = lexiconsJson(lexicons.kept);
+      await writeFile(join(scratch, folder, lexiconsFile), text);
+      files.push({ path: `${folder}/${lexiconsFile}`, sha256: sha256(text), bytes: Buffer.byteLength(text) });
+    }
     for (const split of splits) {
       const writers = options.tokenizers.map(
         ({ tokenizer }) => new SplitWriter(split, tokenizer, scratch, folderOf(tokenizer)),
       );
-      await writeSplit(split, writers, plan, options);
+      await writeSplit(split, writers, plan, lexicons, options);
       for (const [i, writer] of writers.entries()) {
         counts.get(options.tokenizers[i])!.push(writer.counts);
         files.push(...writer.files);

@@ -250,7 +250,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /** @throws InvalidArgument that names what does not exist, with the nearest name that does. */
-  private async expectReferences({ dataset, baseModels }: FeaturePlan): Promise<void> {
+  private async expectReferences({ dataset, baseModels, lexicons }: FeaturePlan): Promise<void> {
     const exists = (asked: Promise<unknown>) =>
       asked.then(
         () => true,
@@ -269,6 +269,12 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       const { datasets } = await this.datasets.call('listDatasets', { pageSize: 1000 });
       const names = datasets.map(({ name }) => name);
       missing('spec.dataset', 'a dataset', dataset, names);
+    }
+    if (lexicons.length > 0) {
+      const known = (await this.datasets.call('listLexicons', {})).lexicons;
+      const names = known.map(({ name }) => name);
+      for (const [i, name] of lexicons.entries())
+        if (!names.includes(name)) missing(`spec.lexicons[${i}]`, 'a lexicon', name, names);
     }
     for (const [i, name] of baseModels.entries()) {
       if (await exists(this.models.call('getModel', { name }))) continue;
@@ -300,6 +306,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       objects: objects.url,
       dataset: { version: dataset.version, prefix: dataset.prefix },
       tokenizers: await this.tokenizersOf(plan, signal),
+      lexicons: await this.lexiconsOf(plan, signal),
     };
     const { version, prefix, tokenized } = await builds.run<FeatureBuild, BuiltFeatures>(
       work,
@@ -317,6 +324,14 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       );
       await emit(sql, topics.featuresReady, name, { name, version, prefix });
     };
+  }
+
+  /** Keys of the lexicons that a plan names. @throws NotFound, InvalidArgument, Unavailable when one is nowhere */
+  private async lexiconsOf({ lexicons }: FeaturePlan, signal: AbortSignal): Promise<string[]> {
+    const keys: string[] = [];
+    for (const name of lexicons)
+      keys.push((await this.datasets.call('provideLexicon', { name }, { signal })).key);
+    return keys;
   }
 
   /** Each distinct tokenizer of the base models once, in the models' order. */

@@ -8,6 +8,8 @@ const spec: featurization.FeatureSetSpec = {
   dataset: 'demo',
   baseModels: ['opt'],
   withoutCues: false,
+  withoutInducedLexicon: false,
+  lexicons: [],
   varyScales: false,
   maxTokens: 0,
   seed: 0,
@@ -24,6 +26,8 @@ describe('planOf', () => {
       baseModels: ['opt'],
       cues: true,
       cueDropout: 0.3,
+      lexicons: [],
+      induced: true,
       varyScales: false,
       maxTokens: 160,
       seed: 0,
@@ -39,6 +43,7 @@ describe('planOf', () => {
       baseModels: ['opt', '', 'opt'],
       maxTokens: 3,
       limitTest: -1,
+      lexicons: ['emotag', 'vader', 'emotag'],
       cueDropout: 1.5,
       seed: 2 ** 60,
     };
@@ -53,11 +58,14 @@ describe('planOf', () => {
       'spec.dataset',
       'spec.baseModels[1]',
       'spec.baseModels[2]',
+      'spec.lexicons[1]',
+      'spec.lexicons[2]',
       'spec.maxTokens',
       'spec.cueDropout',
       'spec.seed',
       'spec.limitTest',
     ]);
+    expect(planOf({ ...spec, withoutCues: true })).toMatchObject({ cues: false, induced: false });
     expect(planOf({ ...spec, cueDropout: 0 }).cueDropout).toBe(0);
     expect(() => planOf({ ...spec, cueDropout: Number.NaN })).toThrow('spec.cueDropout: expected a share');
     expect(() => planOf({ ...spec, baseModels: [] })).toThrow(InvalidArgument);

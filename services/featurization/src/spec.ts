@@ -12,6 +12,10 @@ export interface FeaturePlan {
   readonly cues: boolean;
   /** Share of train questions that go without them all the same, 0..1. */
   readonly cueDropout: number;
+  /** Induce a lexicon from the train rows and put what it says into the prompts, too. */
+  readonly induced: boolean;
+  /** Names of lexicons beside VADER and AFINN. */
+  readonly lexicons: readonly string[];
   /** Ask train rows on further scales and label orders, too. */
   readonly varyScales: boolean;
   /** Longest row, prompt and answer. */
@@ -26,6 +30,9 @@ const usualDropout = 0.3;
 const fewestTokens = 32;
 const mostTokens = 4096;
 const mostModels = 50;
+const mostLexicons = 20;
+/** Part of all prompts with cues. */
+const always: readonly string[] = ['vader', 'afinn'];
 
 /** @throws InvalidArgument with every violation. */
 export function planOf(spec: featurization.FeatureSetSpec | undefined): FeaturePlan {
@@ -55,6 +62,19 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
       `expected each base model once, got ${show(model)} again`,
     );
   });
+  const { lexicons } = spec;
+  expect(
+    lexicons.length <= mostLexicons,
+    ['lexicons'],
+    `expected at most ${mostLexicons} lexicons, got ${lexicons.length}`,
+  );
+  lexicons.forEach((lexicon, i) => {
+    expect(
+      namePattern.test(lexicon) && !always.includes(lexicon) && lexicons.indexOf(lexicon) === i,
+      ['lexicons', i],
+      `expected the name of a lexicon, each once and beside ${always.join(' and ')}, got ${show(lexicon)}`,
+    );
+  });
   const { maxTokens, seed, cueDropout = usualDropout } = spec;
   expect(
     maxTokens === 0 || (maxTokens >= fewestTokens && maxTokens <= mostTokens),
@@ -76,6 +96,8 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     baseModels,
     cues: !spec.withoutCues,
     cueDropout,
+    lexicons: spec.withoutCues ? [] : lexicons,
+    induced: !spec.withoutCues && !spec.withoutInducedLexicon,
     varyScales: spec.varyScales,
     maxTokens: maxTokens || usualTokens,
     seed,

@@ -1,5 +1,6 @@
 /** Examples and a tokenizer for the tests of this service. */
 import {
+  explain,
   labelGold,
   numberGold,
   paraphrases,
@@ -61,7 +62,7 @@ export function examplesOf(split: Split, count: number): SourceExample[] {
 export function tokenizerJson(vocabSize: number): object {
   const prompts = examplesOf('train', 60).flatMap((row) =>
     Array.from({ length: paraphrases }, (_, paraphrase) =>
-      renderPrompt(questionOf(row, { cues: true, paraphrase })),
+      renderPrompt(questionOf(row, { cues: explain(row.text).cueText, paraphrase })),
     ),
   );
   return trainBpe(prompts, { vocabSize, specialTokens: ['<s>', '</s>'] }) as object;

@@ -1,6 +1,6 @@
 /** Asks models about texts. */
 import type { Question } from '@emotune/affect';
-import type { Answer } from '@emotune/answering';
+import type { Answer, Answerer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
 import { codecOf, Encoded, type inference, messageType, type tuning } from '@emotune/proto';
 import { taskMessage, teachingOfModel } from '@emotune/service';
@@ -41,8 +41,8 @@ function answerMessage(question: Question, answer: Answer): inference.Answer {
   return {
     ...common,
     value: native(answer.value!),
-    low: Math.min(native(answer.low!), native(answer.high!)),
-    high: Math.max(native(answer.low!), native(answer.high!)),
+    low: native(answer.low!),
+    high: native(answer.high!),
     labels: [],
     distribution: answer.distribution.map(({ answer: number, probability }) => ({
       answer: number,
@@ -145,16 +145,16 @@ export class Analyses {
     /** Those of which questions have been taken and answers are to come. */
     const open: ({ readonly i: number; readonly answers: inference.Answer[] } & ReturnType<Asked['ask']>)[] =
       [];
-    function* questions() {
+    function* questions({ lexicons }: Answerer) {
       for (const i of members) {
-        const asked = requests[i].ask(teaching);
+        const asked = requests[i].ask(teaching, lexicons);
         open.push({ i, answers: [], ...asked });
         yield* asked.questions;
       }
     }
     await this.models.use(model, async (answerer) => {
       admitted.begin();
-      for await (const answer of answerer.answers(questions(), asker)) {
+      for await (const answer of answerer.answers(questions(answerer), asker)) {
         const [{ i, answers, questions: own, cues }] = open;
         answers.push(answerMessage(own[answers.length], answer));
         if (answers.length < own.length) continue;

@@ -1,3 +1,4 @@
+import { bundledLexicons } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import { codecOf, common, type inference, messageType } from '@emotune/proto';
 import { expect, it } from 'vitest';
@@ -14,7 +15,7 @@ const { Task } = common;
 
 it('asks all four tasks, or one, as the request wants them', () => {
   const all = parseRequest(request({ text: 'so good', scale: { low: 1, high: 9 }, emotion: 'hope' }));
-  const questions = all.ask(undefined).questions;
+  const questions = all.ask(undefined, bundledLexicons()).questions;
   expect(questions.map(({ task }) => task)).toEqual([
     'sentiment-classification',
     'sentiment-regression',
@@ -23,7 +24,7 @@ it('asks all four tasks, or one, as the request wants them', () => {
   ]);
   expect(questions.map(({ scale }) => scale?.high)).toEqual([undefined, 9, undefined, 9]);
   expect(questions.map(({ emotion }) => emotion)).toEqual([null, null, null, 'hope']);
-  expect(all.ask(undefined).cues[0]).toMatchObject({
+  expect(all.ask(undefined, bundledLexicons()).cues[0]).toMatchObject({
     text: 'good',
     lexicon: 'vader',
     start: 3,
@@ -32,12 +33,15 @@ it('asks all four tasks, or one, as the request wants them', () => {
   for (const { cues } of questions) expect(cues).toContain('so good');
 
   const one = parseRequest(request({ task: Task.TASK_SENTIMENT_CLASSIFICATION, labels: ['bad', 'good'] }));
-  expect(one.ask(undefined).questions).toHaveLength(1);
-  expect(one.ask(undefined).questions[0]).toMatchObject({ labelSet: ['bad', 'good'], multiLabel: false });
+  expect(one.ask(undefined, bundledLexicons()).questions).toHaveLength(1);
+  expect(one.ask(undefined, bundledLexicons()).questions[0]).toMatchObject({
+    labelSet: ['bad', 'good'],
+    multiLabel: false,
+  });
 });
 
 it('tells the first 100 cues of a text, so that 1,000 of them fit into an answer', () => {
-  const { cues } = parseRequest(request({ text: 'good '.repeat(2000) })).ask(undefined);
+  const { cues } = parseRequest(request({ text: 'good '.repeat(2000) })).ask(undefined, bundledLexicons());
   // Two lexicons know the word.
   expect(cues).toHaveLength(100);
   expect(cues.at(-1)).toMatchObject({ start: 245 });
@@ -47,7 +51,7 @@ it.each([
   [{ text: '' }, 'text: expected 1 to 10000 characters, got ""'],
   [{ text: ' \n' }, 'text: expected 1 to 10000 characters, got " \\n"'],
   [{ text: 'x'.repeat(10_001) }, 'text: expected 1 to 10000 characters, got 10001'],
-  [{ scale: { low: 1, high: 1 } }, 'scale: expected low and high at least'],
+  [{ scale: { low: 1, high: 1 } }, 'scale: expected high ≥ low'],
   [{ scale: { low: Number.NaN, high: 1 } }, 'scale.low: expected a number'],
   [{ scale: { low: 0, high: Number.POSITIVE_INFINITY } }, 'scale.high: expected a number'],
   [{ labels: ['joy', ''] }, 'labels[1]: expected 1 to 50 characters'],

@@ -1,7 +1,7 @@
 /** What an analysis request asks: checked, and as questions. Pure. */
 import {
   defaultQuestion,
-  explain,
+  type Lexicons,
   type Question,
   scaleViolations,
   type Task,
@@ -76,7 +76,10 @@ export interface Asked {
   /** Questions that it asks. */
   readonly count: number;
   /** Asks a model that was taught so; undefined: that does not tell what it was taught. */
-  ask(teaching: Teaching | undefined): {
+  ask(
+    teaching: Teaching | undefined,
+    lexicons: Lexicons,
+  ): {
     readonly questions: readonly Question[];
     readonly cues: readonly common.Cue[];
   };
@@ -91,8 +94,8 @@ function asked(request: inference.AnalyzeRequest): Asked {
     ...(labels.length > 0 ? { labels } : {}),
     ...(emotion === '' ? {} : { emotion }),
   };
-  const ask = (teaching: Teaching | undefined) => {
-    const { cues, cueText } = explain(text);
+  const ask = (teaching: Teaching | undefined, lexicons: Lexicons) => {
+    const { cues, cueText } = lexicons.explain(text);
     const questions = asks.map((each) =>
       defaultQuestion(each, text, {
         ...given,

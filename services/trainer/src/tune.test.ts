@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AlreadyExists, NotFound } from '@emotune/base';
@@ -44,6 +44,12 @@ describe('trainOnce', () => {
     const read = (name: string) => JSON.parse(readFileSync(join(folder, 'out', name), 'utf8'));
     // The rows end with token 1.
     expect([read('generation_config.json').eos_token_id, read('emotune.json').endTokenId]).toEqual([1, 1]);
+  });
+
+  it('hands on the lexicons whose cues the rows carry', async () => {
+    writeFileSync(join(folder, 'features', 'lexicons.json'), '{"version":1,"lexicons":[]}');
+    await trainOnce(options());
+    expect(readFileSync(join(folder, 'out', 'lexicons.json'), 'utf8')).toBe('{"version":1,"lexicons":[]}');
   });
 
   it('makes an adapter of another form, with the modules that it trains whole', async () => {

@@ -1,7 +1,7 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Teaching, tasks, teachingFile, teachingJson, teachingOf } from '@emotune/affect';
+import { lexiconsFile, type Teaching, tasks, teachingFile, teachingJson, teachingOf } from '@emotune/affect';
 import { AlreadyExists, type Clock, exists, makeFolder, systemClock } from '@emotune/base';
 import {
   companionFiles,
@@ -14,6 +14,7 @@ import {
   saveAdapter,
   saveModel,
 } from '@emotune/models';
+import { textAt } from '@emotune/text';
 import {
   comparesNumbers,
   type TrainHooks,
@@ -44,6 +45,8 @@ export interface Tuned extends TrainResult {
   readonly config: ModelConfig;
   readonly method: Method;
   readonly teaching: Teaching;
+  /** The text of the features' `lexicons.json`; undefined where their cues need none. */
+  readonly lexicons: string | undefined;
 }
 
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
@@ -78,9 +81,8 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
       takeWeights: true,
     }),
   );
-  // Other questions about the same rows are many, and each is asked of few.
-  const teaching = teachingOf(given.filter(({ derived }) => !derived));
-  return { config: base.config, method: spec.method, teaching, ...result };
+  const lexicons = await textAt(join(request.features, lexiconsFile));
+  return { config: base.config, method: spec.method, teaching: teachingOf(given), lexicons, ...result };
 }
 
 async function assertNew(folder: string): Promise<void> {
@@ -95,7 +97,7 @@ async function assertNew(folder: string): Promise<void> {
  */
 export async function saveTuned(
   folder: string,
-  { config, method, teaching, tensors }: Tuned,
+  { config, method, teaching, lexicons, tensors }: Tuned,
   { baseModel, baseName }: { baseModel: string; baseName: string },
 ): Promise<void> {
   await assertNew(folder);
@@ -107,6 +109,7 @@ export async function saveTuned(
     const files = {
       ...(await companionFiles(baseModel, endTokenId)),
       [teachingFile]: teachingJson(teaching),
+      ...(lexicons === undefined ? {} : { [lexiconsFile]: lexicons }),
     };
     if (method.name === 'full') {
       const all = await completed(tensors, config, baseModel);

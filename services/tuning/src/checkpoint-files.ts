@@ -10,7 +10,7 @@ import { teachingMessage } from '@emotune/service/words';
 
 /** What belongs to a checkpoint or an adapter; anything else in the folder is left where it is. */
 const belongs = [
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|adapter_config|emotune)\.json$/,
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|adapter_config|emotune|lexicons)\.json$/,
   /^model.*\.safetensors$/,
   /^model\.safetensors\.index\.json$/,
   /^adapter_model\.safetensors$/,

@@ -1,11 +1,12 @@
 /** Model versions as files that other programs load unaided: written to the object store once, then only named. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { teachingFile, teachingJson } from '@emotune/affect';
+import { lexiconsFile, lexiconsJson, parseLexicons, teachingFile, teachingJson } from '@emotune/affect';
 import { besideModule, DataLoss, FailedPrecondition, InvalidArgument, NotFound, show } from '@emotune/base';
 import { isWhole, type ObjectStore } from '@emotune/objects';
 import type { files, tuning } from '@emotune/proto';
 import { teachingOfModel } from '@emotune/service';
+import { textAt } from '@emotune/text';
 import { hashesOf, withTemporary } from './checkpoint-files.js';
 import { evaluationResults } from './evaluation-results.js';
 import type { ExportBuild } from './export-work.js';
@@ -138,6 +139,13 @@ export async function deleteExport(
   return deleted;
 }
 
+/** Lexicons whose terms may be handed on: others have to be had from their authors. */
+async function lexiconsIn(folder: string): Promise<Record<string, string>> {
+  const text = await textAt(join(folder, lexiconsFile));
+  const kept = text === undefined ? [] : parseLexicons(text).filter(({ redistributable }) => redistributable);
+  return kept.length === 0 ? {} : { [lexiconsFile]: lexiconsJson(kept) };
+}
+
 async function makeExport(
   models: Models,
   row: ModelRow,
@@ -172,6 +180,7 @@ async function makeExport(
     'README.md': modelCard(facts),
     ...(await notices(base, row.kind === 'base')),
     ...(teaching ? { [teachingFile]: teachingJson(teaching) } : {}),
+    ...(await lexiconsIn(folder)),
   };
   // Awaited here: the folders are released when this returns.
   const made = await withTemporary(async (temporary) => {

@@ -166,7 +166,6 @@ describe('the memory of trials', () => {
     cut: 0,
     files: [],
     rowsByTask: {},
-    rowsByDerivation: {},
   };
   const splits = ['train', 'validation'].map((name) => ({ split: name, ...split }));
   const spec = (name: string, memoryLimitMib: number) => ({

@@ -170,6 +170,22 @@ export function sourcesText(sources: readonly data.Source[]): string {
   );
 }
 
+export function lexiconsText(lexicons: readonly data.Lexicon[]): string {
+  return table(
+    ['lexicon', 'language', 'terms', 'licence', 'asks for', 'found', 'sha256', 'title'],
+    lexicons.map((lexicon) => [
+      lexicon.name,
+      lexicon.language,
+      lexicon.entries === 0 ? nothing : count(lexicon.entries),
+      lexicon.licence,
+      lexicon.obligations.join('; ') || nothing,
+      lexicon.location || (lexicon.redistributable ? 'to be downloaded' : 'to be brought'),
+      lexicon.sha256.map((hash) => hash.slice(0, 12)).join(', ') || nothing,
+      lexicon.title,
+    ]),
+  );
+}
+
 /** The gold answer of an example: its number on 0..1, or its labels. */
 function goldText({ value, labels, emotion }: data.Example): string {
   if (value === undefined) return labels.join(', ');

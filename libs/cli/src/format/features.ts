@@ -3,8 +3,8 @@ import type { common, featurization } from '@emotune/proto';
 import { shortEnumName } from '@emotune/service/spec';
 import { count, facts, figure, nothing, percent, table } from './text.js';
 
-export function cueJson({ text, lexicon, score, start, end, modifier }: common.Cue) {
-  return { text, lexicon, score, start, end, ...(modifier === '' ? {} : { modifier }) };
+export function cueJson({ text, lexicon, dimension, score, start, end, modifier }: common.Cue) {
+  return { text, lexicon, dimension, score, start, end, ...(modifier === '' ? {} : { modifier }) };
 }
 
 export function explanationText({ cues, cueText, vader, afinn }: featurization.ExplainTextResponse): string {
@@ -15,10 +15,11 @@ export function explanationText({ cues, cueText, vader, afinn }: featurization.E
   ]);
   if (cues.length === 0) return `no lexicon knows a word of this text\n\n${sums}`;
   const found = table(
-    ['cue', 'lexicon', 'score', 'modifier', 'at'],
-    cues.map(({ text, lexicon, score, modifier, start, end }) => [
+    ['cue', 'lexicon', 'of', 'score', 'modifier', 'at'],
+    cues.map(({ text, lexicon, dimension, score, modifier, start, end }) => [
       text,
       lexicon,
+      dimension,
       figure(score),
       modifier || nothing,
       `${start}..${end}`,
@@ -61,13 +62,12 @@ const indented = (text: string) => text.replace(/^/gm, '  ');
 
 /** The prompt as text, then the tokens of prompt and answer with ⏎ for the end of a line. */
 export function featureExampleText(example: featurization.FeatureExample): string {
-  const { id, task, source, prompt, answer, tokens, promptTokens, derivedFrom, derivedBy } = example;
+  const { id, task, source, prompt, answer, tokens, promptTokens } = example;
   const spelt = tokens.map(({ text }) => text.replaceAll('\n', '⏎'));
   return [
     `${id} (${shortEnumName(task)}, ${source}): ${count(tokens.length)} tokens, ${count(tokens.length - promptTokens)} of the answer`,
     indented(prompt),
     facts([
-      ['  made', derivedBy === '' ? '' : `from ${derivedFrom} by ${derivedBy}`],
       ['  answer', answer],
       ['  prompt tokens', spelt.slice(0, promptTokens).join(' ')],
       ['  answer tokens', spelt.slice(promptTokens).join(' ')],

@@ -30,9 +30,8 @@ export enum BuildState {
 
 /** A declared numeric range. The prompt names it and every answer lies on it. */
 export interface Scale {
-  /** What stands for the least: the most negative, none. */
   low: number;
-  /** What stands for the most. Less than low where the scale is inverted, as school grades are. */
+  /** Greater than low. */
   high: number;
 }
 
@@ -49,6 +48,8 @@ export interface Cue {
   end: number;
   /** The word that negates or strengthens it, empty when there is none. */
   modifier: string;
+  /** What is scored: "valence", an emotion, or what else the lexicon rates. */
+  dimension: string;
 }
 
 /** Progress of work that takes longer than a second. */

@@ -293,6 +293,45 @@ export interface Source {
   language: string;
 }
 
+export interface Lexicon {
+  name: string;
+  title: string;
+  /** BCP 47; "und" for emoji and emoticons, which every language writes. */
+  language: string;
+  /** SPDX identifier. */
+  licence: string;
+  /** What the licence asks of whoever passes it on. */
+  obligations: string[];
+  /** false: its terms have to be had from its authors, and leave in no export. */
+  redistributable: boolean;
+  url: string;
+  /** Of each file, in their order; empty for what npm installs and for a file of the user's own. */
+  sha256: string[];
+  /** Where it was found: a folder, "cache", "bundled"; empty means it must be downloaded or brought. */
+  location: string;
+  /** Terms; 0: not known before it is read. */
+  entries: number;
+}
+
+export interface ListLexiconsRequest {
+}
+
+export interface ListLexiconsResponse {
+  lexicons: Lexicon[];
+}
+
+export interface ProvideLexiconRequest {
+  name: string;
+}
+
+export interface ProvideLexiconResponse {
+  lexicon:
+    | Lexicon
+    | undefined;
+  /** Where it lies in the object store: a file of lexicons, as models carry it. */
+  key: string;
+}
+
 export interface CreateDatasetRequest {
   spec:
     | DatasetSpec
@@ -367,6 +406,17 @@ export interface DatasetServiceClient {
   /** What can be built from, and where each source was found. */
 
   listSources(request: ListSourcesRequest): Observable<ListSourcesResponse>;
+
+  /** Lexicons whose cues prompts can carry, with what their licences ask for, and where each was found. */
+
+  listLexicons(request: ListLexiconsRequest): Observable<ListLexiconsResponse>;
+
+  /**
+   * Reads a lexicon and keeps it in the object store; fetches it first where it may. NOT_FOUND when there is none of that name;
+   * UNAVAILABLE when its files are nowhere; INVALID_ARGUMENT when a file of the user's cannot be read.
+   */
+
+  provideLexicon(request: ProvideLexiconRequest): Observable<ProvideLexiconResponse>;
 }
 
 /** Owns sources and dataset versions. */
@@ -403,6 +453,21 @@ export interface DatasetServiceController {
   listSources(
     request: ListSourcesRequest,
   ): Promise<ListSourcesResponse> | Observable<ListSourcesResponse> | ListSourcesResponse;
+
+  /** Lexicons whose cues prompts can carry, with what their licences ask for, and where each was found. */
+
+  listLexicons(
+    request: ListLexiconsRequest,
+  ): Promise<ListLexiconsResponse> | Observable<ListLexiconsResponse> | ListLexiconsResponse;
+
+  /**
+   * Reads a lexicon and keeps it in the object store; fetches it first where it may. NOT_FOUND when there is none of that name;
+   * UNAVAILABLE when its files are nowhere; INVALID_ARGUMENT when a file of the user's cannot be read.
+   */
+
+  provideLexicon(
+    request: ProvideLexiconRequest,
+  ): Promise<ProvideLexiconResponse> | Observable<ProvideLexiconResponse> | ProvideLexiconResponse;
 }
 
 export function DatasetServiceControllerMethods() {
@@ -414,6 +479,8 @@ export function DatasetServiceControllerMethods() {
       "previewDataset",
       "deleteDataset",
       "listSources",
+      "listLexicons",
+      "provideLexicon",
     ];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);

@@ -32,8 +32,7 @@ export interface FeatureSetSpec {
    */
   withoutCues: boolean;
   /**
-   * Train rows are asked in two further ways each: on another scale, an inverted one or in words; with the labels in another
-   * order, some of them, by other names or in coarser sets. A model then reads the scale and labels that a prompt declares.
+   * Train rows are asked on several declared scales and label orders, not only on their own.
    * @default false @example true
    */
   varyScales: boolean;
@@ -58,7 +57,21 @@ export interface FeatureSetSpec {
    * and test questions always have theirs.
    * @range 0..1 @default 0.3 @example 0.5
    */
-  cueDropout?: number | undefined;
+  cueDropout?:
+    | number
+    | undefined;
+  /**
+   * Leave out of the cues what a lexicon says that is induced from the train rows: which words go with which valence and emotion
+   * in them.
+   * @default false @example true
+   */
+  withoutInducedLexicon: boolean;
+  /**
+   * Lexicons beside VADER and AFINN whose cues go into the prompts, by name; `emotune lexicons` lists them. Each is used for texts of
+   * its language.
+   * @example [afinn-fr, emotag]
+   */
+  lexicons: string[];
 }
 
 export interface FeatureSet {
@@ -103,16 +116,9 @@ export interface SplitFeatures {
   files: string[];
   /** Rows by task, keyed by the task's name (sentiment-regression, ...). */
   rowsByTask: { [key: string]: number };
-  /** Rows that were made from others, keyed by what was done (inverted, synonyms, aeda+scale, ...). */
-  rowsByDerivation: { [key: string]: number };
 }
 
 export interface SplitFeatures_RowsByTaskEntry {
-  key: string;
-  value: number;
-}
-
-export interface SplitFeatures_RowsByDerivationEntry {
   key: string;
   value: number;
 }
@@ -166,10 +172,6 @@ export interface FeatureExample {
   tokens: Token[];
   /** How many of the tokens are the prompt's; those after it are what training is about. */
   promptTokens: number;
-  /** The id of the row that it was made from; empty for one that is asked as its source does. */
-  derivedFrom: string;
-  /** What was done: its question asked otherwise (inverted), its text edited (aeda), or both (aeda+inverted). */
-  derivedBy: string;
 }
 
 export interface Token {
