@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { hasEnded, type JobSpec, type JobStatus } from '../runner.js';
 import { contractTrainer, statusWhen } from '../testing.js';
 import { reasonOfEnd } from '../trainer-protocol.js';
-import { Api } from './api.js';
+import { Api, type ApiError } from './api.js';
 import { selectorOf } from './manifest.js';
 import { Mirror } from './mirror.js';
 import { KubernetesRunner } from './runner.js';
@@ -62,7 +62,7 @@ describe.skipIf(without)('on a real node', () => {
   afterEach(async () => {
     await runner?.close();
     // Each has every right that it needs.
-    expect(failures.splice(0).filter(([, error]) => /forbidden: User/.test(String(error)))).toEqual([]);
+    expect(failures.splice(0).filter(([, error]) => (error as ApiError).code === 403)).toEqual([]);
   });
 
   const kubectl = (...args: string[]) => cluster.kubectl('--namespace', namespace, ...args);
