@@ -5,6 +5,7 @@ import { type Action, decide, outcomeOf, ranking } from './decide.js';
 import { planOf } from './spec.js';
 import type { Attempt, Experiment, Trial } from './state.js';
 import { boundFeatures, experimentSpec } from './testing.js';
+import { advance } from './transitions.js';
 
 const now = 1_000_000;
 const leaseMs = 30_000;
@@ -310,6 +311,14 @@ describe('an attempt', () => {
   it('is lost when its job is gone, but may take its time to show up', () => {
     expect(of({}, [])).toEqual([ended('lost', 'LostJob: its job is gone')]);
     expect(of({ createdAt: now - 1000 }, [])).toEqual([]);
+  });
+
+  it('is not lost while others are started, however long that takes', () => {
+    const started = advance(experiment({ trials: [queued(0), queued(1)] }), now).experiment;
+    expect([...started.jobs.keys()]).toEqual(['run-t0-a1']);
+    expect(decide(started, now + 600_000).map(({ type }) => type)).not.toContain('end-attempt');
+    const asked = { ...started, jobs: new Map() };
+    expect(decide(asked, now + 600_000)).toContainEqual(ended('lost', 'LostJob: its job is gone'));
   });
 });
 

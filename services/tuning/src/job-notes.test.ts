@@ -37,7 +37,7 @@ it.each<[Trial['state'], string, string, boolean]>([
   ]);
 });
 
-it('shows the newest values of trials whose jobs are there', () => {
+it('shows the newest values of trials whose jobs have begun', () => {
   const name = 'run-t0-a2';
   const jobs = new Map([[name, { name, labels: {}, phase: 'running' } as const]]);
   expect(valuesOf(second)).toEqual(new Map());

@@ -46,13 +46,13 @@ export function notesOf(before: Experiment, after: Experiment): JobNote[] {
   });
 }
 
-/** The newest values of trials that are under way, by job. */
+/** The newest values of trials whose jobs have begun, by job. */
 export function valuesOf({ name, trials, jobs }: Experiment): Map<string, Record<string, string>> {
   const values = new Map<string, Record<string, string>>();
   for (const { number, attempts, objective, step } of trials) {
     const last = attempts.at(-1);
     const job = last && jobName(name, number, last.number);
-    if (!job || !jobs.has(job)) continue;
+    if (!job || (jobs.get(job)?.phase ?? 'queued') === 'queued') continue;
     const measured = objective === null ? {} : { [annotations.objective]: String(objective) };
     values.set(job, { [annotations.step]: String(step), ...measured });
   }

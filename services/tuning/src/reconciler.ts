@@ -252,13 +252,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     let jobs = listed;
     for (let more = true; more && !this.lost.aborted; ) {
       let effects: Effect[] = [];
+      let after = jobs;
       more = await this.record(async (sql) => {
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
         const read = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs, shortage });
         const before = this.leases.watched(read, clock.now());
         const { experiment, changed, acts } = await this.advance(row, before);
-        ({ jobs } = experiment);
+        after = experiment.jobs;
         const started = await saveChanges(sql, before, experiment);
         effects = started.map(({ trial, attempt, secret }) =>
           this.start(row, experiment, trial, attempt, secret),
@@ -272,6 +273,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         const stores = acts.some(({ type }) => type === 'store-model') && !this.waitsToStore(name);
         return changed || stores || acts.some(({ type }) => type === 'register-model');
       });
+      jobs = after;
       if (more) outbox.wake();
       const lanes = new Lanes(mostActs);
       const unlessLost = (effect: Effect) => async () => {

@@ -12,6 +12,7 @@ import {
   type Experiment,
   hasEnded,
   isOpen,
+  jobName,
   type LineagePlace,
   nobody,
   type Outcome,
@@ -146,14 +147,24 @@ export function record(experiment: Experiment, action: Action, now: number): Exp
         throw new Internal(
           `trial ${trial.number} of ${experiment.name} cannot have attempt ${action.attempt}`,
         );
-      return withTrial(experiment, {
-        ...trial,
-        state: 'running',
-        judgement: null,
-        keepsCheckpoint: true,
-        startedAt: trial.startedAt ?? now,
-        attempts: [...trial.attempts, newAttempt(action.attempt, now, experiment)],
-      });
+      // Its job is asked for; until the runner is asked what it has, it waits.
+      const job = {
+        name: jobName(experiment.name, trial.number, action.attempt),
+        labels: {},
+        phase: 'queued',
+      } as const;
+      const jobs = new Map(experiment.jobs).set(job.name, job);
+      return withTrial(
+        { ...experiment, jobs },
+        {
+          ...trial,
+          state: 'running',
+          judgement: null,
+          keepsCheckpoint: true,
+          startedAt: trial.startedAt ?? now,
+          attempts: [...trial.attempts, newAttempt(action.attempt, now, experiment)],
+        },
+      );
     }
     case 'explain': {
       const trial = trialAt(experiment, action.trial);
