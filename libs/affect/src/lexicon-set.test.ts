@@ -15,7 +15,7 @@ const moods = lexicon(
   { gloomy: [0, 0.8], merry: [0.9, 0], 'over the moon': [1, 0] },
   { name: 'moods', dimensions: ['joy', 'sadness'] },
 );
-const valences = lexicon('en', { gloomy: [-0.5], merry: [0.5], moon: [0.1], ':)': [0.5] });
+const valences = lexicon('en', { gloomy: [-0.5], merry: [0.5], moon: [0.2], dusk: [-0.1], ':)': [0.5] });
 const set = new LexiconSet([moods, valences], 'en');
 const scoreOf = (text: string, dimension: string, name = 'own') =>
   set.read(text).cues.find((cue) => cue.dimension === dimension && cue.lexicon === name)?.score;
@@ -68,6 +68,11 @@ describe('lexicons read together', () => {
     expect(scoreOf('(a:)b', 'valence')).toBeUndefined();
     const hands = new LexiconSet([lexicon(anyLanguage, { '👏': [0.5] })], 'en');
     expect(hands.read('bravo👏🏿👏').cues.map(({ text }) => text)).toEqual(['👏', '👏']);
+  });
+
+  it('count what is faint in the verdict, and list it not', () => {
+    expect(set.read('dusk').cues).toEqual([]);
+    expect(verdictOf('dusk', 'valence')).toBeLessThan(0);
   });
 
   it('name the word that changed a score most', () => {

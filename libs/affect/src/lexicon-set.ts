@@ -45,6 +45,8 @@ const vaderScale = 4;
 const beforeContrast = 0.5;
 const afterContrast = 1.5;
 const mostPhraseWords = 6;
+/** Share of a lexicon's scale. */
+const faintest = 0.15;
 /** A word that no lexicon and no rule knows. */
 const blank: Term = 0;
 
@@ -176,9 +178,11 @@ export class LexiconSet {
         const column = this.columnOf[at];
         const { dimension, scale } = this.columns[column];
         const score = this.values[at] * factor;
-        modifier ??= factor === 1 ? '' : this.modifier(text, words, i, last, factor);
         sums[column] += (score / scale) * vaderScale * weight;
         found[column] = 1;
+        // What is faint counts in the verdict and is no cue.
+        if (Math.abs(score) < faintest * scale) return;
+        modifier ??= factor === 1 ? '' : this.modifier(text, words, i, last, factor);
         const end = ends[i + length - 1];
         cues.push({
           text: text.slice(starts[i], end),
@@ -199,7 +203,7 @@ export class LexiconSet {
       }
       for (let at = this.begins[index]; at < this.begins[index + 1]; at++) take(at, 1);
     }
-    if (cues.length === 0) return { cues, verdicts: [] };
+    if (!found.includes(1)) return { cues, verdicts: [] };
     const emphasis = emphasisOf(text);
     const verdicts: Verdict[] = [];
     this.columns.forEach(({ lexicon, dimension }, column) => {

@@ -49,8 +49,7 @@ const blank: Term = 0;
 /** The place of the word before `at` without which its valence would differ most; undefined where none matters. */
 function modifierOf(
   knows: Knowledge,
-  terms: Term[],
-  { valences, capitalsDiffer }: Reading,
+  { terms, valences, capitalsDiffer }: Reading,
   at: number,
 ): number | undefined {
   const value = valences[at];
@@ -73,19 +72,20 @@ function round(value: number): number {
 
 function vaderCues(text: string, reading: Reading): Cue[] {
   const { starts, ends, valences } = reading;
-  const terms = [...reading.terms];
   const knows = vaderKnowledge();
   const cues: Cue[] = [];
-  valences.forEach((value, i) => {
-    if (value === 0) return;
-    const [start, end] = [starts[i], ends[i]];
+  for (let i = 0; i < valences.length; i++) {
+    const value = valences[i];
+    if (value === 0) continue;
+    const start = starts[i];
+    const end = ends[i];
     const before = cues.at(-1);
     // Words of one emoji's name are one cue.
     if (before?.start === start && before.end === end) {
       cues[cues.length - 1] = { ...before, score: round(before.score + value) };
-      return;
+      continue;
     }
-    const by = modifierOf(knows, terms, reading, i);
+    const by = modifierOf(knows, reading, i);
     cues.push({
       text: text.slice(start, end),
       lexicon: vaderName,
@@ -95,7 +95,7 @@ function vaderCues(text: string, reading: Reading): Cue[] {
       end,
       modifier: by === undefined || starts[by] === start ? '' : text.slice(starts[by], ends[by]),
     });
-  });
+  }
   return cues;
 }
 

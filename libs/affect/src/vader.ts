@@ -222,7 +222,7 @@ function read(text: string): number {
 }
 
 export interface Reading {
-  readonly terms: readonly Term[];
+  readonly terms: Term[];
   /** UTF-16 offset of the first character of each word, and one past its last. */
   readonly starts: readonly number[];
   readonly ends: readonly number[];
@@ -234,14 +234,21 @@ export interface Reading {
   readonly compound: number;
 }
 
+/** Spreading would take longer than reading. */
+function copied(from: ArrayLike<number>, count: number): number[] {
+  const copy = new Array<number>(count);
+  for (let i = 0; i < count; i++) copy[i] = from[i];
+  return copy;
+}
+
 export function readVader(text: string): Reading {
   const compound = read(text);
   const { terms, starts, ends, valences, count, capitalsDiffer } = words;
   return {
-    terms: [...terms.subarray(0, count)],
-    starts: [...starts.subarray(0, count)],
-    ends: [...ends.subarray(0, count)],
-    valences: [...valences.subarray(0, count)],
+    terms: copied(terms, count),
+    starts: copied(starts, count),
+    ends: copied(ends, count),
+    valences: copied(valences, count),
     capitalsDiffer,
     compound,
   };

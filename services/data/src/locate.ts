@@ -94,9 +94,9 @@ export async function locate({ name, files }: Published, options: LocateOptions)
     }
     const found = join(folder, path);
     paths.push(found);
-    if (sha256 === undefined) continue;
+    // Also of a file without a hash: it has to be a regular one within the folder.
     const got = await sha256OfFile(found, { within: folder });
-    if (got !== sha256)
+    if (sha256 !== undefined && got !== sha256)
       throw new FailedPrecondition(
         `${found}: expected SHA-256 ${sha256}, got ${got}: not the published file; remove it to have it fetched again`,
       );

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseLexicons } from '@emotune/affect';
 import {
   AlreadyExists,
   DataLoss,
@@ -461,4 +462,35 @@ it('deletes rows and files, and goes on after a restart with what was not built'
   host = await start();
   datasets = host.channel.client('DatasetService');
   expect((await built('first')).state).toBe(common.BuildState.BUILD_STATE_READY);
+});
+
+describe('lexicons', () => {
+  it('are listed with what their licences ask for and where they were found', async () => {
+    const { lexicons } = await datasets.call('listLexicons', {});
+    const named = (name: string) => lexicons.find((lexicon) => lexicon.name === name);
+    expect(named('vader')).toMatchObject({ licence: 'MIT', location: 'bundled', language: 'en' });
+    expect(named('emoji-ranking')).toMatchObject({
+      licence: 'CC-BY-SA-4.0',
+      location: '',
+      redistributable: true,
+    });
+    expect(named('emoji-ranking')!.obligations.join()).toContain('under the same licence');
+    expect(named('nrc-vad')).toMatchObject({ redistributable: false, sha256: [] });
+  });
+
+  it('are read into the object store, under their content', async () => {
+    const { lexicon, key } = await datasets.call('provideLexicon', { name: 'afinn' });
+    expect(lexicon).toMatchObject({ name: 'afinn', entries: 4143 });
+    const [kept] = parseLexicons(Buffer.from(await objects.get(key)).toString('utf8'));
+    expect(kept).toMatchObject({ name: 'afinn', licence: 'MIT', redistributable: true });
+    expect((await datasets.call('provideLexicon', { name: 'afinn' })).key).toBe(key);
+  });
+
+  it('say what is missing', async () => {
+    await expect(datasets.call('provideLexicon', { name: 'emotga' })).rejects.toThrow(
+      'did you mean "emotag"?',
+    );
+    await expect(datasets.call('provideLexicon', { name: 'emotag' })).rejects.toThrow('downloads are off');
+    await expect(datasets.call('provideLexicon', { name: 'nrc-vad' })).rejects.toThrow('your own copy');
+  });
 });

@@ -174,11 +174,18 @@ export function lexiconText(f: LexiconFigures): string {
   return sections(
     facts([
       ['texts', `${count(f.texts)}, ${count(f.bytes)} bytes in all`],
+      ['lexicons', f.lexicons.join(', ')],
       ['cues', `${count(f.cues)} found`],
     ]),
     table(heldHead, [
-      held('MB/s', f.megabytesPerSecond, f.wordsMegabytesPerSecond, 'finding the words of the same texts'),
-      alone('texts/s', f.textsPerSecond),
+      held('texts/s, VADER', f.vaderPerSecond, f.peerPerSecond, 'vaderSentiment 3.3.2'),
+      held('texts/s, all', f.allPerSecond, f.peerPerSecond, 'vaderSentiment 3.3.2'),
+      held(
+        'MB/s, all',
+        f.megabytesPerSecond,
+        f.wordsMegabytesPerSecond,
+        'finding the words of the same texts',
+      ),
     ]),
   );
 }

@@ -219,14 +219,19 @@ it('bench lexicon', async () => {
   const document = await json('lexicon', '--texts', '20');
   expect(document.texts).toBe(20);
   expect(Object.keys(document).sort()).toEqual([
+    'allPerSecond',
     'bytes',
     'cues',
+    'lexicons',
     'megabytesPerSecond',
+    'peerPerSecond',
     'texts',
-    'textsPerSecond',
+    'vaderPerSecond',
     'wordsMegabytesPerSecond',
   ]);
-  positive(document);
+  const { lexicons, ...figures } = document;
+  expect(lexicons.slice(0, 2)).toEqual(['vader', 'afinn']);
+  positive(figures);
   expect((await json('lexicon', '--texts', '20')).bytes).toBe(document.bytes);
   expect((await bench('lexicon', '--texts', '20')).stdout).toMatch(/^texts: +20, [\d,]+ bytes in all$/m);
 });

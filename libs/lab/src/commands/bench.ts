@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
@@ -196,13 +197,20 @@ export const addBenchCommands: AddCommands = (program, io) => {
 
   bench
     .command('lexicon')
-    .description('lexicon cues, against finding the words of the same texts')
+    .description('lexicon cues, against vaderSentiment and finding the words of the same texts')
     .option('--texts <n>', 'texts', integerFrom(1), 2000)
-    .action(async ({ texts }: { texts: number }, command) => {
+    .option('--corpora <dir>', 'folder with lexicons as published (default: EMOTUNE_CORPORA)')
+    .action(async ({ texts, corpora }: { texts: number; corpora?: string }, command) => {
       const session = sessionOf(io, command);
       const { benchLexicon } = await import('../bench/lexicon.js');
       const { lexiconText } = await import('../bench/format.js');
-      const figures = await benchLexicon(texts, session.signal);
+      const folder = corpora ?? (io.env['EMOTUNE_CORPORA'] || undefined);
+      const options = {
+        corporaDir: folder && session.path(folder),
+        cacheDir: join(session.dataDir, 'corpora'),
+        download: false,
+      };
+      const figures = await benchLexicon(texts, options, session.signal);
       await session.answer(figures, () => lexiconText(figures));
     });
 
