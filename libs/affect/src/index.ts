@@ -1,3 +1,4 @@
+export { intensifies, isAffective, negates } from './affective-words.js';
 export { ConstantBaseline, vaderAnswer } from './baselines.js';
 export {
   bootstrapIntervals,
@@ -15,6 +16,7 @@ export {
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
+export { heldOutQuestions } from './held-out.js';
 export { InducedCounts } from './induced-lexicon.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
 export { anyLanguage, type Lexicon } from './lexicon.js';
@@ -51,6 +53,7 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
+export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
 export {
   answerTokens,
   candidateTokens,
@@ -62,7 +65,6 @@ export {
   candidatesOf,
   defaultQuestion,
   numbersOn,
-  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -96,4 +98,5 @@ export {
   teachingOf,
 } from './teaching.js';
 export { vaderCompound } from './vader.js';
+export { paraphrases } from './wordings.js';
 export { readWordNetAffect } from './wordnet-affect.js';

@@ -6,7 +6,6 @@ import { answerTokens, candidateTokens, digitTokens, questionTokens } from './qu
 import {
   candidatesOf,
   defaultQuestion,
-  paraphrases,
   type Question,
   questionOf,
   renderAnswer,
@@ -14,6 +13,7 @@ import {
 } from './questions.js';
 import { decimalsOf } from './scales.js';
 import { type Example, numberGold, tasks } from './tasks.js';
+import { paraphrases } from './wordings.js';
 
 const example: Example = {
   id: 'a/1',
@@ -118,7 +118,6 @@ describe('numbers', () => {
 
   it.each([
     [1, 1],
-    [2, 1],
     [0, 1e-5],
     [Number.NaN, 1],
     [0, Number.POSITIVE_INFINITY],

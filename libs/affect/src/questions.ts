@@ -3,6 +3,7 @@
  * our own. The prompt declares the scale or the labels, and every answer lies on them.
  */
 import { InvalidArgument, show } from '@emotune/base';
+import { neutralNames } from './label-names.js';
 import { labelSets } from './labels.js';
 import { decimalsOf, gridOf } from './scales.js';
 import {
@@ -14,6 +15,7 @@ import {
   type Task,
   type TaughtInquiry,
 } from './tasks.js';
+import { wordingsOf } from './wordings.js';
 
 /** One question about one text; the prompt names the labels in the order of `labelSet`. */
 export interface Question extends Inquiry {
@@ -22,7 +24,7 @@ export interface Question extends Inquiry {
   readonly decimals: number;
   /** Lexicon cues of the text (`Explanation.cueText`); empty leaves the line out. */
   readonly cues: string;
-  /** Which wording of the instruction, 0 … paraphrases−1. */
+  /** Which wording of the instruction: 0 … paraphrases−1, or one of `heldOutParaphrases`. */
   readonly paraphrase: number;
   /** Several labels: from this probability on a label is part of the answer; `multiLabelThreshold` where absent. */
   readonly threshold?: number;
@@ -31,69 +33,6 @@ export interface Question extends Inquiry {
 export interface Candidate extends Meaning {
   readonly answer: string;
 }
-
-type Wording = (q: { low: number; high: number; labels: string; emotion: string }) => string;
-
-const wordings: Record<Task, { one: readonly Wording[]; many: readonly Wording[]; end: Wording }> = {
-  'sentiment-classification': {
-    one: [
-      ({ labels }) => `Classify the sentiment of the text as one of: ${labels}.`,
-      ({ labels }) => `Which sentiment does the text show? Choose one of: ${labels}.`,
-      ({ labels }) => `Name the mood of the writer with one of: ${labels}.`,
-      ({ labels }) => `Decide how the text feels about its subject: ${labels}.`,
-      ({ labels }) => `Pick the polarity that fits the text best: ${labels}.`,
-    ],
-    many: [],
-    end: () => 'Sentiment:',
-  },
-  'sentiment-regression': {
-    one: [
-      ({ low, high }) =>
-        `Rate the sentiment of the text from ${low} (most negative) to ${high} (most positive).`,
-      ({ low, high }) => `How positive is the text, from ${low} (not at all) to ${high} (entirely)?`,
-      ({ low, high }) => `Score the valence of the text between ${low} (negative) and ${high} (positive).`,
-      ({ low, high }) => `Give the mood of the writer as a number, ${low} at worst and ${high} at best.`,
-      ({ low, high }) => `Estimate how good or bad the text sounds, ${low} being worst, ${high} best.`,
-    ],
-    many: [],
-    end: () => 'Sentiment score:',
-  },
-  'emotion-classification': {
-    one: [
-      ({ labels }) => `Which emotion does the text express? Choose one of: ${labels}.`,
-      ({ labels }) => `Classify the emotion of the text as one of: ${labels}.`,
-      ({ labels }) => `Name the main feeling of the writer with one of: ${labels}.`,
-      ({ labels }) => `Pick the emotion that fits the text best: ${labels}.`,
-      ({ labels }) => `Decide what the writer feels most: ${labels}.`,
-    ],
-    many: [
-      ({ labels }) => `Which emotions does the text express? Choose one or more of: ${labels}.`,
-      ({ labels }) => `Classify the emotions of the text with all that fit of: ${labels}.`,
-      ({ labels }) => `Name every feeling of the writer, one or more of: ${labels}.`,
-      ({ labels }) => `Pick each emotion found in the text, at least one of: ${labels}.`,
-      ({ labels }) => `Decide what the writer feels, all that apply of: ${labels}.`,
-    ],
-    end: () => 'Emotion:',
-  },
-  'emotion-regression': {
-    one: [
-      ({ low, high, emotion }) => `Rate the ${emotion} in the text from ${low} (none) to ${high} (most).`,
-      ({ low, high, emotion }) =>
-        `How strong is ${emotion} in the text, from ${low} (least) to ${high} (strongest)?`,
-      ({ low, high, emotion }) =>
-        `Score the writer's ${emotion} between ${low} (lowest) and ${high} (highest).`,
-      ({ low, high, emotion }) =>
-        `Give the intensity of ${emotion} as a number from ${low} (low) to ${high} (high).`,
-      ({ low, high, emotion }) =>
-        `Estimate how much ${emotion} the text carries, ${low} at least, ${high} at most.`,
-    ],
-    many: [],
-    end: ({ emotion }) => `Intensity of ${emotion}:`,
-  },
-};
-
-/** Wordings of each instruction. */
-export const paraphrases = 5;
 
 /** On one line, without broken surrogates. */
 function plain(text: string): string {
@@ -105,16 +44,16 @@ function plain(text: string): string {
 
 /** The prompt up to where the answer begins. */
 export function renderPrompt(q: Question): string {
-  const { one, many, end } = wordings[q.task];
+  const { instructions, end } = wordingsOf(q);
   const given = {
     low: q.scale?.low ?? 0,
     high: q.scale?.high ?? 1,
     labels: q.labelSet.join(', '),
+    falling: q.labelSet.toReversed().join(', '),
     emotion: q.emotion ?? '',
   };
-  const list = q.multiLabel && many.length > 0 ? many : one;
   const parts = [
-    `Task: ${list[q.paraphrase % list.length](given)}`,
+    `Task: ${instructions[q.paraphrase % instructions.length](given)}`,
     `Text: ${plain(q.text)}`,
     ...(q.cues === '' ? [] : [`Cues: ${q.cues}.`]),
     end(given),
@@ -127,7 +66,7 @@ function numberText(units: number, decimals: number): string {
 }
 
 /**
- * The answer that means `gold`: the nearest number of the grid, or the labels in alphabetical order.
+ * The answer that means `gold`: the nearest number of the grid or word of the scale, or the labels in alphabetical order.
  * @throws InvalidArgument when the gold is not of the question's kind or off its scale or labels.
  */
 export function renderAnswer(q: Question, gold: Meaning): string {
@@ -135,6 +74,7 @@ export function renderAnswer(q: Question, gold: Meaning): string {
     const { value } = gold;
     if (value === null || !(value >= 0 && value <= 1))
       throw InvalidArgument.at('value', `expected a number on 0..1, got ${show(value)}`);
+    if (q.labelSet.length > 0) return q.labelSet[Math.round(value * (q.labelSet.length - 1))];
     const grid = gridOf(q.scale, q.decimals);
     const units = (q.scale.low + value * (q.scale.high - q.scale.low)) * 10 ** q.decimals;
     const step = grid.length > 1 ? grid[1] - grid[0] : 1;
@@ -153,12 +93,18 @@ export function renderAnswer(q: Question, gold: Meaning): string {
 /** With more labels their pairs are too many to ask. */
 const mostPairedLabels = 12;
 
-/** Every number that answers on a scale: at most 101, rising. */
+/**
+ * Every answer on a scale, from least to most: at most 101 numbers, or the words that divide it evenly.
+ * @param words Of a scale in words, two at least; none of one in numbers.
+ */
 export function numbersOn(
   scale: Scale,
   decimals: number,
+  words: readonly string[] = [],
 ): readonly (Candidate & { readonly value: number })[] {
   const { low, high } = scale;
+  if (words.length > 0)
+    return words.map((answer, i) => ({ answer, value: i / (words.length - 1), labels: [] }));
   return gridOf(scale, decimals).map((units) => ({
     answer: numberText(units, decimals),
     value: Math.min(1, Math.max(0, (units / 10 ** decimals - low) / (high - low))),
@@ -166,12 +112,14 @@ export function numbersOn(
   }));
 }
 
-/** Every answer that a model may give: the numbers of its scale; or the labels and, up to 12, their pairs. */
+/** Every answer that a model may give: the numbers or words of its scale; or the labels and, up to 12, their pairs. */
 export function candidatesOf(q: Question): readonly Candidate[] {
-  if (q.scale !== null) return numbersOn(q.scale, q.decimals);
+  if (q.scale !== null) return numbersOn(q.scale, q.decimals, q.labelSet);
   const labels = [...q.labelSet].sort();
   const paired =
-    q.multiLabel && labels.length <= mostPairedLabels ? labels.filter((l) => l !== 'neutral') : [];
+    q.multiLabel && labels.length <= mostPairedLabels
+      ? labels.filter((label) => !neutralNames.has(label))
+      : [];
   return [
     ...labels.map((label) => [label]),
     ...paired.flatMap((first, i) => paired.slice(i + 1).map((second) => [first, second])),
@@ -184,7 +132,7 @@ export interface AskOptions {
   readonly paraphrase: number;
   /** Regression: another scale than the source's. */
   readonly scale?: Scale;
-  /** Classification: the same labels in another order. */
+  /** Classification: the same labels in another order, or others. Regression: the words of a scale, from least to most. */
   readonly labelSet?: readonly string[];
 }
 

@@ -18,21 +18,27 @@ export function scaleViolations({ low, high }: Scale, field: string): readonly V
     }));
   if (violations.length > 0) return violations;
   const least = mostIntervals / 10 ** mostDecimals;
-  if (high - low >= least * (1 - slack)) return [];
-  return [{ field, description: `expected high ≥ low + ${least}, got ${show({ low, high })}` }];
+  if (Math.abs(high - low) >= least * (1 - slack)) return [];
+  return [
+    { field, description: `expected low and high at least ${least} apart, got ${show({ low, high })}` },
+  ];
 }
 
 /** Decimals of the finest grid of at most 101 numbers: 0..1 → 2, −4..4 → 1, 0..100 → 0. */
 export function decimalsOf(scale: Scale): number {
   new Violations(scaleViolations(scale, 'scale')).throwIfAny();
-  const range = scale.high - scale.low;
+  const range = Math.abs(scale.high - scale.low);
   let decimals = 0;
   while (decimals < mostDecimals && range * 10 ** (decimals + 1) <= mostIntervals * (1 + slack)) decimals++;
   return decimals;
 }
 
-/** The numbers of the grid in units of 10^−decimals, rising: all whole units, or every 2nd, 5th, 10th, … of wide scales. */
+/**
+ * The numbers of the grid in units of 10^−decimals, from least to most: all whole units, or every 2nd, 5th, 10th, … of wide
+ * scales. An inverted scale has the grid of the other direction, falling.
+ */
 export function gridOf({ low, high }: Scale, decimals: number): number[] {
+  if (low > high) return gridOf({ low: high, high: low }, decimals).reverse();
   const unit = 10 ** decimals;
   const first = Math.ceil(low * unit - slack);
   const last = Math.floor(high * unit + slack);

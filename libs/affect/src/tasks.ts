@@ -17,7 +17,7 @@ export function isRegression(task: Task): boolean {
   return task === 'sentiment-regression' || task === 'emotion-regression';
 }
 
-/** A declared numeric range; low < high. */
+/** A declared numeric range: the numbers of least and of most. `low` is the larger where the scale is inverted, as school grades are. */
 export interface Scale {
   readonly low: number;
   readonly high: number;
@@ -83,7 +83,7 @@ export interface Inquiry {
   readonly emotion: string | null;
   /** Regression: the declared range of the answer. */
   readonly scale: Scale | null;
-  /** Classification: every label that could be the answer. */
+  /** Classification: every label that could be the answer. Regression in words: these, from least to most; in numbers: none. */
   readonly labelSet: readonly string[];
   readonly multiLabel: boolean;
 }

@@ -242,6 +242,8 @@ function featureSet(name: string): featurization.FeatureSet {
             cut: 1,
             files: ['train-00000.arrow'],
             rowsByTask: { 'sentiment-regression': 1200 },
+            rowsByDerivation: {},
+            labels: [],
           },
         ],
       },
@@ -294,6 +296,8 @@ class Features implements featurization.FeatureServiceController {
         answer: 'good',
         tokens: ['How', 'Ġis', '\n', 'Ġfine', 'good', '</s>'].map((text, id) => ({ id, text })),
         promptTokens: 4,
+        derivedFrom: '',
+        derivedBy: '',
       };
     });
   }

@@ -23,6 +23,7 @@ const row = (
   multiLabel: false,
   scale: { low: 0, high: 1 },
   decimals: 2,
+  derived: null,
   ...more,
 });
 
@@ -41,7 +42,7 @@ it('a shard gives back the rows that went in, byte for byte the same each time',
       'c',
       Array.from({ length: 17 }, (_, i) => i),
       9,
-      { gold: numberGold(0.7, 0.1) },
+      { gold: numberGold(0.7, 0.1), derived: { from: 'a', by: 'inverted' } },
     ),
   ];
   const bytes = encodeShard(rows);

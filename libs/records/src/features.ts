@@ -33,6 +33,16 @@ export interface FeatureRow extends Example {
   readonly answerStart: number;
   /** Regression: digits after the point of the answer. */
   readonly decimals: number;
+  /** Of a row that was made from another; absent where an example is asked as its source does. */
+  readonly derived?: Derived | null;
+}
+
+/** How a row came about. */
+export interface Derived {
+  /** The id of the example. */
+  readonly from: string;
+  /** What was done: its question asked otherwise (`inverted`), its text edited (`aeda`), or both (`aeda+inverted`). */
+  readonly by: string;
 }
 
 const before: Columns = {
@@ -49,6 +59,8 @@ const after: Columns = {
   ...scaleColumns,
   ...fields('integer', 'decimals'),
   ...raterColumns,
+  derivedFrom: column('string', ['derived', 'from'], { nullable: true }),
+  derivedBy: column('string', ['derived', 'by'], { nullable: true }),
 };
 
 function offsets(rows: readonly FeatureRow[]): Int32Array {

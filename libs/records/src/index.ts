@@ -1,6 +1,6 @@
 export { csvRows, type TextRow } from './delimited.js';
 export { countExamples, decodeExamples, ExampleWriter, encodeExamples, readExamples } from './examples.js';
-export { decodeShard, encodeShard, type FeatureRow } from './features.js';
+export { type Derived, decodeShard, encodeShard, type FeatureRow } from './features.js';
 export { expectFits } from './held.js';
 export { mostRows, tooManyRows } from './limits.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';

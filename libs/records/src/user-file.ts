@@ -154,7 +154,7 @@ class RowReader {
     const label = someText(own(values, columns.label), columns.label, 'a label');
     if (label instanceof Fault) return label;
     const native = Number(label);
-    if (!(native >= scale.low && native <= scale.high))
+    if (!(native >= Math.min(scale.low, scale.high) && native <= Math.max(scale.low, scale.high)))
       return new Fault(`expected a number on ${scale.low}..${scale.high}, got ${show(label)}`);
     const gold = numberGold((native - scale.low) / (scale.high - scale.low));
     const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };

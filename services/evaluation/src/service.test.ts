@@ -291,6 +291,7 @@ function describeResources(): void {
     limitTrain: 0,
     limitValidation: 0,
     limitTest: 0,
+    augmentations: [],
   };
   const set: featurization.FeatureSet = {
     name: spec.name,
@@ -634,7 +635,7 @@ it.each([
       file: { upload: noUpload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
     },
     InvalidArgument,
-    /file\.scale: expected high/,
+    /file\.scale: expected low and high/,
   ],
   [
     {

@@ -226,8 +226,9 @@ export async function readSource(source: Source, objects: ObjectStore): Promise<
     if (kind === 'shards') {
       // A shard that is gone is not in the list.
       await (await objects.folder(prefix)).release();
+      // What was made of other rows says nothing of how often answers are given.
       for (const { key } of await objects.list(`${prefix}/${split}-`))
-        yield* decodeShard(await objects.get(key));
+        yield* decodeShard(await objects.get(key)).filter(({ derived }) => !derived);
       return;
     }
     const key = `${prefix}/${split}.parquet`;

@@ -1,4 +1,4 @@
-import { type Example, explain, labelGold, tasks } from '@emotune/affect';
+import { candidatesOf, type Example, explain, labelGold } from '@emotune/affect';
 import { describe, expect, it } from 'vitest';
 import { ask } from './ask.js';
 import type { FeaturePlan } from './spec.js';
@@ -13,6 +13,8 @@ const plan: FeaturePlan = {
   induced: false,
   lexicons: [],
   varyScales: false,
+  labelBalance: 0,
+  augmentations: [],
   maxTokens: 160,
   seed: 1,
   limits: { train: 0, validation: 0, test: 0 },
@@ -24,7 +26,7 @@ describe('ask', () => {
   it('words train rows by the seed and others in the first wording', () => {
     const wordings = (split: 'train' | 'test', seed: number) =>
       rows.map((row) => ask(row, split, { ...plan, seed }, cues)[0].question.paraphrase);
-    expect(new Set(wordings('train', 1)).size).toBe(5);
+    expect(new Set(wordings('train', 1)).size).toBe(12);
     expect(wordings('train', 1)).toEqual(wordings('train', 1));
     expect(wordings('train', 1)).not.toEqual(wordings('train', 2));
     expect(new Set(wordings('test', 1))).toEqual(new Set([0]));
@@ -56,37 +58,43 @@ describe('ask', () => {
       expect(share(cued(split, { cueDropout: 1 }))).toBe(0);
   });
 
-  it('asks train rows on further scales and label orders that mean the same, and no others', () => {
+  it('asks train rows in two other ways, which say what they are, and no others', () => {
     const varied = { ...plan, varyScales: true };
     for (const row of rows) {
       const [own, ...others] = ask(row, 'train', varied, cues);
-      expect(own.question).toEqual(ask(row, 'train', plan, cues)[0].question);
+      expect(own).toEqual(ask(row, 'train', plan, cues)[0]);
+      expect(own.derived).toBeNull();
       expect(others).toHaveLength(2);
       expect(new Set([own, ...others].map(({ id }) => id)).size).toBe(3);
       for (const other of others) {
+        expect(other.derived?.from).toBe(row.id);
         expect(other.question.cues).toBe(own.question.cues);
-        if (row.gold.value === null) {
-          expect(other.answer).toBe(own.answer);
-          expect([...other.question.labelSet].sort()).toEqual([...row.labelSet].sort());
-        } else {
-          const { low, high } = other.question.scale!;
-          expect([low, high]).not.toEqual([row.scale!.low, row.scale!.high]);
-          const half = 0.5 / 10 ** other.question.decimals;
-          expect(Math.abs(Number(other.answer) - (low + row.gold.value * (high - low)))).toBeLessThan(
-            half + 1e-9,
-          );
-        }
+        expect(candidatesOf(other.question).map(({ answer }) => answer)).toContain(other.answer);
       }
       expect(ask(row, 'validation', varied, cues)).toHaveLength(1);
     }
-    const scales = rows.flatMap((row) =>
-      ask(row, 'train', varied, cues).map(({ question }) => question.scale?.high),
+    const kinds = new Set(
+      rows.flatMap((row) => ask(row, 'train', varied, cues).map(({ derived }) => derived?.by)),
     );
-    expect(new Set(scales).size).toBeGreaterThan(6);
-    const orders = rows
-      .filter(({ task }) => task === tasks[2])
-      .flatMap((row) => ask(row, 'train', varied, cues).map(({ question }) => question.labelSet.join()));
-    expect(new Set(orders).size).toBeGreaterThan(10);
+    for (const kind of ['scale', 'inverted', 'words', 'order', 'subset', 'synonyms', 'coarse'])
+      expect(kinds).toContain(kind);
+  });
+
+  it('asks a row again in other words, and about its edited text', () => {
+    const edited = [{ method: 'aeda', text: 'we , love this' }];
+    const [own, again, other] = ask(rows[1], 'train', plan, cues, { copies: 2, edited });
+    expect(own).toEqual(ask(rows[1], 'train', plan, cues)[0]);
+    expect([again, other].map(({ derived }) => derived?.by)).toEqual(['again', 'aeda']);
+    expect([again, other].map(({ answer }) => answer)).toEqual([own.answer, own.answer]);
+    expect(other.prompt).toContain('Text: we , love this');
+    expect(other.example.text).toBe('we , love this');
+    const wordings = rows.map((row) =>
+      ask(row, 'train', plan, cues, { copies: 2 }).map(({ prompt }) => prompt),
+    );
+    expect(wordings.filter(([first, second]) => first !== second).length).toBeGreaterThan(60);
+    const varied = ask(rows[1], 'train', { ...plan, varyScales: true }, cues, { copies: 2, edited });
+    expect(varied).toHaveLength(7);
+    expect(new Set(varied.map(({ id }) => id)).size).toBe(7);
   });
 
   it('names a row whose gold does not fit its question', () => {

@@ -1,15 +1,17 @@
 /** How each example is asked. Pure: the same example, split and plan give the same questions. */
 import {
   type Example,
+  type Meaning,
+  otherwise,
   paraphrases,
   type Question,
   questionOf,
   renderAnswer,
   renderPrompt,
-  type Scale,
   type Split,
 } from '@emotune/affect';
 import { InvalidArgument, Rng } from '@emotune/base';
+import type { Derived } from '@emotune/records';
 import type { FeaturePlan } from './spec.js';
 
 /** A question with its answer: a row but for the tokens. */
@@ -19,73 +21,86 @@ export interface Asked {
   readonly question: Question;
   readonly prompt: string;
   readonly answer: string;
+  /** The example's gold in the words of the question. */
+  readonly gold: Meaning;
+  /** Null for the example's own question. */
+  readonly derived: Derived | null;
 }
 
-/** The line of cues for an example. */
-export type CuesOf = (example: Example) => string;
+/** The line of cues for an example, whose text may be an edited one of another's. */
+export type CuesOf = (example: Example, origin: Example) => string;
 
-/** Scales that questionnaires, corpora and products use. */
-const scales: readonly Scale[] = [
-  [0, 1],
-  [-1, 1],
-  [1, 5],
-  [1, 7],
-  [1, 9],
-  [0, 10],
-  [0, 100],
-  [-3, 3],
-  [-4, 4],
-  [-5, 5],
-].map(([low, high]) => ({ low, high }));
-
-/** Further questions about a train row where scales vary. */
+/** Further questions about a train row where they vary. */
 const variants = 2;
 
-function sameScale(a: Scale, b: Scale | null): boolean {
-  return a.low === b?.low && a.high === b?.high;
+/** What is done with a train row beside asking it. */
+interface Doing {
+  /** How often it goes in, each time worded otherwise. */
+  readonly copies?: number;
+  /** Its text edited, and by which method. */
+  readonly edited?: readonly { readonly method: string; readonly text: string }[];
 }
 
-/** Other scales than the example's own, or other orders of its labels. */
-function otherways(example: Example, rng: Rng): { scale?: Scale; labelSet?: readonly string[] }[] {
-  if (example.gold.value === null)
-    return Array.from({ length: variants }, () => ({ labelSet: rng.shuffle(example.labelSet) }));
-  const others = scales.filter((scale) => !sameScale(scale, example.scale));
-  return rng
-    .shuffle(others)
-    .slice(0, variants)
-    .map((scale) => ({ scale }));
-}
+type Unasked = Omit<Asked, 'id' | 'prompt' | 'answer'>;
 
 /**
  * Train rows are worded, and bared of their cues, by the seed; others are always asked in the first wording and with their
  * cues, so that scores compare.
  */
-export function ask(example: Example, split: Split, plan: FeaturePlan, cues: CuesOf): Asked[] {
-  const rng = Rng.of(plan.seed, 'ask', example.id);
+export function ask(
+  example: Example,
+  split: Split,
+  plan: FeaturePlan,
+  cues: CuesOf,
+  { copies = 1, edited = [] }: Doing = {},
+): Asked[] {
+  const rows: Unasked[] = [];
+  const cuesOf = (asked: Example) => (plan.cues ? cues(asked, example) : '');
+  const own = cuesOf(example);
+  for (let copy = 0; copy < copies; copy++) rows.push(...waysOf(example, split, plan, own, copy));
+  const rng = Rng.of(plan.seed, 'ask', example.id, 'edited');
+  for (const { method, text } of edited) {
+    const other = { ...example, text };
+    const question = questionOf(other, { cues: cuesOf(other), paraphrase: rng.int(paraphrases) });
+    rows.push({ example: other, question, gold: example.gold, derived: { from: example.id, by: method } });
+  }
   const dropout = Rng.of(plan.seed, 'cue dropout', example.id);
-  const wording = () => (split === 'train' ? rng.int(paraphrases) : 0);
-  const own = questionOf(example, { cues: plan.cues ? cues(example) : '', paraphrase: wording() });
-  const others = split === 'train' && plan.varyScales ? otherways(example, rng) : [];
-  const questions = [
-    own,
-    ...others.map((otherway) => ({
-      ...questionOf(example, { cues: own.cues, paraphrase: wording(), ...otherway }),
-    })),
-  ];
-  const bared = (question: Question): Question =>
-    split === 'train' && dropout.uniform() < plan.cueDropout ? { ...question, cues: '' } : question;
-  return questions.map(bared).map((question, i) => ({
-    id: i === 0 ? example.id : `${example.id}#${i + 1}`,
-    example,
-    question,
-    prompt: renderPrompt(question),
-    answer: answerOf(example, question),
-  }));
+  return rows.map((row, i) => {
+    const bare = split === 'train' && dropout.uniform() < plan.cueDropout;
+    const question = bare ? { ...row.question, cues: '' } : row.question;
+    return {
+      ...row,
+      question,
+      id: i === 0 ? example.id : `${example.id}#${i + 1}`,
+      prompt: renderPrompt(question),
+      answer: answerOf(example, question, row.gold),
+    };
+  });
 }
 
-function answerOf(example: Example, question: Question): string {
+/** Its own question and, where they vary, others; of each copy in other words. */
+function waysOf(example: Example, split: Split, plan: FeaturePlan, cues: string, copy: number): Unasked[] {
+  const rng = Rng.of(plan.seed, 'ask', example.id, ...(copy === 0 ? [] : [copy]));
+  const wording = () => (split === 'train' ? rng.int(paraphrases) : 0);
+  const worded = () => ({ cues, paraphrase: wording() });
+  const own = questionOf(example, worded());
+  const others = split === 'train' && plan.varyScales ? otherwise(example, variants, rng, worded) : [];
+  const derivedBy = (...by: readonly string[]) => ({ from: example.id, by: by.join('+') });
+  const again = copy === 0 ? [] : ['again'];
+  return [
+    { example, question: own, gold: example.gold, derived: copy === 0 ? null : derivedBy('again') },
+    ...others.map(({ kind, question, gold }) => ({
+      example,
+      question,
+      gold,
+      derived: derivedBy(...again, kind),
+    })),
+  ];
+}
+
+function answerOf(example: Example, question: Question, gold: Meaning): string {
   try {
-    return renderAnswer(question, example.gold);
+    return renderAnswer(question, gold);
   } catch (cause) {
     throw InvalidArgument.at(`row ${example.id}`, (cause as Error).message, { cause });
   }

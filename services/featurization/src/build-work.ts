@@ -25,6 +25,7 @@ export interface FeatureBuild {
   readonly tokenizers: readonly StoredTokenizer[];
   /** Keys of files in the object store. */
   readonly lexicons: readonly string[];
+  readonly augmentation: BuildOptions['augmentation'];
 }
 
 /** @throws FailedPrecondition when it is another than it was. */
@@ -58,7 +59,7 @@ export const preview: BuildWork<PreviewBuild, featurization.FeatureExample[]> = 
 
 /** @throws as `buildFeatures` and `loadTokenizer` */
 export const build: BuildWork<FeatureBuild, BuiltFeatures> = async (asked, onProgress) => {
-  const { spec, dataset } = asked;
+  const { spec, dataset, augmentation } = asked;
   const objects = await openObjectStore(asked.objects);
   const tokenizers: PlannedTokenizer[] = [];
   for (const stored of asked.tokenizers)
@@ -66,5 +67,5 @@ export const build: BuildWork<FeatureBuild, BuiltFeatures> = async (asked, onPro
   const lexicons: KeptLexicon[] = [];
   for (const key of asked.lexicons)
     lexicons.push(...parseLexicons(Buffer.from(await objects.get(key)).toString('utf8')));
-  return buildFeatures(planOf(spec), { objects, dataset, tokenizers, lexicons, onProgress });
+  return buildFeatures(planOf(spec), { objects, dataset, tokenizers, lexicons, augmentation, onProgress });
 };

@@ -47,6 +47,8 @@ async function built(
     limitTrain: 0,
     limitValidation: 0,
     limitTest: 0,
+    labelBalance: 0,
+    augmentations: [],
     ...changes,
   });
   return buildFeatures(plan, {
@@ -54,6 +56,7 @@ async function built(
     dataset: { version: '1', prefix },
     tokenizers: [{ tokenizer, baseModels: ['own'] }],
     lexicons: [],
+    augmentation: {},
     onProgress: () => {},
   });
 }

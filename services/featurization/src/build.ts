@@ -22,10 +22,12 @@ import {
 import type { ObjectStore } from '@emotune/objects';
 import type { common, featurization } from '@emotune/proto';
 import { countExamples, encodeShard, type FeatureRow, readExamples } from '@emotune/records';
+import { taskMessage } from '@emotune/service/words';
 import type { Tokenizer } from '@emotune/text';
-import { type Asked, ask } from './ask.js';
+import { type Asked, ask, type CuesOf } from './ask.js';
+import { type AugmentationSources, Augmenter } from './augmentation/augment.js';
 import { type FeatureLexicons, givenLexicons, inducedLexicons } from './lexicons.js';
-import { selectRows } from './select.js';
+import { type Selected, Selection } from './select.js';
 import type { FeaturePlan } from './spec.js';
 
 /** A tokenizer and the base models that share it. */
@@ -40,6 +42,7 @@ export interface BuildOptions {
   readonly tokenizers: readonly PlannedTokenizer[];
   /** Those that the plan names. */
   readonly lexicons: readonly KeptLexicon[];
+  readonly augmentation: AugmentationSources;
   readonly onProgress: (progress: common.Progress) => void;
 }
 
@@ -72,6 +75,11 @@ function promptTokens(asked: Asked, tokenizer: Tokenizer, maxTokens: number, ans
   }
 }
 
+/** In the words of the question. Votes are by the labels of the source. */
+function goldOf({ example, gold }: Asked): Example['gold'] {
+  return gold === example.gold ? example.gold : { ...example.gold, labels: gold.labels, votes: {} };
+}
+
 function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): FeatureRow & { cut: boolean } {
   const { example, question, answer } = asked;
   const answered = answerTokens(tokenizer, answer);
@@ -87,11 +95,12 @@ function featureRow(asked: Asked, tokenizer: Tokenizer, maxTokens: number): Feat
     answer,
     tokens: Int32Array.from([...tokens, ...answered]),
     answerStart: tokens.length,
-    gold: example.gold,
+    gold: goldOf(asked),
     labelSet: question.labelSet,
     multiLabel: example.multiLabel,
     scale: question.scale,
     decimals: question.decimals,
+    derived: asked.derived,
     cut,
   };
 }
@@ -118,6 +127,8 @@ class SplitWriter {
       cut: 0,
       files: [],
       rowsByTask: {},
+      rowsByDerivation: {},
+      labels: [],
     };
   }
 
@@ -130,6 +141,8 @@ class SplitWriter {
     counts.longest = Math.max(counts.longest, length);
     counts.cut += Number(cut);
     counts.rowsByTask[row.task] = (counts.rowsByTask[row.task] ?? 0) + 1;
+    const by = row.derived?.by;
+    if (by) counts.rowsByDerivation[by] = (counts.rowsByDerivation[by] ?? 0) + 1;
     if (this.rows.push(row) === shardRows) await this.flush();
   }
 
@@ -144,22 +157,51 @@ class SplitWriter {
   }
 }
 
-/** Those that go in of a split's examples, in their order. */
-async function* chosenExamples(
-  examples: () => AsyncIterable<Example>,
-  limit: number,
-  seed: number,
-): AsyncGenerator<Example> {
-  if (limit === 0) {
-    yield* examples();
-    return;
+/** How often each of a split's examples goes in. */
+async function selectedOf(
+  split: Split,
+  examples: AsyncIterable<Example>,
+  { limits, labelBalance, seed }: FeaturePlan,
+): Promise<Selected> {
+  const balance = split === 'train' ? labelBalance : 0;
+  const selection = new Selection({ limit: limits[split], seed, balance });
+  for await (const example of examples) selection.add(example);
+  return selection.selected();
+}
+
+interface Chosen {
+  readonly example: Example;
+  readonly copies: number;
+}
+
+async function* chosen(examples: AsyncIterable<Example>, copies: Uint8Array): AsyncGenerator<Chosen> {
+  let row = 0;
+  for await (const example of examples) {
+    const count = copies[row++];
+    if (count > 0) yield { example, copies: count };
   }
-  const known: Example[] = [];
-  // The choice reads no texts, which are most of the memory.
-  for await (const example of examples()) known.push({ ...example, text: '' });
-  const chosen = new Set(selectRows(known, limit, seed));
-  let i = 0;
-  for await (const example of examples()) if (chosen.has(known[i++])) yield example;
+}
+
+/** Rows whose edits are under way at a time: a model behind an endpoint answers several at once. */
+const editedAtOnce = 8;
+
+/** Rows with what is made of their examples, in their order. */
+async function* ahead<T>(
+  rows: AsyncIterable<Chosen>,
+  make: (example: Example) => T | Promise<T>,
+): AsyncGenerator<{ row: Chosen; made: T }> {
+  const waiting: { row: Chosen; made: Promise<T> }[] = [];
+  const next = async () => {
+    const { row, made } = waiting.shift()!;
+    return { row, made: await made };
+  };
+  for await (const row of rows) {
+    const made = Promise.resolve(make(row.example));
+    // Heard of in its turn.
+    made.catch(() => undefined);
+    if (waiting.push({ row, made }) === editedAtOnce) yield await next();
+  }
+  while (waiting.length > 0) yield await next();
 }
 
 /** A split's file in the object store. @throws NotFound */
@@ -192,25 +234,31 @@ async function lexiconsOf(plan: FeaturePlan, options: BuildOptions): Promise<Fea
   });
 }
 
+/** What rows are made with. */
+interface Makers {
+  readonly lexicons: FeatureLexicons;
+  readonly augmenter: Augmenter;
+}
+
 /** Reads, asks and tokenises one split, row by row. */
 async function writeSplit(
   split: Split,
   writers: readonly SplitWriter[],
   plan: FeaturePlan,
-  lexicons: FeatureLexicons,
+  { lexicons, augmenter }: Makers,
   options: BuildOptions,
 ): Promise<void> {
   const file = await fileOf(split, plan, options);
-  const cues = (example: Example) => lexicons.cuesOf(example, split);
-  const total = Math.min(await countExamples(file), plan.limits[split] || Number.POSITIVE_INFINITY);
+  const cues: CuesOf = (example, origin) => lexicons.cuesOf(example, split, origin);
+  const { copies, labels } = await selectedOf(split, readExamples(file, split), plan);
+  for (const { counts } of writers)
+    counts.labels = labels.map(({ task, ...label }) => ({ task: taskMessage(task), ...label }));
+  const total = copies.reduce((rows, count) => rows + Math.min(1, count), 0);
+  const edited = (example: Example) => (split === 'train' ? augmenter.variants(example) : []);
   let done = 0;
-  for await (const example of chosenExamples(
-    () => readExamples(file, split),
-    plan.limits[split],
-    plan.seed,
-  )) {
+  for await (const { row, made } of ahead(chosen(readExamples(file, split), copies), edited)) {
     options.onProgress({ phase: `tokenising ${split}`, done: done++, total, unit: 'rows' });
-    for (const asked of ask(example, split, plan, cues))
+    for (const asked of ask(row.example, split, plan, cues, { copies: row.copies, edited: made }))
       for (const writer of writers) await writer.add(featureRow(asked, writer.tokenizer, plan.maxTokens));
   }
   for (const writer of writers) await writer.flush();
@@ -236,13 +284,16 @@ export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): P
     const counts = new Map<PlannedTokenizer, featurization.SplitFeatures[]>(
       options.tokenizers.map((planned) => [planned, []]),
     );
-    const lexicons = await lexiconsOf(plan, options);
+    const makers = {
+      lexicons: await lexiconsOf(plan, options),
+      augmenter: await Augmenter.open(plan.augmentations, plan.seed, options.augmentation),
+    };
     for (const { tokenizer } of options.tokenizers) {
       const folder = folderOf(tokenizer);
       await mkdir(join(scratch, folder));
-      if (lexicons.kept.length === 0) continue;
+      if (makers.lexicons.kept.length === 0) continue;
       // Beside the rows, so that whoever trains on them has it.
-      const text = lexiconsJson(lexicons.kept);
+      const text = lexiconsJson(makers.lexicons.kept);
       await writeFile(join(scratch, folder, lexiconsFile), text);
       files.push({ path: `${folder}/${lexiconsFile}`, sha256: sha256(text), bytes: Buffer.byteLength(text) });
     }
@@ -250,7 +301,7 @@ export async function buildFeatures(plan: FeaturePlan, options: BuildOptions): P
       const writers = options.tokenizers.map(
         ({ tokenizer }) => new SplitWriter(split, tokenizer, scratch, folderOf(tokenizer)),
       );
-      await writeSplit(split, writers, plan, lexicons, options);
+      await writeSplit(split, writers, plan, makers, options);
       for (const [i, writer] of writers.entries()) {
         counts.get(options.tokenizers[i])!.push(writer.counts);
         files.push(...writer.files);

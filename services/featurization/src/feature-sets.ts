@@ -32,6 +32,7 @@ import {
   timestamp,
 } from '@emotune/service';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
+import { type AugmentationSources, missingSources } from './augmentation/augment.js';
 import type { BuiltFeatures } from './build.js';
 import type { FeatureBuild, PreviewBuild, StoredTokenizer } from './build-work.js';
 import { previewed, previewOf } from './preview.js';
@@ -94,6 +95,11 @@ function messageOf(row: Row): featurization.FeatureSet {
   };
 }
 
+export interface FeaturizationContext extends ServiceContext {
+  /** What augmentation needs beside texts. */
+  readonly augmentation?: AugmentationSources;
+}
+
 export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly builder: Builds<Row>;
   private readonly datasets: Client<data.DatasetServiceClient>;
@@ -101,7 +107,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
   private readonly experiments: Client<tuning.ExperimentServiceClient>;
   private leave: (() => Promise<void>) | undefined;
 
-  constructor(private readonly context: ServiceContext) {
+  constructor(private readonly context: FeaturizationContext) {
     const { channel } = context;
     this.datasets = channel.client('DatasetService');
     this.models = channel.client('ModelService');
@@ -154,13 +160,16 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
     const { spec, requestId: id } = request;
     const plan = planOf(spec);
     const { database, objects } = this.context;
+    const missing = missingSources(plan.augmentations, this.context.augmentation ?? {});
+    if (missing.length > 0) throw new FailedPrecondition(missing.join('; '));
     const [known] = await database.query<Row>('select * from feature_sets where name = $1', [plan.name]);
     const damaged = known?.state === BUILD_STATE_READY && !(await isWhole(objects, known.prefix));
     if (!known) await this.expectReferences(plan);
     const set = await database.transaction(async (sql) => {
       const name = await once(sql, { method: 'CreateFeatureSet', id, body: spec }, async () => {
         const [row] = await sql.query<Row>('select * from feature_sets where name = $1', [plan.name]);
-        if (row && canonicalJson(row.spec) !== canonicalJson(spec))
+        // By what is asked for: a spec that was kept before a field was new lacks it.
+        if (row && canonicalJson(planOf(row.spec)) !== canonicalJson(plan))
           throw new AlreadyExists(
             `spec.name: a feature set "${plan.name}" with another spec exists; choose another name`,
           );
@@ -307,6 +316,7 @@ export class FeatureSets implements OnApplicationBootstrap, OnApplicationShutdow
       dataset: { version: dataset.version, prefix: dataset.prefix },
       tokenizers: await this.tokenizersOf(plan, signal),
       lexicons: await this.lexiconsOf(plan, signal),
+      augmentation: this.context.augmentation ?? {},
     };
     const { version, prefix, tokenized } = await builds.run<FeatureBuild, BuiltFeatures>(
       work,

@@ -1,4 +1,4 @@
-export { featurizationEnvironment } from './config.js';
+export { augmentationSources, augmentationVariables, featurizationEnvironment } from './config.js';
 export { featurizationMigrations } from './feature-sets.js';
 export { featurizationModule } from './module.js';
 export { planOf } from './spec.js';

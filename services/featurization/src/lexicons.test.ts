@@ -49,6 +49,9 @@ it('a train row is never told by its own answer', async () => {
     const other = row(i, { gold: labelGold([i % 2 === 0 ? 'fear' : 'joy']) });
     const after = await inducedLexicons(rowsOf(rows.with(i, other)), [], kept);
     expect(after.cuesOf(rows[i], 'train')).toBe(before.cuesOf(rows[i], 'train'));
+    // Nor does its text once edited.
+    const edited = { ...rows[i], text: `${rows[i].text} , indeed` };
+    expect(after.cuesOf(edited, 'train', rows[i])).toBe(before.cuesOf(edited, 'train', rows[i]));
   }
   // It would be: of a word that only it has a say on.
   const word = (label: string) =>

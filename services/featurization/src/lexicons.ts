@@ -20,7 +20,8 @@ function foldOf(text: string): number {
 export interface FeatureLexicons {
   /** What a model needs that is to read the cues; none where VADER and AFINN are all there is. */
   readonly kept: readonly KeptLexicon[];
-  cuesOf(example: Example, split: Split): string;
+  /** @param origin the example that an edited one was made from, whose fold it is in */
+  cuesOf(example: Example, split: Split, origin?: Example): string;
 }
 
 /** Cues of VADER, AFINN and what else is given. */
@@ -51,7 +52,9 @@ export async function inducedLexicons(
   );
   return {
     kept: [...given, ...induced],
-    cuesOf: ({ text, language }, split) =>
-      (split === 'train' ? without[foldOf(text)] : whole).explain(text, language).cueText,
+    cuesOf: (example, split, origin = example) => {
+      const lexicons = split === 'train' ? without[foldOf(origin.text)] : whole;
+      return lexicons.explain(example.text, example.language).cueText;
+    },
   };
 }

@@ -1,13 +1,12 @@
-import type { ServiceContext } from '@emotune/service';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { FeatureController } from './feature.controller.js';
-import { FeatureSets } from './feature-sets.js';
+import { FeatureSets, type FeaturizationContext } from './feature-sets.js';
 
 @Module({})
 class FeaturizationServiceModule {}
 
 /** The featurization service: feature sets and lexicon cues. */
-export function featurizationModule(context: ServiceContext): DynamicModule {
+export function featurizationModule(context: FeaturizationContext): DynamicModule {
   return {
     module: FeaturizationServiceModule,
     controllers: [FeatureController],

@@ -58,6 +58,8 @@ function messageOf(row: FeatureRow, tokenizer: Tokenizer): featurization.Feature
     answer: row.answer,
     tokens: Array.from(row.tokens, (id) => ({ id, text: tokenizer.tokenOf(id) ?? '' })),
     promptTokens: row.answerStart,
+    derivedFrom: row.derived?.from ?? '',
+    derivedBy: row.derived?.by ?? '',
   };
 }
 

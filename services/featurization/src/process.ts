@@ -1,6 +1,6 @@
 /** The featurization service as a process. */
 import { serve } from '@emotune/service';
-import { featurizationEnvironment } from './config.js';
+import { augmentationSources, featurizationEnvironment } from './config.js';
 import { featurizationMigrations } from './feature-sets.js';
 import { featurizationModule } from './module.js';
 
@@ -8,5 +8,7 @@ await serve({
   area: 'featurization',
   environment: featurizationEnvironment,
   migrations: featurizationMigrations,
-  open: (context) => ({ module: featurizationModule(context) }),
+  open: (context, environment) => ({
+    module: featurizationModule({ ...context, augmentation: augmentationSources(environment) }),
+  }),
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { SourceExample, Split } from '@emotune/affect';
+import { labelGold, type SourceExample, type Split } from '@emotune/affect';
 import {
   AlreadyExists,
   canonicalJson,
@@ -211,7 +211,7 @@ describe('a feature set', () => {
   });
 
   it('holds every row with its question, its answer and the tokens of both', async () => {
-    await create({ name: 'whole' });
+    await create({ name: 'whole', labelBalance: 0 });
     const set = await until('whole');
     const [splits] = set.tokenized.map((tokenized) => tokenized.splits);
     for (const counts of splits) {
@@ -251,6 +251,7 @@ describe('a feature set', () => {
     await create({
       name: 'tokenizers',
       dataset: 'large',
+      labelBalance: 0,
       withoutCues: true,
       baseModels: ['opt', 'bloom', 'llama'],
     });
@@ -291,6 +292,58 @@ describe('a feature set', () => {
     await create({ name: 'hurt' });
     expect(await until('hurt')).toMatchObject({ version: set.version, failure: '' });
     await using _ = await objects.folder(prefix);
+  });
+
+  it('trains rare labels more often than they occur, and says how often', async () => {
+    const rare = demo.train.map((row, i) =>
+      row.gold.labels.length > 0 ? { ...row, gold: labelGold([i % 20 === 1 ? 'anger' : 'joy']) } : row,
+    );
+    await addDataset('rare', { ...demo, train: rare });
+    await create({ name: 'rare', dataset: 'rare', labelBalance: 1 });
+    const set = await until('rare');
+    const [train, , test] = set.tokenized[0].splits;
+    const anger = train.labels.filter(({ label }) => label === 'anger');
+    expect(anger.map(({ available }) => available).reduce((a, b) => a + b)).toBe(
+      rare.filter(({ gold }) => gold.labels[0] === 'anger').length,
+    );
+    for (const { available, chosen } of anger) expect(chosen).toBeGreaterThan(available);
+    for (const { available, chosen } of test.labels) expect(chosen).toBe(available);
+    expect(train.rowsByDerivation['again']).toBe(train.rows - rare.length);
+  });
+
+  it('adds train rows with edited texts that say what they come from, and no others', async () => {
+    const augmentations = [
+      { method: 'aeda', share: 1, strength: 0, language: '' },
+      { method: 'keyboard', share: 0.5, strength: 0.2, language: '' },
+    ];
+    await create({ name: 'augmented', labelBalance: 0, augmentations });
+    await create({ name: 'as-they-are', labelBalance: 0 });
+    const [set, plain] = [await until('augmented'), await until('as-they-are')];
+    const [train, validation, test] = set.tokenized[0].splits;
+    const { aeda, keyboard } = train.rowsByDerivation;
+    expect(aeda).toBeGreaterThan(20);
+    expect(keyboard).toBeGreaterThan(10);
+    expect(train.rows).toBe(demo.train.length + aeda + keyboard);
+    expect([validation, test]).toEqual(plain.tokenized[0].splits.slice(1));
+    const rows = await rowsOf(set, 'train');
+    const byId = new Map(demo.train.map((row) => [row.id, row]));
+    for (const { derived, text, gold, prompt } of rows) {
+      if (!derived) continue;
+      const origin = byId.get(derived.from)!;
+      expect(text).not.toBe(origin.text);
+      expect(gold).toEqual({ ...origin.gold, labels: [...origin.gold.labels] });
+      expect(prompt).toContain(`Text: ${text} `);
+    }
+    // Those that were not edited are the same rows.
+    const own = rows.filter(({ derived }) => !derived);
+    expect(own.map(({ prompt }) => prompt)).toEqual(
+      (await rowsOf(plain, 'train')).map(({ prompt }) => prompt),
+    );
+    const manifest = new TextDecoder().decode(await objects.get(`${set.prefix}/manifest.json`));
+    expect(JSON.parse(manifest).spec.augmentations[0]).toEqual({ ...augmentations[0], strength: 0.3 });
+    await expect(
+      create({ name: 'away', augmentations: [{ ...augmentations[0], method: 'paraphrase' }] }),
+    ).rejects.toThrow('set EMOTUNE_REWRITER_URL');
   });
 
   it('cuts long texts to the tokens allowed, and says how many', async () => {
@@ -443,6 +496,14 @@ describe('PreviewFeatureSet', () => {
       });
     }
     expect(await preview({ name: 'seen' })).toHaveLength(5);
+    const made = (await preview({ name: 'augmented', rows: 50 })).filter(
+      ({ derivedBy }) => derivedBy === 'aeda',
+    );
+    expect(made.length).toBeGreaterThan(5);
+    for (const { id, derivedFrom, prompt } of made) {
+      expect(id.startsWith(`${derivedFrom}#`)).toBe(true);
+      expect(prompt).toMatch(/Text: .* [.;?:!,] /);
+    }
   });
 
   it('names what is wrong with the request', async () => {
@@ -490,7 +551,7 @@ it('explains a text, and refuses one that is too long', async () => {
 
 it('goes on after a stop in the middle of a build, to the same bytes', async () => {
   await addDataset('long-build', { train: examplesOf('train', 1200) });
-  const spec = { dataset: 'long-build', varyScales: true };
+  const spec = { dataset: 'long-build', varyScales: true, labelBalance: 0 };
   await create({ name: 'stopped', ...spec });
   await until('stopped', [BUILD_STATE_BUILDING]);
   await host.close();

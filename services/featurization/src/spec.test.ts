@@ -16,6 +16,7 @@ const spec: featurization.FeatureSetSpec = {
   limitTrain: 0,
   limitValidation: 0,
   limitTest: 0,
+  augmentations: [],
 };
 
 describe('planOf', () => {
@@ -29,10 +30,38 @@ describe('planOf', () => {
       lexicons: [],
       induced: true,
       varyScales: false,
+      labelBalance: 0.5,
+      augmentations: [],
       maxTokens: 160,
       seed: 0,
       limits: { train: 0, validation: 0, test: 0 },
     });
+  });
+
+  it('fills in what augmentations leave out', () => {
+    const given = (method: string, more = {}) => ({ method, share: 0, strength: 0, language: '', ...more });
+    const plan = planOf({
+      ...spec,
+      augmentations: [
+        given('aeda'),
+        given('back-translation'),
+        given('keyboard', { share: 0.2, strength: 0.3 }),
+      ],
+    });
+    expect(plan.augmentations).toEqual([
+      { method: 'aeda', share: 0.5, strength: 0.3, language: '' },
+      { method: 'back-translation', share: 0.5, strength: 1, language: 'de' },
+      { method: 'keyboard', share: 0.2, strength: 0.3, language: '' },
+    ]);
+    const bad = [
+      given('adea'),
+      given('aeda', { share: 2, language: 'de' }),
+      given('spelling'),
+      given('spelling'),
+    ];
+    expect(() => planOf({ ...spec, augmentations: bad })).toThrow(
+      /augmentations\[0\]\.method: .*did you mean "aeda"\?.*augmentations\[1\]\.share.*augmentations\[1\]\.language.*augmentations\[3\]\.method/s,
+    );
   });
 
   it('names every violation at once', () => {
@@ -45,6 +74,7 @@ describe('planOf', () => {
       limitTest: -1,
       lexicons: ['emotag', 'vader', 'emotag'],
       cueDropout: 1.5,
+      labelBalance: 1.5,
       seed: 2 ** 60,
     };
     let violations: InvalidArgument['violations'] = [];
@@ -64,6 +94,7 @@ describe('planOf', () => {
       'spec.cueDropout',
       'spec.seed',
       'spec.limitTest',
+      'spec.labelBalance',
     ]);
     expect(planOf({ ...spec, withoutCues: true })).toMatchObject({ cues: false, induced: false });
     expect(planOf({ ...spec, cueDropout: 0 }).cueDropout).toBe(0);

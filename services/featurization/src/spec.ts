@@ -1,8 +1,10 @@
 /** What a feature set spec asks for, checked whole: every violation is named before anything is built. */
 import type { Split } from '@emotune/affect';
-import { InvalidArgument, show, Violations } from '@emotune/base';
+import { InvalidArgument, nearest, show, Violations } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
 import { namePattern } from '@emotune/service/words';
+import type { Augmentation } from './augmentation/augment.js';
+import { type MethodName, methodNames, methodOf } from './augmentation/methods.js';
 
 export interface FeaturePlan {
   readonly name: string;
@@ -18,6 +20,10 @@ export interface FeaturePlan {
   readonly lexicons: readonly string[];
   /** Ask train rows on further scales and label orders, too. */
   readonly varyScales: boolean;
+  /** 0: labels of train rows as often as they occur; 1: alike. */
+  readonly labelBalance: number;
+  /** Further train rows with edited texts. */
+  readonly augmentations: readonly Augmentation[];
   /** Longest row, prompt and answer. */
   readonly maxTokens: number;
   readonly seed: number;
@@ -27,12 +33,55 @@ export interface FeaturePlan {
 
 const usualTokens = 160;
 const usualDropout = 0.3;
+/** Square roots of the counts: rare labels are met, usual ones stay so. */
+const usualBalance = 0.5;
 const fewestTokens = 32;
 const mostTokens = 4096;
 const mostModels = 50;
 const mostLexicons = 20;
 /** Part of all prompts with cues. */
 const always: readonly string[] = ['vader', 'afinn'];
+
+const usualShare = 0.5;
+const usualLanguage = 'de';
+const languagePattern = /^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$/;
+
+function augmentationOf({ method, share, strength, language }: featurization.Augmentation): Augmentation {
+  const name = method as MethodName;
+  return {
+    method: name,
+    share: share || usualShare,
+    strength: strength || methodOf(name).strength,
+    language: name === 'back-translation' ? language || usualLanguage : '',
+  };
+}
+
+function augmentationViolations(given: readonly featurization.Augmentation[]): Violations {
+  const violations = new Violations();
+  given.forEach(({ method, share, strength, language }, i) => {
+    const expect = (holds: boolean, field: string, description: string) => {
+      if (!holds) violations.add(['spec', 'augmentations', i, field], description);
+    };
+    const near = nearest(method, methodNames);
+    expect(
+      methodNames.includes(method as MethodName),
+      'method',
+      `expected ${methodNames.join(', ')}, got ${show(method)}${near ? `; did you mean "${near}"?` : ''}`,
+    );
+    for (const [field, value] of Object.entries({ share, strength }))
+      expect(value >= 0 && value <= 1, field, `expected a number on 0..1, got ${value}`);
+    expect(
+      language === '' || (method === 'back-translation' && languagePattern.test(language)),
+      'language',
+      method === 'back-translation'
+        ? `expected the code of a language such as de, got ${show(language)}`
+        : `expected nothing, which is for back-translation alone, got ${show(language)}`,
+    );
+    const first = given.findIndex((other) => other.method === method && other.language === language);
+    expect(first === i, 'method', `expected each once, got ${show(method)} again`);
+  });
+  return violations;
+}
 
 /** @throws InvalidArgument with every violation. */
 export function planOf(spec: featurization.FeatureSetSpec | undefined): FeaturePlan {
@@ -75,7 +124,7 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
       `expected the name of a lexicon, each once and beside ${always.join(' and ')}, got ${show(lexicon)}`,
     );
   });
-  const { maxTokens, seed, cueDropout = usualDropout } = spec;
+  const { maxTokens, seed, cueDropout = usualDropout, labelBalance = usualBalance } = spec;
   expect(
     maxTokens === 0 || (maxTokens >= fewestTokens && maxTokens <= mostTokens),
     ['maxTokens'],
@@ -89,6 +138,12 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
   expect(Number.isSafeInteger(seed), ['seed'], `expected a whole number below 2^53, got ${seed}`);
   for (const field of ['limitTrain', 'limitValidation', 'limitTest'] as const)
     expect(spec[field] >= 0, [field], `expected 0 or more rows, got ${spec[field]}`);
+  expect(
+    labelBalance >= 0 && labelBalance <= 1,
+    ['labelBalance'],
+    `expected a number on 0..1, got ${labelBalance}`,
+  );
+  violations.addAll(augmentationViolations(spec.augmentations ?? []).list);
   violations.throwIfAny();
   return {
     name: spec.name,
@@ -99,6 +154,8 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     lexicons: spec.withoutCues ? [] : lexicons,
     induced: !spec.withoutCues && !spec.withoutInducedLexicon,
     varyScales: spec.varyScales,
+    labelBalance,
+    augmentations: (spec.augmentations ?? []).map(augmentationOf),
     maxTokens: maxTokens || usualTokens,
     seed,
     limits: { train: spec.limitTrain, validation: spec.limitValidation, test: spec.limitTest },

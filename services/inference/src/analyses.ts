@@ -41,8 +41,8 @@ function answerMessage(question: Question, answer: Answer): inference.Answer {
   return {
     ...common,
     value: native(answer.value!),
-    low: native(answer.low!),
-    high: native(answer.high!),
+    low: Math.min(native(answer.low!), native(answer.high!)),
+    high: Math.max(native(answer.low!), native(answer.high!)),
     labels: [],
     distribution: answer.distribution.map(({ answer: number, probability }) => ({
       answer: number,

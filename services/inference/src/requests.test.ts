@@ -51,7 +51,7 @@ it.each([
   [{ text: '' }, 'text: expected 1 to 10000 characters, got ""'],
   [{ text: ' \n' }, 'text: expected 1 to 10000 characters, got " \\n"'],
   [{ text: 'x'.repeat(10_001) }, 'text: expected 1 to 10000 characters, got 10001'],
-  [{ scale: { low: 1, high: 1 } }, 'scale: expected high ≥ low'],
+  [{ scale: { low: 1, high: 1 } }, 'scale: expected low and high at least'],
   [{ scale: { low: Number.NaN, high: 1 } }, 'scale.low: expected a number'],
   [{ scale: { low: 0, high: Number.POSITIVE_INFINITY } }, 'scale.high: expected a number'],
   [{ labels: ['joy', ''] }, 'labels[1]: expected 1 to 50 characters'],

@@ -12,7 +12,12 @@ import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, type ServerNews, startEmbeddedPostgres } from '@emotune/database';
 import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
 import { MemoryBus, PostgresLetters, standardRetry } from '@emotune/events';
-import { featurizationMigrations, featurizationModule } from '@emotune/featurization';
+import {
+  augmentationSources,
+  augmentationVariables,
+  featurizationMigrations,
+  featurizationModule,
+} from '@emotune/featurization';
 import { hubSettings } from '@emotune/hub';
 import { inferenceMigrations, inferenceModule } from '@emotune/inference';
 import { inherited, ProcessRunner } from '@emotune/jobs';
@@ -158,7 +163,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
           download: options.download ?? true,
         },
       }),
-      featurizationModule(await host.context('featurization', featurizationMigrations)),
+      featurizationModule({
+        ...(await host.context('featurization', featurizationMigrations)),
+        augmentation: augmentationSources(
+          readEnvironment(z.object(augmentationVariables), process.env),
+          join(dataDir, 'rewriter'),
+        ),
+      }),
       tuningModule({
         ...(await host.context('tuning', tuningMigrations)),
         runner,

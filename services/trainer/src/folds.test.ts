@@ -52,6 +52,21 @@ it('texts that people would call the same are of one fold, over all subtasks', (
   expect(folds.slice(30)).toEqual(folds.slice(0, 30));
 });
 
+it('what was made from a row is of its fold, and held out of none', () => {
+  const rows = Array.from({ length: 20 }, (_, i) => ({ ...row(`text ${i}`, tasks[0]), id: `r/${i}` }));
+  const made = rows.map(({ id, text }) => ({
+    ...row(`${text}, edited`, tasks[0]),
+    id: `${id}#2`,
+    derived: { from: id, by: 'aeda' },
+  }));
+  const folds = foldsOf([...rows, ...made], 4);
+  expect(folds.slice(20)).toEqual(folds.slice(0, 20));
+  expect(folds.slice(0, 20)).toEqual(foldsOf(rows, 4));
+  const { train, held } = splitOf([...rows, ...made], { fold: 0, of: 4 });
+  expect(held.map(({ id }) => id)).toEqual(rows.filter((_, i) => folds[i] === 0).map(({ id }) => id));
+  expect(train).toHaveLength(40 - 2 * held.length);
+});
+
 it('the folds of each subtask differ by one text at most, and do not follow the order of the rows', () => {
   const rows = tasks.flatMap((task, t) =>
     Array.from({ length: 11 + t }, (_, i) => row(`${task} ${i}`, task)),

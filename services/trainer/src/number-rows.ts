@@ -1,4 +1,4 @@
-/** Rows whose answers are numbers, with every number that could have been the answer, for losses that compare numbers. */
+/** Rows whose answers lie on a scale, with every number or word of it, for losses that compare numbers. */
 import { answerTokens, candidateTokens, digitTokens, numbersOn } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import type { FeatureRow } from '@emotune/records/features';
@@ -6,7 +6,7 @@ import type { Tokenizer } from '@emotune/text';
 import type { NumberChoices, Row } from '@emotune/training';
 
 /**
- * The rows, those of regression with their scale's numbers as the model's tokenizer has them.
+ * The rows, those of regression with their scale's numbers or words as the model's tokenizer has them.
  * @throws InvalidArgument naming a row whose answer was made with another tokenizer.
  */
 export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (FeatureRow & Row)[] {
@@ -14,7 +14,7 @@ export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (
   const scales = new Map<string, NumberChoices>();
   const answers = new Map<string, string>();
   return rows.map((row) => {
-    const { scale, decimals, answer, tokens, answerStart } = row;
+    const { scale, decimals, labelSet, answer, tokens, answerStart } = row;
     const { value } = row.gold;
     if (value === null || scale === null) return row;
     const wanted = answers.get(answer) ?? answerTokens(tokenizer, answer).join();
@@ -24,10 +24,10 @@ export function numberRows(rows: readonly FeatureRow[], tokenizer: Tokenizer): (
         `features.${row.id}.tokens`,
         `expected "${answer}" as the model's tokenizer has it: the features were made with another one`,
       );
-    const key = JSON.stringify([scale.low, scale.high, decimals]);
+    const key = JSON.stringify([scale.low, scale.high, decimals, labelSet]);
     let choices = scales.get(key);
     if (!choices) {
-      const numbers = numbersOn(scale, decimals);
+      const numbers = numbersOn(scale, decimals, labelSet);
       choices = {
         candidates: candidateTokens(
           tokenizer,

@@ -81,8 +81,10 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
       takeWeights: true,
     }),
   );
+  // Other questions about the same rows are many, and each is asked of few.
+  const teaching = teachingOf(given.filter(({ derived }) => !derived));
   const lexicons = await textAt(join(request.features, lexiconsFile));
-  return { config: base.config, method: spec.method, teaching: teachingOf(given), lexicons, ...result };
+  return { config: base.config, method: spec.method, teaching, lexicons, ...result };
 }
 
 async function assertNew(folder: string): Promise<void> {

@@ -166,6 +166,8 @@ describe('the memory of trials', () => {
     cut: 0,
     files: [],
     rowsByTask: {},
+    rowsByDerivation: {},
+    labels: [],
   };
   const splits = ['train', 'validation'].map((name) => ({ split: name, ...split }));
   const spec = (name: string, memoryLimitMib: number) => ({

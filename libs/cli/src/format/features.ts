@@ -55,19 +55,45 @@ export function featureSetText(set: featurization.FeatureSet): string {
       `note: for ${baseModels.join(', ')}, ${share} lose their end to fit; a higher maxTokens keeps it`,
     ];
   });
-  return [head, shards, ...(cuts.length > 0 ? [cuts.join('\n')] : [])].join('\n\n');
+  return [head, shards, labelTable(set), madeTable(set), cuts.join('\n')]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+const trainSplit = ({ tokenized }: featurization.FeatureSet) =>
+  tokenized[0]?.splits.find(({ split }) => split === 'train');
+
+/** Labels of train rows that go in more or less often than they occur. */
+function labelTable(set: featurization.FeatureSet): string {
+  const changed = (trainSplit(set)?.labels ?? []).filter(({ available, chosen }) => available !== chosen);
+  if (changed.length === 0) return '';
+  return table(
+    ['train labels', 'source', 'rows there', 'rows trained'],
+    changed.map(({ label, source, available, chosen }) => [label, source, count(available), count(chosen)]),
+  );
+}
+
+/** Train rows that were made from others. */
+function madeTable(set: featurization.FeatureSet): string {
+  const made = Object.entries(trainSplit(set)?.rowsByDerivation ?? {});
+  if (made.length === 0) return '';
+  return table(
+    ['train rows made by', 'rows'],
+    made.sort(([a], [b]) => (a < b ? -1 : 1)).map(([by, rows]) => [by, count(rows)]),
+  );
 }
 
 const indented = (text: string) => text.replace(/^/gm, '  ');
 
 /** The prompt as text, then the tokens of prompt and answer with ⏎ for the end of a line. */
 export function featureExampleText(example: featurization.FeatureExample): string {
-  const { id, task, source, prompt, answer, tokens, promptTokens } = example;
+  const { id, task, source, prompt, answer, tokens, promptTokens, derivedFrom, derivedBy } = example;
   const spelt = tokens.map(({ text }) => text.replaceAll('\n', '⏎'));
   return [
     `${id} (${shortEnumName(task)}, ${source}): ${count(tokens.length)} tokens, ${count(tokens.length - promptTokens)} of the answer`,
     indented(prompt),
     facts([
+      ['  made', derivedBy === '' ? '' : `from ${derivedFrom} by ${derivedBy}`],
       ['  answer', answer],
       ['  prompt tokens', spelt.slice(0, promptTokens).join(' ')],
       ['  answer tokens', spelt.slice(promptTokens).join(' ')],

@@ -30,8 +30,9 @@ export enum BuildState {
 
 /** A declared numeric range. The prompt names it and every answer lies on it. */
 export interface Scale {
+  /** What stands for the least: the most negative, none. */
   low: number;
-  /** Greater than low. */
+  /** What stands for the most. Less than low where the scale is inverted, as school grades are. */
   high: number;
 }
 

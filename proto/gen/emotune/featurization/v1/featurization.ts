@@ -32,7 +32,8 @@ export interface FeatureSetSpec {
    */
   withoutCues: boolean;
   /**
-   * Train rows are asked on several declared scales and label orders, not only on their own.
+   * Train rows are asked in two further ways each: on another scale, an inverted one or in words; with the labels in another
+   * order, some of them, by other names or in coarser sets. A model then reads the scale and labels that a prompt declares.
    * @default false @example true
    */
   varyScales: boolean;
@@ -72,6 +73,48 @@ export interface FeatureSetSpec {
    * @example [afinn-fr, emotag]
    */
   lexicons: string[];
+  /**
+   * How far the rare labels of train rows are brought up: 0 leaves labels as often as they occur, 1 makes those of a source
+   * alike. Rows of a label go in by their number to the power of 1 − label_balance; a row at most four times, each time worded
+   * otherwise. What the model then takes for usual stands in the counts of labels of each split.
+   * @range 0..1 @default 0.5 @example 1
+   */
+  labelBalance?:
+    | number
+    | undefined;
+  /**
+   * Further train rows whose texts were edited so that the label holds; validation and test rows are never edited. Words that a
+   * lexicon knows, negations, intensifiers, contrasts, emphasis, emoticons and links stay as they are. Of texts in English, but
+   * for emoji and hashtags. None unless it is asked for.
+   */
+  augmentations: Augmentation[];
+}
+
+/** One way to edit texts. The same row, seed and spec give the same text. */
+export interface Augmentation {
+  /**
+   * aeda: punctuation between words (Karimi et al. 2021). synonym-replacement, random-insertion, random-swap, random-deletion:
+   * EDA (Wei and Zou 2019), synonyms by WordNet. spelling, keyboard: words misspelt or mistyped. emoji: other skin tones and
+   * forms. hashtag: small letters, or its words. back-translation, paraphrase: by a language model behind the endpoint of
+   * EMOTUNE_REWRITER_URL, what it answers kept on disk and taken where lexicons see the same feeling in it.
+   * @required @example aeda
+   */
+  method: string;
+  /**
+   * The share of train rows that get such a variant, where one can be made. 0 means 0.5.
+   * @range 0..1 @default 0.5 @example 0.2
+   */
+  share: number;
+  /**
+   * The share of the words that is edited. 0 means the usual of the method: 0.3 of aeda, where it is the most; else 0.1.
+   * @range 0..1 @default 0 @example 0.2
+   */
+  strength: number;
+  /**
+   * back-translation: the language between, BCP 47. Empty means de.
+   * @default de @example fr
+   */
+  language: string;
 }
 
 export interface FeatureSet {
@@ -116,11 +159,30 @@ export interface SplitFeatures {
   files: string[];
   /** Rows by task, keyed by the task's name (sentiment-regression, ...). */
   rowsByTask: { [key: string]: number };
+  /** Rows that were made from others, keyed by what was done (inverted, synonyms, aeda+scale, ...). */
+  rowsByDerivation: { [key: string]: number };
+  /** How often each label occurs: what is usual in the dataset, and what was trained on. */
+  labels: LabelCount[];
 }
 
 export interface SplitFeatures_RowsByTaskEntry {
   key: string;
   value: number;
+}
+
+export interface SplitFeatures_RowsByDerivationEntry {
+  key: string;
+  value: number;
+}
+
+export interface LabelCount {
+  task: Task;
+  source: string;
+  label: string;
+  /** Rows of the dataset's split whose answer has it. */
+  available: number;
+  /** Times that such a row went in, asked as its source does. */
+  chosen: number;
 }
 
 export interface CreateFeatureSetRequest {
@@ -172,6 +234,10 @@ export interface FeatureExample {
   tokens: Token[];
   /** How many of the tokens are the prompt's; those after it are what training is about. */
   promptTokens: number;
+  /** The id of the row that it was made from; empty for one that is asked as its source does. */
+  derivedFrom: string;
+  /** What was done: its question asked otherwise (inverted), its text edited (aeda), or both (aeda+inverted). */
+  derivedBy: string;
 }
 
 export interface Token {
