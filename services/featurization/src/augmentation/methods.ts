@@ -14,7 +14,7 @@ interface Method {
   readonly anyLanguage?: true;
 }
 
-export const methods = {
+const methods = {
   // Up to a third of the words (Karimi et al. 2021, section 2); a tenth otherwise (Wei and Zou 2019, section 4.3).
   aeda: { edit: aeda, strength: 0.3 },
   'synonym-replacement': { edit: synonymReplacement, strength: 0.1, needs: 'dictionary' },
