@@ -1,3 +1,4 @@
+export { buildFeatures } from './build.js';
 export { augmentationSources, augmentationVariables, featurizationEnvironment } from './config.js';
 export { featurizationMigrations } from './feature-sets.js';
 export { featurizationModule } from './module.js';
