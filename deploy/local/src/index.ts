@@ -12,5 +12,5 @@ export { kubeLinter, withoutKubeLinter } from './kube-linter.js';
 export { type Local, restrictedNamespace, startLocal, withoutLocal } from './local.js';
 export { nodeImage } from './node-image.js';
 export { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
-export { type S3, startS3, withoutS3 } from './s3.js';
+export { type S3, type S3Keys, startS3, withoutS3 } from './s3.js';
 export { tuningAccount } from './tuning-account.js';

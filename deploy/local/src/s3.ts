@@ -3,13 +3,19 @@ import { join } from 'node:path';
 import { component } from './component.js';
 import { cache, freePorts, loopback, missingProgram, script } from './script.js';
 
-/** A real S3 server on a free port. */
-export interface S3 extends AsyncDisposable {
-  readonly endpoint: string;
+/** Who calls an S3 server. */
+export interface S3Keys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+}
+
+/** A real S3 server on a free port. Its own keys may do everything. */
+export interface S3 extends S3Keys, AsyncDisposable {
+  readonly endpoint: string;
   /** Each object is a file in it: `<bucket>/<key>`. */
   readonly folder: string;
+  /** Another user, who may do nothing in a bucket until a policy of the bucket says so. */
+  user(accessKeyId: string): Promise<S3Keys>;
   /** Ends it; its objects stay. */
   halt(): Promise<void>;
   /** Starts it again on the same port with the same objects. */
@@ -44,6 +50,11 @@ export async function startS3({ host = loopback } = {}): Promise<S3> {
     accessKeyId,
     secretAccessKey,
     folder: join(folder, 'data'),
+    user: async (name) => {
+      const keys = { accessKeyId: name, secretAccessKey: `${name}-secret` };
+      await call('user', keys.accessKeyId, keys.secretAccessKey);
+      return keys;
+    },
     halt: async () => void (await call('down')),
     restart: async () => void (await call('up')),
     stop,

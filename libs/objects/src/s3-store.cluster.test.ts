@@ -7,11 +7,12 @@ import {
   CreateBucketCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
+  PutBucketPolicyCommand,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { DataLoss, FailedPrecondition, Rng, sha256, Unavailable } from '@emotune/base';
-import { type S3, startS3, withoutS3 } from '@emotune/local';
+import { type S3, type S3Keys, startS3, withoutS3 } from '@emotune/local';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openObjectStore } from './open.js';
 import { type S3Place, s3PlaceOf } from './s3-place.js';
@@ -277,7 +278,7 @@ describe.skipIf(reason)('S3Store', () => {
       'an unknown key',
       () => ({ AWS_ACCESS_KEY_ID: 'nobody' }),
       FailedPrecondition,
-      'the credentials are not accepted (XAdminUserNotFound)',
+      'the credentials are not accepted (InvalidAccessKeyId)',
     ],
     [
       'no credentials',
@@ -305,6 +306,70 @@ describe.skipIf(reason)('S3Store', () => {
     } finally {
       process.env = before;
     }
+  });
+
+  describe('a user who may not do everything', () => {
+    /** The store as that user sees it. */
+    async function storeOf({ accessKeyId, secretAccessKey }: S3Keys, url: string): Promise<ObjectStore> {
+      const before = { ...process.env };
+      Object.assign(process.env, {
+        AWS_ACCESS_KEY_ID: accessKeyId,
+        AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      });
+      try {
+        return await openObjectStore(url);
+      } finally {
+        process.env = before;
+      }
+    }
+    const told = (doing: string) => `may not ${doing} (AccessDenied); allow s3:ListBucket`;
+
+    it('is told so where nothing is allowed', async () => {
+      const { url } = await fresh();
+      const refused = await storeOf(await s3.user('guest'), url).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(FailedPrecondition);
+      expect((refused as Error).message).toContain(told('list its objects'));
+    });
+
+    it('reads where that is allowed, and is told what else is not: nothing is half written or half removed', async () => {
+      const store = await fresh();
+      await store.put('a/one', 'one');
+      await store.put('a/two', 'two');
+      const user = await s3.user('reader');
+      const of = (Action: string[], Resource: string) => ({
+        ...{ Effect: 'Allow', Principal: { AWS: [user.accessKeyId] }, Action },
+        Resource: `arn:aws:s3:::${Resource}`,
+      });
+      const Statement = [of(['s3:ListBucket'], Bucket), of(['s3:GetObject'], `${Bucket}/*`)];
+      const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+      await client.send(new PutBucketPolicyCommand({ Bucket, Policy }));
+
+      const reader = await storeOf(user, store.url);
+      expect(Buffer.from(await reader.get('a/one')).toString()).toBe('one');
+      const files = mkdtempSync(join(folder, 'files-'));
+      writeFileSync(join(files, 'file'), 'x');
+      const key = (name: string) => keyOf(store, name);
+      async function* stream() {
+        yield noise(large, 'refused');
+      }
+      const attempts: [string, () => Promise<void>][] = [
+        [`put ${key('a/one')}`, () => reader.put('a/one', 'other')],
+        [`put ${key('large')}`, () => reader.put('large', noise(large, 'refused'))],
+        [`put ${key('stream')}`, () => reader.put('stream', stream())],
+        [`put ${key('b/file')}`, () => reader.putFolder('b', files)],
+        [`delete ${key('a')}`, () => reader.delete('a')],
+        [`delete ${key('a/one')}`, () => reader.deleteOld('a/one', Infinity)],
+      ];
+      for (const [doing, attempt] of attempts) {
+        const refused = await attempt().catch((error: unknown) => error);
+        expect(refused, doing).toBeInstanceOf(FailedPrecondition);
+        expect((refused as Error).message).toContain(told(doing));
+      }
+      expect((await store.list('')).map((found) => found.key)).toEqual(['a/one', 'a/two']);
+      expect(Buffer.from(await store.get('a/one')).toString()).toBe('one');
+      expect([await uploads(store), await store.leftovers(0, false)]).toEqual([[], []]);
+      expect(readdirSync(join(folder, 'cache', 'incoming'))).toEqual([]);
+    });
   });
 
   it('tells of a region that is not the one of the bucket', async () => {
