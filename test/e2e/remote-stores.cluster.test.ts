@@ -1,17 +1,36 @@
 /**
  * The services over a real S3 server and a real PostgreSQL: from data to an export, with both away for a while, then saved and
- * restored elsewhere.
+ * restored elsewhere; over a real Kafka whose broker is killed meanwhile; and with a user of S3 who has too few rights.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CopyObjectCommand, CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { sha256, systemClock } from '@emotune/base';
-import { type Postgres, type S3, startPostgres, startS3, withoutPostgres, withoutS3 } from '@emotune/local';
+import {
+  CopyObjectCommand,
+  CreateBucketCommand,
+  ListObjectsV2Command,
+  PutBucketPolicyCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { Rng, sha256, systemClock } from '@emotune/base';
+import { Database } from '@emotune/database';
+import { KafkaBus, type Topic, topics } from '@emotune/events';
+import {
+  type Kafka,
+  type Postgres,
+  type S3,
+  type S3Keys,
+  startKafka,
+  startPostgres,
+  startS3,
+  withoutKafka,
+  withoutPostgres,
+  withoutS3,
+} from '@emotune/local';
 import { isWhole, openObjectStore } from '@emotune/objects';
-import { type evaluation, type files, type inference, tuning } from '@emotune/proto';
+import { type data, type evaluation, type files, type inference, tuning } from '@emotune/proto';
 import { Channel } from '@emotune/service';
 import { downloadFolder, importCheckpoint } from '@emotune/service/client';
 import { Health } from '@emotune/service/testing';
@@ -57,51 +76,67 @@ afterAll(async () => {
 });
 
 const objectsUrl = (prefix: string) => `s3://${Bucket}/${prefix}`;
-const identity = () => ({
-  AWS_ACCESS_KEY_ID: s3.accessKeyId,
-  AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+const identity = ({ accessKeyId, secretAccessKey }: S3Keys = s3) => ({
+  AWS_ACCESS_KEY_ID: accessKeyId,
+  AWS_SECRET_ACCESS_KEY: secretAccessKey,
   EMOTUNE_S3_ENDPOINT: s3.endpoint,
   EMOTUNE_OBJECTS_CACHE_DIR: join(folder, 'cache'),
   EMOTUNE_OBJECTS_CACHE_MIB: '500',
 });
 
-/** The services, of which `doubled` run twice, serve. */
-async function serving(prefix: string, database: string, doubled: readonly Area[] = []) {
+/** The URL of a database of this server without its password, and a file that holds that. */
+function databaseAt(name: string) {
+  const url = new URL(postgres.url);
+  const passwordFile = join(folder, 'password');
+  writeFileSync(passwordFile, decodeURIComponent(url.password), { mode: 0o600 });
+  [url.password, url.pathname] = ['', `/${name}`];
+  return { url: url.href, passwordFile };
+}
+
+/** It ends with the test, which tells what it has said if it fails. */
+function begunService(area: Area, environment: Readonly<Record<string, string>>): ServiceProcess {
+  const service = beginService(area, environment);
+  onTestFailed(() => void process.stderr.write(`${area}:\n${service.output.stdout}${service.output.stderr}`));
+  onTestFinished(async () => {
+    service.child.kill('SIGKILL');
+    await service.ended;
+  });
+  return service;
+}
+
+interface Serving {
+  /** Those that run twice. */
+  readonly doubled?: readonly Area[];
+  /** The URL of the bus; default: PostgreSQL. */
+  readonly bus?: string;
+}
+
+/** The services, once they serve. */
+async function serving(prefix: string, database: string, { doubled = [], bus }: Serving = {}) {
   const all = [...areas, ...doubled];
   const ports = await freePorts(all.length);
   const addresses = ports.map((port) => `127.0.0.1:${port}`);
   const peers = Object.fromEntries(areas.map((area, i) => [area, addresses[i]])) as Record<Area, string>;
-  const url = new URL(postgres.url);
-  const passwordFile = join(folder, 'password');
-  writeFileSync(passwordFile, decodeURIComponent(url.password), { mode: 0o600 });
-  [url.password, url.pathname] = ['', `/${database}`];
+  const { url, passwordFile } = databaseAt(database);
   const jobs = join(folder, `jobs-${prefix}`);
   const own: Partial<Record<Area, Record<string, string>>> = {
     data: { EMOTUNE_CACHE_DIR: join(folder, 'corpora'), EMOTUNE_DOWNLOAD: 'false' },
     tuning: { EMOTUNE_JOBS_DIR: jobs, EMOTUNE_TRAINER: programOf('trainer') },
   };
-  const services = all.map((area, i): ServiceProcess => {
-    const service = beginService(area, {
+  const services = all.map((area, i) =>
+    begunService(area, {
       EMOTUNE_LISTEN: addresses[i],
-      EMOTUNE_DATABASE_URL: url.href,
+      EMOTUNE_DATABASE_URL: url,
       EMOTUNE_DATABASE_PASSWORD_FILE: passwordFile,
       EMOTUNE_OBJECTS_URL: objectsUrl(prefix),
-      EMOTUNE_BUS_URL: url.href,
+      EMOTUNE_BUS_URL: bus ?? url,
       EMOTUNE_PEERS: Object.entries(peers)
         .map(([peer, address]) => `${peer}=${address}`)
         .join(','),
       ...identity(),
       ...own[area],
-    });
-    onTestFailed(
-      () => void process.stderr.write(`${area}:\n${service.output.stdout}${service.output.stderr}`),
-    );
-    onTestFinished(async () => {
-      service.child.kill('SIGKILL');
-      await service.ended;
-    });
-    return service;
-  });
+    }),
+  );
   for (const [i, area] of all.entries()) {
     const health = new Health(addresses[i]);
     await until(`${area} serves`, async () => (await health.check().catch(() => '')) === 'SERVING');
@@ -130,6 +165,21 @@ const analyses = (channel: Channel) => channel.client<inference.AnalysisServiceC
 const modelsOf = (channel: Channel) => channel.client<tuning.ModelServiceClient>('ModelService');
 const text = 'What a lovely day';
 
+const { EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED } = tuning.ExperimentState;
+
+/** The experiment once it has. What the services need may be away meanwhile. */
+async function succeeded(channel: Channel, name: string): Promise<tuning.Experiment> {
+  const experiments = channel.client<tuning.ExperimentServiceClient>('ExperimentService');
+  let found: tuning.Experiment | undefined;
+  const over = async () => {
+    found = await experiments.call('getExperiment', { name }).catch(() => undefined);
+    return [EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED].includes(found?.state as never);
+  };
+  await until('the end of the experiment', over, 1200);
+  expect(found!.state, found!.reason).toBe(EXPERIMENT_STATE_SUCCEEDED);
+  return found!;
+}
+
 /** A program of PostgreSQL, of the server's version. */
 function pg(program: string, ...args: string[]): void {
   const bin = execFileSync('sh', ['-c', 'ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1'])
@@ -143,7 +193,7 @@ describe.skipIf(reason)('services over S3 and PostgreSQL', () => {
   let answer: inference.Analysis;
 
   it('build, train, evaluate, register and export, also where the two are away for a while', async () => {
-    const { channel, jobs, end } = await serving('prod', 'postgres', ['data', 'evaluation']);
+    const { channel, jobs, end } = await serving('prod', 'postgres', { doubled: ['data', 'evaluation'] });
     await importCheckpoint(channel, { name: base, path: join(models, base) });
     await begun(channel, name);
     const experiments = channel.client<tuning.ExperimentServiceClient>('ExperimentService');
@@ -154,15 +204,7 @@ describe.skipIf(reason)('services over S3 and PostgreSQL', () => {
     await s3.restart();
     await postgres.kill();
     await postgres.restart();
-    const { EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED } = tuning.ExperimentState;
-    const look = () => experiments.call('getExperiment', { name }).catch(() => undefined);
-    let found: tuning.Experiment | undefined;
-    await until('the end of the experiment', async () => {
-      found = await look();
-      return [EXPERIMENT_STATE_SUCCEEDED, EXPERIMENT_STATE_FAILED].includes(found?.state as never);
-    });
-    expect(found!.state, found!.reason).toBe(EXPERIMENT_STATE_SUCCEEDED);
-    version = found!.modelVersion;
+    version = (await succeeded(channel, name)).modelVersion;
 
     const evaluations = channel.client<evaluation.EvaluationServiceClient>('EvaluationService');
     const { id } = await evaluations.call('evaluate', { model: name, dataset: { dataset: name }, limit: 8 });
@@ -216,4 +258,182 @@ describe.skipIf(reason)('services over S3 and PostgreSQL', () => {
     ).toEqual(['models/later/1']);
     await end();
   }, 1_800_000);
+});
+
+const withoutBus = reason ?? withoutKafka();
+if (withoutBus && !reason) process.stderr.write(`skipped: ${withoutBus}\n`);
+
+describe.skipIf(withoutBus)('services over Kafka', () => {
+  let kafka: Kafka;
+  beforeAll(async () => {
+    kafka = await startKafka();
+  });
+  afterAll(() => kafka?.stop());
+
+  /** What each group takes. */
+  const taken: Partial<Record<Area, readonly Topic<unknown>[]>> = {
+    featurization: [topics.datasetReady, topics.datasetFailed],
+    tuning: [topics.featuresReady, topics.featuresFailed, topics.evaluationCompleted],
+    evaluation: [topics.modelTrained],
+  };
+
+  /** Ids of all events that the broker holds, by topic. */
+  async function eventsIn(bus: KafkaBus, names: readonly string[]): Promise<Map<string, Set<string>>> {
+    const found = new Map<string, Set<string>>(names.map((name) => [name, new Set()]));
+    // A group that is new begins with the first event.
+    const leave = await bus.subscribe('witness', names, async ({ id, topic }) => {
+      found.get(topic)!.add(id);
+    });
+    await expect.poll(async () => (await bus.lag()).map(({ events }) => events)).toEqual(names.map(() => 0));
+    await leave();
+    return found;
+  }
+
+  it('tune to the end while the broker is killed again and again: every event has its effect once', async () => {
+    const database = 'over_kafka';
+    pg('createdb', `--maintenance-db=${postgres.url}`, database);
+    const name = 'over-kafka';
+    const trials = 2;
+    const url = `kafka://${kafka.broker}`;
+    const { channel, end } = await serving('kafka', database, { bus: url, doubled: ['evaluation'] });
+    await importCheckpoint(channel, { name: base, path: join(models, base) });
+    let over = false;
+    const kills: string[] = [];
+    const experiments = channel.client<tuning.ExperimentServiceClient>('ExperimentService');
+    const stage = async () => {
+      const found = await experiments.call('getExperiment', { name }).catch(() => undefined);
+      return found ? tuning.ExperimentState[found.state] : 'data and features';
+    };
+    const killing = async () => {
+      const rng = Rng.of(15);
+      for (; !over; await systemClock.sleep(2_000 + 6_000 * rng.uniform())) {
+        kills.push(await stage());
+        await kafka.kill();
+        await systemClock.sleep(500 + 4_000 * rng.uniform());
+        await kafka.restart();
+      }
+    };
+    const tuned = begun(channel, name, { trials, parallel: 2 })
+      .then(() => succeeded(channel, name))
+      .finally(() => {
+        over = true;
+      });
+    const [experiment] = await Promise.all([tuned, killing()]);
+    process.stderr.write(`the broker was killed ${kills.length} times: ${kills.join(', ')}\n`);
+    expect(kills.length).toBeGreaterThanOrEqual(2);
+
+    const own = databaseAt(database);
+    const schemas = new Map<Area, Database>();
+    for (const area of areas) {
+      const opened = await Database.connect(own.url, area, { passwordFile: own.passwordFile });
+      onTestFinished(() => opened.close());
+      schemas.set(area, opened);
+    }
+    // All facts have left, and all groups have taken what is theirs.
+    const waiting = async () =>
+      Promise.all([...schemas.values()].map((one) => one.query('select topic, key, failure from outbox')));
+    await expect.poll(async () => (await waiting()).flat(), { timeout: 120_000 }).toEqual([]);
+    const bus = await KafkaBus.open(url);
+    onTestFinished(() => bus.close());
+    const held = await eventsIn(
+      bus,
+      Object.values(topics).map((topic) => topic.name),
+    );
+    for (const [area, theirs] of Object.entries(taken) as [Area, readonly Topic<unknown>[]][]) {
+      const due = theirs.flatMap((topic) => [...held.get(topic.name)!]).sort();
+      const inbox = async () =>
+        (await schemas.get(area)!.query<{ id: string }>('select event_id as id from inbox'))
+          .map(({ id }) => id)
+          .sort();
+      await expect.poll(inbox, { timeout: 120_000, message: area }).toEqual(due);
+    }
+    expect(await bus.deadLetters.list({ topic: '', group: '' }, { after: '', limit: 10 })).toEqual([]);
+    // Each fact was told as one event, and was acted on once.
+    const told = (topic: Topic<unknown>) => held.get(topic.name)!.size;
+    expect({
+      ready: told(topics.datasetReady),
+      features: told(topics.featuresReady),
+      finished: told(topics.trialFinished),
+      ended: told(topics.experimentFinished),
+      trained: told(topics.modelTrained),
+      completed: told(topics.evaluationCompleted),
+      registered: told(topics.modelRegistered),
+    }).toEqual({
+      ...{ ready: 1, features: 1, finished: trials + 1, ended: 1, trained: 1, completed: 1, registered: 1 },
+    });
+    const listed = await experiments.call('listTrials', { experiment: name });
+    expect(listed.trials).toHaveLength(trials + 1);
+    const { evaluations } = await channel
+      .client<evaluation.EvaluationServiceClient>('EvaluationService')
+      .call('listEvaluations', {});
+    expect(evaluations.map(({ model, version }) => `${model}@${version}`)).toEqual([experiment.modelVersion]);
+    await end();
+  }, 1_800_000);
+});
+
+describe.skipIf(reason)('a service whose user of S3 has too few rights', () => {
+  const beginning = async (prefix: string, keys: S3Keys): Promise<ServiceProcess & { address: string }> => {
+    const { url, passwordFile } = databaseAt(prefix);
+    pg('createdb', `--maintenance-db=${postgres.url}`, prefix);
+    const address = `127.0.0.1:${(await freePorts(1))[0]}`;
+    const service = begunService('data', {
+      EMOTUNE_LISTEN: address,
+      EMOTUNE_DATABASE_URL: url,
+      EMOTUNE_DATABASE_PASSWORD_FILE: passwordFile,
+      EMOTUNE_OBJECTS_URL: objectsUrl(prefix),
+      EMOTUNE_BUS_URL: url,
+      EMOTUNE_PEERS: 'featurization=127.0.0.1:1,tuning=127.0.0.1:1',
+      EMOTUNE_CACHE_DIR: join(folder, 'corpora'),
+      EMOTUNE_DOWNLOAD: 'false',
+      ...identity(keys),
+    });
+    return { ...service, address };
+  };
+  const told = (doing: string) => `may not ${doing} (AccessDenied); allow s3:ListBucket`;
+  const allow = async (user: S3Keys, objects: readonly string[]) => {
+    const of = (Action: readonly string[], Resource: string) => ({
+      ...{ Effect: 'Allow', Principal: { AWS: [user.accessKeyId] }, Action },
+      Resource: `arn:aws:s3:::${Resource}`,
+    });
+    const Statement = [of(['s3:ListBucket'], Bucket), of(objects, `${Bucket}/*`)];
+    const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+    await client.send(new PutBucketPolicyCommand({ Bucket, Policy }));
+  };
+
+  it('ends with what to allow, before it has made anything', async () => {
+    const { ended } = await beginning('refused', await s3.user('guest'));
+    const { code, stdout, stderr } = await ended;
+    expect([code, stderr]).toEqual([2, '']);
+    expect(stdout).toContain(told('list its objects'));
+    const { url, passwordFile } = databaseAt('refused');
+    const database = await Database.connect(url, 'witness', { passwordFile });
+    onTestFinished(() => database.close());
+    const schemas = `select schema_name from information_schema.schemata where schema_name in ('data', 'bus')`;
+    expect(await database.query(schemas)).toEqual([]);
+  });
+
+  it('says what a build was not allowed to do, keeps nothing of it, and builds once it is allowed', async () => {
+    const user = await s3.user('reader');
+    await allow(user, ['s3:GetObject']);
+    const { address, child, ended } = await beginning('reading', user);
+    const health = new Health(address);
+    await until('data serves', async () => (await health.check().catch(() => '')) === 'SERVING');
+    health.close();
+    const channel = Channel.toPeers({ data: address });
+    onTestFinished(() => channel.close());
+    const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
+    const create = async (name: string) => {
+      await datasets.call('createDataset', {
+        spec: { name, sources: [{ corpus: 'emotune-demo', limit: 20 }] },
+      });
+      return built(() => datasets.call('getDataset', { name }));
+    };
+    await expect(create('refused')).rejects.toThrow(told('put reading/datasets/refused'));
+    const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: 'reading/' }));
+    expect(Contents).toEqual([]);
+    await allow(user, ['s3:GetObject', 's3:PutObject', 's3:DeleteObject']);
+    expect((await create('allowed')).failure).toBe('');
+    child.kill('SIGTERM');
+    expect((await ended).code).toBe(0);
+  }, 600_000);
 });

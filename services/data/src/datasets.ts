@@ -8,6 +8,7 @@ import {
   FailedPrecondition,
   InvalidArgument,
   NotFound,
+  policyOf,
   show,
 } from '@emotune/base';
 import type { Sql } from '@emotune/database';
@@ -118,7 +119,11 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
       passes: () => false,
       failed: async (sql, { name }, { reason, retryable }) => {
         // Nobody refers to what was written of it, and no other attempt writes now.
-        await context.objects.delete(`datasets/${name}/`);
+        await context.objects.delete(`datasets/${name}/`).catch((error) => {
+          if (policyOf(error).retryable) throw error;
+          // Where it may not be removed, as where nothing may be written, the reason is told all the same.
+          context.log.warn('what a dataset that failed has left cannot be removed', { name, error });
+        });
         await sql.query('update datasets set retryable = $2 where name = $1', [name, retryable]);
         await emit(sql, topics.datasetFailed, name, { name, reason });
       },
