@@ -13,4 +13,4 @@ export { type Local, restrictedNamespace, startLocal, withoutLocal } from './loc
 export { nodeImage } from './node-image.js';
 export { type Postgres, startPostgres, withoutPostgres } from './postgres.js';
 export { type S3, type S3Keys, startS3, withoutS3 } from './s3.js';
-export { tuningAccount } from './tuning-account.js';
+export { tuningAccount, tuningAccountName } from './tuning-account.js';

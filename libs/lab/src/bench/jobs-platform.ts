@@ -13,7 +13,7 @@ import { FailedPrecondition, systemClock, Unavailable } from '@emotune/base';
 import { Database, startEmbeddedPostgres } from '@emotune/database';
 import { eventTables, MemoryBus } from '@emotune/events';
 import { type ClusterPlace, clusterPlace } from '@emotune/jobs/kubernetes';
-import { type Cluster, startCluster, withoutCluster } from '@emotune/local';
+import { type Cluster, startCluster, tuningAccount, tuningAccountName, withoutCluster } from '@emotune/local';
 import { loadTokenizer } from '@emotune/models';
 import { FolderStore } from '@emotune/objects';
 import type { tuning } from '@emotune/proto';
@@ -60,71 +60,26 @@ export interface JobsPlatform {
 }
 
 const namespace = 'trials';
-const account = 'tuning';
 const loopback = '127.0.0.1';
 const startMs = 120_000;
 
-/** What the chart lets the service do. */
-const role = [
-  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch', 'delete'] },
-  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
-  { apiGroups: [''], resources: ['secrets'], verbs: ['create', 'get'] },
-  { apiGroups: [''], resources: ['events'], verbs: ['create', 'list', 'patch'] },
-];
-
-/** Of the service, by which its requests are counted. */
-function identity(): object[] {
-  const metadata = { namespace, name: account };
-  const rbac = 'rbac.authorization.k8s.io';
-  const subject = { kind: 'ServiceAccount', name: account, namespace };
-  return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
-    { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: role },
-    {
-      ...{ apiVersion: `${rbac}/v1`, kind: 'RoleBinding', metadata },
-      roleRef: { apiGroup: rbac, kind: 'Role', name: account },
-      subjects: [subject],
-    },
-    {
-      ...{ apiVersion: 'flowcontrol.apiserver.k8s.io/v1', kind: 'FlowSchema', metadata: { name: account } },
-      spec: {
-        // As other accounts of services have it.
-        priorityLevelConfiguration: { name: 'workload-low' },
-        matchingPrecedence: 500,
-        distinguisherMethod: { type: 'ByUser' },
-        rules: [
-          {
-            subjects: [{ kind: 'ServiceAccount', serviceAccount: { name: account, namespace } }],
-            resourceRules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'], namespaces: ['*'] }],
-          },
-        ],
+/** By which the requests of the service are counted. */
+const flowSchema = {
+  ...{ apiVersion: 'flowcontrol.apiserver.k8s.io/v1', kind: 'FlowSchema' },
+  metadata: { name: tuningAccountName },
+  spec: {
+    // As other accounts of services have it.
+    priorityLevelConfiguration: { name: 'workload-low' },
+    matchingPrecedence: 500,
+    distinguisherMethod: { type: 'ByUser' },
+    rules: [
+      {
+        subjects: [{ kind: 'ServiceAccount', serviceAccount: { name: tuningAccountName, namespace } }],
+        resourceRules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'], namespaces: ['*'] }],
       },
-    },
-  ];
-}
-
-async function serviceConfig(cluster: Cluster, folder: string): Promise<string> {
-  await cluster.apply(...identity().slice(0, 1));
-  await cluster.apply(...identity().slice(1));
-  const config = new KubeConfig();
-  config.loadFromFile(cluster.kubeconfig);
-  const token = await cluster.kubectl('create', 'token', account, '-n', namespace, '--duration=6h');
-  const clusters = config.clusters;
-  const text = JSON.stringify({
-    ...{ apiVersion: 'v1', kind: 'Config', 'current-context': account },
-    clusters: clusters.map(({ name, server, caData }) => ({
-      name,
-      cluster: { server, 'certificate-authority-data': caData },
-    })),
-    users: [{ name: account, user: { token: token.trim() } }],
-    contexts: [{ name: account, context: { cluster: clusters[0].name, user: account, namespace } }],
-  });
-  const file = join(folder, 'kubeconfig');
-  await writeFile(file, text, { mode: 0o600 });
-  return file;
-}
+    ],
+  },
+};
 
 /** The sum of a counter over the series that have these labels. */
 async function counted({ api }: ClusterPlace, name: string, ...having: readonly string[]): Promise<number> {
@@ -179,7 +134,8 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
     started.push(() => cluster.stop());
     const postgres = await startEmbeddedPostgres({ dir: join(folder, 'postgres') });
     started.push(() => postgres.stop());
-    const kubeconfig = await serviceConfig(cluster, folder);
+    await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, flowSchema);
+    const kubeconfig = await tuningAccount(cluster, namespace);
     const config = new KubeConfig();
     config.loadFromFile(cluster.kubeconfig);
     const place = clusterPlace({ config, namespace }, systemClock);
@@ -217,6 +173,7 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
         EMOTUNE_OBJECTS_URL: `file://${objects}`,
         EMOTUNE_PEERS: `featurization=${host.address}`,
         EMOTUNE_RUNNER: 'kubernetes',
+        EMOTUNE_K8S_NAMESPACE: namespace,
         EMOTUNE_K8S_TRAINER_IMAGE: 'emotune-trainer:played',
         EMOTUNE_K8S_JOB_TEMPLATE: template,
       },
@@ -242,7 +199,7 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
         (await counted(
           place,
           'apiserver_flowcontrol_dispatched_requests_total',
-          `flow_schema="${account}"`,
+          `flow_schema="${tuningAccountName}"`,
         )) + (await counted(place, 'apiserver_request_total', 'subresource="log"')),
       memory: async () => {
         const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
