@@ -30,8 +30,9 @@ import {
   limitsOf,
   limitVariables,
   readEnvironment,
+  tracingVariables,
 } from '@emotune/service';
-import { importCheckpoint, makeToken, tokenFile, type Work } from '@emotune/service/client';
+import { importCheckpoint, makeToken, startTracing, tokenFile, type Work } from '@emotune/service/client';
 import { tuningMigrations, tuningModule } from '@emotune/tuning';
 import { z } from 'zod';
 import { baseModels, modelsFolder } from './base-models.js';
@@ -126,6 +127,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     for (const part of started.splice(0).reverse()) await part.close();
   };
   try {
+    const endTracing = await startTracing('platform', process.env);
+    if (endTracing) started.push({ close: endTracing });
     await closeFolder(dataDir);
     const postgres = await startEmbeddedPostgres({ dir: join(dataDir, 'postgres'), tell: toLog(log) });
     started.push({ close: () => postgres.stop() });
@@ -174,6 +177,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         ...(await host.context('tuning', tuningMigrations)),
         runner,
         address: host.address,
+        tracing: tracingVariables(process.env),
         hub,
       }),
       evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads }),
