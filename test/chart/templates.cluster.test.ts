@@ -420,6 +420,23 @@ describe.skipIf(reason)('the chart', () => {
     expect(notes).toContain('WARNING: the cluster does not have monitoring.coreos.com/v1');
   });
 
+  it('notes tell how to reach the services, IPv6 addresses in brackets', async () => {
+    const notes = await cluster.helm(
+      ...['install', 'try', chartFolder, '--dry-run=client', '-f', valuesOf('minimal')],
+    );
+    const [, each] = /go-template='{{range \.items}}(.*){{end}}'/.exec(notes)!;
+    const address = (clusterIP: string, family: string) => {
+      const labels = { 'app.kubernetes.io/component': 'data' };
+      const spec = { clusterIP, ipFamilies: [family], ports: [{ port: 50051 }] };
+      const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'data', labels }, spec };
+      return withFile(service, (file) =>
+        cluster.kubectl('label', '--local', '-f', file, 'a=b', '-o', `go-template=${each}`),
+      );
+    };
+    expect(await address('10.0.0.1', 'IPv4')).toBe('data=10.0.0.1:50051,');
+    expect(await address('fd00::1', 'IPv6')).toBe('data=[fd00::1]:50051,');
+  });
+
   it('bundled components are called what they are for', async () => {
     const notes = await cluster.helm(
       'install',
