@@ -1,0 +1,99 @@
+import { NotFound, sha256 } from '@emotune/base';
+import { common, evaluation } from '@emotune/proto';
+import { type ServerStreamCall, streamOf } from '@emotune/service';
+import { Controller } from '@nestjs/common';
+import { BUILD_STATE_BUILDING, BUILD_STATE_FAILED, BUILD_STATE_READY, note, unused } from './shared.js';
+
+type Stream<T> = ReturnType<typeof streamOf<T>>;
+
+const evaluated = {
+  id: 'e1',
+  model: 'first@aa11',
+  dataset: 'first@0123456789ab',
+  failure: '',
+  tasks: [
+    {
+      task: common.Task.TASK_SENTIMENT_REGRESSION,
+      n: 120,
+      valid: 1,
+      metrics: { pearson: 0.75, rmse: 0.125 },
+      intervals: { pearson: { low: 0.5, high: 0.875 } },
+      constant: { rmse: 0.25 },
+      vader: { pearson: 0.5, rmse: 0.25 },
+      humanCeiling: 0.875,
+      pConstant: 0.03125,
+    },
+    {
+      task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+      n: 40,
+      cut: 10,
+      valid: 1,
+      metrics: { accuracy: 0.75 },
+      intervals: {},
+      constant: { accuracy: 0.5 },
+      vader: {},
+      confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
+    },
+  ],
+  slices: [{ task: common.Task.TASK_SENTIMENT_REGRESSION, slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
+  hardest: [
+    {
+      task: common.Task.TASK_SENTIMENT_REGRESSION,
+      id: 'r1',
+      text: 'Oh, great.',
+      gold: '0.1',
+      answer: '0.9',
+      error: 0.8,
+    },
+  ],
+  prefix: 'evaluations/e1',
+  artifacts: [
+    { path: 'report.html', bytes: 15, sha256: sha256('<h1>report</h1>'), name: 'evaluations/e1/report.html' },
+  ],
+} as unknown as evaluation.Evaluation;
+
+@Controller()
+@evaluation.EvaluationServiceControllerMethods()
+export class Evaluations implements evaluation.EvaluationServiceController {
+  evaluate(request: evaluation.EvaluateRequest): evaluation.Evaluation {
+    const { model: name } = note('evaluate', request);
+    if (name === 'missing') throw new NotFound('expected a model, got "missing"');
+    return { ...evaluated, id: name === 'weak' ? 'e2' : 'e1', state: BUILD_STATE_BUILDING };
+  }
+  watchEvaluation(
+    { id }: evaluation.WatchEvaluationRequest,
+    _?: unknown,
+    call?: ServerStreamCall,
+  ): Stream<evaluation.Evaluation> {
+    return streamOf(call!, async function* () {
+      const progress = { phase: 'asking', done: 10, total: 160, unit: 'examples' };
+      yield { ...evaluated, id, tasks: [], state: BUILD_STATE_BUILDING, progress };
+      yield id === 'e2'
+        ? { ...evaluated, id, tasks: [], state: BUILD_STATE_FAILED, failure: 'its files are gone' }
+        : { ...evaluated, id, state: BUILD_STATE_READY };
+    });
+  }
+  getEvaluation(): never {
+    return unused();
+  }
+  listEvaluations(): evaluation.ListEvaluationsResponse {
+    const waiting = { ...evaluated, id: 'e3', state: BUILD_STATE_BUILDING, upload: 'c'.repeat(64) };
+    return {
+      evaluations: [{ ...evaluated, id: 'e1', state: BUILD_STATE_READY }, waiting],
+      nextPageToken: '',
+    };
+  }
+  deleteEvaluation(request: evaluation.DeleteEvaluationRequest): evaluation.DeleteEvaluationResponse {
+    note('deleteEvaluation', request);
+    return {};
+  }
+  compareEvaluations(): never {
+    return unused();
+  }
+  createStudy(): never {
+    return unused();
+  }
+  submitJudgement(): never {
+    return unused();
+  }
+}
