@@ -15,7 +15,7 @@ export { Host, type HostOptions, type ServiceContext } from './host.js';
 export { type Limits, limitsOf, limitVariables, whole } from './limits.js';
 export { type Fields, jsonLog, type Log } from './log.js';
 export { namePattern, taskMessage, taskOf, timestamp } from './messages.js';
-export type { Metrics } from './metrics.js';
+export { Metrics } from './metrics.js';
 export { forget, once, requestTable } from './once.js';
 export { Outages } from './outages.js';
 export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';

@@ -24,6 +24,7 @@ function trial(number: number, hours: number, changes: Partial<Trial> = {}): Tri
         outcome: 'succeeded',
         reason: '',
         createdAt: now - hours * hour,
+        begunAt: now - hours * hour,
         leaseUntil: now,
         endedAt: now,
       },
@@ -110,9 +111,19 @@ it('is expected as trials of earlier experiments took, for whose tokens and mach
 it('GPU-hours are those of all attempts, running ones until now, whatever the clock did', () => {
   const running = trial(1, 3, { state: 'running' });
   const open = { ...running.attempts[0], outcome: null, endedAt: null };
-  const early = { ...open, number: 2, createdAt: now + hour };
+  const early = { ...open, number: 2, begunAt: now + hour };
   const trials = [trial(0, 2), { ...running, attempts: [open, early] }, trial(2, 9, { kind: 'final' })];
   expect(gpuHoursSpent(experiment({ trials, spec: { cost: { gpusPerTrial: 2 } } }), now)).toBe(2 * (2 + 3));
+});
+
+it('a job that waits for a node costs nothing, and says nothing of how fast trials are', () => {
+  const waited = trial(0, 2);
+  const [attempt] = waited.attempts;
+  const queued = { ...waited, attempts: [{ ...attempt, createdAt: now - 9 * hour }] };
+  const waiting = { ...attempt, outcome: null, endedAt: null, begunAt: null };
+  const trials = [queued, trial(1, 0, { state: 'running', attempts: [waiting] })];
+  expect(gpuHoursSpent(experiment({ trials }), now)).toBe(2);
+  expect(ratesNow(experiment({ trials }))).toEqual(ratesNow(experiment({ trials: [waited] })));
 });
 
 it('a trial costs nothing while nobody carries it on, and no trainer runs', () => {

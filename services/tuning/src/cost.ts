@@ -84,7 +84,7 @@ export function ratesNow(experiment: Experiment): Map<string, Rate> {
         rateOf({ model: '', parameters: 1 }, []);
       const own = finished.filter(({ parameters }) => architectureOf(plan.spec, parameters) === architecture);
       const seconds = own.reduce(
-        (sum, { attempts }) => sum + attempts.reduce((ms, a) => ms + attemptMs(a, a.createdAt), 0) / 1000,
+        (sum, { attempts }) => sum + attempts.reduce((ms, a) => ms + attemptMs(a, a.begunAt ?? 0), 0) / 1000,
         0,
       );
       if (seconds === 0) return [architecture, prior];

@@ -1,168 +1,21 @@
 import type { JobStatus } from '@emotune/jobs';
-import type { Assignment } from '@emotune/search';
 import { describe, expect, it } from 'vitest';
-import { type Action, decide, outcomeOf, ranking } from './decide.js';
-import { planOf } from './spec.js';
+import { decide, outcomeOf, ranking } from './decide.js';
 import type { Attempt, Experiment, Trial } from './state.js';
-import { boundFeatures, experimentSpec } from './testing.js';
-import { advance } from './transitions.js';
-
-const now = 1_000_000;
-const leaseMs = 30_000;
-
-const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(experimentSpec(changes));
-
-function attempt(number: number, changes: Partial<Attempt> = {}): Attempt {
-  return {
-    number,
-    step: -1,
-    checkpoint: '',
-    checkpointAsks: 0,
-    createdAt: now - 60_000,
-    leaseUntil: now + 10_000,
-    outcome: null,
-    reason: '',
-    endedAt: changes.outcome ? now - 50_000 : null,
-    ...changes,
-  };
-}
-
-function trial(number: number, changes: Partial<Trial> = {}): Trial {
-  return {
-    number,
-    kind: 'search',
-    state: 'running',
-    reason: '',
-    parameters: { learningRate: 1e-3 * (number + 1) },
-    enqueued: false,
-    objective: null,
-    folds: [],
-    step: 0,
-    tokens: 0,
-    totalTokens: 1000,
-    bestTokens: 0,
-    tokensPerSecond: 0,
-    modelPrefix: '',
-    origin: null,
-    originTokens: 0,
-    keepsCheckpoint: false,
-    examples: 0,
-    judgedAt: 0,
-    judgement: null,
-    createdAt: now - 70_000,
-    startedAt: null,
-    endedAt: null,
-    attempts: [attempt(1)],
-    ...changes,
-  };
-}
-
-const done = (number: number, objective: number, changes: Partial<Trial> = {}) =>
-  trial(number, {
-    state: 'succeeded',
-    objective,
-    step: 10,
-    tokens: 1000,
-    bestTokens: 800,
-    attempts: [attempt(1, { outcome: 'succeeded' })],
-    ...changes,
-  });
-const failed = (number: number, reason = 'Crashed: exit code 1') =>
-  trial(number, { state: 'failed', reason, attempts: [attempt(1, { outcome: 'failed', reason })] });
-const queued = (number: number, parameters: Assignment = { learningRate: 2e-3 }) =>
-  trial(number, { state: 'queued', enqueued: true, parameters, attempts: [] });
-
-function job(trial: number, attempt: number, changes: Partial<JobStatus> = {}): JobStatus {
-  return { name: `run-t${trial}-a${attempt}`, labels: {}, phase: 'running', ...changes };
-}
-
-/** By default a job runs for each attempt that does. */
-function experiment(changes: Partial<Omit<Experiment, 'jobs'>> & { jobs?: JobStatus[] } = {}): Experiment {
-  const trials = changes.trials ?? [];
-  const running = trials.flatMap((t) =>
-    t.attempts.filter((a) => a.outcome === null).map((a) => job(t.number, a.number)),
-  );
-  const { jobs = running, ...rest } = changes;
-  return {
-    name: 'run',
-    plan: plan(),
-    state: 'running',
-    features: boundFeatures,
-    bases: [],
-    checkpointAsks: 0,
-    createdAt: 0,
-    reason: '',
-    obstacle: '',
-    shortage: () => '',
-    startedAt: now - 100_000,
-    endedAt: null,
-    history: [],
-    rates: new Map(),
-    curves: () => [],
-    trials,
-    model: null,
-    listeningSince: 0,
-    leaseMs,
-    ...rest,
-    jobs: new Map(jobs.map((j) => [j.name, j])),
-  };
-}
-
-const types = (actions: readonly Action[]) => actions.map(({ type }) => type);
-
-describe('a job in a queue', () => {
-  const waiting = (waits: string, changes: Parameters<typeof attempt>[1] = {}, reason = '') =>
-    decide(
-      experiment({
-        trials: [trial(0, { reason, attempts: [attempt(1, changes)] })],
-        jobs: [job(0, 1, { phase: 'queued', ...(waits === '' ? {} : { waits }) })],
-        plan: plan({ limits: { maxTrials: 1 } }),
-      }),
-      now,
-    );
-  const unplaced = 'Unschedulable: 0/3 nodes are available';
-
-  it('says what it waits for, once, and loses no lease', () => {
-    const silent = { leaseUntil: now - 1 };
-    expect(waiting(unplaced, silent)).toEqual([{ type: 'explain', trial: 0, reason: unplaced }]);
-    expect(waiting(unplaced, silent, unplaced)).toEqual([{ type: 'wait', obstacle: unplaced }]);
-    expect(waiting('', silent, unplaced)).toContainEqual({ type: 'explain', trial: 0, reason: '' });
-  });
-
-  it('is no obstacle while its turn has not come', () => {
-    expect(waiting('Queued: Job suspended', {}, 'Queued: Job suspended')).toEqual([]);
-  });
-
-  it('is ended, not forgotten, when nobody wants it any more', () => {
-    const over = attempt(1, { outcome: 'cancelled', endedAt: now - 1 });
-    const actions = decide(
-      experiment({
-        trials: [trial(0, { state: 'cancelled', attempts: [over] })],
-        jobs: [job(0, 1, { phase: 'queued' })],
-      }),
-      now,
-    );
-    expect(actions).toContainEqual(expect.objectContaining({ type: 'stop-job', job: 'run-t0-a1' }));
-    expect(types(actions)).not.toContain('remove-job');
-  });
-
-  it('keeps the next attempt back', () => {
-    const over = attempt(1, { outcome: 'lost', reason: 'LostLease: x', endedAt: now - 100_000 });
-    const actions = decide(
-      experiment({
-        trials: [trial(0, { attempts: [over] })],
-        jobs: [job(0, 1, { phase: 'queued' })],
-        plan: plan({ limits: { maxTrials: 1 } }),
-      }),
-      now,
-    );
-    expect(types(actions)).not.toContain('start-attempt');
-  });
-});
-const only = (actions: readonly Action[]): Action => {
-  expect(actions).toHaveLength(1);
-  return actions[0];
-};
+import {
+  attempt,
+  done,
+  experiment,
+  failed,
+  job,
+  now,
+  only,
+  plan,
+  queued,
+  trial,
+  types,
+} from './test-situation.js';
+import { boundFeatures } from './testing.js';
 
 describe('waiting for features', () => {
   it.each([
@@ -273,204 +126,6 @@ describe('the next trial', () => {
   });
 });
 
-describe('an attempt', () => {
-  const ended = (outcome: Attempt['outcome'], reason: string) => ({
-    type: 'end-attempt',
-    trial: 0,
-    attempt: 1,
-    outcome,
-    reason,
-  });
-  const of = (a: Partial<Attempt>, jobs: JobStatus[], changes: Partial<Experiment> = {}) =>
-    decide(experiment({ ...changes, trials: [trial(0, { attempts: [attempt(1, a)] })], jobs } as never), now);
-
-  it.each<[string, Partial<JobStatus>, Attempt['outcome'], RegExp]>([
-    ['exit 42', { phase: 'failed', exitCode: 42 }, 'infeasible', /^OutOfMemory: /],
-    ['exit 43', { phase: 'failed', exitCode: 43 }, 'infeasible', /^InvalidConfiguration: /],
-    ['exit 44', { phase: 'failed', exitCode: 44 }, 'infeasible', /^Diverged: /],
-    ['exit 75', { phase: 'failed', exitCode: 75 }, 'interrupted', /^Interrupted: /],
-    ['a lost node', { phase: 'failed', cause: 'NodeLost' }, 'interrupted', /^Evicted: /],
-    ['exit 1', { phase: 'failed', exitCode: 1 }, 'failed', /^Crashed: /],
-    ['no image', { phase: 'failed', cause: 'ErrImagePull' }, 'interrupted', /^ImagePull: /],
-    ['a kill', { phase: 'failed', exitCode: 137 }, 'lost', /^Killed: /],
-    ['no report', { phase: 'succeeded', exitCode: 0 }, 'lost', /^NoReport: /],
-  ])('ends with its job: %s', (_, status, outcome, reason) => {
-    expect(of({}, [job(0, 1, status)])).toEqual([
-      { ...ended(outcome, ''), reason: expect.stringMatching(reason) },
-    ]);
-  });
-
-  it('is lost when its lease ran out, but not for the time that nobody listened', () => {
-    expect(of({ leaseUntil: now - 1 }, [job(0, 1)])).toEqual([
-      ended('lost', 'LostLease: no heartbeat came for 30 s'),
-    ]);
-    expect(of({ leaseUntil: now + 1 }, [job(0, 1)])).toEqual([]);
-    expect(of({ leaseUntil: now - 500_000 }, [job(0, 1)], { listeningSince: now - 1000 })).toEqual([]);
-  });
-
-  it('is lost when its job is gone, but may take its time to show up', () => {
-    expect(of({}, [])).toEqual([ended('lost', 'LostJob: its job is gone')]);
-    expect(of({ createdAt: now - 1000 }, [])).toEqual([]);
-  });
-
-  it('is not lost while others are started, however long that takes', () => {
-    const started = advance(experiment({ trials: [queued(0), queued(1)] }), now).experiment;
-    expect([...started.jobs.keys()]).toEqual(['run-t0-a1']);
-    expect(decide(started, now + 600_000).map(({ type }) => type)).not.toContain('end-attempt');
-    const asked = { ...started, jobs: new Map() };
-    expect(decide(asked, now + 600_000)).toContainEqual(ended('lost', 'LostJob: its job is gone'));
-  });
-});
-
-describe('a trial', () => {
-  const attempts = (...outcomes: [Attempt['outcome'], string?][]) =>
-    outcomes.map(([outcome, reason = 'LostLease: x'], i) => attempt(i + 1, { outcome, reason }));
-  const of = (list: readonly Attempt[], jobs: JobStatus[] = []) =>
-    decide(experiment({ trials: [trial(0, { attempts: list })], jobs }), now);
-
-  it('ends with an attempt that succeeded, stopped or showed that the parameters cannot work', () => {
-    for (const outcome of ['succeeded', 'stopped', 'infeasible'] as const)
-      expect(of(attempts([outcome, 'OutOfMemory: x']))).toEqual([
-        { type: 'end-trial', trial: 0, state: outcome, reason: 'OutOfMemory: x' },
-      ]);
-  });
-
-  it('is tried again after a crash or a loss, up to maxAttempts', () => {
-    expect(of(attempts(['failed']))).toEqual([{ type: 'start-attempt', trial: 0, attempt: 2 }]);
-    expect(of(attempts(['failed'], ['lost']))).toEqual([{ type: 'start-attempt', trial: 0, attempt: 3 }]);
-    expect(of(attempts(['failed'], ['lost'], ['failed', 'Crashed: exit code 1']))).toEqual([
-      { type: 'end-trial', trial: 0, state: 'failed', reason: 'Crashed: exit code 1 (3 attempts)' },
-    ]);
-  });
-
-  it('is not charged for interruptions', () => {
-    const many = attempts(...Array.from({ length: 9 }, (): ['interrupted'] => ['interrupted']), ['lost']);
-    expect(of(many)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 11 }]);
-  });
-
-  it('has a budget of interruptions that bring it no further', () => {
-    const few = plan({ limits: { maxInterruptions: 3 } });
-    const end = (...steps: number[]) => {
-      const left = { outcome: 'interrupted', reason: 'ImagePull: x' } as const;
-      const attempts = steps.map((step, i) => attempt(i + 1, { ...left, step }));
-      return decide(experiment({ plan: few, trials: [trial(0, { attempts })], jobs: [] }), now);
-    };
-    // The first may be anywhere; later ones have to come further.
-    expect(end(5, 6, 7, 8, 9)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 6 }]);
-    expect(end(-1, -1)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 3 }]);
-    expect(end(7, 7, 3, -1)).toEqual([
-      { type: 'end-trial', trial: 0, state: 'failed', reason: 'ImagePull: x (3 interruptions)' },
-    ]);
-  });
-
-  describe('that was judged', () => {
-    const judged = (
-      decision: 'finish' | 'stop' | 'pause',
-      a: Partial<Attempt>,
-      changes: Partial<Trial> = {},
-    ) => {
-      const judgement = { decision, reason: 'Pruned: asha: x', at: now - 1000 };
-      const only = trial(0, { judgement, objective: 2, attempts: [attempt(1, a)], ...changes });
-      return decide(experiment({ trials: [only] }), now);
-    };
-    const stop = { type: 'stop-job', job: 'run-t0-a1', graceSeconds: 120 };
-
-    it('has its job stopped when it is to be paused, or does not obey', () => {
-      expect(judged('pause', {})).toEqual([stop]);
-      expect(judged('stop', {})).toEqual([]);
-      const judgement = { decision: 'stop', reason: 'Pruned: x', at: now - 121_000 } as const;
-      expect(judged('stop', {}, { judgement })).toEqual([stop]);
-    });
-
-    it('ends as it was judged, however its attempt left, and waits at a rung', () => {
-      for (const outcome of ['interrupted', 'lost', 'failed'] as const) {
-        const end = { type: 'end-trial', reason: 'Pruned: asha: x' };
-        expect(judged('stop', { outcome })).toMatchObject([{ ...end, state: 'stopped' }]);
-        expect(judged('finish', { outcome })).toMatchObject([{ ...end, state: 'succeeded' }]);
-        expect(judged('pause', { outcome })).toEqual([{ type: 'pause-trial', trial: 0 }]);
-      }
-      const unmeasured = judged('finish', { outcome: 'lost' }, { objective: null });
-      expect(unmeasured).toMatchObject([{ state: 'stopped' }]);
-    });
-  });
-
-  it('that is paused goes on when it is promoted, and is pruned when the search is over', () => {
-    const asha = plan({
-      limits: { maxTrials: 2 },
-      earlyStopping: {
-        name: 'asha',
-        settings: { minExamples: 10, warmUp: 0, reductionFactor: 2 },
-        variant: 'promote',
-        compareAll: true,
-      },
-    });
-    const trials = [0, 1].map((number) =>
-      trial(number, {
-        state: 'paused',
-        objective: 1 + number,
-        attempts: [attempt(1, { outcome: 'interrupted' })],
-      }),
-    );
-    const curves = [0, 1].map((number) => ({
-      number,
-      state: 'paused' as const,
-      parameters: {},
-      points: [{ examples: 10, values: [1 + number] }],
-    }));
-    const of = (known: typeof curves) =>
-      decide(experiment({ plan: asha, trials, curves: () => known, jobs: [] }), now);
-    expect(of(curves)).toEqual([{ type: 'start-attempt', trial: 0, attempt: 2 }]);
-    const end = {
-      type: 'end-trial',
-      state: 'stopped',
-      reason: 'Pruned: it never was among the best of its rung',
-    };
-    expect(of([])).toEqual([
-      { ...end, trial: 0 },
-      { ...end, trial: 1 },
-    ]);
-  });
-
-  it('waits before another attempt, longer each time, and for the trainer before', () => {
-    const soon = (n: number, ago: number) =>
-      of([
-        ...attempts(...Array(n - 1).fill(['interrupted'])),
-        attempt(n, { outcome: 'lost', endedAt: now - ago }),
-      ]);
-    expect(soon(1, 400)).toEqual([]);
-    expect(soon(1, 600)).toHaveLength(1);
-    expect(soon(4, 3900)).toEqual([]);
-    expect(soon(4, 4100)).toHaveLength(1);
-    expect(types(of(attempts(['lost']), [job(0, 1)]))).toEqual(['stop-job']);
-  });
-});
-
-describe('jobs', () => {
-  const of = (a: Partial<Attempt>, status: Partial<JobStatus>, changes: Partial<Trial> = {}) =>
-    decide(
-      experiment({
-        state: 'paused',
-        trials: [done(0, 1, { attempts: [attempt(1, a)], ...changes })],
-        jobs: [job(0, 1, status)],
-      }),
-      now,
-    );
-
-  it('are forgotten when they have ended', () => {
-    expect(of({ outcome: 'succeeded' }, { phase: 'succeeded' })).toEqual([
-      { type: 'remove-job', job: 'run-t0-a1' },
-    ]);
-  });
-
-  it('are stopped when their attempt is over and they do not end', () => {
-    const stop = [{ type: 'stop-job', job: 'run-t0-a1', graceSeconds: 5 }];
-    expect(of({ outcome: 'succeeded', endedAt: now - 1000 }, {})).toEqual([]);
-    expect(of({ outcome: 'succeeded', endedAt: now - 31_000 }, {})).toEqual(stop);
-    expect(of({ outcome: 'lost', endedAt: now }, {})).toEqual(stop);
-    expect(of({ outcome: 'cancelled', endedAt: now }, {})).toEqual(stop);
-  });
-});
-
 describe('limits', () => {
   it('maxTrials counts failed trials too', () => {
     const three = plan({ limits: { maxTrials: 3 } });
@@ -548,7 +203,7 @@ describe('limits', () => {
       trial(number, {
         totalTokens: 36_000,
         tokens: 36_000 * hours,
-        attempts: [attempt(1, { createdAt: now - hours * hour })],
+        attempts: [attempt(1, { begunAt: now - hours * hour })],
       });
     expect(types(of({ maxGpuHours: 4 }, begun(0, 0.5)))).toEqual(['create-trial']);
     expect(of({ maxGpuHours: 3.9 }, begun(0, 0.5))).toEqual([]);
@@ -558,7 +213,7 @@ describe('limits', () => {
     expect(of({ maxGpuHours: 1 }, begun(0, 0.5), begun(1, 0.1))).toEqual(
       [0, 1].map((n) => ({ type: 'judge', trial: n, judgement: { decision: 'stop', reason } })),
     );
-    const ended = attempt(1, { createdAt: now - hour, endedAt: now, outcome: 'succeeded' });
+    const ended = attempt(1, { begunAt: now - hour, endedAt: now, outcome: 'succeeded' });
     expect(types(of({ maxCost: 1 }, done(0, 1, { attempts: [ended] })))).toEqual(['enter']);
   });
 
@@ -722,89 +377,4 @@ it('checkpoints go as soon as their trial has ended and no trainer writes any mo
   expect(cleared(trials)).toEqual([0, 1, 2, 3]);
   expect(cleared(trials, [job(3, 1), job(1, 1)])).toEqual([0, 2]);
   expect(cleared(trials.map((ended) => ({ ...ended, keepsCheckpoint: false })))).toEqual([]);
-});
-
-describe('trials that go on from each other', () => {
-  const lineages = (maxTrials = 6) =>
-    plan({
-      searchAlgorithm: { name: 'pbt', settings: { population: 2 } },
-      limits: { maxTrials, parallelTrials: 2 },
-      training: { trialTokens: 3000 },
-    });
-  const kept = { keepsCheckpoint: true, totalTokens: 3000, tokens: 3000, bestTokens: 3000 };
-  const decided = (trials: Trial[], changes: Parameters<typeof experiment>[0] = {}) =>
-    decide(experiment({ plan: lineages(), trials, ...changes }), now);
-
-  it('are created with their origin, and the tokens of their lineage before them', () => {
-    expect(decided([])).toMatchObject([{ type: 'create-trial', number: 0 }]);
-    const generation = [done(0, 2, kept), done(1, 1, kept)];
-    // One of two is best and one worst: the first goes on from the second, whose own successor keeps its values.
-    const [{ parameters, ...first }] = decided(generation) as Extract<Action, { type: 'create-trial' }>[];
-    expect(first).toMatchObject({ number: 2, totalTokens: 3000, origin: 1, originTokens: 3000 });
-    expect(parameters).not.toEqual(generation[1].parameters);
-    const second = decided([
-      ...generation,
-      done(2, 3, { ...kept, origin: 1, originTokens: 3000, parameters }),
-    ]);
-    expect(second).toMatchObject([
-      { number: 3, origin: 1, originTokens: 3000, parameters: generation[1].parameters },
-    ]);
-    const third = [
-      ...generation,
-      done(2, 3, { ...kept, origin: 1, originTokens: 3000 }),
-      done(3, 0.5, { ...kept, origin: 1, originTokens: 3000 }),
-    ];
-    expect(decided(third)).toContainEqual(
-      expect.objectContaining({ type: 'create-trial', number: 4, origin: 3, originTokens: 6000 }),
-    );
-  });
-
-  it('wait for the generation before, and for nobody who will not come', () => {
-    expect(decided([done(0, 2, kept), trial(1, kept)])).toEqual([]);
-    const lost = failed(1, 'LostLease: gone');
-    expect(decided([done(0, 2, kept), lost])).toMatchObject([{ type: 'create-trial', number: 2 }]);
-    const own = done(0, 2, kept);
-    expect(decided([own, trial(1, { ...kept, state: 'infeasible', attempts: [] })])).toContainEqual(
-      expect.objectContaining({ number: 2, origin: 0, parameters: own.parameters }),
-    );
-  });
-
-  it('keep their checkpoints until nobody can go on from them', () => {
-    const cleared = (trials: Trial[], changes: Parameters<typeof experiment>[0] = {}) =>
-      decided(trials, changes).flatMap((action) =>
-        action.type === 'clear-checkpoints' ? [action.trial] : [],
-      );
-    const first = [done(0, 1, kept), done(1, 2, kept)];
-    expect(cleared(first)).toEqual([]);
-    const open = { ...kept, origin: 1, originTokens: 3000 };
-    // The second generation is not whole yet.
-    expect(cleared([...first, done(2, 3, open), trial(3, open)])).toEqual([]);
-    // It is: trial 0 is still the best, trial 1 nobody's any more, unless somebody's attempt has yet to begin from it.
-    const second = [...first, done(2, 3, open), done(3, 4, open)];
-    expect(cleared(second)).toEqual([1]);
-    expect(cleared([...second, trial(4, { ...open, origin: 1 })])).toEqual([]);
-    expect(cleared(second.with(1, done(1, 2, { ...kept, keepsCheckpoint: false })))).toEqual([]);
-    expect(cleared(second, { jobs: [job(1, 1)] })).toEqual([]);
-    // What came to nothing is no origin.
-    expect(cleared([...first, { ...failed(2), keepsCheckpoint: true }])).toEqual([2]);
-    // No other generation follows.
-    expect(cleared(second, { plan: lineages(4) })).toEqual([1, 2, 3]);
-    expect(cleared(second, { state: 'paused' })).toEqual([1]);
-    expect(cleared(second, { state: 'cancelled' })).toEqual([0, 1, 2, 3]);
-  });
-
-  it('end with the best one, whose weights are the model', () => {
-    const trials = [done(0, 2, kept), done(1, 1, { ...kept, origin: 0, originTokens: 9000 })];
-    const finalizing = { plan: lineages(3), state: 'finalizing' } as const;
-    const [created] = decided(trials, finalizing).filter(({ type }) => type === 'create-trial');
-    expect(created).toEqual({
-      type: 'create-trial',
-      number: 2,
-      kind: 'final',
-      parameters: trials[1].parameters,
-      totalTokens: 0,
-      origin: 1,
-      originTokens: 12_000,
-    });
-  });
 });

@@ -128,6 +128,7 @@ describe('a suggestion', () => {
       checkpointAsks: 0,
       createdAt: 0,
       leaseUntil: 0,
+      begunAt: 0,
       outcome: 'succeeded',
       reason: '',
       endedAt: 1000 * seconds,

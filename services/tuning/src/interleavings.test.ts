@@ -366,7 +366,7 @@ class World {
     assertOwner(owner);
     if (unwanted(owner) !== undefined) return 'stop';
     const heard = this.measure(owner, message);
-    const replied = answer(heard, '', this.clock() + leaseMs);
+    const replied = answer(heard, '', this.clock(), leaseMs);
     this.keep({ ...heard, attempt: replied.attempt });
     return replied.answer.directive;
   }

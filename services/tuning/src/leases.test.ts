@@ -14,7 +14,7 @@ function running(leaseUntil: number, outcome: Attempt['outcome'] = null): Experi
   const empty = { ...newExperiment(planOf(experimentSpec()), [], [], 0), leaseMs };
   const { trials } = enqueued(empty, { learningRate: 0.001 }, 0);
   const attempt: Attempt = {
-    ...{ number: 1, step: 0, checkpoint: '', checkpointAsks: 0, createdAt: 0 },
+    ...{ number: 1, step: 0, checkpoint: '', checkpointAsks: 0, createdAt: 0, begunAt: 0 },
     ...{ leaseUntil, outcome, reason: '', endedAt: null },
   };
   return { ...empty, trials: [{ ...trials[0], state: 'running', attempts: [attempt] }] };

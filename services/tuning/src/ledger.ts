@@ -180,7 +180,7 @@ export class Ledger {
        join experiments e on e.name = t.experiment
        cross join lateral jsonb_array_elements(e.bases) b
        join models m on m.name = b->>'model' and m.version = b->>'version'
-       cross join lateral (select sum(extract(epoch from a.ended_at - a.created_at))::float8 as seconds
+       cross join lateral (select sum(extract(epoch from a.ended_at - a.begun_at))::float8 as seconds
          from attempts a where a.experiment = t.experiment and a.trial = t.number) a
        where b->>'architecture' = coalesce(t.parameters->>'architecture', e.bases->0->>'architecture')
          and t.tokens > 0 and a.seconds > 0

@@ -98,7 +98,7 @@ function summaries(sql: Sql, names: readonly string[], now: Date): Promise<Summa
        from trials where experiment = any($1) and kind = 'search' group by experiment) s
      left join lateral (select number, objective from trials t
        where t.experiment = s.experiment and ${isMeasured} order by ${bestFirst} limit 1) b on true
-     left join lateral (select sum(extract(epoch from coalesce(a.ended_at, $2) - a.created_at))::float8 as seconds
+     left join lateral (select sum(extract(epoch from coalesce(a.ended_at, $2) - a.begun_at))::float8 as seconds
        from attempts a join trials t on t.experiment = a.experiment and t.number = a.trial
        where a.experiment = s.experiment and t.kind = 'search') a on true`,
     [names, now],

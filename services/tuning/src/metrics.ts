@@ -5,6 +5,10 @@ import type { Metrics } from '@emotune/service';
 /** Seconds: from a free node to a queue over the weekend. */
 const waitBounds = [1, 5, 15, 60, 300, 900, 3600, 14_400, 43_200, 172_800];
 
+/** Whether a trainer of trial `t` works. Its job may wait for a node, or its next one for the end of a pause. */
+const works = `t.state = 'running' and exists (select from attempts a
+  where a.experiment = t.experiment and a.trial = t.number and a.outcome is null and a.begun_at is not null)`;
+
 type Rows = { value: number; [label: string]: string | number }[];
 
 export function tellTrials(metrics: Metrics, database: Database): void {
@@ -18,15 +22,19 @@ export function tellTrials(metrics: Metrics, database: Database): void {
   );
   gauge(
     'emotune_trials',
-    'Trials by state.',
+    'Trials by state; those that wait for a node are queued.',
     ['state'],
-    'select state, count(*)::int as value from trials group by state',
+    `select case when t.state = 'running' and not (${works}) then 'queued' else t.state end as state,
+       count(*)::int as value from trials t group by 1`,
   );
   gauge(
     'emotune_trials_queued_oldest_seconds',
     'How long the trial that has waited longest for a trainer has waited.',
     [],
-    `select coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as value from trials where state = 'queued'`,
+    `select coalesce(extract(epoch from now() - min(coalesce(
+         (select max(a.ended_at) from attempts a where a.experiment = t.experiment and a.trial = t.number), t.created_at))),
+         0)::float8 as value
+       from trials t where t.state in ('queued', 'running') and not (${works})`,
   );
   metrics.histogram(
     {
@@ -37,8 +45,9 @@ export function tellTrials(metrics: Metrics, database: Database): void {
     () =>
       database.query<{ bucket: number; count: number; sum: number }>(
         `select width_bucket(seconds, $1::float8[]) as bucket, count(*)::int as count, sum(seconds)::float8 as sum
-         from (select extract(epoch from started_at - created_at)::float8 as seconds from trials
-               where started_at is not null) waits group by bucket`,
+         from (select extract(epoch from min(a.begun_at) - t.created_at)::float8 as seconds from trials t
+               join attempts a on a.experiment = t.experiment and a.trial = t.number
+               where a.begun_at is not null group by t.experiment, t.number) waits group by bucket`,
         [waitBounds],
       ),
   );
@@ -46,7 +55,7 @@ export function tellTrials(metrics: Metrics, database: Database): void {
     'emotune_tokens_per_second',
     'Tokens per second of all trainers of an experiment.',
     ['experiment'],
-    `select experiment, sum(tokens_per_second)::float8 as value from trials where state = 'running' group by experiment`,
+    `select experiment, sum(tokens_per_second)::float8 as value from trials t where ${works} group by experiment`,
   );
   gauge(
     'emotune_tokens_trained',
@@ -56,9 +65,9 @@ export function tellTrials(metrics: Metrics, database: Database): void {
   );
   gauge(
     'emotune_gpu_hours',
-    'GPU-hours that the attempts of an experiment have taken.',
+    'GPU-hours that the trainers of an experiment have taken.',
     ['experiment'],
-    `select a.experiment, (sum(extract(epoch from coalesce(a.ended_at, now()) - a.created_at)) / 3600
+    `select a.experiment, (sum(extract(epoch from coalesce(a.ended_at, now()) - a.begun_at)) / 3600
        * coalesce((e.spec #>> '{cost,gpusPerTrial}')::float8, 0))::float8 as value
      from attempts a join experiments e on e.name = a.experiment group by a.experiment, e.spec`,
   );

@@ -175,4 +175,8 @@ alter table models add licence text not null default '';`,
   `
 -- What outside of it stands in the way, as a reason.
 alter table experiments add obstacle text not null default '';`,
+  `
+-- When its trainer was heard of first. Of earlier attempts it is not known; most began at once.
+alter table attempts add begun_at timestamptz;
+update attempts set begun_at = created_at where outcome is not null or step >= 0;`,
 ];

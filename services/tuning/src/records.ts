@@ -5,9 +5,12 @@ import { type Attempt, isOpen, type Trial } from './state.js';
 
 const hourMs = 3_600_000;
 
-/** One whose trainer is silent is taken to have run until its lease ended: who was to hear it may have been away for days. */
-export function attemptMs({ createdAt, endedAt, leaseUntil }: Attempt, now: number): number {
-  return Math.max(0, (endedAt ?? Math.min(now, leaseUntil)) - createdAt);
+/**
+ * How long its trainer ran: a job that waits for a node takes no time. One whose trainer is silent is taken to have run until
+ * its lease ended: who was to hear it may have been away for days.
+ */
+export function attemptMs({ begunAt, endedAt, leaseUntil }: Attempt, now: number): number {
+  return begunAt === null ? 0 : Math.max(0, (endedAt ?? Math.min(now, leaseUntil)) - begunAt);
 }
 
 /** Hours that the trial's attempts have run until now. */

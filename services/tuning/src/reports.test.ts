@@ -42,6 +42,7 @@ function owner(changes: Changes = {}): Owner {
       reason: '',
       createdAt: now,
       leaseUntil: now,
+      begunAt: now,
       endedAt: null,
       ...changes.attempt,
     },
@@ -188,7 +189,7 @@ describe('the pruner', () => {
     const reason = 'Pruned: threshold: objective 9 at 2 examples: expected at most 5';
     expect(stopped.trial).toMatchObject({ judgement: { decision: 'stop', reason, at: now }, judgedAt: 2 });
     expect(judged(stopped, curve(9, 9, 9), [], plan, now + 1)).toBe(stopped);
-    expect(answer(stopped, '', now).answer).toEqual({ directive: 'stop', reason });
+    expect(answer(stopped, '', now, 5).answer).toEqual({ directive: 'stop', reason });
     expect(finished(stopped, stoppedReport, now)).toMatchObject({
       attempt: { outcome: 'stopped', reason, endedAt: now },
       trial: { objective: 9, bestTokens: 7, tokens: 8, step: 9, modelPrefix: 'm', tokensPerSecond: 3 },
@@ -234,15 +235,15 @@ describe('the pruner', () => {
 
 it('a checkpoint is asked for until there is another one', () => {
   const asked = owner({ checkpointAsks: 1 });
-  expect(answer(asked, 'c/1', now + 5)).toMatchObject({
+  expect(answer(asked, 'c/1', now, 5)).toMatchObject({
     answer: { directive: 'checkpoint', reason: 'the experiment is paused' },
     attempt: { checkpointAsks: 0, checkpoint: 'c/1', leaseUntil: now + 5 },
   });
-  expect(answer(asked, 'c/2', now)).toMatchObject({
+  expect(answer(asked, 'c/2', now, 5)).toMatchObject({
     answer: { directive: 'continue', reason: '' },
     attempt: { checkpointAsks: 1, checkpoint: 'c/2' },
   });
   const reason = 'Paused: asha: x';
   const pausing = owner({ trial: { judgement: { decision: 'pause', reason, at: now } } });
-  expect(answer(pausing, '', now).answer).toEqual({ directive: 'checkpoint', reason });
+  expect(answer(pausing, '', now, 5).answer).toEqual({ directive: 'checkpoint', reason });
 });

@@ -161,10 +161,16 @@ export function completed<M extends Measured>(measurements: readonly M[]): M[] {
 export function answer(
   { trial, attempt, checkpointAsks }: Owner,
   checkpoint: string,
-  leaseUntil: number,
+  now: number,
+  leaseMs: number,
 ): { readonly attempt: Attempt; readonly answer: Answer } {
   const newer = checkpoint !== '' && checkpoint !== attempt.checkpoint;
-  const heard = { ...attempt, ...(newer ? { checkpoint, checkpointAsks } : {}), leaseUntil };
+  const heard = {
+    ...attempt,
+    ...(newer ? { checkpoint, checkpointAsks } : {}),
+    begunAt: attempt.begunAt ?? now,
+    leaseUntil: now + leaseMs,
+  };
   const { judgement } = trial;
   if (judgement && judgement.decision !== 'pause')
     return { attempt: heard, answer: { directive: 'stop', reason: judgement.reason } };

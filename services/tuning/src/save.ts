@@ -119,6 +119,7 @@ const attempts: Table<AttemptRecord> = {
     column('checkpoint', 'text', ({ checkpoint }) => checkpoint),
     column('checkpoint_asks', 'int', ({ checkpointAsks }) => checkpointAsks),
     column('lease_until', 'timestamptz', ({ leaseUntil }) => leaseUntil, date),
+    column('begun_at', 'timestamptz', ({ begunAt }) => begunAt, date),
     column('outcome', 'text', ({ outcome }) => outcome),
     column('reason', 'text', ({ reason }) => reason),
     column('created_at', 'timestamptz', ({ createdAt }) => createdAt, date),

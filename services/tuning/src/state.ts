@@ -51,6 +51,8 @@ export interface Attempt {
   readonly checkpointAsks: number;
   readonly createdAt: number;
   readonly leaseUntil: number;
+  /** When its trainer was heard of first; null: its job waits, or it was never heard of. */
+  readonly begunAt: number | null;
   /** Null while it runs. */
   readonly outcome: Outcome | null;
   readonly reason: string;

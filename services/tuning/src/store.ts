@@ -84,7 +84,7 @@ export interface TrialRow {
   readonly revision: number;
   /** Attempts so far. */
   readonly attempts: number;
-  /** Seconds that all of them took until now. */
+  /** Seconds that the trainers of all of them ran until now. */
   readonly seconds: number;
 }
 
@@ -95,6 +95,7 @@ export interface AttemptRow {
   readonly checkpoint: string;
   readonly checkpoint_asks: number;
   readonly lease_until: Date;
+  readonly begun_at: Date | null;
   readonly outcome: Outcome | null;
   readonly reason: string;
   readonly created_at: Date;
@@ -137,7 +138,7 @@ export function specNow({ spec, limits }: ExperimentRow): tuning.ExperimentSpec 
 
 const trialColumns = `t.*, a.attempts, a.seconds`;
 const theirAttempts = `cross join lateral (select count(*) as attempts,
-  coalesce(sum(extract(epoch from coalesce(a.ended_at, least($5::timestamptz, a.lease_until)) - a.created_at))::float8, 0)
+  coalesce(sum(extract(epoch from coalesce(a.ended_at, least($5::timestamptz, a.lease_until)) - a.begun_at))::float8, 0)
     as seconds
   from attempts a where a.experiment = t.experiment and a.trial = t.number) a`;
 
@@ -180,6 +181,7 @@ function attemptOf(row: AttemptRow): Attempt {
     checkpointAsks: row.checkpoint_asks,
     createdAt: row.created_at.getTime(),
     leaseUntil: row.lease_until.getTime(),
+    begunAt: row.begun_at?.getTime() ?? null,
     outcome: row.outcome,
     reason: row.reason,
     endedAt: row.ended_at?.getTime() ?? null,

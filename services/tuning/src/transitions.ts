@@ -88,6 +88,7 @@ function newAttempt(number: number, now: number, { leaseMs, checkpointAsks }: Ex
     reason: '',
     createdAt: now,
     leaseUntil: now + leaseMs,
+    begunAt: null,
     endedAt: null,
   };
 }

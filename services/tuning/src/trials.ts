@@ -146,8 +146,8 @@ export class Trials {
 
   /** The caller after it was heard of, and what it is told. */
   private heard(caller: Caller, checkpoint: string): { after: Caller; answer: Answer } {
-    const leaseUntil = this.context.clock.now() + this.reconciler.leaseMs;
-    const { attempt, answer: told } = answer(caller, checkpoint, leaseUntil);
+    const now = this.context.clock.now();
+    const { attempt, answer: told } = answer(caller, checkpoint, now, this.reconciler.leaseMs);
     return { after: { ...caller, attempt }, answer: told };
   }
 

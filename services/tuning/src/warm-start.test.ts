@@ -156,6 +156,7 @@ it('takes over what trials cost where a trial has the same threads and GPUs', ()
     checkpoint: '',
     checkpointAsks: 0,
     leaseUntil: 0,
+    begunAt: 0,
     outcome: 'succeeded',
     reason: '',
     createdAt: 0,
