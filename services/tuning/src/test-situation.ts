@@ -8,7 +8,7 @@ import type { Attempt, Experiment, Trial } from './state.js';
 import { boundFeatures, experimentSpec } from './testing.js';
 
 export const now = 1_000_000;
-export const leaseMs = 30_000;
+const leaseMs = 30_000;
 
 export const plan = (changes: Parameters<typeof experimentSpec>[0] = {}) => planOf(experimentSpec(changes));
 

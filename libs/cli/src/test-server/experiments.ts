@@ -48,7 +48,7 @@ export const answers = {
 /** Streams of experiments that are being sent. */
 export let watched = 0;
 
-export function experiment(name: string, changes: Partial<tuning.Experiment> = {}): tuning.Experiment {
+function experiment(name: string, changes: Partial<tuning.Experiment> = {}): tuning.Experiment {
   return {
     name,
     spec: {
@@ -73,7 +73,7 @@ export function experiment(name: string, changes: Partial<tuning.Experiment> = {
   } as unknown as tuning.Experiment;
 }
 
-export function trial(changes: Partial<tuning.Trial> = {}): tuning.Trial {
+function trial(changes: Partial<tuning.Trial> = {}): tuning.Trial {
   return {
     experiment: 'first',
     number: 0,

@@ -1,5 +1,5 @@
 import { FailedPrecondition, NotFound, sha256 } from '@emotune/base';
-import { FolderStore } from '@emotune/objects';
+import type { FolderStore } from '@emotune/objects';
 import { tuning } from '@emotune/proto';
 import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller } from '@nestjs/common';
