@@ -88,7 +88,7 @@ function trial(changes: Partial<tuning.Trial> = {}): tuning.Trial {
   } as tuning.Trial;
 }
 
-const won = trial({
+export const won = trial({
   state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
   objective: 2.5,
   objectiveError: 0.125,

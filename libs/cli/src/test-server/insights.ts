@@ -1,6 +1,7 @@
 import { NotFound } from '@emotune/base';
 import { tuning } from '@emotune/proto';
 import { Controller } from '@nestjs/common';
+import { won } from './experiments.js';
 
 @Controller()
 @tuning.InsightServiceControllerMethods()
