@@ -17,7 +17,7 @@ export {
   slicesOf,
 } from './error-analysis.js';
 export { heldOutQuestions } from './held-out.js';
-export { InducedCounts } from './induced-lexicon.js';
+export { InducedCounts, WordCounts } from './induced-lexicon.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
 export { anyLanguage, type Lexicon } from './lexicon.js';
 export { type KeptLexicon, lexiconsFile, lexiconsJson, parseLexicons } from './lexicon-file.js';

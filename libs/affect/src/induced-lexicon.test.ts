@@ -1,6 +1,6 @@
 import { Rng } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
-import { InducedCounts, priorStrength } from './induced-lexicon.js';
+import { InducedCounts, priorStrength, WordCounts } from './induced-lexicon.js';
 import { type Example, labelGold, numberGold } from './tasks.js';
 
 const base = {
@@ -46,8 +46,14 @@ function texts(count: number, share: number, seed = 'texts'): Example[] {
   });
 }
 
-function induced(examples: readonly Example[]) {
-  const counts = new InducedCounts();
+function usualOf(examples: readonly Example[]) {
+  const counts = new WordCounts();
+  for (const example of examples) counts.add(example);
+  return counts.usual();
+}
+
+function induced(examples: readonly Example[], words = usualOf(examples)) {
+  const counts = new InducedCounts(words);
   for (const example of examples) counts.add(example);
   return counts.lexicons();
 }
@@ -107,11 +113,17 @@ describe('a lexicon is induced', () => {
 
   it('without a fold as if its rows had never been', () => {
     const rows = texts(300, 0.9);
-    const counts = new InducedCounts(3);
+    const words = usualOf(rows);
+    const counts = new InducedCounts(words, 3);
     rows.forEach((row, i) => {
       counts.add(row, i % 3);
     });
-    expect(counts.lexicons(1)).toEqual(induced(rows.filter((_, i) => i % 3 !== 1)));
+    expect(counts.lexicons(1)).toEqual(
+      induced(
+        rows.filter((_, i) => i % 3 !== 1),
+        words,
+      ),
+    );
     expect(counts.lexicons()).toEqual(induced(rows));
   });
 });

@@ -62,23 +62,50 @@ function entryOf<Value>(map: Map<string, Value>, key: string, make: () => Value)
 
 const nothing = (): Moments => ({ count: 0, sum: 0, squares: 0 });
 
+function languageOf({ language }: Example): string {
+  return language.toLowerCase().split('-')[0];
+}
+
+/** Which words texts have often enough: most words of a corpus are rare, and nothing need be kept of those. */
+export class WordCounts {
+  private readonly languages = new Map<string, Map<string, number>>();
+
+  add(example: Example): void {
+    const counts = entryOf(this.languages, languageOf(example), () => new Map<string, number>());
+    for (const word of wordsOf(example.text)) counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+
+  /** Words of enough rows, by language. */
+  usual(): Map<string, Set<string>> {
+    return new Map(
+      [...this.languages].map(([language, counts]): [string, Set<string>] => [
+        language,
+        new Set([...counts].flatMap(([word, count]) => (count >= fewestTexts ? [word] : []))),
+      ]),
+    );
+  }
+}
+
 /** Ratings of words, gathered a row at a time, in folds that can be left out. */
 export class InducedCounts {
   /** By language, then by dimension, of each fold. */
   private readonly folds: Map<string, Map<string, Counted>>[];
-  rows = 0;
 
-  constructor(readonly foldCount = 1) {
+  /** @param words of which ratings are kept, by language: `WordCounts` of the same rows */
+  constructor(
+    private readonly words: ReadonlyMap<string, ReadonlySet<string>>,
+    foldCount = 1,
+  ) {
     this.folds = Array.from({ length: foldCount }, () => new Map());
   }
 
   /** @param fold all rows of one text have one */
   add(example: Example, fold = 0): void {
     const of = this.folds[fold];
-    const [language] = example.language.toLowerCase().split('-');
+    const language = languageOf(example);
     const dimensions = entryOf(of, language, () => new Map<string, Counted>());
-    const words = wordsOf(example.text);
-    this.rows++;
+    const usual = this.words.get(language);
+    const words = [...wordsOf(example.text)].filter((word) => usual?.has(word));
     for (const [dimension, rating] of ratingsOf(example)) {
       const counted = entryOf(dimensions, dimension, () => ({ all: nothing(), words: new Map() }));
       add(counted.all, rating);

@@ -228,7 +228,7 @@ async function lexiconsOf(plan: FeaturePlan, options: BuildOptions): Promise<Fea
       yield example;
     }
   }
-  return inducedLexicons(counted(), options.lexicons, {
+  return inducedLexicons(counted, options.lexicons, {
     licence: 'as its dataset',
     source: `train rows of dataset ${plan.dataset}, version ${version}`,
   });

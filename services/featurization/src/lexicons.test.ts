@@ -28,8 +28,10 @@ function row(i: number, changes: Partial<SourceExample> = {}): Example {
   };
 }
 
-async function* rowsOf(rows: readonly Example[]): AsyncGenerator<Example> {
-  yield* rows;
+function rowsOf(rows: readonly Example[]): () => AsyncGenerator<Example> {
+  return async function* () {
+    yield* rows;
+  };
 }
 
 it('cues tell what train rows say of words', async () => {

@@ -6,6 +6,7 @@ import {
   type KeptLexicon,
   Lexicons,
   type Split,
+  WordCounts,
 } from '@emotune/affect';
 import { sha256 } from '@emotune/base';
 
@@ -31,16 +32,19 @@ export function givenLexicons(given: readonly KeptLexicon[]): FeatureLexicons {
 }
 
 /**
- * Cues of VADER, AFINN, what else is given, and of a lexicon that is induced from train rows. A train row is told by the lexicon of the other folds: one
- * that had seen its own answer would teach a model to trust it more than it may.
+ * Cues of VADER, AFINN, what else is given, and of a lexicon that is induced from train rows. A train row is told by the lexicon of
+ * the other folds: one that had seen its own answer would teach a model to trust it more than it may.
+ * @param train The rows, each time from the first one on.
  */
 export async function inducedLexicons(
-  train: AsyncIterable<Example>,
+  train: () => AsyncIterable<Example>,
   given: readonly KeptLexicon[],
   { licence, source }: Pick<KeptLexicon, 'licence' | 'source'>,
 ): Promise<FeatureLexicons> {
-  const counts = new InducedCounts(folds);
-  for await (const example of train) counts.add(example, foldOf(example.text));
+  const words = new WordCounts();
+  for await (const example of train()) words.add(example);
+  const counts = new InducedCounts(words.usual(), folds);
+  for await (const example of train()) counts.add(example, foldOf(example.text));
   const known = [bundledAfinn(), ...given];
   const induced = counts
     .lexicons()
