@@ -7,7 +7,7 @@ import { type Lexicon, termKey, valence } from './lexicon.js';
 import type { Example } from './tasks.js';
 
 /** How its name begins; the language follows. */
-const inducedName = 'induced';
+export const inducedName = 'induced';
 
 /** A word in fewer texts says nothing. */
 const fewestTexts = 5;

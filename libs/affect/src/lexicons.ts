@@ -3,6 +3,7 @@
  * and Gilbert 2014) and AFINN (Nielsen 2011) are read from npm packages at run time; others are given.
  */
 import { createRequire } from 'node:module';
+import { inducedName } from './induced-lexicon.js';
 import type { Knowledge, Term } from './known-words.js';
 import { type Lexicon, termKey, valence } from './lexicon.js';
 import { type Cue, LexiconSet, type Verdict } from './lexicon-set.js';
@@ -189,7 +190,10 @@ export class Lexicons {
   private line(cues: readonly Cue[], compound: number, verdicts: readonly Verdict[]): string {
     const strength = ({ score, lexicon }: Cue) => Math.abs(score) / this.scales.get(lexicon)!;
     const shown: Cue[] = [];
-    const rated = cues.filter(({ dimension }) => dimension === valence);
+    // An induced valence is of most words, and would crowd out those that people rated.
+    const rated = cues.filter(
+      ({ dimension, lexicon }) => dimension === valence && !lexicon.startsWith(inducedName),
+    );
     for (const cue of rated.sort((p, q) => strength(q) - strength(p) || p.start - q.start)) {
       const same = (other: Cue) =>
         (cue.start < other.end && other.start < cue.end) ||

@@ -101,7 +101,7 @@ async function taught(cueDropout: number): Promise<{ with: number; without: numb
     dataset: 'own',
     baseModels: ['base'],
     withoutCues: false,
-    withoutInducedLexicon: true,
+    inducedLexicon: false,
     lexicons: [],
     varyScales: false,
     maxTokens: 0,

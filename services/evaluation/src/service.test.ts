@@ -283,7 +283,7 @@ function describeResources(): void {
     dataset: 'letters',
     baseModels: ['base'],
     withoutCues: false,
-    withoutInducedLexicon: false,
+    inducedLexicon: false,
     lexicons: [],
     varyScales: false,
     maxTokens: 0,

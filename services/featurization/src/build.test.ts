@@ -39,7 +39,7 @@ async function built(
     dataset: name,
     baseModels: ['own'],
     withoutCues: false,
-    withoutInducedLexicon: false,
+    inducedLexicon: true,
     lexicons: [],
     varyScales: false,
     maxTokens: 0,
@@ -76,7 +76,7 @@ it('the induced lexicon lies beside the rows, is in the manifest with its hash, 
       sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
     }),
   );
-  const without = await built('without', examples, { withoutInducedLexicon: true });
+  const without = await built('without', examples, { inducedLexicon: false });
   expect(await objects.exists(`${without.tokenized[0].prefix}/${lexiconsFile}`)).toBe(false);
 });
 

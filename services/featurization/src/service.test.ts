@@ -238,8 +238,7 @@ describe('a feature set', () => {
     const manifest = new TextDecoder().decode(await objects.get(`${set.prefix}/manifest.json`));
     expect(set.version).toBe(sha256(manifest).slice(0, 12));
     const { files } = JSON.parse(manifest) as { files: { path: string; sha256: string; bytes: number }[] };
-    // A shard of each split, and the lexicon that was induced.
-    expect(files).toHaveLength(4);
+    expect(files).toHaveLength(3);
     for (const file of files) {
       const bytes = await objects.get(`${set.prefix}/${file.path}`);
       expect([sha256(bytes), bytes.length]).toEqual([file.sha256, file.bytes]);

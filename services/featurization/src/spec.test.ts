@@ -8,7 +8,7 @@ const spec: featurization.FeatureSetSpec = {
   dataset: 'demo',
   baseModels: ['opt'],
   withoutCues: false,
-  withoutInducedLexicon: false,
+  inducedLexicon: false,
   lexicons: [],
   varyScales: false,
   maxTokens: 0,
@@ -28,7 +28,7 @@ describe('planOf', () => {
       cues: true,
       cueDropout: 0.3,
       lexicons: [],
-      induced: true,
+      induced: false,
       varyScales: false,
       labelBalance: 0.5,
       augmentations: [],
@@ -96,7 +96,11 @@ describe('planOf', () => {
       'spec.limitTest',
       'spec.labelBalance',
     ]);
-    expect(planOf({ ...spec, withoutCues: true })).toMatchObject({ cues: false, induced: false });
+    expect(planOf({ ...spec, inducedLexicon: true }).induced).toBe(true);
+    expect(planOf({ ...spec, inducedLexicon: true, withoutCues: true })).toMatchObject({
+      cues: false,
+      induced: false,
+    });
     expect(planOf({ ...spec, cueDropout: 0 }).cueDropout).toBe(0);
     expect(() => planOf({ ...spec, cueDropout: Number.NaN })).toThrow('spec.cueDropout: expected a share');
     expect(() => planOf({ ...spec, baseModels: [] })).toThrow(InvalidArgument);

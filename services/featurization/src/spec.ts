@@ -152,7 +152,7 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     cues: !spec.withoutCues,
     cueDropout,
     lexicons: spec.withoutCues ? [] : lexicons,
-    induced: !spec.withoutCues && !spec.withoutInducedLexicon,
+    induced: !spec.withoutCues && spec.inducedLexicon,
     varyScales: spec.varyScales,
     labelBalance,
     augmentations: (spec.augmentations ?? []).map(augmentationOf),

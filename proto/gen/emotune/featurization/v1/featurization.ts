@@ -62,11 +62,11 @@ export interface FeatureSetSpec {
     | number
     | undefined;
   /**
-   * Leave out of the cues what a lexicon says that is induced from the train rows: which words go with which valence and emotion
-   * in them.
+   * Induce a lexicon from the train rows, which words go with which valence and emotion in them, and put the emotions of a text into
+   * its cues.
    * @default false @example true
    */
-  withoutInducedLexicon: boolean;
+  inducedLexicon: boolean;
   /**
    * Lexicons beside VADER and AFINN whose cues go into the prompts, by name; `emotune lexicons` lists them. Each is used for texts of
    * its language.
