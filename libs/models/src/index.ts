@@ -35,6 +35,7 @@ export { type ScoreOptions, Scorer, type Turn } from './scorer.js';
 export { ggufCompanions, loadModelChatTemplate, loadTokenizer } from './tokenizer-files.js';
 export {
   ascentGraph,
+  type GridLoss,
   type GridShape,
   lossGraph,
   type NumberShape,

@@ -45,6 +45,28 @@ export function logSoftmaxOver(scores: Value, present: Value): Value {
   return b.logSoftmax(b.where(present, scores, b.scalar(-1e9)));
 }
 
+/** [m]: −Σ over the choices of target·log p, targets [m, c] adding up to 1 in each row. */
+export function crossEntropy(logProbabilities: Value, target: Value): Value {
+  return b.reshape(b.reduceSum(b.neg(b.mul(logProbabilities, target)), [-1]), [target.shape[0]]);
+}
+
+/**
+ * [m]: what is learnt from a teacher's `target` [m, c] over the choices that are `present`, the first of each row among them, of
+ * log-likelihoods `scores` [m, c]: T²·H(target, softmax(scores/T)) − log Σ exp(scores). The first term is that of Hinton, Vinyals
+ * and Dean (2015, section 2), whose T² keeps the size of its gradient; the second is what the choices lack of all probability. At
+ * T = 1 their sum is −Σ target·scores, the cross-entropy of whole sequences (Kim and Rush 2016, section 3.2).
+ */
+export function distillation(scores: Value, present: Value, target: Value, temperature: number): Value {
+  if (temperature === 1) return crossEntropy(scores, target);
+  const [m] = target.shape;
+  const softened = logSoftmaxOver(b.mul(scores, b.scalar(1 / temperature)), present);
+  const lacking = b.sub(logSoftmaxOver(scores, present), scores);
+  return b.add(
+    b.mul(crossEntropy(softened, target), b.scalar(temperature ** 2)),
+    b.reshape(b.slice(lacking, 1, 0, 1), [m]),
+  );
+}
+
 /** [m]: Σ over the choices of p·error, errors [m, c] being those of each choice. */
 export function expectedError(logProbabilities: Value, errors: Value): Value {
   return b.reshape(b.reduceSum(b.mul(b.exp(logProbabilities), errors), [-1]), [errors.shape[0]]);

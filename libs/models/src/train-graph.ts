@@ -5,6 +5,8 @@ import type { ModelConfig } from './config.js';
 import { embeddingModule } from './lora.js';
 import {
   answerScores,
+  crossEntropy,
+  distillation,
   expectedError,
   logSoftmaxOver,
   negativeLogLikelihood,
@@ -31,6 +33,9 @@ export interface NumberShape {
   readonly choices: number;
 }
 
+/** How candidates are compared: by the square of their expected error, with a distribution, or with a teacher's. */
+export type GridLoss = 'squaredError' | 'crossEntropy' | { readonly temperature: number };
+
 export interface GridShape extends NumberShape {
   /** Edges of a path. */
   readonly depth: number;
@@ -50,12 +55,13 @@ export interface StepOptions extends Masking {
    */
   readonly digits?: (NumberShape & { readonly squared: boolean }) | undefined;
   /**
-   * Whole answers by likelihood, p over the candidates: `asked_index` [asked], flat positions; `edge` [edges], flat indices
+   * Whole answers by likelihood, p over the candidates, Σ w·ℓ: `asked_index` [asked], flat positions; `edge` [edges], flat indices
    * asked·V + token; `path` [items·choices·depth], indices of edges, or `edges` for none; `candidate_present` (bool),
-   * `candidate_value` [items, choices]; `number_weight` [items]. RAFT (Lukasik et al. 2025): Σ w·(Σ p·value)², values being
-   * those of candidates less the right one. `distribution`: −Σ w·Σ value·log p, values being the target's probabilities.
+   * `candidate_value` [items, choices]; `candidate_weight` [items]. `squaredError`, RAFT (Lukasik et al. 2025): ℓ = (Σ p·value)²,
+   * values being those of candidates less the right one. `crossEntropy`: ℓ = −Σ value·log p, values being the target's
+   * probabilities. With a temperature: `distillation`, values being the teacher's probabilities at that temperature.
    */
-  readonly grid?: (GridShape & { readonly distribution: boolean }) | undefined;
+  readonly grid?: (GridShape & { readonly loss: GridLoss }) | undefined;
   /** `delta` [N, E], added to the token embeddings. */
   readonly delta?: boolean;
   /**
@@ -83,6 +89,8 @@ interface Step {
   readonly nll: Value;
   /** [n, V]. */
   readonly logProbabilities: Value;
+  /** ℓ of each candidate list [items], where there are some. */
+  readonly candidates: Value | undefined;
 }
 
 /**
@@ -145,7 +153,8 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
     const error = expectedError(p, b.input('digit_error', 'float32', [items, choices]));
     terms.push(weighted(squared ? b.mul(error, error) : error, b.input('digit_weight', 'float32', [items])));
   }
-  if (grid) terms.push(gridLoss(weights, b.slice(hidden, 0, answers, answers + grid.asked), grid));
+  const candidates = grid && gridLosses(weights, b.slice(hidden, 0, answers, answers + grid.asked), grid);
+  if (candidates) terms.push(weighted(candidates, b.input('candidate_weight', 'float32', [grid.items])));
   const loss = terms.reduce((sum, term) => b.add(sum, term));
   return {
     weights,
@@ -162,23 +171,25 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
       : loss,
     nll,
     logProbabilities,
+    candidates,
   };
 }
 
-function gridLoss(weights: GraphWeights, hidden: Value, grid: NonNullable<StepOptions['grid']>): Value {
-  const { items, choices, depth, edges, distribution } = grid;
+function gridLosses(weights: GraphWeights, hidden: Value, grid: NonNullable<StepOptions['grid']>): Value {
+  const { items, choices, depth, edges, loss } = grid;
   const scores = answerScores(
     b.logSoftmax(logitsOf(weights, hidden)),
     b.input('edge', 'int64', [edges]),
     b.input('path', 'int64', [items * choices * depth]),
     [items, choices, depth],
   );
-  const p = logSoftmaxOver(scores, b.input('candidate_present', 'bool', [items, choices]));
+  const present = b.input('candidate_present', 'bool', [items, choices]);
   const value = b.input('candidate_value', 'float32', [items, choices]);
-  const weight = b.input('number_weight', 'float32', [items]);
-  if (distribution) return weighted(b.reduceSum(b.neg(b.mul(p, value)), [-1]), weight);
+  if (typeof loss === 'object') return distillation(scores, present, value, loss.temperature);
+  const p = logSoftmaxOver(scores, present);
+  if (loss === 'crossEntropy') return crossEntropy(p, value);
   const error = expectedError(p, value);
-  return weighted(b.mul(error, error), weight);
+  return b.mul(error, error);
 }
 
 /**
@@ -228,7 +239,13 @@ export function referenceGraph(
   return { log_probabilities: step(config, method, shape, asked).logProbabilities };
 }
 
-/** `nll` [n] alone, for validation. */
-export function lossGraph(config: ModelConfig, method: Method, shape: StepShape): Record<string, Value> {
-  return { nll: step(config, method, shape, {}).nll };
+/** `nll` [n], and `candidates` [items], ℓ of each, where there is a grid: for validation. */
+export function lossGraph(
+  config: ModelConfig,
+  method: Method,
+  shape: StepShape,
+  { grid }: Pick<StepOptions, 'grid'> = {},
+): Record<string, Value> {
+  const { nll, candidates } = step(config, method, shape, { grid });
+  return { nll, ...(candidates ? { candidates } : {}) };
 }

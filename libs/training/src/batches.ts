@@ -5,10 +5,12 @@
 import { Rng } from '@emotune/base';
 import { bool, float32, type HostTensor } from '@emotune/engine';
 import type { CandidateTree } from '@emotune/models';
+import { parentsOf } from './candidate-rows.js';
 import { competence, difficultyRanks, mixingQuotas } from './curriculum.js';
-import { type NumberAnswer, parentsOf } from './number-answers.js';
+import type { NumberAnswer } from './number-answers.js';
 import { answersOf, type Packing, packRows, planPacking } from './packing.js';
 import type { TrainSpec } from './spec.js';
+import type { TeacherAnswer } from './teacher-answers.js';
 
 /** One example. */
 export interface Row {
@@ -22,6 +24,8 @@ export interface Row {
   readonly spread?: number | null;
   /** What an answer that is a number means, for losses that compare numbers. */
   readonly number?: NumberAnswer;
+  /** What a teacher holds of every answer, for distillation. */
+  readonly teacher?: TeacherAnswer;
   /** Candidates that lie behind the answer (`withCandidates`). */
   readonly tree?: CandidateTree;
 }

@@ -12,8 +12,9 @@ import {
   trainGraph,
 } from '@emotune/models';
 import { type Batch, type Feeds, feedsOf } from './batches.js';
+import { gridFeeds } from './candidate-rows.js';
 import { Diverged } from './failures.js';
-import { digitFeeds, gridFeeds, ordinalTarget } from './number-answers.js';
+import { digitFeeds, ordinalTarget } from './number-answers.js';
 import { addParts } from './optimizers/update.js';
 import { answersOf } from './packing.js';
 import type { Pass, RunOptions } from './regularisers/method.js';
@@ -22,6 +23,7 @@ import { maskingOf } from './regularisers/settings.js';
 import { Stream } from './regularisers/stream.js';
 import type { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
+import { distillationFeeds } from './teacher-answers.js';
 
 /** Times the loss of a uniform guess: no model that can still learn is so wrong. */
 const hopelessLoss = 10;
@@ -46,7 +48,7 @@ function scaled({ shape, data }: HostTensor, factor: number): HostTensor {
 
 /** What the losses of the spec add to a batch's feeds and graphs. Weights are means over its answer tokens, as the answers' are. */
 function lossOf(
-  { loss, regularisation, recompute }: TrainSpec,
+  { loss, regularisation, recompute, distillation }: TrainSpec,
   { vocabSize }: ModelConfig,
   batch: Batch,
   feeds: Feeds,
@@ -54,6 +56,14 @@ function lossOf(
   const { numberTokens, regression, labelSmoothing } = loss;
   const options: StepOptions = { labelSmoothing, recompute, ...maskingOf(regularisation) };
   const all = { ...feeds.feeds };
+  if (distillation) {
+    const { grid, answerWeight } = distillationFeeds(batch, feeds, vocabSize, distillation);
+    const { temperature } = distillation;
+    return {
+      options: { ...options, ...(grid ? { grid: { ...grid.shape, loss: { temperature } } } : {}) },
+      feeds: { ...all, ...grid?.feeds, answer_weight: answerWeight },
+    };
+  }
   if (numberTokens) {
     const signed = numberTokens.distance === 'squared';
     const digits = digitFeeds(batch, feeds, vocabSize, { signed, weight: numberTokens.weight });
@@ -65,14 +75,13 @@ function lossOf(
   if (regression.name === 'answer') return { options, feeds: all };
   // A row counts as much as its answer tokens did.
   const weights = batch.rows.map((row) => (regression.weight * answersOf(row)) / feeds.rowOfAnswer.length);
-  const distribution = regression.name === 'ordinal';
   const grid = gridFeeds(
     batch,
     vocabSize,
-    (number) =>
+    ({ number }) =>
       regression.name === 'ordinal'
-        ? ordinalTarget(number, regression.deviation)
-        : number.choices.values.map((value) => value - number.value),
+        ? ordinalTarget(number!, regression.deviation)
+        : number!.choices.values.map((value) => value - number!.value),
     weights,
   );
   if (!grid) return { options, feeds: all };
@@ -81,7 +90,10 @@ function lossOf(
     if (batch.rows[r].number) weight[n] *= regression.answerWeight;
   });
   return {
-    options: { ...options, grid: { ...grid.shape, distribution } },
+    options: {
+      ...options,
+      grid: { ...grid.shape, loss: regression.name === 'ordinal' ? 'crossEntropy' : 'squaredError' },
+    },
     feeds: { ...all, ...grid.feeds, answer_weight: float32([weight.length], weight) },
   };
 }
@@ -94,7 +106,7 @@ function referenceSlot({ consistency }: RunOptions): Map<string, string> {
 }
 
 /** The feeds that weigh losses. */
-const weightNames = ['answer_weight', 'mix_weight', 'digit_weight', 'number_weight'];
+const weightNames = ['answer_weight', 'mix_weight', 'digit_weight', 'candidate_weight'];
 
 class MicroPass implements Pass {
   readonly feeds: Feeds;

@@ -10,7 +10,8 @@ import {
 } from '@emotune/models';
 import { describe, expect, it } from 'vitest';
 import { feedsOf, type Row } from './batches.js';
-import { digitFeeds, gridFeeds, ordinalTarget, withCandidates } from './number-answers.js';
+import { gridFeeds, withCandidates } from './candidate-rows.js';
+import { digitFeeds, ordinalTarget } from './number-answers.js';
 
 /** Tokens 0 to 9 are digits, 10 the point, 11 the end: numbers of which some begin others. */
 const candidates = [
@@ -80,7 +81,7 @@ const softmax = (x: number[]) => {
 const distribution = (r: Row, given: Feeds) =>
   softmax(candidates.map((candidate) => likelihood(r.tokens.subarray(0, r.answerStart), candidate, given)));
 
-const extended = withCandidates([...rows, plain]);
+const extended = withCandidates([...rows, plain], ({ number }) => number?.choices.candidates);
 /** Two rows share the first line. */
 const batch = { rows: extended, starts: [0, 20, 12], batch: 2, sequence: 20, answers: 12 };
 
@@ -118,10 +119,10 @@ describe('candidates', () => {
     const grid = gridFeeds(
       batch,
       config.vocabSize,
-      ({ value }) => choices.values.map((v) => v - value),
+      ({ number }) => choices.values.map((v) => v - number!.value),
       rowWeights,
     )!;
-    const graph = trainGraph(config, full, batch, { grid: { ...grid.shape, distribution: false } });
+    const graph = trainGraph(config, full, batch, { grid: { ...grid.shape, loss: 'squaredError' } });
     const feeds = {
       ...weights,
       ...plainFeeds(feedsOf(batch).feeds),
@@ -146,8 +147,13 @@ describe('candidates', () => {
     const [p, q] = [ordinalTarget(rows[0].number!, 0.05), ordinalTarget(rows[1].number!, 0.05)];
     expect(p.reduce((a, x) => a + x, 0)).toBeCloseTo(1, 12);
     expect(p[0] / p[1]).toBeCloseTo(Math.exp(-((0.04 / 0.05) ** 2) / 2), 12);
-    const grid = gridFeeds(batch, config.vocabSize, (number) => ordinalTarget(number, 0.05), [0.5, 0.5, 0])!;
-    const graph = trainGraph(config, full, batch, { grid: { ...grid.shape, distribution: true } });
+    const grid = gridFeeds(
+      batch,
+      config.vocabSize,
+      ({ number }) => ordinalTarget(number!, 0.05),
+      [0.5, 0.5, 0],
+    )!;
+    const graph = trainGraph(config, full, batch, { grid: { ...grid.shape, loss: 'crossEntropy' } });
     const feeds = { ...plainFeeds(feedsOf(batch).feeds), ...plainFeeds(grid.feeds) };
     const [{ data }] = evaluate([graph['loss']], {
       ...weights,

@@ -1,11 +1,8 @@
-/**
- * Answers that are numbers: the candidates of a row laid out as a trie behind its tokens, each node attending to the prompt
- * and its ancestors, so that one pass gives the likelihood of every candidate (as scoring does it); and the feeds of losses
- * that compare numbers. Pure.
- */
+/** Answers that are numbers, and the feeds of losses that compare them. Pure. */
 import { bool, float32, type HostTensor, int64 } from '@emotune/engine';
-import { type CandidateTree, candidateTree, type GridShape, type NumberShape } from '@emotune/models';
+import type { NumberShape } from '@emotune/models';
 import type { Batch, Feeds, Row } from './batches.js';
+import type { Candidates } from './candidate-rows.js';
 
 /** What a row's answer means, and every answer that it could have been. */
 export interface NumberAnswer {
@@ -16,124 +13,11 @@ export interface NumberAnswer {
 
 /** Shared by rows of one scale. */
 export interface NumberChoices {
-  /** Tokens of each candidate, as they are scored; none is empty. */
-  readonly candidates: readonly Int32Array[];
+  readonly candidates: Candidates;
   /** What each candidate means, on 0..1. */
   readonly values: readonly number[];
   /** By count of digits, from 1: the tokens that are so many digits, and their value with a point after the first. */
   readonly digits: readonly ReadonlyMap<number, number>[];
-}
-
-/** Rows with their candidates behind them; rows whose answer is no number stay as they are. */
-export function withCandidates(rows: readonly Row[]): Row[] {
-  const trees = new Map<NumberChoices, Map<string, CandidateTree>>();
-  return rows.map((row) => {
-    if (!row.number) return row;
-    const { choices } = row.number;
-    const answer = row.tokens.subarray(row.answerStart);
-    const known = trees.get(choices) ?? new Map<string, CandidateTree>();
-    trees.set(choices, known);
-    const tree = known.get(answer.join()) ?? candidateTree(choices.candidates, answer);
-    known.set(answer.join(), tree);
-    return { ...row, tokens: Int32Array.from([...row.tokens, ...tree.tokens]), tree };
-  });
-}
-
-/** What the tokens of a row follow, by index: the one before, or in a tree the parent. −1 at the start. */
-export function parentsOf({ tokens, answerStart, tree }: Row): Int32Array {
-  const parents = Int32Array.from(tokens, (_, t) => t - 1);
-  tree?.parents.forEach((place, i) => {
-    parents[answerStart + tree.answerLength + i] = answerStart - 1 + place;
-  });
-  return parents;
-}
-
-/** n rounded up to two significant bits: few graphs serve all sizes. */
-function roundUp(n: number): number {
-  const step = 2 ** Math.max(0, Math.floor(Math.log2(Math.max(1, n))) - 1);
-  return Math.ceil(n / step) * step;
-}
-
-/** Rows with a tree. */
-function itemsOf(rows: readonly Row[]) {
-  return rows.flatMap(({ number, tree }, r) => (number && tree ? [{ number, tree, r }] : []));
-}
-
-/** Sizes of what a graph is fed of the rows with a tree, or undefined where there is none. */
-export function gridShape(rows: readonly Row[]): GridShape | undefined {
-  const items = itemsOf(rows);
-  if (items.length === 0) return undefined;
-  const most = (of: (tree: CandidateTree) => number) => Math.max(...items.map(({ tree }) => of(tree)));
-  const count = roundUp(items.length);
-  return {
-    items: count,
-    choices: roundUp(most(({ paths }) => paths.length)),
-    depth: most(({ paths }) => Math.max(...paths.map(({ length }) => length))),
-    asked: count * roundUp(most(({ edges }) => new Set(edges.map(({ place }) => place)).size)),
-    edges: count * roundUp(most(({ edges }) => edges.length)),
-  };
-}
-
-export interface GridFeeds {
-  readonly shape: GridShape;
-  readonly feeds: Readonly<Record<string, HostTensor>>;
-}
-
-/**
- * Feeds of the rows with a tree, or undefined where there is none. `candidateValues`: what is fed of a row's candidates;
- * `weights`: of each row.
- */
-export function gridFeeds(
-  { rows, starts }: Batch,
-  vocabSize: number,
-  candidateValues: (number: NumberAnswer) => readonly number[],
-  weights: readonly number[],
-): GridFeeds | undefined {
-  const shape = gridShape(rows);
-  if (!shape) return undefined;
-  const { items: count, choices, depth } = shape;
-  const asked = new Array<number>(shape.asked).fill(0);
-  const edges = new Array<number>(shape.edges).fill(0);
-  const paths = new Array<number>(count * choices * depth).fill(shape.edges);
-  const present = new Uint8Array(count * choices);
-  const values = new Float32Array(count * choices);
-  const weight = new Float32Array(count);
-  let [askedCount, edgeCount] = [0, 0];
-  itemsOf(rows).forEach(({ number, tree, r }, i) => {
-    const root = starts[r] + rows[r].answerStart - 1;
-    const rowOf = new Map<number, number>();
-    const firstEdge = edgeCount;
-    for (const { place, token } of tree.edges) {
-      let row = rowOf.get(place);
-      if (row === undefined) {
-        row = askedCount++;
-        rowOf.set(place, row);
-        asked[row] = root + place;
-      }
-      edges[edgeCount++] = row * vocabSize + token;
-    }
-    const fed = candidateValues(number);
-    tree.paths.forEach((path, c) => {
-      const at = i * choices + c;
-      present[at] = 1;
-      values[at] = fed[c];
-      path.forEach((edge, k) => {
-        paths[at * depth + k] = firstEdge + edge;
-      });
-    });
-    weight[i] = weights[r];
-  });
-  return {
-    shape,
-    feeds: {
-      asked_index: int64([shape.asked], asked),
-      edge: int64([shape.edges], edges),
-      path: int64([paths.length], paths),
-      candidate_present: bool([count, choices], present),
-      candidate_value: float32([count, choices], values),
-      number_weight: float32([count], weight),
-    },
-  };
 }
 
 /** A Gaussian around the right value, over the candidates: what ordinal smoothing has in place of a one-hot target. */

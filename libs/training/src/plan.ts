@@ -24,7 +24,7 @@ import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
 import type { TrainSpec } from './spec.js';
 
-/** A batch, and what it is fed besides where answers are compared as numbers. */
+/** A batch, and what it is fed besides where candidates are compared. */
 export interface PlannedShape extends BatchShape {
   readonly digits?: NumberShape;
   /** The sizes of the batches that come, each once: it has a graph of its own. */
@@ -45,6 +45,7 @@ export interface PlannedRun {
     | 'recompute'
     | 'gradientAccumulation'
     | 'batchTokens'
+    | 'distillation'
   >;
   /** Each has a graph of its own, with memory of its own. */
   readonly shapes: readonly PlannedShape[];
@@ -96,7 +97,8 @@ function largestGrid(grids: readonly GridShape[]): GridShape | undefined {
 
 export function planMemory(run: PlannedRun): MemoryPlan {
   const { memory, config, spec, shapes, validates, checkpoints } = run;
-  const { method, regularisation, recompute, loss } = spec;
+  const { method, regularisation, recompute, loss, distillation } = spec;
+  const gridLoss = distillation ?? (loss.regression.name === 'ordinal' ? 'crossEntropy' : 'squaredError');
   const perturbation = regularisation.perturbation && perturbationOf(regularisation.perturbation);
   const optionsOf = ({ digits, grids = [] }: PlannedShape): StepOptions => {
     const grid = largestGrid(grids);
@@ -106,7 +108,7 @@ export function planMemory(run: PlannedRun): MemoryPlan {
       ...maskingOf(regularisation),
       ...perturbation?.needs,
       ...(digits ? { digits: { ...digits, squared: loss.numberTokens?.distance === 'squared' } } : {}),
-      ...(grid ? { grid: { ...grid, distribution: loss.regression.name === 'ordinal' } } : {}),
+      ...(grid ? { grid: { ...grid, loss: gridLoss } } : {}),
     };
   };
   const trained = trainableParameters(config, method);
@@ -117,7 +119,7 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     return [
       ...(perturbation?.ascends ? [ascentGraph(config, method, shape, options)] : []),
       ...(perturbation?.needs.consistency ? [referenceGraph(config, method, shape, options)] : []),
-      ...(validates ? [lossGraph(config, method, shape)] : []),
+      ...(validates ? [lossGraph(config, method, shape, distillation ? options : {})] : []),
     ].map(memory.of);
   });
   const held = sum(

@@ -1,14 +1,15 @@
 import { canonicalJson } from '@emotune/base';
 import { epochBatches, type Row } from './batches.js';
-import { digitShape, gridShape } from './number-answers.js';
+import { gridShape } from './candidate-rows.js';
+import { digitShape } from './number-answers.js';
 import type { Packing } from './packing.js';
 import type { PlannedShape } from './plan.js';
 import { comparesNumbers } from './regularisers/settings.js';
 import type { TrainSpec } from './spec.js';
 
-/** The shapes of the first epochs' batches, with what they are fed where answers are compared as numbers. */
+/** The shapes of the first epochs' batches, with what they are fed where candidates are compared. */
 export function plannedShapes(rows: readonly Row[], spec: TrainSpec, packing: Packing): PlannedShape[] {
-  if (!comparesNumbers(spec.loss)) return [...packing.shapes];
+  if (!comparesNumbers(spec.loss) && !spec.distillation) return [...packing.shapes];
   const batches = spec.stages.flatMap((_, stage) =>
     epochBatches(rows, spec, packing, { stage, epoch: 0, stageTokens: 0 }),
   );

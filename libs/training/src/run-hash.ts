@@ -2,7 +2,9 @@ import { canonicalJson, sha256 } from '@emotune/base';
 import { reading } from '@emotune/engine';
 import type { Model } from '@emotune/models';
 import type { Row } from './batches.js';
+import type { Candidates } from './candidate-rows.js';
 import type { TrainSpec } from './spec.js';
+import type { TeacherAnswer } from './teacher-answers.js';
 
 function bytesOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
@@ -15,7 +17,19 @@ export function runHash(
   spec: TrainSpec,
   begins: 'anew' | 'from another',
 ): string {
-  const hash = (row: Row) => [row.id, row.task, row.answerStart, sha256(bytesOf(row.tokens))];
+  const candidates = new Map<Candidates, string>();
+  const taught = ({ choices, probabilities, gold }: TeacherAnswer) => {
+    const known = candidates.get(choices.candidates) ?? sha256(choices.candidates.join(' '));
+    candidates.set(choices.candidates, known);
+    return [gold, choices.ended, known, sha256(bytesOf(probabilities))];
+  };
+  const hash = (row: Row) => [
+    row.id,
+    row.task,
+    row.answerStart,
+    sha256(bytesOf(row.tokens)),
+    ...(row.teacher ? [taught(row.teacher)] : []),
+  ];
   return sha256(
     canonicalJson({
       // What follows changes no number.

@@ -21,6 +21,7 @@ import { Update } from './optimizers/update.js';
 import { answersOf } from './packing.js';
 import { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
+import { distillationFeeds, distillationLosses } from './teacher-answers.js';
 
 function allFinite(tensor: HostTensor): boolean {
   return !(tensor.data instanceof Float32Array) || tensor.data.every(Number.isFinite);
@@ -161,18 +162,10 @@ export class Run {
     const kept = new Map(this.names.map((name) => [name, this.keptSlot(name)]));
     for (const batch of batches) {
       if (signal?.aborted) return undefined;
-      const { feeds, rowOfAnswer } = feedsOf(batch);
-      const { answer_weight: _, ...asked } = feeds;
-      const session = await this.sessions.of(`loss ${batch.batch}×${batch.sequence}×${batch.answers}`, () =>
-        lossGraph(this.model.config, this.spec.method, batch),
-      );
-      const { nll } = await this.sessions.run(session, { feeds: asked, fetch: ['nll'] }, kept);
-      for (const { task } of batch.rows) {
-        const total = totals.get(task) ?? { nll: 0, rows: 0 };
-        totals.set(task, { ...total, rows: total.rows + 1 });
-      }
-      rowOfAnswer.forEach((row, n) => {
-        totals.get(batch.rows[row].task)!.nll += nll.data[n] as number;
+      const losses = await this.losses(batch, kept);
+      batch.rows.forEach(({ task }, row) => {
+        const { nll, rows } = totals.get(task) ?? { nll: 0, rows: 0 };
+        totals.set(task, { nll: nll + losses[row], rows: rows + 1 });
       });
     }
     const all = [...totals.values()];
@@ -182,6 +175,36 @@ export class Run {
       objective,
       objectives: Object.fromEntries([...totals].map(([task, { nll, rows }]) => [task, nll / rows])),
     };
+  }
+
+  /** Of each row the negative log-likelihood of its answer, or what `distillationLosses` says. */
+  private async losses(batch: Batch, kept: ReadonlyMap<string, string>): Promise<readonly number[]> {
+    const { distillation, method } = this.spec;
+    const { config } = this.model;
+    const given = feedsOf(batch);
+    const taught = distillation && distillationFeeds(batch, given, config.vocabSize, distillation);
+    const grid = taught?.grid && { ...taught.grid.shape, loss: { temperature: distillation!.temperature } };
+    const { batch: lines, sequence, answers } = batch;
+    const program = await this.sessions.of(`loss ${JSON.stringify([lines, sequence, answers, grid])}`, () =>
+      lossGraph(config, method, batch, { grid }),
+    );
+    const fed = Object.entries({ ...given.feeds, ...taught?.grid?.feeds });
+    const feeds = Object.fromEntries(fed.filter(([name]) => name in program.inputs));
+    const { nll, candidates } = await this.sessions.run(
+      program,
+      { feeds, fetch: ['nll', ...(grid ? ['candidates'] : [])] },
+      kept,
+    );
+    const measured = {
+      nll: nll.data as Float32Array,
+      candidates: (candidates?.data ?? new Float32Array()) as Float32Array,
+    };
+    if (distillation) return distillationLosses(batch, given, measured, distillation);
+    const losses = new Array<number>(batch.rows.length).fill(0);
+    given.rowOfAnswer.forEach((row, n) => {
+      losses[row] += measured.nll[n];
+    });
+    return losses;
   }
 
   /** Where the weight lies that is validated and kept: its moving average, where there is one. */

@@ -1,7 +1,7 @@
 /** What one training run is: everything that decides its result, besides the base model and the rows. */
 import { InvalidArgument, parse } from '@emotune/base';
 import { z } from 'zod';
-import { methodViolations } from './regularisers/settings.js';
+import { comparesNumbers, methodViolations } from './regularisers/settings.js';
 import { curriculum, patience, plain, type TrainingSettings, usualStart } from './settings.js';
 
 const stages = z
@@ -37,6 +37,15 @@ export const trainSpec = z
     ...plain,
     /** In the order they are trained; later ones replay rows of earlier ones. */
     stages,
+    /** Rows with a teacher's answer learn from it, too. */
+    distillation: z
+      .strictObject({
+        /** T, by which the distributions of teacher and student are softened. */
+        temperature: z.number().positive().default(1),
+        /** w of w·NLL(gold) + (1 − w)·(loss against the teacher); a row without gold has the latter alone. */
+        goldWeight: z.number().min(0).max(1).default(0.5),
+      })
+      .optional(),
     validation: z
       .strictObject({
         /** Tokens trained on between two evaluations; 0 evaluates at the end of each stage only. */
@@ -48,6 +57,14 @@ export const trainSpec = z
   .superRefine((spec, context) => {
     for (const { field, description } of methodViolations(spec))
       context.addIssue({ code: 'custom', path: field.split('.'), message: description });
+    const { distillation, loss, regularisation } = spec;
+    if (!distillation) return;
+    if (comparesNumbers(loss) || regularisation.perturbation?.name === 'mixup')
+      context.addIssue({
+        code: 'custom',
+        path: ['distillation'],
+        message: 'expected none with losses of numbers or mixup, which have another answer to learn',
+      });
   });
 
 export type TrainSpec = z.output<typeof trainSpec>;

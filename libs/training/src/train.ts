@@ -8,12 +8,12 @@ import type { Executor, HostTensor } from '@emotune/engine';
 import { longestRow, type Model } from '@emotune/models';
 import { type Batch, packingOf, type Row, tokensOf, within } from './batches.js';
 import { beginningOf, checkFits } from './beginning.js';
+import { withCandidates } from './candidate-rows.js';
 import { checkRows } from './check-rows.js';
 import { saveCheckpoint } from './checkpoint.js';
 import { Epochs } from './epochs.js';
 import { Interrupted } from './failures.js';
 import type { Directive, Measurement, Summary } from './measurement.js';
-import { withCandidates } from './number-answers.js';
 import { packRows } from './packing.js';
 import { checkMemory, withPlan } from './plan.js';
 import { plannedShapes } from './planned-shapes.js';
@@ -70,22 +70,22 @@ export interface TrainResult extends Summary {
 export async function train(training: Training): Promise<TrainResult> {
   const { executor, model, spec, checkpoints, startFrom, takeWeights = false } = training;
   const { config } = model;
-  const { train: given, validation: held } = training.rows;
+  const { train: given, validation } = training.rows;
   const maxSequence = longestRow(config);
   checkRows(given, spec, maxSequence);
   checkMethods(spec, config, given);
-  const hash = runHash(model, [given, held], spec, startFrom === undefined ? 'anew' : 'from another');
+  const hash = runHash(model, [given, validation], spec, startFrom === undefined ? 'anew' : 'from another');
   const beginning = await beginningOf(hash, spec, training);
-  const rows = spec.loss.regression.name === 'answer' ? given : withCandidates(given);
+  const { rows, held } = laidOut(training);
   const packing = packingOf({ train: rows, validation: held }, spec, {
     width: config.hiddenSize,
     maxSequence,
   });
   // Rows of like length next to each other would leave gaps that they could not fill.
-  const validation = packRows(Rng.of('validation').shuffle(held), packing);
+  const validationBatches = packRows(Rng.of('validation').shuffle(held), packing);
   const course = {
     spec,
-    validates: validation.length > 0,
+    validates: validationBatches.length > 0,
     checkpoints: checkpoints !== undefined,
     longest: rows.reduce((most, { tokens }) => Math.max(most, tokens.length), 1),
   };
@@ -105,11 +105,25 @@ export async function train(training: Training): Promise<TrainResult> {
     const run = new Run(executor, model, spec);
     if (beginning.others) checkFits(beginning.tensors, run.saved().tensors);
     await run.begin(beginning, takeWeights);
-    const work = { ...training, run, epochs: new Epochs(rows, spec, packing), validation };
+    const work = { ...training, run, epochs: new Epochs(rows, spec, packing), validation: validationBatches };
     return await follow(work, course, beginning.state);
   } catch (error) {
     throw withPlan(error, plan);
   }
+}
+
+/** The rows with the candidates that their losses compare. */
+function laidOut({ spec, rows }: Training): { rows: readonly Row[]; held: readonly Row[] } {
+  if (spec.distillation) {
+    const taught = (some: readonly Row[]) =>
+      withCandidates(some, ({ teacher }) => teacher?.choices.candidates);
+    return { rows: taught(rows.train), held: taught(rows.validation) };
+  }
+  const compares = spec.loss.regression.name !== 'answer';
+  return {
+    rows: compares ? withCandidates(rows.train, ({ number }) => number?.choices.candidates) : rows.train,
+    held: rows.validation,
+  };
 }
 
 /** What is worked with from the first step to the last. */
