@@ -90,6 +90,7 @@ export {
   tasks,
 } from './tasks.js';
 export {
+  inquiryKey,
   parseTeaching,
   type Teaching,
   taughtInquiry,

@@ -34,8 +34,8 @@ interface Row extends Inquiry {
   readonly tokens: ArrayLike<number>;
 }
 
-/** Labels in any order are one set. */
-function kindOf({ task, emotion, scale, labelSet, multiLabel }: Inquiry): string {
+/** Equal for inquiries that ask the same; labels in any order are one set. */
+export function inquiryKey({ task, emotion, scale, labelSet, multiLabel }: Inquiry): string {
   return JSON.stringify([task, emotion, scale, [...labelSet].sort(), multiLabel]);
 }
 
@@ -55,7 +55,7 @@ export function teachingOf(rows: readonly Row[]): Teaching {
   const groups = new Map<string, Row[]>();
   for (const row of rows) {
     if (row.scale === null && row.labelSet.length === 0) continue;
-    const kind = kindOf(row);
+    const kind = inquiryKey(row);
     const group = groups.get(kind);
     if (group) group.push(row);
     else groups.set(kind, [row]);

@@ -4,9 +4,16 @@
  * cues that lexicons find in it, so that a model learns from text alone which words are good or bad.
  */
 import { readFile } from 'node:fs/promises';
-import { type Example, explain, paraphrases, questionOf, renderPrompt } from '@emotune/affect';
+import {
+  type Example,
+  explain,
+  paraphrases,
+  questionOf,
+  renderPrompt,
+  type SourceExample,
+} from '@emotune/affect';
 import { FailedPrecondition, Rng } from '@emotune/base';
-import { assemble, corpora, type LocateOptions, locate } from '@emotune/data';
+import { assemble, type Corpus, corpora, type LocateOptions, locate } from '@emotune/data';
 
 export interface TextSource {
   readonly name: string;
@@ -81,6 +88,28 @@ function pieces(text: string): string[] {
   );
 }
 
+/** The English corpora from which a base model may learn. */
+export function pretrainingCorpora(): Corpus[] {
+  return corpora.filter(
+    (c) => c.language === 'en' && allowed.has(c.licence) && c.name !== 'goemotions-ekman',
+  );
+}
+
+/** The train rows of the corpora, in the splits that a dataset with default settings has. */
+export async function trainExamples(
+  chosen: readonly Corpus[],
+  options: LocateOptions,
+): Promise<SourceExample[]> {
+  const examples: SourceExample[] = [];
+  for (const corpus of chosen) {
+    const paths = await locate(corpus, options);
+    examples.push(
+      ...corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8'))), () => {}),
+    );
+  }
+  return assemble(examples, split.shares, split.seed).splits.train;
+}
+
 /**
  * Documents in a seeded order, where they come from, and prompts (without answers) for the tokenizer to learn its words
  * from. The same corpora give the same documents.
@@ -88,17 +117,8 @@ function pieces(text: string): string[] {
 export async function pretrainingText(
   options: LocateOptions,
 ): Promise<{ documents: string[]; prompts: string[]; sources: TextSource[] }> {
-  const chosen = corpora.filter(
-    (c) => c.language === 'en' && allowed.has(c.licence) && c.name !== 'goemotions-ekman',
-  );
-  const examples = [];
-  for (const corpus of chosen) {
-    const paths = await locate(corpus, options);
-    examples.push(
-      ...corpus.examples(await Promise.all(paths.map((path) => readFile(path, 'utf8'))), () => {}),
-    );
-  }
-  const train = assemble(examples, split.shares, split.seed).splits.train;
+  const chosen = pretrainingCorpora();
+  const train = await trainExamples(chosen, options);
   const parts: { name: string; licence: string; documents: string[] }[] = chosen.map(({ name, licence }) => {
     const texts = [...new Set(train.filter((e) => e.source === name).map((e) => e.text))];
     return {

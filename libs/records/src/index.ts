@@ -5,6 +5,7 @@ export { expectFits } from './held.js';
 export { mostRows, tooManyRows } from './limits.js';
 export { decodePredictions, encodePredictions, type Prediction } from './predictions.js';
 export type { FileContent } from './rows.js';
+export { readTexts } from './text-column.js';
 export { lines } from './text-files.js';
 export {
   checkUserFile,

@@ -82,7 +82,7 @@ export function columnsOf(given: NamedColumns): UserFile['columns'] {
   };
 }
 
-const formats: Readonly<Record<string, Reader>> = {
+export const formats: Readonly<Record<string, Reader>> = {
   '.csv': (content, wanted, field) => delimitedRows('csv', content.read(), wanted, field),
   '.tsv': (content, wanted, field) => delimitedRows('tsv', content.read(), wanted, field),
   '.jsonl': (content, wanted, field) => jsonRows(content.read(), wanted, field),

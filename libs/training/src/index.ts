@@ -1,6 +1,7 @@
 export type { Row } from './batches.js';
 export type { Forgetting } from './curriculum.js';
 export { planDisk } from './disk-plan.js';
+export { type Distilling, distill } from './distill.js';
 export { Diverged, endingOf, Interrupted, LostOrigin } from './failures.js';
 export type { Directive, Measurement } from './measurement.js';
 export { chanceToFit, MemoryForecast, type RowLengths } from './memory-forecast.js';
@@ -24,5 +25,6 @@ export { settingsJsonSchema } from './settings-document.js';
 export { accepts, namedSettings, parseSettings, parseSettingsFile, trialSettings } from './settings-input.js';
 export { type Setting, settings } from './settings-table.js';
 export { type TrainSpec, trainSpec, trainSpecOf } from './spec.js';
+export type { Distillation, TeacherAnswer, TeacherChoices } from './teacher-answers.js';
 export { type TrainHooks, type TrainResult, train } from './train.js';
 export { withExecutor } from './with-executor.js';

@@ -13,7 +13,11 @@ import {
 } from './teacher-answers.js';
 
 /** Of two tokens at most; some begin others, so that the end (11) tells them apart. */
-const ended = [[3, 11], [3, 4, 11], [5, 11]].map((tokens) => Int32Array.from(tokens));
+const ended = [
+  [3, 11],
+  [3, 4, 11],
+  [5, 11],
+].map((tokens) => Int32Array.from(tokens));
 const open = [[3, 4], [6]].map((tokens) => Int32Array.from(tokens));
 const [endedChoices, openChoices] = [
   { candidates: ended, ended: true },
@@ -108,14 +112,19 @@ describe.each([
   const given = feedsOf(batch);
   const { grid, answerWeight } = distillationFeeds(batch, given, config.vocabSize, distillation);
   const options = { grid: { ...grid!.shape, loss: { temperature: distillation.temperature } } };
-  const feeds = { ...weights, ...plainFeeds({ ...given.feeds, ...grid!.feeds, answer_weight: answerWeight }) };
+  const feeds = {
+    ...weights,
+    ...plainFeeds({ ...given.feeds, ...grid!.feeds, answer_weight: answerWeight }),
+  };
   const answerTokens = 9;
   const loss = (moved: Feeds) => sum(rows.map((row) => expected(row, distillation, moved))) / answerTokens;
 
   it('the loss is what the likelihoods of the candidates, one by one, give, and so is its gradient', () => {
     const graph = trainGraph(config, full, batch, options);
     for (const name of ['model.layers.0.self_attn.k_proj.weight', 'model.embed_tokens.weight']) {
-      const [value, gradient] = evaluate([graph['loss'], graph[`grad.${name}`]], feeds).map(({ data }) => data);
+      const [value, gradient] = evaluate([graph['loss'], graph[`grad.${name}`]], feeds).map(
+        ({ data }) => data,
+      );
       // Targets and weights are float32.
       expect(value[0]).toBeCloseTo(loss(weights), 6);
       for (const i of [3, 25, 50]) {
@@ -146,8 +155,8 @@ describe.each([
 
 it('a temperature softens in proportion to p^(1/T), and leaves none for what had none', () => {
   const of = (temperature: number) => [...softened(Float32Array.of(0.64, 0.36, 0), temperature)];
-  [0.64, 0.36, 0].forEach((p, i) => expect(of(1)[i]).toBeCloseTo(p, 7));
-  [8 / 14, 6 / 14, 0].forEach((p, i) => expect(of(2)[i]).toBeCloseTo(p, 7));
+  for (const [i, p] of [0.64, 0.36, 0].entries()) expect(of(1)[i]).toBeCloseTo(p, 7);
+  for (const [i, p] of [8 / 14, 6 / 14, 0].entries()) expect(of(2)[i]).toBeCloseTo(p, 7);
   expect(entropyOf(Float64Array.of(0.5, 0.5, 0))).toBeCloseTo(Math.log(2), 12);
   expect(softened(Float32Array.of(1e-40, 1e-42), 1)[0]).toBeGreaterThan(0.9);
 });

@@ -1,6 +1,6 @@
 export { assemble } from './assemble.js';
 export { dataEnvironment } from './config.js';
-export { corpora } from './corpora.js';
+export { type Corpus, corpora } from './corpora.js';
 export { type DataContext, dataMigrations } from './datasets.js';
 export { lexiconSources } from './lexicons/catalogue.js';
 export { type LocateOptions, locate, locationOf } from './locate.js';

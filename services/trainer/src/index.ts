@@ -1,3 +1,3 @@
 export { settingsOf } from './assignment.js';
 export { checkRows, readRows } from './feature-rows.js';
-export { type TrainOnceOptions, trainOnce } from './tune.js';
+export { saveTuned, type TrainOnceOptions, trainOnce } from './tune.js';

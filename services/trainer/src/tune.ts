@@ -49,6 +49,9 @@ export interface Tuned extends TrainResult {
   readonly lexicons: string | undefined;
 }
 
+/** What of a trained model is written. */
+type Saved = Pick<Tuned, 'config' | 'method' | 'teaching' | 'lexicons' | 'tensors'>;
+
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
 export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
   const { settings, validationSplit, fold } = request;
@@ -94,13 +97,23 @@ async function assertNew(folder: string): Promise<void> {
 /**
  * Writes the tuned model, or the adapter, beside the base model's tokenizer and what was taught, to a folder that appears
  * whole or not at all.
- * `baseName`: what the adapter calls its base model.
+ * `baseName`: what the adapter calls its base model; `more`: further files by their names; `dtype`: of whole weights.
  * @throws AlreadyExists; InvalidArgument naming a tensor that is not finite.
  */
 export async function saveTuned(
   folder: string,
-  { config, method, teaching, lexicons, tensors }: Tuned,
-  { baseModel, baseName }: { baseModel: string; baseName: string },
+  { config, method, teaching, lexicons, tensors }: Saved,
+  {
+    baseModel,
+    baseName,
+    more = {},
+    dtype = 'F32',
+  }: {
+    baseModel: string;
+    baseName: string;
+    more?: Readonly<Record<string, string>>;
+    dtype?: 'F32' | 'F16';
+  },
 ): Promise<void> {
   await assertNew(folder);
   const temporary = `${folder}.part`;
@@ -112,10 +125,11 @@ export async function saveTuned(
       ...(await companionFiles(baseModel, endTokenId)),
       [teachingFile]: teachingJson(teaching),
       ...(lexicons === undefined ? {} : { [lexiconsFile]: lexicons }),
+      ...more,
     };
     if (method.name === 'full') {
       const all = await completed(tensors, config, baseModel);
-      await saveModel(temporary, { config: endingWith(config, endTokenId), tensors: all }, { files });
+      await saveModel(temporary, { config: endingWith(config, endTokenId), tensors: all }, { files, dtype });
     } else {
       await mkdir(temporary);
       for (const [name, text] of Object.entries(files)) await writeFile(join(temporary, name), text);

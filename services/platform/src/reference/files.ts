@@ -8,9 +8,9 @@ export const specTypes = {
   experiment: 'emotune.tuning.v1.ExperimentSpec',
 } as const;
 
-export const fileNames = [...Object.keys(specTypes), 'train'] as readonly FileName[];
+export const fileNames = [...Object.keys(specTypes), 'train', 'distill'] as readonly FileName[];
 
-export type FileName = keyof typeof specTypes | 'train';
+export type FileName = keyof typeof specTypes | 'train' | 'distill';
 
 interface Group {
   readonly properties?: Readonly<Record<string, Group>>;
@@ -33,6 +33,10 @@ export async function schemaOf(name: FileName): Promise<object> {
   if (name === 'train') {
     const { trainFields } = await import('../commands/train.js');
     return settingsJsonSchema(trainFields);
+  }
+  if (name === 'distill') {
+    const { distillFields } = await import('@emotune/lab/distill-file');
+    return settingsJsonSchema(distillFields);
   }
   return jsonSchemaOf(specTypes[name], withDots(settingsJsonSchema() as Group));
 }

@@ -6,6 +6,7 @@ import { fieldPath, InvalidArgument } from '@emotune/base';
 import { parseYaml, type SpecField, specMessages, specOf } from '@emotune/cli/spec';
 import { planOf as datasetPlan } from '@emotune/data';
 import { planOf as featurePlan } from '@emotune/featurization';
+import { distillFields } from '@emotune/lab/distill-file';
 import { codecOf, messageType } from '@emotune/proto';
 import { parseSettingsFile } from '@emotune/training';
 import { planOf as experimentPlan } from '@emotune/tuning';
@@ -119,7 +120,10 @@ completes a file; those of this version are beside this document. Settings of tr
 pruners: [samplers.md](samplers.md).`;
     const parts = specNames.map((name) => referenceOf(`${name}.yaml`, specTypes[name], exampleOf(name)));
     const train = `## train.yaml\n\n\`\`\`yaml\n${exampleOf('train').trimEnd()}\n\`\`\`\n\nPaths are relative to the file. [training.md](training.md) has every setting.`;
-    await expect(`${[head, ...parts, train].join('\n\n')}\n`).toMatchFileSnapshot(docs('reference.md'));
+    const distill = `## distill.yaml\n\n\`\`\`yaml\n${exampleOf('distill').trimEnd()}\n\`\`\`\n\nPaths are relative to the file. [distillation.md](distillation.md) tells of its fields; every setting of training may stand beside them.`;
+    await expect(`${[head, ...parts, train, distill].join('\n\n')}\n`).toMatchFileSnapshot(
+      docs('reference.md'),
+    );
   });
 });
 
@@ -155,6 +159,11 @@ describe('the examples', () => {
   it('train.yaml is accepted', () => {
     const { beside } = parseSettingsFile(parseYaml(exampleOf('train'), 'train'), trainFields);
     expect(beside.out).toBe('tuned');
+  });
+
+  it('distill.yaml is accepted', () => {
+    const { beside } = parseSettingsFile(parseYaml(exampleOf('distill'), 'distill'), distillFields);
+    expect(beside.teachers.map(({ weight }) => weight)).toEqual([1, 0.5]);
   });
 });
 
