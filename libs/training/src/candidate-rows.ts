@@ -42,6 +42,11 @@ function roundUp(n: number): number {
   return Math.ceil(n / step) * step;
 }
 
+/** The next power of two: what costs little has fewer sizes still. */
+function doubled(n: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+}
+
 /** Rows with a tree, by their places. */
 function itemsOf(rows: readonly Row[]) {
   return rows.flatMap((row, r) => (row.tree ? [{ tree: row.tree, r }] : []));
@@ -60,10 +65,10 @@ export function gridShape(rows: readonly Row[]): GridShape | undefined {
   const total = (of: (tree: CandidateTree) => number) => trees.reduce((sum, tree) => sum + of(tree), 0);
   return {
     items: roundUp(trees.length),
-    choices: roundUp(most(({ paths }) => paths.length)),
+    choices: doubled(most(({ paths }) => paths.length)),
     depth: most(({ paths }) => Math.max(...paths.map(({ length }) => length))),
     asked: roundUp(total(askedOf)),
-    edges: roundUp(total(({ edges }) => edges.length)),
+    edges: doubled(total(({ edges }) => edges.length)),
   };
 }
 
