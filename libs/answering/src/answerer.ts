@@ -109,8 +109,8 @@ function begins(beginning: Int32Array, whole: Int32Array): boolean {
   return beginning.length <= whole.length && beginning.every((token, i) => token === whole[i]);
 }
 
-/** Those of the folder's file; without one, those that are part of what npm installs. @throws InvalidArgument */
-async function lexiconsIn(folder: string): Promise<Lexicons> {
+/** The lexicons of a model's file; without one, those that are part of what npm installs. @throws InvalidArgument */
+export async function lexiconsIn(folder: string): Promise<Lexicons> {
   const text = await textAt(join(folder, lexiconsFile));
   return text === undefined ? bundledLexicons() : new Lexicons([bundledAfinn(), ...parseLexicons(text)]);
 }

@@ -1,2 +1,2 @@
-export { type Answer, Answerer, type AnswererOptions } from './answerer.js';
+export { type Answer, Answerer, type AnswererOptions, lexiconsIn } from './answerer.js';
 export type { Distribution } from './distribution.js';

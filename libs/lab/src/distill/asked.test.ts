@@ -28,6 +28,7 @@ const texts: TaughtText[] = [
   {
     id: 'rated',
     text: 'the view was great',
+    language: 'en',
     examples: [
       example({ ...labels, labelSet: ['negative', 'positive'] }, labelGold(['positive'])),
       example({ ...labels, labelSet: ['negative', 'positive'] }, labelGold(['positive'])),
@@ -36,7 +37,7 @@ const texts: TaughtText[] = [
       example({ ...labels, labelSet: ['negative', 'neutral', 'positive'] }, labelGold(['neutral'])),
     ],
   },
-  { id: 'bare', text: 'the ferry was late', examples: [] },
+  { id: 'bare', text: 'the ferry was late', language: 'en', examples: [] },
 ];
 const tokenizer = Tokenizer.parse(
   trainBpe(['Human: Task: Text: Assistant: positive negative'], {
@@ -62,7 +63,7 @@ describe('questions', () => {
   });
 
   it('are drawn by the seed where a text gets some of them', () => {
-    const many = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: `text ${i}`, examples: [] }));
+    const many = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: `text ${i}`, language: 'en', examples: [] }));
     const kinds = (seed: number) =>
       askedOf(many, [labels, valence], { perText: 1, seed }).map(({ kind }) => kind);
     expect(kinds(1)).toHaveLength(40);
@@ -91,7 +92,7 @@ describe('rows of a student', () => {
   });
 
   it('carry cues by a share', () => {
-    const many = Array.from({ length: 200 }, (_, i) => ({ id: `${i}`, text: 'so great', examples: [] }));
+    const many = Array.from({ length: 200 }, (_, i) => ({ id: `${i}`, text: 'so great', language: 'en', examples: [] }));
     const made = students({ variants: 1, cues: 0.25 });
     const cued = askedOf(many, [labels], { seed: 1 }).filter((asked) =>
       tokenizer.decode(made.of(asked, Float32Array.of(0.5, 0.5))[0].tokens).includes('Cues:'),

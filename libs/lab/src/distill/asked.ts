@@ -1,12 +1,12 @@
 /** Which questions are asked of which texts, and how a student is taught the answers. Pure. */
 import {
   answerTokens,
+  bundledLexicons,
   type Candidate,
   candidatesOf,
   candidateTokens,
   decimalsOf,
   type Example,
-  explain,
   type Gold,
   type Inquiry,
   inquiryKey,
@@ -25,6 +25,8 @@ import type { Row } from '@emotune/training';
 export interface TaughtText {
   readonly id: string;
   readonly text: string;
+  /** BCP 47. */
+  readonly language: string;
   readonly examples: readonly Example[];
 }
 
@@ -70,13 +72,13 @@ export function askedOf(
 export function questionAbout(
   inquiry: Inquiry,
   text: string,
-  { cues, paraphrase }: { readonly cues: boolean; readonly paraphrase: number },
+  { cues, paraphrase }: Pick<Question, 'cues' | 'paraphrase'>,
 ): Question {
   return {
     ...inquiry,
     text,
     decimals: inquiry.scale === null ? 0 : decimalsOf(inquiry.scale),
-    cues: cues ? explain(text).cueText : '',
+    cues,
     paraphrase,
   };
 }
@@ -148,7 +150,7 @@ export class StudentRows {
     const known = this.kinds.get(inquiry);
     if (known) return known;
     const { tokenizer, maxTokens } = this.options;
-    const candidates = candidatesOf(questionAbout(inquiry, '', { cues: false, paraphrase: 0 }));
+    const candidates = candidatesOf(questionAbout(inquiry, '', { cues: '', paraphrase: 0 }));
     const tokens = checkedCandidates(tokenizer, candidates, 'student');
     const [first] = candidates;
     const ended = tokens[0].length === answerTokens(tokenizer, first.answer).length;
@@ -178,7 +180,8 @@ export class StudentRows {
     const rng = Rng.of(seed, 'student', text.id, kind);
     const wordings = rng.shuffle(Array.from({ length: paraphrases }, (_, i) => i)).slice(0, variants);
     return wordings.flatMap((paraphrase, v) => {
-      const question = questionAbout(inquiry, text.text, { cues: rng.uniform() < cues, paraphrase });
+      const cue = rng.uniform() < cues ? bundledLexicons().explain(text.text, text.language).cueText : '';
+      const question = questionAbout(inquiry, text.text, { cues: cue, paraphrase });
       const prompt = promptOf(tokenizer, question, room);
       const row = (answer: string, gold: boolean, n: number): StudentRow => {
         const tokens = Int32Array.from([...prompt, ...answerTokens(tokenizer, answer)]);

@@ -196,6 +196,7 @@ export async function distillStudent(options: DistillOptions): Promise<Distilled
       config,
       method: settings.method,
       teaching: teachingOf(taught, inquiries, cues > 0, endOfSequence(tokenizer)),
+      lexicons: undefined,
       tensors: result.tensors,
     },
     {

@@ -5,12 +5,13 @@ import {
   candidatesOf,
   type Inquiry,
   inquiryKey,
+  type Lexicons,
   parseTeaching,
   renderPrompt,
   type Teaching,
   teachingFile,
 } from '@emotune/affect';
-import { Answerer } from '@emotune/answering';
+import { Answerer, lexiconsIn } from '@emotune/answering';
 import { canonicalJson, sha256, sha256OfFile } from '@emotune/base';
 import { textAt } from '@emotune/text';
 import { AnswerStore, questionKey } from './answer-store.js';
@@ -26,6 +27,8 @@ export interface Teacher extends TeacherEntry {
   /** Of all that decides its answers. */
   readonly hash: string;
   readonly teaching: Teaching | undefined;
+  /** Whose cues its prompts carry. */
+  readonly lexicons: Lexicons;
   /** As its card says, where it says one. */
   readonly licence: string | undefined;
 }
@@ -60,6 +63,7 @@ export async function teacherOf(entry: TeacherEntry): Promise<Teacher> {
   const taught = await textAt(join(folders.at(-1)!, teachingFile)).catch(() => undefined);
   return {
     ...entry,
+    lexicons: await lexiconsIn(folders.at(-1)!),
     hash: await modelHash(folders),
     teaching: taught === undefined ? undefined : parseTeaching(taught),
     licence: entry.licence ?? (await licenceOf(folders.at(-1)!)),
@@ -107,7 +111,8 @@ interface Pending {
 
 /** The prompt of a teacher, in the wording that models are evaluated in. */
 function questionFor(teacher: Teacher, { inquiry, text }: Asked) {
-  const cues = teacher.cues ?? teacher.teaching?.cues ?? false;
+  const carries = teacher.cues ?? teacher.teaching?.cues ?? false;
+  const cues = carries ? teacher.lexicons.explain(text.text, text.language).cueText : '';
   return questionAbout(inquiry, text.text, { cues, paraphrase: 0 });
 }
 
@@ -143,7 +148,7 @@ async function askTeacher(
   });
   try {
     for (const inquiry of new Set(pending.map(({ asked }) => asked.inquiry))) {
-      const candidates = candidatesOf(questionAbout(inquiry, '', { cues: false, paraphrase: 0 }));
+      const candidates = candidatesOf(questionAbout(inquiry, '', { cues: '', paraphrase: 0 }));
       checkedCandidates(answerer.tokenizer, candidates, `teacher ${teacher.model}`);
     }
     const length = ({ asked }: Pending) => asked.text.text.length;

@@ -99,6 +99,7 @@ export async function taughtTexts(
     texts: drawn.map(([key, all]) => ({
       id: sha256(key).slice(0, 16),
       text: all[0].text,
+      language: all.find(({ example }) => example)?.example?.language ?? 'en',
       examples: all.flatMap(({ example }) => (example ? [example] : [])),
     })),
     sources: [...sources].map(([name, of]) => ({ name, ...of })),
