@@ -10,7 +10,8 @@ const content = (text: string) => {
     },
   };
 };
-const read = (path: string, text: string, column = 'text') => readTexts(path, content(text), column, 'texts[0]');
+const read = (path: string, text: string, column = 'text') =>
+  readTexts(path, content(text), column, 'texts[0]');
 
 describe('texts of a file', () => {
   it('are the lines of a plain text, each once, blank ones passed over', async () => {
@@ -18,7 +19,10 @@ describe('texts of a file', () => {
   });
 
   it('are a column of a table', async () => {
-    expect(await read('a.csv', 'id,body\n1,"late, again"\n2,great\n', 'body')).toEqual(['late, again', 'great']);
+    expect(await read('a.csv', 'id,body\n1,"late, again"\n2,great\n', 'body')).toEqual([
+      'late, again',
+      'great',
+    ]);
     expect(await read('a.jsonl', '{"text": "so late"}\n{"text": 1.50}\n')).toEqual(['so late', '1.50']);
   });
 

@@ -63,7 +63,12 @@ describe('questions', () => {
   });
 
   it('are drawn by the seed where a text gets some of them', () => {
-    const many = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: `text ${i}`, language: 'en', examples: [] }));
+    const many = Array.from({ length: 40 }, (_, i) => ({
+      id: `${i}`,
+      text: `text ${i}`,
+      language: 'en',
+      examples: [],
+    }));
     const kinds = (seed: number) =>
       askedOf(many, [labels, valence], { perText: 1, seed }).map(({ kind }) => kind);
     expect(kinds(1)).toHaveLength(40);
@@ -92,7 +97,12 @@ describe('rows of a student', () => {
   });
 
   it('carry cues by a share', () => {
-    const many = Array.from({ length: 200 }, (_, i) => ({ id: `${i}`, text: 'so great', language: 'en', examples: [] }));
+    const many = Array.from({ length: 200 }, (_, i) => ({
+      id: `${i}`,
+      text: 'so great',
+      language: 'en',
+      examples: [],
+    }));
     const made = students({ variants: 1, cues: 0.25 });
     const cued = askedOf(many, [labels], { seed: 1 }).filter((asked) =>
       tokenizer.decode(made.of(asked, Float32Array.of(0.5, 0.5))[0].tokens).includes('Cues:'),

@@ -75,15 +75,16 @@ const texts = Array.from({ length: 40 }, () =>
 const labels = ['negative', 'neutral', 'positive'];
 const ask = { labels, cues: '' };
 const scale = { low: -1, high: 1 };
-const questions: Question[] = texts.slice(0, 20).flatMap((text) => [
-  { ...defaultQuestion('sentiment-classification', text, ask), multiLabel: false },
-  defaultQuestion('sentiment-regression', text, { scale, cues: '' }),
-]);
+const questions: Question[] = texts
+  .slice(0, 20)
+  .flatMap((text) => [
+    { ...defaultQuestion('sentiment-classification', text, ask), multiLabel: false },
+    defaultQuestion('sentiment-regression', text, { scale, cues: '' }),
+  ]);
 /** What tokenizers learn their words from. */
 const wordings = questions.flatMap((question) =>
   Array.from({ length: paraphrases }, (_, paraphrase) => renderPrompt({ ...question, paraphrase })),
 );
-
 
 beforeAll(async () => {
   await writeModel('teacher', 'llama', { vocabSize: 420, seed: 1, scale: 12 });

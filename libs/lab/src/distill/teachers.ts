@@ -89,7 +89,7 @@ export function wasTaught({ teaching }: Teacher, inquiry: Inquiry): boolean {
 }
 
 /** The teachers that were taught an inquiry; all of them where none was. */
-export function teachersOf(teachers: readonly Teacher[], inquiry: Inquiry): readonly Teacher[] {
+function teachersOf(teachers: readonly Teacher[], inquiry: Inquiry): readonly Teacher[] {
   const able = teachers.filter((teacher) => wasTaught(teacher, inquiry));
   return able.length > 0 ? able : teachers;
 }
