@@ -58,6 +58,15 @@ describe('readUserFile', () => {
     ]);
   });
 
+  it('reads numbers on an inverted scale, and refuses those off it', async () => {
+    const grades = { ...regression('a.csv'), scale: { low: 6, high: 1 } };
+    const examples = await read(grades, 'text,label\nfine,1\nbad,6\nso so,3.5\n');
+    expect(examples.map(({ gold }) => gold.value)).toEqual([1, 0, 0.5]);
+    expect(await violationsOf(grades, 'text,label\nfine,7\n')).toEqual([
+      ['file.path, line 2', 'expected a number on 6..1, got "7"'],
+    ]);
+  });
+
   describe.each(['constructor', 'toString', 'hasOwnProperty', '__proto__'])('a column called %s', (name) => {
     const of = (path: string, more: Partial<UserFile['columns']>): UserFile => ({
       ...regression(path),

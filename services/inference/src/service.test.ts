@@ -209,6 +209,21 @@ describe('an analysis', () => {
     expect(intensity).toMatchObject({ emotion: 'joy', scale: { low: 0, high: 1 }, cut: false });
   });
 
+  it('holds an answer on an inverted scale, whose numbers fall from least to most', async () => {
+    const task = Task.TASK_SENTIMENT_REGRESSION;
+    const scale = { low: 5, high: 1 };
+    const { answers } = await analyses.call('analyze', { text: 'Not a bad day', task, scale });
+    const [{ distribution, value, low, high }] = answers;
+    expect(answers[0].scale).toEqual(scale);
+    expect([distribution[0].answer, distribution.at(-1)!.answer]).toEqual(['5.0', '1.0']);
+    expect(low!).toBeGreaterThanOrEqual(1);
+    expect(high!).toBeLessThanOrEqual(5);
+    expect(low!).toBeLessThanOrEqual(value!);
+    expect(value!).toBeLessThanOrEqual(high!);
+    const mean = distribution.reduce((sum, { answer, probability }) => sum + Number(answer) * probability, 0);
+    expect(value!).toBeCloseTo(mean, 6);
+  });
+
   it('says where a text was cut to fit into the model', async () => {
     const long = await analyses.call('analyze', {
       text: '👩‍❤️‍👨 '.repeat(1_000),
@@ -286,7 +301,7 @@ describe('an analysis', () => {
 
   it('of bad input names each field', async () => {
     const error = await analyses
-      .call('analyze', { text: '', labels: ['a|b'], scale: { low: 2, high: 1 } })
+      .call('analyze', { text: '', labels: ['a|b'], scale: { low: 2, high: 2 } })
       .catch((e) => e);
     expect(error).toBeInstanceOf(InvalidArgument);
     expect(error.violations.map(({ field }: { field: string }) => field)).toEqual([
