@@ -156,7 +156,8 @@ class RowReader {
     const native = Number(label);
     if (!(native >= Math.min(scale.low, scale.high) && native <= Math.max(scale.low, scale.high)))
       return new Fault(`expected a number on ${scale.low}..${scale.high}, got ${show(label)}`);
-    const gold = numberGold((native - scale.low) / (scale.high - scale.low));
+    // No negative zero where the scale is inverted.
+    const gold = numberGold(Math.max(0, (native - scale.low) / (scale.high - scale.low)));
     const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };
     if (task !== 'emotion-regression') return rated;
     const emotion = someText(own(values, columns.emotion), columns.emotion, 'an emotion');
