@@ -87,7 +87,7 @@ const wordings = questions.flatMap((question) =>
 );
 
 beforeAll(async () => {
-  await writeModel('teacher', 'llama', { vocabSize: 420, seed: 1, scale: 12 });
+  await writeModel('teacher', 'llama', { vocabSize: 420, seed: 1, scale: 20 });
   await writeModel('second', 'bloom', { vocabSize: 400, seed: 2, scale: 12 });
   await writeModel('student', 'opt', { vocabSize: 440, seed: 3 });
   writeFileSync(join(folder, 'texts.txt'), `${texts.join('\n')}\n\n${texts[0]}\n`);
@@ -147,7 +147,7 @@ describe('distill', () => {
     const after = await distances('teacher', 'taught');
     expect(Math.min(...before)).toBeGreaterThan(0.1);
     // A part of what the teacher says of a text is chance, which so small a student cannot learn.
-    expect(Math.max(...after.map((distance, kind) => distance / before[kind]))).toBeLessThan(0.5);
+    expect(Math.max(...after.map((distance, kind) => distance / before[kind]))).toBeLessThan(0.6);
     const { config } = await loadModel(join(folder, 'taught'));
     expect(config.family).toBe('opt');
     const card = readFileSync(join(folder, 'taught', 'README.md'), 'utf8');
