@@ -101,3 +101,17 @@ export {
 export { vaderCompound } from './vader.js';
 export { paraphrases } from './wordings.js';
 export { readWordNetAffect } from './wordnet-affect.js';
+
+// What is said of data: whether texts may count as one, and what licences ask.
+
+export { type AffectiveText, affectiveText } from './affect-marks.js';
+export { foldedLabel } from './labels.js';
+export {
+  type LicenceConflict,
+  licenceConflicts,
+  licenceTerms,
+  nearestLicence,
+  type Obligation,
+  obligations,
+  obligationTexts,
+} from './licences.js';

@@ -14,6 +14,11 @@ export const labelSets = {
 const mostLabels = 1000;
 const longestLabel = 200;
 
+/** As a label is known again whatever its case and spacing. */
+export function foldedLabel(label: string): string {
+  return label.toLowerCase().replace(/[\s_-]+/gu, '');
+}
+
 /** What is wrong with the labels that a file declares; `field` names the list. */
 export function labelViolations(labels: readonly string[], field: string): readonly Violation[] {
   const violations = new Violations();
@@ -42,6 +47,12 @@ export function labelViolations(labels: readonly string[], field: string): reado
       `expected at most ${longestLabel} characters, got ${label.length}`,
     );
     violations.expect(textFault(label) === undefined, `${field}[${i}]`, textFault(label) ?? '');
+    const alike = labels.findIndex((other) => foldedLabel(other) === foldedLabel(label));
+    violations.expect(
+      alike === i || labels[alike] === label,
+      `${field}[${i}]`,
+      `expected labels that differ in more than case and spacing, got ${show(label)} beside ${show(labels[alike])}`,
+    );
     violations.expect(
       labels.indexOf(label) === i,
       `${field}[${i}]`,

@@ -1,6 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { sha256 } from '@emotune/base';
 import { describe, expect, it } from 'vitest';
 import { emotune, folder, json, rows, serverFolder, text } from './test-command-line.js';
@@ -34,6 +34,36 @@ const datasetDocument = {
   ],
   duplicatesRemoved: 3,
   leaksRemoved: 1,
+  languages: {
+    en: { train: 70, validation: 10, test: 10 },
+    ro: { train: 10, validation: 0, test: 0 },
+  },
+  licences: [
+    {
+      licence: 'Apache-2.0',
+      rows: 100,
+      sources: ['emotune-demo'],
+      obligations: ['attribution'],
+      known: true,
+    },
+  ],
+  licenceConflicts: [],
+  cleaning: {
+    nearDuplicates: 0.85,
+    nearDuplicatesRemoved: 2,
+    nearLeaksRemoved: 1,
+    leaks: [
+      {
+        id: 'emotune-demo/1',
+        text: 'tea at six',
+        split: 'train',
+        keptId: 'emotune-demo/2',
+        keptText: 'Tea at six.',
+        keptSplit: 'test',
+      },
+    ],
+    near: [],
+  },
   conflicts: {
     texts: 1,
     rows: 3,
@@ -76,6 +106,40 @@ describe('dataset', () => {
         ],
       },
     });
+  });
+
+  it('create sends every file below the folder of an import, by the path that it has there', async () => {
+    for (const [path, content] of [
+      ['owned/a/one.txt', 'one'],
+      ['owned/two.txt', 'two'],
+      ['owned/.hidden', 'x'],
+    ]) {
+      mkdirSync(join(folder, dirname(path)), { recursive: true });
+      writeFileSync(join(folder, path), content);
+    }
+    writeFileSync(
+      join(folder, 'owned.yaml'),
+      'name: mine\nsources: [{import: {format: sst, path: owned}}, {import: {format: aaid, path: [owned/two.txt]}}]\n',
+    );
+    expect((await emotune(['dataset', 'create', '-f', 'owned.yaml', '--no-wait'])).code).toBe(0);
+    const sent = (path: string, content: string) => ({ name: path, sha256: sha256(content) });
+    expect(asked.get('createDataset')).toMatchObject({
+      spec: {
+        sources: [
+          { import: { uploads: [sent('owned/a/one.txt', 'one'), sent('owned/two.txt', 'two')] } },
+          { import: { uploads: [sent('owned/two.txt', 'two')] } },
+        ],
+      },
+    });
+    writeFileSync(
+      join(folder, 'none.yaml'),
+      'name: mine\nsources: [{import: {format: sst, path: absent}}]\n',
+    );
+    const { code, stderr } = await emotune(['dataset', 'create', '-f', 'none.yaml']);
+    expect([code, stderr]).toEqual([
+      3,
+      expect.stringContaining('sources[0].import.path[0]: expected a file or folder'),
+    ]);
   });
 
   it('create sends files to a server that does not see them, before it is asked, and no path of this machine', async () => {

@@ -1,5 +1,7 @@
 /** Files of the user's own: sent before a request names them, fetched after an answer did. */
-import { basename, isAbsolute, relative } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, isAbsolute, join, relative, sep } from 'node:path';
+import { InvalidArgument, NotFound } from '@emotune/base';
 import type { files } from '@emotune/proto';
 import { type Channel, type Transfer, uploadRows } from '@emotune/service/client';
 import type { Session } from './session.js';
@@ -26,6 +28,36 @@ export function transferOf(
 function nameOf(path: string, folder: string): string {
   const within = relative(folder, path);
   return within.startsWith('..') || isAbsolute(within) ? basename(path) : within;
+}
+
+/** Of one import. */
+const mostFiles = 1_000;
+
+/**
+ * The files of a path: itself, or those below a folder in the order of their names, without hidden ones.
+ * @throws NotFound naming `field`; InvalidArgument where they are none or too many.
+ */
+export async function filesAt(path: string, field: string): Promise<string[]> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined)
+    throw new NotFound(`${field}: expected a file or folder, got ${path}, which is not there`);
+  if (!found.isDirectory()) return [path];
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  const below = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(
+      (file) =>
+        !relative(path, file)
+          .split(sep)
+          .some((part) => part.startsWith('.')),
+    );
+  if (below.length === 0 || below.length > mostFiles)
+    throw InvalidArgument.at(
+      field,
+      `expected a folder of 1 to ${mostFiles} files, got ${below.length} in ${path}`,
+    );
+  return below.sort();
 }
 
 /**

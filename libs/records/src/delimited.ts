@@ -25,11 +25,10 @@ interface Fields {
   readonly line: number;
 }
 
-const comma = 0x2c;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-/** Takes CSV in pieces, gives the fields of each row that has ended. */
+/** Takes CSV in pieces, gives the fields of each row that has ended. A comma divides them, or what is given in its place. */
 class CsvScanner {
   private rest = '';
   /** Of the row that comes next. */
@@ -39,7 +38,14 @@ class CsvScanner {
   /** The line on which a quoted field begins that has not ended yet. */
   private opened: number | undefined;
 
-  constructor(private readonly field: string) {}
+  private readonly delimiter: number;
+
+  constructor(
+    private readonly field: string,
+    delimiter = ',',
+  ) {
+    this.delimiter = delimiter.charCodeAt(0);
+  }
 
   *take(piece: string, last = false): Generator<Fields> {
     const text = this.rest + piece;
@@ -61,6 +67,7 @@ class CsvScanner {
   /** Where the row that begins at `start` has ended; undefined when that has not come yet. */
   private row(text: string, start: number, last: boolean): number | undefined {
     const { length } = text;
+    const { delimiter } = this;
     this.cells = [];
     this.linesTaken = 0;
     for (let at = start; ; at++) {
@@ -89,7 +96,7 @@ class CsvScanner {
         const from = at;
         for (; at < length; at++) {
           const code = text.charCodeAt(at);
-          if (code === comma || code === lineFeed || code === carriageReturn) break;
+          if (code === delimiter || code === lineFeed || code === carriageReturn) break;
         }
         this.cells.push(text.slice(from, at));
       }
@@ -98,7 +105,7 @@ class CsvScanner {
         return last ? length : undefined;
       }
       const code = text.charCodeAt(at);
-      if (code === comma) continue;
+      if (code === delimiter) continue;
       this.linesTaken++;
       if (code === lineFeed) return at + 1;
       if (code !== carriageReturn) throw this.notClosed(opened, JSON.stringify(text.slice(at - 1, at + 20)));
@@ -199,8 +206,8 @@ export interface TextRow {
 }
 
 /** All rows of a CSV text. @throws InvalidArgument with every row that has other columns than the header. */
-export function csvRows(text: string, field = 'csv'): TextRow[] {
-  const scanner = new CsvScanner(field);
+export function csvRows(text: string, field = 'csv', delimiter = ','): TextRow[] {
+  const scanner = new CsvScanner(field, delimiter);
   const headered = new HeaderedRows({ columns: [], required: [] }, field, hints.csv);
   const violations = new Violations();
   const rows: TextRow[] = [];

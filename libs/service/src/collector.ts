@@ -42,7 +42,12 @@ const evaluationsOf = (channel: Channel): Promise<evaluation.Evaluation[]> =>
 /** What is still to be made of an uploaded file. @throws Unavailable while a service does not answer. */
 export async function usersOfUpload(channel: Channel, sha256: string): Promise<string[]> {
   const datasets = (await datasetsOf(channel)).filter(
-    ({ state, spec }) => !isBuilt(state) && spec?.sources.some(({ file }) => file?.upload?.sha256 === sha256),
+    ({ state, spec }) =>
+      !isBuilt(state) &&
+      spec?.sources.some(
+        ({ file, import: imported }) =>
+          file?.upload?.sha256 === sha256 || imported?.uploads.some((upload) => upload.sha256 === sha256),
+      ),
   );
   const evaluations = (await evaluationsOf(channel)).filter(
     ({ state, upload }) => !isBuilt(state) && upload === sha256,

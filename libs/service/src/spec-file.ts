@@ -83,6 +83,9 @@ class Reader {
       );
     }
     if (!field.repeated) return this.single(field, value, path);
+    // One path of several that there may be.
+    if (field.resolvedType?.name === uploadType && typeof value === 'string')
+      return [this.single(field, value, path)];
     if (!Array.isArray(value)) return this.wrong(path, 'a list', value);
     return value.map((item, i) => this.single(field, item, [...path, i]));
   }

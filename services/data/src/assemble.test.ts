@@ -93,6 +93,69 @@ describe('assemble', () => {
   });
 });
 
+describe('near-duplicates', () => {
+  const long =
+    'they came back over the old bridge in the evening and sat down by the river to wait for the others';
+  const other = long.replace('sat down', 'stood');
+  const near = (examples: readonly SourceExample[], threshold = 0.8) =>
+    assemble(examples, shares, 0, threshold);
+
+  it('of one answer are dropped, and counted apart from equal texts', () => {
+    const rows = [...many, example('n1', long), example('n2', other), example('n3', `${long}.`)];
+    const { nearDuplicatesRemoved, duplicatesRemoved, near: told } = near(rows);
+    expect([nearDuplicatesRemoved, duplicatesRemoved]).toEqual([1, 1]);
+    expect(told.map(({ dropped, kept }) => [dropped.id, kept.id])).toEqual([['n2', 'n1']]);
+    expect(assemble(rows, shares, 0).nearDuplicatesRemoved).toBe(0);
+  });
+
+  it('of different answers are kept, in one split', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const rows = [...many.slice(0, 30), example('n1', long), example('n2', other, null, 'negative')];
+      const { splits, conflicts, nearDuplicatesRemoved } = assemble(rows, shares, seed, 0.8);
+      expect([nearDuplicatesRemoved, conflicts]).toEqual([0, []]);
+      const places = Object.values(splits).map((of) => of.filter(({ id }) => id.startsWith('n')).length);
+      expect(places.sort()).toEqual([0, 0, 2]);
+    }
+  });
+
+  it('across official splits are leaks, of which the earlier one goes, with what it repeats', () => {
+    const { splits, leaksRemoved, nearLeaksRemoved, leaks } = near([
+      example('1', long, 'train'),
+      example('2', other, 'test'),
+      example('3', 'all of it was said before', 'train'),
+      example('4', 'All of it was said before.', 'test'),
+      ...many,
+    ]);
+    expect([leaksRemoved, nearLeaksRemoved]).toEqual([1, 1]);
+    expect(leaks).toEqual([
+      {
+        what: 'leak',
+        dropped: { id: '1', text: long, split: 'train' },
+        kept: { id: '2', text: other, split: 'test' },
+      },
+      {
+        what: 'leak',
+        dropped: { id: '3', text: 'all of it was said before', split: 'train' },
+        kept: { id: '4', text: 'All of it was said before.', split: 'test' },
+      },
+    ]);
+    expect(splits.train.some(({ id }) => id === '1' || id === '3')).toBe(false);
+  });
+
+  it.each([
+    ['emoticons', `${long} :)`, `${long} :(`],
+    ['negation', long.replace('they came', 'they never came'), long],
+    ['words of affect', long.replace('old', 'lovely'), long.replace('old', 'horrible')],
+    ['numbers', long.replace('others', '3 others'), long.replace('others', '4 others')],
+  ])('are never texts that differ in %s', (_, one, two) => {
+    const { nearDuplicatesRemoved, nearLeaksRemoved } = near(
+      [example('1', one, 'train'), example('2', two, 'test'), example('3', two, 'train')],
+      0.7,
+    );
+    expect([nearDuplicatesRemoved, nearLeaksRemoved]).toEqual([0, 0]);
+  });
+});
+
 describe('answers that contradict each other', () => {
   it('are counted and all kept, in one split, as often as they were given', () => {
     for (let seed = 0; seed < 20; seed++) {

@@ -2,18 +2,32 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type SourceExample, type Split, splits, type Task, tasks } from '@emotune/affect';
-import { canonicalJson, readRegularFile, sha256, sha256OfFile, temporaryPrefix } from '@emotune/base';
+import { type SourceExample, type Split, splits } from '@emotune/affect';
+import {
+  canonicalJson,
+  FailedPrecondition,
+  readRegularFile,
+  sha256,
+  sha256OfFile,
+  show,
+  temporaryPrefix,
+} from '@emotune/base';
 import { type ObjectStore, openRowFile } from '@emotune/objects';
 import type { common, data } from '@emotune/proto';
 import { checkUserFile, ExampleWriter, mostRows, tooManyRows, userExamples } from '@emotune/records';
 import { taskMessage } from '@emotune/service/words';
-import { type Division, Rows } from './division.js';
+import { Counts } from './counts.js';
+import { Rows } from './division.js';
+import type { Division, DroppedFor } from './division-pass.js';
 import type { Fetched } from './fetch.js';
 import { loadHub } from './hub-source.js';
+import { loadImport } from './import-source.js';
 import { chosenRows } from './limit.js';
 import type { LoadedSource } from './loaded-source.js';
+import { noticesOf } from './notices.js';
+import { Remarks } from './remarks.js';
 import type { DatasetPlan, PlannedSource } from './spec.js';
+import { count } from './words.js';
 
 export interface BuildOptions {
   readonly objects: ObjectStore;
@@ -32,6 +46,7 @@ export interface BuiltDataset {
 export async function checkFiles({ sources }: DatasetPlan, objects: ObjectStore): Promise<void> {
   let all = 0;
   for (const { source, field, limit } of sources) {
+    if ('importer' in source) await loadImport(source, field, objects);
     // Those of the Hub are checked when they are there.
     if (!('upload' in source)) continue;
     const at = `${field}.file`;
@@ -49,6 +64,7 @@ async function load(
   { hub, paths }: Fetched,
   objects: ObjectStore,
 ): Promise<LoadedSource> {
+  if ('importer' in planned.source) return loadImport(planned.source, planned.field, objects);
   if ('hub' in planned.source) return loadHub(planned.source, planned.field, hub!);
   if ('file' in planned.source) {
     const { file, upload } = planned.source;
@@ -95,53 +111,8 @@ function hashOfRows(examples: readonly SourceExample[]): string {
   return hash.digest('hex');
 }
 
-const none = (): data.SplitCounts => ({ train: 0, validation: 0, test: 0 });
-const totalOf = ({ train, validation, test }: data.SplitCounts) => train + validation + test;
-
-/** What a manifest tells of the rows, counted as they pass. */
-class Counts {
-  readonly rows = none();
-  private readonly sources = new Map<string, number>();
-  private readonly asked = new Map<
-    Task,
-    { readonly rows: data.SplitCounts; readonly labels: Map<string, data.SplitCounts> }
-  >();
-
-  add({ source, task, gold }: SourceExample, split: Split): void {
-    this.rows[split]++;
-    this.sources.set(source, this.ofSource(source) + 1);
-    let asked = this.asked.get(task);
-    if (!asked) {
-      asked = { rows: none(), labels: new Map() };
-      this.asked.set(task, asked);
-    }
-    asked.rows[split]++;
-    for (const label of gold.labels) {
-      const of = asked.labels.get(label) ?? none();
-      of[split]++;
-      asked.labels.set(label, of);
-    }
-  }
-
-  ofSource(name: string): number {
-    return this.sources.get(name) ?? 0;
-  }
-
-  get tasks(): data.Manifest['tasks'] {
-    return tasks.flatMap((task) => {
-      const asked = this.asked.get(task);
-      if (!asked) return [];
-      // Most frequent first, then by name.
-      const labels = [...asked.labels]
-        .map(([label, rows]) => ({ label, rows }))
-        .sort((a, b) => totalOf(b.rows) - totalOf(a.rows) || (a.label < b.label ? -1 : 1));
-      return [{ task: taskMessage(task), rows: asked.rows, labels }];
-    });
-  }
-}
-
-/** Conflicts that a manifest shows; the rest are counted. */
-const shownConflicts = 10;
+/** Conflicts, leaks and near-duplicates that a manifest shows; the rest are counted. */
+const shown = 10;
 
 function conflictsOf({ counts, conflicts }: Division): data.Conflicts {
   return {
@@ -156,20 +127,45 @@ function conflictsOf({ counts, conflicts }: Division): data.Conflicts {
   };
 }
 
-function noticesOf(counts: Counts, { shares }: DatasetPlan): string[] {
-  const total = totalOf(counts.rows);
-  const asked = splits.filter((split) => split === 'train' || shares[split] > 0);
-  return [
-    ...asked
-      .filter((split) => counts.rows[split] === 0)
-      .map(
-        (split) =>
-          `the ${split} split is empty, with ${total} rows in all: rows with a split of their own stay in it, and the others are too few to divide`,
-      ),
-    ...(counts.ofSource('emotune-demo') > 0
-      ? ['emotune-demo is demonstration data: scores on it say nothing about quality on real text']
-      : []),
-  ];
+const droppedRow = ({ dropped, kept }: DroppedFor): data.DroppedRow => ({
+  id: dropped.id,
+  text: dropped.text,
+  split: dropped.split,
+  keptId: kept.id,
+  keptText: kept.text,
+  keptSplit: kept.split,
+});
+
+function cleaningOf(division: Division, { nearDuplicates }: DatasetPlan): data.Cleaning {
+  const { nearDuplicatesRemoved, nearLeaksRemoved } = division.counts;
+  return {
+    nearDuplicates,
+    nearDuplicatesRemoved,
+    nearLeaksRemoved,
+    leaks: division.dropped('leak').map(droppedRow),
+    near: division.dropped('near duplicate').map(droppedRow),
+  };
+}
+
+/** @throws FailedPrecondition that lists the first leaks, where the plan says that there may be none. */
+async function expectNoLeaks(
+  division: Division,
+  sources: readonly LoadedSource['examples'][],
+  { leaks }: DatasetPlan,
+): Promise<void> {
+  const { leaksRemoved, nearLeaksRemoved } = division.counts;
+  const all = leaksRemoved + nearLeaksRemoved;
+  if (leaks === 'remove' || all === 0) return;
+  for (const examples of sources) for await (const example of examples()) division.next(example);
+  const pairs = division
+    .dropped('leak')
+    .map(
+      ({ dropped, kept }) =>
+        `${dropped.id} (${dropped.split}) and ${kept.id} (${kept.split}): ${show(kept.text)}`,
+    );
+  throw new FailedPrecondition(
+    `${count(all, 'row')} of train or validation ${all === 1 ? 'has its text' : 'have their texts'} in a later split, ${count(nearLeaksRemoved, 'of them')} nearly: ${pairs.join('; ')}${all > pairs.length ? '; …' : ''}. Leave such rows out of their sources, or say clean: {leaks: remove}`,
+  );
 }
 
 /** The examples that a plan takes of a source: of its tasks, at most its limit, in its split. */
@@ -193,7 +189,7 @@ async function chosenExamples(
 export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Promise<BuiltDataset> {
   const { objects, fetched, onProgress } = options;
   const sources: LoadedSource[] = [];
-  const rows = new Rows(plan.seed);
+  const rows = new Rows(plan.seed, plan.nearDuplicates);
   const all: LoadedSource['examples'][] = [];
   let done = 0;
   for (const [i, planned] of plan.sources.entries()) {
@@ -207,8 +203,17 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
       if (++done > mostRows) throw tooManyRows(planned.field, done);
     }
   }
+  if (rows.unreviewed) {
+    let looked = 0;
+    for (const examples of all)
+      for await (const example of examples()) {
+        onProgress({ phase: 'comparing', done: looked++, total: done, unit: 'rows' });
+        rows.review(example);
+      }
+  }
   onProgress({ phase: 'splitting', done: 0, total: done, unit: 'rows' });
-  const division = rows.divide(plan.shares, shownConflicts);
+  const division = rows.divide({ shares: plan.shares, mostShown: shown });
+  await expectNoLeaks(division, all, plan);
   const folder = await mkdtemp(temporaryPrefix('dataset'));
   try {
     const path = (split: Split) => join(folder, `${split}.parquet`);
@@ -218,6 +223,7 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
       test: new ExampleWriter(path('test')),
     };
     const counts = new Counts();
+    const remarks = new Remarks();
     const total = done;
     done = 0;
     for (const examples of all)
@@ -226,6 +232,7 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
         const split = division.next(example);
         if (!split) continue;
         counts.add(example, split);
+        remarks.add(example, split);
         writers[split].add({ ...example, split });
       }
     const files: data.Manifest['files'] = [];
@@ -237,7 +244,7 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
     const { duplicatesRemoved, leaksRemoved } = division.counts;
     const manifest: data.Manifest = {
       rows: counts.rows,
-      sources: sources.map(({ examples: _, ...source }) => ({
+      sources: sources.map(({ examples: _, notice: __, ...source }) => ({
         ...source,
         rows: counts.ofSource(source.name),
       })),
@@ -246,7 +253,11 @@ export async function buildDataset(plan: DatasetPlan, options: BuildOptions): Pr
       leaksRemoved,
       files,
       conflicts: conflictsOf(division),
-      notices: noticesOf(counts, plan),
+      cleaning: cleaningOf(division, plan),
+      languages: counts.languages,
+      licences: counts.licences,
+      licenceConflicts: counts.licenceConflicts,
+      notices: noticesOf(counts, remarks, sources, plan),
     };
     const text = canonicalJson(manifest);
     const version = sha256(text).slice(0, 12);

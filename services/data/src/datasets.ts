@@ -152,7 +152,8 @@ export class Datasets implements OnApplicationBootstrap, OnApplicationShutdown {
     const { spec } = request;
     const plan = planOf(spec);
     // Files are read here, so that what is wrong with them is the answer and not a failed build.
-    if (plan.sources.some(({ source }) => 'upload' in source)) await this.inProcess('check', { spec });
+    if (plan.sources.some(({ source }) => 'upload' in source || 'importer' in source))
+      await this.inProcess('check', { spec });
     const { database, objects } = this.context;
     const [made] = await database.query<Row>('select * from datasets where name = $1', [plan.name]);
     const damaged = made?.state === BuildState.BUILD_STATE_READY && !(await isWhole(objects, made.prefix));

@@ -1,22 +1,14 @@
 /**
- * Divides examples into splits without holding them: they pass twice, in the same order. `add` notes some hundred bytes of each, its text as a
- * hash; `divide` decides; the `Division` then tells of each row where it goes. What the rules are: `assemble.ts`.
+ * Divides examples into splits without holding them: they pass three times, in the same order. `add` notes some hundred bytes of each,
+ * its text as hashes; `review` looks again at those that may be near-duplicates; `divide` decides; the `Division` then tells of each
+ * row where it goes. What the rules are: `assemble.ts`.
  */
 import { hash } from 'node:crypto';
-import { type SourceExample, type Split, splits } from '@emotune/affect';
+import { affectiveText, type SourceExample, splits } from '@emotune/affect';
 import { grown, Numbering } from '@emotune/base';
-import { textKey } from '@emotune/text';
+import { NearTexts, textKey } from '@emotune/text';
+import { Division, nowhere } from './division-pass.js';
 import { type Shares, stratify, type Units } from './stratify.js';
-
-/** One question about one text that its rows answer differently. */
-export interface Conflict {
-  /** As the first row has it. */
-  readonly text: string;
-  readonly task: SourceExample['task'];
-  readonly emotion: string | null;
-  /** Rows by answer: labels joined by "|", or the number on 0..1. */
-  readonly answers: Readonly<Record<string, number>>;
-}
 
 /** Numbers what is told apart by a text, of which there are few. */
 class Interned<T> {
@@ -43,8 +35,12 @@ interface Kind {
 const numberStrata = 5;
 /** Where no split is given. */
 const free = 0;
-/** Where a row goes that is dropped. */
-const nowhere = 255;
+
+export interface DivideOptions {
+  readonly shares: Shares;
+  /** Conflicts, leaks and near-duplicates that the division tells of. */
+  readonly mostShown?: number;
+}
 
 export class Rows {
   private rows = 0;
@@ -62,8 +58,16 @@ export class Rows {
   private readonly questions = new Interned<null>();
   private readonly labelSets = new Interned<readonly string[]>();
   private readonly sorted = new WeakMap<readonly string[], string>();
+  private readonly near: NearTexts | undefined;
+  private reviewed = 0;
 
-  constructor(private readonly seed: number) {}
+  /** @param nearness Jaccard similarity from which on texts are near-duplicates; 1: equal texts alone are duplicates. */
+  constructor(
+    private readonly seed: number,
+    nearness = 1,
+  ) {
+    this.near = nearness < 1 ? new NearTexts(nearness) : undefined;
+  }
 
   add(example: SourceExample): void {
     const { gold, split } = example;
@@ -77,6 +81,10 @@ export class Rows {
       this.rank = grown(this.rank, group + 1);
       this.firstRow[group] = row;
       this.rank[group] = digest.readUIntBE(0, 6) / 2 ** 48;
+      if (this.near !== undefined) {
+        const { plain, marks } = affectiveText(example.text);
+        this.near.add(plain, marks);
+      }
     }
     this.group = grown(this.group, this.rows);
     this.kind = grown(this.kind, this.rows);
@@ -88,6 +96,18 @@ export class Rows {
     this.labels[row] = this.labelSets.of(gold.labels.join('|'), () => gold.labels);
     this.value[row] = gold.value ?? Number.NaN;
     this.own[row] = split === null ? free : splits.indexOf(split) + 1;
+  }
+
+  /** Whether rows have to pass `review` before they are divided: some may be near-duplicates. */
+  get unreviewed(): boolean {
+    return this.near?.candidates().includes(1) ?? false;
+  }
+
+  review({ text }: SourceExample): void {
+    const row = this.reviewed++;
+    const group = this.group[row];
+    if (this.firstRow[group] === row && this.near!.candidates()[group] === 1)
+      this.near!.review(group, affectiveText(text).plain);
   }
 
   private kindOf({ source, task, emotion, scale, labelSet, multiLabel }: SourceExample): number {
@@ -103,18 +123,24 @@ export class Rows {
     }));
   }
 
-  /** The split of every text. Later splits win: their rows stay, equal texts before them go. */
-  private splitOfTexts(shares: Shares): Uint8Array {
+  /** Texts and their near-duplicates are of one kin, named by the first text of it. */
+  private kinOfTexts(): Int32Array {
+    return this.near?.join() ?? Int32Array.from({ length: this.texts.size }, (_, text) => text);
+  }
+
+  /** The split of every kin. Later splits win: their rows stay, equal and nearly equal texts before them go. */
+  private splitOfKin(kin: Int32Array, shares: Shares): Uint8Array {
     const splitOf = new Uint8Array(this.texts.size);
     for (let row = 0; row < this.rows; row++) {
-      const group = this.group[row];
-      splitOf[group] = Math.max(splitOf[group], this.own[row]);
+      const of = kin[this.group[row]];
+      splitOf[of] = Math.max(splitOf[of], this.own[row]);
     }
     const divided: number[] = [];
-    for (let group = 0; group < splitOf.length; group++) if (splitOf[group] === free) divided.push(group);
+    for (let text = 0; text < splitOf.length; text++)
+      if (kin[text] === text && splitOf[text] === free) divided.push(text);
     const split = stratify(this.unitsOf(divided), shares, this.seed);
-    for (const [i, group] of divided.entries()) splitOf[group] = split[i] + 1;
-    return splitOf.map((place) => place - 1);
+    for (const [i, text] of divided.entries()) splitOf[text] = split[i] + 1;
+    return splitOf;
   }
 
   /** Of what kind each text is, by its first row: what is asked, and the rarest label or the fifth of the numbers. */
@@ -162,27 +188,28 @@ export class Rows {
     };
   }
 
-  /** Decides, after the last row. @param mostConflicts that the division tells of */
-  divide(shares: Shares, mostConflicts = Number.POSITIVE_INFINITY): Division {
-    const splitOf = this.splitOfTexts(shares);
+  /** Decides, after the last row. */
+  divide({ shares, mostShown = Number.POSITIVE_INFINITY }: DivideOptions): Division {
+    const kin = this.kinOfTexts();
+    const splitOf = this.splitOfKin(kin, shares);
     const place = new Uint8Array(this.rows).fill(nowhere);
     const questions = new Numbering(2);
     const question = new Int32Array(this.rows);
     let firstAnswer = new Float64Array(1024);
     let contested = new Uint8Array(1024);
-    let leaksRemoved = 0;
+    const leaks: number[] = [];
     for (let row = 0; row < this.rows; row++) {
       const group = this.group[row];
-      if (this.own[row] !== free && this.own[row] - 1 !== splitOf[group]) {
-        leaksRemoved++;
+      const split = splitOf[kin[group]];
+      if (this.own[row] !== free && this.own[row] !== split) {
+        leaks.push(row);
         continue;
       }
-      place[row] = splitOf[group];
+      place[row] = split - 1;
       const known = questions.size;
       const of = questions.add([group, this.kinds.values[this.kind[row]].question]);
       question[row] = of;
-      // Numbers are on 0..1.
-      const answer = Number.isNaN(this.value[row]) ? -1 - this.labels[row] : this.value[row];
+      const answer = this.answerOf(row);
       if (of === known) {
         firstAnswer = grown(firstAnswer, of + 1);
         contested = grown(contested, of + 1);
@@ -190,7 +217,7 @@ export class Rows {
       } else if (firstAnswer[of] !== answer) contested[of] = 1;
     }
     const seen = new Uint8Array(questions.size);
-    const inConflict = new Uint8Array(splitOf.length);
+    const inConflict = new Uint8Array(this.texts.size);
     let [duplicatesRemoved, conflictRows, conflictTexts] = [0, 0, 0];
     for (let row = 0; row < this.rows; row++) {
       if (place[row] === nowhere) continue;
@@ -206,55 +233,72 @@ export class Rows {
       }
       seen[of] = 1;
     }
-    const counts = { duplicatesRemoved, leaksRemoved, conflictRows, conflictTexts };
-    return new Division(counts, place, question, contested, mostConflicts);
-  }
-}
-
-/** What was decided of rows that pass once more. */
-export class Division {
-  private row = 0;
-  private readonly found = new Map<number, Omit<Conflict, 'answers'> & { answers: Map<string, number> }>();
-
-  constructor(
-    readonly counts: {
-      /** The same question about the same text with the same answer, more than once in one split: the first is kept. */
-      readonly duplicatesRemoved: number;
-      /** Rows of train whose text stands in validation or test, and rows of validation whose text stands in test. */
-      readonly leaksRemoved: number;
-      readonly conflictRows: number;
-      readonly conflictTexts: number;
-    },
-    private readonly place: Uint8Array,
-    private readonly question: Int32Array,
-    private readonly contested: Uint8Array,
-    private readonly mostConflicts: number,
-  ) {}
-
-  /** Where the next row goes; undefined where it is dropped. */
-  next(example: SourceExample): Split | undefined {
-    const row = this.row++;
-    if (this.place[row] === nowhere) return undefined;
-    if (this.contested[this.question[row]]) this.note(this.question[row], example);
-    return splits[this.place[row]];
+    const near = this.nearDuplicates(kin, place, (row) => contested[question[row]] === 1);
+    for (const [row] of near) place[row] = nowhere;
+    const pairs = this.leakPairs(leaks, kin, place, mostShown);
+    const counts = {
+      duplicatesRemoved,
+      nearDuplicatesRemoved: near.size,
+      leaksRemoved: leaks.length - pairs.near,
+      nearLeaksRemoved: pairs.near,
+      conflictRows,
+      conflictTexts,
+    };
+    const shownNear = [...near].slice(0, Math.min(near.size, mostShown));
+    return new Division(counts, place, question, contested, mostShown, [
+      ...pairs.shown.map(([row, kept]) => ({ what: 'leak' as const, row, kept })),
+      ...shownNear.map(([row, kept]) => ({ what: 'near duplicate' as const, row, kept })),
+    ]);
   }
 
-  private note(question: number, { text, task, emotion, gold }: SourceExample): void {
-    let conflict = this.found.get(question);
-    if (!conflict) {
-      if (this.found.size >= this.mostConflicts) return;
-      conflict = { text, task, emotion, answers: new Map() };
-      this.found.set(question, conflict);
+  private answerOf(row: number): number {
+    // Numbers are on 0..1.
+    return Number.isNaN(this.value[row]) ? -1 - this.labels[row] : this.value[row];
+  }
+
+  /**
+   * Rows to drop because a near text, of the same kin and split, answers the same question alike, each with the row that stays. Rows
+   * of a text with contradicting answers stay.
+   */
+  private nearDuplicates(
+    kin: Int32Array,
+    place: Uint8Array,
+    isContested: (row: number) => boolean,
+  ): ReadonlyMap<number, number> {
+    const dropped = new Map<number, number>();
+    if (this.near === undefined) return dropped;
+    const kinOfSeveral = new Uint8Array(this.texts.size);
+    kin.forEach((first, text) => {
+      if (first !== text) kinOfSeveral[first] = 1;
+    });
+    const kept = new Map<string, number>();
+    for (let row = 0; row < this.rows; row++) {
+      const of = kin[this.group[row]];
+      if (place[row] === nowhere || kinOfSeveral[of] === 0) continue;
+      const key = `${of} ${this.kinds.values[this.kind[row]].question} ${this.answerOf(row)}`;
+      const first = kept.get(key);
+      if (first === undefined) kept.set(key, row);
+      else if (this.group[first] !== this.group[row] && !isContested(row)) dropped.set(row, first);
     }
-    const answer = gold.value === null ? gold.labels.join('|') : String(gold.value);
-    conflict.answers.set(answer, (conflict.answers.get(answer) ?? 0) + 1);
+    return dropped;
   }
 
-  /** Those that rows have passed of, in the order of the rows, which are kept. */
-  get conflicts(): Conflict[] {
-    return [...this.found.values()].map((conflict) => ({
-      ...conflict,
-      answers: Object.fromEntries(conflict.answers),
-    }));
+  /** For the first leaks the row of a later split that each repeats, an equal text where there is one; and how many repeat near ones only. */
+  private leakPairs(leaks: readonly number[], kin: Int32Array, place: Uint8Array, most: number) {
+    const leaked = new Uint8Array(this.texts.size);
+    for (const row of leaks) leaked[kin[this.group[row]]] = 1;
+    const keptOfText = new Map<number, number>();
+    const keptOfKin = new Map<number, number>();
+    for (let row = 0; row < this.rows; row++) {
+      const of = kin[this.group[row]];
+      if (leaked[of] === 0 || place[row] === nowhere) continue;
+      if (!keptOfText.has(this.group[row])) keptOfText.set(this.group[row], row);
+      if (!keptOfKin.has(of)) keptOfKin.set(of, row);
+    }
+    const near = leaks.filter((row) => !keptOfText.has(this.group[row])).length;
+    const shown = leaks
+      .slice(0, Math.min(leaks.length, most))
+      .map((row) => [row, keptOfText.get(this.group[row]) ?? keptOfKin.get(kin[this.group[row]])!] as const);
+    return { near, shown };
   }
 }

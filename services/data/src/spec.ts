@@ -17,6 +17,8 @@ import { common, type data } from '@emotune/proto';
 import { columnsOf, columnViolations, type UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service/words';
 import { type Corpus, corpora } from './corpora.js';
+import { type Importer, importers } from './importers.js';
+import { languageViolations } from './languages.js';
 import type { Shares } from './stratify.js';
 
 interface PlannedFile {
@@ -30,8 +32,16 @@ export interface PlannedHub {
   readonly hub: HubId;
 }
 
+/** Files in the format of a data set, as the user has them. */
+export interface PlannedImport {
+  readonly importer: Importer;
+  readonly uploads: readonly UploadedFile[];
+  readonly name: string;
+  readonly licence: string;
+}
+
 export interface PlannedSource {
-  readonly source: { readonly corpus: Corpus } | PlannedFile | PlannedHub;
+  readonly source: { readonly corpus: Corpus } | PlannedFile | PlannedHub | PlannedImport;
   /** Keep at most this many rows; 0 keeps all. */
   readonly limit: number;
   /** All rows to this split; null leaves them where they belong. */
@@ -46,10 +56,20 @@ export interface DatasetPlan {
   readonly shares: Shares;
   readonly seed: number;
   readonly tasks: readonly Task[];
+  /** Jaccard similarity from which on texts are near-duplicates; 1: none is. */
+  readonly nearDuplicates: number;
+  readonly leaks: (typeof leakRules)[number];
 }
+
+export const leakRules = ['remove', 'fail'] as const;
+const defaultNearDuplicates = 0.85;
+/** Below, texts are told apart that have little in common, and bands are many. */
+const leastNearDuplicates = 0.7;
 
 const defaultShares = { validation: 0.1, test: 0.1 };
 const mostSources = 100;
+/** Of one import. */
+const mostFiles = 1_000;
 const longestWord = 200;
 
 class Checker extends Violations {
@@ -78,6 +98,15 @@ function corpusOf(name: string, path: readonly PropertyKey[], check: Checker): C
   return corpus;
 }
 
+function corpusSource(
+  name: string,
+  path: readonly PropertyKey[],
+  check: Checker,
+): { readonly corpus: Corpus } | undefined {
+  const corpus = corpusOf(name, path, check);
+  return corpus && { corpus };
+}
+
 function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Checker): UserFile {
   const task = taskOf(file.task);
   const { upload } = file;
@@ -101,6 +130,7 @@ function fileOf(file: data.FileSource, path: readonly PropertyKey[], check: Chec
       [...path, word],
       `expected at most ${longestWord} characters, got ${file[word].length}`,
     );
+  check.addAll(languageViolations(file.language, fieldPath([...path, 'language'])));
   check.addAll(
     labelSeparatorViolations(file.labelSeparator, file.labels, fieldPath([...path, 'labelSeparator'])),
   );
@@ -138,6 +168,38 @@ function plannedFile(
   return { file, hub: hub! };
 }
 
+function plannedImport(
+  source: data.ImportSource,
+  path: readonly PropertyKey[],
+  check: Checker,
+): PlannedImport | undefined {
+  const name = source.name || source.format;
+  check.expect(namePattern.test(name), [...path, 'name'], nameRule(name));
+  check.expect(
+    source.uploads.length >= 1 && source.uploads.length <= mostFiles,
+    [...path, 'uploads'],
+    `expected 1 to ${mostFiles} files, got ${source.uploads.length}`,
+  );
+  for (const [i, upload] of source.uploads.entries())
+    check.addAll(uploadViolations(upload, fieldPath([...path, 'uploads', i])));
+  check.expect(
+    source.licence.length <= longestWord,
+    [...path, 'licence'],
+    `expected at most ${longestWord} characters, got ${source.licence.length}`,
+  );
+  const importer = importers.find(({ format }) => format === source.format);
+  if (importer !== undefined)
+    return { importer, uploads: source.uploads, name, licence: source.licence || importer.licence };
+  const formats = importers.map(({ format }) => format);
+  const near = nearest(source.format, formats);
+  check.expect(
+    false,
+    [...path, 'format'],
+    `expected one of ${formats.join(', ')}, got ${show(source.format)}${near ? `; did you mean "${near}"?` : ''}`,
+  );
+  return undefined;
+}
+
 function nameRule(name: string): string {
   return `expected 1 to 40 lower-case letters, digits and dashes, got ${show(name)}`;
 }
@@ -157,13 +219,22 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
     const path = ['spec', 'sources', i];
     check.expect(source.limit >= 0, [...path, 'limit'], `expected 0 or more rows, got ${source.limit}`);
     const split = check.split(source.split, [...path, 'split']);
-    const found = source.file
-      ? plannedFile(source.file, [...path, 'file'], check)
-      : source.corpus
-        ? { corpus: corpusOf(source.corpus, [...path, 'corpus'], check) }
-        : undefined;
-    if (!check.expect(found !== undefined, path, 'expected "corpus" or "file", got neither')) return [];
-    const name = source.file?.name ?? source.corpus ?? '';
+    const { file, corpus, import: imported } = source;
+    if (
+      !check.expect(
+        Boolean(file || corpus || imported),
+        path,
+        'expected "corpus", "file" or "import", got none of them',
+      )
+    )
+      return [];
+    const found = file
+      ? plannedFile(file, [...path, 'file'], check)
+      : imported
+        ? plannedImport(imported, [...path, 'import'], check)
+        : corpusSource(corpus!, [...path, 'corpus'], check);
+    if (imported && split === null) check.split(imported.split, [...path, 'import', 'split']);
+    const name = file?.name ?? (imported ? imported.name || imported.format : corpus!);
     const first = names.get(name);
     check.expect(
       first === undefined,
@@ -171,8 +242,9 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
       `expected each source once, got ${show(name)} as in sources[${first}]`,
     );
     names.set(name, i);
-    if ('corpus' in found! && found.corpus === undefined) return [];
-    return [{ source: found as PlannedSource['source'], limit: source.limit, split, field: fieldPath(path) }];
+    if (found === undefined) return [];
+    const all = split ?? ((imported?.split || null) as Split | null);
+    return [{ source: found, limit: source.limit, split: all, field: fieldPath(path) }];
   });
   const { validation, test, seed } = spec.split ?? { validation: 0, test: 0, seed: 0 };
   const shares = validation === 0 && test === 0 ? defaultShares : { validation, test };
@@ -197,8 +269,22 @@ export function planOf(spec: data.DatasetSpec | undefined): DatasetPlan {
     );
     return task!;
   });
+  const nearDuplicates = spec.clean?.nearDuplicates || defaultNearDuplicates;
+  check.expect(
+    nearDuplicates >= leastNearDuplicates && nearDuplicates <= 1,
+    ['spec', 'clean', 'nearDuplicates'],
+    `expected a similarity of ${leastNearDuplicates} to 1, got ${nearDuplicates}`,
+  );
+  const leaks = (spec.clean?.leaks || 'remove') as DatasetPlan['leaks'];
+  check.expect(
+    leakRules.includes(leaks),
+    ['spec', 'clean', 'leaks'],
+    `expected one of ${leakRules.join(', ')}, got ${show(leaks)}`,
+  );
   check.throwIfAny();
   return {
+    nearDuplicates,
+    leaks,
     name: spec.name,
     sources,
     shares,

@@ -18,6 +18,7 @@ const lineage: tuning.Lineage = {
   codeVersion: '0.1.0',
   sources: [
     { name: 'tweets', licence: 'MIT', url: 'https://example.org/t', rows: 120 },
+    { name: 'bank', licence: 'CC-BY-SA-4.0', url: '', rows: 80 },
     { name: 'my | own', licence: 'unknown', url: '', rows: 30 },
   ],
   baseLicence: 'apache-2.0',

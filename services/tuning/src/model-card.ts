@@ -2,6 +2,10 @@
 import {
   defaultQuestion,
   isRegression,
+  licenceConflicts,
+  licenceTerms,
+  obligations,
+  obligationTexts,
   renderPrompt,
   type Task,
   type TaughtInquiry,
@@ -195,7 +199,37 @@ function lineageSection({ lineage, base }: CardFacts): string[] {
             lineage.sources.map(({ name, licence, rows, url }) => [name, licence, String(rows), url]),
           ),
           '',
+          ...obligationLines(lineage),
         ]),
+  ];
+}
+
+/** What the licences of the data and of the base model ask, by obligation, and which of them do not go together. */
+function obligationLines({ sources, baseLicence }: tuning.Lineage): string[] {
+  const named = [
+    ...sources.map(({ name, licence }) => ({ name, licence })),
+    ...(baseLicence === '' ? [] : [{ name: 'the base model', licence: baseLicence }]),
+  ].map((one) => ({ ...one, terms: licenceTerms(one.licence) }));
+  const asking = obligations.flatMap((obligation) => {
+    const by = named.filter(({ terms }) => terms.obligations.includes(obligation));
+    return by.length === 0
+      ? []
+      : [[obligation, obligationTexts[obligation], by.map(({ name }) => name).join(', ')]];
+  });
+  const unknown = named.filter(({ terms }) => !terms.known).map(({ name }) => name);
+  const conflicts = licenceConflicts(named.map(({ licence }) => licence));
+  return [
+    'Its licences ask of whoever passes it on, or what was made with it:',
+    '',
+    table(['obligation', 'that is', 'for the sake of'], asking),
+    '',
+    ...(unknown.length === 0
+      ? []
+      : [`The terms of ${unknown.join(', ')} are not known: until they are, count on the strictest.`, '']),
+    ...conflicts.flatMap(({ licences: [one, other], reason }) => [
+      `${one} and ${other} do not go together: ${reason}.`,
+      '',
+    ]),
   ];
 }
 

@@ -1,8 +1,8 @@
 import { dirname, resolve } from 'node:path';
-import type { data } from '@emotune/proto';
+import type { data, files } from '@emotune/proto';
 import { type Channel, type Client, type Draft, everyPage, isHubName } from '@emotune/service/client';
 import { messageJson } from '@emotune/service/spec';
-import { sendRows } from '../files.js';
+import { filesAt, sendRows } from '../files.js';
 import { datasetJson, datasetsText, datasetText, examplesText, labelsText } from '../format/dataset.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import { type AddCommands, asks, fileOption, integerFrom, sessionOf, splitOption } from './options.js';
@@ -32,6 +32,16 @@ async function withUploads(
   if (spec.sources === undefined) return spec;
   const sources: typeof spec.sources = [];
   for (const [i, source] of spec.sources.entries()) {
+    if (source.import !== undefined) {
+      const uploads: files.UploadedFile[] = [];
+      for (const [k, { name }] of (source.import.uploads ?? []).entries()) {
+        const field = `sources[${i}].import.path[${k}]`;
+        for (const path of await filesAt(resolve(folder, name ?? ''), field))
+          uploads.push(await sendRows(session, channel, { path, folder, field }));
+      }
+      sources.push({ ...source, import: { ...source.import, uploads } });
+      continue;
+    }
     const written = source.file?.upload?.name;
     // The server fetches what the Hub has.
     if (!written || isHubName(written)) {

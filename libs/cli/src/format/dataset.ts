@@ -31,11 +31,23 @@ export function datasetJson({ name, version, state, failure, manifest }: data.Da
       rows,
       ...(labels.length > 0 ? { labels: Object.fromEntries(labels.map((of) => [of.label, of.rows])) } : {}),
     })),
+    languages: Object.fromEntries((manifest?.languages ?? []).map((of) => [of.language, of.rows])),
+    licences: (manifest?.licences ?? []).map((of) => ({ ...of })),
+    licenceConflicts: (manifest?.licenceConflicts ?? []).map((of) => ({ ...of })),
     duplicatesRemoved: manifest?.duplicatesRemoved ?? 0,
     leaksRemoved: manifest?.leaksRemoved ?? 0,
+    cleaning: cleaningJson(manifest?.cleaning),
     conflicts: conflictsJson(manifest?.conflicts),
     notices: manifest?.notices ?? [],
   };
+}
+
+function cleaningJson(cleaning: data.Cleaning | undefined) {
+  const { nearDuplicates, nearDuplicatesRemoved, nearLeaksRemoved, leaks, near } = cleaning ?? {
+    ...{ nearDuplicates: 1, nearDuplicatesRemoved: 0, nearLeaksRemoved: 0, leaks: [], near: [] },
+  };
+  const told = (rows: readonly data.DroppedRow[]) => rows.map((row) => ({ ...row }));
+  return { nearDuplicates, nearDuplicatesRemoved, nearLeaksRemoved, leaks: told(leaks), near: told(near) };
 }
 
 function conflictsJson(conflicts: data.Conflicts | undefined) {
@@ -81,6 +93,48 @@ function conflictsTable({ examples }: data.Conflicts): string {
   );
 }
 
+/** Rows that were dropped: those of equal texts, then those of near ones. */
+function removedText({ duplicatesRemoved, leaksRemoved, cleaning }: data.Manifest): string {
+  const equal = `${count(duplicatesRemoved)} duplicates, ${count(leaksRemoved)} leaks`;
+  if (!cleaning || cleaning.nearDuplicates >= 1) return equal;
+  const { nearDuplicates, nearDuplicatesRemoved, nearLeaksRemoved } = cleaning;
+  return `${equal}; nearly so (from ${nearDuplicates} on) ${count(nearDuplicatesRemoved)} and ${count(nearLeaksRemoved)}`;
+}
+
+/** Where there are several. */
+function languagesText({ languages }: data.Manifest): string {
+  if (languages.length < 2) return '';
+  return languages
+    .map(({ language, rows }) => {
+      const all = (rows?.train ?? 0) + (rows?.validation ?? 0) + (rows?.test ?? 0);
+      return `${language} ${count(all)}`;
+    })
+    .join(', ');
+}
+
+function licencesTable({ licences }: data.Manifest): string {
+  return table(
+    ['licence', 'rows', 'asks of who passes on what is made of them', 'sources'],
+    licences.map(({ licence, rows, obligations, sources, known }) => [
+      licence,
+      count(rows),
+      `${obligations.join(', ') || nothing}${known ? '' : ' (unknown terms)'}`,
+      sources.join(', '),
+    ]),
+  );
+}
+
+/** The first rows that were dropped because their text stands in a later split. */
+function leaksTable({ leaks }: data.Cleaning): string {
+  return table(
+    ['leak', 'of', 'repeats', 'of', 'text'],
+    leaks.map(({ id, split, keptId, keptSplit, text }) => [
+      ...[id, split, keptId, keptSplit],
+      clip(text, textColumns),
+    ]),
+  );
+}
+
 function countsTable(
   heading: string,
   counts: readonly (readonly [string, data.SplitCounts | undefined])[],
@@ -113,11 +167,9 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
     ['state', buildState(state)],
     ['failure', failure],
     ['rows', manifest && rowsText(manifest.rows)],
-    [
-      'removed',
-      manifest && `${count(manifest.duplicatesRemoved)} duplicates, ${count(manifest.leaksRemoved)} leaks`,
-    ],
+    ['removed', manifest && removedText(manifest)],
     ['conflicts', manifest?.conflicts && conflictsText(manifest.conflicts)],
+    ['languages', manifest && languagesText(manifest)],
   ]);
   if (!manifest) return head;
   const sources = table(
@@ -137,6 +189,8 @@ export function datasetText({ name, version, state, failure, manifest }: data.Da
     head,
     sources,
     tasks,
+    ...(manifest.licences.length > 0 ? [licencesTable(manifest)] : []),
+    ...(manifest.cleaning && manifest.cleaning.leaks.length > 0 ? [leaksTable(manifest.cleaning)] : []),
     ...(conflicts && conflicts.examples.length > 0 ? [conflictsTable(conflicts)] : []),
     ...(notices.length > 0 ? [notices.join('\n')] : []),
   ].join('\n\n');

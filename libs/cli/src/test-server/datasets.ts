@@ -51,6 +51,36 @@ const manifest = {
     ],
   },
   files: [],
+  cleaning: {
+    nearDuplicates: 0.85,
+    nearDuplicatesRemoved: 2,
+    nearLeaksRemoved: 1,
+    leaks: [
+      {
+        id: 'emotune-demo/1',
+        text: 'tea at six',
+        split: 'train',
+        keptId: 'emotune-demo/2',
+        keptText: 'Tea at six.',
+        keptSplit: 'test',
+      },
+    ],
+    near: [],
+  },
+  languages: [
+    { language: 'en', rows: { train: 70, validation: 10, test: 10 } },
+    { language: 'ro', rows: { train: 10, validation: 0, test: 0 } },
+  ],
+  licences: [
+    {
+      licence: 'Apache-2.0',
+      rows: 100,
+      sources: ['emotune-demo'],
+      obligations: ['attribution'],
+      known: true,
+    },
+  ],
+  licenceConflicts: [],
   notices: ['emobank was replaced by demonstration data'],
 };
 

@@ -3,6 +3,7 @@
 import { count, facts, figure, nothing, percent, table } from '@emotune/cli/format';
 import type { BusFigures } from './bus.js';
 import type { ControllerFigures } from './controller.js';
+import type { DedupFigures } from './dedup.js';
 import { type FuzzFigures, rssLimit } from './fuzz.js';
 import type { GenerateFigures } from './generate.js';
 import type { GeneratedFigures } from './generated-search.js';
@@ -186,6 +187,28 @@ export function lexiconText(f: LexiconFigures): string {
         f.wordsMegabytesPerSecond,
         'finding the words of the same texts',
       ),
+    ]),
+  );
+}
+
+/** Seconds for a million rows, and MiB, that finding duplicates is held to. */
+const dedupLimits = { seconds: 60, memoryMiB: 1536 };
+
+export function dedupText(f: DedupFigures): string {
+  const found = ({ rows, dropped }: DedupFigures['near']) =>
+    `${count(dropped)} of ${count(rows)} that were planted`;
+  return sections(
+    facts([
+      ['rows', `${count(f.rows)} generated ones, made anew in each pass`],
+      ['copies dropped', found(f.copies)],
+      [`near-duplicates dropped, from ${f.nearDuplicates} on`, found(f.near)],
+      ['other rows dropped', count(f.wronglyDropped)],
+    ]),
+    table(heldHead, [
+      held('seconds', f.seconds, (dedupLimits.seconds * f.rows) / 1e6, 'a minute for a million rows'),
+      held('peak memory, MiB', f.peakMemoryMiB, dedupLimits.memoryMiB, '1.5 GiB'),
+      alone('processor seconds', f.cpuSeconds),
+      alone('rows/s', f.rowsPerSecond),
     ]),
   );
 }

@@ -215,6 +215,16 @@ it('bench score asks every task', async () => {
   expect(await bench('score', '--model', 'nowhere')).toMatchObject({ code: 3, stdout: '' });
 });
 
+it('bench dedup', async () => {
+  const document = await json('dedup', '--rows', '23000');
+  // Those behind the first 20,014 rows, one in twenty each.
+  expect(document).toMatchObject({ rows: 23000, wronglyDropped: 0 });
+  expect(document.copies.rows).toBeGreaterThan(140);
+  expect(document.copies.dropped).toBe(document.copies.rows);
+  expect(document.near.dropped).toBeGreaterThanOrEqual(0.99 * document.near.rows);
+  expect((await bench('dedup', '--rows', '100')).stdout).toMatch(/^other rows dropped: +0$/m);
+});
+
 it('bench lexicon', async () => {
   const document = await json('lexicon', '--texts', '20');
   expect(document.texts).toBe(20);

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { InvalidArgument } from '@emotune/base';
 import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
@@ -212,6 +213,21 @@ export const addBenchCommands: AddCommands = (program, io) => {
       };
       const figures = await benchLexicon(texts, options, session.signal);
       await session.answer(figures, () => lexiconText(figures));
+    });
+
+  bench
+    .command('dedup')
+    .description('duplicates and near-duplicates of generated rows, as the build of a dataset finds them')
+    .option('--rows <n>', 'rows', integerFrom(1), 1_000_000)
+    .option('--near <similarity>', 'from which on texts are near-duplicates, 0.7 to 1', Number, 0.85)
+    .action(async ({ rows, near }: { rows: number; near: number }, command) => {
+      const session = sessionOf(io, command);
+      if (!(near >= 0.7 && near <= 1))
+        throw InvalidArgument.at('--near', `expected a similarity of 0.7 to 1, got ${near}`);
+      const { benchDedup } = await import('../bench/dedup.js');
+      const { dedupText } = await import('../bench/format.js');
+      const figures = await benchDedup(rows, near, session.signal);
+      await session.answer(figures, () => dedupText(figures));
     });
 
   bench

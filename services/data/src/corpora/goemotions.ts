@@ -47,7 +47,7 @@ function goEmotions(
 }
 
 // In the order of the corpus's own label file.
-const goEmotionsLabels =
+export const goEmotionsLabels =
   'admiration amusement anger annoyance approval caring confusion curiosity desire disappointment disapproval disgust embarrassment excitement fear gratitude grief joy love nervousness optimism pride realization relief remorse sadness surprise neutral'.split(
     ' ',
   );

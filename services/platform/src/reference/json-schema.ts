@@ -40,9 +40,13 @@ function fieldSchema({ type, many, range, usual, example, description }: SpecFie
     ...(range?.low === undefined ? {} : { minimum: range.low }),
     ...(range?.high === undefined ? {} : { maximum: range.high }),
   };
+  const list = { type: 'array', items: one };
   const whole =
     many === 'list'
-      ? { type: 'array', items: one }
+      ? // One path is written as it is.
+        type.kind === 'path'
+        ? { anyOf: [one, list] }
+        : list
       : many === 'by name'
         ? { type: 'object', additionalProperties: one }
         : one;

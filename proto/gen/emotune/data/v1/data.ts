@@ -31,6 +31,23 @@ export interface DatasetSpec {
    * @example [sentiment-regression]
    */
   tasks: Task[];
+  clean: CleanSpec | undefined;
+}
+
+/** Which texts count as one across sources and splits. A text that stands in a later split is dropped from earlier ones. */
+export interface CleanSpec {
+  /**
+   * Texts are near-duplicates from this Jaccard similarity of character 5-grams on, where they say the same of how somebody feels:
+   * negation, emoticons, emoji, capitals, numbers and words of affect are equal. 1: equal texts alone are one.
+   * @range 0.7..1 @default 0.85 @example 0.9
+   */
+  nearDuplicates: number;
+  /**
+   * remove: rows of train whose text stands in validation or test, and rows of validation whose text stands in test, are dropped and
+   * counted. fail: the build fails and lists them.
+   * @default remove @example fail
+   */
+  leaks: string;
 }
 
 export interface SourceSpec {
@@ -39,8 +56,9 @@ export interface SourceSpec {
    * @example emobank
    */
   corpus?: string | undefined;
-  file?:
-    | FileSource
+  file?: FileSource | undefined;
+  import?:
+    | ImportSource
     | undefined;
   /**
    * Keep at most this many rows of the source (seeded); 0 keeps all.
@@ -120,6 +138,35 @@ export interface FileSource {
   labelSeparator: string;
 }
 
+/** A data set in the format that its owners publish, from files of the user's own: what may not be shipped, or is not reachable. */
+export interface ImportSource {
+  /**
+   * semeval-2018, wassa-2017, aaid, sst, tweeteval, brighter, isear, dimabsa, goemotions-raw.
+   * @required @example semeval-2018
+   */
+  format: string;
+  /**
+   * A folder, a .zip archive or a file.
+   * @required @example SemEval2018-Task1-all-data.zip
+   */
+  uploads: UploadedFile[];
+  /**
+   * Names the source in manifests and reports; empty means the format.
+   * @example semeval
+   */
+  name: string;
+  /**
+   * SPDX identifier or a short name; empty means the terms that its owners state.
+   * @example CC-BY-4.0
+   */
+  licence: string;
+  /**
+   * All rows to this split; empty keeps the official ones.
+   * @example test
+   */
+  split: string;
+}
+
 /** How rows without an official split are divided: by texts, stratified by source, task and answer. */
 export interface SplitSpec {
   /**
@@ -168,11 +215,66 @@ export interface Manifest {
   duplicatesRemoved: number;
   /** Rows dropped from train or validation because their text stands in a later split. */
   leaksRemoved: number;
+  /** How that was done, and what was found beyond equal texts. */
+  cleaning:
+    | Cleaning
+    | undefined;
+  /** Most frequent first. */
+  languages: LanguageCount[];
+  /** What each licence asks of whoever passes on what was made with its rows. */
+  licences: LicenceCount[];
+  /** Pairs of licences that no one set of terms satisfies. */
+  licenceConflicts: LicenceConflict[];
   files: FileHash[];
   /** Things the user should know: a source replaced by demonstration data, rows skipped, an empty split. */
   notices: string[];
   /** Texts whose rows answer one question differently. */
   conflicts: Conflicts | undefined;
+}
+
+export interface Cleaning {
+  /** Jaccard similarity from which on texts counted as near-duplicates; 1: not looked for. */
+  nearDuplicates: number;
+  /** As duplicates_removed and leaks_removed, of near-duplicates. */
+  nearDuplicatesRemoved: number;
+  nearLeaksRemoved: number;
+  /** The first ones, at most 10 of each. */
+  leaks: DroppedRow[];
+  near: DroppedRow[];
+}
+
+/** A row that was dropped for the sake of another. */
+export interface DroppedRow {
+  id: string;
+  text: string;
+  /** That it stood in. */
+  split: string;
+  keptId: string;
+  keptText: string;
+  keptSplit: string;
+}
+
+export interface LanguageCount {
+  /** BCP 47. */
+  language: string;
+  rows: SplitCounts | undefined;
+}
+
+export interface LicenceCount {
+  licence: string;
+  /** Rows kept, all splits. */
+  rows: number;
+  sources: string[];
+  /** attribution, share-alike, non-commercial, no-derivatives, no-redistribution. */
+  obligations: string[];
+  /** False where nobody knows what it asks: then it counts as if texts were not to be passed on. */
+  known: boolean;
+}
+
+export interface LicenceConflict {
+  /** Two. */
+  licences: string[];
+  reason: string;
 }
 
 /** Rows that give one text different answers to one question. All of them are kept, in one split. */
