@@ -61,7 +61,7 @@ export interface DatasetPlan {
   readonly leaks: (typeof leakRules)[number];
 }
 
-export const leakRules = ['remove', 'fail'] as const;
+const leakRules = ['remove', 'fail'] as const;
 const defaultNearDuplicates = 0.85;
 /** Below, texts are told apart that have little in common, and bands are many. */
 const leastNearDuplicates = 0.7;
