@@ -1,19 +1,37 @@
 /** `emotune pretrain`: makes a base model of our own, from text to checkpoint folder with its card. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { parse, systemClock } from '@emotune/base';
+import { basename, join } from 'node:path';
+import type { SourceExample } from '@emotune/affect';
+import { InvalidArgument, parse, systemClock } from '@emotune/base';
 import type { LocateOptions } from '@emotune/data';
-import { type Family, modelParameters, saveModel } from '@emotune/models';
+import { float32 } from '@emotune/engine';
+import {
+  embeddingModule,
+  type Family,
+  initialTensors,
+  type Model,
+  type ModelConfig,
+  modelParameters,
+  saveModel,
+} from '@emotune/models';
 import { Tokenizer, trainBpe } from '@emotune/text';
-import { type PretrainSpec, pretrain, pretrainSpec, smallConfig, withExecutor } from '@emotune/training';
-import { pretrainingText, type TextSource } from './pretraining-text.js';
+import { pretrain, pretrainSpec, smallConfig, withExecutor } from '@emotune/training';
+import { affectiveEmbeddings } from './affective-embeddings.js';
+import { batchTokens, isHeldOut, learningRate, trainAffect } from './affective-training.js';
+import { type CurvePoint, pretrainCard } from './pretrain-card.js';
+import { pretrainingText } from './pretraining-text.js';
 
 export interface PretrainOptions {
   readonly family: Family;
   readonly out: string;
   /** Tokenizer, checkpoints: a second call with the same options goes on from here. */
   readonly work: string;
+  /** Of running text; 0 for none. */
   readonly tokens: number;
+  /** Of questions with their answers; 0 for none. */
+  readonly affectTokens: number;
+  readonly width: number;
+  readonly layers: number;
   readonly vocabSize: number;
   readonly seed: number;
   readonly threads: number;
@@ -21,12 +39,6 @@ export interface PretrainOptions {
   readonly signal: AbortSignal;
   /** A line for people. */
   readonly log: (line: string) => void;
-}
-
-interface CurvePoint {
-  readonly tokens: number;
-  readonly train: number;
-  readonly heldOut: number;
 }
 
 const special = { bos: '<s>', eos: '</s>', pad: '<pad>' } as const;
@@ -42,99 +54,127 @@ async function tokenizerFile(work: string, documents: readonly string[], vocabSi
   return path;
 }
 
-function card(
-  options: PretrainOptions,
-  spec: PretrainSpec,
-  parameters: number,
-  sources: readonly TextSource[],
-  curve: readonly CurvePoint[],
-): string {
-  const number = (n: number) => n.toLocaleString('en');
-  return `---
-license: apache-2.0
-language: en
-library_name: transformers
----
-# emotune-${options.family}-4m
+/** What a part of the training tells of itself, from one call of the command to the next. */
+class Curve {
+  private reported = 0;
 
-A small ${options.family.toUpperCase()} language model (${number(parameters)} parameters, vocabulary ${number(options.vocabSize)}), the place from which
-EmoTune fine-tunes on a machine without access to larger ones. Pre-trained by EmoTune's own engine:
+  private constructor(
+    private readonly file: string,
+    private readonly log: (line: string) => void,
+    readonly points: CurvePoint[],
+  ) {}
 
-\`\`\`
-emotune pretrain --family ${options.family} --tokens ${options.tokens} --vocabulary ${options.vocabSize} --seed ${options.seed}
-\`\`\`
+  static async in(folder: string, log: (line: string) => void): Promise<Curve> {
+    await mkdir(folder, { recursive: true });
+    const file = join(folder, 'curve.json');
+    return new Curve(file, log, JSON.parse(await readFile(file, 'utf8').catch(() => '[]')));
+  }
 
-## Text
-Train rows only, without labels, each followed by the cues that VADER and AFINN find in it; validation and test rows of
-the corpora were never seen. The tokenizer also saw prompts without answers.
-
-| source | licence | characters |
-|---|---|---|
-${sources.map((s) => `| ${s.name} | ${s.licence} | ${number(s.characters)} |`).join('\n')}
-
-## Training
-${number(options.tokens)} tokens, blocks of ${spec.sequence}, ${spec.batch} a step, AdamW at ${spec.optimizer.learningRate} with a cosine, float32. Loss in nats per
-token; held out are the last ${spec.heldOut * 100} % of the documents.
-
-| tokens | training | held out |
-|---|---|---|
-${curve.map((p) => `| ${number(p.tokens)} | ${p.train.toFixed(3)} | ${p.heldOut.toFixed(3)} |`).join('\n')}
-
-## Limits
-It has seen little text and knows little: it is no chat model, writes no sound prose, and repeats the biases of its
-sources. Use it to try EmoTune and to test on; take a published model for work.
-`;
+  /** `heldOut`: where it was measured. */
+  async add(
+    { tokens, train, heldOut }: Omit<CurvePoint, 'heldOut'> & { readonly heldOut: number | undefined },
+    { totalTokens, seconds }: { readonly totalTokens: number; readonly seconds: number },
+  ): Promise<void> {
+    const { points } = this;
+    if (heldOut !== undefined) {
+      // A resumed run repeats what came after its checkpoint.
+      while (points.length > 0 && points[points.length - 1].tokens >= tokens) points.pop();
+      points.push({ tokens, train, heldOut });
+      await writeFile(this.file, JSON.stringify(points));
+    } else if (systemClock.now() - this.reported < reportEveryMs) return;
+    this.reported = systemClock.now();
+    const held = heldOut === undefined ? '' : `, held out ${heldOut.toFixed(3)}`;
+    this.log(
+      `${tokens} of ${totalTokens} tokens, loss ${train.toFixed(3)}${held}, ${(tokens / seconds).toFixed(0)} tokens/s`,
+    );
+  }
 }
 
-/** @throws Interrupted when the signal aborts; call again to go on. */
+/** A new model, whose embeddings know the answers of train rows where it is to answer. */
+function beginning(
+  config: ModelConfig,
+  { affectTokens, width, seed }: PretrainOptions,
+  tokenizer: Tokenizer,
+  examples: readonly SourceExample[],
+): Model {
+  const tensors = initialTensors(config, seed);
+  if (affectTokens > 0) {
+    const seen = examples.filter((example) => !isHeldOut(example));
+    const table = affectiveEmbeddings(seen, tokenizer, { width, seed });
+    tensors.set(`${embeddingModule(config)}.weight`, float32([tokenizer.vocabSize, width], table));
+  }
+  return { config, tensors };
+}
+
+const ofText = 'Running text';
+const ofAffect = 'Questions and answers';
+
+/** @throws InvalidArgument when there is nothing to train on; Interrupted when the signal aborts: call again to go on. */
 export async function pretrainBaseModel(options: PretrainOptions): Promise<void> {
-  const { documents, prompts, sources } = await pretrainingText(options.text);
+  const { family, width, layers, seed, threads, signal, log } = options;
+  if (options.tokens === 0 && options.affectTokens === 0)
+    throw InvalidArgument.at('--affect-tokens', 'expected 1 or more where --tokens is 0, got 0');
+  const { documents, prompts, examples, sources } = await pretrainingText(options.text);
   const file = await tokenizerFile(options.work, [...documents, ...prompts], options.vocabSize);
   const tokenizer = await Tokenizer.load(file);
   const id = (token: string) => tokenizer.idOf(token)!;
-  const tokenized = documents.map((text) => tokenizer.encode(text));
-  const available = tokenized.reduce((n, t) => n + t.length, 0);
-  options.log(`${documents.length} documents, ${available} tokens`);
-  const config = smallConfig(options.family, {
-    vocabSize: options.vocabSize,
-    bos: id(special.bos),
-    eos: id(special.eos),
-    pad: id(special.pad),
-  });
-  const spec = parse(pretrainSpec, { tokens: options.tokens, seed: options.seed, threads: options.threads });
-  const folder = join(options.work, `${options.family}-${options.tokens}-${options.seed}`);
-  const curveFile = join(folder, 'curve.json');
-  await mkdir(folder, { recursive: true });
-  const curve: CurvePoint[] = JSON.parse(await readFile(curveFile, 'utf8').catch(() => '[]'));
-  let reported = 0;
-  const result = await withExecutor(spec, (executor) =>
-    pretrain({
-      executor,
-      clock: systemClock,
-      config,
-      documents: tokenized,
-      spec,
-      checkpoints: join(folder, 'checkpoints'),
-      signal: options.signal,
-      onNotice: options.log,
-      onProgress: async ({ tokens, totalTokens, seconds, trainLoss, heldOutLoss }) => {
-        if (heldOutLoss !== undefined) {
-          // A resumed run repeats what came after its checkpoint.
-          while (curve.length > 0 && curve[curve.length - 1].tokens >= tokens) curve.pop();
-          curve.push({ tokens, train: trainLoss, heldOut: heldOutLoss });
-          await writeFile(curveFile, JSON.stringify(curve));
-        }
-        if (heldOutLoss !== undefined || systemClock.now() - reported >= reportEveryMs) {
-          reported = systemClock.now();
-          const held = heldOutLoss === undefined ? '' : `, held out ${heldOutLoss.toFixed(3)}`;
-          options.log(
-            `${tokens} of ${totalTokens} tokens, loss ${trainLoss.toFixed(3)}${held}, ${(tokens / seconds).toFixed(0)} tokens/s`,
-          );
-        }
-        return 'continue' as const;
-      },
-    }),
-  );
+  const { vocabSize } = tokenizer;
+  const ids = { vocabSize, bos: id(special.bos), eos: id(special.eos), pad: id(special.pad) };
+  const config = smallConfig(family, ids, { width, layers });
+  const { tokens, affectTokens } = options;
+  const made = [family, width, layers, options.vocabSize, tokens, affectTokens, seed].join('-');
+  const folder = (part: string) => join(options.work, made, part);
+  let model = beginning(config, options, tokenizer, examples);
+  const parts: { title: string; how: string; curve: readonly CurvePoint[] }[] = [];
+  if (options.tokens > 0) {
+    const tokenized = documents.map((text) => tokenizer.encode(text));
+    log(`${documents.length} documents, ${tokenized.reduce((n, t) => n + t.length, 0)} tokens`);
+    const spec = parse(pretrainSpec, { tokens: options.tokens, seed, threads });
+    const curve = await Curve.in(folder('text'), log);
+    const result = await withExecutor(spec, (executor) =>
+      pretrain({
+        executor,
+        clock: systemClock,
+        model,
+        documents: tokenized,
+        spec,
+        checkpoints: join(folder('text'), 'checkpoints'),
+        signal,
+        onNotice: log,
+        onProgress: async ({ tokens, trainLoss, heldOutLoss, ...run }) => {
+          await curve.add({ tokens, train: trainLoss, heldOut: heldOutLoss }, run);
+          return 'continue' as const;
+        },
+      }),
+    );
+    model = result.model;
+    parts.push({
+      title: ofText,
+      how: `Rows without labels, each followed by the cues that VADER and AFINN find in it, and prose. Blocks of ${spec.sequence} tokens, ${spec.batch} a step, AdamW at ${spec.optimizer.learningRate} with a cosine, float32. Loss in nats per token; held out are the last ${spec.heldOut * 100} % of the documents.`,
+      curve: curve.points,
+    });
+  }
+  if (options.affectTokens > 0) {
+    const curve = await Curve.in(folder('affect'), log);
+    model = await trainAffect({
+      model,
+      tokenizer,
+      examples,
+      tokens: options.affectTokens,
+      seed,
+      threads,
+      checkpoints: join(folder('affect'), 'checkpoints'),
+      signal,
+      onNotice: log,
+      onMeasurement: ({ tokens, trainLoss, objective, ...run }) =>
+        curve.add({ tokens, train: trainLoss, heldOut: objective }, run),
+    });
+    parts.push({
+      title: ofAffect,
+      how: `Rows asked again and again: without instruction first, then as users ask, on varied scales and labels, cues shown in three of ten; rare labels and small sources are drawn more often than they occur. The sentiment of GoEmotions and XED follows from their emotions. ${batchTokens} tokens a step, AdamW at ${learningRate} with a cosine, float32. Training loss in nats per answer token, held out (1 % of the texts) in nats per answer. Embeddings begin from how often each answer goes with each token, less the share of the answer.`,
+      curve: curve.points,
+    });
+  }
   const parameters = modelParameters(config).reduce(
     (n, { shape }) => n + shape.reduce((a, d) => a * d, 1),
     0,
@@ -146,13 +186,13 @@ export async function pretrainBaseModel(options: PretrainOptions): Promise<void>
     pad_token: special.pad,
     model_max_length: 512,
   };
-  await saveModel(options.out, result.model, {
+  await saveModel(options.out, model, {
     dtype: 'F16',
     tokenizer: file,
     files: {
-      'README.md': card(options, spec, parameters, sources, curve),
+      'README.md': pretrainCard(options, { name: basename(options.out), parameters, sources, parts }),
       'tokenizer_config.json': `${JSON.stringify(tokenizerConfig, null, 2)}\n`,
     },
   });
-  options.log(`wrote ${options.out}, held-out loss ${result.heldOutLoss?.toFixed(3) ?? 'not measured'}`);
+  log(`wrote ${options.out}`);
 }

@@ -10,7 +10,7 @@ export {
   Generator,
   type Sampling,
 } from './generator.js';
-export { initialLora, type Lora } from './lora.js';
+export { embeddingModule, initialLora, type Lora } from './lora.js';
 export {
   frozenTensors,
   GraphWeights,

@@ -1,9 +1,9 @@
 /**
- * Pre-training of a causal language model from random weights: the training loop with blocks of running text as rows,
+ * Pre-training of a causal language model: the training loop with blocks of running text as rows,
  * every token of which is predicted.
  */
 import { InvalidArgument } from '@emotune/base';
-import { type Family, initialTensors, type Model, type ModelConfig, parseConfig } from '@emotune/models';
+import { type Family, type Model, type ModelConfig, parseConfig } from '@emotune/models';
 import { z } from 'zod';
 import type { Row } from './batches.js';
 import type { Directive } from './measurement.js';
@@ -12,6 +12,8 @@ import { trainSpec } from './spec.js';
 import { type Training, type TrainResult, train } from './train.js';
 
 const share = z.number().min(0).max(1);
+/** Channels of an attention head. */
+const headWidth = 32;
 
 export const pretrainSpec = z.strictObject({
   /** Tokens to train on; text is repeated, in another order, when it is shorter. */
@@ -47,7 +49,8 @@ export interface PretrainProgress {
 
 export interface Pretraining
   extends Pick<Training, 'executor' | 'clock' | 'checkpoints' | 'signal' | 'onNotice'> {
-  readonly config: ModelConfig;
+  /** Whose weights it begins with. */
+  readonly model: Model;
   readonly documents: readonly Int32Array[];
   readonly spec: PretrainSpec;
   readonly onProgress?: (progress: PretrainProgress) => Directive | Promise<Directive> | undefined;
@@ -67,23 +70,36 @@ export interface SpecialTokens {
   readonly pad: number;
 }
 
-/** The shapes of our own base models: 4.1 to 4.3 million parameters with 8,000 tokens, positions up to 512. */
-export function smallConfig(family: Family, { vocabSize, bos, eos, pad }: SpecialTokens): ModelConfig {
+/** Of a model of our own. */
+export interface SmallShape {
+  /** Width of the hidden states: a multiple of the heads' 32. */
+  readonly width: number;
+  readonly layers: number;
+}
+
+/** The shapes of our own base models, positions up to 512. */
+export function smallConfig(
+  family: Family,
+  { vocabSize, bos, eos, pad }: SpecialTokens,
+  { width, layers }: SmallShape,
+): ModelConfig {
   const common = {
     model_type: family,
     vocab_size: vocabSize,
-    hidden_size: 192,
+    hidden_size: width,
     tie_word_embeddings: true,
     bos_token_id: bos,
     eos_token_id: eos,
     pad_token_id: pad,
   };
-  if (family === 'bloom') return parseConfig({ ...common, n_layer: 6, n_head: 6 });
-  const layers = { num_hidden_layers: 6, num_attention_heads: 6, max_position_embeddings: 512 };
+  const heads = width / headWidth;
+  if (family === 'bloom') return parseConfig({ ...common, n_layer: layers, n_head: heads });
+  const deep = { num_hidden_layers: layers, num_attention_heads: heads, max_position_embeddings: 512 };
   return parseConfig(
     family === 'opt'
-      ? { ...common, ...layers, ffn_dim: 768 }
-      : { ...common, ...layers, intermediate_size: 512 },
+      ? { ...common, ...deep, ffn_dim: 4 * width }
+      : // Its three matrices have as many weights as the others' two.
+        { ...common, ...deep, intermediate_size: 32 * Math.round(width / 12) },
   );
 }
 
@@ -111,18 +127,19 @@ export function packDocuments(
 }
 
 /**
- * Trains a model of this shape on tokenised documents, or goes on from the newest checkpoint of the same run.
+ * Trains a model on tokenised documents, or goes on from the newest checkpoint of the same run.
  * @throws InvalidArgument when the text does not fill one block, or a token is outside the vocabulary; Diverged;
  * Interrupted; ResourceExhausted.
  */
 export async function pretrain({
-  config,
+  model,
   documents,
   spec,
   onProgress,
   ...hooks
 }: Pretraining): Promise<PretrainResult> {
   const { sequence } = spec;
+  const { config } = model;
   const [eos] = config.eosTokenIds;
   if (eos === undefined)
     throw InvalidArgument.at('eos_token_id', 'expected a token that ends documents, got none');
@@ -139,7 +156,7 @@ export async function pretrain({
   const perToken = (objective: number) => objective / (sequence - 1);
   const { tensors, best, ...result } = await train({
     ...hooks,
-    model: { config, tensors: initialTensors(config, spec.seed) },
+    model,
     rows,
     spec: trainSpec.parse({
       method: { name: 'full' },

@@ -4,7 +4,11 @@ import { type AddCommands, integerFrom, sessionOf } from '@emotune/cli/command';
 import { Option } from 'commander';
 import type { PretrainOptions } from '../pretrain.js';
 
-interface GivenOptions extends Pick<PretrainOptions, 'family' | 'out' | 'tokens' | 'seed' | 'threads'> {
+interface GivenOptions
+  extends Pick<
+    PretrainOptions,
+    'family' | 'out' | 'tokens' | 'affectTokens' | 'width' | 'layers' | 'seed' | 'threads'
+  > {
   readonly vocabulary: number;
   readonly work?: string;
   readonly corpora?: string;
@@ -13,7 +17,9 @@ interface GivenOptions extends Pick<PretrainOptions, 'family' | 'out' | 'tokens'
 export const addPretrainCommand: AddCommands = (program, io) => {
   program
     .command('pretrain')
-    .description('make a small base model from openly licensed text; interrupt and repeat to resume')
+    .description(
+      'make a small base model from openly licensed text and questions about it; interrupt and repeat to resume',
+    )
     .addOption(
       new Option('--family <family>', 'model family')
         .choices(['opt', 'bloom', 'llama'])
@@ -21,7 +27,15 @@ export const addPretrainCommand: AddCommands = (program, io) => {
     )
     .requiredOption('--out <dir>', 'folder to write, which must not exist')
     .option('--work <dir>', 'folder for tokenizer and checkpoints (default: pretrain in the data folder)')
-    .option('--tokens <n>', 'tokens to train on', integerFrom(1), 4_000_000)
+    .option('--tokens <n>', 'tokens of running text to train on first', integerFrom(0), 0)
+    .option(
+      '--affect-tokens <n>',
+      'tokens of questions and answers to train on then',
+      integerFrom(0),
+      8_000_000,
+    )
+    .option('--width <n>', 'width of the hidden states, a multiple of 32', integerFrom(32), 192)
+    .option('--layers <n>', 'layers', integerFrom(1), 2)
     .option('--vocabulary <n>', 'entries of the tokenizer', integerFrom(1), 8000)
     .option('--seed <n>', 'seed', integerFrom(1), 1)
     .option('--threads <n>', 'threads', integerFrom(1), 2)
@@ -29,7 +43,10 @@ export const addPretrainCommand: AddCommands = (program, io) => {
       '--corpora <dir>',
       'folder of corpora as published (default: EMOTUNE_CORPORA, else they are downloaded)',
     )
-    .addHelpText('after', '\nExample:\n  emotune pretrain --family llama --out my-llama --tokens 1000000')
+    .addHelpText(
+      'after',
+      '\nExample:\n  emotune pretrain --family llama --out my-llama --affect-tokens 1000000',
+    )
     .action(async ({ vocabulary, work, corpora, out, ...options }: GivenOptions, command) => {
       const session = sessionOf(io, command);
       const { pretrainBaseModel } = await import('../pretrain.js');
