@@ -82,3 +82,9 @@ it('every runtime dependency has a line of reason', () => {
   const outside = new Set(packages.flatMap((p) => p.dependencies).filter((name) => !tagOf.has(name)));
   expect([...outside].filter((name) => !decision.includes(name)).sort()).toEqual([]);
 });
+
+it('evaluations alone read the plain sentences, on which nothing is trained or chosen', () => {
+  expect(folders.filter((folder) => importsOf(folder).includes('@emotune/affect/plain'))).toEqual([
+    'services/evaluation',
+  ]);
+});

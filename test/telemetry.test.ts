@@ -20,7 +20,7 @@ it('the dashboard asks for nothing that services do not tell', async () => {
     EMOTUNE_DATABASE_URL: database,
     EMOTUNE_OBJECTS_URL: pathToFileURL(folder).href,
     EMOTUNE_BUS_URL: database,
-    EMOTUNE_PEERS: 'featurization=127.0.0.1:1',
+    EMOTUNE_PEERS: 'featurization=127.0.0.1:1,evaluation=127.0.0.1:1',
     EMOTUNE_JOBS_DIR: join(folder, 'jobs'),
     EMOTUNE_TRAINER: programOf('trainer'),
   });

@@ -149,7 +149,9 @@ describe.skipIf(reason)('images', () => {
 
     it('each service serves, as a user without rights who cannot change it', async () => {
       const token = randomBytes(32).toString('hex');
-      const peers = ['data', 'featurization', 'tuning'].map((area) => `${area}=${area}:50051`).join(',');
+      const peers = ['data', 'featurization', 'tuning', 'evaluation']
+        .map((area) => `${area}=${area}:50051`)
+        .join(',');
       for (const service of services)
         await run(`emotune-${service}`, {
           serves: true,

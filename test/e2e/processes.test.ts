@@ -36,7 +36,7 @@ it.each([
   ['featurization', ['data', 'tuning'], ''],
   [
     'tuning',
-    ['featurization'],
+    ['featurization', 'evaluation'],
     'EMOTUNE_JOBS_DIR: expected a folder, got nothing\nEMOTUNE_TRAINER: expected the path of the trainer, got nothing\n',
   ],
   ['evaluation', ['data', 'featurization', 'tuning'], ''],

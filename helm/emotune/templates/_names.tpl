@@ -14,7 +14,7 @@ data featurization tuning evaluation inference
 
 {{/* The areas that an area calls. */}}
 {{- define "emotune.peers" -}}
-{{- get (dict "data" "" "featurization" "data tuning" "tuning" "featurization" "evaluation" "data featurization tuning" "inference" "tuning") . -}}
+{{- get (dict "data" "" "featurization" "data tuning" "tuning" "featurization evaluation" "evaluation" "data featurization tuning" "inference" "tuning") . -}}
 {{- end -}}
 
 {{/* The services of an area by which routes are made. */}}

@@ -50,38 +50,3 @@ export function bootstrapIntervals(measure: Measure, rng: Rng, resamples = defau
   }
   return intervals;
 }
-
-export interface PairedTest {
-  /** p-value that the first is not better (lower in mean loss) than the second. */
-  readonly notBetter: number;
-  /** p-value that the two are the same. */
-  readonly twoSided: number;
-}
-
-/**
- * Paired bootstrap test on the losses of two systems for the same examples (Koehn 2004): the share of resamples in
- * which the first does not win, with one added to both counts so that no p-value is 0. Undefined without examples.
- */
-export function pairedBootstrap(
-  first: readonly number[],
-  second: readonly number[],
-  rng: Rng,
-  resamples = defaultResamples,
-): PairedTest | undefined {
-  const n = first.length;
-  if (n === 0) return undefined;
-  const gain = Float64Array.from(first, (loss, i) => second[i] - loss);
-  let firstNotBetter = 0;
-  let secondNotBetter = 0;
-  for (let r = 0; r < resamples; r++) {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += gain[rng.int(n)];
-    if (sum <= 0) firstNotBetter++;
-    if (sum >= 0) secondNotBetter++;
-  }
-  const p = (count: number) => (count + 1) / (resamples + 1);
-  return {
-    notBetter: p(firstNotBetter),
-    twoSided: Math.min(1, 2 * p(Math.min(firstNotBetter, secondNotBetter))),
-  };
-}

@@ -1,12 +1,7 @@
 export { intensifies, isAffective, negates } from './affective-words.js';
 export { ConstantBaseline, vaderAnswer } from './baselines.js';
-export {
-  bootstrapIntervals,
-  type Interval,
-  type Intervals,
-  type PairedTest,
-  pairedBootstrap,
-} from './bootstrap.js';
+export { bootstrapIntervals, type Interval, type Intervals } from './bootstrap.js';
+export { splitHalf } from './ceiling.js';
 export {
   type CalibrationBin,
   type Confusion,
@@ -18,6 +13,7 @@ export {
 } from './error-analysis.js';
 export { heldOutQuestions } from './held-out.js';
 export { InducedCounts, WordCounts } from './induced-lexicon.js';
+export { type LabelRow, labelRows } from './label-rows.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
 export { anyLanguage, type Lexicon } from './lexicon.js';
 export { type KeptLexicon, lexiconsFile, lexiconsJson, parseLexicons } from './lexicon-file.js';
@@ -49,11 +45,11 @@ export {
   type Metrics,
   metricNames,
   type NumberOutcome,
-  raterAgreement,
   regressionMeasure,
   squaredError,
 } from './metrics.js';
 export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
+export { correlationPermutation, holm, type PairedTest, pairedPermutation } from './permutation.js';
 export {
   answerTokens,
   candidateTokens,
@@ -91,6 +87,7 @@ export {
 } from './tasks.js';
 export {
   inquiryKey,
+  labelInquiry,
   parseTeaching,
   type Teaching,
   taughtInquiry,

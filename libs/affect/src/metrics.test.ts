@@ -1,13 +1,12 @@
 import { Rng } from '@emotune/base';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bootstrapIntervals, pairedBootstrap } from './bootstrap.js';
+import { bootstrapIntervals } from './bootstrap.js';
 import {
   classificationMeasure,
   type LabelOutcome,
   metricNames,
   type NumberOutcome,
-  raterAgreement,
   regressionMeasure,
 } from './metrics.js';
 
@@ -181,33 +180,4 @@ describe('bootstrap', () => {
       high: 0.5,
     });
   });
-
-  it('the paired test tells better, worse and equal', () => {
-    const losses = Array.from({ length: 200 }, (_, i) => (i % 7) / 7);
-    const worse = losses.map((loss, i) => loss + (i % 3) / 10);
-    expect(pairedBootstrap(losses, worse, rng())).toEqual({ notBetter: 1 / 1001, twoSided: 2 / 1001 });
-    expect(pairedBootstrap(worse, losses, rng())).toEqual({ notBetter: 1, twoSided: 2 / 1001 });
-    expect(pairedBootstrap(losses, losses, rng())).toEqual({ notBetter: 1, twoSided: 1 });
-    expect(pairedBootstrap([], [], rng())).toBeUndefined();
-  });
-
-  it('the paired test is fair: of pure noise about one in twenty is significant', () => {
-    const draw = Rng.of('null');
-    const significant = Array.from({ length: 300 }, (_, k) => {
-      const first = Array.from({ length: 60 }, () => draw.normal());
-      const second = first.map(() => draw.normal());
-      return pairedBootstrap(first, second, Rng.of('null', k), 200)!.notBetter < 0.05 ? 1 : 0;
-    }).reduce<number>((a, b) => a + b, 0);
-    // Binomial(300, 0.05): 15 ± 3.8.
-    expect(significant).toBeGreaterThan(3);
-    expect(significant).toBeLessThan(30);
-  });
-});
-
-it('rater agreement follows from spread: noise as large as the signal gives √½', () => {
-  const golds = [0, 1].map((gold) => ({ gold, spread: 0.5 }));
-  expect(raterAgreement(golds)).toBeCloseTo(Math.SQRT1_2, 14);
-  expect(raterAgreement([...golds, { gold: 1, spread: null }])).toBeUndefined();
-  expect(raterAgreement(golds.map(() => golds[0]))).toBeUndefined();
-  expect(raterAgreement([])).toBeUndefined();
 });

@@ -282,18 +282,3 @@ export function squaredError({ gold, answer }: NumberOutcome): number {
 export function labelError({ gold, answer }: LabelOutcome): number {
   return 1 - jaccard(gold, answer);
 }
-
-/**
- * Correlation of one rater with the mean of all, √(var y / (var y + mean of spread²)), from the raters' standard
- * deviations by example. Undefined unless every example has one and golds differ.
- */
-export function raterAgreement(
-  examples: readonly { readonly gold: number; readonly spread: number | null }[],
-): number | undefined {
-  const n = examples.length;
-  if (n < 2 || examples.some((e) => e.spread === null)) return undefined;
-  const mean = examples.reduce((sum, e) => sum + e.gold, 0) / n;
-  const variance = examples.reduce((sum, e) => sum + (e.gold - mean) ** 2, 0) / n;
-  const noise = examples.reduce((sum, e) => sum + e.spread! ** 2, 0) / n;
-  return variance <= rounding ? undefined : Math.sqrt(variance / (variance + noise));
-}

@@ -98,6 +98,20 @@ export function taughtInquiry(
   return known.find((inquiry) => inquiry.emotion === emotion) ?? known[0];
 }
 
+/** As the model learnt to be asked about just these labels; where it did not, for one of them. */
+export function labelInquiry(
+  teaching: Teaching | undefined,
+  task: Task,
+  labels: readonly string[],
+): TaughtInquiry {
+  const wanted = [...labels].sort().join();
+  const taught = teaching?.inquiries.find(
+    (inquiry) => inquiry.task === task && [...inquiry.labelSet].sort().join() === wanted,
+  );
+  const unknown = { emotion: null, scale: null, multiLabel: false, rows: 0, threshold: multiLabelThreshold };
+  return taught ?? { ...unknown, task, labelSet: labels };
+}
+
 /** `labels[0]` → ['labels', 0]. */
 const pathOf = (field: string) =>
   (field.match(/\w+/g) ?? []).map((part) => (/^\d+$/.test(part) ? Number(part) : part));

@@ -19,6 +19,9 @@ describe('model', () => {
         lineage: expect.objectContaining({ parameters: { learningRate: 0.001 } }),
       }),
     ]);
+    expect((await emotune(['model', 'promote', 'first'])).stderr).toContain('it was not compared');
+    await text('model', 'promote', 'first', '--force');
+    expect(asked.get('promoteModel')).toEqual({ name: 'first', force: true });
   });
 
   it('export fetches files to a new folder, and import sends those of a checkpoint', async () => {
@@ -110,6 +113,28 @@ describe('evaluate', () => {
             baselines: { constant: { accuracy: 0.5 }, vader: {} },
             confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
             calibration: [],
+            labels: [
+              {
+                labelSet: ['bad', 'good'],
+                label: 'bad',
+                gold: 20,
+                answered: 20,
+                right: 15,
+                precision: 0.75,
+                recall: 0.75,
+                f1: 0.75,
+              },
+              {
+                labelSet: ['bad', 'good'],
+                label: 'good',
+                gold: 20,
+                answered: 20,
+                right: 15,
+                precision: 0.75,
+                recall: 0.75,
+                f1: 0.75,
+              },
+            ],
           },
         ],
         slices: [{ task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
@@ -123,6 +148,7 @@ describe('evaluate', () => {
             error: 0.8,
           },
         ],
+        checks: expect.anything(),
         prefix: 'evaluations/e1',
         report: join(folder, '.emotune', 'evaluations', 'e1', 'report.html'),
       },
@@ -154,6 +180,26 @@ describe('evaluate', () => {
     expect(asked.get('evaluate')).toMatchObject({ dataset: { split: 'validation' }, limit: 9 });
   });
 
+  it('asks the plain sentences, and tells how many are right, by label, and the wrong ones', async () => {
+    const shown = await text('evaluate', '--model', 'first', '--plain');
+    expect(asked.get('evaluate')).toMatchObject({ model: 'first', plain: {}, limit: 0 });
+    expect(shown).toContain('first@aa11 on the plain sentences');
+    expect(shown).toMatch(/^sentiment-classification: 30 of 40 right$/m);
+    expect(shown).toMatch(/^good +15 of 20 +5$/m);
+    expect(shown).toMatch(/^sentiment-regression +0\.1 +0\.9 +Oh, great\.$/m);
+    const [json_] = await json('evaluate', '--model', 'first', '--plain');
+    expect(json_).toMatchObject({ right: { 'sentiment-classification': 30 } });
+  });
+
+  it('asks the behavioural checks, and tells what failed', async () => {
+    const shown = await text('evaluate', '--model', 'first', '--checks');
+    expect(asked.get('evaluate')).toMatchObject({ model: 'first', checks: {}, limit: 0 });
+    expect(shown).toMatch(/^negation +3 of 4 +75 % +-0\.25 +0\.25$/m);
+    expect(shown).toMatch(/^negation +It is fine\. +It is not fine\. +lower +positive → positive$/m);
+    const [found] = await json('evaluate', '--model', 'first', '--checks');
+    expect(found).toMatchObject({ checks: [{ capability: 'negation', passed: 3 }] });
+  });
+
   it('sends a file with its task', async () => {
     await text(
       ...'evaluate --model first --file mine.csv --task emotion-classification --labels joy,fear --multi-label --label-separator ;'.split(
@@ -183,8 +229,11 @@ describe('evaluate', () => {
   });
 
   it.each([
-    ['', '--dataset: expected either it or --file, got neither'],
-    ['--dataset d --file f', '--dataset: expected either it or --file, got both'],
+    ['', '--dataset: expected either it, --file, --plain or --checks, got none'],
+    ['--plain --dataset d --limit 3', '--dataset: expected nothing beside --plain'],
+    ['--checks --plain', '--checks: expected nothing beside --plain'],
+    ['--plain --text-column t', '--text-column: expected nothing beside --plain'],
+    ['--dataset d --file f', '--dataset: expected either it, --file, --plain or --checks, got both'],
     ['--dataset d --scale 0..1', '--scale: expected nothing beside --dataset'],
     ['--dataset d --text-column review', '--text-column: expected nothing beside --dataset'],
     ['--dataset d --label-separator ;', '--label-separator: expected nothing beside --dataset'],
@@ -208,6 +257,19 @@ describe('evaluate', () => {
 });
 
 describe('evaluation', () => {
+  it('compares models, and says which is better where chance does not explain it', async () => {
+    const shown = await text('evaluations', 'compare', 'first@1', 'first@2');
+    expect(asked.get('compareEvaluations')).toEqual({ first: 'first@1', second: 'first@2' });
+    expect(shown).toMatch(/^sentiment-regression +120 +rmse +0\.25 +0\.5 +0\.01 +0\.02 +first$/m);
+    expect(shown).toMatch(/^emotion-classification +120 +jaccard +0\.5 +0\.25 +0\.5 +0\.5 +–$/m);
+    const [compared] = await json('evaluation', 'compare', 'a', 'b');
+    expect(compared).toMatchObject({
+      first: 'a-1',
+      second: 'b-2',
+      tasks: [{ task: 'sentiment-regression', pAdjusted: 0.02, firstBetter: true }, {}],
+    });
+  });
+
   it('lists and deletes', async () => {
     expect(await json('evaluation', 'list')).toMatchObject([[{ id: 'e1' }, { id: 'e3' }]]);
     expect(await text('evaluation', 'list')).toContain('e1');

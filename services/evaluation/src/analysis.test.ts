@@ -1,4 +1,4 @@
-import { ConstantBaseline, labelGold, numberGold } from '@emotune/affect';
+import { ConstantBaseline, labelGold, numberGold, ratedGold } from '@emotune/affect';
 import type { Prediction } from '@emotune/records';
 import { describe, expect, it } from 'vitest';
 import { type AnalysisOptions, analyseTask, compare, isValid } from './analysis.js';
@@ -119,6 +119,38 @@ describe('analyseTask', () => {
     expect(p((gold) => 1 - gold)).toBeGreaterThan(0.99);
   });
 
+  it('tells one that beats VADER from one that does not, whatever VADER’s scale', () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      ...rated,
+      id: `${i}`,
+      text: `${i}`,
+      gold: numberGold((i % 10) / 9),
+      value: ((i % 10) + (i % 3)) / 12,
+    }));
+    const p = (vader: (i: number) => number) => {
+      const lexicon = (text: string) => ({ vader: vader(Number(text)), covered: true });
+      return analyseTask('sentiment-regression', rows, { ...options(rows), lexicon }).result.pVader!;
+    };
+    // Nearly constant but in the order of the golds; then in no order.
+    expect(p((i) => (i % 10) / 100)).toBeGreaterThan(0.99);
+    expect(p((i) => Math.cos(7 * i))).toBeLessThan(0.01);
+    const labels = [{ ...blank, task: 'sentiment-classification' as const }];
+    expect(analyseTask('sentiment-classification', labels, options(labels)).result.pVader).toBeUndefined();
+  });
+
+  it('takes the ceiling from what each rater answered, where half of the rows tell it', () => {
+    const rows = [0.1, 0.5, 0.9].map((value, i) => ({
+      ...rated,
+      id: `${i}`,
+      gold: ratedGold(value, [value, value]),
+    }));
+    const ceiling = (all: Prediction[]) =>
+      analyseTask('sentiment-regression', all, options(all)).result.humanCeiling;
+    expect(ceiling(rows)).toBeCloseTo(1, 12);
+    expect(ceiling([...rows, rated])).toBeCloseTo(1, 12);
+    expect(ceiling([...rows, rated, rated, rated, rated])).toBeUndefined();
+  });
+
   it('shows golds and answers on the declared scale', () => {
     const rows = [
       { ...rated, task: 'emotion-regression' as const, emotion: 'joy', gold: numberGold(0.25), value: 1 },
@@ -143,6 +175,17 @@ describe('compare', () => {
     expect(there.first).toBeLessThan(there.second);
     expect([there.first, there.second]).toEqual([back.second, back.first].map((v) => expect.closeTo(v, 12)));
     expect(there.pValue).toBeLessThan(0.01);
+    expect(there.firstBetter).toBe(true);
+    expect(back.firstBetter).toBe(false);
     expect(compare(first, [blank], 1)).toEqual([]);
+  });
+
+  it('corrects p-values for the number of tasks', () => {
+    const first = Array.from({ length: 12 }, (_, i) => ({ ...rated, id: `${i}`, value: i < 9 ? 0.5 : 0.9 }));
+    const second = first.map((p) => ({ ...p, value: 0.7 }));
+    const other = [{ ...blank, id: 'x' }];
+    const [numbers, labels] = compare([...first, ...other], [...second, ...other], 1);
+    expect(numbers.pAdjusted).toBeCloseTo(2 * numbers.pValue, 12);
+    expect(labels).toMatchObject({ pValue: 1, pAdjusted: 1, firstBetter: false });
   });
 });

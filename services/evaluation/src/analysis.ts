@@ -4,20 +4,23 @@ import {
   type ConstantBaseline,
   classificationMeasure,
   confusionOf,
+  correlationPermutation,
   hardest,
+  holm,
   isRegression,
   type LabelOutcome,
   labelCalibration,
   labelError,
+  labelRows,
   type Meaning,
   type Measure,
   type Metrics,
   type NumberOutcome,
   numberCalibration,
-  pairedBootstrap,
-  raterAgreement,
+  pairedPermutation,
   regressionMeasure,
   slicesOf,
+  splitHalf,
   squaredError,
   type Task,
   vaderAnswer,
@@ -40,6 +43,8 @@ export interface AnalysisOptions {
   readonly constant: ConstantBaseline;
   readonly lexicon: (text: string) => LexiconView;
   readonly seed: number;
+  /** How many of the hardest examples are shown. Default 10. */
+  readonly hardestShown?: number;
 }
 
 export interface TaskAnalysis {
@@ -47,8 +52,6 @@ export interface TaskAnalysis {
   readonly slices: evaluation.SliceResult[];
   readonly hardest: evaluation.HardExample[];
 }
-
-const hardestShown = 10;
 
 /** The answer is on the asked scale or label set. */
 export function isValid({ task, value, labels, labelSet, multiLabel }: Prediction): boolean {
@@ -97,6 +100,25 @@ function losses(predictions: readonly Prediction[]): number[] {
   );
 }
 
+/** Of the examples of which each rater's answer is known, where these are half of them at least. */
+function ceilingOf(predictions: readonly Prediction[], rng: Rng): number | undefined {
+  const rated = predictions.map(({ gold }) => gold.ratings).filter((ratings) => ratings.length > 1);
+  return 2 * rated.length < predictions.length ? undefined : splitHalf(rated, rng);
+}
+
+/** p-value that the predictions are not better than VADER's answers to the same examples. */
+function vaderTest(
+  task: Task,
+  predictions: readonly Prediction[],
+  byVader: readonly Prediction[],
+  rng: Rng,
+): number | undefined {
+  if (!isRegression(task)) return pairedPermutation(losses(predictions), losses(byVader), rng)?.notBetter;
+  const answers = (rows: readonly Prediction[]) => rows.map((p) => numberOutcome(p).answer);
+  const golds = predictions.map((p) => numberOutcome(p).gold);
+  return correlationPermutation(answers(predictions), answers(byVader), golds, rng)?.notBetter;
+}
+
 /** The metrics of predictions of one task. */
 function measureOf(task: Task, predictions: readonly Prediction[], constant?: ConstantBaseline): Measure {
   return isRegression(task)
@@ -120,7 +142,7 @@ function present(metrics: Metrics): Record<string, number> {
 export function analyseTask(
   task: Task,
   predictions: readonly Prediction[],
-  { constant, lexicon, seed }: AnalysisOptions,
+  { constant, lexicon, seed, hardestShown = 10 }: AnalysisOptions,
 ): TaskAnalysis {
   const rng = Rng.of(seed, 'evaluation', task);
   const views = predictions.map(({ text }) => lexicon(text));
@@ -130,7 +152,9 @@ export function analyseTask(
   const measure = measureOf(task, predictions, constant);
   const outcomes = predictions.map(labelOutcome);
   const regression = isRegression(task);
-  const test = byConstant && pairedBootstrap(losses(predictions), losses(byConstant), rng.child('constant'));
+  const pConstant =
+    byConstant &&
+    pairedPermutation(losses(predictions), losses(byConstant), rng.child('constant'))?.notBetter;
   const metricsOf = (answered: readonly Prediction[] | undefined) =>
     answered ? present(measureOf(task, answered, constant).of()) : {};
   const result: evaluation.TaskResult = {
@@ -145,14 +169,19 @@ export function analyseTask(
     >,
     constant: metricsOf(byConstant),
     vader: metricsOf(byVader),
-    humanCeiling: raterAgreement(
-      predictions.map(({ gold: { value, spread } }) => ({ gold: value ?? 0, spread })),
-    ),
-    pConstant: test?.notBetter,
+    humanCeiling: ceilingOf(predictions, rng.child('ceiling')),
+    pConstant,
+    pVader: byVader && vaderTest(task, predictions, byVader, rng.child('vader')),
     confusion: regression ? undefined : asMessage(confusionOf(outcomes)),
     calibration: [
       ...(regression ? numberCalibration(predictions.map(numberOutcome)) : labelCalibration(outcomes)),
     ],
+    labels: regression
+      ? []
+      : labelRows(predictions.map((p) => ({ ...labelOutcome(p), labelSet: p.labelSet }))).map((row) => ({
+          ...row,
+          labelSet: [...row.labelSet],
+        })),
   };
 
   const members = new Map<string, Prediction[]>();
@@ -201,8 +230,8 @@ function asMessage({ labels, counts }: ReturnType<typeof confusionOf>): evaluati
 }
 
 /**
- * Two evaluations on the examples that both asked, task by task: rmse, accuracy, or jaccard where labels are several.
- * Empty where they share none.
+ * Two evaluations on the examples that both asked, task by task: rmse, accuracy, or jaccard where labels are several; p-values
+ * by paired permutation, and corrected for the number of tasks. Empty where they share none.
  */
 export function compare(
   first: readonly Prediction[],
@@ -219,7 +248,7 @@ export function compare(
     pairs.set(p.task, list);
     list.push([p, match]);
   }
-  return [...pairs].map(([task, list]) => {
+  const compared = [...pairs].map(([task, list]) => {
     const [a, b] = [list.map(([p]) => p), list.map(([, p]) => p)];
     const metric = isRegression(task) ? 'rmse' : list.some(([p]) => p.multiLabel) ? 'jaccard' : 'accuracy';
     // Without several labels Jaccard is accuracy, so a measure that leaves it out has the same value there.
@@ -227,13 +256,18 @@ export function compare(
       const metrics = measureOf(task, rows).of();
       return metrics[metric] ?? metrics.accuracy ?? 0;
     };
+    const [lossA, lossB] = [losses(a), losses(b)];
+    const total = (loss: readonly number[]) => loss.reduce((sum, l) => sum + l, 0);
     return {
       task: taskMessage(task),
       metric,
       first: value(a),
       second: value(b),
-      pValue: pairedBootstrap(losses(a), losses(b), Rng.of(seed, 'compare', task))!.twoSided,
+      pValue: pairedPermutation(lossA, lossB, Rng.of(seed, 'compare', task))!.twoSided,
       n: list.length,
+      firstBetter: total(lossA) < total(lossB),
     };
   });
+  const adjusted = holm(compared.map(({ pValue }) => pValue));
+  return compared.map((comparison, i) => ({ ...comparison, pAdjusted: adjusted[i] }));
 }

@@ -19,6 +19,16 @@ function confidenceOf({ labels, distribution, marginals }: Answer): number | nul
     .reduce((least, { probability }) => Math.min(least, probability), 1);
 }
 
+/** The first in the alphabet among equals. */
+export function likeliestLabel({ marginals }: Answer): string {
+  return marginals.reduce((best, next) => (next.probability > best.probability ? next : best)).label;
+}
+
+/** Its likeliest label alone. */
+function narrowed(answer: Answer): Answer {
+  return answer.labels.length === 0 ? answer : { ...answer, labels: [likeliestLabel(answer)] };
+}
+
 /**
  * The model's answers in the order of the examples.
  * @param onProgress Called with the number of examples answered so far.
@@ -28,6 +38,8 @@ export async function predict(
   examples: readonly Example[],
   options: {
     readonly cues: boolean;
+    /** Classification: the likeliest label alone is the answer, also where several may be. */
+    readonly likeliest?: boolean;
     readonly onProgress: (done: number) => void;
   },
 ): Promise<Prediction[]> {
@@ -42,7 +54,7 @@ export async function predict(
     );
     const answers = await answerer.ask(questions, { golds: asked.map(({ gold }) => gold) });
     asked.forEach((example, i) => {
-      const answer = answers[i];
+      const answer = options.likeliest ? narrowed(answers[i]) : answers[i];
       predictions.push({
         id: example.id,
         task: example.task,

@@ -11,13 +11,14 @@ import type { BuildWork } from '@emotune/service';
 import { teachingOfModel } from '@emotune/service/words';
 import { analyseTask, compare } from './analysis.js';
 import { predict } from './asking.js';
+import { checkBehaviour } from './checking.js';
 import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
 import { checkFile, limited, readSource, type Source, type Target } from './targets.js';
 
 export type Result = Pick<
   evaluation.Evaluation,
-  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts'
+  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts' | 'checks'
 >;
 
 export interface EvaluationBuild {
@@ -60,7 +61,7 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
   const objects = await openObjectStore(given.objects);
   const material = await readSource(source, objects);
   const examples = limited(material.examples, given.perTask);
-  if (examples.length === 0)
+  if (examples.length === 0 && source.kind !== 'checks')
     throw new FailedPrecondition(`${source.dataset} has no ${split} rows; add some or ask another split`);
 
   report({ phase: 'loading the model', done: 0, total: 0, unit: 'files' });
@@ -68,7 +69,9 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     threads: given.threads,
   });
   const started = performance.now();
-  const predictions = await ask(answerer, model, examples, report);
+  const { predictions, checks } = await ask(answerer, { model, examples, source }, report).finally(() =>
+    answerer.close(),
+  );
   const seconds = (performance.now() - started) / 1000;
 
   const analyses = [];
@@ -79,7 +82,9 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
       return { vader, covered: cues.length > 0 };
     };
     const of = predictions.filter((p) => p.task === task);
-    analyses.push(analyseTask(task, of, { constant: material.constant, lexicon, seed }));
+    // Of the plain sentences every wrong answer is shown.
+    const hardest = source.kind === 'plain' ? { hardestShown: of.length } : {};
+    analyses.push(analyseTask(task, of, { constant: material.constant, lexicon, seed, ...hardest }));
   }
 
   report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
@@ -89,6 +94,7 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     hardest: analyses.flatMap((a) => a.hardest),
     examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
     artifacts: [],
+    checks,
   };
   const done = { ...given.evaluation, ...result };
   const page = renderReport({ evaluation: done, model, datasetVersion: source.version, split, ...beside });
@@ -106,18 +112,24 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
   return { ...result, artifacts };
 };
 
+/** Checks are asked where the source is theirs, else examples. */
 async function ask(
   answerer: Answerer,
-  model: tuning.Model,
-  examples: readonly Example[],
+  {
+    model,
+    examples,
+    source,
+  }: { readonly model: tuning.Model; readonly examples: readonly Example[]; readonly source: Source },
   report: (progress: common.Progress) => void,
-): Promise<Prediction[]> {
-  try {
-    return await predict(answerer, examples, {
-      cues: teachingOfModel(model)?.cues ?? true,
-      onProgress: (done) => report({ phase: 'answering', done, total: examples.length, unit: 'rows' }),
-    });
-  } finally {
-    await answerer.close();
-  }
+): Promise<{ readonly predictions: Prediction[]; readonly checks: evaluation.CheckResult[] }> {
+  const answering = (done: number, total: number) =>
+    report({ phase: 'answering', done, total, unit: 'rows' });
+  if (source.kind === 'checks')
+    return { predictions: [], checks: await checkBehaviour(answerer, source.teaching, answering) };
+  const predictions = await predict(answerer, examples, {
+    cues: teachingOfModel(model)?.cues ?? true,
+    likeliest: source.kind === 'plain',
+    onProgress: (done) => answering(done, examples.length),
+  });
+  return { predictions, checks: [] };
 }

@@ -106,7 +106,8 @@ function prefixOf(id: string): string {
 }
 
 function messageOf(row: Row): evaluation.Evaluation {
-  const result = row.result ?? { tasks: [], slices: [], hardest: [], examplesPerSecond: 0, artifacts: [] };
+  const nothing = { tasks: [], slices: [], hardest: [], examplesPerSecond: 0, artifacts: [], checks: [] };
+  const result = row.result ?? nothing;
   return {
     id: row.id,
     model: `${row.model}@${row.version}`,
@@ -206,7 +207,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     const target = taughtTarget(asked, teachingOfModel(model));
     // Found here, so that what is wrong with the data is the answer and not a failed evaluation.
     const { builds, objects, channel } = this.context;
-    const { dataset } = await findSource(target, model.tokenizer, channel);
+    const { dataset } = await findSource(target, model, channel);
     if (target.kind === 'file') await builds.run(work, 'check', { target, objects: objects.url });
     const created = await this.context.database.transaction(async (sql) => {
       const id = await once(sql, { method: 'Evaluate', id: requestId, body }, async () => {
@@ -296,8 +297,8 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
   }
 
   /** Where the files of one lie that is done. */
-  private async folderOf(id: string, field: string): Promise<string> {
-    const row = await this.find(id);
+  private folderOf(row: Row, field: string): string {
+    const { id } = row;
     if (row.state !== BuildState.BUILD_STATE_READY) {
       const why = row.failure === '' ? 'it is not done yet' : `it failed: ${row.failure}`;
       throw new FailedPrecondition(`${field}: evaluation ${id} cannot be compared: ${why}`);
@@ -305,11 +306,35 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     return prefixOf(id);
   }
 
-  /** @throws NotFound; FailedPrecondition unless both are done; InvalidArgument when they share no example. */
+  /** The evaluations that are done of a model (NAME, NAME@VERSION), the newest first; the one of that id, done or not. */
+  private async named(name: string): Promise<readonly Row[]> {
+    const { database } = this.context;
+    const [one] = await database.query<Row>('select * from evaluations where id = $1', [name]);
+    if (one) return [one];
+    const { name: model, version } = await this.model(name).catch((error) => {
+      if (!(error instanceof NotFound)) throw error;
+      throw new NotFound(
+        `expected an evaluation or a model, got ${show(name)}; "emotune evaluate" makes an evaluation and prints its id`,
+      );
+    });
+    return database.query<Row>(
+      'select * from evaluations where model = $1 and version = $2 and state = $3 order by number desc',
+      [model, version, BuildState.BUILD_STATE_READY],
+    );
+  }
+
+  /**
+   * @throws NotFound also where two models were not asked the same rows; FailedPrecondition unless both are done; InvalidArgument
+   *   when they share no example.
+   */
   async compare(request: evaluation.CompareEvaluationsRequest): Promise<evaluation.Comparison> {
     const { builds, objects } = this.context;
-    const first = await this.folderOf(request.first, 'first');
-    const second = await this.folderOf(request.second, 'second');
+    const pair = comparable(await this.named(request.first), await this.named(request.second));
+    if (!pair)
+      throw new NotFound(
+        `expected evaluations of ${show(request.first)} and ${show(request.second)} on the same rows, got none; "emotune evaluate" makes them`,
+      );
+    const [first, second] = [this.folderOf(pair[0], 'first'), this.folderOf(pair[1], 'second')];
     const asked = { objects: objects.url, first, second };
     const compared = await builds.run<typeof asked, evaluation.TaskComparison[]>(
       work,
@@ -321,7 +346,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         'second',
         `expected an evaluation of the same examples as ${request.first}, got none in common`,
       );
-    return { tasks: compared };
+    return { tasks: compared, first: pair[0].id, second: pair[1].id };
   }
 
   private async work(row: Row, attempt: Attempt): Promise<(sql: Sql) => Promise<void>> {
@@ -330,7 +355,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
     await attempt.report({ phase: 'reading', done: 0, total: 0, unit: 'rows' });
     const model = await this.model(`${row.model}@${row.version}`, signal);
     const target = row.target ?? ownTarget(model);
-    const source = await findSource(target, model.tokenizer, channel);
+    const source = await findSource(target, model, channel);
     await attempt.change((sql) =>
       sql.query('update evaluations set target = $2, dataset = $3 where id = $1', [
         row.id,
@@ -347,7 +372,7 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       objects: objects.url,
       folder,
       source,
-      split: target.kind === 'file' ? '' : target.split,
+      split: 'split' in target ? target.split : '',
       perTask: row.per_task,
       threads,
       evaluation: messageOf({
@@ -442,6 +467,16 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       throw error;
     }
   }
+}
+
+/** The newest pair that asked the same rows; the two that were named, whatever they asked. */
+function comparable(first: readonly Row[], second: readonly Row[]): [Row, Row] | undefined {
+  const rows = ({ target, per_task }: Row) => JSON.stringify([target, per_task]);
+  for (const a of first) {
+    const b = second.find((candidate) => rows(candidate) === rows(a));
+    if (b) return [a, b];
+  }
+  return first.length === 1 && second.length === 1 ? [first[0], second[0]] : undefined;
 }
 
 /** The test rows that a tuned model's features hold back. */

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { ConstantBaseline, labelGold, numberGold, type Task, tasks } from '@emotune/affect';
+import { ConstantBaseline, labelGold, numberGold, ratedGold, type Task, tasks } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import { common, evaluation, type PlainValue, tuning } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
@@ -8,6 +8,11 @@ import { analyseTask } from './analysis.js';
 import { ticks } from './charts.js';
 import { html } from './markup.js';
 import { type ReportData, renderReport } from './report.js';
+
+/** Of sentiment two raters are known, who differ a little. */
+function goldOf(task: Task, value: number) {
+  return task === 'sentiment-regression' ? ratedGold(value, [0.9 * value, value]) : numberGold(value);
+}
 
 const emotions = ['anger', 'fear', 'joy', 'neutral', 'sadness'];
 const sentiments = ['negative', 'neutral', 'positive'];
@@ -36,7 +41,7 @@ function predictions(task: Task, n: number, skill: number): Prediction[] {
       multiLabel: false,
       scale: regression ? { low: -4, high: 4 } : null,
       decimals: regression ? 1 : 0,
-      gold: regression ? numberGold(gold, task === 'sentiment-regression' ? 0.12 : null) : labelGold([label]),
+      gold: regression ? goldOf(task, gold) : labelGold([label]),
       value: regression ? value : null,
       low: null,
       high: null,
@@ -77,6 +82,16 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     createTime: undefined,
     endTime: undefined,
     examplesPerSecond: 212.4,
+    checks: [
+      {
+        capability: 'negation',
+        n: 4,
+        passed: 3,
+        shift: -0.2,
+        size: 0.2,
+        failures: [{ text: 'It is <fine>.', changed: '', expected: 'negative', answer: 'positive' }],
+      },
+    ],
   };
 }
 
@@ -280,6 +295,9 @@ describe('the report', () => {
   it('shows every section', () => {
     for (const wanted of [
       'Summary',
+      'Behavioural checks',
+      '<th>negation</th><td>3 of 4</td><td>75 %</td>',
+      'It is &lt;fine&gt;.',
       'Model and data',
       'Sentiment classification',
       'Sentiment regression',
@@ -292,7 +310,7 @@ describe('the report', () => {
       'Search',
       'Loss curves',
       'Untuned base',
-      'One rater',
+      'Raters',
       'learningRate 0.00213, replay 0.2',
       'affective@0123456789ab',
       '3\u202f214\u202f592',

@@ -112,6 +112,7 @@ function summarySection({ evaluation: done, base }: ReportData): Markup {
       number(result.constant[name]),
       number(result.vader[name]),
       i === 0 ? pValue(result.pConstant) : '',
+      i === 0 ? pValue(result.pVader) : '',
     ]);
   });
   const head = [
@@ -121,9 +122,10 @@ function summarySection({ evaluation: done, base }: ReportData): Markup {
     ...(base ? ['Untuned base'] : []),
     'Constant',
     'VADER',
-    'p',
+    'p constant',
+    'p VADER',
   ];
-  return html`<section><h2>Summary</h2>${table(head, rows, 'numbers labelled')}<p class="note">Small figures are 95 % bootstrap intervals. The constant is the mean or the most frequent label of the train rows. p: paired bootstrap, that this model is not better than the constant. ↓: lower is better.</p></section>`;
+  return html`<section><h2>Summary</h2>${table(head, rows, 'numbers labelled')}<p class="note">Small figures are 95 % bootstrap intervals. The constant is the mean or the most frequent label of the train rows. p: paired permutation test, that this model is not better than the constant, or than VADER (Pearson r, or accuracy). ↓: lower is better.</p></section>`;
 }
 
 /** Share of a gold label's rows that got each answer, as shades. */
@@ -162,13 +164,13 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
     ...(base ? ['Untuned base'] : []),
     'Constant',
     'VADER',
-    ...(ceiling === undefined ? [] : ['One rater']),
+    ...(ceiling === undefined ? [] : ['Raters']),
   ];
   const regression = 'rmse' in result.metrics;
   const slices = done.slices.filter((slice) => slice.task === result.task);
   const shown = mainMetrics.filter((name) => slices.some((slice) => name in slice.metrics)).slice(0, 3);
   const hard = done.hardest.filter((example) => example.task === result.task);
-  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}${result.cut > 0 ? `, ${count(result.cut)} texts cut to fit into the model` : ''}; p against the constant ${pValue(result.pConstant)}.</p><div class="beside">${table(head, rows, 'numbers')}${
+  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}${result.cut > 0 ? `, ${count(result.cut)} texts cut to fit into the model` : ''}; p against the constant ${pValue(result.pConstant)}, against VADER ${pValue(result.pVader)}.</p><div class="beside">${table(head, rows, 'numbers')}${
     result.calibration.length > 0
       ? html`<figure>${calibrationPlot(
           result.calibration,
@@ -195,6 +197,29 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
         )}`
       : undefined
   }</section>`;
+}
+
+function checksSection({ checks }: evaluation.Evaluation): Markup | undefined {
+  if (checks.length === 0) return undefined;
+  const rows = checks.map(({ capability, n, passed, shift, size }) => [
+    capability,
+    `${passed} of ${n}`,
+    `${number((100 * passed) / n, 0)} %`,
+    number(shift),
+    number(size),
+  ]);
+  const failures = checks.flatMap(({ capability, failures: failed }) =>
+    failed.map(({ text, changed, expected, answer }) => [
+      html`${text}<span class="id">${changed === '' ? capability : `${capability}: ${changed}`}</span>`,
+      expected,
+      answer,
+    ]),
+  );
+  return html`<section><h2>Behavioural checks</h2>${table(['Capability', 'Passed', 'Share', 'Mean shift of valence', 'Mean size'], rows, 'numbers')}${
+    failures.length > 0
+      ? html`<h3>Failures</h3>${table(['Text', 'Expected', 'Answer'], failures, 'texts')}`
+      : undefined
+  }<p class="note">Valences are on 0..1. At most ten failures of each capability are shown.</p></section>`;
 }
 
 function seriesOf(trial: tuning.Trial): string {
@@ -297,7 +322,7 @@ export function renderReport(data: ReportData): string {
 </head>
 <body>
 <header><h1>${data.evaluation.model}</h1><p>evaluated on ${data.evaluation.dataset}${data.split === '' ? '' : `, ${data.split} split`}</p></header>
-<main>${summarySection(data)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
+<main>${data.evaluation.tasks.length > 0 ? summarySection(data) : undefined}${checksSection(data.evaluation)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
 </body>
 </html>
 `.text;

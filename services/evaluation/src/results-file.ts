@@ -23,10 +23,13 @@ export function resultsJson(
       baselines: { constant: result.constant, vader: result.vader },
       humanCeiling: result.humanCeiling,
       pConstant: result.pConstant,
+      pVader: result.pVader,
       confusion: result.confusion,
       calibration: result.calibration,
+      labels: result.labels,
     })),
     slices: done.slices.map((slice) => ({ ...slice, task: taskOf(slice.task) })),
+    checks: done.checks,
     hardest: done.hardest.map((example) => ({ ...example, task: taskOf(example.task) })),
   };
   return `${JSON.stringify(document, null, 2)}\n`;

@@ -9,6 +9,7 @@ import {
   numberGold,
   questionOf,
   questionTokens,
+  ratedGold,
   renderAnswer,
   renderPrompt,
   type SourceExample,
@@ -114,6 +115,13 @@ const moods = [
   "it isn't fair",
 ];
 
+/** Three people who differ a little. */
+function ratedBy(rng: Rng) {
+  const truth = rng.uniform();
+  const ratings = [0, 1, 2].map(() => 0.9 * truth + 0.1 * rng.uniform());
+  return ratedGold(truth, ratings);
+}
+
 /** Examples of all four subtasks, `n` of each. */
 function examplesOf(split: 'train' | 'test', n: number): SourceExample[] {
   const rng = Rng.of('examples', split);
@@ -160,7 +168,7 @@ function examplesOf(split: 'train' | 'test', n: number): SourceExample[] {
         ...common,
         ...named('emotion-regression'),
         emotion: 'joy',
-        gold: numberGold(rng.uniform(), 0.1),
+        gold: ratedBy(rng),
         scale: { low: 0, high: 1 },
       },
     ] as SourceExample[];
@@ -541,6 +549,15 @@ it('compares two evaluations on the examples they share', async () => {
   await expect(
     evaluations.call('compareEvaluations', { first: base.id, second: 'absent' }),
   ).rejects.toBeInstanceOf(NotFound);
+  // By model: the two that asked the same rows.
+  const named = await evaluations.call('compareEvaluations', { first: 'tuned@tuned-v1', second: 'base' });
+  expect([named.first, named.second]).toEqual([tuned.id, base.id]);
+  expect(named.tasks).toEqual(tasks);
+  for (const { pAdjusted, pValue } of tasks) expect(pAdjusted).toBeGreaterThanOrEqual(pValue);
+  models.set('unasked', model('unasked'));
+  await expect(evaluations.call('compareEvaluations', { first: 'unasked', second: 'base' })).rejects.toThrow(
+    'expected evaluations of "unasked" and "base" on the same rows, got none',
+  );
 });
 
 it('asks a file of the user’s own, at most as many rows as wanted, and has no constant for it', async () => {
@@ -590,6 +607,58 @@ it('a file is asked on the labels that the model was taught, where none are give
   );
 });
 
+it('asks the plain sentences, whatever the model was taught, and shows every wrong answer', async () => {
+  const asked = common.Task.TASK_EMOTION_CLASSIFICATION;
+  const labels = ['surprise', 'sadness', 'neutral', 'joy', 'fear', 'disgust', 'anger'];
+  const inquiry = { task: asked, emotion: '', scale: undefined, labels, multiLabel: true };
+  const teaching = { cues: true, inquiries: [{ ...inquiry, rows: 9, threshold: 0.01 }] };
+  models.set('plain', model('plain', { prefix: 'models/base/v1', teaching }));
+  for (const [name, multiLabel] of [
+    ['base', false],
+    ['plain', true],
+  ] as const) {
+    const { id, dataset } = await evaluations.call('evaluate', { model: name, plain: {} });
+    expect(dataset).toBe('plain-sentences');
+    const done = await finished(id);
+    expect(done.failure).toBe('');
+    expect(done.tasks.map(({ n, valid, constant }) => [n, valid, constant])).toEqual([
+      [100, 1, {}],
+      [100, 1, {}],
+    ]);
+    const [sentiment, emotion] = done.tasks;
+    expect(sentiment.labels.map((row) => row.label)).toEqual(['negative', 'neutral', 'positive']);
+    expect(emotion.labels.map((row) => row.label)).toEqual([...labels].sort());
+    const right = (task: evaluation.TaskResult) => task.labels.reduce((sum, row) => sum + row.right, 0);
+    for (const task of done.tasks) {
+      expect(right(task)).toBeCloseTo(100 * task.metrics['accuracy'], 9);
+      expect(task.labels.reduce((sum, { answered }) => sum + answered, 0)).toBe(100);
+    }
+    // VADER sees nothing in half of them.
+    expect(sentiment.vader['accuracy']).toBeGreaterThan(0.4);
+    expect(done.hardest).toHaveLength(200 - right(sentiment) - right(emotion));
+    const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+    expect(new Set(predictions.map((p) => p.labels.length))).toEqual(new Set([1]));
+    expect(predictions[1]).toMatchObject({ multiLabel, labelSet: multiLabel ? labels : [...labels].sort() });
+  }
+});
+
+it('asks the behavioural checks, and tells by capability what passed', async () => {
+  const { id, dataset } = await evaluations.call('evaluate', { model: 'base', checks: {} });
+  expect(dataset).toBe('behavioural-checks');
+  const done = await finished(id);
+  expect([done.failure, done.tasks]).toEqual(['', []]);
+  const found = new Map(done.checks.map((check) => [check.capability, check]));
+  for (const wanted of ['negation', 'sarcasm', 'a typing error', 'upper case', 'pronouns', 'dialect'])
+    expect(found.get(wanted)!.n).toBeGreaterThan(5);
+  for (const { n, passed, failures } of done.checks) expect(failures).toHaveLength(Math.min(10, n - passed));
+  // An untrained model hardly reads: what should change nothing changes little.
+  expect(found.get('pronouns')!.size).toBeLessThan(0.1);
+  expect(found.get('sarcasm')!.shift).toBeUndefined();
+  const page = Buffer.from(await objects.get(`${done.prefix}/report.html`)).toString();
+  expect(page).toContain('Behavioural checks');
+  expect(page).not.toContain('Summary');
+});
+
 it('asks the rows of a dataset', async () => {
   const dataset = { dataset: 'letters', split: 'train' };
   const { id } = await evaluations.call('evaluate', { model: 'base', dataset, limit: 5 });
@@ -613,7 +682,10 @@ it('is idempotent by request id', async () => {
 
 it.each([
   [{ ...onFeatures }, InvalidArgument, /model: expected the name/],
-  [{ model: 'base' }, InvalidArgument, /expected "dataset" or "file", got neither/],
+  [{ model: 'base' }, InvalidArgument, /expected "dataset", "file", "plain" or "checks", got none of them/],
+  [{ model: 'base', plain: {}, ...onFeatures }, InvalidArgument, /got "dataset" and "plain"/],
+  [{ model: 'base', checks: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "checks"/],
+  [{ model: 'base', plain: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "plain", got 3/],
   [{ model: 'base', dataset: {} }, InvalidArgument, /dataset: expected "features" or "dataset"/],
   [
     { model: 'base', dataset: { features: 'letters-features', split: 'tset' } },

@@ -16,6 +16,7 @@ import {
   tasks,
   taughtInquiry,
 } from '@emotune/affect';
+import { plainExamples } from '@emotune/affect/plain';
 import {
   FailedPrecondition,
   InvalidArgument,
@@ -26,7 +27,7 @@ import {
   Violations,
 } from '@emotune/base';
 import { type ObjectStore, openRowFile, type UploadedFile, uploadViolations } from '@emotune/objects';
-import { common, type data, type evaluation, type featurization } from '@emotune/proto';
+import { common, type data, type evaluation, type featurization, type tuning } from '@emotune/proto';
 import {
   checkUserFile,
   columnsOf,
@@ -38,11 +39,12 @@ import {
   type UserFile,
 } from '@emotune/records';
 import type { Channel } from '@emotune/service';
-import { taskOf } from '@emotune/service/words';
+import { taskOf, teachingOfModel } from '@emotune/service/words';
 
 export type Target =
   | { readonly kind: 'features'; readonly features: string; readonly split: Split }
   | { readonly kind: 'dataset'; readonly dataset: string; readonly split: Split }
+  | { readonly kind: 'plain' | 'checks' }
   | {
       readonly kind: 'file';
       readonly upload: UploadedFile;
@@ -70,6 +72,7 @@ export type Source = {
 } & (
   | { readonly kind: 'shards' | 'splits'; readonly prefix: string; readonly split: Split }
   | { readonly kind: 'file'; readonly target: FileTarget }
+  | { readonly kind: 'plain' | 'checks'; readonly teaching: Teaching | undefined }
 );
 
 type FileTarget = Target & { readonly kind: 'file' };
@@ -89,10 +92,24 @@ function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
 }
 
 /** What a request asks for. @throws InvalidArgument with every violation. */
-export function targetOf({ dataset, file }: Pick<evaluation.EvaluateRequest, 'dataset' | 'file'>): Target {
-  if ((dataset == null) === (file == null)) {
-    const got = dataset == null ? 'neither' : 'both';
-    throw InvalidArgument.at('', `expected "dataset" or "file", got ${got}`);
+export function targetOf({
+  dataset,
+  file,
+  plain,
+  checks,
+  limit,
+}: Pick<evaluation.EvaluateRequest, 'dataset' | 'file' | 'plain' | 'checks' | 'limit'>): Target {
+  const given = Object.entries({ dataset, file, plain, checks }).flatMap(([name, target]) =>
+    target == null ? [] : [`"${name}"`],
+  );
+  if (given.length !== 1)
+    throw InvalidArgument.at(
+      '',
+      `expected "dataset", "file", "plain" or "checks", got ${given.join(' and ') || 'none of them'}`,
+    );
+  if (plain || checks) {
+    if (limit !== 0) throw InvalidArgument.at('limit', `expected 0 beside ${given[0]}, got ${limit}`);
+    return { kind: plain ? 'plain' : 'checks' };
   }
   if (file) {
     new Violations(fileViolations(file)).throwIfAny();
@@ -181,17 +198,17 @@ function userFile({
 
 /**
  * Finds what a target names; the rows of a file are not read.
- * @param tokenizer The model's, whose shards are read where there are several.
+ * The shards of the model's tokenizer are read where there are several.
  * @throws NotFound, FailedPrecondition, Unavailable
  */
-export async function findSource(target: Target, tokenizer: string, channel: Channel): Promise<Source> {
+export async function findSource(target: Target, model: tuning.Model, channel: Channel): Promise<Source> {
   switch (target.kind) {
     case 'features': {
       const client = channel.client<featurization.FeatureServiceClient>('FeatureService');
       const set = await client.call('getFeatureSet', { name: target.features });
       expectReady(`feature set ${set.name}`, set);
       // The questions are the same for every tokenizer.
-      const { prefix } = set.tokenized.find((t) => t.tokenizer === tokenizer) ?? set.tokenized[0];
+      const { prefix } = set.tokenized.find((t) => t.tokenizer === model.tokenizer) ?? set.tokenized[0];
       const dataset = set.spec?.dataset ?? set.name;
       return { dataset, version: set.datasetVersion, kind: 'shards', prefix, split: target.split };
     }
@@ -204,6 +221,11 @@ export async function findSource(target: Target, tokenizer: string, channel: Cha
     }
     case 'file':
       return { dataset: basename(target.upload.name), version: '', kind: 'file', target };
+    case 'plain':
+    case 'checks': {
+      const dataset = target.kind === 'plain' ? 'plain-sentences' : 'behavioural-checks';
+      return { dataset, version: '', kind: target.kind, teaching: teachingOfModel(model) };
+    }
   }
 }
 
@@ -221,6 +243,9 @@ export async function readSource(source: Source, objects: ObjectStore): Promise<
     const content = await openRowFile(objects, target.upload, 'file.upload');
     return { examples: await readUserFile(userFile(target), content, 'file.upload'), constant };
   }
+  // What checks ask is no example with one gold.
+  if ('teaching' in source)
+    return { examples: source.kind === 'plain' ? plainExamples(source.teaching) : [], constant };
   const { kind, prefix } = source;
   async function* rowsOf(split: Split): AsyncGenerator<Example> {
     if (kind === 'shards') {

@@ -14,7 +14,7 @@ function neededFor(runner: Runner, name: string, what: string) {
   return [isThere, told] as const;
 }
 
-export const tuningEnvironment = serviceEnvironment(['featurization'])
+export const tuningEnvironment = serviceEnvironment(['featurization', 'evaluation'])
   .extend({
     EMOTUNE_RUNNER: z
       .enum(['process', 'kubernetes'], { error: 'expected process or kubernetes' })

@@ -21,8 +21,8 @@ export class ModelController implements tuning.ModelServiceController {
     return this.models.list(request);
   }
 
-  promoteModel({ name }: tuning.PromoteModelRequest): Promise<tuning.Model> {
-    return this.models.promote(name);
+  promoteModel(request: tuning.PromoteModelRequest): Promise<tuning.Model> {
+    return this.models.promote(request);
   }
 
   async deleteModel({ name }: tuning.DeleteModelRequest): Promise<tuning.DeleteModelResponse> {

@@ -10,6 +10,7 @@ import {
   NotFound,
   sha256,
   systemClock,
+  Unavailable,
 } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
@@ -29,9 +30,10 @@ import {
 import { convertedTensors, ggufBytes } from '@emotune/models/testing';
 import { FolderStore } from '@emotune/objects';
 import { damageObject, EvictingStore } from '@emotune/objects/testing';
-import { tuning } from '@emotune/proto';
+import { common, evaluation, tuning } from '@emotune/proto';
 import { type Client, filesModule, Host, jsonLog } from '@emotune/service';
 import { downloadFolder, importCheckpoint } from '@emotune/service/client';
+import { Controller, type DynamicModule, Module } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tuningMigrations, tuningModule } from './index.js';
 import { deleteExport, exportModel } from './model-export.js';
@@ -41,6 +43,50 @@ import type { ExperimentRow, TrialRow } from './store.js';
 import { experimentSpec, TestRunner, tinyCheckpoint, usualTrainer } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-models-'));
+
+/** What the double of the evaluation service answers with; nothing: the two were not asked the same rows. */
+let comparison: evaluation.Comparison | undefined;
+const compared: evaluation.CompareEvaluationsRequest[] = [];
+
+const unused = (): never => {
+  throw new Unavailable('not in this test');
+};
+
+@Controller()
+@evaluation.EvaluationServiceControllerMethods()
+class Evaluations implements evaluation.EvaluationServiceController {
+  evaluate(): never {
+    return unused();
+  }
+  getEvaluation(): never {
+    return unused();
+  }
+  listEvaluations(): never {
+    return unused();
+  }
+  watchEvaluation(): never {
+    return unused();
+  }
+  deleteEvaluation(): never {
+    return unused();
+  }
+  createStudy(): never {
+    return unused();
+  }
+  submitJudgement(): never {
+    return unused();
+  }
+  compareEvaluations(request: evaluation.CompareEvaluationsRequest): evaluation.Comparison {
+    compared.push(request);
+    if (!comparison) throw new NotFound('expected evaluations on the same rows, got none');
+    return comparison;
+  }
+}
+
+@Module({})
+class PeersModule {}
+const peers: DynamicModule = { module: PeersModule, controllers: [Evaluations] };
+
 const objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
 let host: Host;
 let database: Database;
@@ -67,7 +113,11 @@ beforeAll(async () => {
     ...hubSettings({ HF_ENDPOINT: hubServer.endpoint, HF_HOME: join(folder, 'huggingface') }),
     pauseMs: 1,
   };
-  await host.start([filesModule(context), tuningModule({ ...context, runner, address: host.address, hub })]);
+  await host.start([
+    filesModule(context),
+    tuningModule({ ...context, runner, address: host.address, hub }),
+    peers,
+  ]);
   client = host.channel.client('ModelService');
   models = new Models({ ...context, hub });
   for (const family of ['opt', 'bloom', 'llama'] as const) await tinyCheckpoint(join(folder, family), family);
@@ -483,7 +533,32 @@ describe('a tuned model', () => {
     const second = await store('moods', (dir) => leaveAdapter(dir, 2));
     await register(second);
     expect((await get('moods')).version).toBe(first.split('@')[1]);
-    expect((await client.call('promoteModel', { name: 'moods' })).version).toBe(second.split('@')[1]);
+    // Worse by more than chance on one subtask of two.
+    const task = common.Task.TASK_SENTIMENT_REGRESSION;
+    const worse = { task, metric: 'rmse', first: 0.5, second: 0.25, n: 100, firstBetter: false };
+    const other = { ...worse, task: common.Task.TASK_EMOTION_REGRESSION, pValue: 0.4, pAdjusted: 0.4 };
+    comparison = { first: 'b', second: 'a', tasks: [{ ...worse, pValue: 0.001, pAdjusted: 0.002 }, other] };
+    const refused = await client.call('promoteModel', { name: 'moods' }).catch((error) => error);
+    expect(refused).toBeInstanceOf(FailedPrecondition);
+    expect(refused.message).toContain(
+      `${second} answers worse than ${first}, which is served: sentiment-regression: rmse 0.250 → 0.500 (n = 100, p = 0.0020);`,
+    );
+    expect(compared.at(-1)).toEqual({ first: second, second: first });
+    expect((await get('moods')).version).toBe(first.split('@')[1]);
+    await client.call('promoteModel', { name: 'moods', force: true });
+    expect((await get('moods')).version).toBe(second.split('@')[1]);
+    // No worse than chance explains; then not compared at all; and itself, which has nothing to be compared with.
+    comparison = { ...comparison, tasks: [other] };
+    expect((await client.call('promoteModel', { name: first })).notices).toEqual([]);
+    comparison = undefined;
+    const { version, notices } = await client.call('promoteModel', { name: 'moods' });
+    expect(version).toBe(second.split('@')[1]);
+    expect(notices).toEqual([
+      `${second} was not compared with ${first}, in whose place it is served: expected evaluations on the same rows, got none`,
+    ]);
+    const calls = compared.length;
+    expect((await client.call('promoteModel', { name: second })).notices).toEqual([]);
+    expect(compared).toHaveLength(calls);
     expect((await get('')).version).toBe(second.split('@')[1]);
     await expect(add('moods', join(folder, 'opt'))).rejects.toBeInstanceOf(AlreadyExists);
   });

@@ -8,6 +8,7 @@ import { type evaluation, tuning } from '@emotune/proto';
 import { numberedPageOf, paged } from '@emotune/service';
 import type { ModelContext } from './context.js';
 import { modelMessage } from './messages.js';
+import { expectNoRegression } from './promotion.js';
 import type { ModelRow } from './store.js';
 
 const kinds: Readonly<Partial<Record<tuning.ModelKind, ModelRow['kind']>>> = {
@@ -102,25 +103,33 @@ export class Models {
   }
 
   /** The newest registered version of a name, or a given one. @throws NotFound; FailedPrecondition before its evaluation. */
-  async promote(name: string): Promise<tuning.Model> {
-    const { database, clock } = this.context;
-    return database.transaction(async (sql) => {
-      const [newest] = await sql.query<Found>(
-        "select * from models where name = $1 and state = 'registered' order by sequence desc limit 1",
-        [name],
+  private async promotable(name: string): Promise<Found> {
+    const [newest] = await this.context.database.query<Found>(
+      "select * from models where name = $1 and state = 'registered' order by sequence desc limit 1",
+      [name],
+    );
+    const row = newest ?? (await this.find(name));
+    if (row.state !== 'registered')
+      throw new FailedPrecondition(
+        `${row.name}@${row.version} is not evaluated yet; promote it when its experiment has succeeded`,
       );
-      const row = newest ?? (await this.find(name, sql));
-      if (row.state !== 'registered')
-        throw new FailedPrecondition(
-          `${row.name}@${row.version} is not evaluated yet; promote it when its experiment has succeeded`,
-        );
-      await sql.query(`update models set promoted_at = ${promotion('$3')} where name = $1 and version = $2`, [
-        row.name,
-        row.version,
-        new Date(clock.now()),
-      ]);
-      return modelMessage(row, true);
-    });
+    return row;
+  }
+
+  /** @throws as `promotable`; FailedPrecondition where it answers worse than what is served, unless that is forced. */
+  async promote({ name, force }: tuning.PromoteModelRequest): Promise<tuning.Model> {
+    const { database, clock, channel } = this.context;
+    const row = await this.promotable(name);
+    const id = `${row.name}@${row.version}`;
+    const served = await this.find(row.name);
+    const compares = !force && served.promoted && served.version !== row.version;
+    const notices = compares ? await expectNoRegression(channel, id, `${served.name}@${served.version}`) : [];
+    const [promoted] = await database.query<ModelRow>(
+      `update models set promoted_at = ${promotion('$3')} where name = $1 and version = $2 returning *`,
+      [row.name, row.version, new Date(clock.now())],
+    );
+    if (!promoted) throw new NotFound(`model ${id} was deleted meanwhile`);
+    return { ...modelMessage(promoted, true), notices };
   }
 
   /** Notes how a version's evaluation ended; what comes after its registration changes nothing. */

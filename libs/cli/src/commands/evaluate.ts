@@ -3,7 +3,9 @@ import { Violations } from '@emotune/base';
 import { common, type evaluation } from '@emotune/proto';
 import { type Channel, type Draft, download } from '@emotune/service/client';
 import { sendRows, transferOf } from '../files.js';
+import { checksText } from '../format/checks.js';
 import { evaluationJson, evaluationText } from '../format/evaluation.js';
+import { plainText, rightAnswers } from '../format/plain.js';
 import { newRequestId, type Session, withPlatform } from '../session.js';
 import {
   type AddCommands,
@@ -22,6 +24,8 @@ Examples:
   emotune evaluate --model affect-small --dataset reviews
   emotune evaluate --model affect-small --file mine.tsv --task sentiment-regression --scale 0..5
   emotune evaluate --model affect-small --file mine.csv --task emotion-classification --labels joy,fear,anger --multi-label
+  emotune evaluate --model affect-small --plain
+  emotune evaluate --model affect-small --checks
 
 A file is CSV, TSV, JSONL or Parquet as of a dataset, its columns text and label, optionally emotion (whose
 intensity) and id, or as the options name them.`;
@@ -31,6 +35,8 @@ interface EvaluateOptions {
   readonly dataset?: string;
   readonly split?: string;
   readonly file?: string;
+  readonly plain?: boolean;
+  readonly checks?: boolean;
   readonly task?: string;
   readonly scale?: common.Scale;
   readonly labels?: string[];
@@ -43,11 +49,30 @@ interface EvaluateOptions {
   readonly limit?: number;
 }
 
+/** textColumn → text-column */
+function optionName(property: string): string {
+  return property.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 /**
  * What is to be evaluated on; a file as the user wrote its path.
  * @throws InvalidArgument naming each option that is missing or does not fit.
  */
-function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file'> {
+function targetOf(
+  options: EvaluateOptions,
+): Pick<Draft<evaluation.EvaluateRequest>, 'dataset' | 'file' | 'plain' | 'checks'> {
+  const alone = options.plain ? 'plain' : options.checks ? 'checks' : undefined;
+  if (alone) {
+    const violations = new Violations();
+    for (const name of Object.keys(options))
+      violations.expect(
+        name === 'model' || name === alone,
+        `--${optionName(name)}`,
+        `expected nothing beside --${alone}, which declares all`,
+      );
+    violations.throwIfAny();
+    return { [alone]: {} };
+  }
   const { dataset, file, task, scale, labels, multiLabel = false, labelSeparator = '' } = options;
   const split = options.split ?? 'test';
   const violations = new Violations();
@@ -76,7 +101,7 @@ function targetOf(options: EvaluateOptions): Pick<Draft<evaluation.EvaluateReque
   violations.expect(
     file !== undefined && dataset === undefined,
     '--dataset',
-    `expected either it or --file, got ${file === undefined ? 'neither' : 'both'}`,
+    `expected either it, --file, --plain or --checks, got ${file === undefined ? 'none' : 'both'}`,
   );
   if (file !== undefined) {
     violations.expect(
@@ -136,6 +161,11 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     .option('--dataset <name>', 'a dataset of the platform')
     .addOption(splitOption('which rows of the dataset (default: test)'))
     .option('--file <path>', 'a labelled file of your own')
+    .option('--plain', 'a hundred everyday sentences that come with EmoTune: a smoke test of any model')
+    .option(
+      '--checks',
+      'what any model should be able to do: negation, sarcasm, typing errors, names and the like',
+    )
     .addOption(taskOption('what the file is labelled for'))
     .addOption(scaleOption('regression: the range of the labels (default: what the model was taught)'))
     .addOption(
@@ -186,7 +216,11 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
         if (latest.state !== BUILD_STATE_READY)
           throw new BuildFailed(`evaluation ${id} failed: ${latest.failure}`);
         const report = await fetchReport(session, channel, latest);
-        await session.answer({ ...evaluationJson(latest), report }, () => evaluationText(latest, report));
+        const json = { ...evaluationJson(latest), report };
+        if (target.plain)
+          await session.answer({ ...json, right: rightAnswers(latest) }, () => plainText(latest, report));
+        else if (target.checks) await session.answer(json, () => checksText(latest, report));
+        else await session.answer(json, () => evaluationText(latest, report));
       });
     });
 };

@@ -154,10 +154,13 @@ export const addModelCommands: AddCommands = (program, io) => {
     .command('promote')
     .description('serve this version under its name')
     .argument(...nameArgument)
+    .option('--force', 'also where it answers worse than the version that is served')
     .action(
-      asks(io, async ({ session, channel, signal }, name: string) =>
-        answer(session, await modelsOf(channel).call('promoteModel', { name }, { signal })),
-      ),
+      asks(io, async ({ session, channel, signal }, name: string, { force = false }: { force?: boolean }) => {
+        const model = await modelsOf(channel).call('promoteModel', { name, force }, { signal });
+        for (const notice of model.notices) session.note(notice);
+        await answer(session, model);
+      }),
     );
 
   model

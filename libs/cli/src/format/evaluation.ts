@@ -18,8 +18,10 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       baselines: { constant: result.constant, vader: result.vader },
       ...(result.humanCeiling === undefined ? {} : { humanCeiling: result.humanCeiling }),
       ...(result.pConstant === undefined ? {} : { pConstant: result.pConstant }),
+      ...(result.pVader === undefined ? {} : { pVader: result.pVader }),
       ...(result.confusion ? { confusion: result.confusion } : {}),
       calibration: result.calibration,
+      ...(result.labels.length > 0 ? { labels: result.labels } : {}),
     })),
     slices: evaluation.slices.map(({ task, slice, n, metrics }) => ({
       task: shortEnumName(task),
@@ -35,6 +37,7 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       answer,
       error,
     })),
+    ...(evaluation.checks.length > 0 ? { checks: evaluation.checks } : {}),
     prefix: evaluation.prefix,
   };
 }
@@ -81,7 +84,7 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
     ['task', 'n', 'valid', 'metric', 'model', '95 % interval', 'constant', 'VADER'],
     evaluation.tasks.flatMap(taskRows),
   );
-  const remarks = evaluation.tasks.flatMap(({ task, n, cut, pConstant, humanCeiling }) => [
+  const remarks = evaluation.tasks.flatMap(({ task, n, cut, pConstant, pVader, humanCeiling }) => [
     ...(cut === 0
       ? []
       : [
@@ -90,9 +93,10 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
     ...(pConstant === undefined
       ? []
       : [`${shortEnumName(task)}: p = ${figure(pConstant)} that the constant answer is as good`]),
+    ...(pVader === undefined ? [] : [`${shortEnumName(task)}: p = ${figure(pVader)} that VADER is as good`]),
     ...(humanCeiling === undefined
       ? []
-      : [`${shortEnumName(task)}: raters agree with each other by ${figure(humanCeiling)}`]),
+      : [`${shortEnumName(task)}: halves of the raters agree by r = ${figure(humanCeiling)}`]),
   ]);
   const hardest = evaluation.hardest
     .slice(0, shownHardest)

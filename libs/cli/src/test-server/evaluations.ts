@@ -33,6 +33,16 @@ const evaluated = {
       constant: { accuracy: 0.5 },
       vader: {},
       confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
+      labels: ['bad', 'good'].map((label) => ({
+        labelSet: ['bad', 'good'],
+        label,
+        gold: 20,
+        answered: 20,
+        right: 15,
+        precision: 0.75,
+        recall: 0.75,
+        f1: 0.75,
+      })),
     },
   ],
   slices: [{ task: common.Task.TASK_SENTIMENT_REGRESSION, slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
@@ -44,6 +54,18 @@ const evaluated = {
       gold: '0.1',
       answer: '0.9',
       error: 0.8,
+    },
+  ],
+  checks: [
+    {
+      capability: 'negation',
+      n: 4,
+      passed: 3,
+      shift: -0.25,
+      size: 0.25,
+      failures: [
+        { text: 'It is fine.', changed: 'It is not fine.', expected: 'lower', answer: 'positive → positive' },
+      ],
     },
   ],
   prefix: 'evaluations/e1',
@@ -87,8 +109,18 @@ export class Evaluations implements evaluation.EvaluationServiceController {
     note('deleteEvaluation', request);
     return {};
   }
-  compareEvaluations(): never {
-    return unused();
+  compareEvaluations(request: evaluation.CompareEvaluationsRequest): evaluation.Comparison {
+    const { first, second } = note('compareEvaluations', request);
+    const [task, other] = [common.Task.TASK_SENTIMENT_REGRESSION, common.Task.TASK_EMOTION_CLASSIFICATION];
+    const shared = { n: 120, firstBetter: true };
+    return {
+      first: `${first}-1`,
+      second: `${second}-2`,
+      tasks: [
+        { ...shared, task, metric: 'rmse', first: 0.25, second: 0.5, pValue: 0.01, pAdjusted: 0.02 },
+        { ...shared, task: other, metric: 'jaccard', first: 0.5, second: 0.25, pValue: 0.5, pAdjusted: 0.5 },
+      ],
+    };
   }
   createStudy(): never {
     return unused();

@@ -54,8 +54,9 @@ export class Models implements tuning.ModelServiceController {
     note('deleteExport', request);
     return { deleted: request.format === '' ? ['peft', 'safetensors'] : [request.format] };
   }
-  promoteModel({ name }: tuning.PromoteModelRequest): tuning.Model {
-    return model(name);
+  promoteModel(request: tuning.PromoteModelRequest): tuning.Model {
+    const { name, force } = note('promoteModel', request);
+    return { ...model(name), notices: force ? [] : ['it was not compared'] };
   }
   exportModel(request: tuning.ExportModelRequest): tuning.ExportModelResponse {
     note('exportModel', request);

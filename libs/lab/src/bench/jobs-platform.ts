@@ -171,7 +171,7 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
         EMOTUNE_DATABASE_URL: postgres.url,
         EMOTUNE_BUS_URL: postgres.url,
         EMOTUNE_OBJECTS_URL: `file://${objects}`,
-        EMOTUNE_PEERS: `featurization=${host.address}`,
+        EMOTUNE_PEERS: `featurization=${host.address},evaluation=${host.address}`,
         EMOTUNE_RUNNER: 'kubernetes',
         EMOTUNE_K8S_NAMESPACE: namespace,
         EMOTUNE_K8S_TRAINER_IMAGE: 'emotune-trainer:played',

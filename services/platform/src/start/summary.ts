@@ -89,14 +89,19 @@ function resultLines({ tuned, untuned }: StartResult): string[] {
         ];
       });
   });
-  const chance = tuned.tasks.flatMap(({ task, pConstant }) =>
-    pConstant === undefined
-      ? []
-      : [`${shortEnumName(task)} ${pConstant < 0.001 ? '< 0.001' : figure(pConstant)}`],
-  );
+  const chances = (p: (result: evaluation.TaskResult) => number | undefined) =>
+    tuned.tasks
+      .flatMap((result) => {
+        const value = p(result);
+        return value === undefined
+          ? []
+          : [`${shortEnumName(result.task)} ${value < 0.001 ? '< 0.001' : figure(value)}`];
+      })
+      .join(', ');
   return [
     table(['subtask (examples)', 'metric', 'tuned', '95 % interval', 'untuned', 'constant', 'VADER'], rows),
-    `p that it is no better than the constant answer: ${chance.join(', ')}`,
+    `p that it is no better than the constant answer: ${chances(({ pConstant }) => pConstant)}`,
+    `p that it is no better than VADER: ${chances(({ pVader }) => pVader)}`,
   ];
 }
 

@@ -16,8 +16,10 @@ export interface EvaluateRequest {
   model: string;
   dataset?: DatasetTarget | undefined;
   file?: FileTarget | undefined;
+  plain?: PlainTarget | undefined;
+  checks?: ChecksTarget | undefined;
   requestId: string;
-  /** At most this many examples of each task (seeded); 0 means all. */
+  /** At most this many examples of each task (seeded); 0 means all. Of a plain or checks target always 0. */
   limit: number;
 }
 
@@ -45,6 +47,20 @@ export interface FileTarget {
   idColumn: string;
 }
 
+/**
+ * A hundred everyday sentences that come with EmoTune, of which no model has seen any: a smoke test. Each is asked for its
+ * sentiment and its emotion, of which the likeliest one is the answer; every wrong answer is among the hardest examples.
+ */
+export interface PlainTarget {
+}
+
+/**
+ * Behavioural checks that come with EmoTune (CheckList, Ribeiro et al. 2020): negation, intensifiers, sarcasm, idioms; typing, case and
+ * the wording of the question; names, pronouns and dialect.
+ */
+export interface ChecksTarget {
+}
+
 export interface Evaluation {
   /** Chosen by the service. */
   id: string;
@@ -65,6 +81,30 @@ export interface Evaluation {
   artifacts: Artifact[];
   /** SHA-256 of the uploaded file whose rows are asked; empty for others. */
   upload: string;
+  /** Of a checks target: by capability. */
+  checks: CheckResult[];
+}
+
+export interface CheckResult {
+  capability: string;
+  n: number;
+  passed: number;
+  /** Mean change of the valence, on 0..1, from the text to the changed one, and of its size; none where nothing is changed. */
+  shift?: number | undefined;
+  size?:
+    | number
+    | undefined;
+  /** At most ten. */
+  failures: CheckFailure[];
+}
+
+export interface CheckFailure {
+  text: string;
+  /** Empty where the text was judged alone, or the question alone was changed. */
+  changed: string;
+  /** Labels, or what the change should do: higher, lower, same. */
+  expected: string;
+  answer: string;
 }
 
 export interface Interval {
@@ -84,12 +124,19 @@ export interface TaskResult {
   /** The same metrics of the constant answer, and of VADER's rule where it applies. */
   constant: { [key: string]: number };
   vader: { [key: string]: number };
-  /** Agreement of a rater with the rest, where the source tells; on the main metric. */
+  /**
+   * How far its raters agree, where half of the examples at least tell what each of them answered: split-half reliability of their mean
+   * (Spearman-Brown), beside Pearson's r.
+   */
   humanCeiling?:
     | number
     | undefined;
-  /** Paired bootstrap p-value that this model is not better than the constant, on the main error. */
+  /** Paired permutation p-value that this model is not better than the constant, on the main error: the squared error, or 1 − Jaccard. */
   pConstant?:
+    | number
+    | undefined;
+  /** The same beside VADER, where it answers: of regression on Pearson's r, so that VADER's scale does not count against it. */
+  pVader?:
     | number
     | undefined;
   /** Examples whose text lost its end to fit into the model. */
@@ -100,6 +147,8 @@ export interface TaskResult {
     | undefined;
   /** Calibration: predicted against observed, by bin. */
   calibration: CalibrationBin[];
+  /** Classification: each label by itself, label set by label set. */
+  labels: LabelResult[];
 }
 
 export interface TaskResult_MetricsEntry {
@@ -120,6 +169,23 @@ export interface TaskResult_ConstantEntry {
 export interface TaskResult_VaderEntry {
   key: string;
   value: number;
+}
+
+/**
+ * How often one label of a label set was the answer, and right. Of these precision = right / answered, recall = right /
+ * gold, and f1 = 2 right / (answered + gold); none where it divides by 0.
+ */
+export interface LabelResult {
+  /** The set, in the order of the alphabet. */
+  labelSet: string[];
+  label: string;
+  /** Examples that have the label (support), whose answer has it, and which both have it. */
+  gold: number;
+  answered: number;
+  right: number;
+  precision?: number | undefined;
+  recall?: number | undefined;
+  f1?: number | undefined;
 }
 
 export interface Confusion {
@@ -182,6 +248,7 @@ export interface WatchEvaluationRequest {
   id: string;
 }
 
+/** Each is an evaluation's id, or a model: name, or name@version. */
 export interface CompareEvaluationsRequest {
   first: string;
   second: string;
@@ -189,6 +256,9 @@ export interface CompareEvaluationsRequest {
 
 export interface Comparison {
   tasks: TaskComparison[];
+  /** The ids of the evaluations that were compared. */
+  first: string;
+  second: string;
 }
 
 export interface TaskComparison {
@@ -197,9 +267,13 @@ export interface TaskComparison {
   metric: string;
   first: number;
   second: number;
-  /** Two-sided. */
+  /** Two-sided, of this task alone. */
   pValue: number;
   n: number;
+  /** The same among all tasks compared (Holm 1979). */
+  pAdjusted: number;
+  /** Whether the first is the better one. */
+  firstBetter: boolean;
 }
 
 export interface CreateStudyRequest {
@@ -255,7 +329,10 @@ export interface EvaluationServiceClient {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
-  /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
+  /**
+   * Two evaluations on the examples that both asked, task by task, with paired permutation tests; by their ids, or by the models, of
+   * which the newest two that asked the same rows are taken. NOT_FOUND where there is no such pair.
+   */
 
   compareEvaluations(request: CompareEvaluationsRequest): Observable<Comparison>;
 
@@ -292,7 +369,10 @@ export interface EvaluationServiceController {
 
   watchEvaluation(request: WatchEvaluationRequest): Observable<Evaluation>;
 
-  /** Two evaluations of the same examples, task by task, with paired bootstrap p-values. */
+  /**
+   * Two evaluations on the examples that both asked, task by task, with paired permutation tests; by their ids, or by the models, of
+   * which the newest two that asked the same rows are taken. NOT_FOUND where there is no such pair.
+   */
 
   compareEvaluations(request: CompareEvaluationsRequest): Promise<Comparison> | Observable<Comparison> | Comparison;
 

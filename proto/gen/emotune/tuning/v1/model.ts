@@ -63,7 +63,10 @@ export interface Model {
   source: string;
   /** SPDX identifier or a short name, as its model card declares; empty where it declares none. */
   licence: string;
-  /** In the answer to an import: what its user should know of how the files were read; empty elsewhere. */
+  /**
+   * In the answer to an import: what its user should know of how the files were read; to a promotion: that it was not compared with the
+   * version that was served; empty elsewhere.
+   */
   notices: string[];
 }
 
@@ -160,6 +163,8 @@ export interface DeleteModelResponse {
 
 export interface PromoteModelRequest {
   name: string;
+  /** Also where it answers worse than the version that is served. */
+  force: boolean;
 }
 
 export interface ExportModelRequest {
@@ -231,7 +236,8 @@ export interface ModelServiceClient {
   /**
    * Makes a version (name@version, or the newest registered one of a name) the one that is served under its name.
    * A base model is promoted when it is imported, a tuned one when it is the first of its name to be registered.
-   * FAILED_PRECONDITION before its evaluation is done.
+   * FAILED_PRECONDITION before its evaluation is done, and, unless `force` is set, where it answers a subtask significantly worse than the
+   * version that is served (CompareEvaluations, adjusted p below 0.05). Where the two were not asked the same rows, `notices` says so.
    */
 
   promoteModel(request: PromoteModelRequest): Observable<Model>;
@@ -291,7 +297,8 @@ export interface ModelServiceController {
   /**
    * Makes a version (name@version, or the newest registered one of a name) the one that is served under its name.
    * A base model is promoted when it is imported, a tuned one when it is the first of its name to be registered.
-   * FAILED_PRECONDITION before its evaluation is done.
+   * FAILED_PRECONDITION before its evaluation is done, and, unless `force` is set, where it answers a subtask significantly worse than the
+   * version that is served (CompareEvaluations, adjusted p below 0.05). Where the two were not asked the same rows, `notices` says so.
    */
 
   promoteModel(request: PromoteModelRequest): Promise<Model> | Observable<Model> | Model;
