@@ -3,7 +3,7 @@
  * may not change its answer, and where a change must lead. Sentences and templates are our own.
  */
 import { readFileSync } from 'node:fs';
-import { paraphrases } from './questions.js';
+import { paraphrases } from './wordings.js';
 
 /**
  * label, emotion: the sentiment or emotion is one of those expected; higher, lower: the valence of the changed text is; same:

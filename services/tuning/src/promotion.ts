@@ -8,7 +8,7 @@ import { taskOf } from '@emotune/service/words';
 const significant = 0.05;
 
 /** The subtasks that the first of a comparison answers worse, one line each. */
-export function regressionsOf({ tasks }: evaluation.Comparison): string[] {
+function regressionsOf({ tasks }: evaluation.Comparison): string[] {
   return tasks
     .filter(({ pAdjusted, firstBetter }) => pAdjusted < significant && !firstBetter)
     .map(
