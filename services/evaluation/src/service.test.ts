@@ -683,7 +683,6 @@ it('is idempotent by request id', async () => {
 it.each([
   [{ ...onFeatures }, InvalidArgument, /model: expected the name/],
   [{ model: 'base' }, InvalidArgument, /expected "dataset", "file", "plain" or "checks", got none of them/],
-  [{ model: 'base', plain: {}, ...onFeatures }, InvalidArgument, /got "dataset" and "plain"/],
   [{ model: 'base', checks: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "checks"/],
   [{ model: 'base', plain: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "plain", got 3/],
   [{ model: 'base', dataset: {} }, InvalidArgument, /dataset: expected "features" or "dataset"/],
