@@ -182,7 +182,7 @@ describe('compare', () => {
 
   it('corrects p-values for the number of tasks', () => {
     const first = Array.from({ length: 12 }, (_, i) => ({ ...rated, id: `${i}`, value: i < 9 ? 0.5 : 0.9 }));
-    const second = first.map((p) => ({ ...p, value: 0.7 }));
+    const second = first.map((p) => ({ ...p, value: 0.8 }));
     const other = [{ ...blank, id: 'x' }];
     const [numbers, labels] = compare([...first, ...other], [...second, ...other], 1);
     expect(numbers.pAdjusted).toBeCloseTo(2 * numbers.pValue, 12);
