@@ -99,17 +99,13 @@ export function targetOf({
   checks,
   limit,
 }: Pick<evaluation.EvaluateRequest, 'dataset' | 'file' | 'plain' | 'checks' | 'limit'>): Target {
-  const given = Object.entries({ dataset, file, plain, checks }).flatMap(([name, target]) =>
-    target == null ? [] : [`"${name}"`],
-  );
-  if (given.length !== 1)
-    throw InvalidArgument.at(
-      '',
-      `expected "dataset", "file", "plain" or "checks", got ${given.join(' and ') || 'none of them'}`,
-    );
+  // The contract lets a message hold one of them.
+  if (!(dataset || file || plain || checks))
+    throw InvalidArgument.at('', 'expected "dataset", "file", "plain" or "checks", got none of them');
   if (plain || checks) {
-    if (limit !== 0) throw InvalidArgument.at('limit', `expected 0 beside ${given[0]}, got ${limit}`);
-    return { kind: plain ? 'plain' : 'checks' };
+    const kind = plain ? 'plain' : 'checks';
+    if (limit !== 0) throw InvalidArgument.at('limit', `expected 0 beside "${kind}", got ${limit}`);
+    return { kind };
   }
   if (file) {
     new Violations(fileViolations(file)).throwIfAny();
