@@ -383,6 +383,7 @@ it('counts and shows answers that contradict each other, keeps their rows, and s
     name: 'mine',
     task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
     labels: ['good', 'bad'],
+    licence: 'CC0-1.0',
   });
   const lines = Array.from({ length: 20 }, (_, i) => [
     `tea ${i} :),good`,
@@ -392,7 +393,11 @@ it('counts and shows answers that contradict each other, keeps their rows, and s
   const mixed = { name: 'mixed', sources: [{ file: await file(...lines.flat()) }] };
   await datasets.call('createDataset', { spec: mixed });
   const { manifest } = await built('mixed');
-  expect(manifest).toMatchObject({ duplicatesRemoved: 0, notices: [], conflicts: { texts: 20, rows: 40 } });
+  expect(manifest).toMatchObject({
+    duplicatesRemoved: 0,
+    notices: [],
+    conflicts: { texts: 20, rows: 40 },
+  });
   expect(manifest!.conflicts!.examples).toHaveLength(10);
   expect(manifest!.conflicts!.examples[0]).toMatchObject({ text: 'tea 0 :)', answers: { good: 1, bad: 1 } });
   const { train, validation, test } = manifest!.rows!;

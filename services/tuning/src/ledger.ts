@@ -131,7 +131,7 @@ export class Ledger {
     );
     const attempts = groupedBy(
       await sql.query<AttemptRow>(
-        `select trial, number, step, checkpoint, checkpoint_asks, lease_until, outcome, reason, created_at, ended_at
+        `select trial, number, step, checkpoint, checkpoint_asks, lease_until, begun_at, outcome, reason, created_at, ended_at
          from attempts where experiment = $1 and (trial = any($2) or trial >= $3) order by trial, number`,
         which,
       ),
