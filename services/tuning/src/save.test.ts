@@ -22,8 +22,8 @@ async function read(name: string): Promise<Experiment> {
   return new Ledger().read(database, await experimentRow(database, name));
 }
 
-/** What is recorded: all but what is worked out of it. */
-function recorded({ rates: _, curves: __, feasibility: ___, ...rest }: Experiment) {
+/** What is recorded: all but what is worked out of it, and what the runner knows. */
+function recorded({ rates: _, curves: __, feasibility: ___, jobs: ____, ...rest }: Experiment) {
   return rest;
 }
 

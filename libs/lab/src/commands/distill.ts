@@ -3,7 +3,7 @@ import { InvalidArgument } from '@emotune/base';
 import { Stopped } from '@emotune/cli';
 import { type AddCommands, fileOption, readYamlFile, sessionOf } from '@emotune/cli/command';
 import { figure } from '@emotune/cli/format';
-import { type DistillFile, distillFields } from '../distill/file.js';
+import type { DistillFile } from '../distill/file.js';
 
 const examples = `
 Example:
@@ -73,6 +73,7 @@ export const addDistillCommand: AddCommands = (program, io) => {
       const given = await readYamlFile(session.path(file), file);
       const { Interrupted, parseSettingsFile } = await import('@emotune/training');
       const { distillStudent } = await import('../distill/distill.js');
+      const { distillFields } = await import('../distill/file.js');
       const { beside, settings } = parseSettingsFile(withDefaults(given), distillFields);
       const corporaDir = corpora ?? (io.env['EMOTUNE_CORPORA'] || undefined);
       try {
