@@ -20,7 +20,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { DataLoss, FailedPrecondition, InvalidArgument, ResourceExhausted, sha256 } from '@emotune/base';
+import {
+  DataLoss,
+  FailedPrecondition,
+  InvalidArgument,
+  NotFound,
+  ResourceExhausted,
+  sha256,
+} from '@emotune/base';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { storeError } from './files.js';
 import { FolderStore } from './folder-store.js';
@@ -235,6 +242,24 @@ describe('damage of a FolderStore', () => {
     };
     await expect(store.put('models/n/a', broken())).rejects.toThrow('killed');
     await expect(store.get('models/n/a')).rejects.toThrow('expected an object');
+  });
+
+  it('misses nothing that goes while it is read', async () => {
+    const reader = await FolderStore.open(root);
+    for (let i = 0; i < 300; i++) {
+      await store.put('held', `${i}`);
+      let gone = false;
+      // In one way or the other.
+      const going = (i % 2 ? store.delete('held') : store.deleteOld('held', Date.now() + 60_000)).then(() => {
+        gone = true;
+      });
+      const looking = Array.from({ length: 3 }, async () => {
+        while (!gone)
+          await reader.get('held').catch((error: unknown) => expect(error).toBeInstanceOf(NotFound));
+      });
+      await Promise.all([going, ...looking]);
+      await expect(reader.get('held')).rejects.toThrow(NotFound);
+    }
   });
 
   it('holds what a writer left that was killed between two steps to be one of what was put', async () => {

@@ -224,6 +224,7 @@ export class FolderStore implements ObjectStore {
   async delete(prefix: string): Promise<void> {
     const path = this.path(checkedFolder(prefix));
     try {
+      await this.sums.leaving(checkedFolder(prefix));
       // Again where an object came into a folder that was about to go.
       await rm(path, { recursive: true, force: true, maxRetries: 100, retryDelay: 1 });
       await this.sums.remove(checkedFolder(prefix));
@@ -244,14 +245,17 @@ export class FolderStore implements ObjectStore {
     const path = this.path(key);
     const taken = join(this.root, incoming, randomUUID());
     try {
+      await this.sums.leaving(key);
       await rename(path, taken);
       const { mtimeMs } = await stat(taken);
       if (mtimeMs < putMs) await this.sums.remove(key);
-      // Unless one has come that is newer still.
-      else
+      else {
+        // Unless one has come that is newer still.
         await link(taken, path).catch((error) => {
           if (error.code !== 'EEXIST') throw error;
         });
+        await this.sums.placed(key);
+      }
     } catch (error) {
       if (!isAbsent(error)) throw storeError(error, path);
     } finally {

@@ -1,15 +1,16 @@
 /**
  * What each object of a folder store should hold. Beside the objects lies, for each, a file with a line for every content
  * that was put under its key, written before the object takes its place: a writer killed in between, or two at once, leave
- * an object that is one of them. A last line says that the object did take its place, so that it is missed when it is gone.
+ * an object that is one of them. A last line says that the object did take its place, so that it is missed when it is gone,
+ * or that it is about to be deleted, so that it is not.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { appendFile, type FileHandle, mkdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, type FileHandle, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { syncToDisk } from '@emotune/base';
 import type { Damage, Sum } from './damage.js';
-import { isAbsent } from './files.js';
+import { filesBelow, isAbsent } from './files.js';
 
 /** Read and hashed at once: the event loop is never held for longer than that takes. */
 const pieceBytes = 2 ** 20;
@@ -50,7 +51,7 @@ interface Look {
 
 interface Known {
   readonly sums: readonly Sum[];
-  /** Whether the object has been there. */
+  /** Whether the object has been there, and is to stay. */
   readonly placed: boolean;
 }
 
@@ -71,7 +72,8 @@ export class Sums {
       sha256,
       bytes: Number(bytes),
     }));
-    return { sums, placed: sums.length > 0 && /^placed$/m.test(text) };
+    const state = text.match(/^(?:placed|leaving)$/gm)?.at(-1);
+    return { sums, placed: sums.length > 0 && state === 'placed' };
   }
 
   /** Before the object takes its place. */
@@ -95,12 +97,20 @@ export class Sums {
   /** Once the object has taken its place. */
   async placed(key: string): Promise<void> {
     if ((await this.known(key)).placed) return;
-    // Not made anew where it was deleted meanwhile.
-    await appendFile(this.path(key), 'placed\n', { flag: constants.O_WRONLY | constants.O_APPEND }).catch(
-      (error) => {
-        if (!isAbsent(error)) throw error;
-      },
-    );
+    await this.note(this.path(key), 'placed');
+  }
+
+  /** Before the objects of a prefix are deleted: whoever looks for one of them meanwhile misses nothing. */
+  async leaving(prefix: string): Promise<void> {
+    const path = this.path(prefix);
+    for (const file of [path, ...(await filesBelow(path))]) await this.note(file, 'leaving');
+  }
+
+  /** Not made anew where it was deleted meanwhile. */
+  private async note(path: string, state: 'placed' | 'leaving'): Promise<void> {
+    await appendFile(path, `${state}\n`, { flag: constants.O_WRONLY | constants.O_APPEND }).catch((error) => {
+      if (!isAbsent(error)) throw error;
+    });
   }
 
   /** After the objects are gone. */
@@ -119,7 +129,7 @@ export class Sums {
     const found = await sumOf(file);
     const expected = sums.at(-1);
     // Put there before sums were kept, or by a writer that died at the wrong moment: from now on it is to stay as it is.
-    if (!expected) await this.adopt(key, found);
+    if (!expected) await this.adopt(key, path, found);
     else if (!sums.some(({ sha256 }) => sha256 === found.sha256))
       return { content, damage: { key, expected, found } };
     if (began - Number(ctimeMs) > restMs) remember(path, identity);
@@ -132,10 +142,15 @@ export class Sums {
     return placed ? { key, expected: sums.at(-1)!, found: undefined } : undefined;
   }
 
-  private async adopt(key: string, found: Sum): Promise<void> {
+  private async adopt(key: string, path: string, found: Sum): Promise<void> {
     try {
       await this.expect(key, found);
       await this.placed(key);
+      // Deleted since it was opened: what was deleted is not missed.
+      await stat(path).catch((error) => {
+        if (isAbsent(error)) return this.remove(key);
+        throw error;
+      });
     } catch {
       // It can be read where nothing can be written.
     }
