@@ -22,6 +22,7 @@ export const protoFiles: readonly string[] = [
   'emotune/tuning/v1/model.proto',
   'emotune/tuning/v1/events.proto',
   'emotune/evaluation/v1/evaluation.proto',
+  'emotune/evaluation/v1/study.proto',
   'emotune/evaluation/v1/events.proto',
   'emotune/inference/v1/inference.proto',
 ];

@@ -13,8 +13,10 @@ export {
 } from './error-analysis.js';
 export { heldOutQuestions } from './held-out.js';
 export { InducedCounts, WordCounts } from './induced-lexicon.js';
+export { alphaInterval, type Difference, krippendorffAlpha, type Unit } from './krippendorff.js';
 export { type LabelRow, labelRows } from './label-rows.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
+export { languageViolations } from './languages.js';
 export { anyLanguage, type Lexicon } from './lexicon.js';
 export { type KeptLexicon, lexiconsFile, lexiconsJson, parseLexicons } from './lexicon-file.js';
 export {
@@ -50,6 +52,7 @@ export {
 } from './metrics.js';
 export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
 export { correlationPermutation, holm, type PairedTest, pairedPermutation } from './permutation.js';
+export { signTest, wilsonInterval } from './proportions.js';
 export {
   answerTokens,
   candidateTokens,

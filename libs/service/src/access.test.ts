@@ -3,10 +3,10 @@ import { codecOf, messageType } from '@emotune/proto';
 import { type Client, credentials, Metadata, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Access, resourceOf, secretOfAttempt } from './access.js';
+import { Access, resourceOf, secretOfGuest } from './access.js';
 import { packageDefinition } from './contract.js';
 import { Oidc } from './oidc.js';
-import { neededFor, roles, suffices } from './roles.js';
+import { neededFor, type Role, roles, suffices } from './roles.js';
 import { EmotuneServer } from './server.js';
 import { TestIssuer } from './test-issuer.js';
 import { Health } from './testing.js';
@@ -98,7 +98,11 @@ const methods = Object.values(packageDefinition).flatMap((service) =>
 const { UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE } = status;
 
 describe.each(methods)('%s', (path) => {
-  const forTrainers = path.startsWith('/emotune.tuning.v1.TrialService/');
+  const guest = path.startsWith('/emotune.tuning.v1.TrialService/')
+    ? 'trainer'
+    : path.startsWith('/emotune.evaluation.v1.RaterService/')
+      ? 'rater'
+      : undefined;
 
   it.each([
     ['nothing', undefined],
@@ -107,9 +111,9 @@ describe.each(methods)('%s', (path) => {
     ['another scheme', `Basic ${token}`],
     [
       'a signature that is not its',
-      `Bearer secret.${new Access({ token: `${token}x` }).trainerToken('secret').split('.')[1]}`,
+      `Bearer secret.${new Access({ token: `${token}x` }).guestToken('trainer', 'secret').split('.')[1]}`,
     ],
-    ["another attempt's signature", `Bearer other.${access().trainerToken('secret').split('.')[1]}`],
+    ["another attempt's signature", `Bearer other.${access().guestToken('trainer', 'secret').split('.')[1]}`],
   ])('refuses who shows %s', async (_, header) => {
     expect(await statusOf(path, header)).toBe(UNAUTHENTICATED);
   });
@@ -121,18 +125,22 @@ describe.each(methods)('%s', (path) => {
       expect([name, await statusOf(path, `Bearer ${shown[name]}`)]).toEqual([name, UNAUTHENTICATED]);
   });
 
-  it('answers to whom it is for, a trainer or everybody else', async () => {
-    const both = [token, access().trainerToken('secret')];
-    const found = await Promise.all(both.map((each) => statusOf(path, `Bearer ${each}`)));
-    expect(found).toEqual(forTrainers ? [UNAUTHENTICATED, UNAVAILABLE] : [UNAVAILABLE, PERMISSION_DENIED]);
+  it('answers to whom it is for, a trainer, a rater or everybody else', async () => {
+    const guests = (['trainer', 'rater'] as const).map((each) => access().guestToken(each, 'secret'));
+    const found = await Promise.all([token, ...guests].map((each) => statusOf(path, `Bearer ${each}`)));
+    expect(found).toEqual([
+      guest === undefined ? UNAVAILABLE : UNAUTHENTICATED,
+      guest === 'trainer' ? UNAVAILABLE : PERMISSION_DENIED,
+      guest === 'rater' ? UNAVAILABLE : PERMISSION_DENIED,
+    ]);
   });
 
   it('has a role, which is enough where it is held', async () => {
     const needed = neededFor(path);
     for (const role of ['no role', ...roles] as const) {
       const { code, details } = await answer(path, `Bearer ${shown[role]}`);
-      if (needed === 'trainer') expect([role, code]).toEqual([role, UNAUTHENTICATED]);
-      else if (role !== 'no role' && suffices(role, needed))
+      if (guest !== undefined) expect([role, code]).toEqual([role, UNAUTHENTICATED]);
+      else if (role !== 'no role' && suffices(role, needed as Role))
         expect([role, code]).toEqual([role, UNAVAILABLE]);
       else {
         expect([role, code]).toEqual([role, PERMISSION_DENIED]);
@@ -196,7 +204,7 @@ it('calls that change something stand in the log, by whom and with what came of 
 it('what there is to call is told to those who may call; health to everybody', async () => {
   const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
   expect(await statusOf(path)).toBe(UNAUTHENTICATED);
-  expect(await statusOf(path, `Bearer ${access().trainerToken('secret')}`)).toBe(PERMISSION_DENIED);
+  expect(await statusOf(path, `Bearer ${access().guestToken('trainer', 'secret')}`)).toBe(PERMISSION_DENIED);
   expect(await statusOf(path, `Bearer ${shown['no role']}`)).toBe(PERMISSION_DENIED);
   for (const each of [token, shown['viewer']])
     expect([UNAUTHENTICATED, PERMISSION_DENIED]).not.toContain(await statusOf(path, `Bearer ${each}`));
@@ -229,6 +237,6 @@ it('what changes nothing, and what strangers try, fills no log', async () => {
 });
 
 it("a trainer's token holds the secret of its attempt", () => {
-  expect(secretOfAttempt(access().trainerToken('secret'))).toBe('secret');
-  expect(new Access({}).trainerToken('secret')).toBe('secret');
+  expect(secretOfGuest(access().guestToken('trainer', 'secret'))).toBe('secret');
+  expect(new Access({}).guestToken('trainer', 'secret')).toBe('secret');
 });

@@ -1,8 +1,8 @@
 /**
  * Who may call a server. The platform's services and whoever keeps it show its token, and a certificate where services have
- * some; a trainer shows a token of its own, for `TrialService` alone: the secret of its attempt and, after a dot, the server's
- * signature, so that a stranger's call costs no look into the database. Users show tokens of their issuer, and do what their
- * role allows. Who changed what stands in the log.
+ * some; guests show a token of their own, a trainer for `TrialService` alone and a rater of a study for `RaterService` alone: the
+ * secret of the attempt or of the link and, after a dot, the server's signature, so that a stranger's call costs no look into the
+ * database. Users show tokens of their issuer, and do what their role allows. Who changed what stands in the log.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { type Clock, PermissionDenied, sha256, systemClock, Unauthenticated } from '@emotune/base';
@@ -16,13 +16,24 @@ import {
 } from '@grpc/grpc-js';
 import type { Log } from './log.js';
 import type { Unread } from './received.js';
-import { changes, neededFor, type Role, suffices } from './roles.js';
+import { changes, type Guest, guests, neededFor, type Role, suffices } from './roles.js';
 import { statusOf } from './status.js';
 import type { Users } from './users.js';
 
-/** Whether a method is one of those that trainers call. @param path /package.Service/Method */
-export function isForTrainers(path: string): boolean {
-  return neededFor(path) === 'trainer';
+/** What each guest was given its token with. */
+const given = {
+  trainer: 'the token that a trainer was started with',
+  rater: "the token of a rater's link",
+} as const satisfies Record<Guest, string>;
+
+function isGuest(needed: string): needed is Guest {
+  return Object.hasOwn(guests, needed);
+}
+
+/** Of a method that guests call, which ones do. @param path /package.Service/Method */
+export function guestFor(path: string): Guest | undefined {
+  const needed = neededFor(path);
+  return isGuest(needed) ? needed : undefined;
 }
 
 /** Answers anybody: those who watch over processes have no secrets, and it tells no more than whether one serves. */
@@ -39,8 +50,8 @@ export function bearerIn(metadata: Pick<Metadata, 'get'> | undefined): string | 
   return /^Bearer (.+)$/i.exec(String(header ?? ''))?.[1];
 }
 
-/** The part of a trainer's token that is its attempt's own. */
-export function secretOfAttempt(token: string): string {
+/** The part of a guest's token that is of its attempt or link. */
+export function secretOfGuest(token: string): string {
   return token.split('.', 1)[0];
 }
 
@@ -120,14 +131,16 @@ export class Access {
     this.refusals = new Refusals(options.clock ?? systemClock);
   }
 
-  /** What a trainer shows. @param secret of its attempt, without a dot */
-  trainerToken(secret: string): string {
+  /** What a guest shows. @param secret of the attempt or link, without a dot */
+  guestToken(guest: Guest, secret: string): string {
     const { token } = this.options;
-    return token === undefined ? secret : `${secret}.${this.signature(token, secret)}`;
+    if (token === undefined) return secret;
+    return `${secret}.${createHmac('sha256', token).update(`${guest} ${secret}`).digest('base64url')}`;
   }
 
-  private signature(token: string, secret: string): string {
-    return createHmac('sha256', token).update(`trainer ${secret}`).digest('base64url');
+  /** Whether a guest shows what it was given. */
+  isGuestToken(guest: Guest, shown: string): boolean {
+    return same(shown, this.guestToken(guest, secretOfGuest(shown)));
   }
 
   /**
@@ -142,12 +155,12 @@ export class Access {
     const expected = users ? 'a token of the platform or of a user' : 'the token of the platform';
     if (shown === undefined)
       throw new Unauthenticated(`expected ${expected} (authorization: Bearer …), got none`);
-    if (same(shown, this.trainerToken(secretOfAttempt(shown)))) {
-      if (needed === 'trainer') return 'trainer';
-      throw new PermissionDenied(`expected ${expected}; that of a trainer is for TrialService alone`);
+    const guest = (Object.keys(guests) as Guest[]).find((one) => this.isGuestToken(one, shown));
+    if (guest !== undefined) {
+      if (needed === guest) return guest;
+      throw new PermissionDenied(`expected ${expected}; that of a ${guest} is for ${guests[guest]} alone`);
     }
-    if (needed === 'trainer')
-      throw new Unauthenticated('expected the token that a trainer was started with, got another');
+    if (isGuest(needed)) throw new Unauthenticated(`expected ${given[needed]}, got another`);
     if (same(shown, token)) {
       if (certificates && certificate === undefined)
         throw new Unauthenticated(
@@ -186,8 +199,8 @@ export class Access {
         this.admit(path, shown).then(
           (found) => {
             subject = found;
-            // What serves the call needs it no more, but a trainer's says which attempt it is.
-            if (!isForTrainers(path)) metadata.remove('authorization');
+            // What serves the call needs it no more, but a guest's says which attempt or link it is of.
+            if (guestFor(path) === undefined) metadata.remove('authorization');
             next(metadata);
           },
           (refused) => {

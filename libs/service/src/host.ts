@@ -32,6 +32,10 @@ export interface ServiceContext {
   readonly channel: Channel;
   /** Makes what the trainer of an attempt shows to this server out of the attempt's secret. */
   readonly trainerToken: (secret: string) => string;
+  /** Makes what a rater shows to this server out of the ticket of a link. */
+  readonly raterToken: (ticket: string) => string;
+  /** Whether it is what a rater was given. */
+  readonly isRaterToken: (token: string) => boolean;
   /** The CA of this server's certificate, PEM, where trainers need it; empty: that of the system. Undefined without TLS. */
   readonly trainerCa: () => string | undefined;
   readonly log: Log;
@@ -117,7 +121,10 @@ export class Host {
     const tell = (message: string, fields: Fields) => log.error(message, { area: schema, ...fields });
     const outbox = new Outbox(database, bus, clock, standardRetry, tell);
     const { channel, builds } = this;
-    const trainerToken = (secret: string) => this.server.access.trainerToken(secret);
+    const { access } = this.server;
+    const trainerToken = (secret: string) => access.guestToken('trainer', secret);
+    const raterToken = (ticket: string) => access.guestToken('rater', ticket);
+    const isRaterToken = (token: string) => access.isGuestToken('rater', token);
     const { tls, metrics } = this.options;
     metrics?.outbox(schema, database);
     const trainerCa = () => tls && (tls.current().material.ca ?? '');
@@ -130,6 +137,8 @@ export class Host {
         clock,
         channel,
         trainerToken,
+        raterToken,
+        isRaterToken,
         trainerCa,
         log,
         metrics,

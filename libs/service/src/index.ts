@@ -1,4 +1,4 @@
-export { bearerIn, secretOfAttempt } from './access.js';
+export { bearerIn, secretOfGuest } from './access.js';
 export { type BuildLimits, buildLimits } from './build-limits.js';
 export {
   BuildDied,

@@ -7,18 +7,19 @@ import {
   type ServerInterceptor,
   ServerListenerBuilder,
 } from '@grpc/grpc-js';
-import { isForTrainers } from './access.js';
+import { guestFor } from './access.js';
 import type { Limits } from './limits.js';
 import { statusOf } from './status.js';
 
-type Kind = 'calls' | 'streams' | 'trainers' | 'watchdogs';
+type Kind = 'calls' | 'streams' | 'trainers' | 'raters' | 'watchdogs';
 
 type Method = Parameters<ServerInterceptor>[0];
 
 /** Each has room of its own, so that none takes that of another. */
 function kindOf({ path, requestStream, responseStream }: Method): Kind {
   if (path.startsWith('/grpc.')) return 'watchdogs';
-  if (isForTrainers(path)) return 'trainers';
+  const guest = guestFor(path);
+  if (guest !== undefined) return `${guest}s`;
   return requestStream || responseStream ? 'streams' : 'calls';
 }
 
@@ -26,6 +27,7 @@ const names: Readonly<Record<Kind, string>> = {
   calls: 'calls',
   streams: 'streams',
   trainers: 'calls of trainers',
+  raters: 'calls of raters',
   watchdogs: 'calls about its health',
 };
 
@@ -45,7 +47,13 @@ function incoming(call: object): Http2Stream {
 }
 
 export class Load {
-  private readonly open: Record<Kind, number> = { calls: 0, streams: 0, trainers: 0, watchdogs: 0 };
+  private readonly open: Record<Kind, number> = {
+    calls: 0,
+    streams: 0,
+    trainers: 0,
+    raters: 0,
+    watchdogs: 0,
+  };
   private bytes = 0;
 
   constructor(private readonly limits: Limits) {}

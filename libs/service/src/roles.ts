@@ -6,8 +6,11 @@ export const roles = ['viewer', 'editor', 'admin'] as const;
 
 export type Role = (typeof roles)[number];
 
-/** Trainers call it by the token of their attempt, and nobody else. */
-type Needed = Role | 'trainer';
+/** Those who call the methods that are for them by a token of their own: a trainer's attempt has one, and a rater's link; nobody else may. */
+export const guests = { trainer: 'TrialService', rater: 'RaterService' } as const;
+
+export type Guest = keyof typeof guests;
+type Needed = Role | Guest;
 
 interface Table {
   readonly DatasetService: Record<keyof data.DatasetServiceClient, Needed>;
@@ -19,6 +22,8 @@ interface Table {
   readonly ModelService: Record<keyof tuning.ModelServiceClient, Needed>;
   readonly TrialService: Record<keyof tuning.TrialServiceClient, Needed>;
   readonly EvaluationService: Record<keyof evaluation.EvaluationServiceClient, Needed>;
+  readonly StudyService: Record<keyof evaluation.StudyServiceClient, Needed>;
+  readonly RaterService: Record<keyof evaluation.RaterServiceClient, Needed>;
   readonly AnalysisService: Record<keyof inference.AnalysisServiceClient, Needed>;
 }
 
@@ -87,9 +92,20 @@ const neededRoles: Table = {
     watchEvaluation: 'viewer',
     compareEvaluations: 'viewer',
     deleteEvaluation: 'admin',
-    createStudy: 'editor',
-    submitJudgement: 'editor',
   },
+  StudyService: {
+    createStudy: 'editor',
+    getStudy: 'viewer',
+    listStudies: 'viewer',
+    // Whoever has the links can judge.
+    openStudy: 'editor',
+    closeStudy: 'editor',
+    deleteStudy: 'admin',
+    getStudyReport: 'viewer',
+    listJudgements: 'viewer',
+    listStudyRows: 'viewer',
+  },
+  RaterService: { getInvitation: 'rater', joinStudy: 'rater', nextItem: 'rater', judge: 'rater' },
   AnalysisService: { analyze: 'viewer', analyzeBatch: 'viewer', analyzeStream: 'viewer' },
 };
 

@@ -75,7 +75,7 @@ it('services show each other certificates of one CA, beside the token', async ()
 it('trainers need the CA alone', async () => {
   const { server } = await serve(issued('serving', serving));
   const channel = Channel.connect(server.address, { tls: new Tls(() => ({ ca: ca.pem })) });
-  const shown = { token: server.access.trainerToken('secret') };
+  const shown = { token: server.access.guestToken('trainer', 'secret') };
   const trials = channel.client<tuning.TrialServiceClient>('TrialService');
   await expect(trials.call('heartbeat', {}, shown)).rejects.toThrow(letIn);
   channel.close();

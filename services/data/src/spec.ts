@@ -4,6 +4,7 @@ import {
   isRegression,
   labelSeparatorViolations,
   labelViolations,
+  languageViolations,
   type Split,
   scaleViolations,
   splits,
@@ -18,7 +19,6 @@ import { columnsOf, columnViolations, type UserFile } from '@emotune/records';
 import { namePattern, taskOf } from '@emotune/service/words';
 import { type Corpus, corpora } from './corpora.js';
 import { type Importer, importers } from './importers.js';
-import { languageViolations } from './languages.js';
 import type { Shares } from './stratify.js';
 
 interface PlannedFile {

@@ -1,4 +1,3 @@
-import { Unimplemented } from '@emotune/base';
 import { evaluation } from '@emotune/proto';
 import { type ServerStreamCall, streamOf } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
@@ -39,13 +38,5 @@ export class EvaluationController implements evaluation.EvaluationServiceControl
   }: evaluation.DeleteEvaluationRequest): Promise<evaluation.DeleteEvaluationResponse> {
     await this.evaluations.delete(id);
     return {};
-  }
-
-  createStudy(): Promise<evaluation.Study> {
-    throw new Unimplemented('CreateStudy: studies with human judges are not built yet');
-  }
-
-  submitJudgement(): Promise<evaluation.Study> {
-    throw new Unimplemented('SubmitJudgement: studies with human judges are not built yet');
   }
 }

@@ -34,6 +34,7 @@ import {
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { EvaluationBuild, Result } from './build-work.js';
 import type { ReportData } from './report.js';
+import { studyTables } from './studies/store.js';
 import { findSource, type Target, targetOf, taughtTarget } from './targets.js';
 
 export const evaluationMigrations: readonly string[] = [
@@ -62,6 +63,7 @@ export const evaluationMigrations: readonly string[] = [
   `
 -- Of what led to it, W3C trace context; empty: nothing that is traced.
 alter table evaluations add traceparent text not null default '';`,
+  studyTables,
 ];
 
 export interface EvaluationContext extends ServiceContext {

@@ -22,7 +22,6 @@ import {
   Rng,
   sha256,
   systemClock,
-  Unimplemented,
 } from '@emotune/base';
 import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
@@ -785,12 +784,6 @@ it('pages, newest first, of all models or one', async () => {
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids.length).toBeGreaterThan(3);
   await expect(evaluations.call('listEvaluations', { pageToken: 'no token!' })).rejects.toThrow(/pageToken/);
-});
-
-it('says that studies are not built', async () => {
-  await expect(evaluations.call('createStudy', {})).rejects.toBeInstanceOf(Unimplemented);
-  await expect(evaluations.call('submitJudgement', {})).rejects.toBeInstanceOf(Unimplemented);
-  await expect(evaluations.call('getEvaluation', { id: 'absent' })).rejects.toBeInstanceOf(NotFound);
 });
 
 it('goes on after a restart with what was not done, and gives the same numbers', async () => {

@@ -1,5 +1,5 @@
 import { tuning } from '@emotune/proto';
-import { bearerIn, secretOfAttempt } from '@emotune/service';
+import { bearerIn, secretOfGuest } from '@emotune/service';
 import { Controller, Inject } from '@nestjs/common';
 import { Trials } from './trials.js';
 
@@ -7,7 +7,7 @@ import { Trials } from './trials.js';
 type Metadata = Parameters<typeof bearerIn>[0];
 
 function secretIn(metadata: Metadata): string {
-  return secretOfAttempt(bearerIn(metadata) ?? '');
+  return secretOfGuest(bearerIn(metadata) ?? '');
 }
 
 @Controller()

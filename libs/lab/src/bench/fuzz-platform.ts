@@ -11,7 +11,7 @@ import { FailedPrecondition, sha256, Unavailable } from '@emotune/base';
 import { common, data, evaluation, featurization, files, tuning } from '@emotune/proto';
 import { Channel, importCheckpoint } from '@emotune/service/client';
 import type { FuzzedOrder, FuzzedReply, RunningTrial } from './fuzz-process.js';
-import { experimentSpec, kept, type World } from './fuzz-requests.js';
+import { experimentSpec, kept, studySpec, type World } from './fuzz-requests.js';
 import { shippedModel } from './model-folder.js';
 
 const model = 'emotune-llama-4m';
@@ -117,12 +117,22 @@ async function furnish(
     limit: 2,
   });
   await untilReady('the evaluation', () => evaluations.call('getEvaluation', { id }), signal);
+  const studies = client<evaluation.StudyServiceClient>('StudyService');
+  await studies.call('createStudy', { spec: studySpec(kept, id) as never });
+  const { links } = await studies.call('openStudy', { name: kept });
+  const [{ token: rater }] = links;
+  await client<evaluation.RaterServiceClient>('RaterService').call(
+    'joinStudy',
+    { consent: true },
+    { token: rater },
+  );
   while (!process.newest) await delay(50, undefined, { signal });
   return {
     model,
     evaluation: id,
     sha256: hash,
     bytes: rows.length,
+    rater,
     running: () => process.newest!,
   };
 }

@@ -13,6 +13,8 @@ export interface World {
   /** Of a file that was uploaded. */
   readonly sha256: string;
   readonly bytes: number;
+  /** Of a rater of the study that is kept, who consented. */
+  readonly rater: string;
   /** A trial that runs now, and its trainer's token. */
   running(): { readonly trial: Message; readonly token: string };
 }
@@ -91,6 +93,31 @@ export function experimentSpec(world: World, name: string): Message {
     cost: { gpusPerTrial: 1, pricePerGpuHour: 2 },
     termination: { error: 0, minTrials: 20 },
     warmStart: [],
+    seed: 1,
+  };
+}
+
+export function studySpec(name: string, evaluation: string): Message {
+  return {
+    name,
+    title: 'How does it feel?',
+    instructions: 'Judge the writer.',
+    consent: 'Your answers are kept.',
+    licence: 'CC-BY-4.0',
+    language: 'en',
+    sample: { evaluation, split: '', items: 2 },
+    rating: {
+      task: 'TASK_SENTIMENT_CLASSIFICATION',
+      step: 0,
+      labels: ['negative', 'neutral', 'positive'],
+      question: 'How?',
+    },
+    raters: ['ada', 'ben'],
+    anybody: true,
+    mostRaters: 5,
+    judgements: 2,
+    attention: { builtIn: 1, own: [{ text: 'The best day of my life!', labels: ['positive'] }], pass: 0.5 },
+    revisable: true,
     seed: 1,
   };
 }
@@ -268,8 +295,22 @@ const valid: Readonly<Record<string, Valid>> = {
   'EvaluationService/WatchEvaluation': ({ evaluation }) => ({ id: evaluation }),
   'EvaluationService/CompareEvaluations': ({ evaluation }) => ({ first: evaluation, second: evaluation }),
   'EvaluationService/DeleteEvaluation': (_, rng) => ({ id: oneOf(rng, spares) }),
-  'EvaluationService/CreateStudy': ({ evaluation }) => ({ evaluation, examples: 1 }),
-  'EvaluationService/SubmitJudgement': () => ({ study: 'a', example: 'b', judge: 'c', value: 1 }),
+  'StudyService/CreateStudy': ({ evaluation }, rng) => ({
+    spec: studySpec(oneOf(rng, spares), evaluation),
+    requestId: id(rng),
+  }),
+  'StudyService/GetStudy': () => ({ name: kept }),
+  'StudyService/ListStudies': () => page,
+  'StudyService/OpenStudy': () => ({ name: kept }),
+  'StudyService/CloseStudy': (_, rng) => ({ name: oneOf(rng, spares) }),
+  'StudyService/DeleteStudy': (_, rng) => ({ name: oneOf(rng, spares) }),
+  'StudyService/GetStudyReport': () => ({ name: kept, excludeFailed: true }),
+  'StudyService/ListJudgements': () => ({ study: kept, ...page }),
+  'StudyService/ListStudyRows': () => ({ study: kept, leastRaters: 1, includeFailed: true }),
+  'RaterService/GetInvitation': () => ({}),
+  'RaterService/JoinStudy': (_, rng) => ({ consent: true, requestId: id(rng) }),
+  'RaterService/NextItem': () => ({ item: 0 }),
+  'RaterService/Judge': (_, rng) => ({ item: 1 + rng.int(3), answer: { labels: ['positive'] } }),
   'AnalysisService/Analyze': analysis,
   'AnalysisService/AnalyzeBatch': (world) => ({
     requests: [analysis(world), { text: 'Fine.', model: world.model }],
@@ -376,7 +417,7 @@ function noMessage(method: Method, messages: readonly Message[], rng: Rng): Buff
 }
 
 /** What ends or removes what a name stands for: never what is kept. */
-const ending = /\/(Delete|Cancel|Pause)/;
+const ending = /\/(Delete|Cancel|Pause|Close)/;
 
 function spared(method: Method, message: Message, { model }: World): Message {
   const keeps = ending.test(method.name) && [kept, model].includes(message['name'] as string);
@@ -403,7 +444,8 @@ function drawn(world: World, rng: Rng): Method {
 }
 
 /** What who may call the method shows. */
-export function tokenFor(method: string, { token, running }: World): string {
+export function tokenFor(method: string, { token, rater, running }: World): string {
+  if (method.startsWith('RaterService/')) return rater;
   return method.startsWith('TrialService/') ? running().token : token;
 }
 

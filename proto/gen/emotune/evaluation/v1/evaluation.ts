@@ -276,44 +276,6 @@ export interface TaskComparison {
   firstBetter: boolean;
 }
 
-export interface CreateStudyRequest {
-  evaluation: string;
-  /** Examples to judge; 0 means 50. */
-  examples: number;
-  seed: number;
-  requestId: string;
-}
-
-export interface Study {
-  id: string;
-  evaluation: string;
-  items: StudyItem[];
-  judgements: number;
-}
-
-export interface StudyItem {
-  example: string;
-  task: Task;
-  text: string;
-  emotion: string;
-  scale: Scale | undefined;
-  labels: string[];
-  judgements: number;
-}
-
-export interface SubmitJudgementRequest {
-  study: string;
-  example: string;
-  /** Who judges; one judgement a person and example, the last one counts. */
-  judge: string;
-  /** Regression, on the item's scale. */
-  value?:
-    | number
-    | undefined;
-  /** Classification. */
-  labels: string[];
-}
-
 /** Owns evaluations. */
 
 export interface EvaluationServiceClient {
@@ -342,14 +304,6 @@ export interface EvaluationServiceClient {
    */
 
   deleteEvaluation(request: DeleteEvaluationRequest): Observable<DeleteEvaluationResponse>;
-
-  /** Sets examples out for people to judge, blind, against the model's answers. */
-
-  createStudy(request: CreateStudyRequest): Observable<Study>;
-
-  /** One person's judgement of one example. */
-
-  submitJudgement(request: SubmitJudgementRequest): Observable<Study>;
 }
 
 /** Owns evaluations. */
@@ -384,14 +338,6 @@ export interface EvaluationServiceController {
   deleteEvaluation(
     request: DeleteEvaluationRequest,
   ): Promise<DeleteEvaluationResponse> | Observable<DeleteEvaluationResponse> | DeleteEvaluationResponse;
-
-  /** Sets examples out for people to judge, blind, against the model's answers. */
-
-  createStudy(request: CreateStudyRequest): Promise<Study> | Observable<Study> | Study;
-
-  /** One person's judgement of one example. */
-
-  submitJudgement(request: SubmitJudgementRequest): Promise<Study> | Observable<Study> | Study;
 }
 
 export function EvaluationServiceControllerMethods() {
@@ -403,8 +349,6 @@ export function EvaluationServiceControllerMethods() {
       "watchEvaluation",
       "compareEvaluations",
       "deleteEvaluation",
-      "createStudy",
-      "submitJudgement",
     ];
     for (const method of grpcMethods) {
       const descriptor: any = Reflect.getOwnPropertyDescriptor(constructor.prototype, method);
