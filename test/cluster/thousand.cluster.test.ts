@@ -19,7 +19,7 @@ let platform: JobsPlatform;
 describe.skipIf(without)(`${parallel} trials at once`, () => {
   beforeAll(async () => {
     platform = await openJobsPlatform({
-      ...{ trialSeconds: 20, held: () => held, signal: over.signal, net: '10.93', port: 16540 },
+      ...{ trialSeconds: 20, held: () => held, signal: over.signal },
       program: programOf('tuning'),
     });
   });
@@ -61,6 +61,11 @@ describe.skipIf(without)(`${parallel} trials at once`, () => {
     await vi.waitFor(async () => {
       expect(await cluster.kubectl('-n', 'trials', 'get', 'jobs,pods,secrets', '-o', 'name')).toBe('');
     }, patience);
+    // Whoever looks for the fault sees first why an attempt has ended.
+    const ends = 'select trial, number, outcome, reason from attempts where experiment = $1 and trial < $2';
+    expect(await database.query(`${ends} and outcome is distinct from 'succeeded'`, [name, trials])).toEqual(
+      [],
+    );
     const searches = Array.from({ length: trials }, (_, number) => `${name}-t${number}-a1`);
     const finals = [...pods.trials.keys()].filter((job) => job.startsWith(`${name}-t${trials}-`));
     expect([...pods.trials.keys()].sort()).toEqual([...searches, ...finals].sort());

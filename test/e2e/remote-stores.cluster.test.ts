@@ -277,16 +277,21 @@ describe.skipIf(withoutBus)('services over Kafka', () => {
     evaluation: [topics.modelTrained],
   };
 
-  /** Ids of all events that the broker holds, by topic. */
-  async function eventsIn(bus: KafkaBus, names: readonly string[]): Promise<Map<string, Set<string>>> {
-    const found = new Map<string, Set<string>>(names.map((name) => [name, new Set()]));
-    // A group that is new begins with the first event.
-    const leave = await bus.subscribe('witness', names, async ({ id, topic }) => {
-      found.get(topic)!.add(id);
+  /** Ids of all events from now on, by topic, and what waits until there are no more. */
+  async function witness(bus: KafkaBus): Promise<{
+    readonly held: ReadonlyMap<string, ReadonlySet<string>>;
+    readonly isThrough: () => Promise<void>;
+  }> {
+    const names = Object.values(topics).map((topic) => topic.name);
+    const held = new Map<string, Set<string>>(names.map((name) => [name, new Set()]));
+    await bus.subscribe('witness', names, async ({ id, topic }) => {
+      held.get(topic)!.add(id);
     });
-    await expect.poll(async () => (await bus.lag()).map(({ events }) => events)).toEqual(names.map(() => 0));
-    await leave();
-    return found;
+    const isThrough = () =>
+      expect
+        .poll(async () => (await bus.lag()).map(({ events }) => events), { timeout: 120_000 })
+        .toEqual(names.map(() => 0));
+    return { held, isThrough };
   }
 
   it('tune to the end while the broker is killed again and again: every event has its effect once', async () => {
@@ -295,6 +300,9 @@ describe.skipIf(withoutBus)('services over Kafka', () => {
     const name = 'over-kafka';
     const trials = 2;
     const url = `kafka://${kafka.broker}`;
+    const bus = await KafkaBus.open(url);
+    onTestFinished(() => bus.close());
+    const { held, isThrough } = await witness(bus);
     const { channel, end } = await serving('kafka', database, { bus: url, doubled: ['evaluation'] });
     await importCheckpoint(channel, { name: base, path: join(models, base) });
     let over = false;
@@ -333,12 +341,7 @@ describe.skipIf(withoutBus)('services over Kafka', () => {
     const waiting = async () =>
       Promise.all([...schemas.values()].map((one) => one.query('select topic, key, failure from outbox')));
     await expect.poll(async () => (await waiting()).flat(), { timeout: 120_000 }).toEqual([]);
-    const bus = await KafkaBus.open(url);
-    onTestFinished(() => bus.close());
-    const held = await eventsIn(
-      bus,
-      Object.values(topics).map((topic) => topic.name),
-    );
+    await isThrough();
     for (const [area, theirs] of Object.entries(taken) as [Area, readonly Topic<unknown>[]][]) {
       const due = theirs.flatMap((topic) => [...held.get(topic.name)!]).sort();
       const inbox = async () =>

@@ -53,3 +53,11 @@ it('a lease stands still while the job waits in a queue', () => {
   expect(leaseOf(leases.watched(of('queued'), 500_000))).toBe(530_000);
   expect(leaseOf(leases.watched(of('running'), 510_000))).toBe(530_000);
 });
+
+it('no lease ends by a report that has come and waits', () => {
+  const leases = new Leases();
+  expect(leaseOf(leases.watched(running(31_000), 1_000, 0))).toBe(31_000);
+  expect(leaseOf(leases.watched(running(31_000), 40_000, 25_000))).toBe(56_000);
+  // It is answered, and was of another trial.
+  expect(leaseOf(leases.watched(running(31_000), 41_000, 0))).toBe(31_000);
+});

@@ -17,8 +17,9 @@ export class Leases {
   /**
    * The experiment with the leases of attempts that run: each ends a lease after its last renewal was seen here, or its job was
    * last seen in a queue.
+   * @param lateBy Milliseconds for which the oldest report has waited here: what it renews shows that much later.
    */
-  watched(experiment: Experiment, now: number): Experiment {
+  watched(experiment: Experiment, now: number, lateBy = 0): Experiment {
     const { name, leaseMs, jobs } = experiment;
     const before = this.seen.get(name);
     const after = new Map<string, Seen>();
@@ -30,7 +31,10 @@ export class Leases {
       const queued = jobs.get(jobName(name, trial.number, last.number))?.phase === 'queued';
       const seen = known?.until === last.leaseUntil && !queued ? known : { until: last.leaseUntil, at: now };
       after.set(key, seen);
-      return { ...trial, attempts: trial.attempts.with(-1, { ...last, leaseUntil: seen.at + leaseMs }) };
+      return {
+        ...trial,
+        attempts: trial.attempts.with(-1, { ...last, leaseUntil: seen.at + leaseMs + lateBy }),
+      };
     });
     if (after.size === 0) this.seen.delete(name);
     else this.seen.set(name, after);

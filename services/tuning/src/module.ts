@@ -9,6 +9,7 @@ import { tellTrials } from './metrics.js';
 import { ModelController } from './model.controller.js';
 import { Models } from './models.js';
 import { Reconciler } from './reconciler.js';
+import { ReportQueue } from './report-queue.js';
 import { suggestionsIn } from './suggestions.js';
 import { TrialController } from './trial.controller.js';
 import { TrialLogs } from './trial-logs.js';
@@ -22,6 +23,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
   if (context.metrics) tellTrials(context.metrics, context.database);
   const models = new Models(context);
   const logs = new TrialLogs(context);
+  const reports = new ReportQueue(context.database, context.clock);
   const { threadArguments } = context;
   const reconciler = new Reconciler(
     context,
@@ -29,6 +31,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
     logs,
     suggestionsIn(threadArguments),
     new Fitting(threadArguments),
+    reports,
   );
   const experiments = new Experiments(context, models, reconciler);
   const keeper = context.keeper?.(context, experiments);
@@ -45,7 +48,7 @@ export function tuningModule(context: TuningContext): DynamicModule {
         provide: Insights,
         useValue: new Insights(context, reconciler.ledger, suggestionsIn(threadArguments)),
       },
-      { provide: Trials, useValue: new Trials(context, reconciler) },
+      { provide: Trials, useValue: new Trials(context, reconciler, reports) },
     ],
   };
 }

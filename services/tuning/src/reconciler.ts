@@ -24,6 +24,7 @@ import { rowLengths } from './memory.js';
 import { experimentMessages, trialMessage } from './messages.js';
 import { storeModel } from './model-store.js';
 import type { Models } from './models.js';
+import type { ReportQueue } from './report-queue.js';
 import { deciding, saveChanges, saveReport } from './save.js';
 import type { Experiment, Surroundings } from './state.js';
 import {
@@ -102,6 +103,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     private readonly logs: TrialLogs,
     private readonly suggestions: Suggestions,
     readonly fitting: Fitting,
+    private readonly reports: ReportQueue,
   ) {
     this.leaseMs = (context.leaseSeconds ?? usualLeaseSeconds) * 1000;
     this.features = context.channel.client('FeatureService');
@@ -257,7 +259,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
         const row = await experimentRow(sql, name);
         const { listeningSince, leaseMs } = this;
         const read = await this.ledger.read(sql, row, { jobs, listeningSince, leaseMs, shortage });
-        const before = this.leases.watched(read, clock.now());
+        const before = this.leases.watched(read, clock.now(), this.reports.lateBy);
         const { experiment, changed, acts } = await this.advance(row, before);
         after = experiment.jobs;
         const started = await saveChanges(sql, before, experiment);

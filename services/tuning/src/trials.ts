@@ -1,13 +1,5 @@
 /** What trainers tell and ask: each with the token of its own attempt, and only while it owns the trial. */
-import {
-  Aborted,
-  InvalidArgument,
-  Lanes,
-  NotFound,
-  PermissionDenied,
-  show,
-  Unavailable,
-} from '@emotune/base';
+import { Aborted, InvalidArgument, NotFound, PermissionDenied, show, Unavailable } from '@emotune/base';
 import type { Sql } from '@emotune/database';
 import { emit, topics } from '@emotune/events';
 import { tuning } from '@emotune/proto';
@@ -18,6 +10,7 @@ import { curveOf } from './ledger.js';
 import { lineageTokens } from './lineage.js';
 import { trialKindMessage } from './messages.js';
 import type { Reconciler } from './reconciler.js';
+import type { AtLast, ReportQueue } from './report-queue.js';
 import {
   type Answer,
   answer,
@@ -54,30 +47,26 @@ interface Caller extends Owner {
   readonly experiment: string;
 }
 
-/** Transactions of trainers at a time: fewer than the database has connections, so that decisions need not wait for them. */
-const mostReports = 3;
-
 export class Trials {
-  private readonly lanes = new Lanes(mostReports);
-
   constructor(
     private readonly context: TuningContext,
     private readonly reconciler: Reconciler,
+    private readonly queue: ReportQueue,
   ) {}
 
   /**
    * Many trainers call at once, so their transactions lock the attempt's row and leave those of others alone. To a
    * trainer ABORTED means that it lost its trial: a database that is too busy says UNAVAILABLE instead.
    */
-  private async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+  private async transaction<T>(work: (sql: Sql, atLast: AtLast) => Promise<T>): Promise<T> {
     let thrown: unknown;
-    const watched = (sql: Sql) =>
-      work(sql).catch((error) => {
+    const watched = (sql: Sql, atLast: AtLast) =>
+      work(sql, atLast).catch((error) => {
         thrown = error;
         throw error;
       });
     try {
-      return await this.lanes.run(() => this.context.database.transaction(watched, 'read committed'));
+      return await this.queue.run(watched);
     } catch (error) {
       if (error instanceof Aborted && error !== thrown)
         throw new Unavailable(error.message, { cause: error });
@@ -155,7 +144,7 @@ export class Trials {
     checkReport(request.measurements, request.folds);
     let paused = false;
     const everySeconds = this.reconciler.reportSeconds;
-    const response = await this.transaction(async (sql) => {
+    const response = await this.transaction(async (sql, atLast) => {
       const caller = await this.authorised(sql, request.trial, secret);
       assertOwner(caller);
       const why = unwanted(caller);
@@ -164,7 +153,7 @@ export class Trials {
       paused = measured.trial.judgement?.decision === 'pause';
       const { after, answer } = this.heard(measured, request.checkpoint);
       await saveReport(sql, caller.experiment, caller, after);
-      await this.tell(sql, after, fresh);
+      atLast(() => this.tell(sql, after, fresh));
       const { directive, reason } = answer;
       return { directive: directives[directive], reason, everySeconds };
     });
@@ -201,7 +190,7 @@ export class Trials {
     return { caller: judges ? await this.judge(sql, after) : after, fresh: heard.fresh };
   }
 
-  /** Comes last in its transaction: until it ends, no other event of the experiment can be written. */
+  /** Until its transaction ends, no other event of the experiment can be written. */
   private async tell(
     sql: Sql,
     { experiment, trial, attempt }: Caller,
@@ -239,7 +228,7 @@ export class Trials {
         `expected ${Object.keys(reportStates).join(', ')}, got ${request.state}`,
       );
     checkReport(request.measurements, request.folds);
-    await this.transaction(async (sql) => {
+    await this.transaction(async (sql, atLast) => {
       const caller = await this.authorised(sql, request.trial, secret);
       const { outcome: over } = caller.attempt;
       if (over === 'lost') assertOwner(caller);
@@ -253,7 +242,7 @@ export class Trials {
       const { caller: measured, fresh } = await this.measure(sql, caller, request);
       const ended = finished(measured, { ...request, state }, clock.now());
       await saveReport(sql, caller.experiment, caller, ended);
-      await this.tell(sql, measured, fresh);
+      atLast(() => this.tell(sql, measured, fresh));
     });
     outbox.wake();
     this.reconciler.wake();

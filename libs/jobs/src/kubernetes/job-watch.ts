@@ -3,6 +3,7 @@ import type { Clock } from '@emotune/base';
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { hasEnded, type JobStatus } from '../runner.js';
 import type { Api } from './api.js';
+import { leanJob, leanPod } from './lean.js';
 import { type JobPlace, selectorOf } from './manifest.js';
 import { Mirror } from './mirror.js';
 import { pathOf } from './paths.js';
@@ -46,6 +47,7 @@ export class JobWatch {
     void new Mirror<V1Job>({
       ...common,
       path: pathOf(place.namespace, 'jobs'),
+      kept: leanJob,
       onObject: (job) => this.take(job),
       onGone: (job) => this.drop(job),
       onListed: jobsListed,
@@ -54,6 +56,7 @@ export class JobWatch {
     void new Mirror<V1Pod>({
       ...common,
       path: pathOf(place.namespace, 'pods'),
+      kept: leanPod,
       onObject: (pod) => this.takePod(pod),
       onGone: (pod) => this.dropPod(pod),
       onListed: podsListed,
@@ -182,7 +185,7 @@ export class JobWatch {
       query,
       signal,
     });
-    return items;
+    return items.map(leanPod);
   }
 
   /** Tells of what has changed of it, if anything has. */

@@ -25,6 +25,8 @@ export interface MirrorOptions<T> {
   readonly clock: Clock;
   readonly path: string;
   readonly selector: string;
+  /** What is kept of an object; left out: all of it. */
+  readonly kept?: (object: T) => T;
   /** There is this one, or it has become this. */
   readonly onObject: (object: T) => void;
   /** Nothing of it is there any more; as it was last known. */
@@ -40,6 +42,10 @@ const resyncMs = 10 * 60_000;
 const watchSeconds = 290;
 /** It says something at least once a minute. */
 const silenceMs = 90_000;
+
+function whole<T>(object: T): T {
+  return object;
+}
 
 export class Mirror<T extends Kept> {
   private readonly objects = new Map<string, T>();
@@ -68,13 +74,13 @@ export class Mirror<T extends Kept> {
   }
 
   private async list(signal: AbortSignal): Promise<void> {
-    const { api, clock, path, selector: labelSelector, onListed } = this.options;
+    const { api, clock, path, selector: labelSelector, kept = whole, onListed } = this.options;
     const found = new Map<string, T>();
     let version = '';
     for (let next: string | undefined = ''; next !== undefined; ) {
       const query = { labelSelector, limit: pageSize, ...(next === '' ? {} : { continue: next }) };
       const page: Listed<T> = await api.json('GET', path, { query, signal });
-      for (const item of page.items ?? []) found.set(item.metadata!.uid!, item);
+      for (const item of page.items ?? []) found.set(item.metadata!.uid!, kept(item));
       version = page.metadata.resourceVersion;
       next = page.metadata.continue || undefined;
     }
@@ -86,7 +92,7 @@ export class Mirror<T extends Kept> {
   }
 
   private async watch(signal: AbortSignal): Promise<void> {
-    const { api, path, selector: labelSelector } = this.options;
+    const { api, path, selector: labelSelector, kept = whole } = this.options;
     const silence = new AbortController();
     const both = AbortSignal.any([signal, silence.signal]);
     let timer: NodeJS.Timeout | undefined;
@@ -109,8 +115,8 @@ export class Mirror<T extends Kept> {
         if (type === 'ERROR')
           throw new ApiError(object.code ?? 500, object.reason ?? '', object.message ?? '');
         this.failures = 0;
-        if (type === 'DELETED') this.drop(object);
-        else if (type !== 'BOOKMARK') this.take(object);
+        if (type === 'DELETED') this.drop(kept(object));
+        else if (type !== 'BOOKMARK') this.take(kept(object));
         this.version = object.metadata!.resourceVersion!;
       }
     } finally {

@@ -30,6 +30,7 @@ import { type Api, ApiError } from './api.js';
 import { jobLog } from './job-log.js';
 import { JobNotes } from './job-notes.js';
 import { JobWatch } from './job-watch.js';
+import { leanJob } from './lean.js';
 import {
   type JobPlace,
   jobManifest,
@@ -130,7 +131,7 @@ export class KubernetesRunner implements TrialRunner {
     const query = { fieldManager: manager, fieldValidation: 'Strict' };
     let job: V1Job;
     try {
-      job = await this.api.json<V1Job>('POST', this.path('jobs'), { query, body: manifest, signal });
+      job = leanJob(await this.api.json<V1Job>('POST', this.path('jobs'), { query, body: manifest, signal }));
     } catch (error) {
       if (!(error instanceof ApiError && error.code === 409)) throw refused(error, name);
       job = await this.own(manifest);
@@ -156,7 +157,7 @@ export class KubernetesRunner implements TrialRunner {
     const job = await this.api.json<V1Job>('GET', this.path('jobs', name), { signal: this.over.signal });
     const found = job.metadata!.labels ?? {};
     const ours = [ownLabels.managedBy, ownLabels.instance, ...Object.keys(askedLabels(manifest))];
-    if (ours.every((label) => found[label] === wanted[label])) return job;
+    if (ours.every((label) => found[label] === wanted[label])) return leanJob(job);
     throw new AlreadyExists(
       `the Job ${name} in the namespace ${namespace} was not created for this trial; remove it, or give the experiment another name`,
     );
@@ -192,7 +193,8 @@ export class KubernetesRunner implements TrialRunner {
         const metadata = { annotations, uid: known.job.metadata!.uid };
         // One without pods might never have any, and one that has a pod by now has it ended.
         const body = known.pods.size > 0 ? { metadata } : { metadata, spec: { suspend: true } };
-        known.job = await this.api.json<V1Job>('PATCH', this.path('jobs', name), { body, signal });
+        const path = this.path('jobs', name);
+        known.job = leanJob(await this.api.json<V1Job>('PATCH', path, { body, signal }));
       } catch (error) {
         if (error instanceof ApiError && (error.code === 404 || error.code === 409)) return;
         stop.marked = false;

@@ -159,7 +159,12 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
     await writeFile(template, "annotations: {test/run-for: 'forever'}\n");
     const told: string[] = [];
     const heap = join(folder, 'heap.json');
-    const reports = ['--report-on-signal', '--report-signal=SIGUSR2', `--report-filename=${heap}`];
+    const reports = [
+      '--report-on-signal',
+      '--report-signal=SIGUSR2',
+      '--report-exclude-network',
+      `--report-filename=${heap}`,
+    ];
     const child = spawn(process.execPath, [...nodeArguments, ...reports, program], {
       stdio: ['ignore', 'pipe', 'inherit'],
       cwd: folder,
