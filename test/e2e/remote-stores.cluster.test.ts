@@ -314,7 +314,8 @@ describe.skipIf(withoutBus)('services over Kafka', () => {
     };
     const killing = async () => {
       const rng = Rng.of(15);
-      for (; !over; await systemClock.sleep(2_000 + 6_000 * rng.uniform())) {
+      // A group has its place again once the sessions of before are over (10 s): who is up for less hands out nothing.
+      for (; !over; await systemClock.sleep(2_000 + 28_000 * rng.uniform())) {
         kills.push(await stage());
         await kafka.kill();
         await systemClock.sleep(500 + 4_000 * rng.uniform());

@@ -1,8 +1,10 @@
 /** Experiments by kubectl, on a real API server. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { systemClock } from '@emotune/base';
 import { clusterPlace } from '@emotune/jobs/kubernetes';
 import { type Cluster, startCluster, tuningAccount, withoutCluster } from '@emotune/local';
@@ -205,6 +207,29 @@ describe.skipIf(reason)('experiments.emotune.io', async () => {
     expect((await object('missed')).metadata.uid).not.toBe(metadata.uid);
     wait.release();
     await expect.poll(() => stateOf('missed'), patience).toBe('Succeeded');
+  });
+
+  it('objects that hold a finalizer of earlier builds go once the step of docs/operations.md was taken', async () => {
+    await cluster.kubectl('create', 'namespace', 'earlier');
+    const finalizers = ['emotune.io/cancel'];
+    const at = ({ name = '', namespace = 'default' }) => ({ name, namespace, finalizers });
+    const [one, other] = [at({ name: 'held' }), at({ name: 'held', namespace: 'earlier' })];
+    const kind = { apiVersion: 'emotune.io/v1alpha1', kind: 'Experiment' };
+    await cluster.apply(...[one, other].map((metadata) => ({ ...kind, metadata, spec: written })));
+    await platform.reached('held', State.EXPERIMENT_STATE_SUCCEEDED);
+    const remove = ({ name, namespace }: typeof one, ...more: string[]) =>
+      cluster.kubectl('delete', 'experiment', name, '-n', namespace, ...more);
+    await remove(one, '--wait=false');
+    expect((await object('held')).metadata).toHaveProperty('deletionTimestamp');
+
+    const operations = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+    const [, step] = /```\n(kubectl get experiments\.emotune\.io -A[^`]*)```/.exec(operations)!;
+    await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', step], {
+      env: { KUBECONFIG: cluster.kubeconfig, PATH: `${cluster.programs}:${process.env['PATH']}` },
+    });
+    expect(await names()).not.toContain('experiment.emotune.io/held');
+    await remove(other, '--timeout=20m');
+    expect(await cluster.kubectl('get', 'experiments', '-n', 'earlier', '-o', 'name')).toBe('');
   });
 
   it('of one that runs the limits alone can change, and only be raised', async () => {
