@@ -34,7 +34,11 @@ const written = {
 };
 
 interface Pod {
-  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly creationTimestamp: string;
+  };
   readonly spec: {
     readonly containers: readonly {
       readonly image: string;
@@ -128,6 +132,20 @@ describe.skipIf(reason)('on a real cluster', () => {
     for (const { spec } of seen.values()) {
       expect(spec.containers[0].image).toMatch(/(?:^|\/)emotune-trainer:/);
       expect(spec.containers[0].resources.limits).toMatchObject({ 'nvidia.com/gpu': '1' });
+    }
+
+    // Of a cluster, too, the command shows what trainers have written.
+    for (const { metadata } of seen.values()) {
+      const trial = metadata.labels['emotune.io/trial-number'];
+      const { stdout } = await emotune(['experiment', 'logs', experiment, trial], { env });
+      const [line = ''] = /^.*"message":"first step".*$/m.exec(stdout) ?? [];
+      expect(line, stdout).not.toBe('');
+      const { time, startSeconds } = JSON.parse(line) as { time: string; startSeconds: number };
+      const created = Date.parse(metadata.creationTimestamp);
+      process.stderr.write(
+        `${metadata.name}: first step ${((Date.parse(time) - created) / 1000).toFixed(1)} s after the second in which its pod was made, ` +
+          `${startSeconds.toFixed(1)} of them its process's\n`,
+      );
     }
 
     const evaluations = await ask<{ model: string }[]>('evaluation', 'list');
