@@ -34,6 +34,7 @@ import {
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { EvaluationBuild, Result } from './build-work.js';
 import type { ReportData } from './report.js';
+import type { PageSettings } from './studies/page-server.js';
 import { studyTables } from './studies/store.js';
 import { findSource, type Target, targetOf, taughtTarget } from './targets.js';
 
@@ -69,6 +70,8 @@ alter table evaluations add traceparent text not null default '';`,
 export interface EvaluationContext extends ServiceContext {
   /** Threads of the model that is asked, at least 1. */
   readonly threads: number;
+  /** Where raters judge. */
+  readonly page: PageSettings;
 }
 
 interface Row {

@@ -1,4 +1,4 @@
-export { evaluationEnvironment } from './config.js';
+export { evaluationEnvironment, pageSettingsOf, studyVariables } from './config.js';
 export { type EvaluationContext, evaluationMigrations } from './evaluations.js';
 export { evaluationModule } from './module.js';
 export { planOf as studyPlanOf } from './studies/spec.js';

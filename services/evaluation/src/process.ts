@@ -1,6 +1,6 @@
 /** The evaluation service as a process. */
 import { serve } from '@emotune/service';
-import { evaluationEnvironment } from './config.js';
+import { evaluationEnvironment, pageSettingsOf } from './config.js';
 import { evaluationMigrations } from './evaluations.js';
 import { evaluationModule } from './module.js';
 
@@ -9,6 +9,10 @@ await serve({
   environment: evaluationEnvironment,
   migrations: evaluationMigrations,
   open: (context, environment) => ({
-    module: evaluationModule({ ...context, threads: environment.EMOTUNE_THREADS }),
+    module: evaluationModule({
+      ...context,
+      threads: environment.EMOTUNE_THREADS,
+      page: pageSettingsOf(environment),
+    }),
   }),
 });

@@ -389,7 +389,14 @@ async function start(): Promise<void> {
     listen: '127.0.0.1:0',
   });
   context = await host.context('evaluation', evaluationMigrations);
-  await host.start([evaluationModule({ ...context, threads: 1 }), peers]);
+  await host.start([
+    evaluationModule({
+      ...context,
+      threads: 1,
+      page: { listen: undefined, url: undefined, required: false },
+    }),
+    peers,
+  ]);
   evaluations = host.channel.client('EvaluationService');
 }
 

@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 import { closeToOthers, FailedPrecondition, makeFolder, systemClock } from '@emotune/base';
 import { dataMigrations, dataModule } from '@emotune/data';
 import { Database, type ServerNews, startEmbeddedPostgres } from '@emotune/database';
-import { evaluationMigrations, evaluationModule } from '@emotune/evaluation';
+import { evaluationMigrations, evaluationModule, pageSettingsOf, studyVariables } from '@emotune/evaluation';
 import { MemoryBus, PostgresLetters, standardRetry } from '@emotune/events';
 import {
   augmentationSources,
@@ -108,6 +108,9 @@ function toLog(log: Log): (news: ServerNews) => void {
 /** Of trainers when the platform ends, which itself has ten seconds. */
 const trainerGraceSeconds = 6;
 
+/** Where raters find their page, so that their links stay good: the port after the usual one. */
+const studiesAddress = '127.0.0.1:50052';
+
 /** The trainer's program: compiled, since it runs in a process of its own. */
 function trainerEntry(): string {
   return createRequire(import.meta.url).resolve('@emotune/trainer/main');
@@ -180,7 +183,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         tracing: tracingVariables(process.env),
         hub,
       }),
-      evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads }),
+      evaluationModule({
+        ...(await host.context('evaluation', evaluationMigrations)),
+        threads,
+        page: pageSettingsOf(readEnvironment(z.object(studyVariables), process.env), studiesAddress),
+      }),
       inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads }),
     ]);
     for (const { model } of baseModels)

@@ -113,7 +113,11 @@ async function open({ dir, token }: FuzzedOrder & { type: 'open' }): Promise<() 
       hub,
       leaseSeconds: 3600,
     }),
-    evaluationModule({ ...(await host.context('evaluation', evaluationMigrations)), threads: 1 }),
+    evaluationModule({
+      ...(await host.context('evaluation', evaluationMigrations)),
+      threads: 1,
+      page: { listen: undefined, url: undefined, required: false },
+    }),
     inferenceModule({ ...(await host.context('inference', inferenceMigrations)), threads: 1 }),
   ]);
   holds = watchHolds();

@@ -23,7 +23,8 @@ interface Guest {
 interface Given {
   readonly item: number;
   readonly answer: Answer | null;
-  readonly earlier: readonly Answer[];
+  /** Null as long as it is not judged. */
+  readonly judged_at: Date | null;
 }
 
 export class Raters {
@@ -130,7 +131,7 @@ export class Raters {
 
   private given(sql: Sql, { study, number }: RaterRow): Promise<Given[]> {
     return sql.query<Given>(
-      'select item, answer, earlier from study_judgements where study = $1 and rater = $2 order by given_at, item',
+      'select item, answer, judged_at from study_judgements where study = $1 and rater = $2 order by given_at, item',
       [study, number],
     );
   }
@@ -164,7 +165,12 @@ export class Raters {
       const checks = states.filter(({ check, number: of }) => check && !given.has(of)).length;
       const pending = rows.length - judged;
       const total = judged + pending + (number === undefined ? 0 : openRows(turn).length + checks);
-      if (number === undefined) return { item: undefined, judged, total };
+      const latest = rows.reduce<Given | undefined>(
+        (last, row) => (row.judged_at && !(last && last.judged_at! > row.judged_at) ? row : last),
+        undefined,
+      );
+      const lastJudged = study.plan.revisable ? (latest?.item ?? 0) : 0;
+      if (number === undefined) return { item: undefined, judged, total, lastJudged };
       // From now on, also where it was given before and left.
       await sql.query(
         `insert into study_judgements (study, item, rater) values ($1, $2, $3)
@@ -189,6 +195,7 @@ export class Raters {
         },
         judged,
         total,
+        lastJudged,
       };
     }, 'read committed');
   }
@@ -244,11 +251,5 @@ export class Raters {
       );
       return { judged };
     }, 'read committed');
-  }
-
-  /** That a link is good. @throws Unauthenticated */
-  async studyOf(ticket: string): Promise<string> {
-    const { study } = await this.guest(this.context.database, ticket);
-    return study.name;
   }
 }

@@ -230,7 +230,7 @@ it('gives an item that was left again, and none twice', async () => {
   expect(once).toMatchObject({ judged: 0, total: 6 });
   const seen = await judgeAll(token, ({ text }) => ({ value: Number(/choose (-?\d)/.exec(text)?.[1] ?? 1) }));
   expect(new Set(seen.map(({ item }) => item)).size).toBe(study.items + study.attentionChecks);
-  expect(await next(token)).toEqual({ item: null, judged: 6, total: 6 });
+  expect(await next(token)).toEqual({ item: null, judged: 6, total: 6, lastJudged: 0 });
 });
 
 it('gives each rater another order, and the same one to the same seed', async () => {

@@ -21,6 +21,7 @@ import {
 } from '@emotune/service';
 import { answerMessage, passes } from './answers.js';
 import type { DrawBuild, Drawn, SampleSource } from './draw-work.js';
+import type { StudyPage } from './page-server.js';
 import type { StudyQuestion } from './question.js';
 import { attentionOf, type ReportInput, reportOf } from './report.js';
 import { rowsOf } from './rows.js';
@@ -52,14 +53,6 @@ export function questionMessage(question: StudyQuestion): evaluation.StudyQuesti
   };
 }
 
-/** Where raters find the page. */
-export interface PageLinks {
-  /** Empty where there is no page. */
-  linkOf(token: string): string;
-  /** Why the page is not served there; empty where it is. */
-  readonly notice: string;
-}
-
 interface EvaluationRow {
   readonly id: string;
   readonly model: string;
@@ -72,7 +65,7 @@ interface EvaluationRow {
 export class Studies {
   constructor(
     private readonly context: ServiceContext,
-    private readonly page: PageLinks,
+    private readonly page: StudyPage,
   ) {}
 
   /** @throws NotFound, FailedPrecondition naming `field` */

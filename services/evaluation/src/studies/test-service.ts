@@ -102,7 +102,14 @@ async function startIn(folder: string, url: string): Promise<TestService> {
     token,
   });
   const context = await host.context('evaluation', evaluationMigrations);
-  await host.start([evaluationModule({ ...context, threads: 1 }), doubles]);
+  await host.start([
+    evaluationModule({
+      ...context,
+      threads: 1,
+      page: { listen: '127.0.0.1:0', url: undefined, required: true },
+    }),
+    doubles,
+  ]);
   const end = () => host.close();
   return {
     context,

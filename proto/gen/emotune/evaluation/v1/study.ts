@@ -569,6 +569,8 @@ export interface NextItemResponse {
   judged: number;
   /** Judged, and those that can still come. Others may judge them meanwhile. */
   total: number;
+  /** The item that was judged last, where it may be judged again; 0: none. */
+  lastJudged: number;
 }
 
 export interface StudyItem {
