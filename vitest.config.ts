@@ -13,7 +13,7 @@ export default defineConfig({
       'test/**/*.test.ts',
       'scripts/**/*.test.ts',
     ],
-    exclude: ['**/*.cluster.test.ts', '**/node_modules/**'],
+    exclude: ['**/*.cluster.test.ts', '**/*.browser.test.ts', '**/node_modules/**'],
     pool: 'forks',
     maxWorkers: 2,
     // A limit only ends a hang: other work on the machine must not fail a test.

@@ -1,4 +1,4 @@
-/** The root commands: `node scripts/run.mjs start|test|test-cluster|check|emotune|parity|build|generate [arguments]`. Each sets up what it needs. */
+/** The root commands: `node scripts/run.mjs start|test|test-cluster|test-browser|check|emotune|parity|build|generate [arguments]`. Each sets up what it needs. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +54,8 @@ const commands = {
   test,
   // Against real Kafka, Kubernetes and S3, as far as this machine can start them.
   'test-cluster': (args) => test(['--config', 'vitest.cluster.config.ts', ...args]),
+  // In Chromium, where this machine has it.
+  'test-browser': (args) => test(['--config', 'vitest.browser.config.ts', ...args]),
   check,
   parity: (args) => emotune(['parity', ...args]),
   build: (args) => turbo('build', args),

@@ -112,6 +112,8 @@ describe.skipIf(reason)('the chart', () => {
       [['identity.oidc.issuer=https://x.example'], 'identity.rolesConfigMap: expected a ConfigMap'],
       [['gateway.enabled=true'], 'gateway.parentRefs: expected at least one gateway'],
       [['ingress.enabled=true'], 'ingress: expected host and tlsSecret'],
+      [['studies.enabled=true'], 'studies.url: expected the URL by which raters reach the page'],
+      [['studies.ingress.enabled=true'], 'studies.ingress: expected studies.enabled and tlsSecret'],
       [
         ['inference.autoscaling.enabled=true', 'inference.autoscaling.minReplicas=9'],
         'inference.autoscaling.minReplicas: expected at most maxReplicas, 8, got 9',
@@ -332,6 +334,34 @@ describe.skipIf(reason)('the chart', () => {
     const trainer = policies.get('try-emotune-trainer');
     expect(trainer.policyTypes).toEqual(['Ingress', 'Egress']);
     expect(trainer).not.toHaveProperty('ingress');
+  });
+
+  it('raters reach their page, and nothing else by it', () => {
+    const { production, minimal } = rendered;
+    expect(environmentOf(production, 'evaluation')).toMatchObject({
+      EMOTUNE_STUDIES_LISTEN: '0.0.0.0:8080',
+      EMOTUNE_STUDIES_URL: 'https://studies.example.com',
+    });
+    expect(production.get('Ingress/try-emotune-studies').spec.rules).toEqual([
+      {
+        host: 'studies.example.com',
+        http: {
+          paths: [
+            {
+              path: '/studies',
+              pathType: 'Prefix',
+              backend: { service: { name: 'try-emotune-evaluation', port: { name: 'studies' } } },
+            },
+          ],
+        },
+      },
+    ]);
+    expect(production.get('NetworkPolicy/try-emotune-evaluation').spec.ingress).toContainEqual({
+      ports: [{ port: 'studies' }],
+      from: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress' } } }],
+    });
+    expect(environmentOf(minimal, 'evaluation')).not.toHaveProperty('EMOTUNE_STUDIES_LISTEN');
+    expect(minimal.get('Service/try-emotune-evaluation').spec.ports).toHaveLength(1);
   });
 
   it('trainers get what values say of Jobs, and where objects are', async () => {

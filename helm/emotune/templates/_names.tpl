@@ -23,7 +23,7 @@ data featurization tuning evaluation inference
   "data" "emotune.data.v1.DatasetService emotune.files.v1.FileService emotune.events.v1.DeadLetterService"
   "featurization" "emotune.featurization.v1.FeatureService"
   "tuning" "emotune.tuning.v1.ExperimentService emotune.tuning.v1.TrialService emotune.tuning.v1.ModelService emotune.tuning.v1.InsightService"
-  "evaluation" "emotune.evaluation.v1.EvaluationService"
+  "evaluation" "emotune.evaluation.v1.EvaluationService emotune.evaluation.v1.StudyService emotune.evaluation.v1.RaterService"
   "inference" "emotune.inference.v1.AnalysisService"
 ) . -}}
 {{- end -}}

@@ -56,6 +56,13 @@
 {{ include "emotune.hubEnv" .root }}
 {{- else if eq .area "evaluation" -}}
 {{ include "emotune.threadsEnv" .area }}
+{{- with .root.Values.studies }}
+{{- if .enabled }}
+- {name: EMOTUNE_STUDIES_LISTEN, value: "0.0.0.0:8080"}
+- name: EMOTUNE_STUDIES_URL
+  value: {{ .url | quote }}
+{{- end }}
+{{- end }}
 {{- else if eq .area "inference" -}}
 {{ include "emotune.threadsEnv" .area }}
 - name: EMOTUNE_COMPUTE
