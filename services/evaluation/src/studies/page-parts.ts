@@ -25,7 +25,7 @@ function said(text: string, language = ''): Markup {
   return language === '' ? html`<bdi>${lines}</bdi>` : html`<bdi lang="${language}">${lines}</bdi>`;
 }
 
-export function problemPart(text: string): Markup {
+function problemPart(text: string): Markup {
   return html`<p class="problem" role="alert">${printable(text)}</p>`;
 }
 
