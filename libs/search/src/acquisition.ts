@@ -3,17 +3,18 @@
  * largest, in logarithms (Ament et al. 2023, section 4.1), or, with `beta`, where the confidence bound μ − √β·σ is lowest
  * (Srinivas et al. 2010). Improvement is over the lowest mean at a trial, so that noise that was lucky is no bar.
  *
- * Values that are less likely to work than `minFeasibility` are passed over (the improvement weighted by the probability
- * to work: Schonlau, Welch, Jones 1998). With `costPower` the improvement is divided by that power of the predicted cost
+ * The improvement is weighted by the probability to work (Schonlau, Welch, Jones 1998), and where failures are more than few, values
+ * that are less likely to than `minFeasibility` are passed over, but none as likely to as the best trials were. With `costPower` the improvement is divided by that power of the predicted cost
  * (1: improvement per cost, Snoek, Larochelle, Adams 2012, section 3.2). Of running trials outcomes are drawn, and the improvement
  * is the mean over them of that beyond each (section 3.2 there, "fantasies"), so that parallel trials keep apart. None gets the values
  * of another that runs, was measured or failed where there are others. Beyond `maxPoints` the best half and the latest half are
  * kept, which bounds time and memory.
  */
-import { canonicalJson, Rng } from '@emotune/base';
+import { Rng } from '@emotune/base';
 import { Axis } from './axis.js';
+import { keyOf } from './combinations.js';
 import { learnedCost } from './cost.js';
-import { cautionAfter, learnedFeasibility } from './feasibility.js';
+import { cautionAfter, lateFailures, learnedFeasibility } from './feasibility.js';
 import { GaussianProcess, type Prediction } from './gaussian-process.js';
 import {
   lessonOf,
@@ -58,6 +59,9 @@ interface AcquisitionSettings extends ModelSettings {
 /** Points that are improved step by step. */
 const starts = 4;
 
+/** Of the latest 20 trials: so many failures are no reason to be cautious. */
+const fewFailures = 1;
+
 /** Outcomes of what runs that are drawn, an even number: with each the opposite one. */
 const outcomes = 16;
 
@@ -74,6 +78,7 @@ export function logExpectedImprovement(mean: number, variance: number, best: num
 
 /** log of the mean over outcomes [S] of the expected improvement on the best of each. */
 function logMeanImprovement(means: Float64Array, variance: number, best: Float64Array): number {
+  if (means.length === 1) return logExpectedImprovement(means[0], variance, best[0]);
   const logs = means.map((mean, s) => logExpectedImprovement(mean, variance, best[s]));
   const most = logs.reduce((a, b) => Math.max(a, b));
   return most + Math.log(logs.reduce((sum, log) => sum + Math.exp(log - most), 0) / logs.length);
@@ -168,14 +173,24 @@ export function mostPromising(
   const { lowest } = process;
   const learned = minFeasibility > 0 ? learnedFeasibility(space, history) : undefined;
   const prior = context.feasibility;
-  const least = cautionAfter(history, minFeasibility);
+  const chanceOf = (values: Assignment) => (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
+  const leaders = measuredBestFirst(model.kept).slice(0, starts);
+  // While hardly any trial fails, what promises much may be unlikely to work: the best often lies at the wall.
+  const least =
+    beta === undefined && lateFailures(history) <= fewFailures
+      ? 0
+      : Math.min(
+          cautionAfter(history, minFeasibility, fewFailures + 2),
+          // What is as likely to work as the best trials were is not passed over, whatever failed.
+          Math.max(...leaders.map(({ parameters }) => chanceOf(parameters))),
+        );
   const cost = costPower > 0 ? learnedCost(space, history) : undefined;
-  const tried = new Set(triedIn(history).map(({ parameters }) => canonicalJson(parameters)));
+  const tried = new Set(triedIn(history).map(({ parameters }) => keyOf(space, parameters)));
   const scoreOf = (values: Assignment, predicted?: Prediction): number => {
-    if (tried.has(canonicalJson(values))) return -Number.MAX_VALUE;
-    const chance = (learned?.(values) ?? 1) * (prior?.(values) ?? 1);
+    if (tried.has(keyOf(space, values))) return -Number.MAX_VALUE;
+    const chance = chanceOf(values);
     // Below every value of the acquisition; the more likely to work, the better.
-    if ((learned || prior) && chance < least) return -1e300 * (2 - chance);
+    if (chance < least || (prior && prior(values) < minFeasibility)) return -1e300 * (2 - chance);
     const { mean, variance, means } = predicted ?? process.at(encode(values));
     const log =
       beta === undefined

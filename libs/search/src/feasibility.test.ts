@@ -86,6 +86,40 @@ it('learns nothing where all trials work or none does, or machines are to blame'
   expect(learnedFeasibility(space, lost)).toBeUndefined();
 });
 
+it('says of failures that no parameter explains only how many there are', () => {
+  const history = play({ name: 'random' }, 30).map((record, i): TrialRecord => {
+    const { number, parameters } = record;
+    // Every fifth, whatever its values.
+    return i % 5 === 3
+      ? { number, parameters, state: 'infeasible' }
+      : { number, parameters, state: 'succeeded', objective: 1 };
+  });
+  const works = learnedFeasibility(space, history) as (v: Assignment) => number;
+  for (const { parameters } of play({ name: 'random' }, 20))
+    expect(works({ ...parameters, batch: 3 })).toBeCloseTo(25 / 32, 12);
+});
+
+it.each([1, 4])('gp tries the best right beside what failed, once hardly anything fails: seed %d', (seed) => {
+  // One step of the batch further and any model but the smallest fails; the largest at the largest batch that works is best.
+  const steps = parseSearchSpace([
+    { name: 'size', integer: { min: 1, max: 6 } },
+    { name: 'batch', integer: { min: 1, max: 12 } },
+  ]);
+  const works = (v: Assignment) => (v['size'] as number) * 2 + (v['batch'] as number) <= 17;
+  const lossAt = (v: Assignment) => (6 - (v['size'] as number)) * 0.5 + (12 - (v['batch'] as number)) * 0.05;
+  const history: TrialRecord[] = [];
+  for (let number = 0; number < 40; number++) {
+    const parameters = suggest({ name: 'gp' }, steps, history, { seed, trialNumber: number });
+    history.push(
+      works(parameters)
+        ? { number, parameters, state: 'succeeded', objective: lossAt(parameters) }
+        : { number, parameters, state: 'failed', blames: 'parameters' },
+    );
+  }
+  const best = history.reduce((a, b) => ((b.objective ?? 9) < (a.objective ?? 9) ? b : a));
+  expect(best.parameters).toEqual({ size: 6, batch: 5 });
+});
+
 it.each(['tpe', 'gp'])('%s learns to stay where trials work, and still comes to the wall', (name) => {
   const history = play({ name }, 80);
   // At most a tenth; of random trials 43 % fail.

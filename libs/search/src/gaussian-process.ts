@@ -127,25 +127,6 @@ export class GaussianProcess {
     return { variances, means: y.map((yi, i) => yi - alpha[i] * variances[i]) };
   }
 
-  /** Index of the point nearest to `x` by the kernel's weights, the first of several, and their r². */
-  nearest(x: Float64Array): { readonly index: number; readonly r2: number } {
-    this.squaredDistances(x);
-    let nearest = 0;
-    for (let i = 1; i < this.size; i++) if (this.r2[i] < this.r2[nearest]) nearest = i;
-    return { index: nearest, r2: this.r2[nearest] };
-  }
-
-  /** r² of a point [D] with each other, as the kernel of all parameters together has it. */
-  private squaredDistances(x: Float64Array): void {
-    const { r2, q, w } = this;
-    const n = this.size;
-    r2.fill(0);
-    this.columns.forEach((column, d) => {
-      distancesFrom(x[d], column, n, q);
-      for (let i = 0; i < n; i++) r2[i] += w[d] * q[i];
-    });
-  }
-
   /** Fills `r2` and `k` with those of a point [D] and the first `count` others, and `slopes` where `sloping`. */
   private covariances(x: Float64Array, count: number, sloping = false): void {
     const { k, two, r2, q, columns, b, c } = this;
@@ -188,6 +169,14 @@ export class GaussianProcess {
   at(x: Float64Array): Prediction {
     this.covariances(x, this.size);
     return this.predicted();
+  }
+
+  /** The same, with the index of the point nearest by the weights of all parameters together, the first of several, and its r². */
+  nearestAt(x: Float64Array): Prediction & { readonly nearest: number; readonly r2: number } {
+    const predicted = this.at(x);
+    let nearest = 0;
+    for (let i = 1; i < this.size; i++) if (this.r2[i] < this.r2[nearest]) nearest = i;
+    return { ...predicted, nearest, r2: this.r2[nearest] };
   }
 
   /** Mean and variance where the covariances are those in `k`. */

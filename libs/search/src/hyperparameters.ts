@@ -1,6 +1,6 @@
 /** The hyperparameters of a Gaussian process (`gaussian-process.ts`): their priors, and those that its points make likeliest. */
 import { decay } from './decay.js';
-import { distances, type Inputs, sqrt5 } from './matern.js';
+import { distances, type Inputs, matern, sqrt5 } from './matern.js';
 import { backward, cholesky, forward, inverseFromFactor } from './triangular.js';
 
 /**
@@ -55,6 +55,10 @@ export function logPosterior(
   const D = q.length;
   const pairs = (n * (n + 1)) / 2;
   const priors = priorsOf(D, withPairs);
+  /** Whether a parameter has the distances of categories alone. */
+  const ofCategories = q.map((qd) =>
+    qd.every((squared) => squared === 0 || squared === 0.5 || squared === 1),
+  );
   const each = q.map(() => new Float64Array(pairs));
   const eachSlope = q.map(() => new Float64Array(pairs));
   const r2 = new Float64Array(pairs);
@@ -64,6 +68,8 @@ export function logPosterior(
   const slope = new Float64Array(pairs);
   const k = new Float64Array(pairs);
   const l = new Float64Array(n * n);
+  const inverse = new Float64Array(n * n);
+  const scratch = new Float64Array(n * n);
   return (theta, gradient) => {
     const b = Math.exp(theta[3 * D]);
     const noise = Math.exp(theta[3 * D + 1]);
@@ -76,6 +82,28 @@ export function logPosterior(
       const v = Math.exp(theta[D + d]);
       const a = Math.exp(theta[2 * D + d]);
       const [qd, md, sd] = [q[d], each[d], eachSlope[d]];
+      if (ofCategories[d]) {
+        const [halfWay, apart] = [0.5, 1].map((squared) => {
+          const s = v * squared;
+          const r = sqrt5 * Math.sqrt(s);
+          return { m: a * matern(s), slope: (-5 / 6) * (1 + r) * a * decay(r) * s };
+        });
+        for (let t = 0; t < pairs; t++) {
+          const squared = qd[t];
+          if (squared === 0) {
+            md[t] = a;
+            sd[t] = 0;
+          } else {
+            const { m, slope } = squared === 1 ? apart : halfWay;
+            md[t] = m;
+            sd[t] = slope;
+          }
+          r2[t] += w * squared;
+          two[t] += alone[t] * md[t];
+          alone[t] += md[t];
+        }
+        continue;
+      }
       for (let t = 0; t < pairs; t++) {
         const squared = qd[t];
         r2[t] += w * squared;
@@ -109,7 +137,7 @@ export function logPosterior(
 
     // m = ½ (ααᵀ − K⁻¹), the triangle counted twice off the diagonal; the gradient is the sum of m ∂K/∂θ.
     const m = k;
-    const inverse = inverseFromFactor(l, n);
+    inverseFromFactor(l, n, inverse, scratch);
     gradient.fill(0);
     for (let i = 0, t = 0; i < n; i++)
       for (let j = 0; j <= i; j++, t++)

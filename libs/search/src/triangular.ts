@@ -106,28 +106,32 @@ export function backward(l: Float64Array, n: number, b: Float64Array): void {
 }
 
 /** L⁻ᵀ [n·n]: each row is a column of L⁻¹. */
-function inverseTransposed(l: Float64Array, n: number): Float64Array {
-  const rows = new Float64Array(n * n);
+function inverseTransposed(l: Float64Array, n: number, rows: Float64Array): void {
+  rows.fill(0);
   for (let j = 0; j < n; j++) {
     const row = rows.subarray(j * n + j, j * n + n);
     row[0] = 1;
     forward(l.subarray(j * n + j), n, row);
   }
-  return rows;
 }
 
 /** L⁻¹ [n·n]. */
 export function inverseOfFactor(l: Float64Array, n: number): Float64Array {
-  const transposed = inverseTransposed(l, n);
+  const transposed = new Float64Array(n * n);
+  inverseTransposed(l, n, transposed);
   const inverse = new Float64Array(n * n);
   for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) inverse[i * n + j] = transposed[j * n + i];
   return inverse;
 }
 
-/** (L Lᵀ)⁻¹ [n·n], lower triangle. Four entries at a time. */
-export function inverseFromFactor(l: Float64Array, n: number): Float64Array {
-  const rows = inverseTransposed(l, n);
-  const inverse = new Float64Array(n * n);
+/** (L Lᵀ)⁻¹ [n·n], lower triangle, into `inverse`; `rows` [n·n] is overwritten. Four entries at a time. */
+export function inverseFromFactor(
+  l: Float64Array,
+  n: number,
+  inverse: Float64Array,
+  rows: Float64Array,
+): void {
+  inverseTransposed(l, n, rows);
   for (let i = 0; i < n; i++) {
     const ri = i * n;
     const row = rows.subarray(ri, ri + n);
@@ -141,5 +145,4 @@ export function inverseFromFactor(l: Float64Array, n: number): Float64Array {
       inverse[ri + j] = sum;
     }
   }
-  return inverse;
 }

@@ -51,8 +51,17 @@ export const random: Sampler<Record<string, never>> = {
     ),
 };
 
-/** Values for one trial's choice, by the draw's number. */
+/** Values for one trial's choice, by the draw's number; each parameter alone, every category as likely as the others. */
 export function randomDraws(space: SearchSpace, { seed, trialNumber }: SuggestContext) {
-  return (draw: number): Assignment =>
-    random.suggest(space, [], { seed: `${seed} ${trialNumber}`, trialNumber: draw }, {});
+  const axes = new Map(space.parameters.map((p) => [p, p.kind === 'categorical' ? undefined : new Axis(p)]));
+  return (number: number): Assignment => {
+    const rng = Rng.of(seed, 'draw', trialNumber, number);
+    return assign(space, (parameter) => {
+      const only = onlyValue(parameter);
+      if (only !== undefined) return only;
+      if (parameter.kind === 'categorical') return parameter.values[rng.int(parameter.values.length)];
+      const axis = axes.get(parameter) as Axis;
+      return axis.valueAt(axis.low + axis.width * rng.uniform());
+    });
+  };
 }
