@@ -80,6 +80,14 @@ it.each<[string, V1Job, V1Pod[], word: string, interrupts: boolean, blames: stri
     true,
     'machine',
   ],
+  [
+    'stopped before its container was there',
+    job(failed, { stopped: true }),
+    [exited(137, 'ContainerStatusUnknown')],
+    'Interrupted',
+    true,
+    'machine',
+  ],
   ['stopped before it had a pod', job(failed, { stopped: true }), [], 'Interrupted', true, 'machine'],
   [
     'its own word, though stopped',

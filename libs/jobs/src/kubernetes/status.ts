@@ -179,12 +179,14 @@ function failed({ job, ends }: Pick<Seen, 'job' | 'ends'>, otherwise?: string): 
   const killed = exitCode === undefined || exitCode > 128;
   const stopped =
     job.metadata?.annotations?.[stoppedAnnotation] !== undefined && killed ? stoppedCause : undefined;
-  const told = cause ?? stopped ?? (exitCode === undefined ? otherwise : undefined);
+  // A pod that is deleted before its container is there ends as one of which its node knows nothing any more.
+  const known = cause === 'NodeLost' ? (stopped ?? cause) : cause;
+  const told = known ?? stopped ?? (exitCode === undefined ? otherwise : undefined);
   return {
     phase: 'failed',
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(told === undefined ? {} : { cause: told }),
-    ...(cause !== undefined && message ? { message } : {}),
+    ...(known !== undefined && known !== stopped && message ? { message } : {}),
   };
 }
 
