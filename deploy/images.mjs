@@ -72,7 +72,9 @@ function baseOfThisMachine() {
 }
 
 const cuda = process.env.EMOTUNE_CUDA_CACHE ?? join(root, '.emotune/cuda');
-const base = 'localhost/emotune-build-base';
+// Builds at the same time leave each other's alone.
+const own = `localhost/emotune-build-${process.pid}`;
+const base = `${own}/base`;
 const epoch = process.env.SOURCE_DATE_EPOCH || '0';
 
 function nameOf(service) {
@@ -84,6 +86,7 @@ function nameOf(service) {
 function image(service) {
   const name = nameOf(service);
   const tag = `docker.io/library/${name}:${version}`;
+  const built = `${own}/${name}`;
   const archive = join(out, `${name}.tar`);
   const started = performance.now();
   const readOnly = ['/usr', '/etc', '/var/lib/dpkg'].map((path) => `--volume=${path}:${path}:ro`);
@@ -101,17 +104,17 @@ function image(service) {
     ...(device === 'cuda' ? [`--volume=${cuda}:/cuda:ro`] : []),
     `--volume=${root}:/src`,
     `--file=${join(root, 'deploy/Dockerfile')}`,
-    `--tag=${tag}`,
+    `--tag=${built}`,
     root,
   );
   rmSync(archive, { force: true });
-  buildah('push', '--quiet', tag, `docker-archive:${archive}:${tag}`);
-  const container = buildah('from', '--pull=never', tag);
+  buildah('push', '--quiet', built, `docker-archive:${archive}:${tag}`);
+  const container = buildah('from', '--pull=never', built);
   const sbom = join(buildah('mount', container), 'app/sbom.spdx.json');
   writeFileSync(join(out, `${name}.spdx.json`), readFileSync(sbom));
   buildah('rm', container);
-  const id = buildah('inspect', '--type=image', '--format={{.FromImageID}}', tag);
-  buildah('rmi', tag);
+  const id = buildah('inspect', '--type=image', '--format={{.FromImageID}}', built);
+  buildah('rmi', built);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const mib = (statSync(archive).size / 2 ** 20).toFixed(0);
   process.stdout.write(`${tag} sha256:${id} ${mib} MiB ${seconds} s ${archive}\n`);

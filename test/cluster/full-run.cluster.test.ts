@@ -138,13 +138,13 @@ describe.skipIf(reason)('on a real cluster', () => {
     for (const { metadata } of seen.values()) {
       const trial = metadata.labels['emotune.io/trial-number'];
       const { stdout } = await emotune(['experiment', 'logs', experiment, trial], { env });
-      const [line = ''] = /^.*"message":"first step".*$/m.exec(stdout) ?? [];
+      const [line = '', time, startSeconds] =
+        /^(\S+) info first step .*\bstartSeconds=(\S+)/m.exec(stdout) ?? [];
       expect(line, stdout).not.toBe('');
-      const { time, startSeconds } = JSON.parse(line) as { time: string; startSeconds: number };
       const created = Date.parse(metadata.creationTimestamp);
       process.stderr.write(
         `${metadata.name}: first step ${((Date.parse(time) - created) / 1000).toFixed(1)} s after the second in which its pod was made, ` +
-          `${startSeconds.toFixed(1)} of them its process's\n`,
+          `${Number(startSeconds).toFixed(1)} of them its process's\n`,
       );
     }
 
