@@ -314,12 +314,14 @@ describe.skipIf(withoutBus)('services over Kafka', () => {
     };
     const killing = async () => {
       const rng = Rng.of(15);
-      // A group has its place again once the sessions of before are over (10 s): who is up for less hands out nothing.
-      for (; !over; await systemClock.sleep(2_000 + 28_000 * rng.uniform())) {
+      while (!over) {
         kills.push(await stage());
         await kafka.kill();
         await systemClock.sleep(500 + 4_000 * rng.uniform());
         await kafka.restart();
+        // A group has its place again once the sessions of before are over (10 s): a broker that is up for less hands out nothing.
+        const upMs = kills.length % 3 === 0 ? 20_000 : 2_000 + 6_000 * rng.uniform();
+        await systemClock.sleep(upMs);
       }
     };
     const tuned = begun(channel, name, { trials, parallel: 2 })

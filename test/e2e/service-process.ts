@@ -22,7 +22,7 @@ export interface ServiceProcess {
 }
 
 export function beginService(area: Area, environment: Readonly<Record<string, string>>): ServiceProcess {
-  const child = spawn(process.execPath, [programOf(area)], {
+  const child = spawn(process.execPath, ['--trace-warnings', programOf(area)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
   });
