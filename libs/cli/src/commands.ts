@@ -14,6 +14,7 @@ export const clientCommands: Commands = {
   model: async () => (await import('./commands/model.js')).addModelCommands,
   evaluation: async () => (await import('./commands/evaluation.js')).addEvaluationCommands,
   evaluate: async () => (await import('./commands/evaluate.js')).addEvaluateCommand,
+  study: async () => (await import('./commands/study.js')).addStudyCommands,
   upload: async () => (await import('./commands/upload.js')).addUploadCommands,
   dlq: async () => (await import('./commands/dlq.js')).addDlqCommands,
   gc: async () => (await import('./commands/gc.js')).addGcCommand,

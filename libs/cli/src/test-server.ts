@@ -13,12 +13,23 @@ import { Features } from './test-server/features.js';
 import { Insights } from './test-server/insights.js';
 import { Models, serveFrom } from './test-server/models.js';
 import { unused } from './test-server/shared.js';
+import { Studies } from './test-server/studies.js';
 
 export { answers, watched } from './test-server/experiments.js';
 export { asked } from './test-server/shared.js';
 
 @Module({
-  controllers: [Datasets, Features, Experiments, Insights, Models, Evaluations, Analyses, DeadLetters],
+  controllers: [
+    Datasets,
+    Features,
+    Experiments,
+    Insights,
+    Models,
+    Evaluations,
+    Studies,
+    Analyses,
+    DeadLetters,
+  ],
 })
 class EveryServiceModule {}
 

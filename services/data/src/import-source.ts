@@ -48,8 +48,8 @@ export async function loadImport(
   into.end(importer, files);
   const { examples, skipped } = into;
   return {
-    name,
-    licence,
+    name: into.name,
+    licence: into.licence,
     url: importer.url,
     sha256: uploads.length === 1 ? uploads[0].sha256 : sha256(uploads.map((one) => one.sha256).join('')),
     skipped,

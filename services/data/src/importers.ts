@@ -7,6 +7,7 @@ import { goEmotionsRaw } from './importers/goemotions-raw.js';
 import type { Importer } from './importers/importer.js';
 import { isear } from './importers/isear.js';
 import { sst } from './importers/sst.js';
+import { study } from './importers/study.js';
 import { tweetEval } from './importers/tweet-eval.js';
 
 export type { Importer };
@@ -21,4 +22,5 @@ export const importers: readonly Importer[] = [
   isear,
   dimAbsa,
   goEmotionsRaw,
+  study,
 ];

@@ -122,10 +122,4 @@ export class Evaluations implements evaluation.EvaluationServiceController {
       ],
     };
   }
-  createStudy(): never {
-    return unused();
-  }
-  submitJudgement(): never {
-    return unused();
-  }
 }

@@ -12,7 +12,7 @@ export interface ImportedFile {
 export interface Importer {
   readonly format: string;
   readonly title: string;
-  /** The terms that its owners state, as `licenceTerms` knows them. */
+  /** The terms that its owners state, as `licenceTerms` knows them; empty where the files tell them. */
   readonly licence: string;
   readonly url: string;
   /** Such as is said where no file is of the format. */
@@ -35,9 +35,10 @@ export class Import {
   /** Files that were of the format. */
   private taken = 0;
 
+  /** Name and licence are what the spec says; an importer may put in what the files tell where it says nothing. */
   constructor(
-    readonly name: string,
-    readonly licence: string,
+    public name: string,
+    public licence: string,
     readonly field: string,
   ) {}
 

@@ -335,3 +335,72 @@ it.each([
 ])('%s is of the split %s', (path, split) => {
   expect(splitIn(path)).toBe(split);
 });
+
+describe('study', () => {
+  const row = (more: object = {}) =>
+    `${JSON.stringify({
+      ...{ id: 'a/1', text: 'a long walk home', task: 'sentiment-regression', scale: { low: -4, high: 4 } },
+      ...{ value: 1.5, ratings: [1, 2], raters: 2, source: 'study:by-hand', licence: 'MIT AND CC-BY-4.0' },
+      ...{ language: 'de' },
+      ...more,
+    })}\n`;
+  const labelled = {
+    ...{ id: 'a/2', task: 'sentiment-classification', scale: undefined, value: undefined, ratings: [] },
+    ...{ labels: ['good', 'bad'], answer: ['good'], votes: { good: 2, bad: 1 }, raters: 3 },
+  };
+  const study = importers.find((one) => one.format === 'study')!;
+
+  it('takes every rating and vote, called after the study under the licence of its rows', () => {
+    const into = new Import('study', '', 'sources[0].import');
+    study.read([{ path: 'rows.jsonl', text: row() + row(labelled) }], into);
+    into.end(study, []);
+    expect([into.name, into.licence]).toEqual(['study:by-hand', 'MIT AND CC-BY-4.0']);
+    const [number, label] = into.examples;
+    expect(number).toMatchObject({
+      ...{ id: 'study:by-hand/a/1', source: 'study:by-hand', language: 'de', split: null },
+      gold: { value: 0.6875, spread: 0.0625, raters: 2, ratings: [0.625, 0.75] },
+    });
+    expect(label).toMatchObject({
+      labelSet: ['bad', 'good'],
+      gold: { labels: ['good'], raters: 3, votes: { good: 2, bad: 1 } },
+    });
+  });
+
+  it('keeps the name and the licence that the spec says', () => {
+    const into = new Import('mine', 'CC0-1.0', 'sources[0].import');
+    study.read([{ path: 'rows.jsonl', text: row() }], into);
+    expect([into.name, into.licence, into.examples[0].source]).toEqual(['mine', 'CC0-1.0', 'mine']);
+  });
+
+  it('refuses rows that contradict themselves, each by its line', () => {
+    expect(
+      violationsOf(() =>
+        imported('study', {
+          'rows.jsonl': [
+            ...[
+              '{',
+              row({ task: 'mood' }),
+              row({ id: '3', raters: 3 }),
+              row({ id: '4', ratings: [1, 1] }),
+              row({ id: '5', value: 9, ratings: [] }),
+            ],
+            ...[row({ ...labelled, id: '6', answer: ['fair'] }), row({ ...labelled, id: '7', answer: [] })],
+            ...[row({ id: 'b' }), row({ id: 'b' }), row({ id: 'c', source: 'study:other' })],
+          ]
+            .map((line) => line.trim())
+            .join('\n'),
+        }),
+      ).map((one) => one.replace(/^.*line /, '')),
+    ).toEqual([
+      '1: expected one JSON object, got "{"',
+      expect.stringMatching(/^2: "task": /),
+      '3: expected 3 ratings whose mean is 1.5, got [1,2]',
+      '4: expected 2 ratings whose mean is 1.5, got [1,1]',
+      '5: expected numbers on -4..4, got [9]',
+      '6: expected labels among good, bad, got "fair"',
+      '7: expected one label in "answer", got []',
+      '9: expected each id once, got "b" again',
+      '10: expected rows of study:by-hand, got study:other: import each study by itself',
+    ]);
+  });
+});

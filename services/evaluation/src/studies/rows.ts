@@ -55,6 +55,11 @@ function answeredBy(judged: readonly Judged[], question: RatingQuestion): Answer
   };
 }
 
+/** Of text and judgements together. */
+function licenceOf({ licence: text }: Item, judgements: string): string {
+  return text === judgements ? judgements : `${text || 'unknown'} AND ${judgements}`;
+}
+
 export function rowsOf(input: RowsInput): evaluation.ListStudyRowsResponse {
   const { name, licence, question, items, judgements, leastRaters } = input;
   const rows: evaluation.StudyRow[] = [];
@@ -75,7 +80,7 @@ export function rowsOf(input: RowsInput): evaluation.ListStudyRowsResponse {
       ...{ id: item.example, text: item.text, task: taskMessage(question.task), emotion: item.emotion ?? '' },
       ...{ scale: question.scale ?? undefined, labels: [...question.labels] },
       ...{ multiLabel: question.multiLabel, ...answered, raters: judged.length, source: `study:${name}` },
-      ...{ licence, language: item.language, textSource: item.source, textLicence: item.licence },
+      ...{ licence: licenceOf(item, licence), language: item.language, textSource: item.source, textLicence: item.licence },
     });
   }
   return { rows, divided, tooFew };

@@ -454,7 +454,7 @@ it('makes rows of what raters said together, with where they come from', async (
   const first = all.rows.find(({ text }) => text === texts[0])!;
   expect(first).toMatchObject({
     ...{ answer: ['positive'], votes: { neutral: 1, positive: 2 }, raters: 3, source: `study:${name}` },
-    ...{ licence: 'CC-BY-4.0', textSource: 'notes', textLicence: 'MIT', language: 'en' },
+    ...{ licence: 'MIT AND CC-BY-4.0', textSource: 'notes', textLicence: 'MIT', language: 'en' },
   });
   // Three raters, three answers.
   expect(all.divided).toBe(1);

@@ -6,6 +6,7 @@ export const specTypes = {
   dataset: 'emotune.data.v1.DatasetSpec',
   features: 'emotune.featurization.v1.FeatureSetSpec',
   experiment: 'emotune.tuning.v1.ExperimentSpec',
+  study: 'emotune.evaluation.v1.StudySpec',
 } as const;
 
 export const fileNames = [...Object.keys(specTypes), 'train', 'distill'] as readonly FileName[];
@@ -28,7 +29,7 @@ function withDots({ properties = {} }: Group): Record<string, Group> {
 
 /** The JSON schema of `<name>.yaml`. What trains is loaded for it. */
 export async function schemaOf(name: FileName): Promise<object> {
-  if (name === 'dataset' || name === 'features') return jsonSchemaOf(specTypes[name]);
+  if (name === 'dataset' || name === 'features' || name === 'study') return jsonSchemaOf(specTypes[name]);
   const { settingsJsonSchema } = await import('@emotune/training');
   if (name === 'train') {
     const { trainFields } = await import('../commands/train.js');

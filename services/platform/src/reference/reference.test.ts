@@ -5,6 +5,7 @@ import { tasks } from '@emotune/affect';
 import { fieldPath, InvalidArgument } from '@emotune/base';
 import { parseYaml, type SpecField, specMessages, specOf } from '@emotune/cli/spec';
 import { planOf as datasetPlan } from '@emotune/data';
+import { studyPlanOf } from '@emotune/evaluation';
 import { planOf as featurePlan } from '@emotune/featurization';
 import { distillFields } from '@emotune/lab/distill-file';
 import { codecOf, messageType } from '@emotune/proto';
@@ -34,6 +35,7 @@ const plans: Record<SpecName, (message: never) => unknown> = {
     const { spec: whole, ...plan } = experimentPlan(spec);
     return { ...plan, spec: { ...whole, parameters: [] } };
   },
+  study: studyPlanOf,
 };
 
 /** As a message arrives at a service: what is left out is empty. */

@@ -141,7 +141,7 @@ export interface FileSource {
 /** A data set in the format that its owners publish, from files of the user's own: what may not be shipped, or is not reachable. */
 export interface ImportSource {
   /**
-   * semeval-2018, wassa-2017, aaid, sst, tweeteval, brighter, isear, dimabsa, goemotions-raw.
+   * semeval-2018, wassa-2017, aaid, sst, tweeteval, brighter, isear, dimabsa, goemotions-raw, study.
    * @required @example semeval-2018
    */
   format: string;

@@ -513,6 +513,7 @@ export interface StudyRow {
   raters: number;
   /** study:NAME */
   source: string;
+  /** What the text asks for and what the judgements do, joined by AND; `unknown` stands for that of a text where nobody knows it. */
   licence: string;
   language: string;
   /** Where the text comes from. */
