@@ -80,7 +80,12 @@ export function rowsOf(input: RowsInput): evaluation.ListStudyRowsResponse {
       ...{ id: item.example, text: item.text, task: taskMessage(question.task), emotion: item.emotion ?? '' },
       ...{ scale: question.scale ?? undefined, labels: [...question.labels] },
       ...{ multiLabel: question.multiLabel, ...answered, raters: judged.length, source: `study:${name}` },
-      ...{ licence: licenceOf(item, licence), language: item.language, textSource: item.source, textLicence: item.licence },
+      ...{
+        licence: licenceOf(item, licence),
+        language: item.language,
+        textSource: item.source,
+        textLicence: item.licence,
+      },
     });
   }
   return { rows, divided, tooFew };
