@@ -1,7 +1,19 @@
 export { intensifies, isAffective, negates } from './affective-words.js';
 export { ConstantBaseline, vaderAnswer } from './baselines.js';
 export { bootstrapIntervals, type Interval, type Intervals } from './bootstrap.js';
+export {
+  type Answered,
+  answered,
+  type Calibration,
+  calibratable,
+  calibrationOf,
+  fitCalibrations,
+  type HeldAnswer,
+} from './calibration.js';
 export { splitHalf } from './ceiling.js';
+export { coverage } from './conformal.js';
+export type { Curve } from './curve.js';
+export { crpsOf, type Distribution, softmax } from './distribution.js';
 export {
   type CalibrationBin,
   type Confusion,
@@ -81,14 +93,17 @@ export {
   numberGold,
   ratedGold,
   type Scale,
+  type Skill,
   type SourceExample,
   type Split,
+  skills,
   splits,
   type Task,
   type TaughtInquiry,
   tasks,
 } from './tasks.js';
 export {
+  calibrated,
   inquiryKey,
   labelInquiry,
   parseTeaching,

@@ -12,11 +12,15 @@ export const metricNames = [
   'rmse',
   'mae',
   'skill',
+  'crps',
   'accuracy',
   'macroF1',
   'microF1',
   'jaccard',
   'ece',
+  'brier',
+  'coverage',
+  'width',
   'nll',
 ] as const;
 
@@ -31,6 +35,9 @@ export interface NumberOutcome {
   readonly nll?: number | undefined;
   /** What the constant answers, 0..1. */
   readonly constant?: number | undefined;
+  /** Where 80 % of golds should lie, 0..1. */
+  readonly interval?: readonly [low: number, high: number] | undefined;
+  readonly crps?: number | undefined;
 }
 
 /** Gold and answer of one classification example. */
@@ -40,6 +47,8 @@ export interface LabelOutcome {
   /** Probability that the model gave its answer, 0..1. */
   readonly confidence?: number | undefined;
   readonly nll?: number | undefined;
+  /** Labels that should hold all golds of 80 % of examples. */
+  readonly within?: readonly string[] | undefined;
 }
 
 /** Metrics of rows that occur any number of times. */
@@ -93,13 +102,13 @@ function ones(n: number): Uint8Array {
   return new Uint8Array(n).fill(1);
 }
 
-/** Mean of −log p(gold) over the rows that have one; undefined where none has. */
-function meanNll(nll: Float64Array, w: ArrayLike<number>): number | undefined {
+/** Mean over the rows that have a value; undefined where none has. */
+function meanOf(values: Float64Array, w: ArrayLike<number>): number | undefined {
   let sum = 0;
   let W = 0;
-  for (let i = 0; i < nll.length; i++) {
-    if (Number.isNaN(nll[i])) continue;
-    sum += w[i] * nll[i];
+  for (let i = 0; i < values.length; i++) {
+    if (Number.isNaN(values[i])) continue;
+    sum += w[i] * values[i];
     W += w[i];
   }
   return W === 0 ? undefined : sum / W;
@@ -110,8 +119,8 @@ function defined(entries: Record<string, number | undefined>): Metrics {
 }
 
 /**
- * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, nll, and where every row has the
- * constant's answer skill = 1 − mse / mse of the constant.
+ * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, nll, crps, coverage and width of the
+ * intervals on 0..1, and where every row has the constant's answer skill = 1 − mse / mse of the constant.
  */
 export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
   const n = outcomes.length;
@@ -119,6 +128,13 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
   const y = Float64Array.from(outcomes, (o) => o.gold);
   const nll = Float64Array.from(outcomes, (o) => o.nll ?? Number.NaN);
   const constant = Float64Array.from(outcomes, (o) => o.constant ?? Number.NaN);
+  const crps = Float64Array.from(outcomes, (o) => o.crps ?? Number.NaN);
+  const covered = Float64Array.from(outcomes, ({ interval, gold }) =>
+    interval ? (interval[0] - rounding <= gold && gold <= interval[1] + rounding ? 1 : 0) : Number.NaN,
+  );
+  const width = Float64Array.from(outcomes, ({ interval }) =>
+    interval ? interval[1] - interval[0] : Number.NaN,
+  );
   const tiedX = tied(x);
   const tiedY = tied(y);
   const rankX = new Float64Array(n);
@@ -176,7 +192,10 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
         rmse: Math.sqrt(squared / W),
         mae: absolute / W,
         skill: 1 - squared / constantSquared,
-        nll: meanNll(nll, w),
+        crps: meanOf(crps, w),
+        coverage: meanOf(covered, w),
+        width: meanOf(width, w),
+        nll: meanOf(nll, w),
       });
     },
   };
@@ -208,7 +227,8 @@ function flat(lists: readonly (readonly number[])[]): { start: Int32Array; label
 
 /**
  * accuracy (the answer is exactly the gold set), macroF1 (mean over the labels that occur in golds or answers), microF1,
- * jaccard where a set holds more or fewer than one label, ece (10 bins of equal width, Guo et al. 2017, section 2), nll.
+ * jaccard where a set holds more or fewer than one label, ece (10 bins of equal width, Guo et al. 2017, section 2), brier of the
+ * confidence, coverage and mean size of the sets of labels, nll.
  */
 export function classificationMeasure(outcomes: readonly LabelOutcome[]): Measure {
   const n = outcomes.length;
@@ -225,6 +245,11 @@ export function classificationMeasure(outcomes: readonly LabelOutcome[]): Measur
   const confidence = Float64Array.from(outcomes, (o) => o.confidence ?? Number.NaN);
   const bin = Int32Array.from(confidence, (p) => (Number.isNaN(p) ? -1 : binOf(p)));
   const nll = Float64Array.from(outcomes, (o) => o.nll ?? Number.NaN);
+  const brier = Float64Array.from(confidence, (p, i) => (p - (overlap[i] === 1 ? 1 : 0)) ** 2);
+  const covered = Float64Array.from(outcomes, ({ within, gold }) =>
+    within ? (gold.every((label) => within.includes(label)) ? 1 : 0) : Number.NaN,
+  );
+  const width = Float64Array.from(outcomes, ({ within }) => within?.length ?? Number.NaN);
   const several = outcomes.some((o) => o.gold.length !== 1 || o.answer.length !== 1);
   const once = ones(n);
   const tp = new Float64Array(labels.length);
@@ -267,7 +292,10 @@ export function classificationMeasure(outcomes: readonly LabelOutcome[]): Measur
         microF1: (2 * TP) / (2 * TP + wrong),
         jaccard: several ? shared / W : undefined,
         ece: binGap.reduce((sum, gap) => sum + Math.abs(gap), 0) / binned,
-        nll: meanNll(nll, w),
+        brier: meanOf(brier, w),
+        coverage: meanOf(covered, w),
+        width: meanOf(width, w),
+        nll: meanOf(nll, w),
       });
     },
   };

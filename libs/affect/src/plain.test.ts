@@ -44,9 +44,16 @@ describe('the plain sentences', () => {
       multiLabel,
       rows: 1,
       threshold: 0.4,
+      languages: [],
+      skill: 'unknown',
     });
     const reversed = [...labelSets.ekman].reverse();
-    const teaching = (...inquiries: TaughtInquiry[]) => ({ endTokenId: null, cues: true, inquiries });
+    const teaching = (...inquiries: TaughtInquiry[]) => ({
+      endTokenId: null,
+      cues: true,
+      inquiries,
+      calibrations: [],
+    });
     const asked = (examples: ReturnType<typeof plainExamples>) => {
       const { labelSet, multiLabel } = examples.find((e) => e.task === 'emotion-classification')!;
       return [labelSet, multiLabel];

@@ -3,6 +3,7 @@
  * our own. The prompt declares the scale or the labels, and every answer lies on them.
  */
 import { InvalidArgument, show } from '@emotune/base';
+import type { Calibration } from './calibration.js';
 import { neutralNames } from './label-names.js';
 import { labelSets } from './labels.js';
 import { decimalsOf, gridOf } from './scales.js';
@@ -28,6 +29,8 @@ export interface Question extends Inquiry {
   readonly paraphrase: number;
   /** Several labels: from this probability on a label is part of the answer; `multiLabelThreshold` where absent. */
   readonly threshold?: number;
+  /** How what the model says becomes the answer; absent: as it is. */
+  readonly calibration?: Calibration | undefined;
 }
 
 export interface Candidate extends Meaning {

@@ -97,7 +97,16 @@ export interface TaughtInquiry extends Inquiry {
   readonly rows: number;
   /** Several labels: the probability from which on a label is part of an answer, 0..1. */
   readonly threshold: number;
+  /** BCP 47, of these rows, in alphabetical order; empty where not known. */
+  readonly languages: readonly string[];
+  /** What an evaluation on other rows has shown. */
+  readonly skill: Skill;
 }
+
+/** Whether answers are better than one constant: shown, looked for in vain, or never asked. */
+export const skills = ['better', 'none', 'unknown'] as const;
+
+export type Skill = (typeof skills)[number];
 
 /** One inquiry about one text, with its gold answer. */
 export interface Example extends Inquiry {

@@ -1,9 +1,10 @@
 import { InvalidArgument } from '@emotune/base';
 import { expect, it } from 'vitest';
+import type { Calibration } from './calibration.js';
 import { explain } from './lexicons.js';
 import { defaultQuestion, renderPrompt } from './questions.js';
 import type { Inquiry } from './tasks.js';
-import { parseTeaching, taughtInquiry, teachingJson, teachingOf } from './teaching.js';
+import { calibrated, parseTeaching, taughtInquiry, teachingJson, teachingOf } from './teaching.js';
 
 const none: Inquiry = {
   task: 'emotion-classification',
@@ -15,6 +16,7 @@ const none: Inquiry = {
 const row = (inquiry: Partial<Inquiry>, { text = 'x', prompt = 'p', end = 7 } = {}) => ({
   ...none,
   ...inquiry,
+  language: 'en',
   text,
   prompt,
   tokens: [1, 2, end],
@@ -47,7 +49,57 @@ it('tells label sets in their usual order, scales and emotions, the most rows fi
   expect(taughtInquiry(teaching, 'emotion-regression', 'fear')?.scale?.high).toBe(3);
   expect(taughtInquiry(teaching, 'sentiment-classification')).toBeUndefined();
   expect(taughtInquiry(undefined, 'emotion-regression')).toBeUndefined();
+  expect(teaching.inquiries[0]).toMatchObject({ languages: ['en'], skill: 'unknown' });
   expect(parseTeaching(teachingJson(teaching))).toEqual(teaching);
+});
+
+it('keeps how answers are calibrated, and finds it for what is asked', () => {
+  const numbers: Calibration = {
+    task: 'sentiment-regression',
+    labelSet: [],
+    multiLabel: false,
+    n: 80,
+    numbers: {
+      temperature: 2,
+      curve: { method: 'linear', x: [0, 1], y: [0.2, 0.9] },
+      margin: -0.01,
+      margins: [{ scale: { low: 0, high: 9 }, n: 60, margin: 0.1 }],
+    },
+    labels: null,
+  };
+  const labels: Calibration = {
+    task: 'emotion-classification',
+    labelSet: ['calm', 'merry', 'sad'],
+    multiLabel: true,
+    n: 30,
+    numbers: null,
+    labels: {
+      temperature: 1,
+      thresholds: { calm: 0.5, merry: 0.2, sad: 0.1 },
+      confidence: { method: 'isotonic', x: [0.3], y: [0.4] },
+      mass: 0.9,
+    },
+  };
+  const teaching = { ...teachingOf([row(moods)]), calibrations: [numbers, labels] };
+  expect(parseTeaching(teachingJson(teaching))).toEqual(teaching);
+  const [inquiry] = teaching.inquiries;
+  expect(calibrated(teaching, inquiry).calibration).toBe(labels);
+  expect(calibrated(undefined, inquiry).calibration).toBeUndefined();
+  const ask = { ...none, task: 'sentiment-regression', scale: { low: 0, high: 100 } } as const;
+  expect(calibrated(teaching, ask).calibration).toBe(numbers);
+});
+
+it('reads files from before answers were calibrated', () => {
+  const task = {
+    task: 'emotion-classification',
+    labels: ['a', 'b'],
+    multiLabel: true,
+    threshold: 0.4,
+    rows: 3,
+  };
+  const teaching = parseTeaching(JSON.stringify({ version: 1, endTokenId: 1, cues: true, tasks: [task] }));
+  expect(teaching.calibrations).toEqual([]);
+  expect(teaching.inquiries[0]).toMatchObject({ threshold: 0.4, languages: [], skill: 'unknown' });
 });
 
 it('tells whether prompts carried cues from those that could', () => {
@@ -89,6 +141,27 @@ it.each([
       tasks: [{ task: 'emotion-classification', labels: ['a|b', 'c'] }],
     }),
     'emotune.json.tasks[0].labels[0]: expected a label without',
+  ],
+  [
+    JSON.stringify({
+      version: 2,
+      endTokenId: 1,
+      cues: true,
+      tasks: [],
+      calibrations: [
+        {
+          task: 'sentiment-regression',
+          n: 40,
+          numbers: {
+            temperature: 1,
+            curve: { method: 'linear', x: [0, 0], y: [0, 1] },
+            margin: 0,
+            margins: [],
+          },
+        },
+      ],
+    }),
+    'emotune.json.calibrations[0].numbers.curve.x: expected rising numbers',
   ],
 ])('a file that is not one of ours is refused: %s', (text, want) => {
   const refused = (() => {

@@ -4,12 +4,15 @@
  */
 import { InvalidArgument, parse } from '@emotune/base';
 import { z } from 'zod';
+import { type Calibration, calibrationOf } from './calibration.js';
+import { curveMethods } from './curve.js';
 import { labelViolations } from './labels.js';
 import { scaleViolations } from './scales.js';
 import {
   type Inquiry,
   isRegression,
   multiLabelThreshold,
+  skills,
   type Task,
   type TaughtInquiry,
   tasks,
@@ -25,9 +28,12 @@ export interface Teaching {
   readonly cues: boolean;
   /** By task in the order of the curriculum, then the most rows first. */
   readonly inquiries: readonly TaughtInquiry[];
+  /** What held-out rows say of its answers; empty where none were held out. */
+  readonly calibrations: readonly Calibration[];
 }
 
 interface Row extends Inquiry {
+  readonly language: string;
   readonly text: string;
   readonly prompt: string;
   /** Prompt, answer and end of sequence. */
@@ -71,6 +77,8 @@ export function teachingOf(rows: readonly Row[]): Teaching {
       multiLabel,
       rows: group.length,
       threshold: multiLabelThreshold,
+      languages: [...new Set(group.map(({ language }) => language))].sort(),
+      skill: 'unknown',
     };
   });
   inquiries.sort((a, b) => tasks.indexOf(a.task) - tasks.indexOf(b.task) || b.rows - a.rows);
@@ -82,6 +90,7 @@ export function teachingOf(rows: readonly Row[]): Teaching {
     // Some of the rows may have been bared of them.
     cues: telling.length === 0 || telling.some(({ prompt }) => prompt.includes(' Cues: ')),
     inquiries,
+    calibrations: [],
   };
 }
 
@@ -109,7 +118,15 @@ export function labelInquiry(
     (inquiry) => inquiry.task === task && [...inquiry.labelSet].sort().join() === wanted,
   );
   const unknown = { emotion: null, scale: null, multiLabel: false, rows: 0, threshold: multiLabelThreshold };
-  return taught ?? { ...unknown, task, labelSet: labels };
+  return taught ?? { ...unknown, languages: [], skill: 'unknown', task, labelSet: labels };
+}
+
+/** The question with how its answers are calibrated, where the model tells. */
+export function calibrated<Asked extends Inquiry>(
+  teaching: Teaching | undefined,
+  question: Asked,
+): Asked & { readonly calibration: Calibration | undefined } {
+  return { ...question, calibration: calibrationOf(teaching?.calibrations ?? [], question) };
 }
 
 /** `labels[0]` → ['labels', 0]. */
@@ -125,6 +142,8 @@ const entry = z
     multiLabel: z.boolean().default(false),
     threshold: z.number().gt(0).lt(1).default(multiLabelThreshold),
     rows: z.number().int().min(0).default(0),
+    languages: z.array(z.string()).default([]),
+    skill: z.enum(skills).default('unknown'),
   })
   .superRefine(({ task, scale, labels }, context) => {
     const wrong = isRegression(task)
@@ -140,26 +159,64 @@ const entry = z
       });
   });
 
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(0);
+const curve = z
+  .object({ method: z.enum(curveMethods), x: z.array(share).min(1), y: z.array(share).min(1) })
+  .refine(({ x, y }) => x.length === y.length, { path: ['y'], message: 'expected as many as x' })
+  .refine(({ x }) => x.every((at, i) => i === 0 || at > x[i - 1]), {
+    path: ['x'],
+    message: 'expected rising numbers',
+  });
+const temperature = z.number().positive();
+const margin = z.number().min(-1).max(1);
+const scale = z.object({ low: z.number(), high: z.number() });
+
+const calibration = z.object({
+  task: z.enum(tasks),
+  labelSet: z.array(z.string()).default([]),
+  multiLabel: z.boolean().default(false),
+  n: count,
+  numbers: z
+    .object({ temperature, curve, margin, margins: z.array(z.object({ scale, n: count, margin })) })
+    .nullable()
+    .default(null),
+  labels: z
+    .object({
+      temperature,
+      thresholds: z.record(z.string(), z.number().positive()),
+      confidence: curve,
+      mass: share,
+    })
+    .nullable()
+    .default(null),
+});
+
+/** Before version 2 nothing was calibrated. */
 const file = z.object({
-  version: z.literal(1),
+  version: z.union([z.literal(1), z.literal(2)]),
   endTokenId: z.number().int().min(0).nullable(),
   cues: z.boolean(),
   tasks: z.array(entry),
+  calibrations: z.array(calibration).default([]),
 });
 
 /** The text of `emotune.json`. */
-export function teachingJson({ endTokenId, cues, inquiries }: Teaching): string {
+export function teachingJson({ endTokenId, cues, inquiries, calibrations }: Teaching): string {
   const document: z.input<typeof file> = {
-    version: 1,
+    version: 2,
     endTokenId,
     cues,
-    tasks: inquiries.map(({ task, emotion, scale, labelSet, multiLabel, rows, threshold }) => ({
+    tasks: inquiries.map(({ task, emotion, scale, labelSet, multiLabel, rows, threshold, ...rest }) => ({
       task,
       ...(emotion === null ? {} : { emotion }),
       ...(scale === null ? { labels: [...labelSet], multiLabel } : { scale }),
       ...(multiLabel ? { threshold } : {}),
       rows,
+      languages: [...rest.languages],
+      skill: rest.skill,
     })),
+    calibrations: calibrations.map((each) => structuredClone(each) as z.input<typeof calibration>),
   };
   return `${JSON.stringify(document, null, 2)}\n`;
 }
@@ -172,18 +229,18 @@ export function parseTeaching(text: string): Teaching {
   } catch (cause) {
     throw InvalidArgument.at(teachingFile, 'expected JSON', { cause });
   }
-  const { endTokenId, cues, tasks: entries } = parse(file, json, [teachingFile]);
+  const { endTokenId, cues, tasks: entries, calibrations } = parse(file, json, [teachingFile]);
   return {
     endTokenId,
     cues,
-    inquiries: entries.map(({ task, emotion, scale, labels, multiLabel, threshold, rows }) => ({
+    inquiries: entries.map(({ task, emotion, scale, labels, multiLabel, ...rest }) => ({
+      ...rest,
       task,
       emotion: emotion ?? null,
       scale: scale ?? null,
       labelSet: labels ?? [],
       multiLabel,
-      threshold,
-      rows,
     })),
+    calibrations,
   };
 }

@@ -23,7 +23,6 @@ import {
 import { Tokenizer, trainBpe } from '@emotune/text';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Answerer } from './answerer.js';
-import { intervalOf, marginalsOf } from './distribution.js';
 
 const tokenizerJson = trainBpe(['Task: Text: Cues: anger, fear, joy, negative, neutral, positive'], {
   vocabSize: 300,
@@ -169,34 +168,6 @@ describe('answers', () => {
     await expect(answerer.ask([q], { golds: [{ value: null, labels: ['hope'] }] })).rejects.toThrow(
       'labels: expected labels among',
     );
-  });
-});
-
-describe('a distribution', () => {
-  const numbers = [0.1, 0.2, 0.4, 0.3].map((probability, i) => ({
-    answer: `${i}`,
-    value: i / 3,
-    labels: [],
-    probability,
-  }));
-  const sets = [
-    { labels: ['joy'], probability: 0.3 },
-    { labels: ['joy', 'trust'], probability: 0.25 },
-    { labels: ['fear'], probability: 0.45 },
-  ].map((set) => ({ ...set, answer: set.labels.join(', '), value: null }));
-
-  it('has its interval where the tails end', () => {
-    expect(intervalOf(numbers, 0.8)).toEqual([0, 1]);
-    expect(intervalOf(numbers, 0.5)).toEqual([1 / 3, 1]);
-    expect(intervalOf([{ ...numbers[2], probability: 1 }], 0.8)).toEqual([2 / 3, 2 / 3]);
-  });
-
-  it('of label sets gives each label its share', () => {
-    expect(marginalsOf(sets)).toEqual([
-      { label: 'fear', probability: 0.45 },
-      { label: 'joy', probability: 0.55 },
-      { label: 'trust', probability: 0.25 },
-    ]);
   });
 });
 

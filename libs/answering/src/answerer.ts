@@ -4,21 +4,24 @@
  */
 import { join } from 'node:path';
 import {
+  type Answered,
+  answered,
   answerTokens,
   bundledAfinn,
   bundledLexicons,
   type Candidate,
   candidatesOf,
   candidateTokens,
+  type Distribution,
   Lexicons,
   lexiconsFile,
   type Meaning,
-  multiLabelThreshold,
   parseLexicons,
   type Question,
   questionTokens,
   renderAnswer,
   renderPrompt,
+  softmax,
 } from '@emotune/affect';
 import { FailedPrecondition, InvalidArgument, Turns } from '@emotune/base';
 import { OnnxExecutor } from '@emotune/engine';
@@ -34,16 +37,10 @@ import {
   Scorer,
 } from '@emotune/models';
 import { endOfSequence, type Tokenizer, textAt } from '@emotune/text';
-import { type Distribution, intervalOf, likeliest, marginalsOf, meanOf, softmax } from './distribution.js';
 
-export interface Answer extends Meaning {
-  /** Regression: bounds of the central 80 % interval on 0..1. */
-  readonly low: number | null;
-  readonly high: number | null;
-  /** What the model holds of each allowed answer; adds up to 1. */
-  readonly distribution: Distribution;
-  /** Classification: probability that a label is part of the answer, in alphabetical order. */
-  readonly marginals: readonly { readonly label: string; readonly probability: number }[];
+export interface Answer extends Answered {
+  /** What the model says of each allowed answer before calibration; adds up to 1. */
+  readonly said: Distribution;
   /** Log-likelihood in nats of the gold answer and the end of sequence, where a gold was given. */
   readonly goldLogProb?: number;
   /** The text lost its end to fit. */
@@ -211,7 +208,7 @@ export class Answerer {
   }
 
   private kindOf(q: Question): Kind {
-    const { text: _text, cues: _cues, threshold: _threshold, ...kind } = q;
+    const { text: _text, cues: _cues, threshold: _threshold, calibration: _calibration, ...kind } = q;
     const key = JSON.stringify(kind);
     const known = this.kinds.get(key);
     if (known) return known;
@@ -308,7 +305,7 @@ export class Answerer {
       }));
       const hasGold = request.candidates.length > candidates.length;
       const goldLogProb = hasGold ? { goldLogProb: scores[i][candidates.length] } : {};
-      return { ...answerOf(question, distribution), ...goldLogProb, cut };
+      return { ...answered(question, distribution), said: distribution, ...goldLogProb, cut };
     });
   }
 
@@ -327,16 +324,4 @@ export class Answerer {
     await this.scorer.close();
     await releaseAll(this.held);
   }
-}
-
-function answerOf(q: Question, distribution: Distribution): Omit<Answer, 'cut'> {
-  if (q.scale !== null) {
-    const [low, high] = intervalOf(distribution, 0.8);
-    return { value: meanOf(distribution), low, high, labels: [], distribution, marginals: [] };
-  }
-  const marginals = marginalsOf(distribution);
-  const { multiLabel, threshold = multiLabelThreshold } = q;
-  const held = multiLabel ? marginals.filter(({ probability }) => probability >= threshold) : [];
-  const labels = held.length > 0 ? held.map(({ label }) => label) : likeliest(distribution).labels;
-  return { value: null, low: null, high: null, labels, distribution, marginals };
 }

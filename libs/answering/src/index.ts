@@ -1,2 +1,1 @@
 export { type Answer, Answerer, type AnswererOptions, lexiconsIn } from './answerer.js';
-export type { Distribution } from './distribution.js';

@@ -16,6 +16,8 @@ describe('analyze', () => {
     },
   ];
 
+  const trust = { calibrated: true, trained: true, skill: 'better' };
+
   it('asks all four unless told otherwise, as documented JSON', async () => {
     expect(await json('analyze', 'Very good!')).toEqual([
       {
@@ -23,7 +25,10 @@ describe('analyze', () => {
         task: 'sentiment-classification',
         labels: ['joy', 'fear'],
         label: 'joy',
+        confidence: 0.7,
+        within: ['fear', 'joy'],
         probabilities: { joy: 0.75, fear: 0.25 },
+        ...trust,
         cues,
         model: 'first@aa11',
       },
@@ -37,6 +42,7 @@ describe('analyze', () => {
           { value: 0.25, probability: 0.5 },
           { value: 0.75, probability: 0.5 },
         ],
+        ...trust,
         cues,
         model: 'first@aa11',
       },
@@ -110,14 +116,26 @@ describe('analyze', () => {
 
   it('shows answers to people', async () => {
     expect(await text('analyze', 'Very good!')).toBe(`"Very good!"
-  sentiment-classification   joy (joy 75 %, fear 25 %)
+  sentiment-classification   joy, right with 70 % (joy 75 %, fear 25 %)
   sentiment-regression       0.5 on 0..1, 80 % in 0.25 … 0.75
-  emotion-classification     fear, joy (joy 75 %, fear 25 %)
+  emotion-classification     fear, joy, right with 70 % (joy 75 %, fear 25 %)
   emotion-regression of joy  0.5 on 0..1, 80 % in 0.25 … 0.75
   cues                       very good (vader 2.2)
   model                      first@aa11
   note                       the text was too long for the model and lost its end
 `);
+  });
+
+  it('asks for what the model says as it is, and warns of a language that it never saw', async () => {
+    const task = ['--task', 'sentiment-classification'];
+    const [raw] = await json('analyze', 'Ihanaa!', ...task, '--raw', '--language', 'fi');
+    expect(asked.get('analyzeStream')).toMatchObject({ raw: true, language: 'fi' });
+    const warnings = ['the model saw no text in fi: it was trained on en'];
+    expect(raw).toMatchObject({ calibrated: false, warnings });
+    expect(raw).not.toHaveProperty('within');
+    expect(await text('analyze', 'Ihanaa!', '--language', 'fi')).toContain(
+      `warning                    ${warnings[0]}\n`,
+    );
   });
 
   it('needs a text', async () => {

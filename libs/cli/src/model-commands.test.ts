@@ -96,7 +96,11 @@ describe('evaluate', () => {
             n: 120,
             valid: 1,
             cut: 0,
-            metrics: { pearson: 0.75, rmse: 0.125 },
+            metrics: { pearson: 0.75, rmse: 0.125, coverage: 0.81 },
+            raw: { pearson: 0.75, rmse: 0.25, coverage: 0.5 },
+            questions: [
+              { scale: { low: -4, high: 4 }, n: 120, pConstant: 0.03125, skill: 'better', coverage: 0.81 },
+            ],
             intervals: { pearson: { low: 0.5, high: 0.875 } },
             baselines: { constant: { rmse: 0.25 }, vader: { pearson: 0.5, rmse: 0.25 } },
             humanCeiling: 0.875,
@@ -109,6 +113,7 @@ describe('evaluate', () => {
             valid: 1,
             cut: 10,
             metrics: { accuracy: 0.75 },
+            questions: [],
             intervals: {},
             baselines: { constant: { accuracy: 0.5 }, vader: {} },
             confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
@@ -137,7 +142,16 @@ describe('evaluate', () => {
             ],
           },
         ],
-        slices: [{ task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
+        slices: [
+          { task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } },
+          {
+            task: 'sentiment-regression',
+            slice: 'source mine',
+            n: 120,
+            metrics: { coverage: 0.81 },
+            raw: { coverage: 0.5 },
+          },
+        ],
         hardest: [
           {
             task: 'sentiment-regression',
@@ -172,8 +186,13 @@ describe('evaluate', () => {
       '--limit',
       '9',
     );
-    expect(shown).toMatch(/^sentiment-regression +120 +100 % +pearson +0\.75 +0\.5 … 0\.875 +– +0\.5$/m);
-    expect(shown).toMatch(/^ +rmse +0\.125 +– +0\.25 +0\.25$/m);
+    expect(shown).toMatch(
+      /^sentiment-regression +120 +100 % +pearson +0\.75 +0\.5 … 0\.875 +0\.75 +– +0\.5$/m,
+    );
+    expect(shown).toMatch(/^ +rmse +0\.125 +– +0\.25 +0\.25 +0\.25$/m);
+    expect(shown).toContain(
+      '\nsentiment-regression: 81 % of golds within intervals or sets meant for 80 %, 50 % before calibration (by source: mine 81 % of 120)\n',
+    );
     expect(shown).toContain(
       '\nsentiment-classification: 10 of 40 texts (25 %) lost their end to fit into the model\n',
     );

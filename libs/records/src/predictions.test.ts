@@ -20,6 +20,8 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     high: 0.5,
     labels: [],
     confidence: null,
+    within: [],
+    crps: 0.05,
     nll: 2.5,
     cut: false,
   };
@@ -38,6 +40,8 @@ it('gives back the predictions that went in, and the same bytes each time', () =
     high: null,
     labels: ['joy'],
     confidence: 0.75,
+    within: ['fear', 'joy'],
+    crps: null,
     nll: null,
     cut: true,
   };

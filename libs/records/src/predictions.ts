@@ -26,6 +26,10 @@ export interface Prediction extends Example {
   readonly labels: readonly string[];
   /** Classification: probability of the answer. */
   readonly confidence: number | null;
+  /** Classification: labels that hold the right ones with a probability of 80 %; empty where the model is not calibrated for it. */
+  readonly within: readonly string[];
+  /** Regression: continuous ranked probability score of the distribution, 0..1. */
+  readonly crps: number | null;
   /** −log p(gold answer), nats. */
   readonly nll: number | null;
   /** The text lost its end to fit into the model. */
@@ -50,6 +54,9 @@ const columns: Columns = {
   nll: number('nll'),
   ...fields('flag', 'cut'),
   ...raterColumns,
+  // Files of before have none of these.
+  ...fields('list', 'within'),
+  crps: number('crps'),
 };
 
 /** The bytes of the file. The same rows give the same bytes. */

@@ -22,7 +22,7 @@ export { everyPage, numberedPageOf, paged, pageOf } from './paging.js';
 export { receivedAs } from './received.js';
 export { type Program, runService, serve } from './serve.js';
 export { leavingOf, requestsOf, type ServerCall, type ServerStreamCall, streamOf } from './stream.js';
-export { teachingMessage, teachingOfModel } from './teaching.js';
+export { skillMessage, teachingMessage, teachingOfModel } from './teaching.js';
 export { Tls } from './tls.js';
 export { tracingVariables } from './tracing.js';
 export type { Work } from './work.js';

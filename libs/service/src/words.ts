@@ -1,3 +1,3 @@
 /** The words of the contract for who needs nothing else of services: the processes of builds, which load no server framework. */
 export { namePattern, taskMessage, taskOf } from './messages.js';
-export { teachingMessage, teachingOfModel } from './teaching.js';
+export { skillMessage, skillOf, teachingMessage, teachingOfModel } from './teaching.js';

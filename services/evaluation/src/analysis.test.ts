@@ -20,6 +20,8 @@ const blank: Prediction = {
   high: null,
   labels: ['joy'],
   confidence: 0.9,
+  within: [],
+  crps: null,
   nll: 0.5,
   cut: false,
 };

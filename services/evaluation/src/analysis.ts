@@ -7,6 +7,7 @@ import {
   correlationPermutation,
   hardest,
   holm,
+  inquiryKey,
   isRegression,
   type LabelOutcome,
   labelCalibration,
@@ -28,7 +29,7 @@ import {
 import { Rng } from '@emotune/base';
 import type { evaluation } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
-import { taskMessage } from '@emotune/service/words';
+import { skillMessage, taskMessage } from '@emotune/service/words';
 
 /** What the lexicons say about a text. */
 interface LexiconView {
@@ -43,6 +44,8 @@ export interface AnalysisOptions {
   readonly constant: ConstantBaseline;
   readonly lexicon: (text: string) => LexiconView;
   readonly seed: number;
+  /** What the model says to the same examples without calibration; empty where it is not calibrated. */
+  readonly raw?: readonly Prediction[];
   /** How many of the hardest examples are shown. Default 10. */
   readonly hardestShown?: number;
 }
@@ -61,8 +64,14 @@ export function isValid({ task, value, labels, labelSet, multiLabel }: Predictio
 }
 
 /** An answer that is no number counts as the middle of the scale. */
-function numberOutcome({ gold, value, nll }: Prediction): NumberOutcome {
-  return { gold: gold.value ?? 0.5, answer: value ?? 0.5, nll: nll ?? undefined };
+function numberOutcome({ gold, value, low, high, crps, nll }: Prediction): NumberOutcome {
+  return {
+    gold: gold.value ?? 0.5,
+    answer: value ?? 0.5,
+    nll: nll ?? undefined,
+    interval: low === null || high === null ? undefined : [low, high],
+    crps: crps ?? undefined,
+  };
 }
 
 /** The same with what the constant answers to each question. */
@@ -70,14 +79,18 @@ function besideConstant(constant: ConstantBaseline): (prediction: Prediction) =>
   return (p) => ({ ...numberOutcome(p), constant: constant.answer(p)?.value ?? undefined });
 }
 
-function labelOutcome({ gold, labels, confidence, nll }: Prediction): LabelOutcome {
+function labelOutcome({ gold, labels, confidence, within, nll }: Prediction): LabelOutcome {
   return {
+    within: within.length === 0 ? undefined : within,
     gold: gold.labels,
     answer: labels,
     confidence: confidence ?? undefined,
     nll: nll ?? undefined,
   };
 }
+
+/** What a baseline does not say. */
+const unsaid = { low: null, high: null, confidence: null, within: [], crps: null, nll: null };
 
 /** The same examples with the answers of a baseline; undefined unless it has one for each. */
 function answeredBy(
@@ -88,7 +101,7 @@ function answeredBy(
   for (const prediction of predictions) {
     const answer = answerOf(prediction);
     if (!answer) return undefined;
-    answered.push({ ...prediction, ...answer, confidence: null, nll: null });
+    answered.push({ ...prediction, ...answer, ...unsaid });
   }
   return answered;
 }
@@ -142,7 +155,7 @@ function present(metrics: Metrics): Record<string, number> {
 export function analyseTask(
   task: Task,
   predictions: readonly Prediction[],
-  { constant, lexicon, seed, hardestShown = 10 }: AnalysisOptions,
+  { constant, lexicon, seed, raw = [], hardestShown = 10 }: AnalysisOptions,
 ): TaskAnalysis {
   const rng = Rng.of(seed, 'evaluation', task);
   const views = predictions.map(({ text }) => lexicon(text));
@@ -167,6 +180,8 @@ export function analyseTask(
       string,
       evaluation.Interval
     >,
+    raw: raw.length > 0 ? metricsOf(raw) : {},
+    questions: questionsOf(predictions, constant, rng.child('questions')),
     constant: metricsOf(byConstant),
     vader: metricsOf(byVader),
     humanCeiling: ceilingOf(predictions, rng.child('ceiling')),
@@ -184,21 +199,23 @@ export function analyseTask(
         })),
   };
 
-  const members = new Map<string, Prediction[]>();
+  const members = new Map<string, number[]>();
   predictions.forEach((p, i) => {
     for (const slice of slicesOf({ ...p, covered: views[i].covered })) {
       const list = members.get(slice);
-      if (list) list.push(p);
-      else members.set(slice, [p]);
+      if (list) list.push(i);
+      else members.set(slice, [i]);
     }
   });
+  const of = (all: readonly Prediction[], rows: readonly number[]) => metricsOf(rows.map((i) => all[i]));
   const slices = [...members]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([slice, rows]) => ({
       task: taskMessage(task),
       slice,
       n: rows.length,
-      metrics: present(measureOf(task, rows, constant).of()),
+      metrics: of(predictions, rows),
+      raw: raw.length > 0 ? of(raw, rows) : {},
     }));
 
   const errors = losses(predictions);
@@ -223,6 +240,42 @@ export function analyseTask(
       error,
     })),
   };
+}
+
+/** Answers are better than a constant where chance would do as well this rarely. */
+const significance = 0.05;
+
+/** Each kind of question by itself, in the order of its first example. */
+function questionsOf(
+  predictions: readonly Prediction[],
+  constant: ConstantBaseline,
+  rng: Rng,
+): evaluation.QuestionResult[] {
+  const kinds = new Map<string, Prediction[]>();
+  for (const p of predictions) {
+    const key = inquiryKey(p);
+    const list = kinds.get(key);
+    if (list) list.push(p);
+    else kinds.set(key, [p]);
+  }
+  return [...kinds].map(([key, rows]) => {
+    const [{ task, emotion, scale, labelSet, multiLabel }] = rows;
+    const byConstant = answeredBy(rows, (p) => constant.answer(p));
+    const pConstant =
+      byConstant && pairedPermutation(losses(rows), losses(byConstant), rng.child(key))?.notBetter;
+    const skill = pConstant === undefined ? 'unknown' : pConstant < significance ? 'better' : 'none';
+    return {
+      task: taskMessage(task),
+      emotion: emotion ?? '',
+      scale: scale ?? undefined,
+      labels: [...labelSet].sort(),
+      multiLabel,
+      n: rows.length,
+      pConstant,
+      skill: skillMessage(skill),
+      coverage: measureOf(task, rows).of().coverage,
+    };
+  });
 }
 
 function asMessage({ labels, counts }: ReturnType<typeof confusionOf>): evaluation.Confusion {

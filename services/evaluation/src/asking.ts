@@ -1,82 +1,103 @@
 /** Asks a model about examples and notes its answers beside the golds. */
-import { type Example, questionOf } from '@emotune/affect';
+import {
+  type Answered,
+  answered,
+  calibrated,
+  crpsOf,
+  type Example,
+  type Question,
+  questionOf,
+  type Teaching,
+} from '@emotune/affect';
 import type { Answer, Answerer } from '@emotune/answering';
 import type { Prediction } from '@emotune/records';
 
 /** Examples asked between two reports of progress. */
 const chunk = 64;
 
-/** Probability that the model held its whole answer to be right; of a set that was not scored, that of its weakest label. */
-function confidenceOf({ labels, distribution, marginals }: Answer): number | null {
-  if (labels.length === 0) return null;
-  const whole = distribution.find(
-    (candidate) =>
-      candidate.labels.length === labels.length && candidate.labels.every((label) => labels.includes(label)),
-  );
-  if (whole) return whole.probability;
-  return marginals
-    .filter(({ label }) => labels.includes(label))
-    .reduce((least, { probability }) => Math.min(least, probability), 1);
+/** The one label to answer alone. */
+function narrowed<A extends Answered>(answer: A): A {
+  return answer.leading === null ? answer : { ...answer, labels: [answer.leading] };
 }
 
-/** The first in the alphabet among equals. */
-export function likeliestLabel({ marginals }: Answer): string {
-  return marginals.reduce((best, next) => (next.probability > best.probability ? next : best)).label;
+/** What a model answers, and what it would without calibration. */
+export interface Predicted {
+  readonly predictions: Prediction[];
+  /** Empty where it is calibrated for none of the examples. */
+  readonly raw: Prediction[];
 }
 
-/** Its likeliest label alone. */
-function narrowed(answer: Answer): Answer {
-  return answer.labels.length === 0 ? answer : { ...answer, labels: [likeliestLabel(answer)] };
+function predictionOf(example: Example, question: Question, answer: Answer): Prediction {
+  const { value, low, high, labels, confidence, within, distribution, cut, goldLogProb } = answer;
+  const { gold } = example;
+  return {
+    id: example.id,
+    task: example.task,
+    source: example.source,
+    language: example.language,
+    text: example.text,
+    emotion: example.emotion,
+    labelSet: example.labelSet,
+    multiLabel: example.multiLabel,
+    scale: question.scale,
+    decimals: question.decimals,
+    gold,
+    value,
+    low,
+    high,
+    labels,
+    confidence,
+    within,
+    crps: gold.value === null ? null : crpsOf(distribution, gold.value),
+    nll: goldLogProb === undefined ? null : -goldLogProb,
+    cut,
+  };
 }
 
 /**
- * The model's answers in the order of the examples.
+ * The model's answers in the order of the examples, calibrated as they are served.
  * @param onProgress Called with the number of examples answered so far.
  */
 export async function predict(
   answerer: Answerer,
   examples: readonly Example[],
   options: {
-    readonly cues: boolean;
-    /** Classification: the likeliest label alone is the answer, also where several may be. */
-    readonly likeliest?: boolean;
+    /** Undefined where the model does not tell what it was taught. */
+    readonly teaching: Teaching | undefined;
+    /** Classification: one label alone is the answer, also where several may be. */
+    readonly alone?: boolean;
     readonly onProgress: (done: number) => void;
   },
-): Promise<Prediction[]> {
+): Promise<Predicted> {
+  const { teaching, alone, onProgress } = options;
+  const cues = teaching?.cues ?? true;
   const predictions: Prediction[] = [];
+  const raw: Prediction[] = [];
   for (let from = 0; from < examples.length; from += chunk) {
     const asked = examples.slice(from, from + chunk);
     const questions = asked.map((example) =>
-      questionOf(example, {
-        cues: options.cues ? answerer.lexicons.explain(example.text, example.language).cueText : '',
-        paraphrase: 0,
-      }),
+      calibrated(
+        teaching,
+        questionOf(example, {
+          cues: cues ? answerer.lexicons.explain(example.text, example.language).cueText : '',
+          paraphrase: 0,
+        }),
+      ),
     );
     const answers = await answerer.ask(questions, { golds: asked.map(({ gold }) => gold) });
     asked.forEach((example, i) => {
-      const answer = options.likeliest ? narrowed(answers[i]) : answers[i];
-      predictions.push({
-        id: example.id,
-        task: example.task,
-        source: example.source,
-        language: example.language,
-        text: example.text,
-        emotion: example.emotion,
-        labelSet: example.labelSet,
-        multiLabel: example.multiLabel,
-        scale: questions[i].scale,
-        decimals: questions[i].decimals,
-        gold: example.gold,
-        value: answer.value,
-        low: answer.low,
-        high: answer.high,
-        labels: answer.labels,
-        confidence: confidenceOf(answer),
-        nll: answer.goldLogProb === undefined ? null : -answer.goldLogProb,
-        cut: answer.cut,
-      });
+      const { calibration: _, ...uncalibrated } = questions[i];
+      const before = { ...answers[i], ...answered(uncalibrated, answers[i].said) };
+      const [served, plain] = alone ? [narrowed(answers[i]), narrowed(before)] : [answers[i], before];
+      predictions.push(predictionOf(example, questions[i], served));
+      raw.push(predictionOf(example, questions[i], plain));
     });
-    options.onProgress(predictions.length);
+    onProgress(predictions.length);
   }
-  return predictions;
+  const changed = examples.some((example) => isFitted(calibrated(teaching, example).calibration));
+  return { predictions, raw: changed ? raw : [] };
+}
+
+function isFitted(calibration: Question['calibration']): boolean {
+  return calibration !== undefined && (calibration.numbers !== null || calibration.labels !== null);
 }

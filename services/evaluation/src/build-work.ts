@@ -10,7 +10,7 @@ import { decodePredictions, encodePredictions, type Prediction } from '@emotune/
 import type { BuildWork } from '@emotune/service';
 import { teachingOfModel } from '@emotune/service/words';
 import { analyseTask, compare } from './analysis.js';
-import { predict } from './asking.js';
+import { type Predicted, predict } from './asking.js';
 import { checkBehaviour } from './checking.js';
 import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
@@ -69,7 +69,7 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     threads: given.threads,
   });
   const started = performance.now();
-  const { predictions, checks } = await ask(answerer, { model, examples, source }, report).finally(() =>
+  const { predictions, raw, checks } = await ask(answerer, { model, examples, source }, report).finally(() =>
     answerer.close(),
   );
   const seconds = (performance.now() - started) / 1000;
@@ -81,10 +81,12 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
       const { cues, vader } = explain(text);
       return { vader, covered: cues.length > 0 };
     };
-    const of = predictions.filter((p) => p.task === task);
+    const ofTask = (all: readonly Prediction[]) => all.filter((p) => p.task === task);
+    const of = ofTask(predictions);
     // Of the plain sentences every wrong answer is shown.
     const hardest = source.kind === 'plain' ? { hardestShown: of.length } : {};
-    analyses.push(analyseTask(task, of, { constant: material.constant, lexicon, seed, ...hardest }));
+    const beside = { constant: material.constant, lexicon, seed, raw: ofTask(raw) };
+    analyses.push(analyseTask(task, of, { ...beside, ...hardest }));
   }
 
   report({ phase: 'writing the report', done: 0, total: 0, unit: 'files' });
@@ -121,15 +123,15 @@ async function ask(
     source,
   }: { readonly model: tuning.Model; readonly examples: readonly Example[]; readonly source: Source },
   report: (progress: common.Progress) => void,
-): Promise<{ readonly predictions: Prediction[]; readonly checks: evaluation.CheckResult[] }> {
+): Promise<Predicted & { readonly checks: evaluation.CheckResult[] }> {
   const answering = (done: number, total: number) =>
     report({ phase: 'answering', done, total, unit: 'rows' });
   if (source.kind === 'checks')
-    return { predictions: [], checks: await checkBehaviour(answerer, source.teaching, answering) };
-  const predictions = await predict(answerer, examples, {
-    cues: teachingOfModel(model)?.cues ?? true,
-    likeliest: source.kind === 'plain',
+    return { predictions: [], raw: [], checks: await checkBehaviour(answerer, source.teaching, answering) };
+  const predicted = await predict(answerer, examples, {
+    teaching: teachingOfModel(model),
+    alone: source.kind === 'plain',
     onProgress: (done) => answering(done, examples.length),
   });
-  return { predictions, checks: [] };
+  return { ...predicted, checks: [] };
 }

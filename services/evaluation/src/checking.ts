@@ -1,5 +1,6 @@
 /** Asks a model what the behavioural checks need to know. */
 import {
+  calibrated,
   labelGold,
   labelInquiry,
   labelSets,
@@ -11,7 +12,6 @@ import {
 import { type CheckAnswer, checks, outcomesOf } from '@emotune/affect/checks';
 import type { Answerer } from '@emotune/answering';
 import type { evaluation } from '@emotune/proto';
-import { likeliestLabel } from './asking.js';
 
 /** Questions asked between two reports of progress. */
 const chunk = 128;
@@ -44,7 +44,7 @@ export async function checkBehaviour(
   const want = (part: keyof typeof inquiries, text: string, paraphrase: number) => {
     const example = { ...inquiries[part], id: '', source: '', language, text, gold: labelGold([]) };
     const cues = (teaching?.cues ?? true) ? answerer.lexicons.explain(text, language).cueText : '';
-    const question = questionOf(example, { cues, paraphrase });
+    const question = calibrated(teaching, questionOf(example, { cues, paraphrase }));
     wanted.set(keyOf(part, text, paraphrase), { part, question });
   };
   for (const { test, text, changed, paraphrase } of all) {
@@ -60,7 +60,7 @@ export async function checkBehaviour(
     const asked = entries.slice(from, from + chunk);
     const given = await answerer.ask(asked.map(([, { question }]) => question));
     asked.forEach(([key, { part }], i) => {
-      answers.set(key, part === 'valence' ? given[i].value! : likeliestLabel(given[i]));
+      answers.set(key, part === 'valence' ? given[i].value! : given[i].leading!);
     });
     onProgress(Math.min(entries.length, from + chunk), entries.length);
   }

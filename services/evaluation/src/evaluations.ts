@@ -150,7 +150,14 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
       passes: (error) => error instanceof Unavailable,
       failed: async (sql, { id, model, version }, { reason: failure }) => {
         await sql.query('update evaluations set ended_at = now() where id = $1', [id]);
-        await emit(sql, topics.evaluationCompleted, model, { id, model, version, prefix: '', failure });
+        await emit(sql, topics.evaluationCompleted, model, {
+          id,
+          model,
+          version,
+          prefix: '',
+          failure,
+          questions: [],
+        });
       },
     });
   }
@@ -417,7 +424,14 @@ export class Evaluations implements OnApplicationBootstrap, OnApplicationShutdow
         sql,
         topics.evaluationCompleted,
         name,
-        { id, model: name, version, prefix, failure: '' },
+        {
+          id,
+          model: name,
+          version,
+          prefix,
+          failure: '',
+          questions: result.tasks.flatMap(({ questions }) => questions),
+        },
         row.traceparent || undefined,
       );
     };

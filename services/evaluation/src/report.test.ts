@@ -49,6 +49,8 @@ function predictions(task: Task, n: number, skill: number): Prediction[] {
       confidence: regression
         ? null
         : Math.min(1, Math.max(0.2, 0.5 * skill + (right ? 0.35 : 0.1) + 0.2 * rng.uniform())),
+      within: [],
+      crps: null,
       nll: 1 + rng.uniform(),
       cut: i % 10 === 0,
     };

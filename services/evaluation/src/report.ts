@@ -38,11 +38,15 @@ const metricTitles: Readonly<Record<string, string>> = {
   rmse: 'RMSE ↓',
   mae: 'MAE ↓',
   skill: 'Skill over the constant',
+  crps: 'CRPS ↓',
   accuracy: 'Accuracy',
   macroF1: 'Macro F1',
   microF1: 'Micro F1',
   jaccard: 'Jaccard',
   ece: 'Calibration error (ECE) ↓',
+  brier: 'Brier score of the confidence ↓',
+  coverage: 'Coverage of 80 % intervals or sets',
+  width: 'Their width (0..1, or labels)',
   nll: 'Answer NLL, nats ↓',
 };
 /** What the summary and the slices show of a task. */
@@ -150,9 +154,11 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
   const baseResult = base?.tasks.find((t) => t.task === result.task);
   const names = Object.keys(metricTitles).filter((name) => name in result.metrics);
   const ceiling = result.humanCeiling ?? undefined;
+  const calibrated = Object.keys(result.raw).length > 0;
   const rows = names.map((name) => [
     metricTitles[name],
     withInterval(result, name),
+    ...(calibrated ? [number(result.raw[name])] : []),
     ...(base ? [number(baseResult?.metrics[name])] : []),
     number(result.constant[name]),
     number(result.vader[name]),
@@ -161,6 +167,7 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
   const head = [
     'Metric',
     'This model',
+    ...(calibrated ? ['Not calibrated'] : []),
     ...(base ? ['Untuned base'] : []),
     'Constant',
     'VADER',
@@ -179,7 +186,7 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
             : { x: 'confidence', y: 'share of right answers' },
         )}<figcaption>Calibration</figcaption></figure>`
       : undefined
-  }</div>${result.confusion && result.confusion.labels.length > 0 ? confusionTable(result.confusion) : undefined}<h3>Slices</h3>${table(
+  }</div>${result.confusion && result.confusion.labels.length > 0 ? confusionTable(result.confusion) : undefined}${calibrated ? coverageSection(result, slices) : undefined}<h3>Slices</h3>${table(
     ['Slice', 'n', ...shown.map((name) => metricTitles[name])],
     slices.map((slice) => [slice.slice, count(slice.n), ...shown.map((name) => number(slice.metrics[name]))]),
     'numbers',
@@ -197,6 +204,34 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
         )}`
       : undefined
   }</section>`;
+}
+
+/** The share of golds that intervals and sets are made to hold, and how far from it they may be. */
+const aimed = 0.8;
+const tolerated = 0.02;
+
+/** Whether intervals, or sets of labels, hold as many golds as they should: of all rows and of each source. */
+function coverageSection(
+  result: evaluation.TaskResult,
+  slices: readonly evaluation.SliceResult[],
+): Markup | undefined {
+  const sources = slices.filter(({ slice }) => slice.startsWith('source '));
+  const rows = [{ slice: 'all', n: result.n, metrics: result.metrics, raw: result.raw }, ...sources].filter(
+    ({ metrics }) => 'coverage' in metrics,
+  );
+  if (rows.length === 0) return undefined;
+  return html`<h3>Coverage</h3>${table(
+    ['Rows', 'n', 'Coverage', 'Not calibrated', 'Width', 'Aim'],
+    rows.map(({ slice, n, metrics, raw }) => {
+      const { coverage = 0, width } = metrics;
+      // What chance alone does to a share of so many rows, two standard errors.
+      const chance = 2 * Math.sqrt((aimed * (1 - aimed)) / n);
+      const off = Math.abs(coverage - aimed);
+      const verdict = off <= tolerated ? 'within 2 points' : off <= chance ? 'within chance' : 'missed';
+      return [slice, count(n), number(coverage), number(raw['coverage']), number(width), verdict];
+    }),
+    'numbers',
+  )}<p class="note">Intervals and sets are made to hold the answer of people in 80 % of all cases. Within chance: more than 2 points off, by less than two standard errors of so few rows.</p>`;
 }
 
 function checksSection({ checks }: evaluation.Evaluation): Markup | undefined {

@@ -19,6 +19,8 @@ export function resultsJson(
       valid: result.valid,
       cut: result.cut,
       metrics: result.metrics,
+      raw: result.raw,
+      questions: result.questions,
       intervals: result.intervals,
       baselines: { constant: result.constant, vader: result.vader },
       humanCeiling: result.humanCeiling,

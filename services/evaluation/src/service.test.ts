@@ -505,13 +505,50 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
   expect(page).toContain('base@base-v1');
   expect(page).not.toContain('Search');
   const event = await eventually(() => completed.find((e) => e.id === done.id));
-  expect(event).toEqual({
+  const questions = done.tasks.flatMap((result) => result.questions);
+  expect(questions.map(({ n, skill }) => [n, skill])).toEqual(
+    new Array(4).fill([24, common.Skill.SKILL_NONE]),
+  );
+  expect(event).toMatchObject({
     id: done.id,
     model: 'base',
     version: 'base-v1',
     prefix: done.prefix,
     failure: '',
+    questions,
   });
+});
+
+it('asks a calibrated model as it is served, and shows what calibration has changed', async () => {
+  const task = common.Task.TASK_SENTIMENT_REGRESSION;
+  const numbers = {
+    temperature: 1,
+    // Whatever the model says is the middle.
+    curve: { method: 'linear', x: [0, 1], y: [0.5, 0.5] },
+    margin: 1,
+    margins: [],
+  };
+  const calibration = { task, labelSet: [], multiLabel: false, n: 40, numbers, labels: undefined };
+  const teaching = { cues: true, inquiries: [], calibrations: [calibration] };
+  models.set('calibrated', model('calibrated', { prefix: 'models/base/v1', teaching }));
+  const { id } = await evaluations.call('evaluate', { model: 'calibrated', ...onFeatures });
+  const done = await finished(id);
+  expect(done.failure).toBe('');
+  const [{ tasks: uncalibrated }] = [
+    await finished((await evaluations.call('evaluate', { model: 'base', ...onFeatures })).id),
+  ];
+  const [classes, valence] = done.tasks;
+  expect(valence.metrics).toMatchObject({ coverage: 1, width: 1 });
+  expect(valence.raw).toEqual(uncalibrated[1].metrics);
+  expect(valence.raw['coverage']).toBeLessThan(1);
+  expect(classes.raw).toEqual({});
+  const [source] = done.slices.filter(({ slice, task: of }) => slice.startsWith('source') && of === task);
+  expect([source.metrics['coverage'], source.raw['coverage'] < 1]).toEqual([1, true]);
+  const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
+  for (const { value } of predictions.filter((p) => p.task === 'sentiment-regression'))
+    expect(value).toBeCloseTo(0.5, 9);
+  const page = Buffer.from(await objects.get(`${done.prefix}/report.html`)).toString();
+  expect(page).toContain('<h3>Coverage</h3>');
 });
 
 it('evaluates a trained model once, with its base and its search in the report', async () => {
@@ -587,6 +624,8 @@ it('asks a file of the user’s own, at most as many rows as wanted, and has no 
   );
 });
 
+const untold = { rows: 9, languages: [], skill: common.Skill.SKILL_UNKNOWN };
+
 it('a file is asked on the labels that the model was taught, where none are given, from the columns that it has', async () => {
   const rows = `text\tlabel\n${moods.map((text, i) => `${text}\t${i % 2 ? 'gloomy|calm' : 'calm'}`).join('\n')}\n`;
   const upload = { sha256: await putUpload(objects, rows), name: 'own.tsv' };
@@ -594,7 +633,7 @@ it('a file is asked on the labels that the model was taught, where none are give
   const [inquiry] = [
     { task: file.task, emotion: '', scale: undefined, labels: ['gloomy', 'calm', 'wild'], multiLabel: true },
   ];
-  const teaching = { cues: false, inquiries: [{ ...inquiry, rows: 9, threshold: 0.5 }] };
+  const teaching = { cues: false, inquiries: [{ ...inquiry, ...untold, threshold: 0.5 }], calibrations: [] };
   models.set('taught', model('taught', { prefix: 'models/base/v1', teaching }));
   const { id } = await evaluations.call('evaluate', { model: 'taught', file });
   const done = await finished(id);
@@ -617,7 +656,7 @@ it('asks the plain sentences, whatever the model was taught, and shows every wro
   const asked = common.Task.TASK_EMOTION_CLASSIFICATION;
   const labels = ['surprise', 'sadness', 'neutral', 'joy', 'fear', 'disgust', 'anger'];
   const inquiry = { task: asked, emotion: '', scale: undefined, labels, multiLabel: true };
-  const teaching = { cues: true, inquiries: [{ ...inquiry, rows: 9, threshold: 0.01 }] };
+  const teaching = { cues: true, inquiries: [{ ...inquiry, ...untold, threshold: 0.01 }], calibrations: [] };
   models.set('plain', model('plain', { prefix: 'models/base/v1', teaching }));
   for (const [name, multiLabel] of [
     ['base', false],

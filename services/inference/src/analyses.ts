@@ -1,13 +1,14 @@
 /** Asks models about texts. */
-import type { Question } from '@emotune/affect';
+import type { Question, Teaching } from '@emotune/affect';
 import type { Answer, Answerer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
 import { codecOf, Encoded, type inference, messageType, type tuning } from '@emotune/proto';
-import { taskMessage, teachingOfModel } from '@emotune/service';
+import { skillMessage, taskMessage, teachingOfModel } from '@emotune/service';
 import { Admission, type Admitted } from './admission.js';
 import { type InferenceContext, LoadedModels } from './loaded-models.js';
 import { ModelLookup } from './model-lookup.js';
 import { type Asked, parseBatch, parseRequest } from './requests.js';
+import { trustIn } from './trust.js';
 
 export interface Asker {
   /** Callers take turns. */
@@ -25,17 +26,27 @@ const analysisCodec = codecOf<inference.Analysis>(messageType('emotune.inference
 const workOf = ({ text, count }: Asked) => count * Math.min(512, 64 + text.length / 4);
 
 /** An answer on the question's own scale. */
-function answerMessage(question: Question, answer: Answer): inference.Answer {
-  const { task, emotion, scale } = question;
+function answerMessage(
+  question: Question,
+  answer: Answer,
+  { teaching, language }: { readonly teaching: Teaching | undefined; readonly language: string },
+): inference.Answer {
+  const { task, emotion, scale, calibration } = question;
+  const { trained, skill, warnings } = trustIn(question, teaching, language);
   const common = {
     task: taskMessage(task),
     emotion: emotion ?? '',
     scale: scale ?? undefined,
     cut: answer.cut,
+    calibrated: (scale === null ? calibration?.labels : calibration?.numbers) != null,
+    within: [...answer.within],
+    trained,
+    skill: skillMessage(skill),
+    warnings: [...warnings],
   };
   if (scale === null) {
     const distribution = answer.marginals.map(({ label, probability }) => ({ answer: label, probability }));
-    return { ...common, labels: [...answer.labels], distribution };
+    return { ...common, labels: [...answer.labels], confidence: answer.confidence!, distribution };
   }
   const native = (value: number) => scale.low + value * (scale.high - scale.low);
   return {
@@ -156,9 +167,9 @@ export class Analyses {
       admitted.begin();
       for await (const answer of answerer.answers(questions(answerer), asker)) {
         const [{ i, answers, questions: own, cues }] = open;
-        answers.push(answerMessage(own[answers.length], answer));
+        const { text, language } = requests[i];
+        answers.push(answerMessage(own[answers.length], answer, { teaching, language }));
         if (answers.length < own.length) continue;
-        const { text } = requests[i];
         answered(i, { text, model: `${model.name}@${model.version}`, answers, cues: [...cues] });
         admitted.done(workOf(requests[i]));
         open.shift();

@@ -1,5 +1,6 @@
 /** What an analysis request asks: checked, and as questions. Pure. */
 import {
+  calibrated,
   defaultQuestion,
   type Lexicons,
   type Question,
@@ -26,6 +27,9 @@ const classifications: readonly Task[] = ['sentiment-classification', 'emotion-c
 /** A word or a few, as it can stand in a prompt and in a list of labels. */
 const name = /^[^\s,|](?:[^,|\p{Cc}]*[^\s,|])?$/u;
 const nameRule = `1 to ${longestName} characters without "," and "|", and no space around`;
+
+/** A language with script, region and the like after it (RFC 5646, section 2.1), not looked up. */
+const languageTag = /^[a-z]{2,8}(?:-[a-z\d]{1,8}){0,7}$/i;
 
 function nameFits(text: string): boolean {
   return text.length <= longestName && name.test(text);
@@ -65,6 +69,11 @@ function violationsOf(request: inference.AnalyzeRequest): readonly Violation[] {
   violations.addAll(labelViolations(labels));
   if (emotion !== '' && !nameFits(emotion))
     violations.add('emotion', `expected ${nameRule}, got ${show(emotion)}`);
+  if (request.language !== '' && !languageTag.test(request.language))
+    violations.add(
+      'language',
+      `expected a BCP 47 tag as en, pt-BR or zh-Hant, got ${show(request.language)}`,
+    );
   return violations.list;
 }
 
@@ -73,6 +82,8 @@ export interface Asked {
   readonly text: string;
   /** As a client names it; empty for the promoted or newest one. */
   readonly model: string;
+  /** BCP 47; empty where not told. */
+  readonly language: string;
   /** Questions that it asks. */
   readonly count: number;
   /** Asks a model that was taught so; undefined: that does not tell what it was taught. */
@@ -86,7 +97,7 @@ export interface Asked {
 }
 
 function asked(request: inference.AnalyzeRequest): Asked {
-  const { text, model, scale, labels, emotion } = request;
+  const { text, model, scale, labels, emotion, language, raw } = request;
   const task = taskOf(request.task);
   const asks = task === undefined ? tasks : [task];
   const given = {
@@ -95,17 +106,18 @@ function asked(request: inference.AnalyzeRequest): Asked {
     ...(emotion === '' ? {} : { emotion }),
   };
   const ask = (teaching: Teaching | undefined, lexicons: Lexicons) => {
-    const { cues, cueText } = lexicons.explain(text);
-    const questions = asks.map((each) =>
-      defaultQuestion(each, text, {
+    const { cues, cueText } = language === '' ? lexicons.explain(text) : lexicons.explain(text, language);
+    const questions = asks.map((each) => {
+      const question = defaultQuestion(each, text, {
         ...given,
         cues: (teaching?.cues ?? true) ? cueText : '',
         taught: taughtInquiry(teaching, each, given.emotion),
-      }),
-    );
+      });
+      return raw ? question : calibrated(teaching, question);
+    });
     return { questions, cues: cues.slice(0, mostCues) };
   };
-  return { text, model, count: asks.length, ask };
+  return { text, model, language, count: asks.length, ask };
 }
 
 /** @throws InvalidArgument naming every field that is wrong. */

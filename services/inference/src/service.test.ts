@@ -63,7 +63,16 @@ const modelOf = (name: string): tuning.Model => ({
   tokenizer: Tokenizer.parse(tokenizerFile).hash,
 });
 
-const inquiry = { emotion: '', scale: undefined, labels: [], multiLabel: false, rows: 1, threshold: 0.5 };
+const inquiry = {
+  emotion: '',
+  scale: undefined,
+  labels: [],
+  multiLabel: false,
+  rows: 1,
+  threshold: 0.5,
+  languages: [],
+  skill: common.Skill.SKILL_UNKNOWN,
+};
 const taught: tuning.TaughtInquiry[] = [
   { ...inquiry, task: Task.TASK_SENTIMENT_CLASSIFICATION, labels: ['so-so', 'grand'] },
   { ...inquiry, task: Task.TASK_SENTIMENT_REGRESSION, scale: { low: 1, high: 5 } },
@@ -76,6 +85,31 @@ const taught: tuning.TaughtInquiry[] = [
   },
   { ...inquiry, task: Task.TASK_EMOTION_REGRESSION, emotion: 'awe', scale: { low: 0, high: 10 } },
   { ...inquiry, task: Task.TASK_EMOTION_REGRESSION, emotion: 'calm', scale: { low: 0, high: 4 } },
+];
+
+const curve = (...y: number[]) => ({ method: 'linear', x: [0, 1], y });
+const calibrations: tuning.Calibration[] = [
+  {
+    task: Task.TASK_SENTIMENT_REGRESSION,
+    labelSet: [],
+    multiLabel: false,
+    n: 60,
+    numbers: { temperature: 1, curve: curve(0.75, 0.75), margin: 1, margins: [] },
+    labels: undefined,
+  },
+  {
+    task: Task.TASK_EMOTION_CLASSIFICATION,
+    labelSet: ['awe', 'bliss', 'calm'],
+    multiLabel: true,
+    n: 60,
+    numbers: undefined,
+    labels: {
+      temperature: 1,
+      thresholds: { awe: 1e-9, bliss: 2, calm: 1e-9 },
+      confidence: curve(0.3, 0.3),
+      mass: 1,
+    },
+  },
 ];
 
 let objects: EvictingStore;
@@ -103,8 +137,9 @@ async function addModel(name: string, seed: number, teaching?: tuning.Teaching):
 beforeAll(async () => {
   objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
   for (const [i, name] of ['one', 'two', 'three', 'four'].entries()) await addModel(name, i);
-  await addModel('uncued', 0, { cues: false, inquiries: [] });
-  await addModel('taught', 0, { cues: true, inquiries: taught });
+  await addModel('uncued', 0, { cues: false, inquiries: [], calibrations: [] });
+  await addModel('taught', 0, { cues: true, inquiries: taught, calibrations: [] });
+  await addModel('calibrated', 0, { cues: true, inquiries: taught, calibrations });
   await objects.put('models/broken/v1/config.json', '{}');
   await objects.put('models/broken/v1/tokenizer.json', tokenizerJson);
   for (const name of ['broken', 'gone']) models.set(name, modelOf(name));
@@ -222,6 +257,43 @@ describe('an analysis', () => {
     expect(value!).toBeLessThanOrEqual(high!);
     const mean = distribution.reduce((sum, { answer, probability }) => sum + Number(answer) * probability, 0);
     expect(value!).toBeCloseTo(mean, 6);
+  });
+
+  it('is calibrated as the model says, unless it is asked for as it is', async () => {
+    const ask = (task: common.Task, raw: boolean) =>
+      analyses.call('analyze', { text: 'meh', model: 'calibrated', task, raw });
+    const { answers } = await ask(Task.TASK_SENTIMENT_REGRESSION, false);
+    const [{ value, low, high, calibrated, distribution }] = answers;
+    // Three quarters of the way up 1..5.
+    expect([value, low, high, calibrated]).toEqual([expect.closeTo(4, 9), 1, 5, true]);
+    const mean = distribution.reduce((sum, d) => sum + Number(d.answer) * d.probability, 0);
+    expect(mean).toBeCloseTo(4, 9);
+    const [moods] = (await ask(Task.TASK_EMOTION_CLASSIFICATION, false)).answers;
+    expect(moods).toMatchObject({
+      labels: ['awe', 'calm'],
+      within: ['awe', 'bliss', 'calm'],
+      confidence: 0.3,
+    });
+    for (const task of [Task.TASK_SENTIMENT_REGRESSION, Task.TASK_EMOTION_CLASSIFICATION]) {
+      const [raw] = (await ask(task, true)).answers;
+      const [before] = (await analyses.call('analyze', { text: 'meh', model: 'taught', task })).answers;
+      expect(raw).toEqual(before);
+      expect(raw).toMatchObject({ calibrated: false, within: [] });
+    }
+  });
+
+  it('says what it was not trained for, and that a language is unknown to it', async () => {
+    const task = Task.TASK_SENTIMENT_REGRESSION;
+    const ask = async (more: object) =>
+      (await analyses.call('analyze', { text: 'meh', task, ...more })).answers[0];
+    expect(await ask({ model: 'taught' })).toMatchObject({ trained: true, warnings: [] });
+    expect(await ask({ model: 'taught', scale: { low: 0, high: 7 }, language: 'fi' })).toMatchObject({
+      trained: false,
+      skill: 'SKILL_UNKNOWN',
+      warnings: [expect.stringContaining('not trained for sentiment-regression of 0..7')],
+    });
+    expect((await ask({ model: 'one' })).warnings).toEqual([expect.stringContaining('does not tell')]);
+    await expect(ask({ language: 'in English' })).rejects.toThrow('language: expected a BCP 47 tag');
   });
 
   it('says where a text was cut to fit into the model', async () => {

@@ -15,11 +15,12 @@ import { tuning } from '@emotune/proto';
 import type { Client, Draft, Log } from '@emotune/service/client';
 import { Interrupted, LostOrigin, type Measurement, type TrainHooks } from '@emotune/training';
 import { inWordsOfSpec, settingsOf } from './assignment.js';
+import { calibrate } from './calibrating.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { crossValidate } from './cross-validation.js';
 import { Heartbeats, type Observed } from './heartbeats.js';
 import { failureOf } from './outcome.js';
-import { saveTuned, type Tuned, type Tuning, tune } from './tune.js';
+import { saveCalibrations, saveTuned, type Tuned, type Tuning, tune } from './tune.js';
 
 export interface TrialOptions {
   readonly trial: tuning.TrialReference;
@@ -191,6 +192,8 @@ export class Trial {
       features: features.path,
       trainSplits: assignment.trainSplits,
       validationSplit: assignment.validationSplit,
+      // The final training takes in the rows that trials were compared by, but for those that calibrate it.
+      ...(assignment.kind === TRIAL_KIND_FINAL ? { calibrationSplit: 'validation' } : {}),
     };
     const local = join(work, 'checkpoints');
     let stepped = false;
@@ -261,6 +264,12 @@ export class Trial {
     const folder = join(work, 'model');
     await rm(folder, { recursive: true, force: true });
     await saveTuned(folder, tuned, { baseModel, baseName: assignment.baseModelPrefix });
+    const whole = tuned.method.name === 'full';
+    const asked = whole ? { folder, threads } : { folder: baseModel, adapter: folder, threads };
+    const calibrations = await calibrate(asked, tuned.teaching, tuned.held, signal);
+    await intact();
+    await saveCalibrations(folder, tuned.teaching, calibrations);
+    log.info('calibrated', { rows: tuned.held.length, kinds: calibrations.length });
     const modelPrefix = `${assignment.outputPrefix}/model`;
     await objects.putFolder(
       modelPrefix,

@@ -1,7 +1,15 @@
 /** One training run from files to files: what a trainer does, and `emotune train`. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { lexiconsFile, type Teaching, tasks, teachingFile, teachingJson, teachingOf } from '@emotune/affect';
+import {
+  type Calibration,
+  lexiconsFile,
+  type Teaching,
+  tasks,
+  teachingFile,
+  teachingJson,
+  teachingOf,
+} from '@emotune/affect';
 import { AlreadyExists, type Clock, exists, makeFolder, systemClock } from '@emotune/base';
 import {
   companionFiles,
@@ -14,6 +22,7 @@ import {
   saveAdapter,
   saveModel,
 } from '@emotune/models';
+import type { FeatureRow } from '@emotune/records/features';
 import { textAt } from '@emotune/text';
 import {
   comparesNumbers,
@@ -24,6 +33,7 @@ import {
   trainSpecOf,
   withExecutor,
 } from '@emotune/training';
+import { type ValidationParts, validationParts } from './calibrating.js';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type FoldPlace, splitOf } from './folds.js';
 import { numberRows } from './number-rows.js';
@@ -34,8 +44,10 @@ export interface Tuning {
   /** Folder of feature shards. */
   readonly features: string;
   readonly trainSplits: readonly string[];
-  /** Empty: no validation but on a fold. */
+  /** Empty: no validation but on a fold. Half of its texts may be kept for calibration. */
   readonly validationSplit: string;
+  /** One of the train splits of which half of the texts may be kept for calibration; absent: of none. */
+  readonly calibrationSplit?: string;
   /** Held out of the train splits, for validation. */
   readonly fold?: FoldPlace;
   readonly settings: TrainingSettings;
@@ -47,6 +59,8 @@ export interface Tuned extends TrainResult {
   readonly teaching: Teaching;
   /** The text of the features' `lexicons.json`; undefined where their cues need none. */
   readonly lexicons: string | undefined;
+  /** For calibration: rows of texts that were not trained on. */
+  readonly held: readonly FeatureRow[];
 }
 
 /** What of a trained model is written. */
@@ -56,13 +70,12 @@ type Saved = Pick<Tuned, 'config' | 'method' | 'teaching' | 'lexicons' | 'tensor
 export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
   const { settings, validationSplit, fold } = request;
   const base = await loadModel(request.baseModel, { inFiles: true });
-  const given = await readRows(request.features, request.trainSplits);
+  const wholes = request.trainSplits.filter((split) => split !== request.calibrationSplit);
+  const kept = await partsOf(request.features, request.calibrationSplit);
+  const given = [...(wholes.length > 0 ? await readRows(request.features, wholes) : []), ...kept.open];
   const { train: trained, held } = fold
     ? splitOf(given, fold)
-    : {
-        train: given,
-        held: validationSplit === '' ? [] : await readRows(request.features, [validationSplit]),
-      };
+    : { train: given, held: (await partsOf(request.features, validationSplit)).open };
   const rows = { train: trained, validation: validationRows(held, settings.validationExamples) };
   checkRows([...rows.train, ...rows.validation], base.config);
   const spec = trainSpecOf(settings, {
@@ -87,7 +100,20 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   // Other questions about the same rows are many, and each is asked of few.
   const teaching = teachingOf(given.filter(({ derived }) => !derived));
   const lexicons = await textAt(join(request.features, lexiconsFile));
-  return { config: base.config, method: spec.method, teaching, lexicons, ...result };
+  return { config: base.config, method: spec.method, teaching, lexicons, held: kept.held, ...result };
+}
+
+async function partsOf(features: string, split = ''): Promise<ValidationParts> {
+  return split === '' ? { open: [], held: [] } : validationParts(await readRows(features, [split]));
+}
+
+/** Writes what calibration has found beside the weights of a model that was saved. */
+export async function saveCalibrations(
+  folder: string,
+  teaching: Teaching,
+  calibrations: readonly Calibration[],
+): Promise<void> {
+  await writeFile(join(folder, teachingFile), teachingJson({ ...teaching, calibrations }));
 }
 
 async function assertNew(folder: string): Promise<void> {

@@ -179,4 +179,10 @@ alter table experiments add obstacle text not null default '';`,
 -- When its trainer was heard of first. Of earlier attempts it is not known; most began at once.
 alter table attempts add begun_at timestamptz;
 update attempts set begun_at = created_at where outcome is not null or step >= 0;`,
+  `
+-- Of versions of before it is not known in what languages they were taught, nor how their answers compare with a constant.
+update models set teaching = jsonb_build_object('calibrations', '[]'::jsonb) || jsonb_set(teaching, '{inquiries}', (
+    select coalesce(jsonb_agg('{"languages": [], "skill": "SKILL_UNKNOWN"}'::jsonb || inquiry order by position), '[]')
+    from jsonb_array_elements(teaching->'inquiries') with ordinality as listed(inquiry, position)))
+  where teaching ? 'inquiries';`,
 ];

@@ -46,6 +46,8 @@ const facts: CardFacts = {
         multiLabel: false,
         rows: 90,
         threshold: 0.5,
+        languages: ['en'],
+        skill: 'better',
       },
       {
         task: 'emotion-classification',
@@ -55,8 +57,11 @@ const facts: CardFacts = {
         multiLabel: true,
         rows: 60,
         threshold: 0.4,
+        languages: ['en'],
+        skill: 'unknown',
       },
     ],
+    calibrations: [],
   },
   results: {
     dataset: 'moods',

@@ -1,5 +1,6 @@
 /** The README.md of an exported model: front matter as the Hugging Face Hub reads it, then what a user wants to know. Pure. */
 import {
+  calibrationOf,
   defaultQuestion,
   isRegression,
   licenceConflicts,
@@ -99,15 +100,16 @@ const taskNames: Readonly<Record<Task, string>> = {
   'emotion-regression': 'How strong an emotion is in a text, as a number',
 };
 
-function inquiryText(inquiry: TaughtInquiry, cues: boolean): string {
+function inquiryText(inquiry: TaughtInquiry, { cues, calibrations }: Teaching): string {
   const { task, emotion, scale, labelSet, multiLabel, threshold } = inquiry;
+  const calibrated = calibrationOf(calibrations, inquiry)?.labels;
   const prompt = renderPrompt(
     defaultQuestion(task, '{text}', { cues: cues ? '{cues}' : '', taught: inquiry }),
   );
   const answer = isRegression(task)
     ? `The answer is a number from ${scale?.low} to ${scale?.high}.`
     : multiLabel
-      ? `The answer is one or more of ${labelSet.join(', ')}, in alphabetical order with commas; a label counts from a probability of ${threshold} on.`
+      ? `The answer is one or more of ${labelSet.join(', ')}, in alphabetical order with commas; a label counts from ${calibrated ? 'its own threshold' : `a probability of ${threshold}`} on.`
       : `The answer is one of ${labelSet.join(', ')}.`;
   return [
     `### ${task}${emotion ? `: ${emotion}` : ''}`,
@@ -133,9 +135,9 @@ function promptSection({ teaching }: CardFacts): string[] {
         ]
       : []),
     'Answers are most reliable when each allowed one is scored by its likelihood, as `emotune analyze` does.',
-    '`emotune.json` holds the label sets, scales and thresholds.',
+    '`emotune.json` holds the label sets and scales, and how answers are calibrated.',
     '',
-    ...inquiries.flatMap((inquiry) => [inquiryText(inquiry, cues), '']),
+    ...inquiries.flatMap((inquiry) => [inquiryText(inquiry, teaching), '']),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseTeaching, teachingJson } from '@emotune/affect';
+import { type Calibration, parseTeaching, teachingJson } from '@emotune/affect';
 import {
   AlreadyExists,
   DataLoss,
@@ -568,7 +568,9 @@ describe('a tuned model', () => {
     expect(await store('same', leaveCheckpoint)).toBe(id);
     const [model, version] = id.split('@');
     const note = (prefix: string) =>
-      database.transaction((sql) => models.evaluated(sql, { id: 'e', model, version, prefix, failure: '' }));
+      database.transaction((sql) =>
+        models.evaluated(sql, { id: 'e', model, version, prefix, failure: '', questions: [] }),
+      );
     await note('evaluations/e');
     await database.transaction((sql) => models.register(sql, id, new Date(0)));
     await note('evaluations/later');
@@ -705,6 +707,19 @@ describe('export', () => {
     writeFileSync(join(dir, 'LICENSE'), 'Do well.');
     const base = await add('talkative', dir);
     expect(base.licence).toBe('cc-by-4.0');
+    const calibration: Calibration = {
+      task: 'sentiment-classification',
+      labelSet: ['glad', 'glum'],
+      multiLabel: false,
+      n: 40,
+      numbers: null,
+      labels: {
+        temperature: 1.5,
+        thresholds: { glad: 0.6, glum: 0.2 },
+        confidence: { method: 'linear', x: [0, 1], y: [0.1, 0.8] },
+        mass: 0.9,
+      },
+    };
     const teaching = {
       endTokenId: 1,
       cues: false,
@@ -717,8 +732,11 @@ describe('export', () => {
           multiLabel: false,
           rows: 4,
           threshold: 0.5,
+          languages: ['en'],
+          skill: 'unknown' as const,
         },
       ],
+      calibrations: [calibration],
     };
     const manifest = { sources: [{ name: 'diaries', licence: 'ODbL-1.0', url: '', rows: 4 }] };
     await objects.put('datasets/d/v/manifest.json', JSON.stringify(manifest));
@@ -743,8 +761,19 @@ describe('export', () => {
       tasks: [{ task: 'sentiment-classification', n: 9, metrics: { accuracy: 0.5 }, intervals: {} }],
     };
     await objects.put('evaluations/talk/results.json', JSON.stringify(results));
+    const questions = [
+      {
+        task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+        emotion: '',
+        scale: undefined,
+        labels: ['glad', 'glum'],
+        multiLabel: false,
+        n: 9,
+        skill: common.Skill.SKILL_BETTER,
+      },
+    ];
     await database.transaction((sql) =>
-      models.evaluated(sql, { id: 'e', model, version, prefix: 'evaluations/talk', failure: '' }),
+      models.evaluated(sql, { id: 'e', model, version, prefix: 'evaluations/talk', failure: '', questions }),
     );
     for (const format of ['peft', 'safetensors', 'onnx']) {
       const at = out(`talk-${format}`);
@@ -755,7 +784,11 @@ describe('export', () => {
       expect(JSON.parse(text('tokenizer_config.json'))).toMatchObject(settings);
       expect(JSON.parse(text('special_tokens_map.json'))).toEqual({ eos_token: '<s>' });
       expect(JSON.parse(text('generation_config.json'))).toEqual({ eos_token_id: 1, top_k: 5 });
-      expect(parseTeaching(text('emotune.json'))).toEqual(teaching);
+      const [inquiry] = teaching.inquiries;
+      expect(parseTeaching(text('emotune.json'))).toEqual({
+        ...teaching,
+        inquiries: [{ ...inquiry, skill: 'better' }],
+      });
       expect(text('README.md')).toContain('license: cc-by-4.0');
       expect(text('README.md')).toContain('| diaries | ODbL-1.0 | 4 |');
       // What was exported before the evaluation was made anew.

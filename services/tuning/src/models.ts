@@ -9,6 +9,7 @@ import { numberedPageOf, paged } from '@emotune/service';
 import type { ModelContext } from './context.js';
 import { modelMessage } from './messages.js';
 import { expectNoRegression } from './promotion.js';
+import { withSkills } from './skills.js';
 import type { ModelRow } from './store.js';
 
 const kinds: Readonly<Partial<Record<tuning.ModelKind, ModelRow['kind']>>> = {
@@ -135,12 +136,20 @@ export class Models {
   /** Notes how a version's evaluation ended; what comes after its registration changes nothing. */
   async evaluated(
     sql: Sql,
-    { model, version, prefix, failure }: evaluation.EvaluationCompleted,
+    { model, version, prefix, failure, questions }: evaluation.EvaluationCompleted,
   ): Promise<void> {
-    await sql.query(
-      "update models set evaluation = $3, evaluation_failure = $4 where name = $1 and version = $2 and state = 'trained'",
+    const [row] = await sql.query<ModelRow>(
+      `update models set evaluation = $3, evaluation_failure = $4 where name = $1 and version = $2 and state = 'trained'
+       returning *`,
       [model, version, prefix, failure],
     );
+    if (!row?.teaching) return;
+    const shown = withSkills(row.teaching, questions);
+    await sql.query('update models set teaching = $3 where name = $1 and version = $2', [
+      model,
+      version,
+      JSON.stringify(shown),
+    ]);
   }
 
   /** Marks a version as ready to serve. It is promoted where no version of its name is. */

@@ -119,7 +119,7 @@ export class TestPlatform {
       const { name, version } = topics.modelTrained.decode(payload);
       const failure = this.evaluationFailure;
       const prefix = failure === '' ? `evaluations/${version}` : '';
-      const message = { id: version, model: name, version, prefix, failure };
+      const message = { id: version, model: name, version, prefix, failure, questions: [] };
       const { name: topic, encode } = topics.evaluationCompleted;
       await bus.publish([{ id: randomUUID(), topic, key: name, payload: encode(message), headers: {} }]);
     });

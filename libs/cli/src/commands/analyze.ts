@@ -19,6 +19,7 @@ Examples:
   emotune analyze "What a wonderful surprise!"
   emotune analyze "Not bad" --task sentiment-regression --scale -4..4
   emotune analyze "I miss them" --task emotion-regression --emotion sadness
+  emotune analyze "Ihanaa!" --language fi
   emotune analyze --json --task sentiment-classification --labels bad,good < texts.txt`;
 
 interface AnalyzeOptions {
@@ -27,6 +28,8 @@ interface AnalyzeOptions {
   readonly scale?: common.Scale;
   readonly labels?: string[];
   readonly emotion?: string;
+  readonly language?: string;
+  readonly raw?: boolean;
 }
 
 const standardInput = 'standard input';
@@ -59,19 +62,23 @@ export const addAnalyzeCommand: AddCommands = (program, io) => {
     .addOption(scaleOption('regression: the scale of the answer (default: what the model was taught)'))
     .addOption(labelsOption('classification: the labels to choose from (default: what the model was taught)'))
     .option('--emotion <emotion>', 'emotion regression: whose intensity')
+    .option('--language <tag>', 'of the texts (BCP 47): warns where the model saw none of it')
+    .option('--raw', 'what the model says as it is, without calibration')
     .addHelpText('after', examples)
     .action(async (texts: string[], options: AnalyzeOptions, command) => {
       const session = sessionOf(io, command);
       const { signal } = session;
       if (texts.length === 0 && io.stdin.isTTY)
         throw InvalidArgument.at('TEXT', 'expected at least one, or lines on standard input, got neither');
-      const { model = '', task, scale, labels = [], emotion = '' } = options;
+      const { model = '', task, scale, labels = [], emotion = '', language = '', raw = false } = options;
       const question: Draft<inference.AnalyzeRequest> = {
         model,
         ...(task === undefined ? {} : { task: taskMessage(task) }),
         scale,
         labels,
         emotion,
+        language,
+        raw,
       };
       async function* requests() {
         for await (const text of texts.length > 0 ? texts : linesOf(io.stdin, signal))

@@ -4,12 +4,24 @@ import { shortEnumName } from '@emotune/service/spec';
 import { cueJson } from './features.js';
 import { figure, percent } from './text.js';
 
+const { SKILL_BETTER, SKILL_NONE } = common.Skill;
+
+function trust({ calibrated, trained, skill, warnings }: inference.Answer) {
+  return {
+    calibrated,
+    trained,
+    skill: skill === SKILL_BETTER ? 'better' : skill === SKILL_NONE ? 'none' : 'unknown',
+    ...(warnings.length > 0 ? { warnings } : {}),
+  };
+}
+
 function asked(answer: inference.Answer) {
   const { task, emotion, scale, value, low, high, labels, distribution, cut } = answer;
   const question = {
     task: shortEnumName(task),
     ...(emotion === '' ? {} : { emotion }),
     ...(cut ? { cut } : {}),
+    ...trust(answer),
   };
   if (value !== undefined) {
     return {
@@ -21,10 +33,15 @@ function asked(answer: inference.Answer) {
     };
   }
   const probabilities = Object.fromEntries(distribution.map((p) => [p.answer, p.probability]));
+  const { confidence, within } = answer;
+  const sure = {
+    ...(confidence === undefined ? {} : { confidence }),
+    ...(within.length > 0 ? { within } : {}),
+  };
   // Emotions may be several, sentiment is one of those asked.
   return task === common.Task.TASK_EMOTION_CLASSIFICATION
-    ? { ...question, labels, probabilities }
-    : { ...question, labels: Object.keys(probabilities), label: labels[0], probabilities };
+    ? { ...question, labels, ...sure, probabilities }
+    : { ...question, labels: Object.keys(probabilities), label: labels[0], ...sure, probabilities };
 }
 
 /** One object for each answer. */
@@ -34,7 +51,7 @@ export function analysisJson({ text, model, answers, cues }: inference.Analysis)
 
 const shownLabels = 4;
 
-function answerText({ scale, value, low, high, labels, distribution }: inference.Answer): string {
+function answerText({ scale, value, low, high, labels, confidence, distribution }: inference.Answer): string {
   if (value !== undefined) {
     const on = scale ? ` on ${scale.low}..${scale.high}` : '';
     const interval = low === undefined ? '' : `, 80 % in ${figure(low)} … ${figure(high)}`;
@@ -44,7 +61,8 @@ function answerText({ scale, value, low, high, labels, distribution }: inference
     .sort((a, b) => b.probability - a.probability)
     .slice(0, shownLabels)
     .map((p) => `${p.answer} ${percent(p.probability)}`);
-  return `${labels.join(', ')} (${likeliest.join(', ')})`;
+  const sure = confidence === undefined ? '' : `, right with ${percent(confidence)}`;
+  return `${labels.join(', ')}${sure} (${likeliest.join(', ')})`;
 }
 
 /** Each word once, with what every lexicon says of it. */
@@ -65,7 +83,11 @@ export function analysisText({ text, model, answers, cues }: inference.Analysis)
   const cut = answers.some((answer) => answer.cut)
     ? [['note', 'the text was too long for the model and lost its end']]
     : [];
-  const lines = [...named, ['cues', cuesText(cues)], ['model', model], ...cut];
+  const warnings = [...new Set(answers.flatMap((answer) => answer.warnings))].map((text) => [
+    'warning',
+    text,
+  ]);
+  const lines = [...named, ['cues', cuesText(cues)], ['model', model], ...cut, ...warnings];
   const longest = Math.max(...lines.map(([name]) => name.length));
   return [JSON.stringify(text), ...lines.map(([name, value]) => `  ${name.padEnd(longest)}  ${value}`)].join(
     '\n',

@@ -1,7 +1,33 @@
 /** Evaluations, as JSON and as text. */
-import type { evaluation } from '@emotune/proto';
+import { common, type evaluation } from '@emotune/proto';
 import { shortEnumName } from '@emotune/service/spec';
 import { clip, count, figure, nothing, percent, table } from './text.js';
+
+const { SKILL_BETTER, SKILL_NONE } = common.Skill;
+
+function skillText(skill: common.Skill): string {
+  return skill === SKILL_BETTER ? 'better' : skill === SKILL_NONE ? 'none' : 'unknown';
+}
+
+function questionJson({
+  emotion,
+  scale,
+  labels,
+  multiLabel,
+  n,
+  pConstant,
+  skill,
+  coverage,
+}: evaluation.QuestionResult) {
+  return {
+    ...(emotion === '' ? {} : { emotion }),
+    ...(scale ? { scale } : { labels, multiLabel }),
+    n,
+    ...(pConstant === undefined ? {} : { pConstant }),
+    skill: skillText(skill),
+    ...(coverage === undefined ? {} : { coverage }),
+  };
+}
 
 export function evaluationJson(evaluation: evaluation.Evaluation) {
   return {
@@ -14,6 +40,8 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       valid: result.valid,
       cut: result.cut,
       metrics: result.metrics,
+      ...(Object.keys(result.raw).length > 0 ? { raw: result.raw } : {}),
+      questions: result.questions.map(questionJson),
       intervals: result.intervals,
       baselines: { constant: result.constant, vader: result.vader },
       ...(result.humanCeiling === undefined ? {} : { humanCeiling: result.humanCeiling }),
@@ -23,11 +51,12 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       calibration: result.calibration,
       ...(result.labels.length > 0 ? { labels: result.labels } : {}),
     })),
-    slices: evaluation.slices.map(({ task, slice, n, metrics }) => ({
+    slices: evaluation.slices.map(({ task, slice, n, metrics, raw }) => ({
       task: shortEnumName(task),
       slice,
       n,
       metrics,
+      ...(Object.keys(raw).length > 0 ? { raw } : {}),
     })),
     hardest: evaluation.hardest.map(({ task, id, text, gold, answer, error }) => ({
       task: shortEnumName(task),
@@ -50,18 +79,22 @@ const metricOrder = [
   'rmse',
   'mae',
   'skill',
+  'crps',
   'accuracy',
   'macroF1',
   'microF1',
   'jaccard',
   'ece',
+  'brier',
+  'coverage',
+  'width',
   'nll',
 ];
 
 const shownHardest = 5;
 const textColumns = 60;
 
-function taskRows(result: evaluation.TaskResult): string[][] {
+function taskRows(result: evaluation.TaskResult, raw: boolean): string[][] {
   const names = [...new Set([...metricOrder, ...Object.keys(result.metrics).sort()])].filter(
     (name) => name in result.metrics,
   );
@@ -72,17 +105,38 @@ function taskRows(result: evaluation.TaskResult): string[][] {
       name,
       figure(result.metrics[name]),
       interval ? `${figure(interval.low)} … ${figure(interval.high)}` : nothing,
+      ...(raw ? [figure(result.raw[name])] : []),
       figure(result.constant[name]),
       figure(result.vader[name]),
     ];
   });
 }
 
+const aimed = 0.8;
+const sourcePrefix = 'source ';
+
+/** What of its golds the intervals or sets of a calibrated model hold, over all and by source. */
+function coverageRemarks({ tasks, slices }: evaluation.Evaluation, task: common.Task): string[] {
+  const result = tasks.find((r) => r.task === task);
+  const all = result?.metrics['coverage'];
+  if (!result || all === undefined || Object.keys(result.raw).length === 0) return [];
+  const before = result.raw['coverage'];
+  const sources = slices
+    .filter((s) => s.task === task && s.slice.startsWith(sourcePrefix) && s.metrics['coverage'] !== undefined)
+    .map((s) => `${s.slice.slice(sourcePrefix.length)} ${percent(s.metrics['coverage'])} of ${count(s.n)}`);
+  return [
+    `${shortEnumName(task)}: ${percent(all)} of golds within intervals or sets meant for ${percent(aimed)}${
+      before === undefined ? '' : `, ${percent(before)} before calibration`
+    } (by source: ${sources.join(', ')})`,
+  ];
+}
+
 /** @param report where it was written */
 export function evaluationText(evaluation: evaluation.Evaluation, report: string): string {
+  const raw = evaluation.tasks.some((result) => Object.keys(result.raw).length > 0);
   const results = table(
-    ['task', 'n', 'valid', 'metric', 'model', '95 % interval', 'constant', 'VADER'],
-    evaluation.tasks.flatMap(taskRows),
+    ['task', 'n', 'valid', 'metric', 'model', '95 % interval', ...(raw ? ['raw'] : []), 'constant', 'VADER'],
+    evaluation.tasks.flatMap((result) => taskRows(result, raw)),
   );
   const remarks = evaluation.tasks.flatMap(({ task, n, cut, pConstant, pVader, humanCeiling }) => [
     ...(cut === 0
@@ -94,6 +148,7 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
       ? []
       : [`${shortEnumName(task)}: p = ${figure(pConstant)} that the constant answer is as good`]),
     ...(pVader === undefined ? [] : [`${shortEnumName(task)}: p = ${figure(pVader)} that VADER is as good`]),
+    ...coverageRemarks(evaluation, task),
     ...(humanCeiling === undefined
       ? []
       : [`${shortEnumName(task)}: halves of the raters agree by r = ${figure(humanCeiling)}`]),

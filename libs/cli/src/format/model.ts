@@ -27,6 +27,17 @@ function taughtText(teaching: tuning.Teaching | undefined): string {
   return [...first].map(([task, answers]) => `${shortEnumName(task)} (${answers})`).join('; ');
 }
 
+/** How many questions are calibrated, on how many held-out rows. */
+function calibratedText(teaching: tuning.Teaching | undefined): string {
+  const rows = (teaching?.calibrations ?? []).map(
+    ({ task, labelSet, n, numbers, labels }) =>
+      `${shortEnumName(task)}${labelSet.length > 0 ? ` (${labelSet.join(', ')})` : ''}: ${
+        numbers || labels ? `on ${count(n)} held-out rows` : `not, of too few held-out rows (${count(n)})`
+      }`,
+  );
+  return rows.join('; ');
+}
+
 function licencesText({ sources, baseLicence }: tuning.Lineage): string {
   const named = sources.map(({ name, licence }) => `${name} ${licence}`);
   return [...(baseLicence === '' ? [] : [`base ${baseLicence}`]), ...named].join(', ');
@@ -44,6 +55,8 @@ export function modelText(model: tuning.Model): string {
     ['from', model.source],
     ['licence', model.licence],
     ['taught', taughtText(model.teaching)],
+    ['calibrated', calibratedText(model.teaching)],
+    ['languages', [...new Set(model.teaching?.inquiries.flatMap(({ languages }) => languages))].join(', ')],
     ['evaluation', model.evaluation],
     ['experiment', lineage?.experiment && `${lineage.experiment}, trial ${lineage.trial}`],
     ['base model', lineage && versioned(lineage.baseModel, lineage.baseVersion)],

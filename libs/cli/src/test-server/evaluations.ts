@@ -16,7 +16,21 @@ const evaluated = {
       task: common.Task.TASK_SENTIMENT_REGRESSION,
       n: 120,
       valid: 1,
-      metrics: { pearson: 0.75, rmse: 0.125 },
+      metrics: { pearson: 0.75, rmse: 0.125, coverage: 0.81 },
+      raw: { pearson: 0.75, rmse: 0.25, coverage: 0.5 },
+      questions: [
+        {
+          task: common.Task.TASK_SENTIMENT_REGRESSION,
+          emotion: '',
+          scale: { low: -4, high: 4 },
+          labels: [],
+          multiLabel: false,
+          n: 120,
+          pConstant: 0.03125,
+          skill: common.Skill.SKILL_BETTER,
+          coverage: 0.81,
+        },
+      ],
       intervals: { pearson: { low: 0.5, high: 0.875 } },
       constant: { rmse: 0.25 },
       vader: { pearson: 0.5, rmse: 0.25 },
@@ -45,7 +59,16 @@ const evaluated = {
       })),
     },
   ],
-  slices: [{ task: common.Task.TASK_SENTIMENT_REGRESSION, slice: 'negation', n: 12, metrics: { rmse: 0.5 } }],
+  slices: [
+    { task: common.Task.TASK_SENTIMENT_REGRESSION, slice: 'negation', n: 12, metrics: { rmse: 0.5 } },
+    {
+      task: common.Task.TASK_SENTIMENT_REGRESSION,
+      slice: 'source mine',
+      n: 120,
+      metrics: { coverage: 0.81 },
+      raw: { coverage: 0.5 },
+    },
+  ],
   hardest: [
     {
       task: common.Task.TASK_SENTIMENT_REGRESSION,

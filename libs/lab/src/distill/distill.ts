@@ -83,6 +83,8 @@ function teachingOf(
     ...inquiry,
     rows: rows[i],
     threshold: multiLabelThreshold,
+    languages: [],
+    skill: 'unknown' as const,
   }));
   return {
     endTokenId: end,
@@ -90,6 +92,7 @@ function teachingOf(
     inquiries: taught
       .filter((inquiry) => inquiry.rows > 0)
       .sort((a, b) => tasks.indexOf(a.task) - tasks.indexOf(b.task) || b.rows - a.rows),
+    calibrations: [],
   };
 }
 

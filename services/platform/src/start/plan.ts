@@ -30,7 +30,7 @@ interface Size {
 const sizes: Record<Budget, Size> = {
   small: {
     sourceRows: 2000,
-    rows: { train: 1500, validation: 100, test: 250 },
+    rows: { train: 1500, validation: 600, test: 250 },
     trials: 6,
     tokens: 30_000,
     finalScale: 16,
@@ -39,7 +39,7 @@ const sizes: Record<Budget, Size> = {
   },
   full: {
     sourceRows: 0,
-    rows: { train: 8000, validation: 300, test: 1200 },
+    rows: { train: 8000, validation: 1200, test: 1200 },
     trials: 6,
     tokens: 60_000,
     finalScale: 24,

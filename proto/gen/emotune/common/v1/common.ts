@@ -28,6 +28,18 @@ export enum BuildState {
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
+/** Whether a model's answers to a kind of question are better than one constant. */
+export enum Skill {
+  SKILL_UNSPECIFIED = "SKILL_UNSPECIFIED",
+  /** SKILL_BETTER - Shown by an evaluation on rows that it was not trained on. */
+  SKILL_BETTER = "SKILL_BETTER",
+  /** SKILL_NONE - An evaluation looked for it in vain. */
+  SKILL_NONE = "SKILL_NONE",
+  /** SKILL_UNKNOWN - No evaluation has asked. */
+  SKILL_UNKNOWN = "SKILL_UNKNOWN",
+  UNRECOGNIZED = "UNRECOGNIZED",
+}
+
 /** A declared numeric range. The prompt names it and every answer lies on it. */
 export interface Scale {
   /** What stands for the least: the most negative, none. */

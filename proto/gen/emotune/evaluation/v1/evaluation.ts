@@ -8,7 +8,7 @@
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import type { Timestamp } from "../../../google/protobuf/timestamp.js";
-import type { BuildState, Progress, Scale, Task } from "../../common/v1/common.js";
+import type { BuildState, Progress, Scale, Skill, Task } from "../../common/v1/common.js";
 import type { Artifact, UploadedFile } from "../../files/v1/files.js";
 
 export interface EvaluateRequest {
@@ -117,7 +117,10 @@ export interface TaskResult {
   n: number;
   /** Share of answers on the asked scale or label set before any repair, 0..1. */
   valid: number;
-  /** pearson, spearman, ccc, rmse, mae, skill; accuracy, macroF1, microF1, jaccard, ece; nll. */
+  /**
+   * pearson, spearman, ccc, rmse, mae, skill, crps; accuracy, macroF1, microF1, jaccard, ece, brier; nll. coverage: share of golds within
+   * the 80 % interval, or set of labels; width: of these, on 0..1, or in labels.
+   */
   metrics: { [key: string]: number };
   /** 95 % bootstrap intervals of the metrics. */
   intervals: { [key: string]: Interval };
@@ -149,6 +152,10 @@ export interface TaskResult {
   calibration: CalibrationBin[];
   /** Classification: each label by itself, label set by label set. */
   labels: LabelResult[];
+  /** The same metrics of what the model says before calibration; empty where it is not calibrated for any of the rows. */
+  raw: { [key: string]: number };
+  /** Each kind of question by itself. */
+  questions: QuestionResult[];
 }
 
 export interface TaskResult_MetricsEntry {
@@ -169,6 +176,29 @@ export interface TaskResult_ConstantEntry {
 export interface TaskResult_VaderEntry {
   key: string;
   value: number;
+}
+
+export interface TaskResult_RawEntry {
+  key: string;
+  value: number;
+}
+
+/** What was shown of one kind of question. */
+export interface QuestionResult {
+  task: Task;
+  emotion: string;
+  scale: Scale | undefined;
+  labels: string[];
+  multiLabel: boolean;
+  n: number;
+  /** As of a TaskResult. */
+  pConstant?:
+    | number
+    | undefined;
+  /** Better where p_constant is below 0.05, unknown where there is no constant. */
+  skill: Skill;
+  /** Share of golds within the 80 % interval, or set of labels. */
+  coverage?: number | undefined;
 }
 
 /**
@@ -205,9 +235,16 @@ export interface SliceResult {
   slice: string;
   n: number;
   metrics: { [key: string]: number };
+  /** As of a TaskResult. */
+  raw: { [key: string]: number };
 }
 
 export interface SliceResult_MetricsEntry {
+  key: string;
+  value: number;
+}
+
+export interface SliceResult_RawEntry {
   key: string;
   value: number;
 }

@@ -5,6 +5,7 @@
 // source: emotune/evaluation/v1/events.proto
 
 /* eslint-disable */
+import type { QuestionResult } from "./evaluation.js";
 
 /** emotune.evaluation.completed.v1, key = model name. */
 export interface EvaluationCompleted {
@@ -16,4 +17,6 @@ export interface EvaluationCompleted {
   prefix: string;
   /** Set when the evaluation failed; the model is registered without metrics. */
   failure: string;
+  /** What was shown of each kind of question. */
+  questions: QuestionResult[];
 }

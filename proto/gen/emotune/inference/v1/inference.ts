@@ -7,7 +7,7 @@
 /* eslint-disable */
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
-import type { Cue, Scale, Task } from "../../common/v1/common.js";
+import type { Cue, Scale, Skill, Task } from "../../common/v1/common.js";
 
 export interface AnalyzeRequest {
   /** 1 to 10,000 characters. */
@@ -24,6 +24,10 @@ export interface AnalyzeRequest {
   labels: string[];
   /** Emotion regression: whose intensity; empty means joy. */
   emotion: string;
+  /** BCP 47, of the text; empty: not told. A model that saw none of it answers with a warning. */
+  language: string;
+  /** What the model says as it is, without calibration. */
+  raw: boolean;
 }
 
 export interface AnalyzeBatchRequest {
@@ -53,7 +57,10 @@ export interface Answer {
   value?:
     | number
     | undefined;
-  /** Regression: 80 % interval of the model's own distribution. */
+  /**
+   * Regression: interval that holds the answer of people with a probability of 80 %, where the model is calibrated; else the central
+   * 80 % of its own distribution.
+   */
   low?: number | undefined;
   high?:
     | number
@@ -64,6 +71,19 @@ export interface Answer {
   distribution: Probability[];
   /** The text lost its end to fit into the model. */
   cut: boolean;
+  /** Classification: probability that `labels` is right as a whole. */
+  confidence?:
+    | number
+    | undefined;
+  /** Classification: labels that hold all right ones with a probability of 80 %; empty where the model is not calibrated for this. */
+  within: string[];
+  /** The answer was calibrated on held-out texts. */
+  calibrated: boolean;
+  /** The model was trained on this kind of question: subtask, scale or labels, and emotion. */
+  trained: boolean;
+  skill: Skill;
+  /** What to know before the answer is relied on: not trained for the question, no better than a constant, another language. */
+  warnings: string[];
 }
 
 export interface Probability {

@@ -9,7 +9,7 @@ import type { PlainValue } from "../../../../src/values.js";
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import type { Timestamp } from "../../../google/protobuf/timestamp.js";
-import type { Progress, Scale, Task } from "../../common/v1/common.js";
+import type { Progress, Scale, Skill, Task } from "../../common/v1/common.js";
 import type { Artifact } from "../../files/v1/files.js";
 
 export enum ModelKind {
@@ -77,7 +77,76 @@ export interface Teaching {
   /** By task, then the most rows first. */
   inquiries: TaughtInquiry[];
   /** The token that ends an answer. */
-  endTokenId?: number | undefined;
+  endTokenId?:
+    | number
+    | undefined;
+  /** How its answers are calibrated, by kind of question; empty where no rows were held out for it. */
+  calibrations: Calibration[];
+}
+
+/** How the answers to one kind of question are calibrated: numbers of a subtask, or one set of labels. Fitted on held-out texts. */
+export interface Calibration {
+  task: Task;
+  /** Classification: in alphabetical order. */
+  labelSet: string[];
+  multiLabel: boolean;
+  /** Held-out rows. Below 30 nothing is fitted. */
+  n: number;
+  /** Regression, where fitted. */
+  numbers:
+    | NumberCalibration
+    | undefined;
+  /** Classification, where fitted. */
+  labels: LabelCalibration | undefined;
+}
+
+/** Values and margins are on 0..1. */
+export interface NumberCalibration {
+  /** What log-probabilities are divided by. */
+  temperature: number;
+  /** From the mean of what the model says to the value. */
+  curve:
+    | Curve
+    | undefined;
+  /** What the model's own 80 % interval lacks on either side to hold 80 % of answers; negative where it is too wide. */
+  margin: number;
+  /** The same for scales with enough rows of their own. */
+  margins: ScaleMargin[];
+}
+
+export interface ScaleMargin {
+  scale: Scale | undefined;
+  n: number;
+  margin: number;
+}
+
+export interface LabelCalibration {
+  /** What log-probabilities are divided by. */
+  temperature: number;
+  /**
+   * By label. Several labels: the probability from which on it is part of the answer; one: what its probability is divided by before
+   * the largest is the answer.
+   */
+  thresholds: { [key: string]: number };
+  /** From the probability of the answer to how often it is right. */
+  confidence:
+    | Curve
+    | undefined;
+  /** Share of probability that a set of labels has to reach to hold 80 % of answers. */
+  mass: number;
+}
+
+export interface LabelCalibration_ThresholdsEntry {
+  key: string;
+  value: number;
+}
+
+/** Straight lines between points, level beyond them. */
+export interface Curve {
+  /** none, linear or isotonic: whichever had the least squared error on held-out folds. */
+  method: string;
+  x: number[];
+  y: number[];
 }
 
 /** A kind of question that a model was trained on. */
@@ -96,6 +165,10 @@ export interface TaughtInquiry {
   rows: number;
   /** Several labels: the probability from which on a label is part of an answer, 0..1. */
   threshold: number;
+  /** BCP 47, of these rows; empty where not known. */
+  languages: string[];
+  /** As its evaluation on test rows has shown. */
+  skill: Skill;
 }
 
 /** Where a tuned model comes from: enough to make it again. */
