@@ -8,7 +8,6 @@ export {
   calibratable,
   calibrationOf,
   fitCalibrations,
-  type HeldAnswer,
 } from './calibration.js';
 export { splitHalf } from './ceiling.js';
 export { coverage } from './conformal.js';

@@ -1,4 +1,5 @@
 /** The report of one evaluation: one HTML page that needs nothing else, neither network nor scripts. */
+import { coverage as aimed } from '@emotune/affect';
 import { evaluation, tuning } from '@emotune/proto';
 import { taskOf } from '@emotune/service/words';
 import {
@@ -206,8 +207,7 @@ function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: 
   }</section>`;
 }
 
-/** The share of golds that intervals and sets are made to hold, and how far from it they may be. */
-const aimed = 0.8;
+/** How far coverage may be from the share of golds that intervals and sets are made to hold. */
 const tolerated = 0.02;
 
 /** Whether intervals, or sets of labels, hold as many golds as they should: of all rows and of each source. */
