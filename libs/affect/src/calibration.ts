@@ -32,7 +32,7 @@ export const fewestRows = 30;
 /** A scale of its own has intervals of its own from so many rows on. */
 const fewestOfScale = 60;
 
-export interface NumberCalibration {
+interface NumberCalibration {
   /** Above 0: what its log-probabilities are divided by. */
   readonly temperature: number;
   /** From the mean of what it says to the value, both on 0..1. */
@@ -43,7 +43,7 @@ export interface NumberCalibration {
   readonly margins: readonly { readonly scale: Scale; readonly n: number; readonly margin: number }[];
 }
 
-export interface LabelCalibration {
+interface LabelCalibration {
   readonly temperature: number;
   readonly thresholds: Thresholds;
   /** From the probability of the answer to how often it is right. */

@@ -35,7 +35,7 @@ interface Probable {
  * For each label the share of probability of all that are at least as probable (adaptive prediction sets, Romano, Sesia and
  * Candès 2020, without chance): the most probable first, the alphabet among equals.
  */
-export function reached(marginals: readonly Probable[]): (Probable & { readonly mass: number })[] {
+function reached(marginals: readonly Probable[]): (Probable & { readonly mass: number })[] {
   const total = marginals.reduce((sum, { probability }) => sum + probability, 0);
   let mass = 0;
   return [...marginals]

@@ -50,7 +50,7 @@ export function numberPrediction(i: number, more: Partial<Prediction> = {}): Pre
     ...{ id: `notes/${i}`, task: 'sentiment-regression', ...row(i) },
     ...{ labelSet: [], scale: { low: -4, high: 4 }, decimals: 1, gold: numberGold(value) },
     ...{ value, low: value - i / 1000, high: value + i / 1000, labels: [], confidence: null, nll: null },
-    cut: false,
+    ...{ within: [], crps: null, cut: false },
     ...more,
   };
 }
@@ -62,7 +62,7 @@ export function labelPrediction(i: number, label: string, more: Partial<Predicti
     ...{ id: `labels/${i}`, task: 'sentiment-classification', ...row(i) },
     ...{ labelSet: sentiments, scale: null, decimals: 0, gold: labelGold([label]) },
     ...{ value: null, low: null, high: null, labels: [label], confidence: 0.5 + (i % 10) / 20, nll: 1 },
-    cut: false,
+    ...{ within: [], crps: null, cut: false },
     ...more,
   };
 }
