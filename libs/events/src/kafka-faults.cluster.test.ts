@@ -1,4 +1,5 @@
 /** Outbox, Kafka and inbox while brokers die, members come and go, and handlers fail. */
+import { randomUUID } from 'node:crypto';
 import { Rng, systemClock, Unavailable } from '@emotune/base';
 import type { Database } from '@emotune/database';
 import { testDatabase } from '@emotune/database/testing';
@@ -7,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bus, deadLetterTopic } from './bus.js';
 import { consume, on } from './inbox.js';
 import { KafkaBus } from './kafka-bus.js';
+import { everyTry, kafkaAt } from './kafka-client.js';
+import { KafkaMember } from './kafka-member.js';
 import { emit, eventTables, Outbox } from './outbox.js';
 import { topics } from './topics.js';
 
@@ -163,5 +166,41 @@ describe.skipIf(missing)('Kafka, outbox and inbox', () => {
     process.stderr.write(
       `${total} events in ${seconds.toFixed(1)} s through 3 kills of the broker and ${members} members that came and went; after a restart the next took effect within ${recoveries.join(', ')} ms\n`,
     );
+  });
+
+  it('a member goes on that hears of a rebalance and is none the less left as it was', async () => {
+    const url = `kafka://${kafka.broker}`;
+    const bus = await open();
+    const patient = kafkaAt(url, {}, everyTry);
+    const make = patient.consumer.bind(patient);
+    let tell = () => {};
+    patient.consumer = (options) => {
+      const consumer = make(options);
+      const on = consumer.on.bind(consumer) as (name: string, hear: () => void) => () => void;
+      consumer.on = ((name: string, hear: () => void) => {
+        if (name === consumer.events.REBALANCING) tell = hear;
+        return on(name, hear);
+      }) as typeof consumer.on;
+      return consumer;
+    };
+    const taken: string[] = [];
+    const publish = (key: string) => {
+      const id = randomUUID();
+      const headers = { 'event-id': id };
+      return bus.publish([{ id, topic: topic.name, key, payload: new Uint8Array(), headers }]);
+    };
+    const member = new KafkaMember({
+      ...{ kafka: kafkaAt(url, {}), patient, clock: systemClock, retry, sessionMs: 6_000 },
+      ...{ group: 'left-as-it-was', topics: [topic.name], away: () => {} },
+      handle: async ({ key }) => void taken.push(key),
+      publish: (events) => bus.publish(events),
+    });
+    await member.start();
+    await publish('before');
+    await expect.poll(() => taken, { timeout: 60_000 }).toEqual(['before']);
+    tell();
+    await publish('after');
+    await expect.poll(() => [...new Set(taken)], { timeout: 60_000 }).toEqual(['before', 'after']);
+    await member.leave();
   });
 });

@@ -188,7 +188,7 @@ export class KafkaMember {
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
-        eachBatch: (payload) => this.take(payload),
+        eachBatch: (payload) => this.take(consumer, payload),
       });
       await joined;
     };
@@ -234,6 +234,19 @@ export class KafkaMember {
       if (paused) this.fetching(topic, partition, true);
     this.assigned = new Map();
     if (!this.leaving.signal.aborted) this.beginning = this.begin(consumer, assignment, ++this.joins);
+  }
+
+  /**
+   * kafkajs tells that the group is rebalanced, and where it cannot join at once it may go on as the member that it was, without a
+   * word. It fetches nothing in between, so what comes of a partition that was revoked says so.
+   */
+  private goOn(consumer: Consumer): void {
+    const assignment: Record<string, number[]> = {};
+    for (const { topic, partition } of this.assigned.values()) {
+      assignment[topic] ??= [];
+      assignment[topic].push(partition);
+    }
+    this.assign(consumer, assignment);
   }
 
   /** Goes where the group has come to, in its partitions. Seeking also makes kafkajs drop what it fetched before. */
@@ -302,7 +315,7 @@ export class KafkaMember {
     }
   }
 
-  private async take({ batch, resolveOffset, isStale }: EachBatchPayload): Promise<void> {
+  private async take(consumer: Consumer, { batch, resolveOffset, isStale }: EachBatchPayload): Promise<void> {
     let waited: Promise<void> | undefined;
     while (waited !== this.beginning) {
       waited = this.beginning;
@@ -310,7 +323,11 @@ export class KafkaMember {
     }
     const { topic, partition } = batch;
     let assigned = this.assigned.get(nameOf(topic, partition));
-    if (!assigned || assigned.over.signal.aborted || isStale()) return;
+    if (!assigned || isStale() || consumer !== this.consumer || this.leaving.signal.aborted) return;
+    if (assigned.over.signal.aborted) {
+      this.goOn(consumer);
+      return;
+    }
     const first = Number(batch.messages[0].offset);
     if (first < assigned.progress.nextOffset) {
       // The partition has lost its end, with the broker that had it: what it has now is new.
