@@ -11,13 +11,15 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { systemClock } from '@emotune/base';
+import { Lanes, systemClock, Unavailable } from '@emotune/base';
 import { type ClusterPlace, Mirror } from '@emotune/jobs/kubernetes';
 import type { V1Job, V1Pod, V1Secret } from '@kubernetes/client-node';
 import { type Pace, SimulatedTrainers } from './simulated-trainers.js';
 
 const trials = 'app.kubernetes.io/managed-by=emotune,app.kubernetes.io/instance=emotune';
 const loopback = '127.0.0.1';
+/** Ends of pods that the API server is told at a time: of all nodes together. */
+const mostReports = 16;
 
 interface Played {
   readonly pod: V1Pod;
@@ -50,6 +52,7 @@ export class PlayedPods {
   /** Pods by the names of the Secrets that they wait for. */
   private readonly waiting = new Map<string, V1Pod>();
   private trainers: SimulatedTrainers | undefined;
+  private readonly reports = new Lanes(mostReports);
   private readonly over = new AbortController();
 
   private constructor(
@@ -165,10 +168,12 @@ export class PlayedPods {
       if (played.over || jobOf(played.pod) !== job) continue;
       played.over = true;
       for (const reader of played.readers) reader.end(logLine('ends'));
-      this.report(played.pod, exitCode).catch((error) => {
-        // It was deleted meanwhile.
-        if (error.code !== 404 && !this.over.signal.aborted) this.failures.push(`ending ${job}: ${error}`);
-      });
+      this.reports
+        .run(() => this.report(played.pod, exitCode))
+        .catch((error) => {
+          // It was deleted meanwhile.
+          if (error.code !== 404 && !this.over.signal.aborted) this.failures.push(`ending ${job}: ${error}`);
+        });
     }
   }
 
@@ -183,7 +188,15 @@ export class PlayedPods {
     const ended = { ...container, ready: false, state: { terminated } };
     const body = { status: { phase: exitCode === 0 ? 'Succeeded' : 'Failed', containerStatuses: [ended] } };
     const path = `/api/v1/namespaces/${this.place.namespace}/pods/${metadata!.name}/status`;
-    await this.place.api.json('PATCH', path, { body, signal: this.over.signal });
+    // As a kubelet, which says it until it is heard.
+    for (let isTold = false; !isTold; )
+      isTold = await this.place.api.json('PATCH', path, { body, signal: this.over.signal }).then(
+        () => true,
+        (error) => {
+          if (error instanceof Unavailable) return false;
+          throw error;
+        },
+      );
   }
 
   /** GET /containerLogs/NAMESPACE/POD/CONTAINER, as a kubelet answers it. */
