@@ -15,7 +15,8 @@ case "$cmd" in
     meta=(); touch "$dir/data/.x"; setfattr -n user.probe -v 1 "$dir/data/.x" 2>/dev/null || { command -v setfattr >/dev/null && { mkdir -p "$dir/meta"; meta=(--sidecar "$dir/meta"); }; }; rm -f "$dir/data/.x"
     ROOT_ACCESS_KEY=${S3_ACCESS:-testaccess} ROOT_SECRET_KEY=${S3_SECRET:-testsecret} VGW_KEEP_ALIVE=true setsid nohup "$bin" --port "$host:$port" --health /healthz --quiet --iam-dir "$dir/iam" posix --concurrency 1 --versioning-dir "$dir/versions" "${meta[@]}" "$dir/data" >"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
-    for _ in $(seq 200); do p=$(pid_of) || { sleep 0.05; p=$(pid_of) || { tail -5 "$dir/log" >&2; exit 6; }; }; (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null && { echo "up, pid $p"; exit 0; }; sleep 0.05; done; exit 7 ;;
+    # Until it is that program it is the shell that starts it.
+    for _ in $(seq 1200); do kill -0 "$(cat "$dir/pid")" 2>/dev/null || { tail -5 "$dir/log" >&2; exit 6; }; p=$(pid_of) && (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null && { echo "up, pid $p"; exit 0; }; sleep 0.05; done; exit 7 ;;
   user) "$bin" admin -a "${S3_ACCESS:-testaccess}" -s "${S3_SECRET:-testsecret}" --endpoint-url "http://$host:$port" create-user --access "${4:?ACCESS}" --secret "${5:?SECRET}" --role user ;;
   down) [ -d "$dir" ] || exit 0; dir=$(cd "$dir" && pwd); if p=$(pid_of); then kill "$p"; for _ in $(seq 100); do kill -0 "$p" 2>/dev/null || break; sleep 0.05; done; kill -9 "$p" 2>/dev/null || true; fi; rm -f "$dir/pid" ;;
 esac
