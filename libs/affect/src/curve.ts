@@ -82,9 +82,20 @@ export interface Chosen {
   readonly held: readonly number[];
 }
 
-/** The curve with the least squared error on held-out folds; the simpler one among equals. One observation at least. */
+/** Whether errors are smaller by more than the standard error of their difference, so that few rows choose a simple curve. */
+function smaller(errors: readonly number[], than: readonly number[]): boolean {
+  const gains = errors.map((error, i) => than[i] - error);
+  const mean = meanOf(gains);
+  const variance = meanOf(gains.map((gain) => (gain - mean) ** 2));
+  return mean > Math.sqrt(variance / gains.length);
+}
+
+/**
+ * The curve with the least squared error on held-out folds, a simpler one where it is not worse by a standard error (Breiman et
+ * al. 1984, section 3.4.3). One observation at least.
+ */
 export function chooseCurve(observations: readonly Observation[]): Chosen {
-  let best: { readonly chosen: Chosen; readonly error: number } | undefined;
+  let best: { readonly chosen: Chosen; readonly errors: readonly number[] } | undefined;
   for (const method of curveMethods) {
     const held = observations.map(() => 0);
     for (let fold = 0; fold < curveFolds; fold++) {
@@ -95,8 +106,9 @@ export function chooseCurve(observations: readonly Observation[]): Chosen {
         if (o.fold === fold) held[i] = valueAt(curve, o.x);
       });
     }
-    const error = observations.reduce((sum, { y }, i) => sum + (y - held[i]) ** 2, 0);
-    if (!best || error < best.error) best = { chosen: { curve: fits[method](observations), held }, error };
+    const errors = observations.map(({ y }, i) => (y - held[i]) ** 2);
+    if (!best || smaller(errors, best.errors))
+      best = { chosen: { curve: fits[method](observations), held }, errors };
   }
   return best!.chosen;
 }

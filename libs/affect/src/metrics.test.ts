@@ -181,3 +181,35 @@ describe('bootstrap', () => {
     });
   });
 });
+
+describe('of calibration', () => {
+  it('intervals have a coverage and a width, and distributions a score', () => {
+    const interval = (low: number, high: number) => [low, high] as const;
+    const { of } = regressionMeasure([
+      { gold: 0.5, answer: 0.5, interval: interval(0.4, 0.6), crps: 0.1 },
+      { gold: 0.9, answer: 0.5, interval: interval(0.2, 0.8), crps: 0.3 },
+      // An end that is the gold holds it.
+      { gold: 0.1 + 0.2, answer: 0.2, interval: interval(0.1, 0.3), crps: 0.2 },
+    ]);
+    expect(of().coverage).toBeCloseTo(2 / 3, 12);
+    expect(of().width).toBeCloseTo(1 / 3, 12);
+    expect(of().crps).toBeCloseTo(0.2, 12);
+    expect(of([0, 2, 0]).coverage).toBe(0);
+  });
+
+  it('sets hold all gold labels or miss, and confidences have a Brier score', () => {
+    const { of } = classificationMeasure([
+      { gold: ['a'], answer: ['a'], confidence: 0.8, within: ['a', 'b'] },
+      { gold: ['a', 'c'], answer: ['a'], confidence: 0.4, within: ['a', 'b'] },
+    ]);
+    expect(of().coverage).toBe(0.5);
+    expect(of().width).toBe(2);
+    // scikit-learn 1.9.1: brier_score_loss([1, 0], [0.8, 0.4]).
+    expect(of().brier).toBeCloseTo(0.1, 12);
+  });
+
+  it('is not told of answers that tell nothing', () => {
+    const told = regressionMeasure([{ gold: 0.5, answer: 0.4 }]).of();
+    for (const name of ['coverage', 'width', 'crps']) expect(told).not.toHaveProperty(name);
+  });
+});

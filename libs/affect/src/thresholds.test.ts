@@ -52,6 +52,18 @@ it('a model that is right as it is keeps one threshold for all', () => {
   expect(fitThresholds(rows, false)).toEqual({ fear: 1, joy: 1 });
 });
 
+it('where nothing is known, not all labels are the answer', () => {
+  const rng = Rng.of('unknowing');
+  const labels = ['anger', 'fear', 'joy', 'sadness', 'trust'];
+  const rows = Array.from({ length: 200 }, () => ({
+    marginals: said(Object.fromEntries(labels.map((label) => [label, 0.2 + 0.05 * rng.uniform()]))),
+    gold: [labels[rng.int(5)]],
+  }));
+  const thresholds = fitThresholds(rows, true);
+  const answered = rows.reduce((sum, { marginals }) => sum + severalLabels(marginals, thresholds).length, 0);
+  expect(answered).toBeLessThanOrEqual(1.5 * rows.length);
+});
+
 it('a label of few examples follows the common rule, one of many its own', () => {
   const rows = Array.from({ length: 400 }, (_, i) => {
     const rare = i % 200 === 0;

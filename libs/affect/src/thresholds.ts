@@ -59,8 +59,18 @@ function macroF1(rows: readonly LabelledMarginals[], answers: readonly (readonly
 const strengths = Array.from({ length: 9 }, (_, i) => i / 8);
 /** Thresholds of the most usual label. */
 const levels = Array.from({ length: 18 }, (_, i) => 0.9 * 0.8 ** i);
+/** Labels of an answer beside those of a gold, on average, at most: to answer all labels has the best F1 where nothing is known. */
+const mostLabels = 1.5;
+/** What all thresholds are multiplied by while answers hold too many labels: above 1 all of them hold one alone. */
+const raised = 1.05;
 /** Examples of a label that count as much for its own threshold as all labels do for the common rule. */
 const common = 50;
+
+/** Whether answers hold not too many labels (label cardinality, Read et al. 2011, section 6.2). */
+function fewEnough(rows: readonly LabelledMarginals[], answers: readonly (readonly string[])[]): boolean {
+  const labels = (sets: readonly (readonly string[])[]) => sets.reduce((sum, { length }) => sum + length, 0);
+  return labels(answers) <= Math.max(rows.length, mostLabels * labels(rows.map(({ gold }) => gold)));
+}
 
 /** The mean of what is said of each label, of the most usual one 1. */
 function usual(rows: readonly LabelledMarginals[]): Map<string, number> {
@@ -95,26 +105,26 @@ function ownThreshold(rows: readonly LabelledMarginals[], label: string): number
 /**
  * The thresholds with the best macro-F1. One rule for all labels comes first, level × (what the model usually says of the label)
  * ^ strength, the least strength among equals; where several labels may be the answer, each label's own best threshold is then
- * mixed in, on the scale of logarithms, as far as it has examples.
+ * mixed in, on the scale of logarithms, as far as it has examples. Answers hold at most 1.5 times as many labels as golds do.
  */
 export function fitThresholds(rows: readonly LabelledMarginals[], multiLabel: boolean): Thresholds {
   const prior = usual(rows);
   const rule = (level: number, strength: number): Record<string, number> =>
     Object.fromEntries([...prior].map(([label, p]) => [label, level * p ** strength]));
+  const answersBy = (thresholds: Thresholds) =>
+    rows.map(({ marginals }) =>
+      multiLabel ? severalLabels(marginals, thresholds) : [leading(marginals, thresholds)],
+    );
   let best = { f1: -1, thresholds: rule(1, 0) };
   for (const strength of strengths)
     for (const level of multiLabel ? levels : [1]) {
       const thresholds = rule(level, strength);
-      const f1 = macroF1(
-        rows,
-        rows.map(({ marginals }) =>
-          multiLabel ? severalLabels(marginals, thresholds) : [leading(marginals, thresholds)],
-        ),
-      );
-      if (f1 > best.f1 + 1e-12) best = { f1, thresholds };
+      const answers = answersBy(thresholds);
+      const f1 = macroF1(rows, answers);
+      if (f1 > best.f1 + 1e-12 && fewEnough(rows, answers)) best = { f1, thresholds };
     }
   if (!multiLabel) return best.thresholds;
-  return Object.fromEntries(
+  let mixed = Object.fromEntries(
     Object.entries(best.thresholds).map(([label, pooled]) => {
       const own = ownThreshold(rows, label) ?? pooled;
       const examples = rows.filter(({ gold }) => gold.includes(label)).length;
@@ -122,4 +132,9 @@ export function fitThresholds(rows: readonly LabelledMarginals[], multiLabel: bo
       return [label, Math.exp(weight * Math.log(own) + (1 - weight) * Math.log(pooled))];
     }),
   );
+  while (!fewEnough(rows, answersBy(mixed)))
+    mixed = Object.fromEntries(
+      Object.entries(mixed).map(([label, threshold]) => [label, threshold * raised]),
+    );
+  return mixed;
 }

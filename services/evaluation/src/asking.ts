@@ -23,7 +23,7 @@ function narrowed<A extends Answered>(answer: A): A {
 /** What a model answers, and what it would without calibration. */
 export interface Predicted {
   readonly predictions: Prediction[];
-  /** Empty where it is calibrated for none of the examples. */
+  /** To the examples of the subtasks for which it is calibrated, on some of their scales or labels at least. */
   readonly raw: Prediction[];
 }
 
@@ -94,8 +94,12 @@ export async function predict(
     });
     onProgress(predictions.length);
   }
-  const changed = examples.some((example) => isFitted(calibrated(teaching, example).calibration));
-  return { predictions, raw: changed ? raw : [] };
+  const changed = new Set(
+    examples.flatMap((example) =>
+      isFitted(calibrated(teaching, example).calibration) ? [example.task] : [],
+    ),
+  );
+  return { predictions, raw: raw.filter(({ task }) => changed.has(task)) };
 }
 
 function isFitted(calibration: Question['calibration']): boolean {

@@ -226,8 +226,15 @@ function coverageSection(
       const { coverage = 0, width } = metrics;
       // What chance alone does to a share of so many rows, two standard errors.
       const chance = 2 * Math.sqrt((aimed * (1 - aimed)) / n);
-      const off = Math.abs(coverage - aimed);
-      const verdict = off <= tolerated ? 'within 2 points' : off <= chance ? 'within chance' : 'missed';
+      const off = coverage - aimed;
+      const verdict =
+        Math.abs(off) <= tolerated
+          ? 'within 2 points'
+          : Math.abs(off) <= chance
+            ? 'within chance'
+            : off > 0
+              ? 'holds more'
+              : 'missed';
       return [slice, count(n), number(coverage), number(raw['coverage']), number(width), verdict];
     }),
     'numbers',

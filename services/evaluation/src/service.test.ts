@@ -534,9 +534,8 @@ it('asks a calibrated model as it is served, and shows what calibration has chan
   const { id } = await evaluations.call('evaluate', { model: 'calibrated', ...onFeatures });
   const done = await finished(id);
   expect(done.failure).toBe('');
-  const [{ tasks: uncalibrated }] = [
-    await finished((await evaluations.call('evaluate', { model: 'base', ...onFeatures })).id),
-  ];
+  const before = await evaluations.call('evaluate', { model: 'base', ...onFeatures });
+  const { tasks: uncalibrated } = await finished(before.id);
   const [classes, valence] = done.tasks;
   expect(valence.metrics).toMatchObject({ coverage: 1, width: 1 });
   expect(valence.raw).toEqual(uncalibrated[1].metrics);
