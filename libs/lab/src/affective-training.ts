@@ -26,7 +26,7 @@ const shares: Readonly<Record<Form, number>> = { bare: 0.6, asked: 0.4 };
 /** Longest row: prompts with many labels and long texts are passed over. */
 const longest = 144;
 export const batchTokens = 512;
-export const learningRate = 2e-3;
+export const learningRate = 5e-4;
 /** Of the texts, on whose rows the loss is measured instead. */
 const heldOutShare = 0.01;
 const heldOutTokens = 20_000;

@@ -18,6 +18,7 @@ import { Tokenizer, trainBpe } from '@emotune/text';
 import { pretrain, pretrainSpec, smallConfig, withExecutor } from '@emotune/training';
 import { affectiveEmbeddings } from './affective-embeddings.js';
 import { batchTokens, isHeldOut, learningRate, trainAffect } from './affective-training.js';
+import { averagingAttention } from './averaging-attention.js';
 import { type CurvePoint, pretrainCard } from './pretrain-card.js';
 import { pretrainingText } from './pretraining-text.js';
 
@@ -97,8 +98,9 @@ function beginning(
   tokenizer: Tokenizer,
   examples: readonly SourceExample[],
 ): Model {
-  const tensors = initialTensors(config, seed);
+  let tensors = initialTensors(config, seed);
   if (affectTokens > 0) {
+    tensors = averagingAttention(config, tensors);
     const seen = examples.filter((example) => !isHeldOut(example));
     const table = affectiveEmbeddings(seen, tokenizer, { width, seed });
     tensors.set(`${embeddingModule(config)}.weight`, float32([tokenizer.vocabSize, width], table));
@@ -171,7 +173,7 @@ export async function pretrainBaseModel(options: PretrainOptions): Promise<void>
     });
     parts.push({
       title: ofAffect,
-      how: `Rows asked again and again: without instruction first, then as users ask, on varied scales and labels, cues shown in three of ten; rare labels and small sources are drawn more often than they occur. The sentiment of GoEmotions and XED follows from their emotions. ${batchTokens} tokens a step, AdamW at ${learningRate} with a cosine, float32. Training loss in nats per answer token, held out (1 % of the texts) in nats per answer. Embeddings begin from how often each answer goes with each token, less the share of the answer.`,
+      how: `Rows asked again and again: without instruction first, then as users ask, on varied scales and labels, cues shown in three of ten; rare labels and small sources are drawn more often than they occur. The sentiment of GoEmotions and XED follows from their emotions. ${batchTokens} tokens a step, AdamW at ${learningRate} with a cosine, float32. Training loss in nats per answer token, held out (1 % of the texts) in nats per answer. Embeddings begin as those of a bag of words that answers the same questions, and the first layer as an average of what it reads.`,
       curve: curve.points,
     });
   }

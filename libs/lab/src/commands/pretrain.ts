@@ -32,9 +32,9 @@ export const addPretrainCommand: AddCommands = (program, io) => {
       '--affect-tokens <n>',
       'tokens of questions and answers to train on then',
       integerFrom(0),
-      8_000_000,
+      2_000_000,
     )
-    .option('--width <n>', 'width of the hidden states, a multiple of 32', integerFrom(32), 192)
+    .option('--width <n>', 'width of the hidden states, a multiple of 32', integerFrom(32), 256)
     .option('--layers <n>', 'layers', integerFrom(1), 2)
     .option('--vocabulary <n>', 'entries of the tokenizer', integerFrom(1), 8000)
     .option('--seed <n>', 'seed', integerFrom(1), 1)
