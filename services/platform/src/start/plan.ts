@@ -99,7 +99,7 @@ export function startPlan({ real, budget, seed, baseModels, processors }: StartS
       searchAlgorithm: { name: 'tpe', settings: { startUpTrials: Math.ceil(size.trials / 2) } },
       parameters: [
         // Higher rates win short trials and lose the final training, which is so much longer.
-        { name: 'learningRate', double: { min: 3e-4, max: 1.5e-3, log: true } },
+        { name: 'learningRate', double: { min: 1e-4, max: 8e-4, log: true } },
         { name: 'replay', double: { min: 0.5, max: 1 } },
         {
           name: 'batchTokens',
