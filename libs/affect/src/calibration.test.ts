@@ -21,6 +21,7 @@ function numbersHeld(count: number, stream: string, noise = 0.05): HeldAnswer[] 
     const gold = Math.min(1, Math.max(0, 0.5 + 2 * (centre - 0.5) + noise * rng.normal()));
     return {
       task: 'sentiment-regression',
+      emotion: null,
       labelSet: [],
       multiLabel: false,
       scale: i % 4 === 0 ? { low: 1, high: 5 } : scale,
@@ -44,6 +45,7 @@ function labelsHeld(count: number, stream: string): HeldAnswer[] {
     const total = sharp.reduce((a, b) => a + b, 0);
     return {
       task: 'sentiment-classification',
+      emotion: null,
       labelSet: i % 2 === 0 ? ['a', 'b', 'c'] : ['c', 'b', 'a'],
       multiLabel: false,
       scale: null,
@@ -138,7 +140,7 @@ describe('labels', () => {
 
   it('in any order are one kind of question, others are not', () => {
     const found = (labelSet: readonly string[], multiLabel = false) =>
-      calibrationOf([calibration], { task: 'sentiment-classification', labelSet, multiLabel });
+      calibrationOf([calibration], { task: 'sentiment-classification', emotion: null, labelSet, multiLabel });
     expect(found(['c', 'a', 'b'])).toBe(calibration);
     expect(found(['a', 'b'])).toBeUndefined();
     expect(found(['a', 'b', 'c'], true)).toBeUndefined();
@@ -157,4 +159,17 @@ it('is the same of the same rows', () => {
   const rows = [...numbersHeld(60, 'same'), ...labelsHeld(60, 'same')];
   expect(fitCalibrations(rows)).toEqual(fitCalibrations(rows));
   expect(fitCalibrations([])).toEqual([]);
+});
+
+it('keeps intensities of one emotion from those of another', () => {
+  const of = (emotion: string, stream: string) =>
+    numbersHeld(200, stream).map((row) => ({ ...row, task: 'emotion-regression' as const, emotion }));
+  const arousal = of('arousal', 'arousal');
+  const [aroused, joyful] = fitCalibrations([...arousal, ...of('joy', 'joy').slice(0, fewestRows - 1)]);
+  expect([aroused, joyful].map(({ emotion, n, numbers }) => [emotion, n, numbers !== null])).toEqual([
+    ['arousal', 200, true],
+    ['joy', fewestRows - 1, false],
+  ]);
+  expect(calibrationOf([aroused, joyful], { ...arousal[0], emotion: 'joy' })).toBe(joyful);
+  expect(calibrationOf([aroused], { ...arousal[0], emotion: 'fear' })).toBeUndefined();
 });

@@ -52,9 +52,11 @@ interface LabelCalibration {
   readonly mass: number;
 }
 
-/** Of one kind of question: a subtask's numbers on every scale, or a set of labels. */
+/** Of one kind of question: a subtask's numbers of one emotion on every scale, or a set of labels. */
 export interface Calibration {
   readonly task: Task;
+  /** Of which the intensity is asked; null elsewhere. */
+  readonly emotion: string | null;
   /** Classification: in alphabetical order. */
   readonly labelSet: readonly string[];
   readonly multiLabel: boolean;
@@ -65,13 +67,13 @@ export interface Calibration {
   readonly labels: LabelCalibration | null;
 }
 
-type Kind = Pick<Inquiry, 'task' | 'labelSet' | 'multiLabel'>;
+type Kind = Pick<Inquiry, 'task' | 'emotion' | 'labelSet' | 'multiLabel'>;
 
 /** Equal for questions that are calibrated together. */
-function kindOf({ task, labelSet, multiLabel }: Kind): Pick<Calibration, 'task' | 'labelSet' | 'multiLabel'> {
+function kindOf({ task, emotion, labelSet, multiLabel }: Kind): Kind {
   return isRegression(task)
-    ? { task, labelSet: [], multiLabel: false }
-    : { task, labelSet: [...labelSet].sort(), multiLabel };
+    ? { task, emotion, labelSet: [], multiLabel: false }
+    : { task, emotion, labelSet: [...labelSet].sort(), multiLabel };
 }
 
 /** That of the question's kind, fitted or not; undefined where no held-out row asked so. */

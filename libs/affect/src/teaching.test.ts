@@ -56,6 +56,7 @@ it('tells label sets in their usual order, scales and emotions, the most rows fi
 it('keeps how answers are calibrated, and finds it for what is asked', () => {
   const numbers: Calibration = {
     task: 'sentiment-regression',
+    emotion: null,
     labelSet: [],
     multiLabel: false,
     n: 80,
@@ -69,6 +70,7 @@ it('keeps how answers are calibrated, and finds it for what is asked', () => {
   };
   const labels: Calibration = {
     task: 'emotion-classification',
+    emotion: null,
     labelSet: ['calm', 'merry', 'sad'],
     multiLabel: true,
     n: 30,

@@ -174,6 +174,7 @@ const scale = z.object({ low: z.number(), high: z.number() });
 
 const calibration = z.object({
   task: z.enum(tasks),
+  emotion: z.string().min(1).nullable().default(null),
   labelSet: z.array(z.string()).default([]),
   multiLabel: z.boolean().default(false),
   n: count,

@@ -21,6 +21,7 @@ function curveMessage({ method, x, y }: Curve): tuning.Curve {
 
 function calibrationMessage({
   task,
+  emotion,
   labelSet,
   multiLabel,
   n,
@@ -29,6 +30,7 @@ function calibrationMessage({
 }: Calibration): tuning.Calibration {
   return {
     task: taskMessage(task),
+    emotion: emotion ?? '',
     labelSet: [...labelSet],
     multiLabel,
     n,
@@ -62,13 +64,20 @@ function curveOf(message: tuning.Curve): Curve {
   return { ...message, method: message.method as Curve['method'] };
 }
 
-function calibrationOfMessage({ task, numbers, labels, ...rest }: tuning.Calibration): Calibration[] {
+function calibrationOfMessage({
+  task,
+  emotion,
+  numbers,
+  labels,
+  ...rest
+}: tuning.Calibration): Calibration[] {
   const known = taskOf(task);
   if (!known) return [];
   return [
     {
       ...rest,
       task: known,
+      emotion: emotion || null,
       numbers: numbers
         ? {
             ...numbers,

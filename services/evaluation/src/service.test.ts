@@ -528,7 +528,15 @@ it('asks a calibrated model as it is served, and shows what calibration has chan
     margin: 1,
     margins: [],
   };
-  const calibration = { task, labelSet: [], multiLabel: false, n: 40, numbers, labels: undefined };
+  const calibration = {
+    task,
+    emotion: '',
+    labelSet: [],
+    multiLabel: false,
+    n: 40,
+    numbers,
+    labels: undefined,
+  };
   const teaching = { cues: true, inquiries: [], calibrations: [calibration] };
   models.set('calibrated', model('calibrated', { prefix: 'models/base/v1', teaching }));
   const { id } = await evaluations.call('evaluate', { model: 'calibrated', ...onFeatures });

@@ -91,6 +91,7 @@ const curve = (...y: number[]) => ({ method: 'linear', x: [0, 1], y });
 const calibrations: tuning.Calibration[] = [
   {
     task: Task.TASK_SENTIMENT_REGRESSION,
+    emotion: '',
     labelSet: [],
     multiLabel: false,
     n: 60,
@@ -99,6 +100,7 @@ const calibrations: tuning.Calibration[] = [
   },
   {
     task: Task.TASK_EMOTION_CLASSIFICATION,
+    emotion: '',
     labelSet: ['awe', 'bliss', 'calm'],
     multiLabel: true,
     n: 60,

@@ -50,6 +50,7 @@ export async function calibrate(
     return fitCalibrations(
       held.map((row, i) => ({
         task: row.task,
+        emotion: row.emotion,
         // A scale in words is asked on the words alone.
         labelSet: isRegression(row.task) ? [] : row.labelSet,
         multiLabel: row.multiLabel,

@@ -709,6 +709,7 @@ describe('export', () => {
     expect(base.licence).toBe('cc-by-4.0');
     const calibration: Calibration = {
       task: 'sentiment-classification',
+      emotion: null,
       labelSet: ['glad', 'glum'],
       multiLabel: false,
       n: 40,

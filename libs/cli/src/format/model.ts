@@ -30,8 +30,8 @@ function taughtText(teaching: tuning.Teaching | undefined): string {
 /** How many questions are calibrated, on how many held-out rows. */
 function calibratedText(teaching: tuning.Teaching | undefined): string {
   const rows = (teaching?.calibrations ?? []).map(
-    ({ task, labelSet, n, numbers, labels }) =>
-      `${shortEnumName(task)}${labelSet.length > 0 ? ` (${labelSet.join(', ')})` : ''}: ${
+    ({ task, emotion, labelSet, n, numbers, labels }) =>
+      `${shortEnumName(task)}${emotion === '' ? '' : ` of ${emotion}`}${labelSet.length > 0 ? ` (${labelSet.join(', ')})` : ''}: ${
         numbers || labels ? `on ${count(n)} held-out rows` : `not, of too few held-out rows (${count(n)})`
       }`,
   );

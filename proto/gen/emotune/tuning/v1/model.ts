@@ -84,7 +84,7 @@ export interface Teaching {
   calibrations: Calibration[];
 }
 
-/** How the answers to one kind of question are calibrated: numbers of a subtask, or one set of labels. Fitted on held-out texts. */
+/** How the answers to one kind of question are calibrated: numbers of a subtask and emotion, or one set of labels. Fitted on held-out texts. */
 export interface Calibration {
   task: Task;
   /** Classification: in alphabetical order. */
@@ -97,7 +97,11 @@ export interface Calibration {
     | NumberCalibration
     | undefined;
   /** Classification, where fitted. */
-  labels: LabelCalibration | undefined;
+  labels:
+    | LabelCalibration
+    | undefined;
+  /** Whose intensity is asked; empty elsewhere. */
+  emotion: string;
 }
 
 /** Values and margins are on 0..1. */
