@@ -89,7 +89,7 @@ describe('a full disk', () => {
 
   it.runIf(permitted).each([
     ['where no database fits', 2, 'No space is left for the database in'],
-    ['where no base model fits', 40, 'the disk is full (ENOSPC); free some space, then try again'],
+    ['where no base model fits', 48, 'the disk is full (ENOSPC); free some space, then try again'],
   ])('%s: 4', async (_, mebibytes, message) => {
     expectRefusal(await show(join(mount, 'data'), { launcher: onDisk(mebibytes) }), 4, message);
   });
