@@ -50,7 +50,8 @@ it('from data to an answer, the platform and its trainers keep to their folders 
     ...(traced ? { launcher: [...strace, '-o', trace] } : {}),
     env: { HOME: home, XDG_CACHE_HOME: home, XDG_CONFIG_HOME: home, XDG_DATA_HOME: home, TMPDIR: temporary },
   });
-  onTestFinished(() => platform.end('SIGKILL').then(() => {}));
+  // Its tracer ends with the last of its processes.
+  onTestFinished(() => platform.end('SIGTERM').then(() => {}));
   await tune(platform.channel, 'silence');
   await platform.channel
     .client<inference.AnalysisServiceClient>('AnalysisService')

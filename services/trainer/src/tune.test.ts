@@ -1,12 +1,12 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AlreadyExists, NotFound } from '@emotune/base';
+import { AlreadyExists, InvalidArgument, NotFound } from '@emotune/base';
 import { loadAdapter, loadModel, mergeAdapter } from '@emotune/models';
 import { Interrupted, parseSettings } from '@emotune/training';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeTinyInputs } from './testing.js';
-import { trainOnce } from './tune.js';
+import { trainOnce, tune } from './tune.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -103,5 +103,22 @@ describe('trainOnce', () => {
     rmSync(join(folder, 'features', 'train-00000.arrow'));
     rmSync(join(folder, 'features', 'train-00001.arrow'));
     await expect(trainOnce(options())).rejects.toThrow(NotFound);
+  });
+});
+
+describe('tune', () => {
+  const request = (tokens: number) => ({
+    baseModel: join(folder, 'base'),
+    features: join(folder, 'features'),
+    trainSplits: ['train', 'validation'],
+    validationSplit: '',
+    settings: parseSettings({ tokens, batchTokens: 256, validationExamples: 20 }),
+  });
+
+  it('trains finally on one longest row at least, however early its trial was best', async () => {
+    const { tokens } = await tune({ ...request(1), calibrationSplit: 'validation' }, {});
+    expect(tokens).toBeGreaterThan(1);
+    // A budget that a user has given is told to be too small.
+    await expect(tune(request(1), {})).rejects.toThrow(InvalidArgument);
   });
 });

@@ -78,11 +78,18 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
     : { train: given, held: (await partsOf(request.features, validationSplit)).open };
   const rows = { train: trained, validation: validationRows(held, settings.validationExamples) };
   checkRows([...rows.train, ...rows.validation], base.config);
-  const spec = trainSpecOf(settings, {
-    tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
-    validationTokens: rows.validation.reduce((sum, { tokens }) => sum + tokens.length, 0),
-    longest: rows.train.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
-  });
+  const longest = rows.train.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
+  // A final training is given the tokens at which its trial was best, which may have been before its first longest row.
+  const tokens =
+    request.calibrationSplit === undefined ? settings.tokens : Math.max(settings.tokens, longest);
+  const spec = trainSpecOf(
+    { ...settings, tokens },
+    {
+      tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
+      validationTokens: rows.validation.reduce((sum, row) => sum + row.tokens.length, 0),
+      longest,
+    },
+  );
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;
