@@ -3,7 +3,7 @@
  * mean of a text's embeddings times the embedding of an answer (fastText, Joulin et al. 2017). Answers are tokens of the
  * same table, so that a model with a tied head need but average what it reads. Pure.
  */
-import type { Example } from '@emotune/affect';
+import { type Example, softmax } from '@emotune/affect';
 import { Rng } from '@emotune/base';
 import type { Tokenizer } from '@emotune/text';
 
@@ -56,20 +56,9 @@ function groupOf(examples: readonly Example[], bag: BagOfWords): Group {
   };
 }
 
-function softmax(scores: readonly number[]): number[] {
-  const top = Math.max(...scores);
-  const powers = scores.map((score) => Math.exp(score - top));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return powers.map((power) => power / sum);
-}
-
 /** The gradient of the loss by each score: cross-entropy of labels, half the squared error of standardised numbers. */
-function errorsOf(
-  { labels, mean, deviation }: Group,
-  scores: readonly number[],
-  { gold }: Example,
-): number[] {
-  if (labels.length === 0) return [(scores[0] - ((gold.value ?? 0) - mean) / deviation) / 2];
+function errorsOf({ labels, mean, deviation }: Group, scores: Float64Array, { gold }: Example): Float64Array {
+  if (labels.length === 0) return Float64Array.of((scores[0] - ((gold.value ?? 0) - mean) / deviation) / 2);
   const share = 1 / gold.labels.length;
   return softmax(scores).map((p, i) => p - (gold.labels.includes(labels[i]) ? share : 0));
 }
@@ -106,7 +95,7 @@ class BagOfWords {
   learn({ group, example }: Lesson, tokens: readonly number[], rate: number): void {
     const { table, width } = this;
     const mean = this.meanOf(tokens);
-    const scores = group.answers.map((answer, i) => {
+    const scores = Float64Array.from(group.answers, (answer, i) => {
       let score = group.biases[i];
       for (let j = 0; j < width; j++) score += mean[j] * answer[j];
       return score;
