@@ -421,6 +421,8 @@ describe.skipIf(reason)('the chart', () => {
       { kind: 'ServiceAccount', name: 'try-emotune-tuning', namespace: 'place' },
     ]);
     expect(environmentOf(apart, 'tuning').EMOTUNE_K8S_NAMESPACE).toBe('trials');
+    // Beside the pods that are elected.
+    expect(apart.get('Role/try-emotune-tuning-leases').metadata.namespace).toBe('place');
   });
 
   it('monitors are made where the operator is, and left out with a word else', async () => {
@@ -519,9 +521,9 @@ describe.skipIf(reason)('the chart', () => {
       );
       await apply(cluster, listOf(roles));
       await cluster.kubectl('wait', '--for=condition=Established', 'crd/experiments.emotune.io');
-      /** @param what Of `pods/log` it is the part of pods. */
+      /** @param what `pods/log` is a part of pods, `leases.coordination.k8s.io/name` one Lease. */
       const may = async (area: string, verb: string, what: string, namespace = 'place') => {
-        const [resource, part] = what.split('/');
+        const [resource, part] = what.startsWith('leases') ? [what] : what.split('/');
         const who = `system:serviceaccount:place:try-emotune-${area}`;
         const args = [verb, resource, '-n', namespace, '--as', who, ...(part ? ['--subresource', part] : [])];
         return cluster.kubectl('auth', 'can-i', ...args).then(
@@ -552,8 +554,20 @@ describe.skipIf(reason)('the chart', () => {
         if (verb === 'create')
           expect(await may('tuning', verb, what, 'elsewhere'), `${verb} ${what} elsewhere`).toBe(false);
       }
+      const { EMOTUNE_K8S_LEASES: leases } = environmentOf(rendered.minimal, 'tuning');
+      for (const verb of ['get', 'update'])
+        for (const name of [`${leases}-controller`, `${leases}-experiment-objects`])
+          expect(await may('tuning', verb, `leases.coordination.k8s.io/${name}`), verb).toBe(true);
+      expect(await may('tuning', 'create', 'leases.coordination.k8s.io')).toBe(true);
+      expect(await may('tuning', 'create', 'leases.coordination.k8s.io', 'elsewhere')).toBe(false);
+      for (const [verb, what] of [
+        ['update', 'leases.coordination.k8s.io/of-others'],
+        ['delete', `leases.coordination.k8s.io/${leases}-controller`],
+      ])
+        expect(await may('tuning', verb, what), `${verb} ${what}`).toBe(false);
       for (const area of ['data', 'inference', 'trainer'])
         for (const [verb, what] of [
+          ['get', 'leases.coordination.k8s.io'],
           ['get', 'pods'],
           ['create', 'jobs.batch'],
         ])

@@ -46,6 +46,8 @@
 - {name: EMOTUNE_RUNNER, value: kubernetes}
 - name: EMOTUNE_K8S_NAMESPACE
   value: {{ include "emotune.jobNamespace" .root }}
+- name: EMOTUNE_K8S_LEASES
+  value: {{ include "emotune.fullname" .root }}-tuning
 - name: EMOTUNE_K8S_TRAINER_IMAGE
   value: {{ include "emotune.image" (dict "root" .root "image" .root.Values.jobs.image) }}
 - {name: EMOTUNE_K8S_JOB_TEMPLATE, value: /etc/emotune/jobs/template.yaml}

@@ -1,7 +1,7 @@
 import { Aborted, aborted, Internal, systemClock } from '@emotune/base';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Database } from './database.js';
-import { beginEpoch, epochTable, lead, type Term } from './leader.js';
+import { beginEpoch, type Election, epochTable, lead, type Term } from './leader.js';
 import { testDatabase, testDatabaseUrl } from './testing.js';
 
 const patient = { timeout: 60_000, interval: 5 };
@@ -26,10 +26,12 @@ function candidate(
   name: string,
   log: string[],
   who: string,
+  election?: Election,
 ): { term: Term | undefined; stop(): Promise<void> } {
   const stopping = new AbortController();
   const self = { term: undefined as Term | undefined, stop: async () => {} };
-  const led = lead(database, name, { clock: systemClock, signal: stopping.signal }, async (term) => {
+  const options = { clock: systemClock, signal: stopping.signal, election };
+  const led = lead(database, name, options, async (term) => {
     self.term = term;
     log.push(`${who} leads`);
     await aborted(term.signal);
@@ -80,6 +82,62 @@ describe('lead', () => {
     const log: string[] = [];
     candidate(second, 'failing', log, 'b');
     await expect.poll(() => log, patient).toEqual(['b leads']);
+  });
+});
+
+describe('lead, where an election decides,', () => {
+  /** Elects whoever asks for it, until `lose`. */
+  class Elects implements Election {
+    private readonly losing = new AbortController();
+    readonly lose = () => this.losing.abort();
+    givenUp = 0;
+
+    win(_: string, signal: AbortSignal) {
+      if (this.losing.signal.aborted) return aborted(signal).then(() => Promise.reject(signal.reason));
+      return Promise.resolve({
+        lost: this.losing.signal,
+        giveUp: async () => {
+          this.givenUp++;
+        },
+      });
+    }
+  }
+
+  it('has who is elected take the lock from who has it, though that does not answer', async () => {
+    const log: string[] = [];
+    candidate(first, 'deposed', log, 'a');
+    await expect.poll(() => log, patient).toEqual(['a leads']);
+    const other = candidate(first, 'of another name too', log, 'c');
+    await expect.poll(() => log, patient).toEqual(['a leads', 'c leads']);
+    candidate(second, 'deposed', log, 'b', new Elects());
+    await expect
+      .poll(() => [...log].sort(), patient)
+      .toEqual(['a leads', 'a leads no more', 'b leads', 'c leads']);
+    expect(other.term).toBeDefined();
+  });
+
+  it('ends the term when the election is lost, and stands again', async () => {
+    const log: string[] = [];
+    const election = new Elects();
+    const a = candidate(first, 'lost', log, 'a', election);
+    await expect.poll(() => log, patient).toEqual(['a leads']);
+    const { lost } = a.term!;
+    election.lose();
+    expect(lost.aborted).toBe(true);
+    candidate(second, 'lost', log, 'b', new Elects());
+    await expect.poll(() => log, patient).toEqual(['a leads', 'a leads no more', 'b leads']);
+    expect(election.givenUp).toBe(1);
+  });
+
+  it('gives the mandate up when the connection breaks', async () => {
+    const log: string[] = [];
+    const election = new Elects();
+    const a = candidate(first, 'cut', log, 'a', election);
+    await expect.poll(() => log, patient).toEqual(['a leads']);
+    const [{ pid }] = (await a.term?.session.query<{ pid: number }>('select pg_backend_pid() as pid')) ?? [];
+    await first.query('select pg_terminate_backend($1)', [pid]);
+    await expect.poll(() => log, patient).toEqual(['a leads', 'a leads no more', 'a leads']);
+    expect(election.givenUp).toBe(1);
   });
 });
 

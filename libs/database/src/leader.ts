@@ -8,12 +8,36 @@ import type { Session } from './session.js';
 
 /** Who does not lead asks this often whether it may, and tries as often to connect. */
 const askMs = 1_000;
+/** Until the server has ended a session. */
+const endsMs = 100;
 
 export interface Term {
-  /** Aborts as soon as the lock is lost. Another may lead by then: what must not be done by two is fenced. */
+  /** Aborts when the term ends: it is lost, or this process is to lead no more. */
   readonly signal: AbortSignal;
+  /** Aborts as soon as it is lost. Another may lead by then: what must not be done by two is fenced. */
+  readonly lost: AbortSignal;
   /** The connection that holds the lock. */
   readonly session: Session;
+}
+
+/** Who may lead, where something other than the lock decides it. Who is elected takes the lock from whoever holds it. */
+export interface Election {
+  /** Resolves when this process is elected. @throws the signal's reason once that aborts, nothing before */
+  win(name: string, signal: AbortSignal): Promise<Mandate>;
+}
+
+interface Mandate {
+  /** Aborts when it is lost: another may be elected from then on. */
+  readonly lost: AbortSignal;
+  /** Has another elected soon, if it can. */
+  giveUp(): Promise<void>;
+}
+
+export interface LeadOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Without, whoever has the lock leads. */
+  readonly election?: Election | undefined;
 }
 
 /**
@@ -24,35 +48,56 @@ export interface Term {
 export async function lead(
   database: Database,
   name: string,
-  options: { readonly clock: Clock; readonly signal: AbortSignal },
+  { clock, signal, election }: LeadOptions,
   work: (term: Term) => Promise<void>,
 ): Promise<void> {
-  const { clock, signal } = options;
   while (!signal.aborted) {
+    // Who has no database does not stand for election.
     const session = await database.session().catch(ifAway);
     if (session) {
-      const over = AbortSignal.any([signal, session.lost]);
+      let mandate: Mandate | undefined;
+      let over = AbortSignal.any([signal, session.lost]);
       try {
-        while (!(await lock(session, name))) await clock.sleep(askMs, over);
-        await work({ signal: over, session });
+        mandate = await election?.win(name, over);
+        const lost = mandate ? AbortSignal.any([session.lost, mandate.lost]) : session.lost;
+        over = AbortSignal.any([signal, lost]);
+        while (!(await lock(session, name))) {
+          if (mandate) await endHolder(session, name);
+          await clock.sleep(mandate ? endsMs : askMs, over);
+        }
+        await work({ signal: over, lost, session });
       } catch (error) {
         if (!over.aborted) ifAway(error);
       } finally {
         // The server may notice the end of a connection later than its client does.
         if (!session.lost.aborted) await session.query('select pg_advisory_unlock_all()').catch(ifAway);
         await session.close();
+        await mandate?.giveUp();
       }
     }
     await clock.sleep(askMs, signal).catch(() => {});
   }
 }
 
+const lockKey = "hashtext(current_schema() || '.leaders'), hashtext($1)";
+
 async function lock(session: Session, name: string): Promise<boolean> {
   const [{ locked }] = await session.query<{ locked: boolean }>(
-    "select pg_try_advisory_lock(hashtext(current_schema() || '.leaders'), hashtext($1)) as locked",
+    `select pg_try_advisory_lock(${lockKey}) as locked`,
     [name],
   );
   return locked;
+}
+
+/** Of a process that was elected before, and may stand still. One of another user is not ended: its lock is waited for. */
+async function endHolder(session: Session, name: string): Promise<void> {
+  await session.query(
+    `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
+       where locktype = 'advisory' and granted and objsubid = 2 and usename = current_user and datname = current_database()
+         and (classid::bigint, objid::bigint) in (select c::bigint & 4294967295, o::bigint & 4294967295
+           from (select ${lockKey}) as key (c, o))`,
+    [name],
+  );
 }
 
 /** A migration of services with fenced work. */

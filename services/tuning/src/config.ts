@@ -40,6 +40,14 @@ export const tuningEnvironment = serviceEnvironment(['featurization', 'evaluatio
     EMOTUNE_K8S_JOB_TEMPLATE: z.string().optional().meta({
       description: 'A YAML file of what the Job of every trial gets: see below.',
     }),
+    EMOTUNE_K8S_LEASES: z
+      .string()
+      .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'expected a name such as emotune-tuning')
+      .default('emotune-tuning')
+      .meta({
+        description:
+          'What the names of the Leases begin with that choose who of its processes leads; in the namespace of its pods.',
+      }),
     EMOTUNE_K8S_EXPERIMENTS: z
       .enum(['true', 'false'], { error: 'expected true or false' })
       .default('false')

@@ -1,3 +1,4 @@
+import type { Election } from '@emotune/database';
 import type { HubSettings } from '@emotune/hub';
 import type { TrialRunner } from '@emotune/jobs';
 import type { ServiceContext } from '@emotune/service';
@@ -20,6 +21,8 @@ export interface TuningContext extends ModelContext {
   readonly tracing?: Record<string, string> | undefined;
   /** A trainer that is silent for this long has lost its trial; default 30. */
   readonly leaseSeconds?: number;
+  /** Chooses which of the service's processes does what one alone does; without, a lock in the database does. */
+  readonly election?: Election;
   /** Keeps experiments at one with something outside, while the service runs. */
   readonly keeper?: (context: TuningContext, experiments: Experiments) => OnApplicationShutdown;
   /** Arguments of Node.js for threads; default: those of the process. */

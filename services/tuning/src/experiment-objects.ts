@@ -93,9 +93,9 @@ export class ExperimentObjects implements OnApplicationBootstrap, OnApplicationS
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { database, clock } = this.context;
+    const { database, clock, election } = this.context;
     const { signal } = this.closing;
-    this.led = lead(database, name, { clock, signal }, ({ signal }) => this.keep(signal));
+    this.led = lead(database, name, { clock, signal, election }, ({ signal }) => this.keep(signal));
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -1,5 +1,6 @@
 /** The tuning service as a process, with trainers as its children or as Jobs of a cluster. */
 
+import { hostname } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { systemClock } from '@emotune/base';
 import { hubSettings } from '@emotune/hub';
@@ -35,12 +36,32 @@ async function openRunner(environment: Environment, log: Log): Promise<TrialRunn
   });
 }
 
-async function keeperOf(environment: Environment): Promise<Pick<TuningContext, 'keeper'>> {
-  if (!environment.EMOTUNE_K8S_EXPERIMENTS) return {};
-  const { clusterPlace } = await import('@emotune/jobs/kubernetes');
+/** What tuning does with the cluster itself, beside the Jobs of trials. */
+async function clusterOf(
+  environment: Environment,
+  log: Log,
+): Promise<Pick<TuningContext, 'election' | 'keeper'>> {
+  if (environment.EMOTUNE_RUNNER === 'process' && !environment.EMOTUNE_K8S_EXPERIMENTS) return {};
+  const { clusterPlace, LeaseElection, ownPod } = await import('@emotune/jobs/kubernetes');
   const { ExperimentObjects } = await import('./experiment-objects.js');
   const place = clusterPlace({ namespace: environment.EMOTUNE_K8S_NAMESPACE }, systemClock);
-  return { keeper: (context, experiments) => new ExperimentObjects(context, experiments, place) };
+  const pod = ownPod();
+  const election = new LeaseElection({
+    ...{ api: place.api, clock: systemClock },
+    namespace: pod?.namespace ?? place.namespace,
+    prefix: environment.EMOTUNE_K8S_LEASES,
+    identity: pod?.name ?? `${hostname()}-${process.pid}`,
+    // Goes last of a release.
+    owner: pod && { apiVersion: 'v1', kind: 'ServiceAccount', ...pod.serviceAccount },
+    tell: (message, fields) => log.info(message, fields),
+    onFailure: (what, error) => log.error(what, { error }),
+  });
+  return {
+    election,
+    ...(environment.EMOTUNE_K8S_EXPERIMENTS && {
+      keeper: (context, experiments) => new ExperimentObjects(context, experiments, place),
+    }),
+  };
 }
 
 await serve({
@@ -56,7 +77,7 @@ await serve({
         address: environment.EMOTUNE_TUNING ?? address,
         tracing: tracingVariables(process.env),
         hub: hubSettings(environment),
-        ...(await keeperOf(environment)),
+        ...(await clusterOf(environment, context.log)),
       }),
       // The next process of the service has its trainers.
       close: () => runner.detach(),

@@ -111,7 +111,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { database, bus, runner, clock, work } = this.context;
+    const { database, bus, runner, clock, work, election } = this.context;
     this.listeningSince = clock.now();
     const wake = async () => this.wake();
     this.leave = [
@@ -129,7 +129,7 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     ];
     if (work !== 'trials') return;
     const { signal } = this.closing;
-    this.led = lead(database, controller, { clock, signal }, (term) => this.control(term));
+    this.led = lead(database, controller, { clock, signal, election }, (term) => this.control(term));
     this.stopCounting = every(countMs, clock, async () => {
       if (!this.worker) this.count(await runner.list().catch(() => []));
     });
@@ -144,14 +144,14 @@ export class Reconciler implements OnApplicationBootstrap, OnApplicationShutdown
     await this.stopCounting?.();
   }
 
-  private async control({ session, signal }: Term): Promise<void> {
+  private async control({ session, signal, lost }: Term): Promise<void> {
     const { database, clock, log } = this.context;
     const options = { name: 'experiments', clock, log, everyMs: lookMs };
     const worker = new Worker((signal) => this.round(signal), options);
     this.fence = await beginEpoch(database, controller);
     await session.listen(this.channel, () => worker.wake());
     this.stopping.clear();
-    this.lost = session.lost;
+    this.lost = lost;
     this.worker = worker;
     worker.start();
     await aborted(signal);

@@ -44,6 +44,7 @@ const readsRolesMs = 30_000;
 
 const contentTypes = {
   POST: 'application/json',
+  PUT: 'application/json',
   DELETE: 'application/json',
   PATCH: 'application/merge-patch+json',
 };
@@ -126,19 +127,25 @@ export class Api {
     if (!signal?.aborted) this.awayAt = this.clock.now();
   }
 
+  /** A request and its answer, tried once. @throws ApiError; what the connection broke of; the signal's reason */
+  async once<T>(method: HttpMethod, path: string, { query, body, signal }: Sent = {}): Promise<T> {
+    const limit = AbortSignal.timeout(requestMs);
+    const both = signal ? AbortSignal.any([signal, limit]) : limit;
+    const response = await this.send(method, path, { query: query ?? {}, body, signal: both });
+    return JSON.parse(await response.body.text()) as T;
+  }
+
   /**
    * A request and its answer, repeated while it may succeed in a moment; so it must be one that may come twice.
    * @throws ApiError; Unavailable when there was no answer for long; the signal's reason.
    */
-  async json<T>(method: HttpMethod, path: string, { query, body, signal }: Sent = {}): Promise<T> {
+  async json<T>(method: HttpMethod, path: string, sent: Sent = {}): Promise<T> {
+    const { signal } = sent;
     const deadline = this.clock.now() + patienceMs;
     for (let failures = 0; ; failures++) {
       signal?.throwIfAborted();
       try {
-        const limit = AbortSignal.timeout(requestMs);
-        const both = signal ? AbortSignal.any([signal, limit]) : limit;
-        const response = await this.send(method, path, { query: query ?? {}, body, signal: both });
-        return JSON.parse(await response.body.text()) as T;
+        return await this.once<T>(method, path, sent);
       } catch (error) {
         signal?.throwIfAborted();
         const wait = Math.max(pauseMs(failures), (error as Partial<ApiError>).retryAfterMs ?? 0);

@@ -5,6 +5,14 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { Api } from './api.js';
 import { keepAgents } from './kept-agents.js';
 
+/** The pod that this process is in. */
+export interface OwnPod {
+  readonly namespace: string;
+  readonly name: string;
+  /** What it calls the API server as. */
+  readonly serviceAccount: { readonly name: string; readonly uid: string };
+}
+
 export interface ClusterPlace {
   readonly api: Api;
   readonly namespace: string;
@@ -17,10 +25,28 @@ export interface ClusterOptions {
   readonly namespace?: string | undefined;
 }
 
+const accountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** By the claims of the token that it is given; undefined where it is given none. */
+export function ownPod(file = `${accountFolder}/token`): OwnPod | undefined {
+  try {
+    const [, claims] = readFileSync(file, 'utf8').split('.');
+    const said = JSON.parse(Buffer.from(claims, 'base64url').toString())['kubernetes.io'];
+    const { namespace, pod, serviceaccount } = said;
+    return {
+      namespace,
+      name: pod.name,
+      serviceAccount: { name: serviceaccount.name, uid: serviceaccount.uid },
+    };
+  } catch {
+    return undefined;
+  }
+}
+
 /** The namespace of this pod, or of the kubeconfig. */
 function usualNamespace(config: KubeConfig): string {
   try {
-    return readFileSync('/var/run/secrets/kubernetes.io/serviceaccount/namespace', 'utf8').trim();
+    return readFileSync(`${accountFolder}/namespace`, 'utf8').trim();
   } catch {
     return config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
   }
