@@ -11,6 +11,7 @@ export type {
   SweepGraph,
   SweepProgram,
 } from './executor.js';
+export { bfloat16ToFloat32, float16ToFloat32, half, toFloat16 } from './float16.js';
 export { OnnxExecutor } from './onnx/executor.js';
 export { onnxMemory } from './onnx/memory.js';
 export {

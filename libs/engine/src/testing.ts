@@ -1,9 +1,21 @@
 /** The contract that every executor keeps. */
 import { Rng } from '@emotune/base';
-import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
+import {
+  build as b,
+  type DType,
+  evaluate,
+  gradients,
+  type OpName,
+  ops,
+  type Shape,
+  sizeOf,
+  type Value,
+} from '@emotune/graph';
+import { opCases } from '@emotune/graph/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Executor, Program } from './executor.js';
-import { float32, type HostTensor, int64 } from './tensor.js';
+import { toFloat16 } from './float16.js';
+import { float16, float32, type HostTensor, int8, int64, uint8 } from './tensor.js';
 
 /** Uniform on ±1. */
 function randomTensor(name: string, shape: readonly number[]): HostTensor {
@@ -300,6 +312,80 @@ export function executorContract(name: string, create: () => Executor): void {
       await other.put('a', vector(1));
       await other.close();
       await expect(other.get('a')).rejects.toThrow('the executor is closed');
+    });
+  });
+}
+
+const hostTensor: Readonly<Partial<Record<DType, (shape: Shape, values: readonly number[]) => HostTensor>>> =
+  {
+    float32,
+    float16: (shape, values) => float16(shape, toFloat16(Float32Array.from(values))),
+    int64,
+    int8: (shape, values) => int8(shape, Int8Array.from(values)),
+    uint8: (shape, values) => uint8(shape, Uint8Array.from(values)),
+  };
+
+/** Every op of the table and its gradients, on every case of it, against the float64 reference. */
+export function opConformance(name: string, create: () => Executor | Promise<Executor>): void {
+  describe(`${name} computes every op as the float64 reference does`, () => {
+    let executor: Executor;
+    beforeAll(async () => {
+      executor = await create();
+    });
+    afterAll(() => executor.close());
+
+    const cases = Object.entries(opCases).flatMap(([op, list]) =>
+      list.map((c, i) => [`${op} ${i} on ${JSON.stringify(c.shapes)}`, op, c] as const),
+    );
+    it.each(cases)('%s', async (_, op, { shapes, fixed = [], build, domain = (u) => 4 * u - 2 }) => {
+      const rng = Rng.of('conformance', op);
+      const inputs = shapes.map((shape, n) => b.input(`x${n}`, 'float32', shape));
+      const others = fixed.map(({ dtype, shape }, n) => b.input(`f${n}`, dtype, shape));
+      const y = build([...inputs, ...others]);
+      const outputs: Record<string, Value> = { y };
+      if ('vjp' in ops[op as OpName]) {
+        const total = b.reshape(
+          b.reduceSum(
+            b.mul(y, y),
+            y.shape.map((_, axis) => axis),
+          ),
+          [],
+        );
+        for (const [n, dx] of gradients(total, inputs).entries()) outputs[`dx${n}`] = dx;
+      }
+      const random = ({ shape }: Value) =>
+        float32(
+          shape,
+          Array.from({ length: sizeOf(shape) }, () => domain(rng.uniform())),
+        );
+      const numbers: Record<string, readonly number[]> = {};
+      const feeds: Record<string, HostTensor> = {};
+      for (const input of inputs) {
+        feeds[input.name!] = random(input);
+        numbers[input.name!] = Array.from(feeds[input.name!].data, Number);
+      }
+      for (const [n, { dtype, shape, values }] of fixed.entries()) {
+        feeds[`f${n}`] = hostTensor[dtype]!(shape, values);
+        numbers[`f${n}`] = values;
+      }
+      const program = await executor.compile(outputs);
+      const given = Object.keys(program.inputs);
+      const got = await executor.run(program, {
+        feeds: Object.fromEntries(given.map((input) => [input, feeds[input]])),
+        fetch: Object.keys(outputs),
+      });
+      await executor.release(program);
+      const want = evaluate(Object.values(outputs), numbers);
+      for (const [i, [output, { dtype }]] of Object.entries(outputs).entries()) {
+        expect(got[output].dtype).toBe(dtype);
+        expect(got[output].shape).toEqual(want[i].shape);
+        const largest = want[i].data.reduce((top, v) => Math.max(top, Math.abs(v)), 1);
+        got[output].data.forEach((v, k) => {
+          // A few dozen roundings of 6e-8; bytes may fall on the other side of a half.
+          const tolerance = dtype === 'uint8' ? 1 : 4e-6 * largest;
+          expect(Math.abs(Number(v) - want[i].data[k]), output).toBeLessThanOrEqual(tolerance);
+        });
+      }
     });
   });
 }

@@ -80,7 +80,15 @@ export const fusedOps = {
       const bend = b.mul(b.mul(x, slope), b.sub(b.scalar(1), b.mul(t, t)));
       return [b.mul(dy, b.add(b.add(b.mul(t, b.scalar(0.5)), b.scalar(0.5)), bend))];
     },
-    lower: () => [{ op: 'FastGelu', domain: microsoft, inputs: ['$0'], output: '$y' }],
+    // Its kernel takes no scalars.
+    lower: ({ shape }) =>
+      shape.length > 0
+        ? [{ op: 'FastGelu', domain: microsoft, inputs: ['$0'], output: '$y' }]
+        : [
+            { op: 'Reshape', inputs: ['$0', { ints: [1] }], output: 'one' },
+            { op: 'FastGelu', domain: microsoft, inputs: ['one'], output: 'made' },
+            { op: 'Reshape', inputs: ['made', { ints: [] }], output: '$y' },
+          ],
   }),
 
   /** x·r ⊙ γ with r = 1/√(mean(x²) + ε) over the last axis (Zhang and Sennrich 2019). */

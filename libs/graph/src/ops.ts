@@ -11,7 +11,7 @@ import { fusedOps } from './fused-ops.js';
 import { halfOps } from './half-ops.js';
 import { int4Ops } from './int4-ops.js';
 import { int8Ops } from './int8-ops.js';
-import { bytesOf, type DType, isLeaf, type Shape, sizeOf, type Value } from './ir.js';
+import { bytesOf, type DType, dtypeCode, isLeaf, type Shape, sizeOf, type Value } from './ir.js';
 import { matmul } from './matmul.js';
 import { type Builder, type NoAttributes, type OnnxNode, type OpRow, op } from './op-row.js';
 import { broadcastShapes, broadcastStrides, forEachIndex, normalAxis, strides } from './shape.js';
@@ -309,7 +309,14 @@ export const ops = {
     },
     // autodiff sums the gradient back to the input's shape.
     vjp: (_b, _, dy) => [dy],
-    lower: ({ attributes }) => [{ op: 'Expand', inputs: ['$0', { ints: attributes.shape }], output: '$y' }],
+    // The runtime leaves an axis of 1 as it is where 0 is wanted.
+    lower: ({ attributes: { shape }, dtype }) =>
+      sizeOf(shape) > 0
+        ? [{ op: 'Expand', inputs: ['$0', { ints: shape }], output: '$y' }]
+        : [
+            { op: 'ConstantOfShape', inputs: [{ ints: shape }], output: 'nothing' },
+            { op: 'Cast', inputs: ['nothing'], output: '$y', attributes: { to: dtypeCode[dtype] } },
+          ],
   }),
 
   /** Elements `start` ≤ i < `end` of one axis. */

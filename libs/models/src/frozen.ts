@@ -4,9 +4,8 @@
  * 4-bit blocks (QLoRA: Dettmers et al. 2023).
  */
 import { InvalidArgument } from '@emotune/base';
-import { float16, float32, type HostTensor, int8, reading } from '@emotune/engine';
+import { float16, float32, type HostTensor, int8, reading, toFloat16 } from '@emotune/engine';
 import { build as b, type DType, int4Block, type Value } from '@emotune/graph';
-import { toFloat16 } from './float16.js';
 import { quantizeBlocks, throughBlocks } from './int4-blocks.js';
 
 /**

@@ -2,7 +2,7 @@
  * Blocks of quantised weights as ggml lays them out (ggml-common.h, dequantize_row_* of ggml-quants.c), decoded to
  * float32. d and m are scale and offset of a block, both float16; a weight is q·d or q·d + m, rounded once.
  */
-import { bfloat16ToFloat32, float16ToFloat32, half } from './float16.js';
+import { bfloat16ToFloat32, float16ToFloat32, half } from '@emotune/engine';
 
 export interface BlockType {
   readonly name: string;

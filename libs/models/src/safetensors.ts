@@ -2,14 +2,15 @@
  * safetensors: an 8-byte little-endian header length, a JSON header, the tensors' bytes. Headers are checked before
  * anything is allocated by them; files are written under a temporary name and renamed when they are whole.
  */
+
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { InvalidArgument, show } from '@emotune/base';
 import type { FileRange } from '@emotune/engine';
+import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from '@emotune/engine';
 import { type Shape, sizeOf } from '@emotune/graph';
 import { z } from 'zod';
 import { openModelFile, readFully } from './file-bytes.js';
-import { bfloat16ToFloat32, float16ToFloat32, toFloat16 } from './float16.js';
 
 type StoredType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 

@@ -5,7 +5,7 @@ import { Rng } from '@emotune/base';
 import { build as b, evaluate, gradients, sizeOf, type Value } from '@emotune/graph';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileTensor, float32, type HostTensor, int8, int64, uint8 } from '../tensor.js';
-import { executorContract } from '../testing.js';
+import { executorContract, opConformance } from '../testing.js';
 import { OnnxExecutor } from './executor.js';
 
 let executor: OnnxExecutor;
@@ -26,6 +26,8 @@ executorContract('ONNX Runtime on one thread', () => OnnxExecutor.create());
 executorContract('ONNX Runtime on two threads, in short pieces', () =>
   OnnxExecutor.create({ threads: 2, pieceElements: 4 }),
 );
+
+opConformance('ONNX Runtime', () => OnnxExecutor.create());
 
 describe('an executor on ONNX Runtime', () => {
   // Comes first: the answer is kept for the process.
