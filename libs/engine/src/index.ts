@@ -1,3 +1,11 @@
+export {
+  type ChosenExecutor,
+  createExecutor,
+  type Device,
+  devices,
+  memoryOn,
+  refusalOf,
+} from './device.js';
 export type {
   CompileHints,
   Executor,

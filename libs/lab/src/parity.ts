@@ -8,11 +8,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { exists, InvalidArgument, NotFound, parse } from '@emotune/base';
 import {
   bool,
+  createExecutor,
+  type Device,
   type Executor,
   float32,
   type HostTensor,
   int64,
-  OnnxExecutor,
   type Program,
 } from '@emotune/engine';
 import {
@@ -324,6 +325,7 @@ async function holdsModel(dir: string): Promise<boolean> {
 export async function parityReport(
   dir: string,
   env: Readonly<Record<string, string | undefined>>,
+  device: Device = 'cpu',
 ): Promise<FolderReport> {
   const nothing = { dir, ok: true, cases: [], failure: '', skipped: '' };
   try {
@@ -332,7 +334,7 @@ export async function parityReport(
     if (golden !== undefined) return golden;
     if (!(await holdsModel(dir)))
       return { ...nothing, skipped: 'no config.json, adapter_config.json or case-*.safetensors' };
-    return { ...nothing, ...(await runParity(dir)) };
+    return { ...nothing, ...(await runParity(dir, device)) };
   } catch (error) {
     return { ...nothing, ok: false, failure: (error as Error).message };
   }
@@ -359,9 +361,10 @@ export function parityLines({ dir, cases, merged, failure, skipped }: FolderRepo
 /** Runs every case of a folder. @throws InvalidArgument naming what the folder needs that is not supported. */
 export async function runParity(
   dir: string,
+  device: Device = 'cpu',
 ): Promise<Pick<FolderReport, 'ok' | 'cases'> & { merged?: number }> {
   const folder = await load(dir);
-  const executor = OnnxExecutor.create();
+  const { executor } = await createExecutor({ device });
   try {
     for (const [name, tensor] of folder.tensors) await executor.put(name, tensor);
     const cases = (await readdir(dir)).filter((name) => /^case-.*\.safetensors$/.test(name)).sort();

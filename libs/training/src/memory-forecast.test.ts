@@ -42,7 +42,7 @@ describe('a forecast of memory', () => {
     { ...lora, optimizer: 'lion', lora: { baseCompute: 'int4' }, recompute: 'blocks', batchTokens: 5000 },
     { full: { trainableLayers: 1 }, regularisation: { perturbation: { name: 'fgm' } } },
   ])('is the plan of the run, or little more: %j', (more) => {
-    const above = new MemoryForecast(config, rows, onnxMemory).peak(settings(more)) / planned(more) - 1;
+    const above = new MemoryForecast(config, rows).peak(settings(more)) / planned(more) - 1;
     expect(above).toBeGreaterThan(0);
     expect(above).toBeLessThan(0.06);
   });
@@ -67,13 +67,13 @@ describe('a forecast of memory', () => {
       { optimizer: 'adafactor', decayRate: -0.9, clipThreshold: 3, weightDecay: 0.2 },
     ],
   ])('takes %j as %j, as the plan does', (one, other) => {
-    const forecast = new MemoryForecast(config, rows, onnxMemory);
+    const forecast = new MemoryForecast(config, rows);
     expect(planned(other)).toBe(planned(one));
     expect(forecast.peak(settings(other))).toBe(forecast.peak(settings(one)));
   });
 
   it('tells apart what a plan tells apart', () => {
-    const forecast = new MemoryForecast(config, rows, onnxMemory);
+    const forecast = new MemoryForecast(config, rows);
     const peaks = [
       {},
       { optimizer: 'lion' },
@@ -87,7 +87,7 @@ describe('a forecast of memory', () => {
   });
 
   it('refuses settings that contradict each other, and says what would fit in place of what does not', () => {
-    const forecast = new MemoryForecast(config, rows, onnxMemory);
+    const forecast = new MemoryForecast(config, rows);
     expect(() => forecast.peak(settings({ mixingTemperature: 2 }))).toThrow(InvalidArgument);
     const most = planned({});
     expect(forecast.shortage(settings({}), most)).toBeUndefined();
@@ -97,10 +97,10 @@ describe('a forecast of memory', () => {
   });
 
   it('before the rows are known is the least that a run can have', () => {
-    const least = new MemoryForecast(config, undefined, onnxMemory);
+    const least = new MemoryForecast(config, undefined);
     for (const more of [{ batchTokens: 16 }, lora])
       expect(least.peak(settings(more))).toBeLessThan(
-        new MemoryForecast(config, { longest: 8, answerShare: 1 }, onnxMemory).peak(settings(more)) + 1,
+        new MemoryForecast(config, { longest: 8, answerShare: 1 }).peak(settings(more)) + 1,
       );
   });
 });

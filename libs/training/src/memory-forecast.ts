@@ -2,7 +2,7 @@
  * What trials will take of memory, told from their settings before any row is read: the plan of a run whose batches have
  * the shape that rows of such lengths are packed to. Pure.
  */
-import type { ExecutorMemory } from '@emotune/engine';
+import { type ExecutorMemory, memoryOn } from '@emotune/engine';
 import type { ModelConfig } from '@emotune/models';
 import { paddedLength } from './packing.js';
 import { type PlannedRun, planMemory, shortage } from './plan.js';
@@ -68,25 +68,21 @@ function between(x: number, base: number, of: (power: number) => number): number
 export class MemoryForecast {
   private readonly peaks = new Map<string, number>();
 
-  /**
-   * @param rows Undefined while they are not known: then a run is planned with one short row, the least that it can have.
-   * @param memoryOf Of the executor that a trial will have with so many threads.
-   */
+  /** @param rows Undefined while they are not known: then a run is planned with one short row, the least that it can have. */
   constructor(
     private readonly config: ModelConfig,
     private readonly rows: RowLengths | undefined,
-    private readonly memoryOf: (threads: number) => ExecutorMemory,
   ) {}
 
   private linesOf({ batchTokens }: TrainSpec): number {
     return this.rows ? Math.max(1, Math.floor(batchTokens / paddedLength(this.rows.longest))) : 1;
   }
 
-  private runOf(spec: PlannedRun['spec'], batch: number, threads: number): PlannedRun {
+  private runOf(spec: PlannedRun['spec'], batch: number, memory: ExecutorMemory): PlannedRun {
     const sequence = paddedLength(this.rows?.longest ?? 1);
     const answers = paddedLength((this.rows?.answerShare ?? 1) * batch * sequence);
     return {
-      memory: this.memoryOf(threads),
+      memory,
       config: this.config,
       spec,
       shapes: [{ batch, sequence, answers }],
@@ -102,16 +98,16 @@ export class MemoryForecast {
    */
   peak(settings: TrainingSettings): number {
     const spec = trainSpecOf(settings, anyRows);
-    const { method, threads } = spec;
+    const { method, device, threads } = spec;
     const form = formOf(spec);
-    const key = JSON.stringify([form, threads]);
+    const key = JSON.stringify([form, device, threads]);
     const peak = between(this.linesOf(spec), lineBase, (lines) =>
       between(method.name === 'lora' ? method.rank : 1, rankBase, (rank) => {
         const at = `${lines} ${rank} ${key}`;
         const known = this.peaks.get(at);
         if (known !== undefined) return known;
         const ranked = form.method.name === 'lora' ? { ...form, method: { ...form.method, rank } } : form;
-        const { peak } = planMemory(this.runOf(ranked, lines, threads));
+        const { peak } = planMemory(this.runOf(ranked, lines, memoryOn(device, threads)));
         this.peaks.set(at, peak);
         return peak;
       }),
@@ -125,7 +121,7 @@ export class MemoryForecast {
    */
   shortage(settings: TrainingSettings, limit: number): string | undefined {
     const spec = trainSpecOf(settings, anyRows);
-    const run = this.runOf(spec, this.linesOf(spec), spec.threads);
+    const run = this.runOf(spec, this.linesOf(spec), memoryOn(spec.device, spec.threads));
     return shortage(run, planMemory(run), limit);
   }
 }

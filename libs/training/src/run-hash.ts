@@ -36,6 +36,7 @@ export function runHash(
       spec: {
         ...spec,
         threads: 0,
+        device: 0,
         checkpointSeconds: 0,
         keepCheckpoints: 0,
         memoryLimitMiB: 0,

@@ -7,6 +7,7 @@
  * search may vary it, since its objectives could not be compared. `ofRun`: of one run; an experiment decides it by itself.
  * `usual`: what counts where nothing is said and no constant default tells. `idle`: heard by one method, allowed with all.
  */
+import { devices } from '@emotune/engine';
 import { recomputes } from '@emotune/graph';
 import { methodSettings } from '@emotune/models';
 import { z } from 'zod';
@@ -229,6 +230,11 @@ export const plain = {
     ofRun: true,
   }),
   seed: z.number().int().default(1).meta({ description: 'of every random draw', ofRun: true }),
+  device: z.enum(devices).default('auto').meta({
+    description:
+      'where it is computed: `cpu`, `cuda` and `webgpu` by ONNX Runtime, `tfjs` by TensorFlow.js; `auto` takes a GPU where CUDA has one, else the processor',
+    search: false,
+  }),
   threads: z.number().int().min(1).default(1).meta({ description: 'that compute', ofRun: true }),
   checkpointSeconds: z
     .number()

@@ -1,18 +1,29 @@
-import { type Executor, OnnxExecutor } from '@emotune/engine';
+import { createExecutor, type Device, type Executor } from '@emotune/engine';
 import type { TrainSpec } from './spec.js';
 
 /**
- * Gives a run an executor as training wants it, and closes it when `work` has ended. `profile`: a folder for timings of
- * every node of the graphs, see the executor's option.
+ * Gives a run an executor on its device, as training wants it, and closes it when `work` has ended. `profile`: a folder for
+ * timings of every node of the graphs, see the executor's option; `onDevice` hears what was chosen.
+ * @throws FailedPrecondition where the device is not there.
  */
 export async function withExecutor<T>(
-  { threads, profile }: Pick<TrainSpec, 'threads'> & { readonly profile?: string | undefined },
+  {
+    device = 'auto',
+    threads,
+    profile,
+    onDevice,
+  }: Pick<TrainSpec, 'threads'> & {
+    readonly device?: Device | undefined;
+    readonly profile?: string | undefined;
+    readonly onDevice?: ((device: string) => void) | undefined;
+  },
   work: (executor: Executor) => Promise<T>,
 ): Promise<T> {
-  const executor = OnnxExecutor.create({ threads, spin: true, profile });
+  const chosen = await createExecutor({ device, threads, spin: true, profile });
+  onDevice?.(chosen.device);
   try {
-    return await work(executor);
+    return await work(chosen.executor);
   } finally {
-    await executor.close();
+    await chosen.executor.close();
   }
 }

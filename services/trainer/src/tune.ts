@@ -93,7 +93,8 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;
-  const result = await withExecutor(spec, (executor) =>
+  const onDevice = (device: string) => hooks.onNotice?.(`computing on ${device}`);
+  const result = await withExecutor({ ...spec, onDevice }, (executor) =>
     train({
       ...hooks,
       executor,

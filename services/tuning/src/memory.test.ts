@@ -1,4 +1,3 @@
-import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import type { featurization, tuning } from '@emotune/proto';
 import { type Assignment, suggest, suggestDefaults, type TrialRecord } from '@emotune/search';
@@ -44,7 +43,7 @@ const plan = (memoryLimitMib: number, changes: Parameters<typeof experimentSpec>
 const limit = 230;
 
 /** MiB that the run of these values is planned with, as its trainer does before it begins. */
-const forecast = new MemoryForecast(config, lengths, onnxMemory);
+const forecast = new MemoryForecast(config, lengths);
 const fits = (values: Assignment) =>
   forecast.shortage(
     trialSettings(values, plan(limit).settings, { threads: 1, tokens: 1, seed: 1 }),

@@ -1,6 +1,5 @@
 /** Which values of a search fit into the memory that its trials may take, by the plan of their training. Pure. */
 import { InvalidArgument, type Violation } from '@emotune/base';
-import { onnxMemory } from '@emotune/engine';
 import type { featurization } from '@emotune/proto';
 import type { Assignment, SuggestContext } from '@emotune/search';
 import {
@@ -41,7 +40,7 @@ export function settingsOf({ training, settings, spec }: Plan, values: Assignmen
 function forecastsOf(bases: readonly Base[], rows: BoundFeatures['rows']): Map<string, MemoryForecast> {
   return new Map(
     bases.flatMap(({ architecture, config, tokenizer }): [string, MemoryForecast][] =>
-      config ? [[architecture, new MemoryForecast(config, rows?.[tokenizer], onnxMemory)]] : [],
+      config ? [[architecture, new MemoryForecast(config, rows?.[tokenizer])]] : [],
     ),
   );
 }

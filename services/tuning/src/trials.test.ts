@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Unavailable } from '@emotune/base';
-import { onnxMemory } from '@emotune/engine';
 import { parseConfig } from '@emotune/models';
 import { tuning } from '@emotune/proto';
 import { MemoryForecast, parseSettings } from '@emotune/training';
@@ -191,7 +190,7 @@ describe('the memory of trials', () => {
       limits.push(context.assignment.training?.memoryLimitMib ?? 0);
       return usualTrainer(context);
     };
-    const forecast = new MemoryForecast(await config(), { longest: 30, answerShare: 0.125 }, onnxMemory);
+    const forecast = new MemoryForecast(await config(), { longest: 30, answerShare: 0.125 });
     const tooLarge = async (name: string) => {
       await reached(name, ExperimentState.EXPERIMENT_STATE_SUCCEEDED);
       return (await trialsOf(name)).filter(({ parameters }) => {

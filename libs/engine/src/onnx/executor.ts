@@ -19,7 +19,11 @@ import { onnxMemory, piece, sweepersOf } from './memory.js';
 import './silence.js';
 import type { Reply, Request } from './worker.js';
 
+/** Where ONNX Runtime computes; what it has no kernel for there, and sweeps, are the processor's. */
+export type OnnxProvider = 'cpu' | 'cuda' | 'webgpu';
+
 export interface OnnxOptions {
+  readonly provider?: OnnxProvider | undefined;
   /** Threads of ONNX Runtime, at least 1. */
   readonly threads?: number | undefined;
   /** Threads wait for each other's next node without sleeping: faster where the processor is theirs alone, else slower. */
@@ -94,13 +98,14 @@ export class OnnxExecutor implements Executor {
   }
 
   static create({
+    provider = 'cpu',
     threads = 1,
     spin = false,
     profile,
     pieceElements = piece,
   }: OnnxOptions = {}): OnnxExecutor {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    const workerData = { threads, sweepers: sweepersOf(threads), spin, profile };
+    const workerData = { provider, threads, sweepers: sweepersOf(threads), spin, profile };
     const worker = new Worker(new URL(file, import.meta.url), { workerData, resourceLimits });
     worker.unref();
     return new OnnxExecutor(worker, { pieceElements, profiles: profile !== undefined }, threads);

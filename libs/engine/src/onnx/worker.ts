@@ -185,6 +185,7 @@ async function handle(request: Request): Promise<unknown> {
     case 'load': {
       const session = await ort.InferenceSession.create(request.model, {
         ...sessionOptions,
+        executionProviders: workerData.provider === 'cpu' ? ['cpu'] : [workerData.provider, 'cpu'],
         externalData: request.constants.map((name) => ({ path: name, data: bytesOf(slot(name)) })),
         intraOpNumThreads: workerData.threads,
         enableCpuMemArena: request.arena,

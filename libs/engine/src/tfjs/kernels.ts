@@ -156,7 +156,8 @@ export const kernels: Readonly<Record<OpName, Kernel>> = {
     const [p, q] = tf.split(x, 2, 3);
     return tf.concat([tf.sub(tf.mul(p, c), tf.mul(q, turned)), tf.add(tf.mul(q, c), tf.mul(p, turned))], 3);
   },
-  QuantizeRows: (tf, [x]) => tf.cast(tf.add(tf.round(tf.div(x, scalesOfRows(tf, x))), zeroPoint), 'int32'),
+  QuantizeRows: (tf, [x]) =>
+    tf.cast(tf.add(tf.round(tf.mul(x, tf.reciprocal(scalesOfRows(tf, x)))), zeroPoint), 'int32'),
   // Sums of products of bytes are whole numbers that float32 has up to 2²⁴: of more than 1,040 columns they are rounded.
   Int8MatMul: (tf, [, bytes, rowScale, w, scale], { shape }) => {
     const rows = tf.sub(tf.cast(bytes, 'float32'), zeroPoint);

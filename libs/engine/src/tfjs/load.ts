@@ -22,6 +22,13 @@ export interface Tfjs {
 
 const own = createRequire(import.meta.url);
 
+/** The native packages call what later versions of Node.js do not have, and this one warns of. */
+function withOldUtilities(): void {
+  const util = own('node:util') as Record<string, unknown>;
+  util['isNullOrUndefined'] = (x: unknown) => x === null || x === undefined;
+  util['isArray'] = Array.isArray;
+}
+
 /** The native packages look up their binding at a path of their own; a failed look-up would leave their kernels registered. */
 function native(name: string): Tf {
   const home = process.env['EMOTUNE_TFJS'];
@@ -30,6 +37,7 @@ function native(name: string): Tf {
   const folder = dirname(from.resolve(`${name}/package.json`));
   const binding = join(folder, 'lib', 'napi-v8', 'tfjs_binding.node');
   if (!existsSync(binding)) throw new Error(`its native part is not built (${binding})`);
+  withOldUtilities();
   from(binding);
   return from(name);
 }

@@ -39,6 +39,7 @@ export function stepText(f: StepFigures): string {
           ? `${f.batch * f.sequence} tokens, packed from ${count(f.rows.count)} rows of ${figure(f.rows.meanTokens)} tokens`
           : `${f.batch} rows of ${f.sequence} tokens, ${f.answers} of each labelled`,
       ],
+      ['device', f.device],
       ['threads', String(f.threads)],
       ['recompute', f.recompute],
       ['base', f.baseCompute],

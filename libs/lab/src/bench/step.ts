@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { InvalidArgument, Rng, systemClock } from '@emotune/base';
+import type { Device } from '@emotune/engine';
 import { type Recompute, sizeOf } from '@emotune/graph';
 import {
   type BaseCompute,
@@ -25,6 +26,7 @@ export interface StepWorkload extends StepShape {
   /** Checkpoint folder, or one with config.json alone. */
   readonly folder: string;
   readonly method: 'full' | 'lora';
+  readonly device: Device;
   readonly threads: number;
   /** That are counted. */
   readonly steps: number;
@@ -44,6 +46,7 @@ export interface StepFigures extends StepShape {
   /** Weights of the model. */
   readonly parameters: number;
   readonly method: 'full' | 'lora';
+  readonly device: Device;
   readonly threads: number;
   readonly steps: number;
   readonly recompute: Recompute;
@@ -119,7 +122,7 @@ async function measured(
     threads,
   });
   const ends = [{ seconds: 0, tokens: 0 }];
-  await withExecutor({ threads, profile: options.profile }, (executor) =>
+  await withExecutor({ device: workload.device, threads, profile: options.profile }, (executor) =>
     train({
       executor,
       clock: systemClock,
@@ -208,6 +211,7 @@ async function stepFigures(workload: StepWorkload): Promise<StepFigures> {
     batch,
     sequence,
     answers,
+    device: workload.device,
     threads,
     steps,
     recompute,

@@ -11,6 +11,7 @@ import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
 import type { ServeWorkload } from '../bench/serve.js';
 import type { StepWorkload } from '../bench/step.js';
+import { deviceOption } from './options.js';
 
 const examples = `
 Examples:
@@ -29,7 +30,7 @@ interface ModelOptions {
 
 interface StepOptions
   extends ModelOptions,
-    Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps' | 'recompute' | 'baseCompute'> {
+    Pick<StepWorkload, 'method' | 'device' | 'batch' | 'sequence' | 'steps' | 'recompute' | 'baseCompute'> {
   readonly answers?: number;
   readonly features?: string;
   readonly profile?: boolean;
@@ -111,6 +112,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
       'train rows of feature shards, packed into batches of so many tokens, instead of random rows',
     )
     .option('--profile', 'show where the time goes by kind of node')
+    .addOption(deviceOption())
     .addOption(threads())
     .action(async ({ model, answers, features, profile = false, ...options }: StepOptions, command) => {
       const session = sessionOf(io, command);

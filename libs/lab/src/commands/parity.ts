@@ -1,4 +1,6 @@
 import { type AddCommands, sessionOf } from '@emotune/cli/command';
+import type { Device } from '@emotune/engine';
+import { deviceOption } from './options.js';
 
 /** A number lies outside its tolerance, or a folder cannot be compared. */
 class ParityFailed extends Error {}
@@ -7,8 +9,9 @@ export const addParityCommand: AddCommands = (program, io) => {
   program
     .command('parity')
     .description("compare models of ours with Hugging Face's results in fixture folders")
+    .addOption(deviceOption())
     .argument('<dir...>', 'folders with a checkpoint or adapter and case-*.safetensors')
-    .action(async (dirs: string[], _options, command) => {
+    .action(async (dirs: string[], { device }: { device: Device }, command) => {
       const session = sessionOf(io, command);
       const { parityHead, parityLines, parityReport, tolerance } = await import('../parity.js');
       const { logits, loss, gradient, adamw, merged } = tolerance;
@@ -16,7 +19,7 @@ export const addParityCommand: AddCommands = (program, io) => {
       if (!session.json) await session.write(parityHead);
       for (const dir of dirs) {
         session.signal.throwIfAborted();
-        const report = await parityReport(session.path(dir), io.env);
+        const report = await parityReport(session.path(dir), io.env, device);
         reports.push(report);
         if (!session.json) for (const line of parityLines(report)) await session.write(line);
       }

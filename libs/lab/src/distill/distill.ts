@@ -147,8 +147,8 @@ export async function distillStudent(options: DistillOptions): Promise<Distilled
   const validation = Rng.of(seed, 'held out').shuffle(rows.validation).slice(0, settings.validationExamples);
   note(`${texts.length} texts, ${asked.length} questions, ${rows.train.length} rows to train on`);
   // A run with other settings has checkpoints of its own.
-  const run = sha256(canonicalJson({ file, settings: { ...settings, threads: 0 } })).slice(0, 12);
-  const result = await withExecutor({ threads }, (executor) =>
+  const run = sha256(canonicalJson({ file, settings: { ...settings, threads: 0, device: 0 } })).slice(0, 12);
+  const result = await withExecutor({ device: settings.device, threads }, (executor) =>
     distill({
       executor,
       clock: systemClock,
