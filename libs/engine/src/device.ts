@@ -15,7 +15,7 @@ import { tfjsMemory } from './tfjs/memory.js';
 export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'tfjs'] as const;
 export type Device = (typeof devices)[number];
 
-export interface ExecutorOptions extends Pick<OnnxOptions, 'threads' | 'spin' | 'profile'> {
+interface ExecutorOptions extends Pick<OnnxOptions, 'threads' | 'spin' | 'profile'> {
   readonly device: Device;
 }
 

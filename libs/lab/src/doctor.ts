@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { machineMemoryMiB } from '@emotune/base';
 import { createExecutor, type Device, devices, refusalOf } from '@emotune/engine';
 
-export interface DeviceReport {
+interface DeviceReport {
   readonly device: Device;
   /** What it would compute on; absent where it cannot. */
   readonly uses?: string;

@@ -69,7 +69,7 @@ const inverse = (tf: Tf, squares: Tensor, epsilon: number) => tf.rsqrt(tf.add(me
 const geluScale = 0.7978845608028654;
 const geluCubic = 0.044715;
 
-export const kernels: Readonly<Record<OpName, Kernel>> = {
+const kernels: Readonly<Record<OpName, Kernel>> = {
   Add: binary('add'),
   Sub: binary('sub'),
   Mul: binary('mul'),

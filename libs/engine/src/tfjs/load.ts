@@ -10,8 +10,8 @@ import type * as TfCore from '@tensorflow/tfjs-core';
 
 export type Tf = typeof TfCore;
 
-export const tfjsBackends = ['gpu', 'node', 'wasm', 'cpu'] as const;
-export type TfjsBackend = (typeof tfjsBackends)[number];
+const tfjsBackends = ['gpu', 'node', 'wasm', 'cpu'] as const;
+type TfjsBackend = (typeof tfjsBackends)[number];
 
 export interface Tfjs {
   readonly tf: Tf;
