@@ -11,7 +11,7 @@ const bin = (name, file) => join(root, 'node_modules', name, file);
 async function emotune(args) {
   await build();
   return run(node, [join(root, 'services', 'platform', 'dist', 'main.js'), ...args], {
-    cwd: process.env.INIT_CWD ?? root,
+    cwd: process.env.INIT_CWD ?? process.cwd(),
     stdio: inherit,
   });
 }

@@ -61,7 +61,7 @@ export {
   regressionMeasure,
   squaredError,
 } from './metrics.js';
-export { type OtherKind, type Otherwise, otherwise } from './otherwise.js';
+export { isAmong, type OtherKind, type Otherwise, otherwise, scalesBut } from './otherwise.js';
 export { correlationPermutation, holm, type PairedTest, pairedPermutation } from './permutation.js';
 export { signTest, wilsonInterval } from './proportions.js';
 export {

@@ -52,6 +52,16 @@ const taughtScales: readonly Scale[] = (
 
 const words = (text: string) => text.split(', ');
 
+/** Scales that train rows may be asked on, the first one first, where these are never to be taught, in neither direction. */
+export function scalesBut(untaught: readonly Scale[]): readonly Scale[] {
+  return taughtScales.filter((scale) => !isAmong(scale, untaught));
+}
+
+/** Whether a scale, or the inverse of it, is one of these. */
+export function isAmong(scale: Scale, scales: readonly Scale[]): boolean {
+  return scales.some((other) => sameScale(scale, other) || sameScale(inverted(scale), other));
+}
+
 /** Scales in words, from least to most; training asks on these. */
 const taughtWords: Readonly<
   Record<'sentiment-regression' | 'emotion-regression', readonly (readonly string[])[]>
@@ -158,9 +168,14 @@ function labelsOtherwise(example: Example, rng: Rng, worded: () => Worded): (() 
   return ways;
 }
 
-function numbersOtherwise(example: Example, rng: Rng, worded: () => Worded): (() => Otherwise)[] {
-  const others = rng.shuffle(taughtScales.filter((scale) => !sameScale(scale, example.scale)));
-  const down = inverted(taughtScales[rng.int(taughtScales.length)]);
+function numbersOtherwise(
+  example: Example,
+  rng: Rng,
+  worded: () => Worded,
+  scales: readonly Scale[],
+): (() => Otherwise)[] {
+  const others = rng.shuffle(scales.filter((scale) => !sameScale(scale, example.scale)));
+  const down = inverted(scales[rng.int(scales.length)]);
   const sets = taughtWords[isSentiment(example) ? 'sentiment-regression' : 'emotion-regression'];
   const ways = [
     ...others.slice(0, 2).map((scale) => () => onScale(example, 'scale', scale, worded())),
@@ -180,12 +195,19 @@ function numbersOtherwise(example: Example, rng: Rng, worded: () => Worded): (()
  * A row asked in `count` other ways at most, which differ: on other scales, inverted ones, in words; with other orders, subsets
  * and names of labels, with coarser ones. The same stream of random numbers gives the same ways.
  * @param worded The wording of each is drawn as it is asked for.
+ * @param scales One at least, of which other scales are drawn.
  */
-export function otherwise(example: Example, count: number, rng: Rng, worded: () => Worded): Otherwise[] {
+export function otherwise(
+  example: Example,
+  count: number,
+  rng: Rng,
+  worded: () => Worded,
+  scales: readonly Scale[] = taughtScales,
+): Otherwise[] {
   const ways =
     example.gold.value === null
       ? labelsOtherwise(example, rng, worded)
-      : numbersOtherwise(example, rng, worded);
+      : numbersOtherwise(example, rng, worded, scales);
   return rng
     .shuffle(ways)
     .slice(0, count)

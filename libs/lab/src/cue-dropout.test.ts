@@ -104,6 +104,7 @@ async function taught(cueDropout: number): Promise<{ with: number; without: numb
     inducedLexicon: false,
     lexicons: [],
     varyScales: false,
+    untaughtScales: [],
     maxTokens: 0,
     seed: 1,
     limitTrain: 0,

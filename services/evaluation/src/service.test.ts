@@ -293,6 +293,7 @@ function describeResources(): void {
     inducedLexicon: false,
     lexicons: [],
     varyScales: false,
+    untaughtScales: [],
     maxTokens: 0,
     seed: 0,
     limitTrain: 0,

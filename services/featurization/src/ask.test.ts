@@ -13,6 +13,7 @@ const plan: FeaturePlan = {
   induced: false,
   lexicons: [],
   varyScales: false,
+  untaughtScales: [],
   labelBalance: 0,
   augmentations: [],
   maxTokens: 160,
@@ -78,6 +79,32 @@ describe('ask', () => {
     );
     for (const kind of ['scale', 'inverted', 'words', 'order', 'subset', 'synonyms', 'coarse'])
       expect(kinds).toContain(kind);
+  });
+
+  it('asks train and validation rows on no scale that is not to be taught, and test rows on their own', () => {
+    const untaughtScales = [
+      { low: -4, high: 4 },
+      { low: 0, high: 1 },
+    ];
+    const numbers = rows.filter(({ scale }) => scale !== null);
+    const native = { low: 4, high: -4 };
+    const untaught = { ...plan, varyScales: true, untaughtScales };
+    const asked = (split: 'train' | 'validation' | 'test') =>
+      numbers.flatMap((row) => ask({ ...row, scale: native }, split, untaught, cues));
+    const trained = asked('train').filter(({ question }) => question.labelSet.length === 0);
+    const ends = (of: ReturnType<typeof ask>) =>
+      new Set(of.map(({ question }) => [question.scale!.low, question.scale!.high].sort().join()));
+    expect(trained.length).toBeGreaterThan(numbers.length);
+    expect(ends(trained).size).toBeGreaterThan(5);
+    const taught = ends([...trained, ...asked('validation')]);
+    expect(['-4,4', '0,1'].filter((scale) => taught.has(scale))).toEqual([]);
+    expect(ends(asked('test'))).toEqual(new Set(['-4,4']));
+    // What is meant stays, whatever the scale.
+    const [{ gold }] = numbers;
+    expect(ask({ ...numbers[0], scale: native }, 'validation', untaught, cues)[0].gold).toBe(gold);
+    expect(ask(numbers[0], 'train', { ...plan, untaughtScales: [] }, cues)[0].question.scale).toEqual(
+      numbers[0].scale,
+    );
   });
 
   it('asks a row again in other words, and about its edited text', () => {

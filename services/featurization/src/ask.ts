@@ -1,6 +1,7 @@
 /** How each example is asked. Pure: the same example, split and plan give the same questions. */
 import {
   type Example,
+  isAmong,
   type Meaning,
   otherwise,
   paraphrases,
@@ -9,6 +10,7 @@ import {
   renderAnswer,
   renderPrompt,
   type Split,
+  scalesBut,
 } from '@emotune/affect';
 import { InvalidArgument, Rng } from '@emotune/base';
 import type { Derived } from '@emotune/records';
@@ -43,17 +45,25 @@ interface Doing {
 
 type Unasked = Omit<Asked, 'id' | 'prompt' | 'answer'>;
 
+/** The row on a scale that may be taught; golds are on 0..1 whatever the scale. */
+function onTaughtScale(example: Example, { untaughtScales }: FeaturePlan): Example {
+  if (example.scale === null || !isAmong(example.scale, untaughtScales)) return example;
+  const [scale] = scalesBut(untaughtScales);
+  return { ...example, scale };
+}
+
 /**
  * Train rows are worded, and bared of their cues, by the seed; others are always asked in the first wording and with their
  * cues, so that scores compare.
  */
 export function ask(
-  example: Example,
+  source: Example,
   split: Split,
   plan: FeaturePlan,
   cues: CuesOf,
   { copies = 1, edited = [] }: Doing = {},
 ): Asked[] {
+  const example = split === 'test' ? source : onTaughtScale(source, plan);
   const rows: Unasked[] = [];
   const cuesOf = (asked: Example) => (plan.cues ? cues(asked, example) : '');
   const own = cuesOf(example);
@@ -84,7 +94,10 @@ function waysOf(example: Example, split: Split, plan: FeaturePlan, cues: string,
   const wording = () => (split === 'train' ? rng.int(paraphrases) : 0);
   const worded = () => ({ cues, paraphrase: wording() });
   const own = questionOf(example, worded());
-  const others = split === 'train' && plan.varyScales ? otherwise(example, variants, rng, worded) : [];
+  const others =
+    split === 'train' && plan.varyScales
+      ? otherwise(example, variants, rng, worded, scalesBut(plan.untaughtScales))
+      : [];
   const derivedBy = (...by: readonly string[]) => ({ from: example.id, by: by.join('+') });
   const again = copy === 0 ? [] : ['again'];
   return [

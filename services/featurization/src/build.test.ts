@@ -42,6 +42,7 @@ async function built(
     inducedLexicon: true,
     lexicons: [],
     varyScales: false,
+    untaughtScales: [],
     maxTokens: 0,
     seed: 0,
     limitTrain: 0,

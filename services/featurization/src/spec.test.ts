@@ -1,3 +1,4 @@
+import { scalesBut } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
 import { describe, expect, it } from 'vitest';
@@ -11,6 +12,7 @@ const spec: featurization.FeatureSetSpec = {
   inducedLexicon: false,
   lexicons: [],
   varyScales: false,
+  untaughtScales: [],
   maxTokens: 0,
   seed: 0,
   limitTrain: 0,
@@ -30,6 +32,7 @@ describe('planOf', () => {
       lexicons: [],
       induced: false,
       varyScales: false,
+      untaughtScales: [],
       labelBalance: 0.5,
       augmentations: [],
       maxTokens: 160,
@@ -103,6 +106,17 @@ describe('planOf', () => {
     });
     expect(planOf({ ...spec, cueDropout: 0 }).cueDropout).toBe(0);
     expect(() => planOf({ ...spec, cueDropout: Number.NaN })).toThrow('spec.cueDropout: expected a share');
+    const scales = [
+      { low: -4, high: 4 },
+      { low: 2, high: 2 },
+    ];
+    expect(planOf({ ...spec, untaughtScales: scales.slice(0, 1) }).untaughtScales).toEqual([scales[0]]);
+    expect(() => planOf({ ...spec, untaughtScales: scales })).toThrow(
+      /spec\.untaughtScales\[1\]: expected low/,
+    );
+    expect(() => planOf({ ...spec, untaughtScales: [...scalesBut([])] })).toThrow(
+      'spec.untaughtScales: expected some of the scales',
+    );
     expect(() => planOf({ ...spec, baseModels: [] })).toThrow(InvalidArgument);
     expect(() => planOf(undefined)).toThrow('spec: expected a feature set spec, got nothing');
   });

@@ -1,5 +1,5 @@
 /** What a feature set spec asks for, checked whole: every violation is named before anything is built. */
-import type { Split } from '@emotune/affect';
+import { type Scale, type Split, scalesBut, scaleViolations } from '@emotune/affect';
 import { InvalidArgument, nearest, show, Violations } from '@emotune/base';
 import type { featurization } from '@emotune/proto';
 import { namePattern } from '@emotune/service/words';
@@ -20,6 +20,8 @@ export interface FeaturePlan {
   readonly lexicons: readonly string[];
   /** Ask train rows on further scales and label orders, too. */
   readonly varyScales: boolean;
+  /** Scales that no train or validation row is asked on, in neither direction. */
+  readonly untaughtScales: readonly Scale[];
   /** 0: labels of train rows as often as they occur; 1: alike. */
   readonly labelBalance: number;
   /** Further train rows with edited texts. */
@@ -143,6 +145,15 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     ['labelBalance'],
     `expected a number on 0..1, got ${labelBalance}`,
   );
+  const untaughtScales = (spec.untaughtScales ?? []).map(({ low, high }): Scale => ({ low, high }));
+  untaughtScales.forEach((scale, i) => {
+    violations.addAll(scaleViolations(scale, `spec.untaughtScales[${i}]`));
+  });
+  expect(
+    scalesBut(untaughtScales).length > 0,
+    ['untaughtScales'],
+    'expected some of the scales that train rows are asked on to be left, got all of them',
+  );
   violations.addAll(augmentationViolations(spec.augmentations ?? []).list);
   violations.throwIfAny();
   return {
@@ -154,6 +165,7 @@ export function planOf(spec: featurization.FeatureSetSpec | undefined): FeatureP
     lexicons: spec.withoutCues ? [] : lexicons,
     induced: !spec.withoutCues && spec.inducedLexicon,
     varyScales: spec.varyScales,
+    untaughtScales,
     labelBalance,
     augmentations: (spec.augmentations ?? []).map(augmentationOf),
     maxTokens: maxTokens || usualTokens,

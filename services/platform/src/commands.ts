@@ -15,6 +15,7 @@ export const commands: Commands = {
     };
   },
   train: async () => (await import('./commands/train.js')).addTrainCommand,
+  calibrate: async () => (await import('./commands/calibrate.js')).addCalibrateCommand,
   schema: async () => (await import('./commands/schema.js')).addSchemaCommand,
   ...labCommands,
 };

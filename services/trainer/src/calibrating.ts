@@ -2,6 +2,7 @@
 import {
   type Calibration,
   calibratable,
+  type Example,
   fitCalibrations,
   isRegression,
   questionOf,
@@ -34,7 +35,7 @@ export function validationParts(rows: readonly FeatureRow[]): ValidationParts {
 export async function calibrate(
   model: Pick<AnswererOptions, 'folder' | 'adapter' | 'threads'>,
   { cues }: Pick<Teaching, 'cues'>,
-  held: readonly FeatureRow[],
+  held: readonly Example[],
   signal?: AbortSignal,
 ): Promise<Calibration[]> {
   if (held.length === 0) return [];

@@ -1,3 +1,4 @@
 export { settingsOf } from './assignment.js';
 export { checkRows, readRows } from './feature-rows.js';
+export { type RecalibrateOptions, recalibrate } from './recalibrate.js';
 export { saveTuned, type TrainOnceOptions, trainOnce } from './tune.js';

@@ -33,7 +33,7 @@ import {
   trainSpecOf,
   withExecutor,
 } from '@emotune/training';
-import { type ValidationParts, validationParts } from './calibrating.js';
+import { calibrate, type ValidationParts, validationParts } from './calibrating.js';
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type FoldPlace, splitOf } from './folds.js';
 import { numberRows } from './number-rows.js';
@@ -73,9 +73,8 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   const wholes = request.trainSplits.filter((split) => split !== request.calibrationSplit);
   const kept = await partsOf(request.features, request.calibrationSplit);
   const given = [...(wholes.length > 0 ? await readRows(request.features, wholes) : []), ...kept.open];
-  const { train: trained, held } = fold
-    ? splitOf(given, fold)
-    : { train: given, held: (await partsOf(request.features, validationSplit)).open };
+  const validation = await partsOf(request.features, validationSplit);
+  const { train: trained, held } = fold ? splitOf(given, fold) : { train: given, held: validation.open };
   const rows = { train: trained, validation: validationRows(held, settings.validationExamples) };
   checkRows([...rows.train, ...rows.validation], base.config);
   const longest = rows.train.reduce((most, { tokens }) => Math.max(most, tokens.length), 0);
@@ -108,7 +107,8 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   // Other questions about the same rows are many, and each is asked of few.
   const teaching = teachingOf(given.filter(({ derived }) => !derived));
   const lexicons = await textAt(join(request.features, lexiconsFile));
-  return { config: base.config, method: spec.method, teaching, lexicons, held: kept.held, ...result };
+  const aside = [...kept.held, ...validation.held];
+  return { config: base.config, method: spec.method, teaching, lexicons, held: aside, ...result };
 }
 
 async function partsOf(features: string, split = ''): Promise<ValidationParts> {
@@ -196,8 +196,14 @@ export interface TrainOnceOptions extends TrainHooks {
   readonly settings: TrainingSettings;
 }
 
+export type TrainedOnce = Pick<
+  TrainResult,
+  'best' | 'step' | 'tokens' | 'tokensPerSecond' | 'stopped' | 'forgetting'
+> & { readonly calibrations: readonly Calibration[] };
+
 /**
  * One training run without the platform; the same code as a trainer's. Goes on from `checkpoints` when there are some.
+ * Then it is calibrated, on the validation rows that were kept aside. Interrupted there, it is whole but uncalibrated.
  * @throws AlreadyExists, InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted.
  */
 export async function trainOnce({
@@ -206,12 +212,19 @@ export async function trainOnce({
   out,
   settings,
   ...hooks
-}: TrainOnceOptions): Promise<Omit<TrainResult, 'tensors' | 'examples' | 'seconds'>> {
+}: TrainOnceOptions): Promise<TrainedOnce> {
   await assertNew(out);
   const validationSplit = (await shardsOf(features, 'validation')).length > 0 ? 'validation' : '';
   const request = { baseModel, features, trainSplits: ['train'], validationSplit, settings };
   const tuned = await tune(request, hooks);
   await saveTuned(out, tuned, { baseModel, baseName: baseModel });
-  const { best, step, tokens, tokensPerSecond, stopped, forgetting } = tuned;
-  return { best, step, tokens, tokensPerSecond, stopped, forgetting };
+  const { held, teaching, best, step, tokens, tokensPerSecond, stopped, forgetting } = tuned;
+  if (held.length > 0)
+    hooks.onNotice?.(
+      `calibrating on ${held.length} validation rows kept aside; once more, or later: emotune calibrate`,
+    );
+  const asked = tuned.method.name === 'full' ? { folder: out } : { folder: baseModel, adapter: out };
+  const calibrations = await calibrate({ ...asked, threads: settings.threads }, teaching, held, hooks.signal);
+  await saveCalibrations(out, teaching, calibrations);
+  return { best, step, tokens, tokensPerSecond, stopped, forgetting, calibrations };
 }

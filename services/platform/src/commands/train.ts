@@ -74,11 +74,17 @@ export const addTrainCommand: AddCommands = (program, io) => {
           },
         });
         progress.end();
-        const { best, ...rest } = result;
-        await session.answer({ out: at(out), objective: best?.objective ?? null, ...rest }, () => {
-          const objective = best === null ? '' : `, validation objective ${figure(best.objective)}`;
-          return `wrote ${at(out)} after ${result.tokens} tokens${objective}`;
-        });
+        const { best, calibrations, ...rest } = result;
+        const calibrated = calibrations.map(({ task, n }) => ({ task, rows: n }));
+        await session.answer(
+          { out: at(out), objective: best?.objective ?? null, calibrated, ...rest },
+          () => {
+            const objective = best === null ? '' : `, validation objective ${figure(best.objective)}`;
+            const rows = calibrated.reduce((sum, kind) => sum + kind.rows, 0);
+            const aside = rows === 0 ? '' : `, calibrated on ${rows} validation rows kept aside`;
+            return `wrote ${at(out)} after ${result.tokens} tokens${objective}${aside}`;
+          },
+        );
       } catch (error) {
         throw error instanceof Interrupted ? new Stopped(error.policy.exitCode, error.message) : error;
       } finally {

@@ -8,7 +8,7 @@
 import { GrpcMethod, GrpcStreamMethod } from "../../../../src/decorators.js";
 import type { Observable } from "rxjs";
 import type { Timestamp } from "../../../google/protobuf/timestamp.js";
-import type { BuildState, Cue, Progress, Task } from "../../common/v1/common.js";
+import type { BuildState, Cue, Progress, Scale, Task } from "../../common/v1/common.js";
 
 export interface FeatureSetSpec {
   /**
@@ -88,6 +88,12 @@ export interface FeatureSetSpec {
    * for emoji and hashtags. None unless it is asked for.
    */
   augmentations: Augmentation[];
+  /**
+   * Scales that no train or validation question is asked on, in either direction, so that it can be measured how a model answers
+   * on a scale that it never saw. Rows of sources that have such a scale are asked on another one, usually 0..1. Test rows keep theirs.
+   * @example [-4..4]
+   */
+  untaughtScales: Scale[];
 }
 
 /** One way to edit texts. The same row, seed and spec give the same text. */
