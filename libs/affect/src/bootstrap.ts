@@ -12,7 +12,7 @@ export type Intervals = Readonly<Partial<Record<MetricName, Interval>>>;
 const defaultResamples = 1000;
 
 /** The share q of sorted values, between neighbours by straight line. */
-function quantile(sorted: Float64Array, q: number): number {
+export function quantile(sorted: Float64Array, q: number): number {
   const at = q * (sorted.length - 1);
   const below = Math.floor(at);
   const above = Math.min(below + 1, sorted.length - 1);

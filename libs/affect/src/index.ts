@@ -1,6 +1,6 @@
 export { intensifies, isAffective, negates } from './affective-words.js';
 export { ConstantBaseline, vaderAnswer } from './baselines.js';
-export { bootstrapIntervals, type Interval, type Intervals } from './bootstrap.js';
+export { bootstrapIntervals, type Interval, type Intervals, quantile } from './bootstrap.js';
 export {
   type Answered,
   answered,

@@ -30,7 +30,7 @@ const allowed = new Set(['MIT', 'Apache-2.0', 'CC-BY-4.0']);
 const split = { shares: { validation: 0.1, test: 0.1 }, seed: 0 };
 const vader = ['tweets', 'movies', 'amazon', 'nyt'].map((domain) => `vader-${domain}`);
 /** What `npm start` tunes on, beside its demonstration data. */
-const started = [...vader, 'emobank', 'goemotions-ekman', 'xed-en'];
+export const started = [...vader, 'emobank', 'goemotions-ekman', 'xed-en'];
 /**
  * Datasets whose validation and test rows are never seen here: which rows those are hangs on all that are divided. `limit`:
  * rows of each source, 0 is all of them.

@@ -27,7 +27,7 @@ export interface Predicted {
   readonly raw: Prediction[];
 }
 
-function predictionOf(example: Example, question: Question, answer: Answer): Prediction {
+export function predictionOf(example: Example, question: Question, answer: Answer): Prediction {
   const { value, low, high, labels, confidence, within, distribution, cut, goldLogProb } = answer;
   const { gold } = example;
   return {

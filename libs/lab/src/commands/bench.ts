@@ -11,6 +11,7 @@ import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
 import type { ServeWorkload } from '../bench/serve.js';
 import type { StepWorkload } from '../bench/step.js';
+import { addAblationCommand } from './bench-ablation.js';
 import { deviceOption } from './options.js';
 
 const examples = `
@@ -19,6 +20,7 @@ Examples:
   emotune bench generate --batch 1 --tokens 32
   emotune bench score --threads 1
   emotune bench serve --callers 1 64 --questions 4 --base-compute int8
+  emotune bench ablation --threads 1 --runs ablation.jsonl
   emotune bench search --json
   emotune bench search --generated 24 --problems problems.json
   emotune bench search --generated 24 --seeds 3 --peer optuna.json`;
@@ -365,4 +367,6 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const figures = await benchBus({ events, brokers, signal: session.signal });
       await session.answer(figures, () => busText(figures));
     });
+
+  addAblationCommand(bench, io);
 };
