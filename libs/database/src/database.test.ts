@@ -1,11 +1,13 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, FailedPrecondition, Unavailable } from '@emotune/base';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { Database, type DatabaseSettings } from './database.js';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { connectMs, Database, type DatabaseSettings } from './database.js';
 import { testDatabase, testDatabaseUrl } from './testing.js';
 
 let database: Database;
@@ -153,6 +155,31 @@ describe('Database', () => {
     // Its name may be known later, as that of a service that is being created.
     const unknown = Database.connect('postgres://nobody@no-such-host.invalid/none', 'main');
     await expect(unknown).rejects.toThrow(Unavailable);
+  });
+
+  it('says that a server takes a connection and says nothing', async () => {
+    const url = new URL(await testDatabaseUrl());
+    const port = Number(url.port);
+    const sockets: Socket[] = [];
+    let isSilent = false;
+    const between = createServer((socket) => {
+      sockets.push(socket);
+      if (!isSilent) socket.pipe(connect(port, url.hostname)).pipe(socket);
+    }).listen(0, '127.0.0.1');
+    await once(between, 'listening');
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy();
+      between.close();
+    });
+    url.port = String((between.address() as AddressInfo).port);
+    const there = await Database.connect(url.href, 'main');
+    isSilent = true;
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const asked = expect(there.session()).rejects.toThrow(Unavailable);
+    vi.advanceTimersByTime(connectMs);
+    await asked;
+    await there.close();
   });
 });
 

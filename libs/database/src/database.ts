@@ -27,6 +27,8 @@ const overtaken = new Set(['40001', '40P01']);
 const attempts = 12;
 /** After so many of them a transaction keeps others from what they overtake it by. */
 const patience = 3;
+/** A server that takes a connection and says nothing for so long is away. */
+export const connectMs = 10_000;
 /** Between two attempts to reach a server that is away. */
 const lookMs = 250;
 /** Any number that no other program takes: migrations of one schema wait for each other. */
@@ -73,7 +75,7 @@ function named(cause: Error & { code?: string }): Error {
   }
   const lost =
     /^(08|57P|E[A-Z_]{3,})/.test(code) ||
-    /^Cannot use a pool after calling end|^Connection terminated|^Client (has encountered|was closed)|timeout exceeded when/.test(
+    /^Cannot use a pool after calling end|^Connection terminated|^Client (has encountered|was closed)|^timeout expired$|timeout exceeded when/.test(
       cause.message,
     );
   return lost ? new Unavailable(`PostgreSQL cannot be reached: ${cause.message}`, { cause }) : cause;
@@ -124,7 +126,7 @@ export class Database implements Sql {
     const connection: pg.ClientConfig = {
       ...configOf(url),
       ...(passwordFile === undefined ? {} : { password: () => passwordIn(passwordFile) }),
-      connectionTimeoutMillis: 10_000,
+      connectionTimeoutMillis: connectMs,
       options: [
         ...[`-c search_path=${schema}`, `-c statement_timeout=${limitMs}`],
         `-c idle_in_transaction_session_timeout=${limitMs}`,
