@@ -20,9 +20,16 @@ export function quantile(sorted: Float64Array, q: number): number {
 }
 
 /**
- * 95 % percentile intervals of every metric that the rows define. A metric that most resamples leave undefined has no
- * interval.
+ * 95 % percentile interval of what resamples gave.
+ * @param values Of those that define it, in any order. @returns undefined where most of them do not
  */
+export function percentileInterval(values: Float64Array, resamples: number): Interval | undefined {
+  if (values.length * 2 < resamples) return undefined;
+  const sorted = values.toSorted();
+  return { low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+}
+
+/** Of every metric that the rows define and most resamples, too. */
 export function bootstrapIntervals(measure: Measure, rng: Rng, resamples = defaultResamples): Intervals {
   const { n } = measure;
   const names = metricNames.filter((name) => measure.of()[name] !== undefined);
@@ -43,10 +50,8 @@ export function bootstrapIntervals(measure: Measure, rng: Rng, resamples = defau
   }
   const intervals: Partial<Record<MetricName, Interval>> = {};
   for (const name of names) {
-    const count = counts.get(name)!;
-    if (count * 2 < resamples) continue;
-    const sorted = values.get(name)!.subarray(0, count).sort();
-    intervals[name] = { low: quantile(sorted, 0.025), high: quantile(sorted, 0.975) };
+    const interval = percentileInterval(values.get(name)!.subarray(0, counts.get(name)), resamples);
+    if (interval) intervals[name] = interval;
   }
   return intervals;
 }

@@ -7,7 +7,7 @@
  * alpha = 1 − (n − 1) Σ o_ck δ²_ck / Σ n_c n_k δ²_ck.
  */
 import type { Rng } from '@emotune/base';
-import type { Interval } from './bootstrap.js';
+import { type Interval, percentileInterval } from './bootstrap.js';
 
 /** How much two values differ: not at all or wholly; by how many values lie between; by their difference; by it in parts of their sum. */
 export type Difference = 'nominal' | 'ordinal' | 'interval' | 'ratio';
@@ -116,8 +116,5 @@ export function alphaInterval(
     const expected = expectedDisagreement(n, squared);
     if (expected > 0) alphas.push(1 - ((total - 1) * observed) / expected);
   }
-  if (alphas.length * 2 < resamples) return undefined;
-  alphas.sort((a, b) => a - b);
-  const at = (q: number) => alphas[Math.round(q * (alphas.length - 1))];
-  return { low: at(0.025), high: at(0.975) };
+  return percentileInterval(Float64Array.from(alphas), resamples);
 }
