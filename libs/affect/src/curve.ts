@@ -1,4 +1,5 @@
 /** Monotone curves from what a model says to what was observed, both on 0..1: how numbers and confidences are calibrated. */
+import { mean } from '@emotune/base';
 
 export const curveMethods = ['none', 'linear', 'isotonic'] as const;
 
@@ -34,11 +35,9 @@ export function valueAt({ x, y }: Curve, at: number): number {
   return y[above - 1] + share * (y[above] - y[above - 1]);
 }
 
-const meanOf = (values: readonly number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
-
 /** Least squares; level at the mean where it would fall. */
 export function linearCurve(points: readonly Pick<Observation, 'x' | 'y'>[]): Curve {
-  const [mx, my] = [meanOf(points.map(({ x }) => x)), meanOf(points.map(({ y }) => y))];
+  const [mx, my] = [mean(points.map(({ x }) => x)), mean(points.map(({ y }) => y))];
   const sxx = points.reduce((sum, { x }) => sum + (x - mx) ** 2, 0);
   const sxy = points.reduce((sum, { x, y }) => sum + (x - mx) * (y - my), 0);
   const slope = sxx > 0 ? Math.max(0, sxy / sxx) : 0;
@@ -59,8 +58,8 @@ export function isotonicCurve(points: readonly Pick<Observation, 'x' | 'y'>[]): 
     let block = { x, y, n: 1 };
     const pool = (other: typeof block) => {
       const n = block.n + other.n;
-      const mean = (a: number, b: number) => (a * other.n + b * block.n) / n;
-      block = { x: mean(other.x, block.x), y: mean(other.y, block.y), n };
+      const pooled = (a: number, b: number) => (a * other.n + b * block.n) / n;
+      block = { x: pooled(other.x, block.x), y: pooled(other.y, block.y), n };
     };
     // Equal x have one value.
     while (
@@ -85,9 +84,9 @@ export interface Chosen {
 /** Whether errors are smaller by more than the standard error of their difference, so that few rows choose a simple curve. */
 function smaller(errors: readonly number[], than: readonly number[]): boolean {
   const gains = errors.map((error, i) => than[i] - error);
-  const mean = meanOf(gains);
-  const variance = meanOf(gains.map((gain) => (gain - mean) ** 2));
-  return mean > Math.sqrt(variance / gains.length);
+  const gain = mean(gains);
+  const variance = mean(gains.map((each) => (each - gain) ** 2));
+  return gain > Math.sqrt(variance / gains.length);
 }
 
 /**

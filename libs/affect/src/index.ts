@@ -80,7 +80,7 @@ export {
   renderAnswer,
   renderPrompt,
 } from './questions.js';
-export { decimalsOf, scaleViolations } from './scales.js';
+export { decimalsOf, nativeOf, ratingStep, ratingValues, scaleViolations, unitOf } from './scales.js';
 export {
   type Example,
   type Gold,

@@ -47,3 +47,34 @@ export function gridOf({ low, high }: Scale, decimals: number): number[] {
   for (let i = 1; (last - first) / step > mostIntervals; i++) step = factors[i % 3] * 10 ** Math.floor(i / 3);
   return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
 }
+
+/** Whole steps between the answers that people choose from, where these are as many as there are keys of digits; else quarters. */
+const wholeSteps = { least: 2, most: 9 };
+
+/** Between two answers of a scale that people are asked on. */
+export function ratingStep({ low, high }: Scale): number {
+  const range = Math.abs(high - low);
+  const whole = Number.isInteger(range) && range >= wholeSteps.least && range <= wholeSteps.most;
+  return whole ? 1 : range / 4;
+}
+
+/** Significant digits that survive adding up steps of decimal fractions. */
+const ratingDigits = 12;
+
+/** The answers that people choose from, in the order of the scale. @param step divides it */
+export function ratingValues(scale: Scale, step: number): number[] {
+  const parts = Math.round(Math.abs(scale.high - scale.low) / step);
+  return Array.from({ length: parts + 1 }, (_, i) =>
+    Number(nativeOf(scale, i / parts).toPrecision(ratingDigits)),
+  );
+}
+
+/** A number of the scale on 0..1. */
+export function unitOf({ low, high }: Scale, native: number): number {
+  return (native - low) / (high - low);
+}
+
+/** A number on 0..1 on the scale. */
+export function nativeOf({ low, high }: Scale, unit: number): number {
+  return low + unit * (high - low);
+}

@@ -29,6 +29,7 @@ export { Idle, idleMs } from './idle.js';
 export { Lanes } from './lanes.js';
 export { endWithin } from './last-resort.js';
 export { machineMemoryMiB } from './machine-memory.js';
+export { mean } from './mean.js';
 export { grown, Numbering } from './numbering.js';
 export { own } from './own.js';
 export { printable, printableJson } from './printable.js';

@@ -15,6 +15,7 @@ import {
   type SourceExample,
   type Split,
   type Task,
+  unitOf,
 } from '@emotune/affect';
 import { InvalidArgument, nearest, own, show, textFault, type Violation, Violations } from '@emotune/base';
 import { delimitedRows } from './delimited.js';
@@ -157,7 +158,7 @@ class RowReader {
     if (!(native >= Math.min(scale.low, scale.high) && native <= Math.max(scale.low, scale.high)))
       return new Fault(`expected a number on ${scale.low}..${scale.high}, got ${show(label)}`);
     // No negative zero where the scale is inverted.
-    const gold = numberGold(Math.max(0, (native - scale.low) / (scale.high - scale.low)));
+    const gold = numberGold(Math.max(0, unitOf(scale, native)));
     const rated = { ...common, emotion: null, labelSet: [], multiLabel: false, scale, gold };
     if (task !== 'emotion-regression') return rated;
     const emotion = someText(own(values, columns.emotion), columns.emotion, 'an emotion');

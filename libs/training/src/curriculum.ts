@@ -1,4 +1,5 @@
 /** Which rows a stage draws, and what it made the model forget. Pure. */
+import { mean } from '@emotune/base';
 import type { Row } from './batches.js';
 
 /**
@@ -79,7 +80,6 @@ export function forgettingOf(
     for (const task of tasks) if (!learntAt.has(task) && now[task] !== undefined) learntAt.set(task, stage);
   const earlier = [...learntAt].filter(([, stage]) => stage < last);
   if (earlier.length === 0) return undefined;
-  const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
   const tasks = Object.fromEntries(
     earlier.map(([task, stage]) => [
       task,

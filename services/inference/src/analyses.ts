@@ -1,5 +1,5 @@
 /** Asks models about texts. */
-import type { Question, Teaching } from '@emotune/affect';
+import { nativeOf, type Question, type Teaching } from '@emotune/affect';
 import type { Answer, Answerer } from '@emotune/answering';
 import { FailedPrecondition } from '@emotune/base';
 import { codecOf, Encoded, type inference, messageType, type tuning } from '@emotune/proto';
@@ -48,7 +48,7 @@ function answerMessage(
     const distribution = answer.marginals.map(({ label, probability }) => ({ answer: label, probability }));
     return { ...common, labels: [...answer.labels], confidence: answer.confidence!, distribution };
   }
-  const native = (value: number) => scale.low + value * (scale.high - scale.low);
+  const native = (value: number) => nativeOf(scale, value);
   return {
     ...common,
     value: native(answer.value!),

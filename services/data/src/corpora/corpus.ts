@@ -7,6 +7,7 @@ import {
   type Scale,
   type SourceExample,
   type Task,
+  unitOf,
 } from '@emotune/affect';
 import { InvalidArgument } from '@emotune/base';
 
@@ -77,7 +78,7 @@ export function maker(corpus: { name: string; licence: string; language: string 
       native: number,
       options: { emotion?: string; ratings?: readonly number[]; suffix?: string } = {},
     ): SourceExample => {
-      const unit = (rating: number) => (rating - scale.low) / (scale.high - scale.low);
+      const unit = (rating: number) => unitOf(scale, rating);
       const value = unit(native);
       if (!(value >= -1e-9 && value <= 1 + 1e-9)) {
         throw InvalidArgument.at(

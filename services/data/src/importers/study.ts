@@ -11,8 +11,9 @@ import {
   type SourceExample,
   scaleViolations,
   tasks,
+  unitOf,
 } from '@emotune/affect';
-import { show } from '@emotune/base';
+import { mean, show } from '@emotune/base';
 import { z } from 'zod';
 import type { Import, ImportedFile, Importer } from './importer.js';
 
@@ -54,13 +55,11 @@ function exampleOf(row: Row, name: string): SourceExample | string {
     const [wrong] = scaleViolations(scale, 'scale');
     if (wrong) return wrong.description;
     if (task === 'emotion-regression' && emotion === '') return 'expected "emotion", got nothing';
-    const unit = (native: number) => (native - scale.low) / (scale.high - scale.low);
-    const all = [value, ...ratings].map(unit);
+    const all = [value, ...ratings].map((native) => unitOf(scale, native));
     if (!all.every((one) => one >= 0 && one <= 1))
       return `expected numbers on ${scale.low}..${scale.high}, got ${show([value, ...ratings])}`;
     const rated = all.slice(1);
-    const mean = rated.reduce((sum, one) => sum + one, 0) / rated.length;
-    if (rated.length > 0 && (rated.length !== raters || Math.abs(mean - all[0]) > tolerance))
+    if (rated.length > 0 && (rated.length !== raters || Math.abs(mean(rated) - all[0]) > tolerance))
       return `expected ${raters} ratings whose mean is ${value}, got ${show(ratings)}`;
     const gold = rated.length > 0 ? ratedGold(all[0], rated) : numberGold(all[0], null, raters);
     return { ...common, emotion: emotion || null, scale, labelSet: [], multiLabel: false, gold };

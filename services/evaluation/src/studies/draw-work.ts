@@ -1,5 +1,5 @@
 /** What making a study does in the process of a build: reads the rows of its sample and draws the items. */
-import { type Example, type Meaning, type SourceExample, tasks } from '@emotune/affect';
+import { type Example, type Meaning, nativeOf, type SourceExample, tasks } from '@emotune/affect';
 import { FailedPrecondition, NotFound, Rng } from '@emotune/base';
 import { type ObjectStore, openObjectStore } from '@emotune/objects';
 import { decodePredictions, type Prediction, readExamples } from '@emotune/records';
@@ -46,7 +46,9 @@ const counted = (n: number, what: string) => `${n.toLocaleString('en')} ${what}$
 /** As an answer to people. */
 function answerText({ scale, decimals, value, labels }: Prediction): string {
   if (value === null || scale === null) return labels.length === 0 ? 'none' : [...labels].sort().join(', ');
-  return (scale.low + value * (scale.high - scale.low)).toFixed(decimals).replace(/^-(0\.?0*)$/, '$1');
+  return nativeOf(scale, value)
+    .toFixed(decimals)
+    .replace(/^-(0\.?0*)$/, '$1');
 }
 
 function meaningOf({ value, labels }: Prediction): Meaning {

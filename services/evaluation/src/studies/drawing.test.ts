@@ -3,7 +3,6 @@ import { Rng } from '@emotune/base';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Drawing, drawStratified, uncertaintyOf } from './draw.js';
-import { usualStep, valuesOf } from './question.js';
 import { type ItemState, isSwapped, nextItem } from './serving.js';
 import { labelPrediction, numberPrediction } from './test-service.js';
 
@@ -46,21 +45,6 @@ it('draws of however many rows those that it would draw of all at once', () => {
   const some = draw(5000, 10);
   expect(some.length).toBe(10);
   expect(some).toEqual(draw(5000, 5000).slice(0, 10));
-});
-
-it.each([
-  [-4, 4, 1, [-4, -3, -2, -1, 0, 1, 2, 3, 4]],
-  [0, 1, 0.25, [0, 0.25, 0.5, 0.75, 1]],
-  [0, 100, 25, [0, 25, 50, 75, 100]],
-  [6, 1, 1, [6, 5, 4, 3, 2, 1]],
-  [0, 9, 1, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]],
-])('asks on %d..%d in steps of %d', (low, high, step, values) => {
-  expect(usualStep({ low, high })).toBe(step);
-  expect(valuesOf({ low, high }, step)).toEqual(values);
-});
-
-it('writes decimal fractions as people do', () => {
-  expect(valuesOf({ low: 0, high: 1 }, 0.1)).toEqual([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]);
 });
 
 /** What raters judge who take turns until there is nothing left. */

@@ -1,5 +1,6 @@
 /** The judgements of an item together: what a panel of raters says. */
-import { isRegression, type Meaning, regressionMeasure, type Scale } from '@emotune/affect';
+import { isRegression, type Meaning, regressionMeasure, type Scale, unitOf } from '@emotune/affect';
+import { mean } from '@emotune/base';
 import type { Answer } from './answers.js';
 import type { StudyQuestion } from './question.js';
 
@@ -18,18 +19,9 @@ export function isNumeric(question: StudyQuestion): question is StudyQuestion & 
   return question.kind === 'rating' && isRegression(question.task);
 }
 
-/** A number on 0..1. */
-export function unitOf({ low, high }: Scale, value: number): number {
-  return (value - low) / (high - low);
-}
-
 /** What stands for an answer that is no number. */
 export function keyOf(answer: Answer): string {
   return answer.kind === 'labels' ? answer.labels.join('\0') : answer.kind === 'choice' ? answer.choice : '';
-}
-
-export function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The most frequent, several where they are equally frequent. */
@@ -65,7 +57,7 @@ export function agreementWith(rows: readonly Beside[], question: StudyQuestion):
     return regressionMeasure(
       rows.map(({ own, panel }) => ({
         answer: isAnswer(own) ? unit(own) : own.value!,
-        gold: meanOf(panel.map(unit)),
+        gold: mean(panel.map(unit)),
       })),
     ).of().pearson;
   }
@@ -78,11 +70,5 @@ export function agreementWith(rows: readonly Beside[], question: StudyQuestion):
 
 /** By item. */
 export function byItem(judged: readonly Judged[]): ReadonlyMap<number, readonly Judged[]> {
-  const items = new Map<number, Judged[]>();
-  for (const one of judged) {
-    const of = items.get(one.item);
-    if (of) of.push(one);
-    else items.set(one.item, [one]);
-  }
-  return items;
+  return Map.groupBy(judged, ({ item }) => item);
 }

@@ -1,5 +1,5 @@
 /** What raters are asked of each item, and which answers there are. */
-import { isRegression, type Scale, type Task } from '@emotune/affect';
+import { isRegression, ratingStep, ratingValues, type Scale, type Task } from '@emotune/affect';
 import { InvalidArgument, show } from '@emotune/base';
 import { type RatingPlan, type StudyPlan, stepViolations } from './spec.js';
 
@@ -42,26 +42,6 @@ const severalWording: Partial<Record<Task, string>> = {
 };
 const comparisonWording = 'Which answer fits the text better?';
 
-/** Whole steps, where these are as many as there are keys of digits; else quarters. */
-const wholeSteps = { least: 2, most: 9 };
-
-export function usualStep({ low, high }: Scale): number {
-  const range = Math.abs(high - low);
-  const whole = Number.isInteger(range) && range >= wholeSteps.least && range <= wholeSteps.most;
-  return whole ? 1 : range / 4;
-}
-
-/** Significant digits that survive adding up steps of decimal fractions. */
-const digits = 12;
-
-/** The answers of a scale, in its order. */
-export function valuesOf({ low, high }: Scale, step: number): number[] {
-  const parts = Math.round(Math.abs(high - low) / step);
-  return Array.from({ length: parts + 1 }, (_, i) =>
-    Number((low + ((high - low) * i) / parts).toPrecision(digits)),
-  );
-}
-
 /** The one value that all rows have. @throws InvalidArgument */
 function common<T>(rows: readonly T[], field: string, what: string): T {
   const found = [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
@@ -86,12 +66,12 @@ function ratingQuestion(mode: RatingPlan, rows: readonly AskedRow[]): RatingQues
         'spec.rating.scale',
         'a scale',
       );
-    const step = mode.step || usualStep(scale);
+    const step = mode.step || ratingStep(scale);
     const wrong = stepViolations(scale, step, 'spec.rating.step');
     if (wrong.length > 0) throw new InvalidArgument(wrong);
     return {
       ...{ kind: 'rating', question: mode.question || wording[task], task, scale },
-      ...{ values: valuesOf(scale, step), labels: [], multiLabel: false },
+      ...{ values: ratingValues(scale, step), labels: [], multiLabel: false },
     };
   }
   const labels =

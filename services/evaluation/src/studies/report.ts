@@ -1,10 +1,10 @@
 /** What the judgements of a study tell: of raters, of the model beside them, of two models beside each other. */
 import { alphaInterval, krippendorffAlpha, signTest, type Unit, wilsonInterval } from '@emotune/affect';
-import { Rng } from '@emotune/base';
+import { mean, Rng } from '@emotune/base';
 import type { evaluation } from '@emotune/proto';
 import { type Answer, passes } from './answers.js';
 import type { Item } from './items.js';
-import { agreementWith, byItem, isNumeric, type Judged, keyOf, meanOf } from './panel.js';
+import { agreementWith, byItem, isNumeric, type Judged, keyOf } from './panel.js';
 import type { StudyQuestion } from './question.js';
 
 interface Judgement extends Judged {
@@ -146,8 +146,8 @@ function modelOf(
   const all = [...items].filter(([item]) => ofModel(item) !== null);
   return {
     metric: isNumeric(question) ? 'pearson' : 'accuracy',
-    model: meanOf(pairs.map(({ model }) => model)),
-    raters: meanOf(pairs.map(({ rater }) => rater)),
+    model: mean(pairs.map(({ model }) => model)),
+    raters: mean(pairs.map(({ rater }) => rater)),
     n: pairs.length,
     panel: agreementWith(
       all.map(([item, of]) => ({ own: ofModel(item)!, panel: of.map(({ answer }) => answer) })),

@@ -1,9 +1,10 @@
 /** Judgements as rows of data: of each item what its raters answered together. */
-import { ratedGold } from '@emotune/affect';
+import { ratedGold, unitOf } from '@emotune/affect';
+import { mean } from '@emotune/base';
 import type { evaluation } from '@emotune/proto';
 import { taskMessage } from '@emotune/service';
 import type { Item } from './items.js';
-import { byItem, isNumeric, type Judged, meanOf, mostFrequent, unitOf } from './panel.js';
+import { byItem, isNumeric, type Judged, mostFrequent } from './panel.js';
 import type { RatingQuestion } from './question.js';
 
 export interface RowsInput {
@@ -32,7 +33,7 @@ function answeredBy(judged: readonly Judged[], question: RatingQuestion): Answer
       values.map((value) => unitOf(scale, value)),
     );
     return {
-      value: rounded(meanOf(values)),
+      value: rounded(mean(values)),
       answer: [],
       ratings: [...values].sort((a, b) => a - b),
       spread: rounded(spread! * Math.abs(scale.high - scale.low)),
