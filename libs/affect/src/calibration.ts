@@ -285,14 +285,7 @@ function fitLabels(rows: readonly HeldAnswer[]): LabelCalibration {
 }
 
 function byKind<Row extends Kind>(rows: readonly Row[]): Row[][] {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    const key = JSON.stringify(kindOf(row));
-    const group = groups.get(key);
-    if (group) group.push(row);
-    else groups.set(key, [row]);
-  }
-  return [...groups.values()];
+  return [...Map.groupBy(rows, (row) => JSON.stringify(kindOf(row))).values()];
 }
 
 /** Whether there are rows enough of some kind of question. */

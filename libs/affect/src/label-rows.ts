@@ -25,13 +25,7 @@ function share(part: number, whole: number): number | undefined {
 export function labelRows(
   outcomes: readonly (LabelOutcome & { readonly labelSet: readonly string[] })[],
 ): LabelRow[] {
-  const sets = new Map<string, LabelOutcome[]>();
-  for (const outcome of outcomes) {
-    const key = JSON.stringify([...outcome.labelSet].sort());
-    const asked = sets.get(key);
-    if (asked) asked.push(outcome);
-    else sets.set(key, [outcome]);
-  }
+  const sets = Map.groupBy(outcomes, ({ labelSet }) => JSON.stringify([...labelSet].sort()));
   return [...sets].flatMap(([key, asked]) => {
     const labelSet: string[] = JSON.parse(key);
     return labelSet.map((label) => {

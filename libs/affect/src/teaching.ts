@@ -58,15 +58,8 @@ function usualOrder(rows: readonly Inquiry[]): readonly string[] {
 
 /** What the rows of a training teach. */
 export function teachingOf(rows: readonly Row[]): Teaching {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    if (row.scale === null && row.labelSet.length === 0) continue;
-    const kind = inquiryKey(row);
-    const group = groups.get(kind);
-    if (group) group.push(row);
-    else groups.set(kind, [row]);
-  }
-  const inquiries = [...groups.values()].map((group): TaughtInquiry => {
+  const asked = rows.filter(({ scale, labelSet }) => scale !== null || labelSet.length > 0);
+  const inquiries = [...Map.groupBy(asked, inquiryKey).values()].map((group): TaughtInquiry => {
     const [{ task, emotion, scale, multiLabel }] = group;
     const labelSet = usualOrder(group);
     return {

@@ -154,7 +154,7 @@ export class Outbox {
   private async relayUntil(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const rows = await this.next();
-      for (const [key, events] of byKey(rows)) {
+      for (const [key, events] of Map.groupBy(rows, ({ key }) => key)) {
         this.busy.add(key);
         void this.send(events, signal).finally(() => {
           this.busy.delete(key);
@@ -217,15 +217,4 @@ const nameOf = ({ id, topic, key }: BusEvent) => ({ event: id, topic, key });
 /** For what is tried again when PostgreSQL is back. */
 function ifAway(error: unknown): void {
   if (!(error instanceof Unavailable)) throw error;
-}
-
-/** Groups events, which keep their order. */
-function byKey(events: readonly BusEvent[]): Map<string, BusEvent[]> {
-  const result = new Map<string, BusEvent[]>();
-  for (const event of events) {
-    const before = result.get(event.key);
-    if (before) before.push(event);
-    else result.set(event.key, [event]);
-  }
-  return result;
 }

@@ -116,13 +116,9 @@ class BagOfWords {
 }
 
 function lessonsOf(examples: readonly Example[], tokenizer: Tokenizer, bag: BagOfWords): Lesson[] {
-  const bySource = new Map<string, Example[]>();
-  for (const example of examples) {
-    const key = JSON.stringify([example.source, example.task, example.emotion]);
-    const rows = bySource.get(key);
-    if (rows) rows.push(example);
-    else bySource.set(key, [example]);
-  }
+  const bySource = Map.groupBy(examples, ({ source, task, emotion }) =>
+    JSON.stringify([source, task, emotion]),
+  );
   const known = new Map<string, readonly number[]>();
   const tokensOf = (text: string) => {
     const tokens = known.get(text) ?? [...tokenizer.encode(` ${text.replace(/\s+/g, ' ')}`)];

@@ -104,13 +104,9 @@ function withinSource(examples: readonly Example[]): Weighted<Example> {
 }
 
 function sourcesOf(examples: readonly Example[]): Weighted<Weighted<Example>> {
-  const groups = new Map<string, Example[]>();
-  for (const example of [...examples, ...sentimentExamples(examples)]) {
-    const name = JSON.stringify([example.source, example.task]);
-    const group = groups.get(name);
-    if (group) group.push(example);
-    else groups.set(name, [example]);
-  }
+  const groups = Map.groupBy([...examples, ...sentimentExamples(examples)], ({ source, task }) =>
+    JSON.stringify([source, task]),
+  );
   const sizes = new Map([...groups.values()].map((group) => [withinSource(group), group.length]));
   return new Weighted([...sizes.keys()], (source) => sizes.get(source)! ** mixing);
 }

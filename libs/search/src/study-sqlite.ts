@@ -39,13 +39,7 @@ function parameterOf(row: Row, path: readonly PropertyKey[]): unknown {
 
 /** Rows by the trial they belong to. */
 function byTrial(rows: readonly Row[]): Map<unknown, Row[]> {
-  const groups = new Map<unknown, Row[]>();
-  for (const row of rows) {
-    const group = groups.get(row['trial_id']);
-    if (group) group.push(row);
-    else groups.set(row['trial_id'], [row]);
-  }
-  return groups;
+  return Map.groupBy(rows, (row) => row['trial_id']);
 }
 
 function readStudy(query: Query, name: string | undefined): Study {

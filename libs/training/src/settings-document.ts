@@ -6,13 +6,11 @@ const code = (text: unknown) => `\`${text}\``;
 
 /** What is the same of all variants once, else each with its choices. */
 function ofVariants({ variants }: Setting, textOf: (variant: Setting['variants'][number]) => string): string {
-  const names = new Map<string, string[]>();
-  for (const variant of variants) {
-    const text = textOf(variant);
-    names.set(text, [...(names.get(text) ?? []), code(variant.name)]);
-  }
-  if (names.size === 1) return [...names.keys()][0];
-  return [...names].map(([text, of]) => `${text} (${of.join(', ')})`).join('; ');
+  const byText = Map.groupBy(variants, textOf);
+  if (byText.size === 1) return [...byText.keys()][0];
+  return [...byText]
+    .map(([text, of]) => `${text} (${of.map(({ name }) => code(name)).join(', ')})`)
+    .join('; ');
 }
 
 function shown(value: unknown): string {

@@ -178,13 +178,9 @@ function isScalar(type: z.ZodType): boolean {
 }
 
 function tableOf(schema: z.ZodType): Map<string, Setting> {
-  const byName = new Map<string, Leaf[]>();
-  for (const leaf of leavesOf(schema, [], { constant: true })) {
-    const name = nameOf(leaf.place, leaf.owner?.name);
-    const others = byName.get(name);
-    if (others) others.push(leaf);
-    else byName.set(name, [leaf]);
-  }
+  const byName = Map.groupBy(leavesOf(schema, [], { constant: true }), ({ place, owner }) =>
+    nameOf(place, owner?.name),
+  );
   const choices = (name: string) => definition(byName.get(name)![0].type).entries;
   return new Map(
     [...byName].map(([name, leaves]) => {

@@ -119,11 +119,10 @@ export class Remarks {
 
   /** Label sets that differ in case or spacing alone: to a model they are different questions. */
   private spellings(): string[] {
-    const bySpelling = new Map<string, Labelled[]>();
-    for (const of of this.labelled.values()) {
-      const key = `${of.inquiry.task} ${of.inquiry.multiLabel} ${folded(of.inquiry.labelSet)}`;
-      bySpelling.set(key, [...(bySpelling.get(key) ?? []), of]);
-    }
+    const bySpelling = Map.groupBy(
+      this.labelled.values(),
+      ({ inquiry }) => `${inquiry.task} ${inquiry.multiLabel} ${folded(inquiry.labelSet)}`,
+    );
     return [...bySpelling.values()]
       .filter((sets) => new Set(sets.map(({ inquiry }) => [...inquiry.labelSet].sort().join('|'))).size > 1)
       .map((sets) => {

@@ -251,14 +251,7 @@ function questionsOf(
   constant: ConstantBaseline,
   rng: Rng,
 ): evaluation.QuestionResult[] {
-  const kinds = new Map<string, Prediction[]>();
-  for (const p of predictions) {
-    const key = inquiryKey(p);
-    const list = kinds.get(key);
-    if (list) list.push(p);
-    else kinds.set(key, [p]);
-  }
-  return [...kinds].map(([key, rows]) => {
+  return [...Map.groupBy(predictions, inquiryKey)].map(([key, rows]) => {
     const [{ task, emotion, scale, labelSet, multiLabel }] = rows;
     const byConstant = answeredBy(rows, (p) => constant.answer(p));
     const pConstant =
@@ -293,15 +286,11 @@ export function compare(
 ): evaluation.TaskComparison[] {
   const keyOf = (p: Prediction) => `${p.task}\u0000${p.id}`;
   const other = new Map(second.map((p) => [keyOf(p), p]));
-  const pairs = new Map<Task, [Prediction, Prediction][]>();
-  for (const p of first) {
+  const pairs = first.flatMap((p): [Prediction, Prediction][] => {
     const match = other.get(keyOf(p));
-    if (!match) continue;
-    const list = pairs.get(p.task) ?? [];
-    pairs.set(p.task, list);
-    list.push([p, match]);
-  }
-  const compared = [...pairs].map(([task, list]) => {
+    return match ? [[p, match]] : [];
+  });
+  const compared = [...Map.groupBy(pairs, ([{ task }]) => task)].map(([task, list]) => {
     const [a, b] = [list.map(([p]) => p), list.map(([, p]) => p)];
     const metric = isRegression(task) ? 'rmse' : list.some(([p]) => p.multiLabel) ? 'jaccard' : 'accuracy';
     // Without several labels Jaccard is accuracy, so a measure that leaves it out has the same value there.

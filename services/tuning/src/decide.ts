@@ -318,12 +318,8 @@ function progress(experiment: Experiment, now: number, suggest: Suggest): Action
 
 /** The reason that most of the trials ended for, with how many did. */
 function commonest(trials: readonly Trial[]): string {
-  const counts = new Map<string, Trial[]>();
-  for (const trial of trials) {
-    const word = reasonWord(trial.reason);
-    counts.set(word, [...(counts.get(word) ?? []), trial]);
-  }
-  const most = [...counts.values()].sort((a, b) => b.length - a.length)[0];
+  const byWord = Map.groupBy(trials, ({ reason }) => reasonWord(reason));
+  const most = [...byWord.values()].sort((a, b) => b.length - a.length)[0];
   return `${most.length} of ${trials.length} with: ${most[most.length - 1].reason}`;
 }
 

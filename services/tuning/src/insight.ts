@@ -13,7 +13,7 @@ import type { TuningContext } from './context.js';
 import { firstSuggestion, ranking } from './decide.js';
 import type { Given, SubtaskScores } from './insight-parts.js';
 import type { Ledger } from './ledger.js';
-import { grouped, measuredTrials } from './messages.js';
+import { measuredTrials } from './messages.js';
 import { recordsOf } from './records.js';
 import type { Plan } from './spec.js';
 import { type Experiment, foldScores, searchTrials, type Trial, type TrialState } from './state.js';
@@ -96,7 +96,7 @@ export class Insights implements OnApplicationShutdown {
        where starts_with(task, $3) group by trial, task order by trial`,
       [experiment, trials.map(({ number }) => number), subtaskPrefix],
     );
-    const scoresOf = grouped(rows, ({ trial }) => trial);
+    const scoresOf = Map.groupBy(rows, ({ trial }) => trial);
     return [...scoresOf].map(([number, scores]) => ({
       number,
       scores: Object.fromEntries(scores.map(({ task, score }) => [task.slice(subtaskPrefix.length), score])),

@@ -53,16 +53,6 @@ const columns = `experiment, number, kind, state, reason, parameters, enqueued, 
   best_tokens, tokens_per_second, model_prefix, examples, judged_at, judgement, origin, origin_tokens, keeps_checkpoint,
   created_at, started_at, ended_at`;
 
-function groupedBy<T extends { readonly trial: number }>(rows: readonly T[]): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const row of rows) {
-    const group = groups.get(row.trial);
-    if (group) group.push(row);
-    else groups.set(row.trial, [row]);
-  }
-  return groups;
-}
-
 /** Learning curve of one trial: each step once, by the attempt that measured it last. */
 export async function curveOf(
   sql: Sql,
@@ -129,12 +119,13 @@ export class Ledger {
       `select ${columns} from trials where experiment = $1 and (number = any($2) or number >= $3) order by number`,
       which,
     );
-    const attempts = groupedBy(
+    const attempts = Map.groupBy(
       await sql.query<AttemptRow>(
         `select trial, number, step, checkpoint, checkpoint_asks, lease_until, begun_at, outcome, reason, created_at, ended_at
          from attempts where experiment = $1 and (trial = any($2) or trial >= $3) order by trial, number`,
         which,
       ),
+      ({ trial }) => trial,
     );
     const trials = [...known.trials];
     for (const row of rows) trials[row.number] = trialOf(row, attempts.get(row.number));
@@ -156,13 +147,8 @@ export class Ledger {
         (trial) => isOpen(trial) && trial.kind === 'search' && !stale.includes(trial),
       );
       const wanted = [...stale, ...running];
-      const points = groupedBy(
-        await pointRows(
-          sql,
-          name,
-          wanted.map(({ number }) => number),
-        ),
-      );
+      const numbers = wanted.map(({ number }) => number);
+      const points = Map.groupBy(await pointRows(sql, name, numbers), ({ trial }) => trial);
       for (const trial of wanted)
         known.curves.set(trial.number, curve(trial, points.get(trial.number) ?? []));
       known.curvesAt = now ?? -Infinity;

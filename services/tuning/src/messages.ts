@@ -7,16 +7,6 @@ import { measurementsOf } from './measurements.js';
 import type { TrialKind, TrialState } from './state.js';
 import { type ExperimentRow, type ModelRow, specNow, type TrialRow } from './store.js';
 
-export function grouped<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
-}
-
 const trialKinds: Readonly<Record<TrialKind, tuning.TrialKind>> = {
   search: tuning.TrialKind.TRIAL_KIND_SEARCH,
   final: tuning.TrialKind.TRIAL_KIND_FINAL,
@@ -67,7 +57,7 @@ export async function measuredTrials(
   if (rows.length === 0) return [];
   const numbers = rows.map(({ number }) => number);
   const measurements = await measurementsOf(sql, rows[0].experiment, numbers, which);
-  const byTrial = grouped(measurements, ({ trial }) => trial);
+  const byTrial = Map.groupBy(measurements, ({ trial }) => trial);
   return rows.map((row) => trialMessage(row, byTrial.get(row.number)));
 }
 

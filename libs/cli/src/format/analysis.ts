@@ -67,9 +67,7 @@ function answerText({ scale, value, low, high, labels, confidence, distribution 
 
 /** Each word once, with what every lexicon says of it. */
 function cuesText(cues: readonly common.Cue[]): string {
-  const words = new Map<number, common.Cue[]>();
-  for (const cue of cues) words.set(cue.start, [...(words.get(cue.start) ?? []), cue]);
-  const texts = [...words.values()].map(
+  const texts = [...Map.groupBy(cues, ({ start }) => start).values()].map(
     (found) => `${found[0].text} (${found.map((cue) => `${cue.lexicon} ${figure(cue.score)}`).join(', ')})`,
   );
   return texts.join(', ') || 'none';

@@ -15,9 +15,10 @@ export function executionOrder(outputs: readonly Value[]): Value[] {
   const order: Value[] = [];
   const seen = new Set<Value>();
   // What a kernel saves is there as soon as its output.
-  const saved = new Map<Value, Value[]>();
-  for (const value of list)
-    if (value.op === 'Saved') saved.set(value.inputs[0], [...(saved.get(value.inputs[0]) ?? []), value]);
+  const saved = Map.groupBy(
+    list.filter(({ op }) => op === 'Saved'),
+    ({ inputs }) => inputs[0],
+  );
   while (stack.length > 0) {
     const { value, entered } = stack.pop()!;
     if (entered) {

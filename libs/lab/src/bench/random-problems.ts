@@ -156,11 +156,7 @@ function moved(term: ShapedTerm, by: ReadonlyMap<string, number>): ShapedTerm {
 
 /** Numbers that are active together, in groups of two to four; some are left over. */
 function groupsOf(numbers: readonly Parameter[], rng: Rng): Parameter[][] {
-  const conditions = new Map<string, Parameter[]>();
-  for (const parameter of rng.shuffle(numbers)) {
-    const key = JSON.stringify(parameter.condition ?? null);
-    conditions.set(key, [...(conditions.get(key) ?? []), parameter]);
-  }
+  const conditions = Map.groupBy(rng.shuffle(numbers), ({ condition }) => JSON.stringify(condition ?? null));
   const groups: Parameter[][] = [];
   for (const members of conditions.values())
     while (members.length > 0) groups.push(members.splice(0, 2 + rng.int(3)));

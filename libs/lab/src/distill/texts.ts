@@ -82,13 +82,7 @@ export async function taughtTexts(
     const found = await withFile(file, (content) => readTexts(file, content, textColumn, `data.texts[${i}]`));
     mentions.push(...found.map((text) => ({ text, source: basename(file), licence: undefined })));
   }
-  const found = new Map<string, Mention[]>();
-  for (const mention of mentions) {
-    const key = textKey(mention.text);
-    const known = found.get(key);
-    if (known) known.push(mention);
-    else found.set(key, [mention]);
-  }
+  const found = Map.groupBy(mentions, ({ text }) => textKey(text));
   const drawn = Rng.of(seed, 'texts')
     .shuffle([...found])
     .slice(0, rows);

@@ -74,16 +74,11 @@ type TpeSettings = z.output<typeof settings>;
 
 /** Parameters that are active together: same condition, or none. Parents' groups come first. */
 function groupsOf(space: SearchSpace): Parameter[][] {
-  const groups = new Map<string, Parameter[]>();
-  for (const parameter of space.parameters) {
-    const { condition } = parameter;
-    const key = condition
+  const groups = Map.groupBy(space.parameters, ({ condition }) =>
+    condition
       ? canonicalJson([condition.parameter, condition.values.map((v) => JSON.stringify(v)).sort()])
-      : '';
-    const group = groups.get(key);
-    if (group) group.push(parameter);
-    else groups.set(key, [parameter]);
-  }
+      : '',
+  );
   return [...groups.values()];
 }
 

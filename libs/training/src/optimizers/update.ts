@@ -74,11 +74,10 @@ export function partsOf(
       whole: () => updateGraph(group, optimizer, options),
     }));
   const { rateScale = () => 1 } = options;
-  const alike = new Map<string, Parameter[]>();
-  for (const parameter of parameters) {
-    const key = `${rateScale(parameter.name)} ${decayOf(parameter, options)}`;
-    alike.set(key, [...(alike.get(key) ?? []), parameter]);
-  }
+  const alike = Map.groupBy(
+    parameters,
+    (parameter) => `${rateScale(parameter.name)} ${decayOf(parameter, options)}`,
+  );
   return [...alike.values()].map((group) => ({
     parameters: group,
     sweep: (n) =>

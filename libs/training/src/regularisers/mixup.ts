@@ -29,11 +29,9 @@ export interface Mix {
 
 /** Partners within each task and length of answer: the next row in a random order. */
 export function drawMix({ rows }: Batch, alpha: number, rng: Rng): Mix {
-  const groups = new Map<string, number[]>();
-  rows.forEach((row, r) => {
-    const key = JSON.stringify([row.task, row.tokens.length - row.answerStart]);
-    groups.set(key, [...(groups.get(key) ?? []), r]);
-  });
+  const groups = Map.groupBy(rows.keys(), (r) =>
+    JSON.stringify([rows[r].task, rows[r].tokens.length - rows[r].answerStart]),
+  );
   const partner = rows.map((_, r) => r);
   const share = rows.map(() => 1);
   for (const group of groups.values()) {
