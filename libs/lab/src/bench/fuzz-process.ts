@@ -44,7 +44,10 @@ export type FuzzedReply =
       readonly errors: readonly string[];
     };
 
-const reply = (message: FuzzedReply) => process.send?.(message);
+/** To nobody, once who asked has gone. */
+const reply = (message: FuzzedReply) => {
+  if (process.connected) process.send!(message);
+};
 
 /** Starts nothing: whoever asks for a job's trial speaks for its trainer. */
 class IdleRunner implements TrialRunner {
