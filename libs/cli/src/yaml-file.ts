@@ -1,10 +1,22 @@
 /** YAML files that people write. */
 import { EmotuneError, InvalidArgument, readRegularFile, show, Violations } from '@emotune/base';
-import { isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { CST, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 
-/** A spec of 10,000 parameters has about 1 MB. */
 const mostMebibytes = 4;
 const mostAliases = 100;
+/** A request holds 20,000 fields, of which each has a name and a value. */
+const mostWords = 40_000;
+const words = new Set<string | null>(['scalar', 'single-quoted-scalar', 'double-quoted-scalar', 'alias']);
+
+/** Whether no request can hold it. What is found wrong in it takes longer to find than anybody waits for. */
+function isTooMuch(text: string): boolean {
+  // Each is a character and what ends it at least.
+  if (text.length < 2 * mostWords) return false;
+  let found = 0;
+  for (const lexeme of new Lexer().lex(text))
+    if (words.has(CST.tokenType(lexeme)) && ++found > mostWords) return true;
+  return false;
+}
 
 /** What a document holds as plain values, where each stands for itself. */
 class PlainValues {
@@ -36,6 +48,11 @@ class PlainValues {
 
 /** @param origin names the text in violations @throws InvalidArgument */
 export function parseYaml(text: string, origin: string): unknown {
+  if (isTooMuch(text))
+    throw InvalidArgument.at(
+      origin,
+      `expected at most ${mostWords.toLocaleString('en')} keys and values, which is what a request holds, got more`,
+    );
   const lines = new LineCounter();
   const violations = new Violations();
   const wrong = (position: number, what: () => string) =>
