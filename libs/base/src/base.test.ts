@@ -116,6 +116,8 @@ describe('parse', () => {
 });
 
 it('canonicalJson ignores the order of keys', () => {
+  const named = '{"__proto__":{"b":1},"a":2}';
+  expect(canonicalJson(JSON.parse(named))).toBe(named);
   expect(canonicalJson({ b: [{ d: 1, c: 2 }], a: undefined })).toBe('{"b":[{"c":2,"d":1}]}');
   expect(canonicalJson({ b: new Date(0), a: [undefined, Number.NaN], 10: 2, 9: 1, constructor: null })).toBe(
     '{"9":1,"10":2,"a":[null,null],"b":"1970-01-01T00:00:00.000Z","constructor":null}',

@@ -66,21 +66,26 @@ export function addedTokensOf(added: unknown, known: Known): readonly AddedToken
         `expected a token with content, ${flags.join(', ')}, got ${show(given)}`,
       );
     checkToken(`added_tokens[${i}]`, content);
-    return content === '' ? [] : [{ ...(token as unknown as AddedToken), id: idOf(content) }];
+    if (content === '') return [];
+    const { single_word, lstrip, rstrip, normalized, special } = token as unknown as AddedToken;
+    return [{ content, id: idOf(content), single_word, lstrip, rstrip, normalized, special }];
   });
 }
 
 interface Node {
-  readonly next: Map<string, Node>;
-  token?: AddedToken;
+  /** Most nodes have none. */
+  next: Map<string, Node> | undefined;
+  token: AddedToken | undefined;
 }
+
+const emptyNode = (): Node => ({ next: undefined, token: undefined });
 
 /** Splits text at the tokens, which are looked for as `spelt` has them. */
 export function splitter(
   tokens: readonly AddedToken[],
   spelt: (content: string) => string = (content) => content,
 ): (text: string) => Segment[] {
-  const root: Node = { next: new Map() };
+  const root = emptyNode();
   const special = tokens.filter((token) => token.special);
   for (const token of [...special, ...tokens.filter((one) => !one.special)]) {
     let node = root;
@@ -90,11 +95,12 @@ export function splitter(
         'added_tokens',
         `expected text, got ${show(token.content)}, of which the normalizer leaves nothing`,
       );
-    for (const unit of text.split('')) {
-      let child = node.next.get(unit);
+    for (let i = 0; i < text.length; i++) {
+      node.next ??= new Map();
+      let child = node.next.get(text[i]);
       if (!child) {
-        child = { next: new Map() };
-        node.next.set(unit, child);
+        child = emptyNode();
+        node.next.set(text[i], child);
       }
       node = child;
     }
@@ -103,15 +109,15 @@ export function splitter(
   /** The longest token at a place, and its end. */
   const longest = (text: string, at: number): { token: AddedToken; end: number } | undefined => {
     let found: { token: AddedToken; end: number } | undefined;
-    let node: Node | undefined = root.next.get(text[at]);
+    let node = root.next?.get(text[at]);
     for (let end = at + 1; node; end++) {
       if (node.token) found = { token: node.token, end };
-      node = end < text.length ? node.next.get(text[end]) : undefined;
+      node = end < text.length ? node.next?.get(text[end]) : undefined;
     }
     return found;
   };
   return (text) => {
-    if (root.next.size === 0) return text === '' ? [] : [{ text }];
+    if (!root.next) return text === '' ? [] : [{ text }];
     const segments: Segment[] = [];
     let done = 0;
     for (let at = 0; at < text.length; ) {
