@@ -39,6 +39,21 @@ export class LostOrigin extends EmotuneError {
   }
 }
 
+/** Another rank of the run is gone, or does not do the same. `ending`: what its own run has come to. */
+export class LostRank extends EmotuneError {
+  constructor(
+    message: string,
+    private readonly ending: Ending = 'Crashed',
+  ) {
+    super(message);
+  }
+
+  override get policy(): ErrorPolicy {
+    const { ending } = this;
+    return { ...EmotuneError.policy, exitCode: endingExitCodes[ending], tellsUser: true, ending };
+  }
+}
+
 export function endingOf(error: unknown): Ending {
   // The runtime names no class for memory that it did not get.
   if (error instanceof RangeError && /allocation failed/i.test(error.message)) return 'OutOfMemory';

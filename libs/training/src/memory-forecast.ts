@@ -51,6 +51,7 @@ function formOf({ method, optimizer, ema, loss, regularisation, ...spec }: Train
     method: method.name === 'lora' ? { ...method, rank: 1, alpha: 1, loraPlusRatio: undefined } : method,
     recompute: spec.recompute,
     gradientAccumulation: Math.min(2, spec.gradientAccumulation),
+    ranks: Math.min(2, spec.ranks),
     batchTokens: 0,
   };
 }

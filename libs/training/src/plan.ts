@@ -20,6 +20,7 @@ import {
 import type { BatchShape } from './batches.js';
 import { memoryOf, partsOf } from './optimizers/update.js';
 import { optimizerOf } from './optimizers/update-graph.js';
+import { bucketElements } from './ranks/sum-gradients.js';
 import { perturbationOf } from './regularisers/methods.js';
 import { maskingOf } from './regularisers/settings.js';
 import type { TrainSpec } from './spec.js';
@@ -44,6 +45,7 @@ export interface PlannedRun {
     | 'regularisation'
     | 'recompute'
     | 'gradientAccumulation'
+    | 'ranks'
     | 'batchTokens'
     | 'distillation'
   >;
@@ -135,6 +137,7 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     ...averaged,
   ]);
   const gradients = floats(trained);
+  const largest = Math.max(...trained.map((parameter) => floats([parameter])));
   // Graphs of grids keep no memory from run to run.
   const activations = sum(graphs.filter(({ grids }) => grids === 0).map(({ kept }) => kept));
   const passing = Math.max(
@@ -146,7 +149,9 @@ export function planMemory(run: PlannedRun): MemoryPlan {
     ...graphs.filter(({ grids }) => grids > 0).map(({ running }) => running),
     ...others.map(({ running }) => running),
     // One tensor after another is copied for a checkpoint.
-    checkpoints ? Math.max(...trained.map((parameter) => floats([parameter]))) : 0,
+    checkpoints ? largest : 0,
+    // One bucket is summed while the next is read, and the gradients lie in their slots.
+    spec.ranks > 1 ? 2 * Math.min(gradients, 4 * bucketElements + largest) + largest : 0,
   );
   const best = validates ? floats(trained) : 0;
   const compiled = [

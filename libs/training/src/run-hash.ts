@@ -32,11 +32,12 @@ export function runHash(
   ];
   return sha256(
     canonicalJson({
-      // What follows changes no number.
+      // What follows changes no number, or the last bits of some.
       spec: {
         ...spec,
         threads: 0,
         device: 0,
+        ranks: 0,
         checkpointSeconds: 0,
         keepCheckpoints: 0,
         memoryLimitMiB: 0,

@@ -1,5 +1,6 @@
 /** What a run holds in its executor: weights, gradients, the optimizer's state; and what is done with them. */
-import { type Executor, FileTensor, type HostTensor, release } from '@emotune/engine';
+import { type Executor, FileTensor, float32, type HostTensor, release } from '@emotune/engine';
+import { sizeOf } from '@emotune/graph';
 import {
   frozenTensors,
   initialTrainable,
@@ -19,9 +20,14 @@ import { gradientPass } from './gradient-pass.js';
 import type { Validated } from './measurement.js';
 import { Update } from './optimizers/update.js';
 import { answersOf } from './packing.js';
+import { alone, type Exchange } from './ranks/exchange.js';
+import { sumGradients } from './ranks/sum-gradients.js';
 import { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
 import { distillationFeeds, distillationLosses } from './teacher-answers.js';
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 function allFinite(tensor: HostTensor): boolean {
   return !(tensor.data instanceof Float32Array) || tensor.data.every(Number.isFinite);
@@ -51,6 +57,7 @@ export class Run {
     private readonly executor: Executor,
     private readonly model: Model,
     private readonly spec: TrainSpec,
+    private readonly exchange: Exchange = alone,
   ) {
     this.sessions = new Sessions(executor);
     const trained = trainableParameters(model.config, spec.method);
@@ -88,7 +95,8 @@ export class Run {
   }
 
   /**
-   * One optimizer step over micro-batches, each weighted by its answer tokens: the gradient is that of one large batch.
+   * One optimizer step over micro-batches, each weighted by its answer tokens: the gradient is that of one large batch, of which
+   * every rank computes its share of the micro-batches.
    * Undefined, with the weights as they were, when `signal` aborted before the last micro-batch began.
    * @throws Diverged
    */
@@ -115,11 +123,13 @@ export class Run {
       1,
       answers.reduce((a, b) => a + b, 0),
     );
+    const { rank, ranks } = this.exchange;
     let [loss, tokens] = [0, 0];
     for (const [micro, batch] of micros.entries()) {
       if (signal?.aborted) return undefined;
+      if (micro % ranks !== rank) continue;
       const share = answers[micro] / all;
-      const place = { step, micro, share: share * (scale ?? 1), accumulate: micro > 0 };
+      const place = { step, micro, share: share * (scale ?? 1), accumulate: micro >= ranks };
       const passed = await gradientPass(this.sessions, this.model.config, this.spec, batch, place).catch(
         async (error) => {
           throw error instanceof Diverged ? await this.located(error) : error;
@@ -127,6 +137,14 @@ export class Run {
       );
       loss += share * passed.loss;
       tokens += passed.tokens;
+    }
+    if (ranks > 1) {
+      if (micros.length <= rank) await this.withoutGradient();
+      const { trained, update, exchange } = this;
+      await sumGradients(this.executor, trained, exchange, { swept: update.sweeps });
+      const totals = Float64Array.of(loss, tokens);
+      await exchange.sum(totals);
+      [loss, tokens] = totals;
     }
     const norm = await this.update.norm();
     if (!Number.isFinite(norm)) {
@@ -138,6 +156,14 @@ export class Run {
     }
     await this.update.apply({ update, rate, norm, scale: scale ?? 1 });
     return { loss, norm: norm / (scale ?? 1), tokens, skipped: false };
+  }
+
+  /** Of a rank that a short step has no micro-batch for. */
+  private async withoutGradient(): Promise<void> {
+    for (const { name, shape } of this.trained) {
+      const nothing = float32(shape, new Float32Array(sizeOf(shape)));
+      await this.executor.put(slotNames.gradient(name), nothing, { move: true, swept: this.update.sweeps });
+    }
   }
 
   /** The first of these slots that is not finite. */
@@ -160,14 +186,18 @@ export class Run {
   ): Promise<Validated | undefined> {
     const totals = new Map<string, { nll: number; rows: number }>();
     const kept = new Map(this.names.map((name) => [name, this.keptSlot(name)]));
-    for (const batch of batches) {
+    const { rank, ranks } = this.exchange;
+    for (const [i, batch] of batches.entries()) {
       if (signal?.aborted) return undefined;
-      const losses = await this.losses(batch, kept);
+      const losses = i % ranks === rank ? await this.losses(batch, kept) : undefined;
       batch.rows.forEach(({ task }, row) => {
         const { nll, rows } = totals.get(task) ?? { nll: 0, rows: 0 };
-        totals.set(task, { nll: nll + losses[row], rows: rows + 1 });
+        totals.set(task, { nll: nll + (losses?.[row] ?? 0), rows: rows + 1 });
       });
     }
+    const sums = Float64Array.from(totals.values(), ({ nll }) => nll);
+    await this.exchange.sum(sums);
+    for (const [i, [task, { rows }]] of [...totals].entries()) totals.set(task, { nll: sums[i], rows });
     const all = [...totals.values()];
     const objective = all.reduce((n, { nll }) => n + nll, 0) / all.reduce((n, { rows }) => n + rows, 0);
     if (!Number.isFinite(objective)) throw await this.located(new Diverged(step, 'the validation objective'));
@@ -229,6 +259,21 @@ export class Run {
     const tensors = new Map<string, HostTensor>();
     for (const name of this.names) tensors.set(name, await read(this.keptSlot(name)));
     return tensors;
+  }
+
+  /** Every rank has what rank 0 has. */
+  async takeOver(): Promise<void> {
+    const { exchange, executor } = this;
+    for (const [name, { shape, data }] of this.saved().tensors) {
+      const own = async () => bytesOf(typeof data === 'function' ? await data() : data);
+      const said = exchange.rank === 0 ? await own() : undefined;
+      const heard = await exchange.share(said);
+      if (exchange.rank > 0)
+        await executor.put(name, float32(shape, new Float32Array(new Uint8Array(heard).buffer)), {
+          move: true,
+          swept: this.update.sweeps,
+        });
+    }
   }
 
   /** What a checkpoint needs, read when it is written. */

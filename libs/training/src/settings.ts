@@ -7,6 +7,7 @@
  * search may vary it, since its objectives could not be compared. `ofRun`: of one run; an experiment decides it by itself.
  * `usual`: what counts where nothing is said and no constant default tells. `idle`: heard by one method, allowed with all.
  */
+import type { Violation } from '@emotune/base';
 import { devices } from '@emotune/engine';
 import { recomputes } from '@emotune/graph';
 import { methodSettings } from '@emotune/models';
@@ -216,6 +217,11 @@ export const plain = {
     .min(1)
     .default(1)
     .meta({ description: 'micro-batches of one optimizer step' }),
+  ranks: z.number().int().min(1).max(64).default(1).meta({
+    description:
+      'processes that share the micro-batches of a step: `gradientAccumulation` is a multiple of them, and they come to the weights of one',
+    search: false,
+  }),
   ema: z.number().positive().lt(1).optional().meta({
     description: 'decay of a moving average of the weights, which is then what is validated and kept',
     shared: true,
@@ -247,6 +253,24 @@ export const plain = {
   }),
 };
 
+/** What contradicts the number of ranks. */
+export function rankViolations({
+  ranks,
+  gradientAccumulation,
+}: {
+  readonly ranks: number;
+  readonly gradientAccumulation: number;
+}): readonly Violation[] {
+  return gradientAccumulation % ranks === 0
+    ? []
+    : [
+        {
+          field: 'gradientAccumulation',
+          description: `expected a multiple of ranks (${ranks}), which share the micro-batches of a step, got ${gradientAccumulation}`,
+        },
+      ];
+}
+
 /** What a training run can be told, by parts; `settings-input.ts` reads it by the names of its settings. */
 export const trainingSettings = z
   .strictObject({
@@ -270,7 +294,8 @@ export const trainingSettings = z
     const { curriculum, replay, mixingTemperature, competence, competenceStart } = settings;
     const refuse = (path: string, message: string) =>
       context.addIssue({ code: 'custom', path: path.split('.'), message });
-    for (const { field, description } of methodViolations(settings)) refuse(field, description);
+    for (const { field, description } of [...methodViolations(settings), ...rankViolations(settings)])
+      refuse(field, description);
     if (curriculum === 'mixed' && replay > 0)
       refuse('replay', 'expected 0 with curriculum: mixed, which has no earlier stage');
     if (curriculum === 'staged' && mixingTemperature !== 1)

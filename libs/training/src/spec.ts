@@ -2,7 +2,14 @@
 import { InvalidArgument, parse } from '@emotune/base';
 import { z } from 'zod';
 import { comparesNumbers, methodViolations } from './regularisers/settings.js';
-import { curriculum, patience, plain, type TrainingSettings, usualStart } from './settings.js';
+import {
+  curriculum,
+  patience,
+  plain,
+  rankViolations,
+  type TrainingSettings,
+  usualStart,
+} from './settings.js';
 
 const stages = z
   .array(
@@ -55,7 +62,7 @@ export const trainSpec = z
       .prefault({}),
   })
   .superRefine((spec, context) => {
-    for (const { field, description } of methodViolations(spec))
+    for (const { field, description } of [...methodViolations(spec), ...rankViolations(spec)])
       context.addIssue({ code: 'custom', path: field.split('.'), message: description });
     const { distillation, loss, regularisation } = spec;
     if (!distillation) return;

@@ -25,7 +25,10 @@ import {
 import type { FeatureRow } from '@emotune/records/features';
 import { textAt } from '@emotune/text';
 import {
+  assist,
   comparesNumbers,
+  type Link,
+  Ring,
   type TrainHooks,
   type TrainingSettings,
   type TrainResult,
@@ -37,6 +40,7 @@ import { calibrate, type ValidationParts, validationParts } from './calibrating.
 import { checkRows, readRows, shardsOf, validationRows } from './feature-rows.js';
 import { type FoldPlace, splitOf } from './folds.js';
 import { numberRows } from './number-rows.js';
+import { withRanks } from './ranks/processes.js';
 
 export interface Tuning {
   /** Checkpoint folder. */
@@ -66,8 +70,8 @@ export interface Tuned extends TrainResult {
 /** What of a trained model is written. */
 type Saved = Pick<Tuned, 'config' | 'method' | 'teaching' | 'lexicons' | 'tensors'>;
 
-/** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted. */
-export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
+/** A run as every rank of it reads it. */
+async function prepared(request: Tuning) {
   const { settings, validationSplit, fold } = request;
   const base = await loadModel(request.baseModel, { inFiles: true });
   const wholes = request.trainSplits.filter((split) => split !== request.calibrationSplit);
@@ -82,7 +86,8 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   const tokens =
     request.calibrationSplit === undefined ? settings.tokens : Math.max(settings.tokens, longest);
   const spec = trainSpecOf(
-    { ...settings, tokens },
+    // The processor's threads are those of all ranks on it.
+    { ...settings, tokens, threads: Math.max(1, Math.floor(settings.threads / settings.ranks)) },
     {
       tasks: tasks.filter((task) => rows.train.some((row) => row.task === task)),
       validationTokens: rows.validation.reduce((sum, row) => sum + row.tokens.length, 0),
@@ -92,23 +97,41 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;
+  return { base, spec, given, kept, rows: { ...rows, train: trainRows } };
+}
+
+/** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted, LostRank. */
+export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
+  const { base, spec, given, kept, rows } = await prepared(request);
   const onDevice = (device: string) => hooks.onNotice?.(`computing on ${device}`);
-  const result = await withExecutor({ ...spec, onDevice }, (executor) =>
-    train({
-      ...hooks,
-      executor,
-      clock,
-      model: base,
-      rows: { ...rows, train: trainRows },
-      spec,
-      takeWeights: true,
-    }),
+  const result = await withRanks(spec.ranks, request, (exchange) =>
+    withExecutor({ ...spec, onDevice }, (executor) =>
+      train({ ...hooks, executor, clock, model: base, rows, spec, exchange, takeWeights: true }),
+    ),
   );
   // Other questions about the same rows are many, and each is asked of few.
   const teaching = teachingOf(given.filter(({ derived }) => !derived));
   const lexicons = await textAt(join(request.features, lexiconsFile));
   const aside = [...kept.held, ...validation.held];
   return { config: base.config, method: spec.method, teaching, lexicons, held: aside, ...result };
+}
+
+/** What another rank of the run does. @throws InvalidArgument, NotFound, Diverged, ResourceExhausted, LostRank. */
+export async function assistTuning(
+  request: Tuning,
+  { rank, link }: { readonly rank: number; readonly link: Link },
+): Promise<void> {
+  const { base, spec, rows } = await prepared(request);
+  await withExecutor(spec, (executor) =>
+    assist({
+      executor,
+      clock: systemClock,
+      model: base,
+      rows,
+      spec,
+      exchange: new Ring(rank, spec.ranks, link),
+    }),
+  );
 }
 
 async function partsOf(features: string, split = ''): Promise<ValidationParts> {

@@ -11,6 +11,7 @@ import type { JobsFigures } from './jobs.js';
 import type { LexiconFigures } from './lexicon.js';
 import type { NodeKind } from './profile.js';
 import type { PruneFigures } from './prune.js';
+import type { RanksFigures } from './ranks.js';
 import type { ScoreFigures } from './score.js';
 import type { SearchFigures } from './search.js';
 import type { ServeFigures } from './serve.js';
@@ -429,5 +430,26 @@ export function busText(f: BusFigures): string {
           ]),
         ]
       : []),
+  );
+}
+
+export function ranksText(f: RanksFigures): string {
+  return sections(
+    facts([
+      ['model', f.model],
+      ['method', f.method],
+      ['step', `${f.microBatches} micro-batches of ${f.batch} rows of ${f.sequence} tokens`],
+      ['threads', `${f.threads} of each process`],
+      ['gradient', `${count(f.gradientBytes)} bytes`],
+      ['steps', `${f.steps}; the median counts`],
+    ]),
+    table(
+      ['processes', 'tokens/s', 'efficiency'],
+      f.runs.map(({ ranks, tokensPerSecond, efficiency }) => [
+        String(ranks),
+        figure(tokensPerSecond),
+        percent(efficiency),
+      ]),
+    ),
   );
 }

@@ -7,6 +7,7 @@ import { Option } from 'commander';
 import type { GenerateWorkload } from '../bench/generate.js';
 import type { GeneratedWorkload } from '../bench/generated-search.js';
 import type { PruneWorkload } from '../bench/prune.js';
+import type { RanksWorkload } from '../bench/ranks.js';
 import type { ScoreWorkload } from '../bench/score.js';
 import type { SearchWorkload } from '../bench/search.js';
 import type { ServeWorkload } from '../bench/serve.js';
@@ -60,6 +61,11 @@ type SearchOptions = Omit<SearchWorkload, 'signal' | 'seeds' | 'algorithms'> &
     readonly problems?: string;
     readonly peer?: string;
   };
+
+interface RanksOptions extends Omit<RanksWorkload, 'folder' | 'signal' | 'ranks'> {
+  readonly model?: string;
+  readonly ranks?: readonly number[];
+}
 
 type PruneOptions = Omit<PruneWorkload, 'signal' | 'equalBudget'> & { readonly equalBudget?: boolean };
 
@@ -313,6 +319,26 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const { controllerText } = await import('../bench/format.js');
       const figures = await benchController({ ...options, signal: session.signal });
       await session.answer(figures, () => controllerText(figures));
+    });
+
+  bench
+    .command('ranks')
+    .description('training shared by processes, against one of them with as many threads')
+    .addOption(modelOption())
+    .addOption(new Option('--method <method>', 'what is trained').choices(['full', 'lora']).default('full'))
+    .option('--ranks <n...>', 'processes (default: 1 2)', wholes)
+    .option('--batch <n>', 'rows of a micro-batch', integerFrom(1), 16)
+    .option('--sequence <n>', 'tokens of a row', integerFrom(2), 64)
+    .option('--steps <n>', 'steps that are counted', integerFrom(1), 10)
+    .option('--threads <n>', 'of each process', integerFrom(1), 1)
+    .action(async ({ model, ranks = [1, 2], ...options }: RanksOptions, command) => {
+      const session = sessionOf(io, command);
+      const { shippedModel } = await import('../bench/model-folder.js');
+      const { benchRanks } = await import('../bench/ranks.js');
+      const { ranksText } = await import('../bench/format.js');
+      const folder = model === undefined ? shippedModel : session.path(model);
+      const figures = await benchRanks({ ...options, ranks, folder, signal: session.signal });
+      await session.answer(figures, () => ranksText(figures));
     });
 
   bench
