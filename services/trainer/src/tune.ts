@@ -97,12 +97,13 @@ async function prepared(request: Tuning) {
   const trainRows = comparesNumbers(spec.loss)
     ? numberRows(rows.train, await loadTokenizer(request.baseModel))
     : rows.train;
-  return { base, spec, given, kept, rows: { ...rows, train: trainRows } };
+  const aside = [...kept.held, ...validation.held];
+  return { base, spec, given, aside, rows: { ...rows, train: trainRows } };
 }
 
 /** @throws InvalidArgument, NotFound, Diverged, Interrupted, ResourceExhausted, LostRank. */
 export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = systemClock): Promise<Tuned> {
-  const { base, spec, given, kept, rows } = await prepared(request);
+  const { base, spec, given, aside, rows } = await prepared(request);
   const onDevice = (device: string) => hooks.onNotice?.(`computing on ${device}`);
   const result = await withRanks(spec.ranks, request, (exchange) =>
     withExecutor({ ...spec, onDevice }, (executor) =>
@@ -112,7 +113,6 @@ export async function tune(request: Tuning, hooks: TrainHooks, clock: Clock = sy
   // Other questions about the same rows are many, and each is asked of few.
   const teaching = teachingOf(given.filter(({ derived }) => !derived));
   const lexicons = await textAt(join(request.features, lexiconsFile));
-  const aside = [...kept.held, ...validation.held];
   return { config: base.config, method: spec.method, teaching, lexicons, held: aside, ...result };
 }
 

@@ -19,6 +19,10 @@ type Numbers = Float32Array | Float64Array;
 /** Elements of a message: a next one is on its way while one is added. */
 const chunk = 2 ** 16;
 
+/** Of a message of what is shared, and of all of it: a tensor of a gibibyte of weights is two. */
+const sharedBytes = 2 ** 18;
+const mostShared = 2 ** 33;
+
 /** Where part `of` begins when so many elements are cut into `ranks` parts. */
 const begin = (of: number, elements: number, ranks: number) => Math.floor((of * elements) / ranks);
 
@@ -72,18 +76,38 @@ export class Ring implements Exchange {
 
   private async message(bytes: number): Promise<Uint8Array> {
     const message = await this.link.receive();
-    if (message.byteLength !== bytes)
-      throw new LostRank(
-        `rank ${this.rank} expected ${bytes} bytes from the rank before it, got ${message.byteLength}: ranks have to run the same version on the same data`,
-      );
+    if (message.byteLength !== bytes) throw this.garbled(`${bytes} bytes`, message.byteLength);
     return message;
   }
 
-  /** From each rank to the next; the last one's next has it. */
+  /** From each rank to the next; the last one's next has it. The length goes before what is said. */
   async share(said?: Uint8Array): Promise<Uint8Array> {
     const { rank, ranks, link } = this;
-    const bytes = rank === 0 ? said! : await link.receive();
-    if (rank < ranks - 1) await link.send(bytes);
-    return bytes;
+    const passOn = async (message: Uint8Array) => {
+      if (rank < ranks - 1) await link.send(message);
+    };
+    if (rank === 0) {
+      await passOn(bytesOf(Float64Array.of(said!.byteLength)));
+      for (let at = 0; at < said!.byteLength; at += sharedBytes)
+        await passOn(said!.subarray(at, at + sharedBytes));
+      return said!;
+    }
+    const length = await this.message(8);
+    await passOn(length);
+    const [bytes] = numbersIn(length, new Float64Array());
+    if (!(bytes >= 0 && bytes <= mostShared)) throw this.garbled(`a length of at most ${mostShared}`, bytes);
+    const heard = new Uint8Array(bytes);
+    for (let at = 0; at < bytes; at += sharedBytes) {
+      const message = await this.message(Math.min(sharedBytes, bytes - at));
+      heard.set(message, at);
+      await passOn(message);
+    }
+    return heard;
+  }
+
+  private garbled(expected: string, got: number): LostRank {
+    return new LostRank(
+      `rank ${this.rank} expected ${expected} from the rank before it, got ${got}: ranks have to run the same version on the same data`,
+    );
   }
 }

@@ -9,4 +9,9 @@ export type ToRank =
 
 export type FromRank =
   | { readonly type: 'listening'; readonly address: string }
-  | { readonly type: 'failed'; readonly ending: Ending; readonly message: string };
+  | {
+      readonly type: 'failed';
+      readonly ending: Ending;
+      readonly message: string /** It does not hear another any more, which has a cause elsewhere. */;
+      readonly follows: boolean;
+    };

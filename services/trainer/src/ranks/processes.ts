@@ -22,6 +22,9 @@ const inheritedNames =
   /^(PATH|HOME|TMPDIR|LD_LIBRARY_PATH|CUDA_VISIBLE_DEVICES|ORT_DISABLE_TELEMETRY|EMOTUNE_TFJS|TF_[A-Z_]+)$/;
 const keptCharacters = 2_000;
 
+/** A rank's account of what happened elsewhere. */
+class Following extends LostRank {}
+
 class RankProcess {
   private readonly child: ChildProcess;
   private written = '';
@@ -44,7 +47,10 @@ class RankProcess {
     this.listening = new Promise((resolve) => {
       this.child.on('message', (message: FromRank) => {
         if (message.type === 'listening') resolve(message.address);
-        else failed = new LostRank(`rank ${rank}: ${message.message}`, message.ending);
+        else
+          failed = message.follows
+            ? new Following(message.message)
+            : new LostRank(`rank ${rank}: ${message.message}`, message.ending);
       });
     });
     this.closed = new Promise((resolve) => {
@@ -116,11 +122,13 @@ export async function withRanks<T>(
     return result;
   } catch (error) {
     // That a rank is not heard any more has a cause, which its process tells.
-    if (error instanceof LostRank)
-      throw await Promise.race([
+    if (error instanceof LostRank) {
+      const account = await Promise.race([
         lost.catch((cause) => cause),
-        new Promise((resolve) => setTimeout(resolve, accountMs, error)),
+        new Promise((resolve) => setTimeout(resolve, accountMs)),
       ]);
+      throw account instanceof Following ? error : (account ?? error);
+    }
     throw error;
   } finally {
     link.close();

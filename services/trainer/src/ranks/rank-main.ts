@@ -1,6 +1,6 @@
 /** The process of a rank besides the first, which starts it and tells it what to do. It ends with who started it. */
 import { endingExitCodes } from '@emotune/base';
-import { endingOf } from '@emotune/training';
+import { endingOf, LostRank } from '@emotune/training';
 import { assistTuning } from '../tune.js';
 import { RankLink } from './link.js';
 import type { FromRank, ToRank } from './messages.js';
@@ -31,7 +31,12 @@ try {
   link.close();
 } catch (error) {
   const ending = endingOf(error);
-  await tell({ type: 'failed', ending, message: (error as Error).message });
+  await tell({
+    type: 'failed',
+    ending,
+    message: (error as Error).message,
+    follows: error instanceof LostRank,
+  });
   exitCode = endingExitCodes[ending];
 }
 process.exit(exitCode);
