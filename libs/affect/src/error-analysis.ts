@@ -76,16 +76,20 @@ const hashtag = /(?:^|\s)#[\p{L}\p{N}_]+/u;
 const shortWords = 6;
 const longWords = 25;
 
-/** The slices that an example belongs to. `covered`: a lexicon knows a word of the text. Negators are English ones. */
+/**
+ * The slices that an example belongs to. `covered`: a lexicon knows a word of the text; undefined where none is of its language.
+ * Negators are English ones.
+ */
 export function slicesOf(example: {
   readonly text: string;
   readonly source: string;
   readonly language: string;
-  readonly covered: boolean;
+  readonly covered: boolean | undefined;
 }): string[] {
   const { text, source, language, covered } = example;
   const words = text.trim().split(/\s+/).length;
-  const slices = [`source ${source}`, `language ${language}`, covered ? 'lexicon words' : 'no lexicon words'];
+  const slices = [`source ${source}`, `language ${language}`];
+  if (covered !== undefined) slices.push(covered ? 'lexicon words' : 'no lexicon words');
   if (/^en\b/.test(language) && negators.test(text)) slices.push('negation');
   if (emoji.test(text)) slices.push('emoji');
   if (hashtag.test(text)) slices.push('hashtag');

@@ -111,6 +111,7 @@ export {
   teachingFile,
   teachingJson,
   teachingOf,
+  unseenLanguages,
 } from './teaching.js';
 export { vaderCompound } from './vader.js';
 export { paraphrases } from './wordings.js';

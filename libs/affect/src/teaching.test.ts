@@ -4,7 +4,14 @@ import type { Calibration } from './calibration.js';
 import { explain } from './lexicons.js';
 import { defaultQuestion, renderPrompt } from './questions.js';
 import type { Inquiry } from './tasks.js';
-import { calibrated, parseTeaching, taughtInquiry, teachingJson, teachingOf } from './teaching.js';
+import {
+  calibrated,
+  parseTeaching,
+  taughtInquiry,
+  teachingJson,
+  teachingOf,
+  unseenLanguages,
+} from './teaching.js';
 
 const none: Inquiry = {
   task: 'emotion-classification',
@@ -175,4 +182,16 @@ it.each([
   })();
   expect(refused).toBeInstanceOf(InvalidArgument);
   expect((refused as Error).message).toContain(want);
+});
+
+it('tells which languages a model was taught nothing in; one that it knows is known in all its regions', () => {
+  const teaching = teachingOf([row(moods), { ...row(moods), language: 'pt-BR' }]);
+  expect(unseenLanguages(teaching, ['ro', 'en-GB', 'pt', 'ro', 'fi'])).toEqual({
+    unseen: ['fi', 'ro'],
+    seen: ['en', 'pt-BR'],
+  });
+  expect(unseenLanguages(teaching, ['EN'])).toBeUndefined();
+  // It does not tell.
+  expect(unseenLanguages(undefined, ['fi'])).toBeUndefined();
+  expect(unseenLanguages(teachingOf([]), ['fi'])).toBeUndefined();
 });

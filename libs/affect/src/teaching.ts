@@ -114,6 +114,26 @@ export function labelInquiry(
   return taught ?? { ...unknown, languages: [], skill: 'unknown', task, labelSet: labels };
 }
 
+/** "pt-BR" → "pt": a model that knows a language knows its regions. */
+function primary(language: string): string {
+  return language.toLowerCase().split('-')[0];
+}
+
+/**
+ * Languages among these that the model was taught in none of, each once and sorted, and those that it was taught in; undefined
+ * where it saw all of them or does not tell.
+ */
+export function unseenLanguages(
+  teaching: Pick<Teaching, 'inquiries'> | undefined,
+  languages: Iterable<string>,
+): { readonly unseen: readonly string[]; readonly seen: readonly string[] } | undefined {
+  const seen = [...new Set(teaching?.inquiries.flatMap((inquiry) => inquiry.languages))].sort();
+  if (seen.length === 0) return undefined;
+  const known = new Set(seen.map(primary));
+  const unseen = [...new Set(languages)].filter((language) => !known.has(primary(language))).sort();
+  return unseen.length === 0 ? undefined : { unseen, seen };
+}
+
 /** The question with how its answers are calibrated, where the model tells. */
 export function calibrated<Asked extends Inquiry>(
   teaching: Teaching | undefined,

@@ -151,7 +151,9 @@ describe('evaluate', () => {
             metrics: { coverage: 0.81 },
             raw: { coverage: 0.5 },
           },
+          ...['en', 'fi'].map((language) => expect.objectContaining({ slice: `language ${language}` })),
         ],
+        warnings: ['the model saw no text in fi (30 of 120 rows): it was trained on en'],
         hardest: [
           {
             task: 'sentiment-regression',
@@ -195,6 +197,11 @@ describe('evaluate', () => {
     );
     expect(shown).toContain(
       '\nsentiment-classification: 10 of 40 texts (25 %) lost their end to fit into the model\n',
+    );
+    expect(shown).toMatch(/^sentiment-regression +en +90 +pearson 0\.75, rmse 0\.125$/m);
+    expect(shown).toMatch(/^ +fi +30 +pearson 0\.25, rmse 0\.125$/m);
+    expect(shown).toContain(
+      '\nwarning: the model saw no text in fi (30 of 120 rows): it was trained on en\n',
     );
     expect(asked.get('evaluate')).toMatchObject({ dataset: { split: 'validation' }, limit: 9 });
   });

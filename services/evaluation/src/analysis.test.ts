@@ -67,6 +67,25 @@ describe('valid', () => {
 });
 
 describe('analyseTask', () => {
+  it('leaves VADER out where a text is not in English, and tells of each language by itself', () => {
+    const rows = [rated, { ...rated, id: 'b', gold: numberGold(1) }, { ...rated, id: 'c', language: 'ro' }];
+    const lexicon: AnalysisOptions['lexicon'] = (_, language) =>
+      language === 'en' ? { vader: 0.5, covered: true } : undefined;
+    const of = (some: readonly Prediction[]) =>
+      analyseTask('sentiment-regression', some, { ...options(some), lexicon });
+    expect(of(rows.slice(0, 2)).result.vader).toHaveProperty('rmse');
+    const { result, slices } = of(rows);
+    expect([result.vader, result.pVader]).toEqual([{}, undefined]);
+    expect(slices.map(({ slice, n }) => [slice, n])).toEqual(
+      expect.arrayContaining([
+        ['language en', 2],
+        ['language ro', 1],
+        ['lexicon words', 2],
+      ]),
+    );
+    expect(slices.map(({ slice }) => slice)).not.toContain('no lexicon words');
+  });
+
   it('takes label sets of several sources together, and shows each as a slice', () => {
     const rows = [
       { ...blank, id: '1' },

@@ -31,7 +31,7 @@ import type { evaluation } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
 import { skillMessage, taskMessage } from '@emotune/service/words';
 
-/** What the lexicons say about a text. */
+/** What VADER and AFINN say about an English text. */
 interface LexiconView {
   /** VADER's compound score, −1..1. */
   readonly vader: number;
@@ -42,7 +42,8 @@ interface LexiconView {
 export interface AnalysisOptions {
   /** Learnt from the train rows; empty where there are none. */
   readonly constant: ConstantBaseline;
-  readonly lexicon: (text: string) => LexiconView;
+  /** Undefined for a language that is not theirs; with such texts there is nothing of VADER to compare with. */
+  readonly lexicon: (text: string, language: string) => LexiconView | undefined;
   readonly seed: number;
   /** What the model says to the same examples without calibration; empty where it is not calibrated. */
   readonly raw?: readonly Prediction[];
@@ -158,10 +159,13 @@ export function analyseTask(
   { constant, lexicon, seed, raw = [], hardestShown = 10 }: AnalysisOptions,
 ): TaskAnalysis {
   const rng = Rng.of(seed, 'evaluation', task);
-  const views = predictions.map(({ text }) => lexicon(text));
+  const views = predictions.map(({ text, language }) => lexicon(text, language));
   const byConstant = answeredBy(predictions, (p) => constant.answer(p));
-  const vaderOf = new Map(predictions.map((p, i) => [p, views[i].vader]));
-  const byVader = answeredBy(predictions, (p) => vaderAnswer(p, vaderOf.get(p)!));
+  const viewOf = new Map(predictions.map((p, i) => [p, views[i]]));
+  const byVader = answeredBy(predictions, (p) => {
+    const view = viewOf.get(p);
+    return view && vaderAnswer(p, view.vader);
+  });
   const measure = measureOf(task, predictions, constant);
   const outcomes = predictions.map(labelOutcome);
   const regression = isRegression(task);
@@ -201,7 +205,7 @@ export function analyseTask(
 
   const members = new Map<string, number[]>();
   predictions.forEach((p, i) => {
-    for (const slice of slicesOf({ ...p, covered: views[i].covered })) {
+    for (const slice of slicesOf({ ...p, covered: views[i]?.covered })) {
       const list = members.get(slice);
       if (list) list.push(i);
       else members.set(slice, [i]);

@@ -1,7 +1,7 @@
 /** What the evaluation service does in the process of a build: reads rows, asks the model, measures, writes the report. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Example, explain, tasks } from '@emotune/affect';
+import { type Example, explain, type Teaching, tasks, unseenLanguages } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
 import { FailedPrecondition, sha256 } from '@emotune/base';
 import { openObjectStore } from '@emotune/objects';
@@ -18,7 +18,7 @@ import { checkFile, limited, readSource, type Source, type Target } from './targ
 
 export type Result = Pick<
   evaluation.Evaluation,
-  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts' | 'checks'
+  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts' | 'checks' | 'warnings'
 >;
 
 export interface EvaluationBuild {
@@ -77,7 +77,8 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
   const analyses = [];
   for (const task of tasks.filter((t) => predictions.some((p) => p.task === t))) {
     report({ phase: `measuring ${task}`, done: 0, total: 0, unit: 'rows' });
-    const lexicon = (text: string) => {
+    const lexicon = (text: string, language: string) => {
+      if (!/^en\b/i.test(language)) return undefined;
       const { cues, vader } = explain(text);
       return { vader, covered: cues.length > 0 };
     };
@@ -97,6 +98,7 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     examplesPerSecond: examples.length / Math.max(seconds, 1e-3),
     artifacts: [],
     checks,
+    warnings: languageWarnings(predictions, teachingOfModel(model)),
   };
   const done = { ...given.evaluation, ...result };
   const page = renderReport({ evaluation: done, model, datasetVersion: source.version, split, ...beside });
@@ -113,6 +115,18 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
   }
   return { ...result, artifacts };
 };
+
+/** How many of the texts are in languages that the model never saw. */
+function languageWarnings(predictions: readonly Prediction[], teaching: Teaching | undefined): string[] {
+  const rows = new Map<string, number>();
+  for (const { language } of predictions) rows.set(language, (rows.get(language) ?? 0) + 1);
+  const foreign = unseenLanguages(teaching, rows.keys());
+  if (!foreign) return [];
+  const unseen = foreign.unseen.map(
+    (language) => `${language} (${rows.get(language)} of ${predictions.length} rows)`,
+  );
+  return [`the model saw no text in ${unseen.join(', ')}: it was trained on ${foreign.seen.join(', ')}`];
+}
 
 /** Checks are asked where the source is theirs, else examples. */
 async function ask(

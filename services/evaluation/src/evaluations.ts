@@ -111,8 +111,16 @@ function prefixOf(id: string): string {
 }
 
 function messageOf(row: Row): evaluation.Evaluation {
-  const nothing = { tasks: [], slices: [], hardest: [], examplesPerSecond: 0, artifacts: [], checks: [] };
-  const result = row.result ?? nothing;
+  const nothing = {
+    tasks: [],
+    slices: [],
+    hardest: [],
+    examplesPerSecond: 0,
+    artifacts: [],
+    checks: [],
+    warnings: [],
+  };
+  const result = row.result ?? {};
   return {
     id: row.id,
     model: `${row.model}@${row.version}`,
@@ -121,6 +129,8 @@ function messageOf(row: Row): evaluation.Evaluation {
     state: row.state,
     failure: row.failure,
     progress: row.progress ?? undefined,
+    // One of before has no warnings.
+    ...nothing,
     ...result,
     prefix: row.state === BuildState.BUILD_STATE_READY ? prefixOf(row.id) : '',
     createTime: timestamp(row.created_at),

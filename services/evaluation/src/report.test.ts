@@ -80,6 +80,7 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     slices: analyses.flatMap((a) => a.slices),
     hardest: analyses.flatMap((a) => a.hardest),
     artifacts: [],
+    warnings: ['the model saw no text in ro (2 of 9 rows): it was trained on en'],
     prefix: `evaluations/${model}-1a2b3c4d`,
     createTime: undefined,
     endTime: undefined,
@@ -298,6 +299,7 @@ describe('the report', () => {
     for (const wanted of [
       'Summary',
       'Behavioural checks',
+      'Warning: the model saw no text in ro (2 of 9 rows): it was trained on en.',
       '<th>negation</th><td>3 of 4</td><td>75 %</td>',
       'It is &lt;fine&gt;.',
       'Model and data',

@@ -364,7 +364,7 @@ export function renderReport(data: ReportData): string {
 </head>
 <body>
 <header><h1>${data.evaluation.model}</h1><p>evaluated on ${data.evaluation.dataset}${data.split === '' ? '' : `, ${data.split} split`}</p></header>
-<main>${data.evaluation.tasks.length > 0 ? summarySection(data) : undefined}${checksSection(data.evaluation)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
+<main>${data.evaluation.warnings.map((warning) => html`<p class="note">Warning: ${warning}.</p>`)}${data.evaluation.tasks.length > 0 ? summarySection(data) : undefined}${checksSection(data.evaluation)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
 </body>
 </html>
 `.text;

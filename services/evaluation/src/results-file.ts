@@ -32,6 +32,7 @@ export function resultsJson(
     })),
     slices: done.slices.map((slice) => ({ ...slice, task: taskOf(slice.task) })),
     checks: done.checks,
+    warnings: done.warnings,
     hardest: done.hardest.map((example) => ({ ...example, task: taskOf(example.task) })),
   };
   return `${JSON.stringify(document, null, 2)}\n`;

@@ -655,6 +655,21 @@ it('a file is asked on the labels that the model was taught, where none are give
     file: { ...file, upload: divided, labelSeparator: '/', textColumn: 'review', labelColumn: 'mood' },
   });
   expect((await finished(again.id)).tasks).toEqual(done.tasks);
+  const known = { ...teaching, inquiries: [{ ...teaching.inquiries[0], languages: ['en'] }] };
+  models.set('english', model('english', { prefix: 'models/base/v1', teaching: known }));
+  const warningsIn = async (language: string) => {
+    const asked = await evaluations.call('evaluate', { model: 'english', file: { ...file, language } });
+    const { warnings, slices } = await finished(asked.id);
+    return [warnings, slices.filter(({ slice }) => slice.startsWith('language')).map(({ slice }) => slice)];
+  };
+  expect(await warningsIn('')).toEqual([[], ['language en']]);
+  expect(await warningsIn('ro')).toEqual([
+    [`the model saw no text in ro (${moods.length} of ${moods.length} rows): it was trained on en`],
+    ['language ro'],
+  ]);
+  await expect(
+    evaluations.call('evaluate', { model: 'english', file: { ...file, language: 'romanian' } }),
+  ).rejects.toThrow(/file\.language: expected a language as BCP 47 names it.*did you mean "ro"/);
   await expect(evaluations.call('evaluate', { model: 'base', file })).rejects.toThrow(
     /file\.labels: expected every label .* does not tell what it was taught for emotion-classification/,
   );

@@ -7,6 +7,7 @@ import {
   isRegression,
   labelSeparatorViolations,
   labelViolations,
+  languageViolations,
   type Scale,
   type Split,
   scaleViolations,
@@ -53,6 +54,7 @@ export type Target =
       readonly labels: readonly string[];
       readonly multiLabel: boolean;
       readonly labelSeparator: string;
+      readonly language: string;
       readonly columns: UserFile['columns'];
     };
 
@@ -86,6 +88,7 @@ function fileViolations(file: evaluation.FileTarget): readonly Violation[] {
     if (file.scale) violations.addAll(scaleViolations(file.scale, 'file.scale'));
   } else if (task !== undefined && file.labels.length > 0)
     violations.addAll(labelViolations(file.labels, 'file.labels'));
+  violations.addAll(languageViolations(file.language, 'file.language'));
   violations.addAll(columnViolations(file, 'file'));
   violations.addAll(labelSeparatorViolations(file.labelSeparator, file.labels, 'file.labelSeparator'));
   return violations.list;
@@ -109,7 +112,8 @@ export function targetOf({
   }
   if (file) {
     new Violations(fileViolations(file)).throwIfAny();
-    const { labels, multiLabel } = file;
+    const { labels, multiLabel, language: given } = file;
+    const language = given || 'en';
     const labelSeparator = file.labelSeparator || defaultLabelSeparator;
     const columns = columnsOf(file);
     const { sha256, name } = file.upload!;
@@ -124,9 +128,10 @@ export function targetOf({
           labels: [],
           multiLabel: false,
           labelSeparator,
+          language,
           columns,
         }
-      : { kind: 'file', upload, task, scale: null, labels, multiLabel, labelSeparator, columns };
+      : { kind: 'file', upload, task, scale: null, labels, multiLabel, labelSeparator, language, columns };
   }
   const { features, dataset: name, split: asked } = dataset!;
   const violations = new Violations();
@@ -175,6 +180,7 @@ function userFile({
   labels,
   multiLabel,
   labelSeparator,
+  language,
   columns,
 }: FileTarget): UserFile {
   return {
@@ -187,7 +193,7 @@ function userFile({
     labelSeparator,
     columns,
     licence: 'unknown',
-    language: 'en',
+    language,
     split: null,
   };
 }

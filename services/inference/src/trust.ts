@@ -1,5 +1,5 @@
 /** How far an answer can be relied on: whether the model was trained for the question, and what its evaluation has shown. Pure. */
-import { type Inquiry, inquiryKey, type Skill, type Teaching } from '@emotune/affect';
+import { type Inquiry, inquiryKey, type Skill, type Teaching, unseenLanguages } from '@emotune/affect';
 
 export interface Trust {
   /** It was trained on this kind of question. */
@@ -26,11 +26,6 @@ function instead(teaching: Teaching, { task }: Inquiry): string {
   return `it was trained on ${known.slice(0, named).join('; ')}${more}`;
 }
 
-/** "pt-BR" → "pt": a model that knows a language knows its regions. */
-function primary(language: string): string {
-  return language.toLowerCase().split('-')[0];
-}
-
 /** @param language BCP 47, of the text; empty where not told */
 export function trustIn(question: Inquiry, teaching: Teaching | undefined, language: string): Trust {
   if (!teaching)
@@ -48,12 +43,8 @@ export function trustIn(question: Inquiry, teaching: Teaching | undefined, langu
     );
   if (taught?.skill === 'none')
     warnings.push(`on its test rows the model answered this no better than one constant answer`);
-  const languages = [...new Set(teaching.inquiries.flatMap((inquiry) => inquiry.languages))].sort();
-  if (
-    language !== '' &&
-    languages.length > 0 &&
-    !languages.some((known) => primary(known) === primary(language))
-  )
-    warnings.push(`the model saw no text in ${language}: it was trained on ${languages.join(', ')}`);
+  const foreign = language === '' ? undefined : unseenLanguages(teaching, [language]);
+  if (foreign)
+    warnings.push(`the model saw no text in ${language}: it was trained on ${foreign.seen.join(', ')}`);
   return { trained: taught !== undefined, skill: taught?.skill ?? 'unknown', warnings };
 }

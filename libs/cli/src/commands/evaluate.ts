@@ -46,6 +46,7 @@ interface EvaluateOptions {
   readonly labelColumn?: string;
   readonly emotionColumn?: string;
   readonly idColumn?: string;
+  readonly language?: string;
   readonly limit?: number;
 }
 
@@ -88,6 +89,7 @@ function targetOf(
       ['label-column', options.labelColumn],
       ['emotion-column', options.emotionColumn],
       ['id-column', options.idColumn],
+      ['language', options.language],
     ]) {
       violations.expect(
         value === undefined,
@@ -135,6 +137,7 @@ function targetOf(
       labelColumn: options.labelColumn ?? '',
       emotionColumn: options.emotionColumn ?? '',
       idColumn: options.idColumn ?? '',
+      language: options.language ?? '',
     },
   };
 }
@@ -177,6 +180,7 @@ export const addEvaluateCommand: AddCommands = (program, io) => {
     .option('--label-column <name>', 'of the file (default: label)')
     .option('--emotion-column <name>', 'of the file: whose intensity (default: emotion)')
     .option('--id-column <name>', 'of the file (default: id)')
+    .option('--language <tag>', "of the file's texts, BCP 47 (default: en)")
     .option('--limit <n>', 'ask at most this many examples of each task', integerFrom(1))
     .addHelpText('after', examples)
     .action(async (options: EvaluateOptions, command) => {

@@ -66,6 +66,7 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       answer,
       error,
     })),
+    ...(evaluation.warnings.length > 0 ? { warnings: evaluation.warnings } : {}),
     ...(evaluation.checks.length > 0 ? { checks: evaluation.checks } : {}),
     prefix: evaluation.prefix,
   };
@@ -131,6 +132,25 @@ function coverageRemarks({ tasks, slices }: evaluation.Evaluation, task: common.
   ];
 }
 
+const languagePrefix = 'language ';
+
+/** Where texts are in several languages, the first two metrics of each. */
+function languageRows({ tasks, slices }: evaluation.Evaluation): string[][] {
+  return tasks.flatMap(({ task, metrics }) => {
+    const own = slices.filter((s) => s.task === task && s.slice.startsWith(languagePrefix));
+    if (own.length < 2) return [];
+    const names = metricOrder.filter(
+      (name) => ['pearson', 'rmse', 'accuracy', 'macroF1'].includes(name) && name in metrics,
+    );
+    return own.map(({ slice, n, metrics: of }, i) => [
+      i === 0 ? shortEnumName(task) : '',
+      slice.slice(languagePrefix.length),
+      count(n),
+      names.map((name) => `${name} ${figure(of[name])}`).join(', '),
+    ]);
+  });
+}
+
 /** @param report where it was written */
 export function evaluationText(evaluation: evaluation.Evaluation, report: string): string {
   const raw = evaluation.tasks.some((result) => Object.keys(result.raw).length > 0);
@@ -138,6 +158,7 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
     ['task', 'n', 'valid', 'metric', 'model', '95 % interval', ...(raw ? ['raw'] : []), 'constant', 'VADER'],
     evaluation.tasks.flatMap((result) => taskRows(result, raw)),
   );
+  const languages = languageRows(evaluation);
   const remarks = evaluation.tasks.flatMap(({ task, n, cut, pConstant, pVader, humanCeiling }) => [
     ...(cut === 0
       ? []
@@ -159,7 +180,11 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
   return [
     `${evaluation.model} on ${evaluation.dataset}`,
     results,
+    ...(languages.length > 0 ? [table(['by language', '', 'n', 'metrics'], languages)] : []),
     ...(remarks.length > 0 ? [remarks.join('\n')] : []),
+    ...(evaluation.warnings.length > 0
+      ? [evaluation.warnings.map((warning) => `warning: ${warning}`).join('\n')]
+      : []),
     ...(hardest.length > 0 ? [table(['hardest', 'gold', 'answer', 'text'], hardest)] : []),
     `report: ${report}, evaluation ${evaluation.id}`,
   ].join('\n\n');

@@ -45,6 +45,8 @@ export interface FileTarget {
   labelColumn: string;
   emotionColumn: string;
   idColumn: string;
+  /** BCP 47, of the texts; empty means "en". */
+  language: string;
 }
 
 /**
@@ -83,6 +85,8 @@ export interface Evaluation {
   upload: string;
   /** Of a checks target: by capability. */
   checks: CheckResult[];
+  /** Sentences: what the model was not trained for, such as the language of some of the texts. */
+  warnings: string[];
 }
 
 export interface CheckResult {
