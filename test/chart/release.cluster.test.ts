@@ -47,11 +47,11 @@ describe.skipIf(reason)('a release', () => {
 
     const changed = [
       '--set',
-      'data.replicas=2,image.tag=0.1.1,common.drainSeconds=60,jobs.quota.enabled=true',
+      'data.replicas=2,image.tag=0.2.1,common.drainSeconds=60,jobs.quota.enabled=true',
     ];
     await helm('upgrade', chartFolder, '-f', valuesOf('minimal'), ...changed, '--wait', '--timeout', '20m');
     expect(await of('data', replicas)).toBe('2');
-    expect(await of('tuning', '.spec.template.spec.containers[0].image')).toBe('emotune-tuning:0.1.1');
+    expect(await of('tuning', '.spec.template.spec.containers[0].image')).toBe('emotune-tuning:0.2.1');
     expect(await get('poddisruptionbudget,resourcequota', '-o', 'name')).toBe(
       'poddisruptionbudget.policy/try-emotune-data\nresourcequota/try-emotune-jobs',
     );
@@ -60,7 +60,7 @@ describe.skipIf(reason)('a release', () => {
 
     await helm('rollback', '1', '--wait', '--timeout', '20m');
     expect(await of('data', replicas)).toBe('1');
-    expect(await of('tuning', '.spec.template.spec.containers[0].image')).toBe('emotune-tuning:0.1.0');
+    expect(await of('tuning', '.spec.template.spec.containers[0].image')).toBe('emotune-tuning:0.2.0');
     expect(await get('poddisruptionbudget,resourcequota', '-o', 'name')).toBe('');
     expect(await token()).toBe(made);
 

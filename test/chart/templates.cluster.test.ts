@@ -106,6 +106,14 @@ describe.skipIf(reason)('the chart', () => {
       [['objects.url=file:///shared'], 'objects.existingClaim: expected a claim to be mounted at /shared'],
       [['objects.existingClaim=shared'], 'objects.existingClaim: expected objects.url to be file:///folder'],
       [['bundled.s3.enabled=true'], 'objects.url: expected nothing, since bundled.s3.enabled is true'],
+      [
+        ['migrations.url=postgres://owner@host/db'],
+        'migrations.existingSecret: expected a secret with the password',
+      ],
+      [
+        ['migrations.existingSecret=owner', 'migrations.enabled=false'],
+        'migrations.existingSecret: expected nothing, since migrations.enabled is false',
+      ],
       [['kafka.sasl.mechanism=PLAIN'], 'kafka.sasl: expected username and existingSecret'],
       [['kafka.tls.clientCertificate=true'], 'kafka.tls.existingSecret: expected a secret'],
       [['tls.enabled=true'], 'tls.existingSecret: expected a secret'],
@@ -189,6 +197,80 @@ describe.skipIf(reason)('the chart', () => {
     });
     // By pod identity.
     expect(environmentOf(rendered.minimal, 'data')).not.toHaveProperty('AWS_ACCESS_KEY_ID');
+  });
+
+  describe('a Job of each revision migrates,', () => {
+    const jobOf = (all: Rendered) => ofKind(all, 'Job')[0];
+    const variablesOf = (all: Rendered, i: number) =>
+      Object.fromEntries(
+        jobOf(all).spec.template.spec.containers[i].env.map(({ name, value, valueFrom }: Manifest) => [
+          name,
+          value ?? valueFrom,
+        ]),
+      );
+
+    it('a container for each schema, while services wait', () => {
+      const job = jobOf(rendered.minimal);
+      expect(job.metadata.name).toMatch(/^try-emotune-migrations-1-[\da-f]{8}$/);
+      expect(job.metadata.annotations).toBeUndefined();
+      const { containers } = job.spec.template.spec;
+      expect(containers.map(({ name, image, args }: Manifest) => [name, image, args])).toEqual(
+        services.map((area) => [area, `emotune-${area}:0.2.0`, ['migrate']]),
+      );
+      expect(job.spec).toMatchObject({ ttlSecondsAfterFinished: 86_400, backoffLimit: 6 });
+      for (const area of services)
+        expect(environmentOf(rendered.minimal, area).EMOTUNE_MIGRATIONS).toBe('await');
+    });
+
+    it('of another name when it is another', async () => {
+      const again = await render(cluster, 'minimal');
+      expect(jobOf(again).metadata.name).toBe(jobOf(rendered.minimal).metadata.name);
+      const other = await render(cluster, 'minimal', '--set', 'image.tag=0.2.1');
+      expect(jobOf(other).metadata.name).not.toBe(jobOf(again).metadata.name);
+    });
+
+    it('with the credentials of the services, or its own', async () => {
+      expect(variablesOf(rendered.minimal, 0)).toEqual({
+        EMOTUNE_DATABASE_URL: { secretKeyRef: { name: 'emotune-database', key: 'url' } },
+        EMOTUNE_BUS_URL: '$(EMOTUNE_DATABASE_URL)',
+      });
+      const owner = ['--set', 'migrations.existingSecret=owner,migrations.urlKey=dsn'];
+      const whole = await render(cluster, 'production', ...owner);
+      expect(variablesOf(whole, 4)).toMatchObject({
+        EMOTUNE_DATABASE_URL: { secretKeyRef: { name: 'owner', key: 'dsn' } },
+        EMOTUNE_BUS_URL: expect.stringMatching(/^kafka:/),
+      });
+      const url = 'postgres://owner@postgresql.databases:6432/emotune';
+      const apart = await render(
+        cluster,
+        ...(['minimal', '--set', `migrations.existingSecret=owner,migrations.url=${url}`] as const),
+      );
+      expect(variablesOf(apart, 0)).toMatchObject({
+        EMOTUNE_DATABASE_URL: url,
+        EMOTUNE_DATABASE_PASSWORD_FILE: '/etc/emotune/database/password',
+      });
+      const { volumes, containers } = jobOf(apart).spec.template.spec;
+      expect(volumes.find(({ name }: Manifest) => name === 'database').secret).toMatchObject({
+        secretName: 'owner',
+        items: [{ key: 'password', path: 'password' }],
+      });
+      expect(containers[0].volumeMounts).toContainEqual(
+        expect.objectContaining({ name: 'database', mountPath: '/etc/emotune/database' }),
+      );
+      const { egress } = apart.get('NetworkPolicy/try-emotune-migrations').spec;
+      expect(egress.at(-1).ports).toEqual([{ port: 6432 }]);
+      // Services go on as who they are.
+      expect(environmentOf(apart, 'data').EMOTUNE_DATABASE_URL).toEqual({
+        secretKeyRef: { name: 'emotune-database', key: 'url' },
+      });
+    });
+
+    it('or each service does, when it starts', async () => {
+      const without = await render(cluster, 'minimal', '--set', 'migrations.enabled=false');
+      expect(ofKind(without, 'Job')).toEqual([]);
+      expect(without.has('NetworkPolicy/try-emotune-migrations')).toBe(false);
+      expect(environmentOf(without, 'data')).not.toHaveProperty('EMOTUNE_MIGRATIONS');
+    });
   });
 
   it('the bus is Kafka where there are brokers, and PostgreSQL else', () => {
@@ -298,8 +380,8 @@ describe.skipIf(reason)('the chart', () => {
   it('images are of the tag, the registry or the digest that values name', () => {
     const imageOf = (name: ValueFile, area: string) =>
       rendered[name].get(`Deployment/try-emotune-${area}`).spec.template.spec.containers[0].image;
-    expect(imageOf('minimal', 'data')).toBe('emotune-data:0.1.0');
-    expect(imageOf('production', 'data')).toBe('registry.example.com/emotune/emotune-data:0.1.0');
+    expect(imageOf('minimal', 'data')).toBe('emotune-data:0.2.0');
+    expect(imageOf('production', 'data')).toBe('registry.example.com/emotune/emotune-data:0.2.0');
     expect(imageOf('production', 'inference')).toMatch(
       /^registry\.example\.com\/emotune\/emotune-inference@sha256:fedc/,
     );

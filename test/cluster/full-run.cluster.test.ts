@@ -152,7 +152,9 @@ describe.skipIf(reason)('on a real cluster', () => {
     expect(evaluations.map(({ model }) => model)).toContain(last.modelVersion);
     expect(await servingModel()).toBe(last.modelVersion);
     // Jobs go with what they were for.
-    await expect.poll(() => release.list('jobs'), { timeout: 600_000, interval: 1000 }).toEqual([]);
+    await expect
+      .poll(() => release.list('jobs', '-l', 'emotune.io/experiment'), { timeout: 600_000, interval: 1000 })
+      .toEqual([]);
   });
 
   it('is upgraded and rolled back, and answers as before', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Aborted, FailedPrecondition, Unavailable } from '@emotune/base';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { connectMs, Database, type DatabaseSettings } from './database.js';
+import { connectMs, Database, type DatabaseSettings, SchemaBehind } from './database.js';
 import { testDatabase, testDatabaseUrl } from './testing.js';
 
 let database: Database;
@@ -215,6 +215,76 @@ describe('Database.migrate', () => {
     await expect(failed.migrate([...migrations, 'create nonsense'])).rejects.toThrow('syntax error');
     await failed.migrate(migrations);
     expect(await failed.query('select step from steps')).toEqual([{ step: 1 }]);
+  });
+});
+
+describe('a Database that others migrate', () => {
+  const migrations = [
+    'create table steps (step int, at int generated always as identity)',
+    'insert into steps values (1)',
+  ];
+  const roles = (name: string) => `services_of_${name}`;
+
+  /** What docs/operations.md has a superuser do, for a database of its own. */
+  async function divided(name: string) {
+    const admin = await testDatabase('divided');
+    await admin.query(`create database ${name}`);
+    const document = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+    const [, sql] = /```sql\n(create role emotune_owner[^`]*)```/.exec(document)!;
+    const url = new URL(await testDatabaseUrl());
+    const of = async (user: string, password: string, settings: DatabaseSettings = {}) => {
+      const own = Object.assign(new URL(url), { username: user, password, pathname: `/${name}` });
+      const database = await Database.connect(own.href, 'main', settings);
+      onTestFinished(() => database.close());
+      return database;
+    };
+    const superuser = await of(url.username, url.password, { migratedByOthers: true });
+    const named = sql.replaceAll('emotune_owner', `${name}_owner`).replace(/\bemotune\b/g, roles(name));
+    await superuser.query(named.replace(`on database ${roles(name)}`, `on database ${name}`));
+    return {
+      superuser,
+      owner: () => of(`${name}_owner`, 'one'),
+      service: () => of(roles(name), 'another', { migratedByOthers: true }),
+    };
+  }
+
+  it('waits for them, then works as a user that can change no schema', async () => {
+    const { owner, service } = await divided('first');
+    const waiting = await service();
+    const behind = (found: number) => `the schema main has ${found} of 2 migrations`;
+    await expect(waiting.migrate(migrations)).rejects.toThrow(SchemaBehind);
+    await expect(waiting.migrate(migrations)).rejects.toThrow(behind(0));
+    const owning = await owner();
+    await expect(waiting.migrate(migrations)).rejects.toThrow(behind(0));
+    expect(await owning.migrate(migrations.slice(0, 1))).toBe(0);
+    await expect(waiting.migrate(migrations)).rejects.toThrow(behind(1));
+    expect(await owning.migrate(migrations)).toBe(1);
+    expect(await waiting.migrate(migrations)).toBe(2);
+    await waiting.query('insert into steps values (2)');
+    expect(await waiting.query('update steps set step = step returning step')).toEqual([
+      { step: 1 },
+      { step: 2 },
+    ]);
+    await waiting.query('delete from steps');
+    await expect(waiting.query('alter table steps add column more int')).rejects.toThrow('must be owner');
+    await expect(waiting.query('create table own (a int)')).rejects.toThrow('permission denied');
+    await expect((await service()).migrate(migrations.slice(0, 1))).rejects.toThrow(
+      'written by a newer version',
+    );
+  });
+
+  it('names what it may not use', async () => {
+    const { superuser, owner, service } = await divided('second');
+    await (await owner()).migrate(migrations);
+    const user = roles('second');
+    await superuser.query(`revoke update on main.steps from ${user}`);
+    await expect((await service()).migrate(migrations)).rejects.toThrow(
+      `the user ${user} may not use the table main.steps`,
+    );
+    await superuser.query(`revoke usage on schema main from ${user}`);
+    await expect((await service()).migrate(migrations)).rejects.toThrow(
+      `may not use the schema main; who migrates must grant it`,
+    );
   });
 });
 

@@ -46,7 +46,12 @@ export interface DatabaseSettings {
   readonly statementSeconds?: number;
   /** Holds the password, read at each connection, so that it may change. */
   readonly passwordFile?: string | undefined;
+  /** Somebody else makes the schema and migrates it, as a user that this one need not be; default false. */
+  readonly migratedByOthers?: boolean;
 }
+
+/** A schema that others migrate, and have not yet. */
+export class SchemaBehind extends Unavailable {}
 
 const noCertificate = /CERT|^ERR_TLS|^UNABLE_TO_/;
 
@@ -114,6 +119,7 @@ export class Database implements Sql {
     private readonly pool: pg.Pool,
     private readonly connection: pg.ClientConfig,
     readonly schema: string,
+    private readonly migratedByOthers: boolean,
   ) {}
 
   /**
@@ -121,7 +127,7 @@ export class Database implements Sql {
    * @throws Unavailable when the server does not answer; FailedPrecondition when it refuses user, database or TLS.
    */
   static async connect(url: string, schema: string, settings: DatabaseSettings = {}): Promise<Database> {
-    const { pool: max = 5, statementSeconds = 60, passwordFile } = settings;
+    const { pool: max = 5, statementSeconds = 60, passwordFile, migratedByOthers = false } = settings;
     const limitMs = 1000 * statementSeconds;
     const connection: pg.ClientConfig = {
       ...configOf(url),
@@ -137,12 +143,14 @@ export class Database implements Sql {
     // A connection that breaks between statements is replaced at the next one.
     pool.on('error', () => {});
     pool.on('connect', (client) => client.on('error', () => {}));
-    const database = new Database(pool, connection, schema);
+    const database = new Database(pool, connection, schema, migratedByOthers);
     try {
-      await database.run('read committed', async (sql) => {
-        await database.lock(sql);
-        await sql.query(`create schema if not exists ${pg.escapeIdentifier(schema)}`);
-      });
+      if (migratedByOthers) await database.query('select 1');
+      else
+        await database.run('read committed', async (sql) => {
+          await database.lock(sql);
+          await sql.query(`create schema if not exists ${pg.escapeIdentifier(schema)}`);
+        });
     } catch (error) {
       await pool.end();
       const { code = '', message } = error as { code?: string; message: string };
@@ -153,29 +161,70 @@ export class Database implements Sql {
   }
 
   /**
-   * Applies those of `migrations` that have not been: each runs once, in order. Append only.
-   * @throws FailedPrecondition when the schema has migrations that this code does not know.
+   * Applies those of `migrations` that have not been: each runs once, in order. Append only. Where others migrate, looks whether
+   * they have.
+   * @returns how many there were before
+   * @throws FailedPrecondition when the schema has migrations that this code does not know, or this user may not use it; SchemaBehind
    */
-  async migrate(migrations: readonly string[]): Promise<void> {
+  async migrate(migrations: readonly string[]): Promise<number> {
+    if (this.migratedByOthers) return this.seeMigrated(migrations.length);
+    let before = 0;
     // Read committed: what is done must be read after the wait for the lock, not before.
     await this.run('read committed', async (sql) => {
       await this.lock(sql);
       await sql.query(
         'create table if not exists migrations (number int primary key, applied_at timestamptz not null default now())',
       );
-      const [{ count }] = await sql.query<{ count: number }>('select count(*) from migrations');
-      if (count > migrations.length) {
-        throw new FailedPrecondition(
-          `The database schema ${this.schema} was written by a newer version of EmoTune ` +
-            `(${count} migrations, ${migrations.length} known); run that version`,
-        );
-      }
+      before = await this.countMigrations(sql, migrations.length);
       for (const [number, text] of migrations.entries()) {
-        if (number < count) continue;
+        if (number < before) continue;
         await sql.query(text);
         await sql.query('insert into migrations (number) values ($1)', [number]);
       }
     });
+    return before;
+  }
+
+  private async countMigrations(sql: Sql, known: number): Promise<number> {
+    const [{ count }] = await sql.query<{ count: number }>('select count(*) from migrations');
+    if (count > known) {
+      throw new FailedPrecondition(
+        `The database schema ${this.schema} was written by a newer version of EmoTune ` +
+          `(${count} migrations, ${known} known); run that version`,
+      );
+    }
+    return count;
+  }
+
+  private async seeMigrated(needed: number): Promise<number> {
+    const { schema } = this;
+    const behind = (found: number) =>
+      new SchemaBehind(
+        `the schema ${schema} has ${found} of ${needed} migrations; the command migrate of its service applies them`,
+      );
+    const [there] = await this.query<{ user: string; usable: boolean; migrated: boolean }>(
+      `select current_user as user, has_schema_privilege(oid, 'usage') as usable,
+         exists (select from pg_class where relnamespace = n.oid and relname = 'migrations') as migrated
+       from pg_namespace n where nspname = $1`,
+      [schema],
+    );
+    const mayNot = (what: string) =>
+      new FailedPrecondition(
+        `PostgreSQL: the user ${there.user} may not use ${what}; who migrates must grant it: docs/operations.md, "Who may change schemas"`,
+      );
+    if (!there) throw behind(0);
+    if (!there.usable) throw mayNot(`the schema ${schema}`);
+    if (!there.migrated) throw behind(0);
+    const [barred] = await this.query<{ name: string }>(
+      `select relname as name from pg_class where relnamespace = to_regnamespace($1) and relkind in ('r', 'p')
+         and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+           and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')) limit 1`,
+      [pg.escapeIdentifier(schema)],
+    );
+    if (barred) throw mayNot(`the table ${schema}.${barred.name}`);
+    const found = await this.countMigrations(this, needed);
+    if (found < needed) throw behind(found);
+    return found;
   }
 
   async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<Row[]> {

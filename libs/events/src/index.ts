@@ -4,7 +4,7 @@ export { KafkaBus, type KafkaBusOptions } from './kafka-bus.js';
 export { type KafkaSettings, saslMechanisms } from './kafka-client.js';
 export { PostgresLetters } from './letter-box.js';
 export { MemoryBus } from './memory-bus.js';
-export { busExpectation, isBusUrl, openBus } from './open.js';
+export { busExpectation, isBusUrl, migrateBus, openBus } from './open.js';
 export { emit, emitAgain, eventTables, Outbox, withdraw } from './outbox.js';
 export { PostgresBus, type PostgresBusOptions } from './postgres-bus.js';
 export { type Topic, topics } from './topics.js';

@@ -1,5 +1,6 @@
 import { Database, type DatabaseSettings } from '@emotune/database';
 import type { Bus } from './bus.js';
+import { eventLogMigrations } from './event-log.js';
 import { KafkaBus, type KafkaBusOptions } from './kafka-bus.js';
 import { brokersOf } from './kafka-client.js';
 import { PostgresBus } from './postgres-bus.js';
@@ -16,6 +17,13 @@ export function isBusUrl(url: string): boolean {
 
 /** Of PostgreSQL. */
 const schema = 'bus';
+
+/** Brings what PostgreSQL holds of a bus up to date, where the bus is there. @returns how many migrations it had, undefined elsewhere */
+export async function migrateBus(url: string, settings: DatabaseSettings): Promise<number | undefined> {
+  if (!isPostgres(url)) return undefined;
+  const database = await Database.connect(url, schema, settings);
+  return database.migrate(eventLogMigrations).finally(() => database.close());
+}
 
 /**
  * The bus at a URL: a PostgreSQL database, or brokers of Kafka.

@@ -25,6 +25,7 @@ it('is read with its defaults; what is set to nothing is not set, and variables 
   expect(readEnvironment(schema, { ...right, EMOTUNE_LISTEN: '', PATH: '/bin' })).toEqual({
     ...right,
     EMOTUNE_LISTEN: '127.0.0.1:50051',
+    EMOTUNE_MIGRATIONS: 'apply',
     EMOTUNE_DATABASE_POOL: 5,
     EMOTUNE_DATABASE_STATEMENT_SECONDS: 60,
     EMOTUNE_KAFKA_TLS: false,

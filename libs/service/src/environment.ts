@@ -115,6 +115,13 @@ export function serviceEnvironment(peers: readonly Area[]) {
       description:
         'How long a statement, or a pause within a transaction, may take. Migrations take what they take.',
     }),
+    EMOTUNE_MIGRATIONS: z
+      .enum(['apply', 'await'], { error: 'expected apply or await' })
+      .default('apply')
+      .meta({
+        description:
+          'Whether it brings its schema up to date itself when it starts (`apply`), or waits for its command `migrate` to have done so (`await`).',
+      }),
     EMOTUNE_OBJECTS_URL: secretUrl(storeSchemes, 's3://bucket/prefix').meta({
       secret: 'URL',
       description:

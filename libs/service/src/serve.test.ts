@@ -3,11 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { InvalidArgument, Unauthenticated } from '@emotune/base';
+import { Database } from '@emotune/database';
 import { testDatabaseUrl } from '@emotune/database/testing';
 import { eventTables } from '@emotune/events';
 import type { files } from '@emotune/proto';
-import { afterAll, expect, it, vi } from 'vitest';
+import { afterAll, expect, it, onTestFinished, vi } from 'vitest';
+import type { Variables } from './environment.js';
 import { Channel, filesModule, type Program, runService, serviceEnvironment } from './index.js';
+import { runMigrations } from './migrate.js';
+import type { Surroundings } from './serve.js';
 import { Health } from './testing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emotune-serve-'));
@@ -38,17 +42,21 @@ const program: Program<typeof environment> = {
 
 function start(database: string, changes: Record<string, string> = {}) {
   events = [];
+  return begin(runService<typeof environment>, {
+    EMOTUNE_LISTEN: '127.0.0.1:0',
+    EMOTUNE_DATABASE_URL: database,
+    EMOTUNE_OBJECTS_URL: pathToFileURL(folder).href,
+    EMOTUNE_BUS_URL: database,
+    EMOTUNE_PEERS: 'data=127.0.0.1:1',
+    ...changes,
+  });
+}
+
+function begin(command: (of: typeof program, surroundings: Surroundings) => Promise<number>, env: Variables) {
   const stop = new AbortController();
   const output = { stdout: '', stderr: '' };
-  const exitCode = runService(program, {
-    env: {
-      EMOTUNE_LISTEN: '127.0.0.1:0',
-      EMOTUNE_DATABASE_URL: database,
-      EMOTUNE_OBJECTS_URL: pathToFileURL(folder).href,
-      EMOTUNE_BUS_URL: database,
-      EMOTUNE_PEERS: 'data=127.0.0.1:1',
-      ...changes,
-    },
+  const exitCode = command(program, {
+    env,
     stdout: (text) => {
       output.stdout += text;
     },
@@ -111,6 +119,54 @@ it('waits for what is away, and can be ended meanwhile: 0', async () => {
   expect(await exitCode).toBe(0);
   expect(events).toEqual([]);
   expect(output.stdout).not.toContain('secret');
+});
+
+it('waits for its schema where it does not migrate itself, until the command has', async () => {
+  const database = new URL(await testDatabaseUrl());
+  const admin = await Database.connect(database.href, 'admin');
+  await admin.query('create database awaiting');
+  await admin.close();
+  database.pathname = '/awaiting';
+  const { stop, output, exitCode } = start(database.href, { EMOTUNE_MIGRATIONS: 'await' });
+  await vi.waitFor(() => expect(output.stdout).toContain('the schema bus has 0 of'), patience);
+  expect(output.stdout).toContain('the command migrate of its service applies them');
+  expect(output.stdout).not.toContain('"serving"');
+  const migrated = begin(runMigrations, {
+    EMOTUNE_DATABASE_URL: database.href,
+    EMOTUNE_BUS_URL: database.href,
+  });
+  expect(await migrated.exitCode).toBe(0);
+  expect(migrated.output.stdout).toMatch(
+    /"message":"the schema is up to date".*"schema":"inference","had":0,"has":1/,
+  );
+  await vi.waitFor(() => expect(output.stdout).toContain('"serving"'), patience);
+  stop();
+  expect(await exitCode).toBe(0);
+  const again = begin(runMigrations, {
+    EMOTUNE_DATABASE_URL: database.href,
+    EMOTUNE_BUS_URL: 'kafka://127.0.0.1:9',
+  });
+  expect(await again.exitCode).toBe(0);
+  expect(again.output.stdout).toContain('"had":1,"has":1');
+});
+
+it('the command migrate says what it lacks, and what refuses it: 2', async () => {
+  const lacking = begin(runMigrations, { EMOTUNE_BUS_URL: 'kafka://127.0.0.1:9' });
+  expect(await lacking.exitCode).toBe(2);
+  expect(lacking.output.stderr).toMatch(/^EMOTUNE_DATABASE_URL: expected a URL .*, got nothing\n$/);
+  const newer = await Database.connect(await testDatabaseUrl(), 'inference');
+  await newer.migrate([eventTables, 'create table of_tomorrow (a int)']);
+  onTestFinished(async () => {
+    await newer.query('drop table of_tomorrow');
+    await newer.query('delete from migrations where number = 1');
+    await newer.close();
+  });
+  const url = await testDatabaseUrl();
+  const refused = begin(runMigrations, { EMOTUNE_DATABASE_URL: url, EMOTUNE_BUS_URL: url });
+  expect(await refused.exitCode).toBe(2);
+  expect(refused.output.stdout).toContain(
+    'was written by a newer version of EmoTune (2 migrations, 1 known)',
+  );
 });
 
 it('ends when it is refused, and when its port is taken: 2 and 4', async () => {

@@ -1,6 +1,6 @@
 /** A service as a process of its own: its environment, its start in whatever order the others start, its end in order. */
 import { once } from 'node:events';
-import { closeToOthers, endWithin, InvalidArgument, policyOf, systemClock } from '@emotune/base';
+import { closeToOthers, endWithin, InvalidArgument, policyOf, show, systemClock } from '@emotune/base';
 import { Database, type DatabaseSettings } from '@emotune/database';
 import { type KafkaSettings, openBus } from '@emotune/events';
 import { openObjectStore } from '@emotune/objects';
@@ -16,7 +16,9 @@ import { limitsOf } from './limits.js';
 import { type Fields, jsonLog, type Log } from './log.js';
 import { isLoopback } from './loopback.js';
 import { Metrics } from './metrics.js';
+import { runMigrations } from './migrate.js';
 import { Oidc } from './oidc.js';
+import { patiently } from './patiently.js';
 import { EmotuneServer } from './server.js';
 import { Tls } from './tls.js';
 import { tokenOf } from './token.js';
@@ -49,30 +51,6 @@ export interface Surroundings {
 
 /** How long a call waits for an object store that is away. */
 const storePatienceMs = 20_000;
-const firstPauseMs = 250;
-const longestPauseMs = 10_000;
-
-/** Tries again, with growing pauses, while what it needs is away. */
-async function patiently<T>(
-  what: string,
-  attempt: () => Promise<T>,
-  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
-): Promise<T> {
-  let told = '';
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-    signal.throwIfAborted();
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!policyOf(error).retryable) throw error;
-      const reason = (error as Error).message;
-      if (reason !== told) log.warn(`waiting for ${what}`, { reason });
-      told = reason;
-    }
-    await systemClock.sleep(pauseMs, signal);
-  }
-}
-
 function needsToken(why: string): InvalidArgument {
   return InvalidArgument.at(
     'EMOTUNE_TOKEN',
@@ -182,6 +160,7 @@ export async function runService<S extends ServiceEnvironment>(
       pool: environment.EMOTUNE_DATABASE_POOL,
       statementSeconds: environment.EMOTUNE_DATABASE_STATEMENT_SECONDS,
       passwordFile: environment.EMOTUNE_DATABASE_PASSWORD_FILE,
+      migratedByOthers: environment.EMOTUNE_MIGRATIONS === 'await',
     };
     const bus = await patiently('the event bus', () => openBus(busUrl, { settings: kafka, tell, database }), {
       log,
@@ -234,9 +213,17 @@ function endSecondsOf({ environment }: Program<ServiceEnvironment>, env: Variabl
   return (drain.data ?? 0) + afterDrainSeconds;
 }
 
-/** The whole of a `process.ts`. Another signal while it ends kills the process at once. */
+/** The commands of a service's program, by its first argument. */
+const commands = { serve: runService, migrate: runMigrations };
+
+/** The whole of a `process.ts`: serves, or does what its argument says. Another signal while it ends kills the process at once. */
 export async function serve<S extends ServiceEnvironment>(program: Program<S>): Promise<never> {
   closeToOthers();
+  const [command = 'serve'] = process.argv.slice(2);
+  if (!Object.hasOwn(commands, command)) {
+    process.stderr.write(`expected ${Object.keys(commands).join(' or ')}, got ${show(command)}\n`);
+    process.exit(2);
+  }
   const stop = new AbortController();
   const signals = ['SIGTERM', 'SIGINT'] as const;
   const onSignal = () => {
@@ -247,7 +234,7 @@ export async function serve<S extends ServiceEnvironment>(program: Program<S>): 
   for (const name of signals) process.on(name, onSignal);
   // A log that nobody reads any more ends nothing.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-  const exitCode = await runService(program, {
+  const exitCode = await commands[command as keyof typeof commands](program, {
     env: process.env,
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
