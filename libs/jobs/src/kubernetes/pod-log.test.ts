@@ -1,5 +1,9 @@
+import { once as event } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
 import { expect, it } from 'vitest';
-import { LinesOnce } from './pod-log.js';
+import { Api } from './api.js';
+import { LinesOnce, podLines } from './pod-log.js';
+import { configOf } from './testing.js';
 
 const line = (second: number, fraction: string, text: string) =>
   `2026-12-01T04:00:0${second}.${fraction}Z ${text}`;
@@ -34,4 +38,59 @@ it('leaves out what a kubelet says in place of a log', () => {
   once.begin();
   expect(once.take('unable to retrieve container logs for containerd://b957')).toBeUndefined();
   expect(once.since).toBeUndefined();
+});
+
+/** What is read of a trainer that writes for two minutes, by a kubelet that answers so; and how often it was asked. */
+async function readFor(answer: RequestListener) {
+  let asked = 0;
+  const server = createServer((request, response) => {
+    asked++;
+    return answer(request, response);
+  });
+  const config = await configOf(server);
+  let time = 0;
+  const clock = {
+    now: () => time,
+    sleep: async (ms: number) => {
+      time += ms;
+    },
+  };
+  const read: string[] = [];
+  const { signal } = new AbortController();
+  const options = { api: new Api(config, clock), clock, namespace: 'n', pod: 'p', follow: true, signal };
+  for await (const text of podLines({ ...options, writes: () => time < 120_000 })) read.push(text);
+  server.closeAllConnections();
+  server.close();
+  await event(server, 'close');
+  return { asked, read, time };
+}
+
+it('asks seldom for a log that is refused, and once more when its trainer has ended', async () => {
+  let ended = false;
+  const { asked, read, time } = await readFor((_, response) => {
+    response.statusCode = 400;
+    response.end(JSON.stringify({ reason: 'BadRequest', message: 'no log' }));
+    ended = true;
+  });
+  expect(ended).toBe(true);
+  expect(asked).toBeLessThan(14);
+  expect(read).toEqual([]);
+  expect(time).toBeLessThan(122_000);
+});
+
+it('takes what a kubelet says in place of a log for a refusal', async () => {
+  const { asked, read } = await readFor((_, response) => {
+    response.end('unable to retrieve container logs for containerd://b957\n');
+  });
+  expect(asked).toBeLessThan(14);
+  expect(read).toEqual([]);
+});
+
+it('a stream that breaks is begun again soon, as long as lines come', async () => {
+  let second = 0;
+  const { asked, read } = await readFor((_, response) => {
+    response.end(`${line(0, '0', '').slice(0, 17)}${String(second++ % 60).padStart(2, '0')}.5Z line\n`);
+  });
+  expect(asked).toBeGreaterThan(100);
+  expect(read.length).toBeGreaterThan(50);
 });

@@ -63,6 +63,15 @@ function isOver(error: unknown): boolean {
 
 /** Tries to read the log of a pod whose trainer has ended. */
 const mostFailures = 8;
+/** Between two requests for the log of a trainer that runs, at most: who refuses it now may do so for long, and there are many. */
+const longestRefusalMs = 60_000;
+/** How soon the end of a trainer is noticed meanwhile. */
+const noticeMs = 1_000;
+
+/** Before the next request for a log that was refused so many times in turn. */
+function refusalMs(failures: number): number {
+  return Math.max(pauseMs(failures), Math.min(longestRefusalMs, 250 * 2 ** Math.min(failures, 16)));
+}
 
 /** Lines with their newlines, until the trainer has ended; `signal` ends it, too. */
 export async function* podLines(options: PodLogOptions): AsyncGenerator<string> {
@@ -81,17 +90,27 @@ export async function* podLines(options: PodLogOptions): AsyncGenerator<string> 
         ...(once.since === undefined ? {} : { sinceTime: once.since }),
       };
       for await (const line of api.lines(path, query, signal)) {
-        failures = 0;
         const text = once.take(line);
-        if (text !== undefined) yield `${text}\n`;
+        // What a kubelet says in place of a log is none.
+        if (text === undefined) continue;
+        failures = 0;
+        yield `${text}\n`;
       }
       if (!follow || last) return;
+      // A stream that ends while its trainer writes has broken, or was nothing.
+      failures++;
     } catch (error) {
       // A kubelet may not know yet that a container has begun.
       if (signal.aborted || (last && (isOver(error) || failures >= mostFailures))) return;
       failures++;
     }
-    await clock.sleep(pauseMs(failures), signal).catch(() => {});
-    if (signal.aborted) return;
+    const until = clock.now() + (last ? pauseMs(failures) : refusalMs(failures));
+    for (let left = until - clock.now(); left > 0; left = until - clock.now()) {
+      await clock.sleep(Math.min(left, noticeMs), signal).catch(() => {});
+      if (signal.aborted) return;
+      if (last || writes()) continue;
+      failures = 0;
+      break;
+    }
   }
 }
