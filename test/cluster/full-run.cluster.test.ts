@@ -183,29 +183,8 @@ describe.skipIf(reason)('on a real cluster', () => {
 
   it('is uninstalled, and leaves what it was given, and the record of experiments that crds.keep keeps', async () => {
     await release.helm('uninstall', release.name, ...wait);
-    const kinds = await local.cluster.kubectl(
-      'api-resources',
-      '--namespaced',
-      '--verbs=list,delete',
-      '-o',
-      'name',
-    );
-    const left = async () => {
-      const names = await release.kubectl(
-        'get',
-        kinds.trim().split('\n').join(','),
-        '-o',
-        'name',
-        '--ignore-not-found',
-      );
-      return names
-        .trim()
-        .split('\n')
-        .filter((name) => !/^(?:event|configmap\/kube-root-ca|serviceaccount\/default)/.test(name))
-        .sort();
-    };
     await expect
-      .poll(left, { timeout: 600_000, interval: 1000 })
+      .poll(() => release.left(), { timeout: 600_000, interval: 1000 })
       .toEqual([`experiment.emotune.io/${experiment}`, 'secret/database', 'secret/objects']);
     // Nothing holds what is left.
     await local.cluster.kubectl('delete', 'namespace', local.namespace, '--timeout', '20m');

@@ -43,6 +43,17 @@ export class Release {
     return Channel.toPeers(peers, { token: Buffer.from(encoded, 'base64').toString() });
   }
 
+  /** What is in its namespace but what a namespace has of itself, sorted. */
+  async left(): Promise<readonly string[]> {
+    const { cluster } = this.local;
+    const listed = ['--namespaced', '--verbs=list,delete', '-o', 'name'];
+    const kinds = (await cluster.kubectl('api-resources', ...listed)).trim().split('\n').join(',');
+    const names = (await this.kubectl('get', kinds, '-o', 'name', '--ignore-not-found')).trim().split('\n');
+    return names
+      .filter((name) => !/^(?:event|configmap\/kube-root-ca|serviceaccount\/default)/.test(name))
+      .sort();
+  }
+
   /** What whoever looks for the fault of a test wants to see, on stderr. */
   async tell(): Promise<void> {
     const said = [await this.kubectl('get', 'pods,jobs,events', '-o', 'wide')];

@@ -45,6 +45,8 @@ interface LeaseOptions {
 const leaseSeconds = 15;
 /** A holder that could not renew it for so long leads no more, before anybody else can. */
 const renewWithinMs = 10_000;
+/** One that hangs leaves time for another. */
+const attemptMs = renewWithinMs / 2;
 /** Between two looks, or renewals. */
 const retryMs = 2_000;
 /** A process that ends has no more time. */
@@ -160,10 +162,8 @@ class HeldLease {
       await clock.sleep(Math.min(retryMs, left), signal).catch(() => {});
       if (signal.aborted) return;
       const askedAt = clock.now();
-      const limit = AbortSignal.any([
-        signal,
-        AbortSignal.timeout(Math.max(1, renewedAt + renewWithinMs - askedAt)),
-      ]);
+      const limitMs = Math.min(attemptMs, Math.max(1, renewedAt + renewWithinMs - askedAt));
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
       try {
         // What was written last, unless somebody has changed it.
         lease ??= await this.record.find(limit);
