@@ -15,6 +15,7 @@ const beside: Readonly<Record<string, Named>> = {
   decayType: { schedule: 'warmup_stable_decay' },
   mixingTemperature: { curriculum: 'mixed' },
   competenceStart: { competence: 'length' },
+  ranks: { gradientAccumulation: 3 },
   'regularisation.dropout.lora': { method: 'lora' },
   'regularisation.mixout.over': { 'regularisation.mixout.rate': 0.5 },
   'regularisation.perturbation.proximal': { ema: 0.9 },
@@ -26,7 +27,20 @@ const keys: Readonly<Record<string, Named>> = {
 };
 /** Among them every setting has a value that is not its default. */
 const values: readonly PlainValue[] = [
-  ...['lora', 'adafactor', 'linear', 'staged', 'mixed', 'length', 'cosine', 'none', 'blocks', 'int8', 'all'],
+  ...[
+    'lora',
+    'adafactor',
+    'linear',
+    'staged',
+    'mixed',
+    'length',
+    'cosine',
+    'none',
+    'blocks',
+    'int8',
+    'all',
+    'cpu',
+  ],
   ...['squared', 'raft', 'element', 'neftune', 'normal', false, true, 0.5, 3, 7, 17, -0.5],
   ...[['q_proj'], [1]],
 ];
@@ -111,7 +125,7 @@ function told(spec: tuning.ExperimentSpec, parameters: Named = {}) {
       originTokens: 0,
       lineageTokens: 0,
     },
-    1,
+    { threads: 1 },
   );
 }
 

@@ -115,6 +115,7 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 env:
   {{- include "emotune.objectsEnv" . | nindent 2 }}
   {{- include "emotune.tracingEnv" . | nindent 2 }}
+  - {name: EMOTUNE_DEVICE, value: {{ .Values.jobs.device }}}
   {{- with .Values.jobs.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -26,6 +26,8 @@ const variables = z.object({
   EMOTUNE_OBJECTS: z.string().min(1),
   /** 0: as many as the machine has. */
   EMOTUNE_THREADS: whole(0).default(0),
+  /** Where it computes if its assignment does not say. */
+  EMOTUNE_DEVICE: z.string().optional(),
   /** The trace of the trial, W3C. */
   TRACEPARENT: z.string().optional(),
   /** Absent where the token comes in a message. */
@@ -43,6 +45,8 @@ export interface TrainerEnvironment {
   readonly objects: string;
   /** 0: as many as the machine has. */
   readonly threads: number;
+  /** Where it computes if its assignment does not say; whoever set up the machine knows. */
+  readonly device?: string | undefined;
   readonly token?: string | undefined;
   /** The trace of the trial, W3C. */
   readonly traceparent?: string | undefined;
@@ -94,6 +98,7 @@ export function readEnvironment(given: Readonly<Record<string, string | undefine
     },
     objects: found.EMOTUNE_OBJECTS,
     threads: found.EMOTUNE_THREADS,
+    device: found.EMOTUNE_DEVICE || undefined,
     token: found.EMOTUNE_TOKEN,
     traceparent: found.TRACEPARENT,
   };

@@ -42,7 +42,9 @@ describe('settingsOf', () => {
       replay: 0,
       architecture: 'opt',
     };
-    expect(settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), 3)).toEqual(
+    expect(
+      settingsOf(assignment(parameters, { batchTokens: 512, replay: 0.5, method: 'full' }), { threads: 3 }),
+    ).toEqual(
       parseSettings({
         learningRate: 0.01,
         method: 'lora',
@@ -57,7 +59,7 @@ describe('settingsOf', () => {
     expect(
       settingsOf(
         assignment({}, { replay: 0.5, threads: 1, validationExamples: 9, patience: 2, memoryLimitMib: 700 }),
-        3,
+        { threads: 3 },
       ),
     ).toMatchObject({
       method: { name: 'full' },
@@ -70,10 +72,20 @@ describe('settingsOf', () => {
     });
   });
 
+  it('computes where its machine says, unless the experiment says', () => {
+    const onGpu = { threads: 1, device: 'cuda' };
+    expect(settingsOf(assignment({}), { threads: 1 }).device).toBe('auto');
+    expect(settingsOf(assignment({}), onGpu).device).toBe('cuda');
+    expect(settingsOf(assignment({}, { device: 'cpu' }), onGpu).device).toBe('cpu');
+    expect(() => settingsOf(assignment({}), { threads: 1, device: 'gpu' })).toThrow(
+      /^training\.device: Invalid option: expected one of/,
+    );
+  });
+
   it('lays schedule and stages out over a whole lineage, and ends with its own part of it', () => {
     const third = { ...assignment({}), originPrefix: 'a', originTokens: 40_000, lineageTokens: 100_000 };
-    expect(settingsOf(third, 1)).toMatchObject({ tokens: 100_000, until: 60_000 });
-    expect(settingsOf(assignment({}), 1).until).toBeUndefined();
+    expect(settingsOf(third, { threads: 1 })).toMatchObject({ tokens: 100_000, until: 60_000 });
+    expect(settingsOf(assignment({}), { threads: 1 }).until).toBeUndefined();
   });
 
   it('reaches settings within settings by a dot, and leaves out a method that is none', () => {
@@ -82,12 +94,12 @@ describe('settingsOf', () => {
       'regularisation.mixout.rate': 0.3,
       'regularisation.perturbation.name': 'none',
     };
-    const { loss, regularisation } = settingsOf(assignment(parameters), 1);
+    const { loss, regularisation } = settingsOf(assignment(parameters), { threads: 1 });
     expect(loss.labelSmoothing).toBe(0.1);
     expect(regularisation).toMatchObject({ mixout: { rate: 0.3 } });
     expect(regularisation.perturbation).toBeUndefined();
     const name = { 'regularisation.perturbation.name': 'neftune' };
-    expect(settingsOf(assignment(name), 1).regularisation.perturbation).toEqual({
+    expect(settingsOf(assignment(name), { threads: 1 }).regularisation.perturbation).toEqual({
       name: 'neftune',
       alpha: 5,
     });
@@ -96,7 +108,7 @@ describe('settingsOf', () => {
   it('names every parameter that it does not accept', () => {
     const refused = (() => {
       try {
-        return settingsOf(assignment({ learningrate: 1, loraRank: 2.5 }), 1);
+        return settingsOf(assignment({ learningrate: 1, loraRank: 2.5 }), { threads: 1 });
       } catch (error) {
         return error;
       }

@@ -50,6 +50,7 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
       trial,
       objects,
       threads,
+      device,
       traceparent,
       ...told
     } = readEnvironment(environment);
@@ -58,6 +59,7 @@ export async function run({ environment, signal, ...given }: Surroundings): Prom
     const attempt = new Trial({
       trial,
       threads: threads || availableParallelism(),
+      device,
       token,
       work,
       log,

@@ -28,6 +28,7 @@ export interface TrialOptions {
   readonly token: string;
   readonly objects: ObjectStore;
   readonly threads: number;
+  readonly device?: string | undefined;
   /** A folder for what is written on the way. */
   readonly work: string;
   /** When it aborts, a checkpoint is stored and the attempt ends. */
@@ -177,7 +178,7 @@ export class Trial {
     owned: () => boolean,
   ): Promise<Draft<tuning.FinishTrialRequest>> {
     const { objects, threads, work, log } = this.options;
-    const settings = settingsOf(assignment, threads);
+    const settings = settingsOf(assignment, this.options);
     const base = await this.hold(assignment.baseModelPrefix);
     const features = await this.hold(assignment.featuresPrefix);
     // Nothing counts that was learnt from files that were damaged meanwhile.
