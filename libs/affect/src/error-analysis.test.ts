@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConstantBaseline, vaderAnswer } from './baselines.js';
-import { confusionOf, hardest, labelCalibration, numberCalibration, slicesOf } from './error-analysis.js';
+import { confusionsOf, hardest, labelCalibration, numberCalibration, slicesOf } from './error-analysis.js';
 import { type Gold, type Inquiry, labelGold, numberGold } from './tasks.js';
 
 type TrainRow = Inquiry & { readonly gold: Gold };
@@ -78,19 +78,36 @@ it('VADER answers sentiment by its authors’ thresholds, and nothing else', () 
   expect(vaderAnswer({ ...three, labelSet: ['negative', 'mixed', 'positive'] }, 1)).toBeUndefined();
 });
 
-it('confusion counts gold rows against answer columns over the union of labels', () => {
-  expect(
-    confusionOf([
-      { gold: ['joy'], answer: ['joy'] },
-      { gold: ['joy'], answer: ['fear'] },
-      { gold: ['anger', 'fear'], answer: ['fear', 'joy'] },
-      { gold: ['anger', 'fear'], answer: ['fear'] },
-    ]),
-  ).toEqual({
-    labels: ['anger', 'fear', 'joy'],
-    counts: [0, 0, 1, 0, 2, 0, 0, 1, 1],
+describe('confusion', () => {
+  const labelSet = ['joy', 'fear', 'anger'];
+
+  it('counts gold rows against answer columns, each set by itself, over all of its labels', () => {
+    expect(
+      confusionsOf([
+        { gold: ['joy'], answer: ['joy'], labelSet },
+        { gold: ['joy'], answer: ['fear'], labelSet: ['fear', 'joy', 'anger'] },
+        { gold: ['yes'], answer: ['no'], labelSet: ['no', 'yes', 'maybe'] },
+        { gold: ['anger', 'fear'], answer: ['fear', 'joy'], labelSet },
+        { gold: ['anger', 'fear'], answer: ['fear'], labelSet },
+      ]),
+    ).toEqual([
+      { labels: ['anger', 'fear', 'joy'], counts: [0, 0, 1, 0, 2, 0, 0, 1, 1] },
+      { labels: ['maybe', 'no', 'yes'], counts: [0, 0, 0, 0, 0, 0, 0, 1, 0] },
+    ]);
+    expect(confusionsOf([])).toEqual([]);
   });
-  expect(confusionOf([])).toEqual({ labels: [], counts: [] });
+
+  it('is that of scikit-learn', () => {
+    const labels = ['anger', 'fear', 'joy', 'neutral', 'sadness'];
+    const outcomes = Array.from({ length: 60 }, (_, i) => ({
+      gold: [labels[(7 * i + Math.floor(i / 3)) % 5]],
+      answer: [labels[(i * i + 3) % 5]],
+      labelSet: labels,
+    }));
+    // scikit-learn 1.9.1: confusion_matrix(gold, answer, labels=labels).ravel()
+    const counts = [0, 0, 4, 4, 4, 0, 0, 4, 4, 4, 0, 0, 4, 0, 8, 0, 0, 8, 4, 0, 0, 0, 4, 0, 8];
+    expect(confusionsOf(outcomes)).toEqual([{ labels, counts }]);
+  });
 });
 
 it('calibration bins hold the means of what fell into them', () => {
@@ -137,14 +154,17 @@ describe('slices', () => {
   });
 });
 
-it('hardest are the largest errors, then the least likely golds', () => {
-  const example = (id: string, error: number, nll?: number) => ({ id, error, nll });
+it('hardest are the largest errors, then the surest ones, then the least likely golds', () => {
+  const example = (id: string, error: number, nll?: number, confidence?: number) => ({
+    ...{ id, error, nll, confidence },
+  });
   const examples = [
     example('a', 0),
     example('b', 1, 2),
     example('c', 1, 5),
-    example('d', 0.5),
+    example('d', 0.5, 9, 1),
     example('e', 1, 2),
+    example('f', 1, 1, 0.9),
   ];
-  expect(hardest(examples, 4).map((e) => e.id)).toEqual(['c', 'b', 'e', 'd']);
+  expect(hardest(examples, 5).map((e) => e.id)).toEqual(['f', 'c', 'b', 'e', 'd']);
 });

@@ -1,27 +1,32 @@
 /** Where answers go wrong: confusion, calibration and slices of the texts. */
+import { byLabelSet, type SetOutcome } from './label-rows.js';
 import { binOf, calibrationBins, type LabelOutcome, labelsOf, type NumberOutcome } from './metrics.js';
 
 export interface Confusion {
+  /** Of one label set, in the order of the alphabet. */
   readonly labels: readonly string[];
   /** Row-major, gold labels × answers. */
   readonly counts: readonly number[];
 }
 
 /**
- * How often each gold label met each answer, over all labels that occur. Of label sets the shared labels count on the
- * diagonal; what is left of the gold meets what is left of the answer, or nothing where one of them has nothing left.
+ * How often each gold label met each answer, label set by label set in the order of their first example. Of several labels
+ * those that are in both count on the diagonal; what is left of the gold meets what is left of the answer, or nothing where one
+ * of them has nothing left.
  */
-export function confusionOf(outcomes: readonly LabelOutcome[]): Confusion {
-  const labels = labelsOf(outcomes);
-  const index = new Map(labels.map((label, i) => [label, i]));
-  const counts = new Array<number>(labels.length ** 2).fill(0);
-  for (const { gold, answer } of outcomes) {
-    for (const g of gold) {
-      const answers = answer.includes(g) ? [g] : answer.filter((a) => !gold.includes(a));
-      for (const a of answers) counts[index.get(g)! * labels.length + index.get(a)!]++;
+export function confusionsOf(outcomes: readonly SetOutcome[]): Confusion[] {
+  return byLabelSet(outcomes).map(({ labelSet, asked }) => {
+    const labels = [...new Set([...labelSet, ...labelsOf(asked)])].sort();
+    const index = new Map(labels.map((label, i) => [label, i]));
+    const counts = new Array<number>(labels.length ** 2).fill(0);
+    for (const { gold, answer } of asked) {
+      for (const g of gold) {
+        const answers = answer.includes(g) ? [g] : answer.filter((a) => !gold.includes(a));
+        for (const a of answers) counts[index.get(g)! * labels.length + index.get(a)!]++;
+      }
     }
-  }
-  return { labels, counts };
+    return { labels, counts };
+  });
 }
 
 export interface CalibrationBin {
@@ -99,12 +104,23 @@ export function slicesOf(example: {
   return slices;
 }
 
-/** The `count` examples with the largest error; ties by the least likely gold, then by id. */
+/** The `count` examples with the largest error; ties by how sure the answer was, by the least likely gold, then by id. */
 export function hardest<
-  T extends { readonly id: string; readonly error: number; readonly nll?: number | undefined },
+  T extends {
+    readonly id: string;
+    readonly error: number;
+    readonly confidence?: number | undefined;
+    readonly nll?: number | undefined;
+  },
 >(examples: readonly T[], count: number): T[] {
   return examples
     .filter(({ error }) => error > 0)
-    .sort((a, b) => b.error - a.error || (b.nll ?? 0) - (a.nll ?? 0) || (a.id < b.id ? -1 : 1))
+    .sort(
+      (a, b) =>
+        b.error - a.error ||
+        (b.confidence ?? 0) - (a.confidence ?? 0) ||
+        (b.nll ?? 0) - (a.nll ?? 0) ||
+        (a.id < b.id ? -1 : 1),
+    )
     .slice(0, count);
 }

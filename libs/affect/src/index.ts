@@ -16,14 +16,16 @@ export { crpsOf, type Distribution, softmax } from './distribution.js';
 export {
   type CalibrationBin,
   type Confusion,
-  confusionOf,
+  confusionsOf,
   hardest,
   labelCalibration,
   numberCalibration,
   slicesOf,
 } from './error-analysis.js';
+export { type HardCluster, type HardRow, hardClusters } from './hard-clusters.js';
 export { heldOutQuestions } from './held-out.js';
 export { InducedCounts, WordCounts } from './induced-lexicon.js';
+export { type IntensityBin, intensityBins } from './intensity.js';
 export { alphaInterval, type Difference, krippendorffAlpha, type Unit } from './krippendorff.js';
 export { type LabelRow, labelRows } from './label-rows.js';
 export { defaultLabelSeparator, labelSeparatorViolations, labelSets, labelViolations } from './labels.js';
@@ -62,7 +64,13 @@ export {
   squaredError,
 } from './metrics.js';
 export { isAmong, type OtherKind, type Otherwise, otherwise, scalesBut } from './otherwise.js';
-export { correlationPermutation, holm, type PairedTest, pairedPermutation } from './permutation.js';
+export {
+  correlationPermutation,
+  holm,
+  membersPermutation,
+  type PairedTest,
+  pairedPermutation,
+} from './permutation.js';
 export { signTest, wilsonInterval } from './proportions.js';
 export {
   answerTokens,
@@ -80,6 +88,7 @@ export {
   renderAnswer,
   renderPrompt,
 } from './questions.js';
+export { disagreement, median } from './raters.js';
 export { decimalsOf, nativeOf, ratingStep, ratingValues, scaleViolations, unitOf } from './scales.js';
 export {
   type Example,

@@ -21,13 +21,20 @@ function share(part: number, whole: number): number | undefined {
   return whole === 0 ? undefined : part / whole;
 }
 
+/** An outcome with the labels that were asked. */
+export type SetOutcome = LabelOutcome & { readonly labelSet: readonly string[] };
+
 /** Label sets in the order of their first example, labels in that of the alphabet. */
-export function labelRows(
-  outcomes: readonly (LabelOutcome & { readonly labelSet: readonly string[] })[],
-): LabelRow[] {
+export function byLabelSet(
+  outcomes: readonly SetOutcome[],
+): { readonly labelSet: readonly string[]; readonly asked: readonly SetOutcome[] }[] {
   const sets = Map.groupBy(outcomes, ({ labelSet }) => JSON.stringify([...labelSet].sort()));
-  return [...sets].flatMap(([key, asked]) => {
-    const labelSet: string[] = JSON.parse(key);
+  return [...sets].map(([key, asked]) => ({ labelSet: JSON.parse(key), asked }));
+}
+
+/** As `byLabelSet` has them. */
+export function labelRows(outcomes: readonly SetOutcome[]): LabelRow[] {
+  return byLabelSet(outcomes).flatMap(({ labelSet, asked }) => {
     return labelSet.map((label) => {
       const having = asked.filter((outcome) => outcome.gold.includes(label));
       const gold = having.length;

@@ -123,6 +123,75 @@ export function correlationPermutation(
   });
 }
 
+/** All ways to choose the members are looked at where there are no more than this. */
+const enumeratedChoices = 10_000;
+
+/** How many ways there are to choose k of n, or more than the limit. */
+function choices(n: number, k: number, limit: number): number {
+  let ways = 1;
+  for (let i = 1; i <= Math.min(k, n - k) && ways <= limit; i++) ways = (ways * (n - i + 1)) / i;
+  return ways;
+}
+
+/** Calls with the sum of each choice of k of the values. */
+function forEachChoice(values: Float64Array, k: number, look: (sum: number) => void): void {
+  const choose = (from: number, left: number, sum: number): void => {
+    if (left === 0) look(sum);
+    else for (let i = from; i <= values.length - left; i++) choose(i + 1, left - 1, sum + values[i]);
+  };
+  choose(0, k, 0);
+}
+
+/**
+ * p-value that members have the mean that all others have, two-sided (twice the smaller tail; Pitman 1937): if membership said
+ * nothing, any rows could be the members. Undefined where there are no members, or no others.
+ * @param members 1 for each value that is one
+ */
+export function membersPermutation(
+  values: readonly number[],
+  members: ArrayLike<number>,
+  rng: Rng,
+  resamples = defaultResamples,
+): number | undefined {
+  const n = values.length;
+  const all = Float64Array.from(values);
+  let [k, seen, scale] = [0, 0, 0];
+  for (let i = 0; i < n; i++) {
+    scale += Math.abs(all[i]);
+    if (members[i] === 0) continue;
+    k++;
+    seen += all[i];
+  }
+  if (k === 0 || k === n) return undefined;
+  const slack = rounding * scale;
+  let [above, below] = [0, 0];
+  // The mean of the members, and so its difference from the others', rises with their sum.
+  const look = (sum: number) => {
+    if (sum >= seen - slack) above++;
+    if (sum <= seen + slack) below++;
+  };
+  const ways = choices(n, k, enumeratedChoices);
+  if (ways <= enumeratedChoices) {
+    forEachChoice(all, k, look);
+    return Math.min(1, (2 * Math.min(above, below)) / ways);
+  }
+  // The fewer of the two are drawn, which stand first after a partial shuffle.
+  const total = all.reduce((sum, value) => sum + value, 0);
+  const drawn = Math.min(k, n - k);
+  for (let r = 0; r < resamples; r++) {
+    let sum = 0;
+    for (let i = 0; i < drawn; i++) {
+      const other = i + rng.int(n - i);
+      const value = all[other];
+      all[other] = all[i];
+      all[i] = value;
+      sum += value;
+    }
+    look(drawn === k ? sum : total - sum);
+  }
+  return Math.min(1, (2 * (Math.min(above, below) + 1)) / (resamples + 1));
+}
+
 /** p-values that hold for all of several tests together (Holm 1979), in the order given. */
 export function holm(pValues: readonly number[]): number[] {
   const adjusted = new Array<number>(pValues.length);

@@ -106,6 +106,10 @@ describe('evaluate', () => {
             humanCeiling: 0.875,
             pConstant: 0.03125,
             calibration: [],
+            intensity: [
+              { low: 0, high: 0.2, n: 60, bias: 0.125, interval: { low: 0.1, high: 0.15 } },
+              { low: 0.8, high: 1, n: 1, bias: -0.5 },
+            ],
           },
           {
             task: 'sentiment-classification',
@@ -116,52 +120,71 @@ describe('evaluate', () => {
             questions: [],
             intervals: {},
             baselines: { constant: { accuracy: 0.5 }, vader: {} },
-            confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
+            confusions: [{ labels: ['bad', 'good'], counts: [35, 5, 0, 0] }],
             calibration: [],
             labels: [
               {
                 labelSet: ['bad', 'good'],
-                label: 'bad',
-                gold: 20,
-                answered: 20,
-                right: 15,
-                precision: 0.75,
-                recall: 0.75,
-                f1: 0.75,
+                ...{
+                  label: 'bad',
+                  gold: 40,
+                  answered: 35,
+                  right: 35,
+                  precision: 1,
+                  recall: 0.875,
+                  f1: 0.9333,
+                },
               },
               {
                 labelSet: ['bad', 'good'],
-                label: 'good',
-                gold: 20,
-                answered: 20,
-                right: 15,
-                precision: 0.75,
-                recall: 0.75,
-                f1: 0.75,
+                ...{ label: 'good', gold: 30, answered: 5, right: 0, precision: 0, recall: 0, f1: 0 },
+              },
+            ],
+            otherwise: [
+              { kind: 'wording', n: 40, valid: 1, metrics: { macroF1: 0.5 }, usual: { macroF1: 0.75 } },
+            ],
+            clusters: [
+              {
+                ...{ direction: 'bad → good', cues: ['sick', 'emoji'], n: 4, of: 5, pValue: 0.01 },
+                confidence: 0.875,
+                examples: [
+                  {
+                    ...{ task: 'sentiment-classification', id: 'c1', text: 'So sick.', gold: 'bad' },
+                    ...{ answer: 'good', error: 1, confidence: 0.875, cues: ['sick'] },
+                  },
+                ],
               },
             ],
           },
         ],
         slices: [
-          { task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } },
+          {
+            ...{ task: 'sentiment-regression', slice: 'negation', n: 12, metrics: { rmse: 0.5 } },
+            ...{ error: 0.25, rest: 0.0625, pValue: 0.01, pAdjusted: 0.02 },
+          },
           {
             task: 'sentiment-regression',
             slice: 'source mine',
             n: 120,
             metrics: { coverage: 0.81 },
             raw: { coverage: 0.5 },
+            error: 0.0625,
           },
           ...['en', 'fi'].map((language) => expect.objectContaining({ slice: `language ${language}` })),
         ],
         warnings: ['the model saw no text in fi (30 of 120 rows): it was trained on en'],
         hardest: [
           {
-            task: 'sentiment-regression',
-            id: 'r1',
-            text: 'Oh, great.',
-            gold: '0.1',
-            answer: '0.9',
-            error: 0.8,
+            ...{ task: 'sentiment-regression', id: 'r1', text: 'Oh, great.', gold: '0.1', answer: '0.9' },
+            ...{ error: 0.8, confidence: 0.75, cues: ['great'] },
+          },
+        ],
+        stages: [
+          { stage: 1, objectives: { 'sentiment-classification': 2 }, forgotten: {} },
+          {
+            stage: 2,
+            objectives: { 'sentiment-classification': 2.5 },
+            forgotten: { 'sentiment-classification': 0.5 },
           },
         ],
         checks: expect.anything(),
@@ -203,6 +226,19 @@ describe('evaluate', () => {
     expect(shown).toContain(
       '\nwarning: the model saw no text in fi (30 of 120 rows): it was trained on en\n',
     );
+    for (const line of [
+      /^bad +1 +0\.875 +0\.933 +40 +35$/m,
+      /^good +0 +0 +0 +30 +5$/m,
+      /^sentiment-classification: never found, of 30 examples or more: good$/m,
+      /^sentiment-classification, gold \\ answer +bad +good\n-*\n*bad +35 +5\ngood +· +·$/m,
+      /^0 to 0\.2 +60 +0\.125 +0\.1 … 0\.15 +overestimated$/m,
+      /^0\.8 to 1 +1 +-0\.5 +–/m,
+      /^sentiment-classification +wording +40 +100 % +macroF1 +0\.5 +0\.75$/m,
+      /^sentiment-regression +negation +12 +0\.25 +0\.063 +0\.02$/m,
+      /^stage 2 +2\.5 \(\+0\.5\)$/m,
+      /^sentiment-classification +sick, emoji +bad → good +4 of 5 +0\.875 +So sick\.$/m,
+    ])
+      expect(shown).toMatch(line);
     expect(asked.get('evaluate')).toMatchObject({ dataset: { split: 'validation' }, limit: 9 });
   });
 
@@ -210,11 +246,11 @@ describe('evaluate', () => {
     const shown = await text('evaluate', '--model', 'first', '--plain');
     expect(asked.get('evaluate')).toMatchObject({ model: 'first', plain: {}, limit: 0 });
     expect(shown).toContain('first@aa11 on the plain sentences');
-    expect(shown).toMatch(/^sentiment-classification: 30 of 40 right$/m);
-    expect(shown).toMatch(/^good +15 of 20 +5$/m);
+    expect(shown).toMatch(/^sentiment-classification: 35 of 40 right$/m);
+    expect(shown).toMatch(/^good +0 of 30 +5$/m);
     expect(shown).toMatch(/^sentiment-regression +0\.1 +0\.9 +Oh, great\.$/m);
     const [json_] = await json('evaluate', '--model', 'first', '--plain');
-    expect(json_).toMatchObject({ right: { 'sentiment-classification': 30 } });
+    expect(json_).toMatchObject({ right: { 'sentiment-classification': 35 } });
   });
 
   it('asks the behavioural checks, and tells what failed', async () => {

@@ -1,46 +1,14 @@
 import { ConstantBaseline, labelGold, numberGold, ratedGold } from '@emotune/affect';
 import type { Prediction } from '@emotune/records';
 import { describe, expect, it } from 'vitest';
-import { type AnalysisOptions, analyseTask, compare, isValid } from './analysis.js';
-
-const blank: Prediction = {
-  id: 'a',
-  task: 'emotion-classification',
-  source: 's',
-  language: 'en',
-  text: 'a text',
-  emotion: null,
-  labelSet: ['anger', 'fear', 'joy'],
-  multiLabel: false,
-  scale: null,
-  decimals: 0,
-  gold: labelGold(['joy']),
-  value: null,
-  low: null,
-  high: null,
-  labels: ['joy'],
-  confidence: 0.9,
-  within: [],
-  crps: null,
-  nll: 0.5,
-  cut: false,
-};
-const rated: Prediction = {
-  ...blank,
-  task: 'sentiment-regression',
-  labelSet: [],
-  labels: [],
-  confidence: null,
-  scale: { low: -4, high: 4 },
-  decimals: 1,
-  gold: numberGold(0.5),
-  value: 0.5,
-};
+import { type AnalysisOptions, analyseTask } from './analysis.js';
+import { isValid } from './outcomes.js';
+import { blank, rated } from './test-predictions.js';
 
 function options(rows: readonly Prediction[]): AnalysisOptions {
   const constant = new ConstantBaseline();
   for (const row of rows) constant.add(row);
-  return { constant, lexicon: () => ({ vader: 0.5, covered: true }), seed: 1 };
+  return { constant, lexicon: () => ({ vader: 0.5, words: ['fine'] }), seed: 1 };
 }
 
 describe('valid', () => {
@@ -70,7 +38,7 @@ describe('analyseTask', () => {
   it('leaves VADER out where a text is not in English, and tells of each language by itself', () => {
     const rows = [rated, { ...rated, id: 'b', gold: numberGold(1) }, { ...rated, id: 'c', language: 'ro' }];
     const lexicon: AnalysisOptions['lexicon'] = (_, language) =>
-      language === 'en' ? { vader: 0.5, covered: true } : undefined;
+      language === 'en' ? { vader: 0.5, words: ['fine'] } : undefined;
     const of = (some: readonly Prediction[]) =>
       analyseTask('sentiment-regression', some, { ...options(some), lexicon });
     expect(of(rows.slice(0, 2)).result.vader).toHaveProperty('rmse');
@@ -100,7 +68,10 @@ describe('analyseTask', () => {
       },
     ];
     const { result, slices, hardest } = analyseTask('emotion-classification', rows, options(rows));
-    expect(result.confusion?.labels).toEqual(['fear', 'joy', 'trust']);
+    expect(result.confusions).toEqual([
+      { labels: ['anger', 'fear', 'joy'], counts: [0, 0, 0, 0, 0, 1, 0, 0, 1] },
+      { labels: ['joy', 'trust'], counts: [0, 0, 0, 1] },
+    ]);
     expect(result.metrics['accuracy']).toBeCloseTo(2 / 3);
     // F1 of fear 0, joy 2/3, trust 1.
     expect(result.metrics['macroF1']).toBeCloseTo(5 / 9);
@@ -120,6 +91,8 @@ describe('analyseTask', () => {
         gold: 'fear',
         answer: 'joy',
         error: 1,
+        confidence: 0.9,
+        cues: ['fine', 'source s', 'short (at most 6 words)'],
       },
     ]);
   });
@@ -149,7 +122,7 @@ describe('analyseTask', () => {
       value: ((i % 10) + (i % 3)) / 12,
     }));
     const p = (vader: (i: number) => number) => {
-      const lexicon = (text: string) => ({ vader: vader(Number(text)), covered: true });
+      const lexicon = (text: string) => ({ vader: vader(Number(text)), words: [] });
       return analyseTask('sentiment-regression', rows, { ...options(rows), lexicon }).result.pVader!;
     };
     // Nearly constant but in the order of the golds; then in no order.
@@ -183,30 +156,5 @@ describe('analyseTask', () => {
   it('leaves baselines out where no train row asked the like', () => {
     const { result } = analyseTask('emotion-classification', [blank], options([rated]));
     expect([result.constant, result.vader, result.pConstant]).toEqual([{}, {}, undefined]);
-  });
-});
-
-describe('compare', () => {
-  it('pairs examples by id within a task and is the same the other way round', () => {
-    const first = Array.from({ length: 40 }, (_, i) => ({ ...rated, id: `${i}`, value: 0.5 + (i % 5) / 50 }));
-    const second = first.map((p) => ({ ...p, value: 0.9 })).reverse();
-    const [there] = compare(first, [...second, { ...blank, id: '0' }], 1);
-    const [back] = compare(second, first, 1);
-    expect(there).toMatchObject({ task: 'TASK_SENTIMENT_REGRESSION', metric: 'rmse', n: 40 });
-    expect(there.first).toBeLessThan(there.second);
-    expect([there.first, there.second]).toEqual([back.second, back.first].map((v) => expect.closeTo(v, 12)));
-    expect(there.pValue).toBeLessThan(0.01);
-    expect(there.firstBetter).toBe(true);
-    expect(back.firstBetter).toBe(false);
-    expect(compare(first, [blank], 1)).toEqual([]);
-  });
-
-  it('corrects p-values for the number of tasks', () => {
-    const first = Array.from({ length: 12 }, (_, i) => ({ ...rated, id: `${i}`, value: i < 9 ? 0.5 : 0.9 }));
-    const second = first.map((p) => ({ ...p, value: 0.8 }));
-    const other = [{ ...blank, id: 'x' }];
-    const [numbers, labels] = compare([...first, ...other], [...second, ...other], 1);
-    expect(numbers.pAdjusted).toBeCloseTo(2 * numbers.pValue, 12);
-    expect(labels).toMatchObject({ pValue: 1, pAdjusted: 1, firstBetter: false });
   });
 });

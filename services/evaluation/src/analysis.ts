@@ -2,27 +2,17 @@
 import {
   bootstrapIntervals,
   type ConstantBaseline,
-  classificationMeasure,
-  confusionOf,
+  confusionsOf,
   correlationPermutation,
-  hardest,
-  holm,
   inquiryKey,
+  intensityBins,
   isRegression,
-  type LabelOutcome,
   labelCalibration,
-  labelError,
   labelRows,
   type Meaning,
-  type Measure,
-  type Metrics,
-  type NumberOutcome,
   numberCalibration,
   pairedPermutation,
-  regressionMeasure,
-  slicesOf,
   splitHalf,
-  squaredError,
   type Task,
   vaderAnswer,
 } from '@emotune/affect';
@@ -30,13 +20,17 @@ import { Rng } from '@emotune/base';
 import type { evaluation } from '@emotune/proto';
 import type { Prediction } from '@emotune/records';
 import { skillMessage, taskMessage } from '@emotune/service/words';
+import type { OtherwisePrediction } from './asking-otherwise.js';
+import { mistakesOf } from './mistakes.js';
+import { isValid, labelOutcome, losses, measureOf, numberOutcome, present } from './outcomes.js';
+import { sliceResults } from './slices.js';
 
 /** What VADER and AFINN say about an English text. */
-interface LexiconView {
+export interface LexiconView {
   /** VADER's compound score, −1..1. */
   readonly vader: number;
-  /** Some word of the text is known. */
-  readonly covered: boolean;
+  /** What they know of it, in lower case; none where they know nothing. */
+  readonly words: readonly string[];
 }
 
 export interface AnalysisOptions {
@@ -47,6 +41,8 @@ export interface AnalysisOptions {
   readonly seed: number;
   /** What the model says to the same examples without calibration; empty where it is not calibrated. */
   readonly raw?: readonly Prediction[];
+  /** Some of the examples asked as training never does. */
+  readonly otherwise?: readonly OtherwisePrediction[];
   /** How many of the hardest examples are shown. Default 10. */
   readonly hardestShown?: number;
 }
@@ -55,39 +51,6 @@ export interface TaskAnalysis {
   readonly result: evaluation.TaskResult;
   readonly slices: evaluation.SliceResult[];
   readonly hardest: evaluation.HardExample[];
-}
-
-/** The answer is on the asked scale or label set. */
-export function isValid({ task, value, labels, labelSet, multiLabel }: Prediction): boolean {
-  if (isRegression(task)) return value !== null && value >= 0 && value <= 1;
-  const count = multiLabel ? labels.length >= 1 : labels.length === 1;
-  return count && labels.every((label) => labelSet.includes(label));
-}
-
-/** An answer that is no number counts as the middle of the scale. */
-function numberOutcome({ gold, value, low, high, crps, nll }: Prediction): NumberOutcome {
-  return {
-    gold: gold.value ?? 0.5,
-    answer: value ?? 0.5,
-    nll: nll ?? undefined,
-    interval: low === null || high === null ? undefined : [low, high],
-    crps: crps ?? undefined,
-  };
-}
-
-/** The same with what the constant answers to each question. */
-function besideConstant(constant: ConstantBaseline): (prediction: Prediction) => NumberOutcome {
-  return (p) => ({ ...numberOutcome(p), constant: constant.answer(p)?.value ?? undefined });
-}
-
-function labelOutcome({ gold, labels, confidence, within, nll }: Prediction): LabelOutcome {
-  return {
-    within: within.length === 0 ? undefined : within,
-    gold: gold.labels,
-    answer: labels,
-    confidence: confidence ?? undefined,
-    nll: nll ?? undefined,
-  };
 }
 
 /** What a baseline does not say. */
@@ -105,13 +68,6 @@ function answeredBy(
     answered.push({ ...prediction, ...answer, ...unsaid });
   }
   return answered;
-}
-
-/** Squared error, or 1 − Jaccard (0/1 where one label is right), by example. */
-function losses(predictions: readonly Prediction[]): number[] {
-  return predictions.map((p) =>
-    isRegression(p.task) ? squaredError(numberOutcome(p)) : labelError(labelOutcome(p)),
-  );
 }
 
 /** Of the examples of which each rater's answer is known, where these are half of them at least. */
@@ -133,30 +89,11 @@ function vaderTest(
   return correlationPermutation(answers(predictions), answers(byVader), golds, rng)?.notBetter;
 }
 
-/** The metrics of predictions of one task. */
-function measureOf(task: Task, predictions: readonly Prediction[], constant?: ConstantBaseline): Measure {
-  return isRegression(task)
-    ? regressionMeasure(predictions.map(constant ? besideConstant(constant) : numberOutcome))
-    : classificationMeasure(predictions.map(labelOutcome));
-}
-
-/** "joy 0.75" on the declared scale, or "anger, fear". */
-function shown({ scale, decimals, emotion }: Prediction, { value, labels }: Meaning): string {
-  if (value === null) return labels.join(', ') || 'none';
-  const { low, high } = scale ?? { low: 0, high: 1 };
-  const number = (low + value * (high - low)).toFixed(decimals);
-  return emotion === null ? number : `${emotion} ${number}`;
-}
-
-function present(metrics: Metrics): Record<string, number> {
-  return { ...metrics } as Record<string, number>;
-}
-
 /** What is reported of one task. The same predictions, constant and seed give the same numbers. */
 export function analyseTask(
   task: Task,
   predictions: readonly Prediction[],
-  { constant, lexicon, seed, raw = [], hardestShown = 10 }: AnalysisOptions,
+  { constant, lexicon, seed, raw = [], otherwise = [], hardestShown = 10 }: AnalysisOptions,
 ): TaskAnalysis {
   const rng = Rng.of(seed, 'evaluation', task);
   const views = predictions.map(({ text, language }) => lexicon(text, language));
@@ -167,7 +104,7 @@ export function analyseTask(
     return view && vaderAnswer(p, view.vader);
   });
   const measure = measureOf(task, predictions, constant);
-  const outcomes = predictions.map(labelOutcome);
+  const sets = predictions.map((p) => ({ ...labelOutcome(p), labelSet: p.labelSet }));
   const regression = isRegression(task);
   const pConstant =
     byConstant &&
@@ -191,59 +128,45 @@ export function analyseTask(
     humanCeiling: ceilingOf(predictions, rng.child('ceiling')),
     pConstant,
     pVader: byVader && vaderTest(task, predictions, byVader, rng.child('vader')),
-    confusion: regression ? undefined : asMessage(confusionOf(outcomes)),
-    calibration: [
-      ...(regression ? numberCalibration(predictions.map(numberOutcome)) : labelCalibration(outcomes)),
-    ],
-    labels: regression
+    confusions: regression
       ? []
-      : labelRows(predictions.map((p) => ({ ...labelOutcome(p), labelSet: p.labelSet }))).map((row) => ({
-          ...row,
-          labelSet: [...row.labelSet],
-        })),
+      : confusionsOf(sets).map(({ labels, counts }) => ({ labels: [...labels], counts: [...counts] })),
+    intensity: regression ? [...intensityBins(predictions.map(numberOutcome), rng.child('intensity'))] : [],
+    otherwise: otherwiseResults(task, predictions, otherwise),
+    clusters: [],
+    calibration: [
+      ...(regression ? numberCalibration(predictions.map(numberOutcome)) : labelCalibration(sets)),
+    ],
+    labels: regression ? [] : labelRows(sets).map((row) => ({ ...row, labelSet: [...row.labelSet] })),
   };
 
-  const members = new Map<string, number[]>();
-  predictions.forEach((p, i) => {
-    for (const slice of slicesOf({ ...p, covered: views[i]?.covered })) {
-      const list = members.get(slice);
-      if (list) list.push(i);
-      else members.set(slice, [i]);
-    }
+  const slices = sliceResults(task, { predictions, raw, views, constant, rng: rng.child('slices') });
+  const mistakes = mistakesOf(task, predictions, { views, hardestShown });
+  return { result: { ...result, clusters: mistakes.clusters }, slices, hardest: mistakes.hardest };
+}
+
+/** Each held-out way to ask by itself, beside the answers to the same examples as usual. */
+function otherwiseResults(
+  task: Task,
+  predictions: readonly Prediction[],
+  otherwise: readonly OtherwisePrediction[],
+): evaluation.OtherwiseResult[] {
+  const usual = new Map(predictions.map((p) => [p.id, p]));
+  return [...new Set(otherwise.map(({ kind }) => kind))].sort().map((kind) => {
+    const asked = otherwise.filter((one) => one.kind === kind).map(({ prediction }) => prediction);
+    return {
+      kind,
+      n: asked.length,
+      metrics: present(measureOf(task, asked).of()),
+      usual: present(
+        measureOf(
+          task,
+          asked.map(({ id }) => usual.get(id)!),
+        ).of(),
+      ),
+      valid: asked.filter(isValid).length / asked.length,
+    };
   });
-  const of = (all: readonly Prediction[], rows: readonly number[]) => metricsOf(rows.map((i) => all[i]));
-  const slices = [...members]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([slice, rows]) => ({
-      task: taskMessage(task),
-      slice,
-      n: rows.length,
-      metrics: of(predictions, rows),
-      raw: raw.length > 0 ? of(raw, rows) : {},
-    }));
-
-  const errors = losses(predictions);
-  const wrong = hardest(
-    predictions.map((prediction, i) => ({
-      id: prediction.id,
-      error: regression ? Math.sqrt(errors[i]) : errors[i],
-      nll: prediction.nll ?? undefined,
-      prediction,
-    })),
-    hardestShown,
-  );
-  return {
-    result,
-    slices,
-    hardest: wrong.map(({ id, error, prediction: p }) => ({
-      task: taskMessage(task),
-      id,
-      text: p.text,
-      gold: shown(p, p.gold),
-      answer: shown(p, p),
-      error,
-    })),
-  };
 }
 
 /** Answers are better than a constant where chance would do as well this rarely. */
@@ -273,47 +196,4 @@ function questionsOf(
       coverage: measureOf(task, rows).of().coverage,
     };
   });
-}
-
-function asMessage({ labels, counts }: ReturnType<typeof confusionOf>): evaluation.Confusion {
-  return { labels: [...labels], counts: [...counts] };
-}
-
-/**
- * Two evaluations on the examples that both asked, task by task: rmse, accuracy, or jaccard where labels are several; p-values
- * by paired permutation, and corrected for the number of tasks. Empty where they share none.
- */
-export function compare(
-  first: readonly Prediction[],
-  second: readonly Prediction[],
-  seed: number,
-): evaluation.TaskComparison[] {
-  const keyOf = (p: Prediction) => `${p.task}\u0000${p.id}`;
-  const other = new Map(second.map((p) => [keyOf(p), p]));
-  const pairs = first.flatMap((p): [Prediction, Prediction][] => {
-    const match = other.get(keyOf(p));
-    return match ? [[p, match]] : [];
-  });
-  const compared = [...Map.groupBy(pairs, ([{ task }]) => task)].map(([task, list]) => {
-    const [a, b] = [list.map(([p]) => p), list.map(([, p]) => p)];
-    const metric = isRegression(task) ? 'rmse' : list.some(([p]) => p.multiLabel) ? 'jaccard' : 'accuracy';
-    // Without several labels Jaccard is accuracy, so a measure that leaves it out has the same value there.
-    const value = (rows: Prediction[]) => {
-      const metrics = measureOf(task, rows).of();
-      return metrics[metric] ?? metrics.accuracy ?? 0;
-    };
-    const [lossA, lossB] = [losses(a), losses(b)];
-    const total = (loss: readonly number[]) => loss.reduce((sum, l) => sum + l, 0);
-    return {
-      task: taskMessage(task),
-      metric,
-      first: value(a),
-      second: value(b),
-      pValue: pairedPermutation(lossA, lossB, Rng.of(seed, 'compare', task))!.twoSided,
-      n: list.length,
-      firstBetter: total(lossA) < total(lossB),
-    };
-  });
-  const adjusted = holm(compared.map(({ pValue }) => pValue));
-  return compared.map((comparison, i) => ({ ...comparison, pAdjusted: adjusted[i] }));
 }

@@ -16,7 +16,7 @@ import { limited } from './targets.js';
 /** Questions asked between two reports of progress. */
 const chunk = 64;
 
-interface OtherwisePrediction {
+export interface OtherwisePrediction {
   readonly kind: OtherKind;
   readonly prediction: Prediction;
 }

@@ -1,5 +1,6 @@
 /** What the evaluation service does in the process of a build: reads rows, asks the model, measures, writes the report. */
 import { writeFile } from 'node:fs/promises';
+import { arch, availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type Example, explain, type Teaching, tasks, unseenLanguages } from '@emotune/affect';
 import { Answerer } from '@emotune/answering';
@@ -9,16 +10,19 @@ import type { common, evaluation, files, tuning } from '@emotune/proto';
 import { decodePredictions, encodePredictions, type Prediction } from '@emotune/records';
 import type { BuildWork } from '@emotune/service';
 import { teachingOfModel } from '@emotune/service/words';
-import { analyseTask, compare } from './analysis.js';
+import { analyseTask } from './analysis.js';
 import { type Predicted, predict } from './asking.js';
+import { type OtherwisePrediction, predictOtherwise } from './asking-otherwise.js';
 import { checkBehaviour } from './checking.js';
+import { compare } from './comparing.js';
 import { type ReportData, renderReport } from './report.js';
 import { resultsJson } from './results-file.js';
+import { stagesOf } from './stages.js';
 import { checkFile, limited, readSource, type Source, type Target } from './targets.js';
 
 export type Result = Pick<
   evaluation.Evaluation,
-  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts' | 'checks' | 'warnings'
+  'tasks' | 'slices' | 'hardest' | 'examplesPerSecond' | 'artifacts' | 'checks' | 'warnings' | 'stages'
 >;
 
 export interface EvaluationBuild {
@@ -68,11 +72,11 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
   const answerer = await Answerer.openStored(model, (prefix) => objects.folder(prefix), {
     threads: given.threads,
   });
-  const started = performance.now();
-  const { predictions, raw, checks } = await ask(answerer, { model, examples, source }, report).finally(() =>
-    answerer.close(),
-  );
-  const seconds = (performance.now() - started) / 1000;
+  const { predictions, raw, checks, seconds, otherwise } = await ask(
+    answerer,
+    { model, examples, source },
+    report,
+  ).finally(() => answerer.close());
 
   const analyses = [];
   for (const task of tasks.filter((t) => predictions.some((p) => p.task === t))) {
@@ -80,13 +84,16 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     const lexicon = (text: string, language: string) => {
       if (!/^en\b/i.test(language)) return undefined;
       const { cues, vader } = explain(text);
-      return { vader, covered: cues.length > 0 };
+      return { vader, words: [...new Set(cues.map((cue) => cue.text.toLowerCase()))] };
     };
     const ofTask = (all: readonly Prediction[]) => all.filter((p) => p.task === task);
     const of = ofTask(predictions);
     // Of the plain sentences every wrong answer is shown.
     const hardest = source.kind === 'plain' ? { hardestShown: of.length } : {};
-    const beside = { constant: material.constant, lexicon, seed, raw: ofTask(raw) };
+    const beside = {
+      ...{ constant: material.constant, lexicon, seed, raw: ofTask(raw) },
+      otherwise: otherwise.filter(({ prediction }) => prediction.task === task),
+    };
     analyses.push(analyseTask(task, of, { ...beside, ...hardest }));
   }
 
@@ -99,9 +106,19 @@ export const evaluate: BuildWork<EvaluationBuild, Result> = async (given, report
     artifacts: [],
     checks,
     warnings: languageWarnings(predictions, teachingOfModel(model)),
+    stages: stagesOf(beside.trials, model.lineage?.trial),
   };
   const done = { ...given.evaluation, ...result };
-  const page = renderReport({ evaluation: done, model, datasetVersion: source.version, split, ...beside });
+  const page = renderReport({
+    ...{
+      evaluation: done,
+      model,
+      datasetVersion: source.version,
+      split,
+      machine: machineText(given.threads),
+    },
+    ...beside,
+  });
   const made: Record<string, Uint8Array> = {
     'predictions.arrow': encodePredictions(predictions),
     'results.json': Buffer.from(resultsJson(done, { datasetVersion: source.version, split })),
@@ -128,7 +145,17 @@ function languageWarnings(predictions: readonly Prediction[], teaching: Teaching
   return [`the model saw no text in ${unseen.join(', ')}: it was trained on ${foreign.seen.join(', ')}`];
 }
 
-/** Checks are asked where the source is theirs, else examples. */
+/** The processors that answered. */
+function machineText(threads: number): string {
+  const [first] = cpus();
+  const name = first?.model.trim() || arch();
+  return `${name}, ${threads} of ${availableParallelism()} threads, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+}
+
+/** Examples of each subtask that are also asked as training never does. */
+const otherwisePerTask = 40;
+
+/** Checks are asked where the source is theirs, else examples; of those of a dataset or file some otherwise, too. */
 async function ask(
   answerer: Answerer,
   {
@@ -137,15 +164,36 @@ async function ask(
     source,
   }: { readonly model: tuning.Model; readonly examples: readonly Example[]; readonly source: Source },
   report: (progress: common.Progress) => void,
-): Promise<Predicted & { readonly checks: evaluation.CheckResult[] }> {
-  const answering = (done: number, total: number) =>
-    report({ phase: 'answering', done, total, unit: 'rows' });
-  if (source.kind === 'checks')
-    return { predictions: [], raw: [], checks: await checkBehaviour(answerer, source.teaching, answering) };
+): Promise<
+  Predicted & {
+    readonly checks: evaluation.CheckResult[];
+    /** That the examples took, as usual. */
+    readonly seconds: number;
+    readonly otherwise: readonly OtherwisePrediction[];
+  }
+> {
+  const progress = (phase: string) => (done: number, total: number) =>
+    report({ phase, done, total, unit: 'rows' });
+  const answering = progress('answering');
+  if (source.kind === 'checks') {
+    const checks = await checkBehaviour(answerer, source.teaching, answering);
+    return { predictions: [], raw: [], checks, seconds: 0, otherwise: [] };
+  }
+  const teaching = teachingOfModel(model);
+  const plain = source.kind === 'plain';
+  const started = performance.now();
   const predicted = await predict(answerer, examples, {
-    teaching: teachingOfModel(model),
-    alone: source.kind === 'plain',
+    teaching,
+    alone: plain,
     onProgress: (done) => answering(done, examples.length),
   });
-  return { ...predicted, checks: [] };
+  const seconds = (performance.now() - started) / 1000;
+  const otherwise = plain
+    ? []
+    : await predictOtherwise(answerer, examples, {
+        teaching,
+        perTask: otherwisePerTask,
+        onProgress: progress('answering questions that training never asks'),
+      });
+  return { ...predicted, checks: [], seconds, otherwise };
 }

@@ -119,6 +119,7 @@ function messageOf(row: Row): evaluation.Evaluation {
     artifacts: [],
     checks: [],
     warnings: [],
+    stages: [],
   };
   const result = row.result ?? {};
   return {

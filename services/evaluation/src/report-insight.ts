@@ -6,6 +6,9 @@ import { count, number, parametersText, parameterText, pValue, table } from './r
 
 const percent = (share: number) => `${number(100 * share, 1)} %`;
 
+/** With fewer trials a forest mostly repeats where they happen to lie. */
+const fewTrials = 20;
+
 function importancePart({ importance, importanceMissing, interactions }: tuning.Insight): Markup {
   if (importance.length === 0) return html`<p class="note">${importanceMissing}</p>`;
   return html`<h3>Importance</h3><div class="beside">${table(
@@ -25,7 +28,11 @@ function importancePart({ importance, importanceMissing, interactions }: tuning.
           'numbers',
         )
       : undefined
-  }</div><p class="note">Alone: share of the objective's variance over the search space that the parameter explains by itself, by a forest over the trials. Shuffled: what the forest loses when it is shuffled among the trials, interactions included.</p>`;
+  }</div><p class="note">Alone: share of the objective's variance over the search space that the parameter explains by itself, by a forest over the trials. Shuffled: what the forest loses when it is shuffled among the trials, interactions included.${
+    importance.some(({ trials }) => trials < fewTrials)
+      ? html` <strong>Of fewer than ${fewTrials} trials: shares may well be chance.</strong>`
+      : undefined
+  }</p>`;
 }
 
 /** Values on the axis of one parameter: numbers, or indexes of the categories in the order in which they come. */

@@ -64,7 +64,11 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     for (const row of rows) constant.add(row);
     return analyseTask(task, rows, {
       constant,
-      lexicon: (text) => ({ vader: (text.length % 7) / 3.5 - 1, covered: text.length % 2 === 0 }),
+      otherwise: rows.slice(0, 20).map((prediction) => ({ kind: 'wording', prediction })),
+      lexicon: (text) => ({
+        vader: (text.length % 7) / 3.5 - 1,
+        words: text.startsWith('not again') ? ['again'] : [],
+      }),
       seed: 1,
     });
   });
@@ -82,9 +86,13 @@ function evaluated(model: string, skill: number): evaluation.Evaluation {
     artifacts: [],
     warnings: ['the model saw no text in ro (2 of 9 rows): it was trained on en'],
     prefix: `evaluations/${model}-1a2b3c4d`,
-    createTime: undefined,
+    createTime: { seconds: 1_796_083_200, nanos: 0 },
     endTime: undefined,
     examplesPerSecond: 212.4,
+    stages: [
+      { stage: 1, objectives: { first: 2, second: 5 }, forgotten: {} },
+      { stage: 2, objectives: { first: 2.25, second: 3 }, forgotten: { first: 0.25 } },
+    ],
     checks: [
       {
         capability: 'negation',
@@ -216,8 +224,11 @@ const model: tuning.Model = {
     tokens: 412_345,
     tokensPerSecond: 2345.6,
     codeVersion: '0.1.0',
-    sources: [],
-    baseLicence: '',
+    sources: [
+      { name: 'letters', licence: 'CC-BY-4.0', url: '', rows: 10 },
+      { name: 'notes', licence: 'CC-BY-4.0', url: '', rows: 10 },
+    ],
+    baseLicence: 'Apache-2.0',
     baseSource: '',
   },
   evaluation: '',
@@ -225,6 +236,7 @@ const model: tuning.Model = {
 };
 
 const data: ReportData = {
+  machine: 'A processor, 2 of 4 threads, 16 GiB',
   evaluation: evaluated('affective', 0.7),
   model,
   datasetVersion: '1234567890ab',
@@ -310,6 +322,21 @@ describe('the report', () => {
       'Calibration',
       'Confusion',
       'Slices',
+      '<th>Label</th><th>Precision</th><th>Recall</th><th>F1</th><th>Support</th>',
+      'Confusion of 5 labels',
+      'By intensity',
+      'overestimated',
+      'Asked as training never does',
+      'in other words',
+      '<th>p (Holm)</th>',
+      'Every label of 30 examples or more is found at least once.',
+      '<dt>Asked on</dt><dd>2026-12-01</dd>',
+      '<dt>Computed on</dt><dd>A processor, 2 of 4 threads, 16 GiB</dd>',
+      '<dt>Licences</dt><dd>Apache-2.0 (base model); CC-BY-4.0 (letters, notes)</dd>',
+      '<dt>Method</dt><dd>full</dd>',
+      '<h2>Forgetting</h2>',
+      '<tr><th>Stage 2</th><td>2.250 <span class="interval">+0.250</span></td><td>3.000</td></tr>',
+      'Of fewer than 20 trials',
       'Hardest examples',
       'Search',
       'Loss curves',
@@ -402,6 +429,7 @@ describe('the report', () => {
       trials: [],
       insight: undefined,
       explanations: [],
+      machine: '',
     });
     elements(plain);
     for (const absent of ['Search', 'What the search', 'Untuned base', 'Base model', 'NaN', 'undefined'])

@@ -1,18 +1,11 @@
 /** The report of one evaluation: one HTML page that needs nothing else, neither network nor scripts. */
-import { coverage as aimed } from '@emotune/affect';
-import { evaluation, tuning } from '@emotune/proto';
-import { taskOf } from '@emotune/service/words';
-import {
-  type Curve,
-  calibrationPlot,
-  curveLegend,
-  curvePlot,
-  historyPlot,
-  type TrialPoint,
-} from './charts.js';
+import type { evaluation, tuning } from '@emotune/proto';
 import { type Content, html, Markup } from './markup.js';
 import { insightSection } from './report-insight.js';
-import { count, number, parametersText, parameterText, pValue, table } from './report-parts.js';
+import { count, number, parametersText, pValue, table } from './report-parts.js';
+import { searchSection } from './report-search.js';
+import { taskSection } from './report-task.js';
+import { mainMetrics, metricTitles, taskTitle, withInterval } from './report-titles.js';
 import { stylesheet } from './stylesheet.js';
 
 export interface ReportData {
@@ -30,42 +23,8 @@ export interface ReportData {
   readonly insight: tuning.Insight | undefined;
   /** Why the best of them were suggested and ended, the best first. */
   readonly explanations: readonly tuning.TrialExplanation[];
-}
-
-const metricTitles: Readonly<Record<string, string>> = {
-  pearson: 'Pearson r',
-  spearman: 'Spearman ρ',
-  ccc: 'Concordance (CCC)',
-  rmse: 'RMSE ↓',
-  mae: 'MAE ↓',
-  skill: 'Skill over the constant',
-  crps: 'CRPS ↓',
-  accuracy: 'Accuracy',
-  macroF1: 'Macro F1',
-  microF1: 'Micro F1',
-  jaccard: 'Jaccard',
-  ece: 'Calibration error (ECE) ↓',
-  brier: 'Brier score of the confidence ↓',
-  coverage: 'Coverage of 80 % intervals or sets',
-  width: 'Their width (0..1, or labels)',
-  nll: 'Answer NLL, nats ↓',
-};
-/** What the summary and the slices show of a task. */
-const mainMetrics = ['pearson', 'rmse', 'jaccard', 'accuracy', 'macroF1'];
-
-function taskTitle(task: evaluation.TaskResult['task']): string {
-  const name = (taskOf(task) ?? 'unknown task').replace('-', ' ');
-  return name[0].toUpperCase() + name.slice(1);
-}
-
-function withInterval(result: evaluation.TaskResult, name: string): Content {
-  const interval = result.intervals[name];
-  return [
-    number(result.metrics[name]),
-    interval
-      ? html` <span class="interval">${number(interval.low)} … ${number(interval.high)}</span>`
-      : undefined,
-  ];
+  /** The processors that the model answered on; empty where that is not known. */
+  readonly machine: string;
 }
 
 function facts(entries: readonly (readonly [string, Content])[]): Markup {
@@ -78,7 +37,27 @@ function versioned(name: string, version: string): string {
   return version === '' ? name : `${name}@${version}`;
 }
 
-function modelSection({ model, evaluation: done, datasetVersion, split }: ReportData): Markup {
+/** The day, in UTC. */
+function dateText(time: evaluation.Evaluation['createTime']): string {
+  return time === undefined ? '' : new Date(1000 * time.seconds).toISOString().slice(0, 10);
+}
+
+/** How it was trained, as the trial was told or as its files tell. */
+function methodText({ method }: tuning.Lineage['parameters'], { basePrefix }: tuning.Model): string {
+  return typeof method === 'string' ? method : basePrefix === '' ? 'full' : 'lora';
+}
+
+/** Each licence with what has it: the base model and the sources of its data. */
+function licencesText({ baseLicence, sources }: tuning.Lineage): string {
+  const having = new Map<string, string[]>();
+  const add = (licence: string, what: string) =>
+    licence === '' || having.set(licence, [...(having.get(licence) ?? []), what]);
+  add(baseLicence, 'base model');
+  for (const { licence, name } of sources) add(licence, name);
+  return [...having].map(([licence, what]) => `${licence} (${what.join(', ')})`).join('; ');
+}
+
+function modelSection({ model, evaluation: done, datasetVersion, split, machine }: ReportData): Markup {
   const { lineage } = model;
   const examples = done.tasks.reduce((sum, task) => sum + task.n, 0);
   return html`<section><h2>Model and data</h2>${facts([
@@ -91,6 +70,8 @@ function modelSection({ model, evaluation: done, datasetVersion, split }: Report
     ...(lineage
       ? ([
           ['Base model', versioned(lineage.baseModel, lineage.baseVersion)],
+          ['Method', methodText(lineage.parameters, model)],
+          ['Licences', licencesText(lineage)],
           ['Trained on', versioned(lineage.dataset, lineage.datasetVersion)],
           ['Features', versioned(lineage.features, lineage.featuresVersion)],
           ['Experiment', lineage.experiment === '' ? '' : `${lineage.experiment}, trial ${lineage.trial}`],
@@ -102,6 +83,8 @@ function modelSection({ model, evaluation: done, datasetVersion, split }: Report
         ] as const)
       : []),
     ['Evaluation', done.id],
+    ['Asked on', dateText(done.createTime)],
+    ['Computed on', machine],
   ])}</section>`;
 }
 
@@ -133,114 +116,6 @@ function summarySection({ evaluation: done, base }: ReportData): Markup {
   return html`<section><h2>Summary</h2>${table(head, rows, 'numbers labelled')}<p class="note">Small figures are 95 % bootstrap intervals. The constant is the mean or the most frequent label of the train rows. p: paired permutation test, that this model is not better than the constant, or than VADER (Pearson r, or accuracy). ↓: lower is better.</p></section>`;
 }
 
-/** Share of a gold label's rows that got each answer, as shades. */
-function confusionTable({ labels, counts }: evaluation.Confusion): Markup {
-  const size = labels.length;
-  return html`<div class="wide"><table class="confusion"><caption>Confusion: gold in rows, answers in columns</caption><thead><tr><th></th>${labels.map(
-    (label) => html`<th>${label}</th>`,
-  )}</tr></thead><tbody>${labels.map((label, row) => {
-    const cells = counts.slice(row * size, (row + 1) * size);
-    const total = Math.max(
-      1,
-      cells.reduce((sum, n) => sum + n, 0),
-    );
-    return html`<tr><th>${label}</th>${cells.map(
-      (n, column) =>
-        html`<td class="${row === column ? 'right' : 'wrong'}" style="--share:${Math.round((100 * n) / total)}%">${n}</td>`,
-    )}</tr>`;
-  })}</tbody></table></div>`;
-}
-
-function taskSection(result: evaluation.TaskResult, { evaluation: done, base }: ReportData): Markup {
-  const baseResult = base?.tasks.find((t) => t.task === result.task);
-  const names = Object.keys(metricTitles).filter((name) => name in result.metrics);
-  const ceiling = result.humanCeiling ?? undefined;
-  const calibrated = Object.keys(result.raw).length > 0;
-  const rows = names.map((name) => [
-    metricTitles[name],
-    withInterval(result, name),
-    ...(calibrated ? [number(result.raw[name])] : []),
-    ...(base ? [number(baseResult?.metrics[name])] : []),
-    number(result.constant[name]),
-    number(result.vader[name]),
-    ...(ceiling === undefined ? [] : [name === 'pearson' ? number(ceiling) : '']),
-  ]);
-  const head = [
-    'Metric',
-    'This model',
-    ...(calibrated ? ['Not calibrated'] : []),
-    ...(base ? ['Untuned base'] : []),
-    'Constant',
-    'VADER',
-    ...(ceiling === undefined ? [] : ['Raters']),
-  ];
-  const regression = 'rmse' in result.metrics;
-  const slices = done.slices.filter((slice) => slice.task === result.task);
-  const shown = mainMetrics.filter((name) => slices.some((slice) => name in slice.metrics)).slice(0, 3);
-  const hard = done.hardest.filter((example) => example.task === result.task);
-  return html`<section><h2>${taskTitle(result.task)}</h2><p>${count(result.n)} examples, ${number(100 * result.valid, 1)} % of the answers on the asked ${regression ? 'scale' : 'label set'}${result.cut > 0 ? `, ${count(result.cut)} texts cut to fit into the model` : ''}; p against the constant ${pValue(result.pConstant)}, against VADER ${pValue(result.pVader)}.</p><div class="beside">${table(head, rows, 'numbers')}${
-    result.calibration.length > 0
-      ? html`<figure>${calibrationPlot(
-          result.calibration,
-          regression
-            ? { x: 'predicted (0..1)', y: 'observed mean' }
-            : { x: 'confidence', y: 'share of right answers' },
-        )}<figcaption>Calibration</figcaption></figure>`
-      : undefined
-  }</div>${result.confusion && result.confusion.labels.length > 0 ? confusionTable(result.confusion) : undefined}${calibrated ? coverageSection(result, slices) : undefined}<h3>Slices</h3>${table(
-    ['Slice', 'n', ...shown.map((name) => metricTitles[name])],
-    slices.map((slice) => [slice.slice, count(slice.n), ...shown.map((name) => number(slice.metrics[name]))]),
-    'numbers',
-  )}${
-    hard.length > 0
-      ? html`<h3>Hardest examples</h3>${table(
-          ['Text', 'Gold', 'Answer', 'Error'],
-          hard.map((example) => [
-            html`${example.text}<span class="id">${example.id}</span>`,
-            example.gold,
-            example.answer,
-            number(example.error, 2),
-          ]),
-          'texts',
-        )}`
-      : undefined
-  }</section>`;
-}
-
-/** How far coverage may be from the share of golds that intervals and sets are made to hold. */
-const tolerated = 0.02;
-
-/** Whether intervals, or sets of labels, hold as many golds as they should: of all rows and of each source. */
-function coverageSection(
-  result: evaluation.TaskResult,
-  slices: readonly evaluation.SliceResult[],
-): Markup | undefined {
-  const sources = slices.filter(({ slice }) => slice.startsWith('source '));
-  const rows = [{ slice: 'all', n: result.n, metrics: result.metrics, raw: result.raw }, ...sources].filter(
-    ({ metrics }) => 'coverage' in metrics,
-  );
-  if (rows.length === 0) return undefined;
-  return html`<h3>Coverage</h3>${table(
-    ['Rows', 'n', 'Coverage', 'Not calibrated', 'Width', 'Aim'],
-    rows.map(({ slice, n, metrics, raw }) => {
-      const { coverage = 0, width } = metrics;
-      // What chance alone does to a share of so many rows, two standard errors.
-      const chance = 2 * Math.sqrt((aimed * (1 - aimed)) / n);
-      const off = coverage - aimed;
-      const verdict =
-        Math.abs(off) <= tolerated
-          ? 'within 2 points'
-          : Math.abs(off) <= chance
-            ? 'within chance'
-            : off > 0
-              ? 'holds more'
-              : 'missed';
-      return [slice, count(n), number(coverage), number(raw['coverage']), number(width), verdict];
-    }),
-    'numbers',
-  )}<p class="note">Intervals and sets are made to hold the answer of people in 80 % of all cases. Within chance: more than 2 points off, by less than two standard errors of so few rows.</p>`;
-}
-
 function checksSection({ checks }: evaluation.Evaluation): Markup | undefined {
   if (checks.length === 0) return undefined;
   const rows = checks.map(({ capability, n, passed, shift, size }) => [
@@ -264,91 +139,18 @@ function checksSection({ checks }: evaluation.Evaluation): Markup | undefined {
   }<p class="note">Valences are on 0..1. At most ten failures of each capability are shown.</p></section>`;
 }
 
-function seriesOf(trial: tuning.Trial): string {
-  const { architecture } = trial.parameters;
-  return architecture ? parameterText(architecture) : 'trial';
-}
-
-const stateTitles: Partial<Record<tuning.TrialState, string>> = {
-  [tuning.TrialState.TRIAL_STATE_SUCCEEDED]: 'succeeded',
-  [tuning.TrialState.TRIAL_STATE_STOPPED]: 'stopped early',
-  [tuning.TrialState.TRIAL_STATE_FAILED]: 'failed',
-  [tuning.TrialState.TRIAL_STATE_INFEASIBLE]: 'infeasible',
-  [tuning.TrialState.TRIAL_STATE_CANCELLED]: 'cancelled',
-  [tuning.TrialState.TRIAL_STATE_RUNNING]: 'running',
-  [tuning.TrialState.TRIAL_STATE_QUEUED]: 'queued',
-};
-
-/** What a trial measured, each of its folds by itself. `before`: tokens of the folds before it. */
-function trainingsOf({ number: trial, measurements, folds }: tuning.Trial) {
-  const numbers = [...new Set(measurements.map(({ fold }) => fold ?? undefined))];
-  return numbers.map((fold) => ({
-    name: fold === undefined ? `trial ${trial}` : `trial ${trial}, fold ${fold + 1}`,
-    measurements: measurements.filter((m) => (m.fold ?? undefined) === fold),
-    before: fold ? (folds[fold - 1]?.tokens ?? 0) : 0,
-  }));
-}
-
-function objectiveText({ objective, objectiveError }: tuning.Trial): string {
-  const spread = objectiveError == null ? '' : ` ± ${number(objectiveError)}`;
-  return `${number(objective ?? undefined)}${spread}`;
-}
-
-function searchSection(trials: readonly tuning.Trial[]): Markup | undefined {
-  if (trials.length === 0) return undefined;
-  const ordered = [...trials].sort((a, b) => a.number - b.number);
-  const search = ordered.filter((t) => t.kind !== tuning.TrialKind.TRIAL_KIND_FINAL);
-  const series = [...new Set(ordered.map(seriesOf))].sort();
-  const curves = (value: (m: tuning.Measurement) => number | undefined): Curve[] =>
-    ordered
-      .flatMap((trial) =>
-        trainingsOf(trial).map(({ name, measurements, before }) => ({
-          name,
-          series: seriesOf(trial),
-          points: measurements.flatMap((m) => {
-            const y = value(m);
-            return y === undefined || y === null ? [] : [{ x: m.tokens - before, y }];
-          }),
-        })),
-      )
-      .filter(({ points }) => points.length > 0);
-  const losses = curves((m) => m.trainLoss);
-  const objectives = curves((m) => m.objective);
-  const points: TrialPoint[] = search.map((trial) => ({
-    number: trial.number,
-    series: seriesOf(trial),
-    objective: trial.objective ?? undefined,
-    note: `trial ${trial.number}: ${trial.objective == null ? trial.reason : objectiveText(trial)}; ${parametersText(trial.parameters)}`,
-  }));
-  return html`<section><h2>Search</h2>${
-    points.length > 0
-      ? html`<figure>${historyPlot(points)}<figcaption>Objective of each trial, and the best so far; × is a trial without one</figcaption></figure>`
-      : undefined
-  }${
-    losses.length + objectives.length > 0
-      ? html`<h3>Loss curves</h3>${curveLegend(series)}<div class="beside">${[
-          losses.length > 0
-            ? html`<figure>${curvePlot(losses, 'train loss (nats per token)', series)}<figcaption>Training loss</figcaption></figure>`
-            : undefined,
-          objectives.length > 0
-            ? html`<figure>${curvePlot(objectives, 'objective (nats per answer)', series)}<figcaption>Validation objective</figcaption></figure>`
-            : undefined,
-        ]}</div>`
-      : undefined
-  }${table(
-    ['Trial', 'State', 'Objective', 'Tokens', 'Tokens/s', 'Parameters'],
-    ordered.map((trial) => [
-      `${trial.number}${trial.kind === tuning.TrialKind.TRIAL_KIND_FINAL ? ' (final)' : ''}`,
-      stateTitles[trial.state] ?? '',
-      objectiveText(trial),
-      count(trial.tokens),
-      count(trial.tokensPerSecond),
-      trial.reason === ''
-        ? parametersText(trial.parameters)
-        : `${trial.reason}; ${parametersText(trial.parameters)}`,
-    ]),
-    'trials',
-  )}</section>`;
+/** What was remembered of each subtask while later ones were trained. */
+function stagesSection({ stages }: evaluation.Evaluation): Markup | undefined {
+  if (stages.length === 0) return undefined;
+  const names = [...new Set(stages.flatMap(({ objectives }) => Object.keys(objectives)))];
+  const rows = stages.map(({ stage, objectives, forgotten }) => [
+    `Stage ${stage}`,
+    ...names.map((name) => {
+      const risen = forgotten[name];
+      return html`${number(objectives[name])}${risen === undefined ? undefined : html` <span class="interval">${risen > 0 ? '+' : ''}${number(risen)}</span>`}`;
+    }),
+  ]);
+  return html`<section><h2>Forgetting</h2>${table(['At the end of', ...names], rows, 'numbers')}<p class="note">Validation objective of each subtask, nats of an answer, in the trial that the model comes from. Small figures: how much that of an earlier subtask has risen above its least at the end of a stage.</p></section>`;
 }
 
 /** The whole page. Every text that comes from data or names is escaped. */
@@ -364,7 +166,7 @@ export function renderReport(data: ReportData): string {
 </head>
 <body>
 <header><h1>${data.evaluation.model}</h1><p>evaluated on ${data.evaluation.dataset}${data.split === '' ? '' : `, ${data.split} split`}</p></header>
-<main>${data.evaluation.warnings.map((warning) => html`<p class="note">Warning: ${warning}.</p>`)}${data.evaluation.tasks.length > 0 ? summarySection(data) : undefined}${checksSection(data.evaluation)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
+<main>${data.evaluation.warnings.map((warning) => html`<p class="note">Warning: ${warning}.</p>`)}${data.evaluation.tasks.length > 0 ? summarySection(data) : undefined}${checksSection(data.evaluation)}${modelSection(data)}${data.evaluation.tasks.map((task) => taskSection(task, data))}${stagesSection(data.evaluation)}${searchSection(data.trials)}${insightSection(data.insight, data.explanations)}</main>
 </body>
 </html>
 `.text;

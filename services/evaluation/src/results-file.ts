@@ -2,6 +2,8 @@
 import type { evaluation } from '@emotune/proto';
 import { taskOf } from '@emotune/service/words';
 
+const named = (example: evaluation.HardExample) => ({ ...example, task: taskOf(example.task) });
+
 /** The document's text, indented. */
 export function resultsJson(
   done: evaluation.Evaluation,
@@ -26,14 +28,18 @@ export function resultsJson(
       humanCeiling: result.humanCeiling,
       pConstant: result.pConstant,
       pVader: result.pVader,
-      confusion: result.confusion,
+      confusions: result.confusions,
+      intensity: result.intensity,
+      otherwise: result.otherwise,
+      clusters: result.clusters.map((cluster) => ({ ...cluster, examples: cluster.examples.map(named) })),
       calibration: result.calibration,
       labels: result.labels,
     })),
     slices: done.slices.map((slice) => ({ ...slice, task: taskOf(slice.task) })),
     checks: done.checks,
     warnings: done.warnings,
-    hardest: done.hardest.map((example) => ({ ...example, task: taskOf(example.task) })),
+    hardest: done.hardest.map(named),
+    stages: done.stages,
   };
   return `${JSON.stringify(document, null, 2)}\n`;
 }

@@ -1,437 +1,27 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { DataLoss, NotFound, sha256 } from '@emotune/base';
+import { emit, topics } from '@emotune/events';
+import { damageObject, putUpload } from '@emotune/objects/testing';
+import { common, type evaluation } from '@emotune/proto';
+import { decodePredictions } from '@emotune/records';
+import { expect, it } from 'vitest';
 import {
-  answerTokens,
-  type Example,
-  explain,
-  labelGold,
-  numberGold,
-  questionOf,
-  questionTokens,
-  ratedGold,
-  renderAnswer,
-  renderPrompt,
-  type SourceExample,
-} from '@emotune/affect';
-import {
-  DataLoss,
-  FailedPrecondition,
-  InvalidArgument,
-  NotFound,
-  Rng,
-  sha256,
-  systemClock,
-} from '@emotune/base';
-import { Database } from '@emotune/database';
-import { testDatabaseUrl } from '@emotune/database/testing';
-import { emit, MemoryBus, topics } from '@emotune/events';
-import { initialTensors, parseConfig, saveModel } from '@emotune/models';
-import { FolderStore } from '@emotune/objects';
-import { damageObject, EvictingStore, putUpload } from '@emotune/objects/testing';
-import { common, type data, type evaluation, type featurization, tuning } from '@emotune/proto';
-import { decodePredictions, encodeExamples, encodeShard, type FeatureRow } from '@emotune/records';
-import { type Client, Host, jsonLog, type ServiceContext } from '@emotune/service';
-import { Tokenizer, trainBpe } from '@emotune/text';
-import { Controller, type DynamicModule, Module } from '@nestjs/common';
-import { GrpcMethod } from '@nestjs/microservices';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { evaluationMigrations } from './evaluations.js';
-import { evaluationModule } from './module.js';
+  completed,
+  context,
+  evaluations,
+  eventually,
+  finished,
+  model,
+  models,
+  moods,
+  objects,
+  onFeatures,
+  test,
+  train,
+  withService,
+} from './test-evaluations.js';
 
 const { BuildState } = common;
-const folder = mkdtempSync(join(tmpdir(), 'emotune-evaluation-'));
-const completed: evaluation.EvaluationCompleted[] = [];
-let objects: EvictingStore;
-let context: ServiceContext;
-let host: Host;
-let evaluations: Client<evaluation.EvaluationServiceClient>;
-
-/** What the doubles of the remote services answer with. */
-const models = new Map<string, tuning.Model>();
-const featureSets = new Map<string, featurization.FeatureSet>();
-const datasets = new Map<string, data.Dataset>();
-const trials: tuning.Trial[] = [];
-
-function known<T>(all: ReadonlyMap<string, T>, name: string): T {
-  const found = all.get(name);
-  if (!found) throw new NotFound(`expected a resource, got ${name}`);
-  return found;
-}
-
-@Controller()
-class PeerDoubles {
-  @GrpcMethod('ModelService', 'getModel')
-  getModel({ name }: tuning.GetModelRequest): tuning.Model {
-    return known(models, name.split('@')[0]);
-  }
-
-  @GrpcMethod('FeatureService', 'getFeatureSet')
-  getFeatureSet({ name }: featurization.GetFeatureSetRequest): featurization.FeatureSet {
-    return known(featureSets, name);
-  }
-
-  @GrpcMethod('DatasetService', 'getDataset')
-  getDataset({ name }: data.GetDatasetRequest): data.Dataset {
-    return known(datasets, name);
-  }
-
-  /** Two pages, so that paging is seen to be followed. */
-  @GrpcMethod('ExperimentService', 'listTrials')
-  listTrials({ pageToken }: tuning.ListTrialsRequest): tuning.ListTrialsResponse {
-    return pageToken === ''
-      ? { trials: trials.slice(0, 1), nextPageToken: 'rest' }
-      : { trials: trials.slice(1), nextPageToken: '' };
-  }
-
-  @GrpcMethod('InsightService', 'getInsight')
-  getInsight({ experiment }: tuning.GetInsightRequest): Partial<tuning.Insight> {
-    const history = trials
-      .filter(({ objective }) => objective !== undefined)
-      .map(({ number, objective }) => ({ trial: number, objective: objective!, best: objective }));
-    return { experiment, importanceMissing: 'expected at least 4 measured trials', history };
-  }
-
-  @GrpcMethod('InsightService', 'explainTrial')
-  explainTrial({ number }: tuning.ExplainTrialRequest): unknown {
-    const reason = `trial ${number} was drawn at random`;
-    return {
-      trial: trials.find((t) => t.number === number),
-      suggestion: { reason },
-      end: { reason: 'done' },
-    };
-  }
-}
-
-@Module({})
-class PeersModule {}
-const peers: DynamicModule = { module: PeersModule, controllers: [PeerDoubles] };
-
-const moods = [
-  'a grey and tired morning',
-  'the best news in years!',
-  'nothing much on Tuesday',
-  "it isn't fair",
-];
-
-/** Three people who differ a little. */
-function ratedBy(rng: Rng) {
-  const truth = rng.uniform();
-  const ratings = [0, 1, 2].map(() => 0.9 * truth + 0.1 * rng.uniform());
-  return ratedGold(truth, ratings);
-}
-
-/** Examples of all four subtasks, `n` of each. */
-function examplesOf(split: 'train' | 'test', n: number): SourceExample[] {
-  const rng = Rng.of('examples', split);
-  return Array.from({ length: n }, (_, i) => {
-    const common = {
-      source: i % 2 ? 'letters' : 'notes',
-      licence: 'MIT',
-      language: 'en',
-      text: `${moods[i % 4]}, ${split} ${i}`,
-      emotion: null,
-      labelSet: [],
-      multiLabel: false,
-      scale: null,
-      split,
-    };
-    const named = (task: Example['task']) => ({
-      id: `${split}-${task}-${i}`,
-      originalId: `${i}`,
-      task,
-    });
-    const sentiments = ['negative', 'neutral', 'positive'];
-    const emotions = ['anger', 'fear', 'joy'];
-    return [
-      {
-        ...common,
-        ...named('sentiment-classification'),
-        gold: labelGold([sentiments[i % 3]]),
-        labelSet: sentiments,
-      },
-      {
-        ...common,
-        ...named('sentiment-regression'),
-        gold: numberGold(rng.uniform()),
-        scale: { low: -4, high: 4 },
-      },
-      {
-        ...common,
-        ...named('emotion-classification'),
-        gold: labelGold(i % 4 ? [emotions[i % 3]] : ['anger', 'fear']),
-        labelSet: emotions,
-        multiLabel: true,
-      },
-      {
-        ...common,
-        ...named('emotion-regression'),
-        emotion: 'joy',
-        gold: ratedBy(rng),
-        scale: { low: 0, high: 1 },
-      },
-    ] as SourceExample[];
-  }).flat();
-}
-
-function featureRow(example: Example, tokenizer: Tokenizer): FeatureRow {
-  const question = questionOf(example, { cues: explain(example.text).cueText, paraphrase: 0 });
-  const { tokens } = questionTokens(tokenizer, question, 200);
-  const answer = renderAnswer(question, example.gold);
-  return {
-    id: example.id,
-    task: example.task,
-    source: example.source,
-    language: example.language,
-    text: example.text,
-    emotion: example.emotion,
-    prompt: renderPrompt(question),
-    answer,
-    tokens: Int32Array.from([...tokens, ...answerTokens(tokenizer, answer)]),
-    answerStart: tokens.length,
-    gold: example.gold,
-    labelSet: example.labelSet,
-    multiLabel: example.multiLabel,
-    scale: question.scale,
-    decimals: question.decimals,
-  };
-}
-
-const train = examplesOf('train', 30);
-const test = examplesOf('test', 24);
-const tokenizerJson = trainBpe(
-  [...train, ...test].map(({ text }) => text),
-  { vocabSize: 320, specialTokens: ['<pad>', '</s>'] },
-);
-const tokenizer = Tokenizer.parse(tokenizerJson);
-
-function model(name: string, more: Partial<tuning.Model> = {}): tuning.Model {
-  return {
-    name,
-    version: `${name}-v1`,
-    kind: tuning.ModelKind.MODEL_KIND_BASE,
-    state: tuning.ModelState.MODEL_STATE_REGISTERED,
-    family: 'llama',
-    parameters: 12_345,
-    tokenizer: tokenizer.hash,
-    prefix: `models/${name}/v1`,
-    basePrefix: '',
-    promoted: false,
-    lineage: undefined,
-    evaluation: '',
-    createTime: undefined,
-    teaching: undefined,
-    source: '',
-    licence: '',
-    notices: [],
-    ...more,
-  };
-}
-
-const lineage: tuning.Lineage = {
-  experiment: 'search-1',
-  trial: 2,
-  baseModel: 'base',
-  baseVersion: 'base-v1',
-  dataset: 'letters',
-  datasetVersion: 'd1',
-  features: 'letters-features',
-  featuresVersion: 'f1',
-  parameters: { architecture: 'llama' },
-  seed: 1,
-  tokens: 1000,
-  tokensPerSecond: 10,
-  codeVersion: '0.1.0',
-  sources: [],
-  baseLicence: '',
-  baseSource: '',
-};
-
-async function storeModels(): Promise<void> {
-  const path = join(folder, 'tokenizer.json');
-  writeFileSync(path, JSON.stringify(tokenizerJson));
-  const config = parseConfig({
-    model_type: 'llama',
-    vocab_size: 320,
-    hidden_size: 24,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    num_key_value_heads: 2,
-    intermediate_size: 32,
-    max_position_embeddings: 512,
-  });
-  for (const [name, seed] of [
-    ['base', 1],
-    ['tuned', 2],
-  ] as const) {
-    const tensors = initialTensors(config, seed);
-    await saveModel(join(folder, name), { config, tensors }, { tokenizer: path });
-    await objects.putFolder(`models/${name}/v1`, join(folder, name));
-  }
-}
-
-async function storeData(): Promise<void> {
-  const shards = 'features/letters-features/f1/tokens-a';
-  const rows = (examples: readonly Example[]) => encodeShard(examples.map((e) => featureRow(e, tokenizer)));
-  await objects.put(`${shards}/train-00000.arrow`, rows(train));
-  await objects.put(`${shards}/test-00000.arrow`, rows(test.slice(0, 50)));
-  await objects.put(`${shards}/test-00001.arrow`, rows(test.slice(50)));
-  await objects.put('datasets/letters/d1/train.parquet', encodeExamples(train));
-  await objects.put('datasets/letters/d1/test.parquet', encodeExamples(test));
-}
-
-function describeResources(): void {
-  models.set('base', model('base'));
-  models.set('tuned', model('tuned', { kind: tuning.ModelKind.MODEL_KIND_TUNED, lineage }));
-  models.set('broken', model('broken', { prefix: 'models/absent/v1' }));
-  models.set('orphan', model('orphan', { prefix: 'models/base/v1' }));
-  const spec: featurization.FeatureSetSpec = {
-    name: 'letters-features',
-    dataset: 'letters',
-    baseModels: ['base'],
-    withoutCues: false,
-    inducedLexicon: false,
-    lexicons: [],
-    varyScales: false,
-    untaughtScales: [],
-    maxTokens: 0,
-    seed: 0,
-    limitTrain: 0,
-    limitValidation: 0,
-    limitTest: 0,
-    augmentations: [],
-  };
-  const set: featurization.FeatureSet = {
-    name: spec.name,
-    version: 'f1',
-    spec,
-    datasetVersion: 'd1',
-    state: BuildState.BUILD_STATE_READY,
-    failure: '',
-    progress: undefined,
-    tokenized: [
-      {
-        tokenizer: tokenizer.hash,
-        baseModels: ['base'],
-        prefix: 'features/letters-features/f1/tokens-a',
-        splits: [],
-      },
-    ],
-    createTime: undefined,
-    readyTime: undefined,
-    prefix: 'features/letters-features/f1',
-  };
-  featureSets.set(spec.name, set);
-  featureSets.set('unready', { ...set, name: 'unready', state: BuildState.BUILD_STATE_BUILDING });
-  datasets.set('letters', {
-    name: 'letters',
-    version: 'd1',
-    spec: undefined,
-    state: BuildState.BUILD_STATE_READY,
-    failure: '',
-    progress: undefined,
-    manifest: undefined,
-    prefix: 'datasets/letters/d1',
-    createTime: undefined,
-    readyTime: undefined,
-    retryable: false,
-  });
-  for (const number of [0, 1]) {
-    trials.push({
-      experiment: 'search-1',
-      number,
-      kind: tuning.TrialKind.TRIAL_KIND_SEARCH,
-      state: tuning.TrialState.TRIAL_STATE_SUCCEEDED,
-      reason: '',
-      parameters: { architecture: number ? 'opt' : 'llama' },
-      attempt: 1,
-      objective: 2 - number / 4,
-      step: 10,
-      tokens: 1000,
-      totalTokens: 1000,
-      tokensPerSecond: 100,
-      bestTokens: 1000,
-      gpuHours: 0,
-      folds: [],
-      originTokens: 0,
-      createTime: undefined,
-      startTime: undefined,
-      endTime: undefined,
-      measurements: [1, 2, 3].map((k) => ({
-        step: k,
-        tokens: 300 * k,
-        elapsedSeconds: k,
-        trainLoss: 3 / k,
-        objective: k === 3 ? 2 - number / 4 : undefined,
-        stage: 0,
-        learningRate: 0.001,
-        tokensPerSecond: 100,
-        values: {},
-        examples: 0,
-      })),
-    });
-  }
-}
-
-let bus: MemoryBus;
-
-async function start(): Promise<void> {
-  bus = new MemoryBus(systemClock);
-  await bus.subscribe('test', [topics.evaluationCompleted.name], async (event) => {
-    completed.push(topics.evaluationCompleted.decode(event.payload));
-  });
-  const url = await testDatabaseUrl();
-  host = await Host.create({
-    database: (schema) => Database.connect(url, schema),
-    objects,
-    bus,
-    clock: systemClock,
-    log: jsonLog(() => {}),
-    listen: '127.0.0.1:0',
-  });
-  context = await host.context('evaluation', evaluationMigrations);
-  await host.start([
-    evaluationModule({
-      ...context,
-      threads: 1,
-      page: { listen: undefined, url: undefined, required: false },
-    }),
-    peers,
-  ]);
-  evaluations = host.channel.client('EvaluationService');
-}
-
-beforeAll(async () => {
-  objects = new EvictingStore(await FolderStore.open(join(folder, 'objects')));
-  describeResources();
-  await storeModels();
-  await storeData();
-  await start();
-});
-
-afterAll(async () => {
-  await host.close();
-  expect(objects.held).toBe(0);
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function finished(id: string): Promise<evaluation.Evaluation> {
-  let last: evaluation.Evaluation | undefined;
-  for await (const update of evaluations.stream('watchEvaluation', { id }, { deadlineMs: 250_000 }))
-    last = update;
-  return last!;
-}
-
-async function eventually<T>(look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 200_000; Date.now() < deadline; await systemClock.sleep(20)) {
-    const found = await look();
-    if (found !== undefined) return found;
-  }
-  throw new Error('it did not happen in time');
-}
-
-const noUpload = { sha256: '0'.repeat(64), name: 'mine.tsv' };
-const onFeatures = { dataset: { features: 'letters-features' } };
+withService();
 
 it('evaluates a base model on a feature set: results, predictions, report and event', async () => {
   const accepted = await evaluations.call('evaluate', { model: 'base', ...onFeatures });
@@ -471,10 +61,36 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
     expect(several.metrics).toHaveProperty(name);
   expect(classes.vader).toHaveProperty('accuracy');
   expect(several.vader).toEqual({});
-  expect(several.confusion?.labels).toEqual(expect.arrayContaining(['anger', 'fear', 'joy']));
+  expect(several.confusions.map(({ labels }) => labels)).toEqual([['anger', 'fear', 'joy']]);
+  expect(several.labels.map(({ label }) => label)).toEqual(['anger', 'fear', 'joy']);
+  for (const { labels, counts } of classes.confusions) {
+    expect(labels).toEqual(['negative', 'neutral', 'positive']);
+    expect(counts.reduce((sum, n) => sum + n, 0)).toBe(24);
+  }
+  const fifths = numbers.intensity.reduce((sum, { n }) => sum + n, 0);
+  expect([fifths, classes.intensity]).toEqual([24, []]);
+  // Asked otherwise, answers are still on what was asked, and mapped back.
+  expect(classes.otherwise.map(({ kind, n, valid }) => [kind, n, valid])).toEqual([
+    ['synonyms', 24, 1],
+    ['wording', 24, 1],
+  ]);
+  expect(intensity.otherwise.map(({ kind, n, valid }) => [kind, n, valid])).toEqual(
+    ['inverted', 'scale', 'wording', 'words'].map((kind) => [kind, 24, 1]),
+  );
+  for (const { usual } of intensity.otherwise)
+    expect(usual['rmse']).toBeCloseTo(intensity.metrics['rmse'], 12);
+  expect(done.stages).toEqual([]);
   expect(intensity.humanCeiling).toBeGreaterThan(0.9);
   expect(numbers.humanCeiling).toBeUndefined();
   expect(numbers.pConstant).toBeGreaterThan(0);
+  // Three raters each, half of the rows above the median of their spread.
+  const apart = done.slices.filter(({ slice }) => slice.startsWith('raters'));
+  expect(apart.map(({ task, n }) => [task, n])).toEqual(new Array(2).fill(['TASK_EMOTION_REGRESSION', 12]));
+  for (const { pValue, pAdjusted } of done.slices.filter(({ slice }) => slice.startsWith('source'))) {
+    expect(pAdjusted).toBeGreaterThanOrEqual(pValue!);
+    expect(pValue).toBeGreaterThan(0);
+  }
+  expect(done.slices.find(({ slice }) => slice === 'language en')!.pValue).toBeUndefined();
   expect(done.slices.filter((s) => s.slice === 'source notes').map((s) => s.n)).toEqual([12, 12, 12, 12]);
   expect(done.hardest.length).toBeGreaterThan(20);
 
@@ -497,7 +113,10 @@ it('evaluates a base model on a feature set: results, predictions, report and ev
     n: 24,
     valid: 1,
     baselines: { constant: numbers.constant, vader: numbers.vader },
+    intensity: numbers.intensity,
+    otherwise: numbers.otherwise,
   });
+  expect(document.tasks[0].confusions).toEqual(classes.confusions);
   expect(done.artifacts.map(({ path, name }) => [path, name])).toEqual(
     ['predictions.arrow', 'results.json', 'report.html'].map((path) => [path, `${done.prefix}/${path}`]),
   );
@@ -735,170 +354,4 @@ it('asks the rows of a dataset', async () => {
   expect(done.tasks.map((t) => t.n)).toEqual([5, 5, 5, 5]);
   const predictions = decodePredictions(await objects.get(`${done.prefix}/predictions.arrow`));
   expect(predictions.every((p) => p.id.startsWith('train-'))).toBe(true);
-});
-
-it('is idempotent by request id', async () => {
-  const request = { model: 'base', ...onFeatures, limit: 1, requestId: 'once' };
-  const made = await Promise.all([
-    evaluations.call('evaluate', request),
-    evaluations.call('evaluate', request),
-  ]);
-  expect(made[0].id).toBe(made[1].id);
-  await expect(evaluations.call('evaluate', { ...request, limit: 2 })).rejects.toThrow(/requestId/);
-  await finished(made[0].id);
-});
-
-it.each([
-  [{ ...onFeatures }, InvalidArgument, /model: expected the name/],
-  [{ model: 'base' }, InvalidArgument, /expected "dataset", "file", "plain" or "checks", got none of them/],
-  [{ model: 'base', checks: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "checks"/],
-  [{ model: 'base', plain: {}, limit: 3 }, InvalidArgument, /limit: expected 0 beside "plain", got 3/],
-  [{ model: 'base', dataset: {} }, InvalidArgument, /dataset: expected "features" or "dataset"/],
-  [
-    { model: 'base', dataset: { features: 'letters-features', split: 'tset' } },
-    InvalidArgument,
-    /dataset\.split: expected one of train, validation, test, got "tset"/,
-  ],
-  [{ model: 'base', ...onFeatures, limit: -1 }, InvalidArgument, /limit: expected 0 or more/],
-  [{ model: 'absent', ...onFeatures }, NotFound, /absent/],
-  [{ model: 'base', dataset: { features: 'absent' } }, NotFound, /absent/],
-  [{ model: 'base', dataset: { features: 'unready' } }, FailedPrecondition, /unready cannot be asked/],
-  [
-    { model: 'base', file: { upload: { sha256: 'mine.tsv', name: 'm' }, labels: ['a'] } },
-    InvalidArgument,
-    /file\.upload\.sha256: expected a SHA-256.*file\.task: expected one of/,
-  ],
-  [
-    {
-      model: 'base',
-      file: { upload: noUpload, task: common.Task.TASK_EMOTION_REGRESSION, scale: { low: 1, high: 1 } },
-    },
-    InvalidArgument,
-    /file\.scale: expected low and high/,
-  ],
-  [
-    {
-      model: 'base',
-      file: { upload: noUpload, task: common.Task.TASK_EMOTION_CLASSIFICATION, labels: ['a|b', 'c', 'c'] },
-    },
-    InvalidArgument,
-    /file\.labels\[0\]: expected a label without.*file\.labels\[2\]: expected each label once/,
-  ],
-  [
-    {
-      model: 'base',
-      file: {
-        upload: noUpload,
-        task: common.Task.TASK_EMOTION_CLASSIFICATION,
-        labels: ['a b', 'c,d'],
-        labelSeparator: ' ',
-      },
-    },
-    InvalidArgument,
-    /file\.labels\[1\]: expected a label without.*file\.labelSeparator: expected a text that is in no label, got " ", which is in "a b"/,
-  ],
-  [
-    {
-      model: 'base',
-      file: {
-        upload: noUpload,
-        task: common.Task.TASK_EMOTION_REGRESSION,
-        scale: { low: 0, high: 1 },
-      },
-    },
-    FailedPrecondition,
-    /file\.upload: the content of "mine\.tsv" is not here/,
-  ],
-])('refuses %j', async (request, type, message) => {
-  const error = await evaluations.call('evaluate', request).catch((e) => e);
-  expect(error).toBeInstanceOf(type);
-  expect(error.message).toMatch(message);
-});
-
-it('records why an evaluation failed, tells it, and cannot compare it', async () => {
-  const { id } = await evaluations.call('evaluate', { model: 'broken', ...onFeatures });
-  const failed = await finished(id);
-  expect(failed.state).toBe(BuildState.BUILD_STATE_FAILED);
-  expect(failed.failure).toContain('models/absent/v1');
-  expect(await objects.list(`evaluations/${id}/`)).toEqual([]);
-  const event = await eventually(() => completed.find((e) => e.id === id));
-  expect(event).toMatchObject({ model: 'broken', prefix: '', failure: failed.failure });
-  await expect(evaluations.call('compareEvaluations', { first: id, second: id })).rejects.toThrow(
-    /first: evaluation .* cannot be compared: it failed/,
-  );
-  await expect(evaluations.call('compareEvaluations', { first: id, second: id })).rejects.toBeInstanceOf(
-    FailedPrecondition,
-  );
-
-  // A model that does not tell its features cannot be evaluated on them.
-  await context.database.transaction((sql) =>
-    emit(sql, topics.modelTrained, 'orphan', { name: 'orphan', version: 'orphan-v1' }),
-  );
-  context.outbox.wake();
-  const orphan = await eventually(() => completed.find((e) => e.model === 'orphan'));
-  expect(orphan.failure).toContain('does not tell its feature set');
-});
-
-it('pages, newest first, of all models or one', async () => {
-  const ids: string[] = [];
-  let pageToken = '';
-  do {
-    const page = await evaluations.call('listEvaluations', { model: 'base', pageSize: 2, pageToken });
-    expect(page.evaluations.length).toBeLessThanOrEqual(2);
-    ids.push(...page.evaluations.map((e) => e.id));
-    pageToken = page.nextPageToken;
-  } while (pageToken !== '');
-  const { evaluations: all } = await evaluations.call('listEvaluations', { model: 'base@base-v1' });
-  expect(ids).toEqual(all.map((e) => e.id));
-  expect(new Set(ids).size).toBe(ids.length);
-  expect(ids.length).toBeGreaterThan(3);
-  await expect(evaluations.call('listEvaluations', { pageToken: 'no token!' })).rejects.toThrow(/pageToken/);
-});
-
-it('goes on after a restart with what was not done, and gives the same numbers', async () => {
-  const { evaluations: all } = await evaluations.call('listEvaluations', { model: 'tuned' });
-  const [before] = all;
-  await host.close();
-  // What a process leaves that was killed while it worked.
-  const database = await Database.connect(await testDatabaseUrl(), 'evaluation');
-  await database.query(
-    "update evaluations set state = 'BUILD_STATE_BUILDING', result = null, ended_at = null where id = $1",
-    [before.id],
-  );
-  await database.close();
-  await objects.delete(before.prefix);
-  await start();
-  const again = await finished(before.id);
-  expect(again.state).toBe(BuildState.BUILD_STATE_READY);
-  expect(again.tasks).toEqual(before.tasks);
-  expect((await objects.list(`${before.prefix}/`)).map(({ key }) => key.split('/').pop())).toEqual([
-    'predictions.arrow',
-    'report.html',
-    'results.json',
-  ]);
-});
-
-it('an evaluation that a stop interrupts is not failed', async () => {
-  const { id } = await evaluations.call('evaluate', { model: 'base', dataset: { dataset: 'letters' } });
-  await host.close();
-  await start();
-  const done = await finished(id);
-  expect(done).toMatchObject({ state: BuildState.BUILD_STATE_READY, failure: '' });
-});
-
-it('is deleted with its files, also while it is worked on, and the next is worked on', async () => {
-  const request = { model: 'base', dataset: { dataset: 'letters' } };
-  const remove = (id: string) => evaluations.call('deleteEvaluation', { id });
-  const { id } = await evaluations.call('evaluate', request);
-  await finished(id);
-  expect((await objects.list(`evaluations/${id}/`)).length).toBeGreaterThan(0);
-  const running = await evaluations.call('evaluate', request);
-  for (const gone of [id, running.id]) {
-    await remove(gone);
-    await expect(evaluations.call('getEvaluation', { id: gone })).rejects.toBeInstanceOf(NotFound);
-    await expect(remove(gone)).rejects.toBeInstanceOf(NotFound);
-    expect(await objects.list(`evaluations/${gone}/`)).toEqual([]);
-  }
-  const next = await evaluations.call('evaluate', request);
-  expect(await finished(next.id)).toMatchObject({ state: BuildState.BUILD_STATE_READY });
 });

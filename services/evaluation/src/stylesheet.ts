@@ -48,9 +48,13 @@ caption { padding-bottom: .3rem; }
 .beside + .wide { margin-top: 1rem; }
 .trials tbody th { white-space: nowrap; }
 table.confusion { margin-top: 1.2rem; }
+.set + .set { margin-top: 1.6rem; }
+.confusion thead th span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.confusion tbody th { position: sticky; left: 0; background: var(--card); }
+.example { display: block; overflow-wrap: anywhere; }
 .confusion th, .confusion td { border: 0; padding: .3rem .6rem; text-align: right; }
-.confusion thead th { text-align: center; }
-.confusion td { min-width: 3.6rem; text-align: center; border: 2px solid var(--card); border-radius: 4px; }
+.confusion thead th { text-align: center; vertical-align: bottom; }
+.confusion td { min-width: 2.6rem; text-align: center; border: 2px solid var(--card); border-radius: 4px; }
 .confusion td.right { background: rgb(var(--right) / calc(var(--share) * .8)); }
 .confusion td.wrong { background: rgb(var(--wrong) / calc(var(--share) * .8)); }
 svg .band { fill: rgb(var(--right) / .18); }

@@ -1,6 +1,7 @@
 /** Evaluations, as JSON and as text. */
 import { common, type evaluation } from '@emotune/proto';
 import { shortEnumName } from '@emotune/service/spec';
+import { errorAnalysis } from './error-analysis.js';
 import { clip, count, figure, nothing, percent, table } from './text.js';
 
 const { SKILL_BETTER, SKILL_NONE } = common.Skill;
@@ -29,6 +30,10 @@ function questionJson({
   };
 }
 
+function hardJson({ task, confidence, ...example }: evaluation.HardExample) {
+  return { task: shortEnumName(task), ...example, ...(confidence === undefined ? {} : { confidence }) };
+}
+
 export function evaluationJson(evaluation: evaluation.Evaluation) {
   return {
     id: evaluation.id,
@@ -47,25 +52,39 @@ export function evaluationJson(evaluation: evaluation.Evaluation) {
       ...(result.humanCeiling === undefined ? {} : { humanCeiling: result.humanCeiling }),
       ...(result.pConstant === undefined ? {} : { pConstant: result.pConstant }),
       ...(result.pVader === undefined ? {} : { pVader: result.pVader }),
-      ...(result.confusion ? { confusion: result.confusion } : {}),
+      ...(result.confusions.length > 0 ? { confusions: result.confusions } : {}),
       calibration: result.calibration,
       ...(result.labels.length > 0 ? { labels: result.labels } : {}),
+      ...(result.intensity.length > 0
+        ? {
+            intensity: result.intensity.map(({ interval, ...bin }) => ({
+              ...bin,
+              ...(interval ? { interval } : {}),
+            })),
+          }
+        : {}),
+      ...(result.otherwise.length > 0 ? { otherwise: result.otherwise } : {}),
+      ...(result.clusters.length > 0
+        ? {
+            clusters: result.clusters.map(({ examples, ...cluster }) => ({
+              ...cluster,
+              examples: examples.map(hardJson),
+            })),
+          }
+        : {}),
     })),
-    slices: evaluation.slices.map(({ task, slice, n, metrics, raw }) => ({
+    slices: evaluation.slices.map(({ task, slice, n, metrics, raw, error, rest, pValue, pAdjusted }) => ({
       task: shortEnumName(task),
       slice,
       n,
       metrics,
       ...(Object.keys(raw).length > 0 ? { raw } : {}),
-    })),
-    hardest: evaluation.hardest.map(({ task, id, text, gold, answer, error }) => ({
-      task: shortEnumName(task),
-      id,
-      text,
-      gold,
-      answer,
       error,
+      ...(rest === undefined ? {} : { rest }),
+      ...(pValue === undefined ? {} : { pValue, pAdjusted }),
     })),
+    hardest: evaluation.hardest.map(hardJson),
+    ...(evaluation.stages.length > 0 ? { stages: evaluation.stages } : {}),
     ...(evaluation.warnings.length > 0 ? { warnings: evaluation.warnings } : {}),
     ...(evaluation.checks.length > 0 ? { checks: evaluation.checks } : {}),
     prefix: evaluation.prefix,
@@ -185,6 +204,7 @@ export function evaluationText(evaluation: evaluation.Evaluation, report: string
     ...(evaluation.warnings.length > 0
       ? [evaluation.warnings.map((warning) => `warning: ${warning}`).join('\n')]
       : []),
+    ...errorAnalysis(evaluation),
     ...(hardest.length > 0 ? [table(['hardest', 'gold', 'answer', 'text'], hardest)] : []),
     `report: ${report}, evaluation ${evaluation.id}`,
   ].join('\n\n');

@@ -36,6 +36,10 @@ const evaluated = {
       vader: { pearson: 0.5, rmse: 0.25 },
       humanCeiling: 0.875,
       pConstant: 0.03125,
+      intensity: [
+        { low: 0, high: 0.2, n: 60, bias: 0.125, interval: { low: 0.1, high: 0.15 } },
+        { low: 0.8, high: 1, n: 1, bias: -0.5 },
+      ],
     },
     {
       task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
@@ -46,27 +50,54 @@ const evaluated = {
       intervals: {},
       constant: { accuracy: 0.5 },
       vader: {},
-      confusion: { labels: ['bad', 'good'], counts: [15, 5, 5, 15] },
-      labels: ['bad', 'good'].map((label) => ({
-        labelSet: ['bad', 'good'],
-        label,
-        gold: 20,
-        answered: 20,
-        right: 15,
-        precision: 0.75,
-        recall: 0.75,
-        f1: 0.75,
-      })),
+      confusions: [{ labels: ['bad', 'good'], counts: [35, 5, 0, 0] }],
+      otherwise: [{ kind: 'wording', n: 40, valid: 1, metrics: { macroF1: 0.5 }, usual: { macroF1: 0.75 } }],
+      clusters: [
+        {
+          direction: 'bad → good',
+          cues: ['sick', 'emoji'],
+          n: 4,
+          of: 5,
+          pValue: 0.01,
+          confidence: 0.875,
+          examples: [
+            {
+              task: common.Task.TASK_SENTIMENT_CLASSIFICATION,
+              id: 'c1',
+              text: 'So sick.',
+              gold: 'bad',
+              answer: 'good',
+              error: 1,
+              confidence: 0.875,
+              cues: ['sick'],
+            },
+          ],
+        },
+      ],
+      labels: [
+        { label: 'bad', gold: 40, answered: 35, right: 35, precision: 1, recall: 0.875, f1: 0.9333 },
+        { label: 'good', gold: 30, answered: 5, right: 0, precision: 0, recall: 0, f1: 0 },
+      ].map((row) => ({ ...row, labelSet: ['bad', 'good'] })),
     },
   ],
   slices: [
-    { task: common.Task.TASK_SENTIMENT_REGRESSION, slice: 'negation', n: 12, metrics: { rmse: 0.5 } },
+    {
+      task: common.Task.TASK_SENTIMENT_REGRESSION,
+      slice: 'negation',
+      n: 12,
+      metrics: { rmse: 0.5 },
+      error: 0.25,
+      rest: 0.0625,
+      pValue: 0.01,
+      pAdjusted: 0.02,
+    },
     {
       task: common.Task.TASK_SENTIMENT_REGRESSION,
       slice: 'source mine',
       n: 120,
       metrics: { coverage: 0.81 },
       raw: { coverage: 0.5 },
+      error: 0.0625,
     },
     ...[
       ['en', 90, 0.75],
@@ -78,6 +109,14 @@ const evaluated = {
       metrics: { pearson, rmse: 0.125 },
     })),
   ],
+  stages: [
+    { stage: 1, objectives: { 'sentiment-classification': 2 } },
+    {
+      stage: 2,
+      objectives: { 'sentiment-classification': 2.5 },
+      forgotten: { 'sentiment-classification': 0.5 },
+    },
+  ],
   warnings: ['the model saw no text in fi (30 of 120 rows): it was trained on en'],
   hardest: [
     {
@@ -87,6 +126,8 @@ const evaluated = {
       gold: '0.1',
       answer: '0.9',
       error: 0.8,
+      confidence: 0.75,
+      cues: ['great'],
     },
   ],
   checks: [

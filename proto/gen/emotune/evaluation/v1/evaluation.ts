@@ -87,6 +87,27 @@ export interface Evaluation {
   checks: CheckResult[];
   /** Sentences: what the model was not trained for, such as the language of some of the texts. */
   warnings: string[];
+  /** What the trial that the model comes from remembered of each subtask at the end of each of its stages; empty where it had one. */
+  stages: StageResult[];
+}
+
+export interface StageResult {
+  /** From 1. */
+  stage: number;
+  /** Validation objective by subtask: nats of an answer, smaller is better. */
+  objectives: { [key: string]: number };
+  /** Of earlier subtasks, how much it has risen above its least at the end of a stage. */
+  forgotten: { [key: string]: number };
+}
+
+export interface StageResult_ObjectivesEntry {
+  key: string;
+  value: number;
+}
+
+export interface StageResult_ForgottenEntry {
+  key: string;
+  value: number;
 }
 
 export interface CheckResult {
@@ -148,10 +169,6 @@ export interface TaskResult {
     | undefined;
   /** Examples whose text lost its end to fit into the model. */
   cut: number;
-  /** Classification: rows are gold labels, columns are answers. */
-  confusion:
-    | Confusion
-    | undefined;
   /** Calibration: predicted against observed, by bin. */
   calibration: CalibrationBin[];
   /** Classification: each label by itself, label set by label set. */
@@ -160,6 +177,14 @@ export interface TaskResult {
   raw: { [key: string]: number };
   /** Each kind of question by itself. */
   questions: QuestionResult[];
+  /** Classification: each label set by itself, in the order of their first examples. */
+  confusions: Confusion[];
+  /** Regression: whether answers are too high or too low, by how intense the gold is. */
+  intensity: IntensityBin[];
+  /** Some of the examples asked as training never does: on scales, in words, by names of labels and in wordings that are held out. */
+  otherwise: OtherwiseResult[];
+  /** Mistakes that have something in common, those first of which the model was surest. */
+  clusters: HardCluster[];
 }
 
 export interface TaskResult_MetricsEntry {
@@ -185,6 +210,58 @@ export interface TaskResult_VaderEntry {
 export interface TaskResult_RawEntry {
   key: string;
   value: number;
+}
+
+/** Golds from low on and below high, on 0..1; the last bin with its end. */
+export interface IntensityBin {
+  low: number;
+  high: number;
+  n: number;
+  /** Mean of answer − gold, on 0..1: above 0 where answers are too high. */
+  bias: number;
+  /** Its 95 % bootstrap interval; none of one example. */
+  interval: Interval | undefined;
+}
+
+/** The same examples, asked otherwise and as usual. */
+export interface OtherwiseResult {
+  /** scale, inverted, words, synonyms or wording. */
+  kind: string;
+  n: number;
+  /** Of answers mapped back to the scale and labels of the examples. */
+  metrics: { [key: string]: number };
+  usual: { [key: string]: number };
+  /** Share of answers on the scale or labels that were asked. */
+  valid: number;
+}
+
+export interface OtherwiseResult_MetricsEntry {
+  key: string;
+  value: number;
+}
+
+export interface OtherwiseResult_UsualEntry {
+  key: string;
+  value: number;
+}
+
+/** Wrong answers in one direction to texts that share a cue. Found among the examples that they are told of: where to look, not proof. */
+export interface HardCluster {
+  /** "joy → anger", "too high", "too low". */
+  direction: string;
+  /** Words that a lexicon knows, negation, emoji, hashtags, the source, …; the one first that the cluster was found by. */
+  cues: string[];
+  n: number;
+  /** All examples with the first cue. */
+  of: number;
+  /** Hypergeometric, that chance gives as many; not corrected for the cues that were tried. */
+  pValue: number;
+  /** How sure the model was on average, 0..1, where it tells. */
+  confidence?:
+    | number
+    | undefined;
+  /** At most three, the surest mistakes first. */
+  examples: HardExample[];
 }
 
 /** What was shown of one kind of question. */
@@ -222,7 +299,9 @@ export interface LabelResult {
   f1?: number | undefined;
 }
 
+/** Rows are gold labels, columns are answers. */
 export interface Confusion {
+  /** The whole set, in the order of the alphabet. */
   labels: string[];
   /** Row-major, labels × labels. */
   counts: number[];
@@ -241,6 +320,20 @@ export interface SliceResult {
   metrics: { [key: string]: number };
   /** As of a TaskResult. */
   raw: { [key: string]: number };
+  /**
+   * Mean of the main error, the squared error or 1 − Jaccard, and that of the other examples of the subtask; of slices by raters, of the
+   * other examples whose raters are known.
+   */
+  error: number;
+  rest?:
+    | number
+    | undefined;
+  /**
+   * Permutation test, two-sided, that the slice is answered as well as these; and corrected for all slices of the subtask (Holm).
+   * None where all examples are in the slice.
+   */
+  pValue?: number | undefined;
+  pAdjusted?: number | undefined;
 }
 
 export interface SliceResult_MetricsEntry {
@@ -260,6 +353,12 @@ export interface HardExample {
   gold: string;
   answer: string;
   error: number;
+  /** How sure the model was: the probability that its labels are right, or 1 less the width of its 80 % interval on 0..1. */
+  confidence?:
+    | number
+    | undefined;
+  /** What its text has, as of a HardCluster. */
+  cues: string[];
 }
 
 export interface GetEvaluationRequest {

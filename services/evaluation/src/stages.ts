@@ -1,0 +1,35 @@
+/** What a trial remembered of each subtask at the end of its stages, from its measurements. Pure. */
+import type { evaluation, tuning } from '@emotune/proto';
+
+const objective = 'objective/';
+const forgotten = 'forgetting/';
+/** Of all earlier subtasks together. */
+const sums = new Set(['average', 'backward-transfer', 'maximum']);
+
+function valuesBelow(values: Readonly<Record<string, number>>, kind: string): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values)
+      .filter(([name]) => name.startsWith(kind) && !sums.has(name.slice(kind.length)))
+      .map(([name, value]) => [name.slice(kind.length), value]),
+  );
+}
+
+/** The last validation of each stage; empty where the trial is not there, was one of folds, or had one stage. */
+export function stagesOf(
+  trials: readonly tuning.Trial[],
+  number: number | undefined,
+): evaluation.StageResult[] {
+  const trial = trials.find((one) => one.number === number);
+  const last = new Map<number, Readonly<Record<string, number>>>();
+  for (const { stage, values, fold } of trial?.measurements ?? [])
+    if ((fold ?? undefined) === undefined && Object.keys(valuesBelow(values, objective)).length > 0)
+      last.set(stage, values);
+  if (last.size < 2) return [];
+  return [...last]
+    .sort(([a], [b]) => a - b)
+    .map(([stage, values]) => ({
+      stage: stage + 1,
+      objectives: valuesBelow(values, objective),
+      forgotten: valuesBelow(values, forgotten),
+    }));
+}
