@@ -52,13 +52,26 @@ describe('regression metrics', () => {
       ccc: 0,
       rmse: expect.closeTo(0.3),
       mae: expect.closeTo(0.3),
+      ece: expect.closeTo(0.3),
     });
     // 0.1 is not a binary fraction: sums of it are not exact, the variance must still be 0.
     const constant = regressionMeasure(numbers([0.2, 0.5, 0.9], [0.1, 0.1, 0.1])).of();
-    expect(Object.keys(constant)).toEqual(['ccc', 'rmse', 'mae']);
+    expect(Object.keys(constant)).toEqual(['ccc', 'rmse', 'mae', 'ece']);
     expect(constant.ccc).toBe(0);
-    expect(regressionMeasure(beside(numbers([0.3, 0.3], [0.3, 0.3]), 0.3)).of()).toEqual({ rmse: 0, mae: 0 });
+    expect(regressionMeasure(beside(numbers([0.3, 0.3], [0.3, 0.3]), 0.3)).of()).toEqual({
+      rmse: 0,
+      mae: 0,
+      ece: 0,
+    });
     expect(regressionMeasure(numbers([0, 1], [0, 1])).of([0, 0])).toEqual({});
+  });
+
+  it('ece is the gap between the means of answers and golds, weighted by bin of the answer', () => {
+    const measure = regressionMeasure(numbers([0, 0.2, 1, 0.8], [0.05, 0.1, 0.95, 0.95]));
+    // By hand: of the lowest bin 0.05 too low in sum, of the highest 0.1 too high.
+    expect(measure.of().ece).toBeCloseTo(0.15 / 4, 14);
+    expect(measure.of([1, 0, 0, 3]).ece).toBeCloseTo((0.05 + 3 * 0.15) / 4, 14);
+    expect(measure.of().ece).toBeCloseTo(0.15 / 4, 14);
   });
 
   it('nll is the mean over the rows that have one', () => {

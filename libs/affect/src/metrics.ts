@@ -119,8 +119,8 @@ function defined(entries: Record<string, number | undefined>): Metrics {
 }
 
 /**
- * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, nll, crps, coverage and width of the
- * intervals on 0..1, and where every row has the constant's answer skill = 1 − mse / mse of the constant.
+ * pearson, spearman (Pearson of mid-ranks), ccc (Lin 1989, population moments), rmse, mae, ece (gap between the means of answers and
+ * golds, by 10 bins of equal width of the answer), nll, crps, coverage and width of the intervals on 0..1, and where every row has the constant's answer skill = 1 − mse / mse of the constant.
  */
 export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
   const n = outcomes.length;
@@ -135,6 +135,8 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
   const width = Float64Array.from(outcomes, ({ interval }) =>
     interval ? interval[1] - interval[0] : Number.NaN,
   );
+  const bin = Int32Array.from(x, binOf);
+  const binGap = new Float64Array(calibrationBins);
   const tiedX = tied(x);
   const tiedY = tied(y);
   const rankX = new Float64Array(n);
@@ -147,6 +149,7 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
       const x0 = x[0];
       const y0 = y[0];
       let [W, sx, sy, sxx, syy, sxy, absolute, squared, constantSquared] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
+      binGap.fill(0);
       for (let i = 0; i < n; i++) {
         const wi = w[i];
         if (wi === 0) continue;
@@ -159,6 +162,7 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
         sxx += wi * dx * dx;
         syy += wi * dy * dy;
         sxy += wi * dx * dy;
+        binGap[bin[i]] += wi * error;
         absolute += wi * Math.abs(error);
         squared += wi * error * error;
         constantSquared += wi * (constant[i] - y[i]) ** 2;
@@ -193,6 +197,7 @@ export function regressionMeasure(outcomes: readonly NumberOutcome[]): Measure {
         mae: absolute / W,
         skill: 1 - squared / constantSquared,
         crps: meanOf(crps, w),
+        ece: binGap.reduce((sum, gap) => sum + Math.abs(gap), 0) / W,
         coverage: meanOf(covered, w),
         width: meanOf(width, w),
         nll: meanOf(nll, w),
