@@ -1,10 +1,13 @@
-import { NotFound } from '@emotune/base';
+import { NotFound, systemClock } from '@emotune/base';
+import { type JobStatus, labels } from '@emotune/jobs';
 import { tuning } from '@emotune/proto';
+import { jsonLog } from '@emotune/service';
 import { expect, it, vi } from 'vitest';
+import type { TuningContext } from './context.js';
 import { logPlace, StoredLog } from './stored-log.js';
 import { patience, testPlatform } from './test-platform.js';
 import { held, TestRunner, usualTrainer } from './testing.js';
-import { deleteLogs } from './trial-logs.js';
+import { deleteLogs, TrialLogs } from './trial-logs.js';
 
 const { ExperimentState, TrialState } = tuning;
 const platform = await testPlatform();
@@ -129,4 +132,30 @@ it('a stored log keeps head and tail, and goes on where an earlier process ended
     for (let at = 0; at < bytes; at += 1024)
       expect(text.toString('utf8', at, at + 6)).toBe(String((offset + at) / 1024).padStart(6, '0'));
   }
+});
+
+it('asks for no log of a job that waits in a queue', async () => {
+  const asked: string[] = [];
+  const watching = {
+    log: async function* (job: string) {
+      asked.push(job);
+      yield* [];
+    },
+  };
+  const log = jsonLog(() => {}, {});
+  const context = { objects, runner: watching, clock: systemClock, log };
+  const logs = new TrialLogs(context as unknown as TuningContext);
+  const job = (name: string, phase: JobStatus['phase']) => ({
+    ...{ name, phase },
+    labels: { [labels.experiment]: 'queues', [labels.trialNumber]: name, [labels.attempt]: '1' },
+  });
+  const { signal } = new AbortController();
+  logs.follow([job('0', 'queued'), job('1', 'running')], signal);
+  await vi.waitFor(() => expect(logs.isKept('1')).toBe(true), patience);
+  expect(asked).toEqual(['1']);
+  // It may have run since.
+  logs.follow([job('0', 'succeeded'), job('1', 'running')], signal);
+  await vi.waitFor(() => expect(logs.isKept('0')).toBe(true), patience);
+  expect(asked).toEqual(['1', '0']);
+  await logs.leave();
 });

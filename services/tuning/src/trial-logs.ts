@@ -55,11 +55,11 @@ export class TrialLogs {
     this.outages = new Outages(context.log);
   }
 
-  /** Keeps what these jobs have written and write from now on; forgets those that are gone. */
+  /** Keeps what these jobs have written and write from now on; forgets those that are gone. One that is queued has written nothing. */
   follow(jobs: readonly JobStatus[], lost: AbortSignal): void {
     const names = new Set(jobs.map(({ name }) => name));
     for (const name of this.followed.keys()) if (!names.has(name)) this.followed.delete(name);
-    for (const job of jobs) if (!this.followed.has(job.name)) this.begin(job, lost);
+    for (const job of jobs) if (job.phase !== 'queued' && !this.followed.has(job.name)) this.begin(job, lost);
   }
 
   private begin({ name, labels: of }: JobStatus, lost: AbortSignal): void {
