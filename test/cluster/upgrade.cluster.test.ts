@@ -84,6 +84,7 @@ describe.skipIf(reason)(`a release of ${previous.version}`, () => {
     const datasets = channel.client<data.DatasetServiceClient>('DatasetService');
     const modelsOf = channel.client<tuning.ModelServiceClient>('ModelService');
     const { modelVersion, state, endTime } = await look('before');
+    const model = await patiently(() => modelsOf.call('getModel', { name: modelVersion }, { deadlineMs }));
     return {
       experiment: { modelVersion, state, endTime },
       trials: (await trialsOf('before')).map(({ number, state, objective, parameters }) => ({
@@ -93,7 +94,8 @@ describe.skipIf(reason)(`a release of ${previous.version}`, () => {
         parameters,
       })),
       dataset: await patiently(() => datasets.call('getDataset', { name: 'before' }, { deadlineMs })),
-      model: await patiently(() => modelsOf.call('getModel', { name: modelVersion }, { deadlineMs })),
+      // Skills are what the version before had no word for: of its models they are unknown.
+      model: JSON.parse(JSON.stringify(model, (key, value) => (key === 'skill' ? undefined : value))),
     };
   };
   const imageOf = (area: string) =>
