@@ -1,4 +1,6 @@
 /** How brokers are reached, and what their refusals mean. */
+import { connect as connectTcp, isIP } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import {
   type EmotuneError,
   errorClasses,
@@ -7,7 +9,7 @@ import {
   systemClock,
   Unavailable,
 } from '@emotune/base';
-import { type Admin, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
+import { type Admin, type ISocketFactory, Kafka, type KafkaConfig, logLevel } from 'kafkajs';
 
 export interface KafkaSettings {
   /** TLS, with PEM texts: whom to trust (default: as Node does), and what the client shows of itself. */
@@ -40,6 +42,24 @@ const someTries = { ...pauses, retries: 5 };
 /** Of a member: kafkajs that gave up would come back as another, and the group wait for the one that it was. */
 export const everyTry = { ...pauses, retries: Number.MAX_SAFE_INTEGER };
 
+const keepAliveMs = 60_000;
+
+/**
+ * As kafkajs connects by itself. While brokers are away it lets go of the same closed socket again and again, and each time Node.js
+ * would wait for that to connect: what waits grows, and Node.js warns of it.
+ */
+export const socketTo: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+  const name = isIP(host) ? {} : { servername: host };
+  const socket = ssl
+    ? connectTls({ host, port, ...name, ...ssl }, onConnect)
+    : connectTcp({ host, port }, onConnect);
+  socket.setKeepAlive(true, keepAliveMs);
+  socket.once('close', () => {
+    socket.unref = () => socket;
+  });
+  return socket;
+};
+
 /** @throws InvalidArgument when the URL is none. */
 export function kafkaAt(url: string, { tls, sasl }: KafkaSettings, retry = someTries): Kafka {
   const brokers = brokersOf(url);
@@ -54,6 +74,7 @@ export function kafkaAt(url: string, { tls, sasl }: KafkaSettings, retry = someT
     connectionTimeout: 1000,
     authenticationTimeout: 10_000,
     requestTimeout: 10_000,
+    socketFactory: socketTo,
     // It tells of every attempt; the bus tells of outages.
     logLevel: logLevel.NOTHING,
   });
