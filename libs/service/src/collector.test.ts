@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, utimesSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FolderStore } from '@emotune/objects';
@@ -32,8 +32,8 @@ function servicesWithNothing(asked: (method: string) => Promise<void>): Channel 
 }
 
 const keys = async () => (await objects.list('')).map(({ key }) => key);
-const collected = async (channel: Channel) =>
-  (await collectGarbage({ objects, channel }, { dryRun: false, minAgeSeconds: 0 })).garbage
+const collected = async (channel: Channel, minAgeSeconds = 0) =>
+  (await collectGarbage({ objects, channel }, { dryRun: false, minAgeSeconds })).garbage
     .map(({ name }) => name)
     .filter((name) => !name.startsWith('/'));
 
@@ -43,6 +43,22 @@ it('removes what no service has, but what came lately', async () => {
   const channel = servicesWithNothing(async () => {});
   expect(await collected(channel)).toEqual(['models/m/v1', 'trials/e']);
   expect(await keys()).toEqual(['models/m/v2/config.json']);
+});
+
+it('leaves for an hour what may be written still, whatever age is asked for', async () => {
+  const agoSeconds = { written: 60, abandoned: 7200 };
+  for (const [name, seconds] of Object.entries(agoSeconds)) {
+    const file = join(root, '.incoming', name);
+    writeFileSync(file, 'part');
+    utimesSync(file, Date.now() / 1000 - seconds, Date.now() / 1000 - seconds);
+  }
+  expect(
+    await collected(
+      servicesWithNothing(async () => {}),
+      1,
+    ),
+  ).toEqual(['.incoming/abandoned']);
+  expect(readdirSync(join(root, '.incoming'))).toEqual(['written']);
 });
 
 it('leaves what is put into a folder after its services were asked', async () => {

@@ -162,7 +162,8 @@ export async function collectGarbage(
     return reason === undefined ? [] : [{ name, bytes, reason }];
   });
   const temporary = await temporaryGarbage(ageSeconds);
-  const left = await context.objects.leftovers(ageSeconds * 1000, !dryRun);
+  // Whatever age was asked for: a disk that is busy may take its time with what a writer at work has written.
+  const left = await context.objects.leftovers(Math.max(ageSeconds, usualAgeSeconds) * 1000, !dryRun);
   if (!dryRun) {
     // A folder may have been taken into use again since its services were asked: what was put there since stays.
     for (const { name } of unneeded) await context.objects.deleteOld(name, sinceMs);

@@ -13,6 +13,8 @@ const leastBytes = 16 * 2 ** 20;
 /** Or so much work was done, as a share of a core: what lies outside of the heap, and goes with the garbage that holds it, is not counted. */
 const leastWork = 0.25;
 
+const betweenMs = 50;
+
 function collector(): () => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc');
@@ -41,12 +43,12 @@ export function collectAtRest(everyMs = idleMs): () => void {
     before = now;
     if (!isAtRest || (now - collected < leastWork * everyMs && takenBytes() < left + leastBytes)) return;
     collect();
-    // The pages that this has emptied go back with the next.
-    setImmediate(() => {
+    // The pages that this has emptied go back with the next. Who asks after all is answered in between.
+    setTimeout(() => {
       collect();
       left = takenBytes();
       collected = workMs();
-    });
+    }, betweenMs).unref();
   }, everyMs).unref();
   return () => clearInterval(timer);
 }

@@ -362,7 +362,7 @@ export const addBenchCommands: AddCommands = (program, io) => {
     )
     .option('--requests <n>', 'requests', integerFrom(1), 50_000)
     .option('--seed <n>', 'the same seed makes the same requests', integerFrom(0), 1)
-    .option('--rest <s>', 'seconds without requests before memory is measured', integerFrom(0), 30)
+    .option('--rest <s>', 'seconds without requests before memory is measured', integerFrom(0), 60)
     .action(async (options: { requests: number; seed: number; rest: number }, command) => {
       const session = sessionOf(io, command);
       const { benchFuzz, fuzzHolds } = await import('../bench/fuzz.js');
