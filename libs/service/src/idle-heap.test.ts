@@ -1,4 +1,4 @@
-import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { collectAtRest } from './idle-heap.js';
@@ -17,8 +17,10 @@ it('collects what is small on the heap, too, when the process has worked', async
   const everyMs = 100;
   let forced = 0;
   const observer = new PerformanceObserver((list) => {
-    for (const { detail } of list.getEntries())
-      if (((detail as { flags: number }).flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) > 0) forced++;
+    for (const entry of list.getEntries()) {
+      const { flags } = (entry as PerformanceEntry & { readonly detail: { readonly flags: number } }).detail;
+      if ((flags & constants.NODE_PERFORMANCE_GC_FLAGS_FORCED) > 0) forced++;
+    }
   });
   observer.observe({ entryTypes: ['gc'] });
   stop = collectAtRest(everyMs);
