@@ -33,7 +33,7 @@ describe('planOf', () => {
       induced: false,
       varyScales: false,
       untaughtScales: [],
-      labelBalance: 0.5,
+      labelBalance: 0,
       augmentations: [],
       maxTokens: 160,
       seed: 0,

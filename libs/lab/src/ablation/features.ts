@@ -16,6 +16,7 @@ export interface Feature {
 
 /** The reference where it says something of its own. */
 export const referenceSettings = { curriculum: 'staged', replay: 1 } as const;
+export const referenceFeatures = { labelBalance: 0.5 } as const;
 
 const augmentation = (method: string) => ({ method, share: 0.25, strength: 0, language: '' });
 
@@ -45,7 +46,7 @@ export const features: readonly Feature[] = [
     name: 'label balance',
     what: 'rare labels by the square root of their counts',
     inReference: true,
-    byDefault: true,
+    byDefault: false,
     features: { labelBalance: 0 },
   },
   {

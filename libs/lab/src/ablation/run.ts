@@ -10,7 +10,7 @@ import type { ObjectStore } from '@emotune/objects';
 import { readRows, trainOnce, validationParts } from '@emotune/trainer';
 import { parseSettings } from '@emotune/training';
 import { keptAnswer, type PartAnswers } from './answers.js';
-import { type Feature, reference, referenceSettings } from './features.js';
+import { type Feature, reference, referenceFeatures, referenceSettings } from './features.js';
 import type { AblationRun, Workload } from './runs-file.js';
 import type { AblationRows } from './split.js';
 
@@ -52,6 +52,7 @@ async function featuresOf({ workload, feature, seed, model, objects, dataset, on
     limitTrain: workload.trainRows,
     limitValidation: 0,
     limitTest: 0,
+    ...referenceFeatures,
     ...feature?.features,
   });
   const { tokenized } = await buildFeatures(plan, {

@@ -77,7 +77,7 @@ export interface FeatureSetSpec {
    * How far the rare labels of train rows are brought up: 0 leaves labels as often as they occur, 1 makes those of a source
    * alike. Rows of a label go in by their number to the power of 1 − label_balance; a row at most four times, each time worded
    * otherwise. What the model then takes for usual stands in the counts of labels of each split.
-   * @range 0..1 @default 0.5 @example 1
+   * @range 0..1 @default 0 @example 0.5
    */
   labelBalance?:
     | number
