@@ -2,15 +2,19 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tasks } from '@emotune/affect';
-import { NotFound, Rng, Violations } from '@emotune/base';
+import { exists, NotFound, Rng, Violations } from '@emotune/base';
 import { longestRow, type ModelConfig } from '@emotune/models';
 import { decodeShard, type FeatureRow } from '@emotune/records/features';
 
 /** Violations reported at most. */
 const reported = 5;
 
-/** Names of the shards of a split, in order. */
+/** Names of the shards of a split, in order. @throws NotFound when there is no such folder. */
 export async function shardsOf(folder: string, split: string): Promise<string[]> {
+  if (!(await exists(folder)))
+    throw new NotFound(
+      `expected a folder of features at ${folder}, got nothing; emotune features get tells where those of a feature set lie`,
+    );
   const shard = new RegExp(`^${split}-\\d{5}\\.arrow$`);
   return (await readdir(folder)).filter((name) => shard.test(name)).sort();
 }

@@ -99,6 +99,13 @@ describe('trainOnce', () => {
     expect(first).toBe(5);
   });
 
+  it('tells where to find features that are not where they should be', async () => {
+    const lost = { ...options(), features: join(folder, 'lost') };
+    await expect(trainOnce(lost)).rejects.toThrow(
+      /expected a folder of features at .*lost, got nothing; emotune/,
+    );
+  });
+
   it('names a split that has no shards', async () => {
     rmSync(join(folder, 'features', 'train-00000.arrow'));
     rmSync(join(folder, 'features', 'train-00001.arrow'));
