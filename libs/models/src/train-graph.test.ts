@@ -1,4 +1,5 @@
 import { Rng } from '@emotune/base';
+import { onnxMemory } from '@emotune/engine';
 import { evaluate, type Value } from '@emotune/graph';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from './config.js';
@@ -302,5 +303,35 @@ describe('masks', () => {
     const name = 'model.layers.0.self_attn.o_proj.weight';
     const [got] = run(trainGraph(llama, full, shape, options), { ...feeds, ...masks }, [`grad.${name}`]);
     expectClose(got, differences(lossOf(llama, full, options), { ...feeds, ...masks }, name));
+  });
+});
+
+describe('a loss that is made piece by piece', () => {
+  it.each([
+    ['llama', full],
+    ['opt', { name: 'lora', rank: 2, alpha: 3, targets: ['q_proj', 'fc2'] }],
+    ['bloom', full],
+  ] as const)('has the loss and the gradients of the whole: %s', (family, method) => {
+    const given = feedsOf(configs[family], method);
+    const of = (options: StepOptions) => {
+      const graph = trainGraph(configs[family], method, shape, { labelSmoothing: 0.1, ...options });
+      const results = evaluate(Object.values(graph), given);
+      return new Map(Object.keys(graph).map((name, i) => [name, results[i]]));
+    };
+    const [whole, pieces] = [of({}), of({ pieceElements: 11 })];
+    for (const [name, { shape: dims, data }] of pieces) {
+      expect(dims, name).toEqual(whole.get(name)!.shape);
+      data.forEach((value, i) => expect(value, name).toBeCloseTo(whole.get(name)!.data[i], 12));
+    }
+  });
+
+  it('takes less memory where every token is labelled and the head is frozen', () => {
+    const method: Method = { name: 'lora', rank: 8, alpha: 16 };
+    // Of a wide vocabulary, as models of 100 million weights have it.
+    const wide = { ...llama, vocabSize: 49_152, hiddenSize: 64, layers: 2 };
+    const labelled = { batch: 4, sequence: 128, answers: 508 };
+    const running = (options: StepOptions) =>
+      onnxMemory(1).of(trainGraph(wide, method, labelled, options)).running;
+    expect(running({})).toBeLessThan(0.6 * running({ pieceElements: Number.POSITIVE_INFINITY }));
   });
 });

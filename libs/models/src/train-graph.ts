@@ -74,6 +74,8 @@ export interface StepOptions extends Masking {
    * log-probabilities, `consistency_weight` [n].
    */
   readonly consistency?: boolean;
+  /** Log-probabilities that are there together, at least those of one answer; default `usualPiece`. */
+  readonly pieceElements?: number;
   /** Default none; the unit is a decoder layer. */
   readonly recompute?: Recompute | undefined;
 }
@@ -87,8 +89,9 @@ interface Step {
   readonly objective: Value;
   /** [n]. */
   readonly nll: Value;
-  /** [n, V]. */
+  /** [n, V], or the first piece of it. */
   readonly logProbabilities: Value;
+  readonly pieces: number;
   /** ℓ of each candidate list [items], where there are some. */
   readonly candidates: Value | undefined;
 }
@@ -103,14 +106,28 @@ function withoutPaddingGradient({ family, padTokenId }: ModelConfig, tokens: Val
   return b.where(b.less(b.mul(distance, distance), b.scalar(0.5)), b.detach(tokens), tokens);
 }
 
-function step(config: ModelConfig, method: Method, shape: StepShape, options: StepOptions): Step {
+/**
+ * Log-probabilities that are there together where the head is frozen. A loss of many answers is made piece by piece, so that those of the whole
+ * vocabulary are never all there (Wijmans et al. 2024, "Cut Your Losses in Large-Vocabulary Language Models", whose pieces are
+ * smaller). A head that is trained would have its gradient once for each piece.
+ */
+const usualPiece = 2 ** 22;
+
+function step(
+  config: ModelConfig,
+  method: Method,
+  shape: StepShape,
+  options: StepOptions,
+  keepsLogProbabilities = false,
+): Step {
   const { batch, sequence, answers } = shape;
   const weights = new PerturbedWeights(config, method, options);
   const { embeddingDropout = 0, grid } = options;
   let delta: Value | undefined;
   const inputs = modelInputs(batch, sequence);
   const table = `${embeddingModule(config)}.weight`;
-  const learnt = trainableParameters(config, method).some(({ name }) => name === table);
+  const trained = new Set(trainableParameters(config, method).map(({ name }) => name));
+  const learnt = trained.has(table);
   const atEmbeddings = (tokens: Value): Value => {
     const [count] = tokens.shape;
     let x = learnt ? withoutPaddingGradient(config, tokens, inputs.ids) : tokens;
@@ -132,10 +149,27 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
   ];
   const hidden = hiddenStates(config, weights, { ...inputs, atEmbeddings }, b.concat(asked, 0));
   const answered = grid ? b.slice(hidden, 0, 0, answers) : hidden;
-  const logProbabilities = b.logSoftmax(logitsOf(weights, answered));
   const target = b.input('answer_target', 'int64', [answers]);
   const weight = b.input('answer_weight', 'float32', [answers]);
-  const nll = negativeLogLikelihood(logProbabilities, target, options.labelSmoothing);
+  // What reads all log-probabilities has them whole.
+  const whole = options.mixup || options.digits || options.consistency || keepsLogProbabilities;
+  const headTrained = learnt || trained.has('lm_head.weight');
+  const together = options.pieceElements ?? (headTrained ? Number.POSITIVE_INFINITY : usualPiece);
+  const pieces = whole
+    ? 1
+    : Math.max(1, Math.min(answers, Math.ceil((answers * config.vocabSize) / together)));
+  const at = (piece: number) => Math.floor((piece * answers) / pieces);
+  const parts = Array.from({ length: pieces }, (_, piece) => {
+    const rows = (x: Value) => (pieces === 1 ? x : b.slice(x, 0, at(piece), at(piece + 1)));
+    const logProbabilities = b.logSoftmax(logitsOf(weights, rows(answered)));
+    const nll = negativeLogLikelihood(logProbabilities, rows(target), options.labelSmoothing);
+    return { logProbabilities, nll };
+  });
+  const [{ logProbabilities }] = parts;
+  const nll = b.concat(
+    parts.map((part) => part.nll),
+    0,
+  );
   const terms = [weighted(nll, weight)];
   if (options.mixup) {
     const other = negativeLogLikelihood(
@@ -171,6 +205,7 @@ function step(config: ModelConfig, method: Method, shape: StepShape, options: St
       : loss,
     nll,
     logProbabilities,
+    pieces,
     candidates,
   };
 }
@@ -204,17 +239,22 @@ export function trainGraph(
   shape: StepShape,
   options: StepOptions = {},
 ): Record<string, Value> {
-  const { weights, delta, loss, objective, nll, logProbabilities } = step(config, method, shape, options);
+  const { weights, delta, loss, objective, nll, logProbabilities, pieces } = step(
+    config,
+    method,
+    shape,
+    options,
+  );
   const trained = trainableParameters(config, method);
   const wrt = trained.map(({ name }) => weights.values.get(name)!);
   const grads = gradients(objective, delta ? [...wrt, delta] : wrt, options);
-  return {
-    loss,
-    nll,
+  const others = {
     ...Object.fromEntries(trained.map(({ name }, i) => [slotNames.gradient(name), grads[i]])),
     ...(delta ? { [slotNames.gradient('delta')]: grads[wrt.length] } : {}),
     ...(options.consistency ? { log_probabilities: logProbabilities } : {}),
   };
+  // What is listed last is computed first: once the losses are there the gradient may take the place of the log-probabilities.
+  return pieces > 1 ? { ...others, nll, loss } : { loss, nll, ...others };
 }
 
 /** `grad.delta` [N, E] alone, of the loss and the consistency with another run: an ascent step of an adversarial method. */
@@ -236,7 +276,7 @@ export function referenceGraph(
   options: StepOptions,
 ): Record<string, Value> {
   const { grid: _, digits: __, consistency: ___, ...asked } = options;
-  return { log_probabilities: step(config, method, shape, asked).logProbabilities };
+  return { log_probabilities: step(config, method, shape, asked, true).logProbabilities };
 }
 
 /** `nll` [n], and `candidates` [items], ℓ of each, where there is a grid: for validation. */

@@ -92,6 +92,7 @@ describe('the memory plan', () => {
   it.each([
     ['SmolLM2-135M, LoRA, 4 × 128', smol, lora, [4, 128, 8], 1298],
     ['SmolLM2-135M, LoRA, 1 × 512', smol, lora, [1, 512, 8], 1512],
+    ['SmolLM2-135M, LoRA, 4 × 128, all labelled', smol, lora, [4, 128, 127], 1560],
     ['SmolLM2-135M, LoRA on int8, 4 × 128', smol, { ...lora, baseCompute: 'int8' }, [4, 128, 8], 1094],
     ['LLaMA 4M, LoRA, 16 × 128', small('llama'), lora, [16, 128, 8], 396],
     ['OPT 4M, full, 8 × 256', small('opt'), { name: 'full' }, [8, 256, 8], 492],
