@@ -321,7 +321,7 @@ describe('a loss that is made piece by piece', () => {
     const [whole, pieces] = [of({}), of({ pieceElements: 11 })];
     for (const [name, { shape: dims, data }] of pieces) {
       expect(dims, name).toEqual(whole.get(name)!.shape);
-      data.forEach((value, i) => expect(value, name).toBeCloseTo(whole.get(name)!.data[i], 12));
+      for (const [i, value] of data.entries()) expect(value, name).toBeCloseTo(whole.get(name)!.data[i], 12);
     }
   });
 
