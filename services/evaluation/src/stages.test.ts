@@ -1,4 +1,4 @@
-import type { tuning } from '@emotune/proto';
+import { tuning } from '@emotune/proto';
 import { expect, it } from 'vitest';
 import { stagesOf } from './stages.js';
 
@@ -37,4 +37,20 @@ it('is empty without the trial, with one stage, and where folds were trained', (
   expect(stagesOf([], undefined)).toEqual([]);
   const folds = [measured(0, { 'objective/a': 1 }, 0), measured(1, { 'objective/a': 1 }, 1)];
   expect(stagesOf([trial(1, folds)], 1)).toEqual([]);
+});
+
+it('of a final training tells those of the best trial, which it repeats', () => {
+  const { TRIAL_KIND_FINAL: final, TRIAL_KIND_SEARCH: search } = tuning.TrialKind;
+  const staged = (objective: number) => [
+    measured(0, { 'objective/a': objective }),
+    measured(1, { 'objective/a': objective + 1, 'forgetting/a': 1 }),
+  ];
+  const trials = [
+    { ...trial(0, staged(5)), kind: search, objective: 5 },
+    { ...trial(1, staged(3)), kind: search, objective: 3 },
+    { ...trial(2, []), kind: search, objective: undefined },
+    { ...trial(3, [measured(0, {}), measured(1, {})]), kind: final, objective: undefined },
+  ];
+  expect(stagesOf(trials, 3).map(({ objectives }) => objectives)).toEqual([{ a: 3 }, { a: 4 }]);
+  expect(stagesOf(trials.slice(3), 3)).toEqual([]);
 });
