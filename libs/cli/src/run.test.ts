@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { files } from '@emotune/proto';
 import { Channel } from '@emotune/service';
@@ -34,6 +34,9 @@ describe('gc', () => {
     }
     const half = join(serverFolder, '.incoming', 'half');
     writeFileSync(half, 'written');
+    // What is written still is left for an hour, whatever age is asked for.
+    const longAgo = new Date(Date.now() - 2 * 3_600_000);
+    utimesSync(half, longAgo, longAgo);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     const found = [
       { name: '.incoming/half', bytes: 7, reason: 'its writer was killed' },

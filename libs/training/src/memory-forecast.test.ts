@@ -72,6 +72,15 @@ describe('a forecast of memory', () => {
     expect(forecast.peak(settings(other))).toBe(forecast.peak(settings(one)));
   });
 
+  it('is that of all ranks together', () => {
+    const forecast = new MemoryForecast(config, rows);
+    const one = forecast.peak(settings({ gradientAccumulation: 2 }));
+    const two = forecast.peak(settings({ gradientAccumulation: 2, ranks: 2 }));
+    // Each holds the whole model, and what it sums besides.
+    expect(two).toBeGreaterThanOrEqual(2 * one);
+    expect(two).toBeLessThan(3 * one);
+  });
+
   it('tells apart what a plan tells apart', () => {
     const forecast = new MemoryForecast(config, rows);
     const peaks = [

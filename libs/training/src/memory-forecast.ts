@@ -94,7 +94,7 @@ export class MemoryForecast {
   }
 
   /**
-   * Peak of a run, bytes: not below its plan and at most a few percent above it, from few plans for all values of a search.
+   * Peak of a run, bytes, of all its ranks together: not below its plan and at most a few percent above it, from few plans for all values of a search.
    * @throws InvalidArgument naming settings that contradict each other.
    */
   peak(settings: TrainingSettings): number {
@@ -113,7 +113,7 @@ export class MemoryForecast {
         return peak;
       }),
     );
-    return (1 + betweenError) * peak;
+    return (1 + betweenError) * peak * spec.ranks;
   }
 
   /**
@@ -123,6 +123,6 @@ export class MemoryForecast {
   shortage(settings: TrainingSettings, limit: number): string | undefined {
     const spec = trainSpecOf(settings, anyRows);
     const run = this.runOf(spec, this.linesOf(spec), memoryOn(spec.device, spec.threads));
-    return shortage(run, planMemory(run), limit);
+    return shortage(run, planMemory(run), limit / spec.ranks);
   }
 }

@@ -96,7 +96,8 @@ function prepared(training: Omit<Training, keyof TrainHooks>, takeWeights: boole
       keepsWeights: !takeWeights,
       memory: executor.memory,
     },
-    (spec.memoryLimitMiB ?? machineMemoryMiB()) * 2 ** 20,
+    // Ranks share the machine.
+    ((spec.memoryLimitMiB ?? machineMemoryMiB()) / spec.ranks) * 2 ** 20,
   );
   return {
     course,

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { AlreadyExists, FailedPrecondition, InvalidArgument, NotFound } from '@emotune/base';
 import { topics } from '@emotune/events';
 import { common, tuning } from '@emotune/proto';
 import { describe, expect, it, vi } from 'vitest';
 import { patience, testPlatform } from './test-platform.js';
 import { anywhere, experimentSpec, held, usualTrainer } from './testing.js';
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 
 const { ExperimentState, TrialKind, TrialState } = tuning;
 const platform = await testPlatform();
@@ -77,7 +80,7 @@ it('searches, retrains the winner, stores, evaluates and registers it with its l
       featuresVersion: 'f1',
       parameters: best.parameters,
       tokensPerSecond: 100,
-      codeVersion: '0.1.0',
+      codeVersion: version,
     },
   });
   expect(await platform.models.call('getModel', { name: '' })).toEqual(model);
