@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { deviceOf } from './device-name.js';
 import { diagnosis } from './doctor.js';
 
 it('tells of every device whether it is there or what is missing, and of GPUs what their driver tells', async () => {
@@ -23,4 +24,9 @@ it('tells of every device whether it is there or what is missing, and of GPUs wh
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+it('knows devices by their names alone', () => {
+  expect(deviceOf('tfjs')).toBe('tfjs');
+  expect(() => deviceOf('gpu')).toThrow('--device: expected one of auto, cpu, cuda, webgpu, tfjs, got gpu');
 });

@@ -33,10 +33,11 @@ interface ModelOptions {
 
 interface StepOptions
   extends ModelOptions,
-    Pick<StepWorkload, 'method' | 'device' | 'batch' | 'sequence' | 'steps' | 'recompute' | 'baseCompute'> {
+    Pick<StepWorkload, 'method' | 'batch' | 'sequence' | 'steps' | 'recompute' | 'baseCompute'> {
   readonly answers?: number;
   readonly features?: string;
   readonly profile?: boolean;
+  readonly device: string;
 }
 
 interface GenerateOptions
@@ -126,9 +127,11 @@ export const addBenchCommands: AddCommands = (program, io) => {
       const session = sessionOf(io, command);
       const { shippedModel } = await import('../bench/model-folder.js');
       const { benchStep } = await import('../bench/step.js');
+      const { deviceOf } = await import('../device-name.js');
       const { stepText } = await import('../bench/format.js');
       const figures = await benchStep({
         ...options,
+        device: deviceOf(options.device),
         folder: model === undefined ? shippedModel : session.path(model),
         answers: answers ?? options.sequence - 1,
         features: features === undefined ? undefined : session.path(features),

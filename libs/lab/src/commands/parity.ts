@@ -1,5 +1,4 @@
 import { type AddCommands, sessionOf } from '@emotune/cli/command';
-import type { Device } from '@emotune/engine';
 import { deviceOption } from './options.js';
 
 /** A number lies outside its tolerance, or a folder cannot be compared. */
@@ -11,8 +10,10 @@ export const addParityCommand: AddCommands = (program, io) => {
     .description("compare models of ours with Hugging Face's results in fixture folders")
     .addOption(deviceOption())
     .argument('<dir...>', 'folders with a checkpoint or adapter and case-*.safetensors')
-    .action(async (dirs: string[], { device }: { device: Device }, command) => {
+    .action(async (dirs: string[], options: { device: string }, command) => {
       const session = sessionOf(io, command);
+      const { deviceOf } = await import('../device-name.js');
+      const device = deviceOf(options.device);
       const { parityHead, parityLines, parityReport, tolerance } = await import('../parity.js');
       const { logits, loss, gradient, adamw, merged } = tolerance;
       const reports = [];
