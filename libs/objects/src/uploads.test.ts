@@ -85,6 +85,28 @@ describe('an upload', () => {
     expect([await stored(), await keys()]).toEqual([true, [`uploads/${hash}`]]);
   });
 
+  it('that another ends while it is asked for is whole', async () => {
+    await expect(
+      uploads.receive(headerAt(0), chunksOf(content.subarray(0, 3 * chunkBytes))),
+    ).rejects.toBeInstanceOf(Aborted);
+    const list = objects.list.bind(objects);
+    let asked = false;
+    // Between one look and the next.
+    const racing = Object.assign(Object.create(objects) as FolderStore, {
+      list: async (prefix: string) => {
+        if (!asked) {
+          asked = true;
+          await uploads.receive(headerAt(0), chunksOf(content));
+        }
+        return list(prefix);
+      },
+    });
+    expect(await new Uploads(racing, systemClock).status(hash)).toEqual({
+      received: content.length,
+      complete: true,
+    });
+  });
+
   it('with another content than it should have is refused and forgotten', async () => {
     const other = Buffer.from(content);
     other[17]++;

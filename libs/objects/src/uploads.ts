@@ -175,9 +175,12 @@ export class Uploads {
 
   /** @throws InvalidArgument */
   async status(hash: string): Promise<UploadStatus> {
+    uploadKey(hash, 'sha256');
+    // In this order: whoever ends it puts the whole before removing the parts.
+    const parts = await this.parts(hash);
     const whole = await this.wholeBytes(hash, 'sha256');
     if (whole !== undefined) return { received: whole, complete: true };
-    return { received: reachOf(chainOf(await this.parts(hash))), complete: false };
+    return { received: reachOf(chainOf(parts)), complete: false };
   }
 
   /**
