@@ -179,6 +179,8 @@ export async function openJobsPlatform(options: JobsPlatformOptions): Promise<Jo
         EMOTUNE_PEERS: `featurization=${host.address},evaluation=${host.address}`,
         EMOTUNE_RUNNER: 'kubernetes',
         EMOTUNE_K8S_NAMESPACE: namespace,
+        // Those that its account may hold.
+        EMOTUNE_K8S_LEASES: tuningAccountName,
         EMOTUNE_K8S_TRAINER_IMAGE: 'emotune-trainer:played',
         EMOTUNE_K8S_JOB_TEMPLATE: template,
       },
