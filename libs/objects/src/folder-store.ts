@@ -254,7 +254,7 @@ export class FolderStore implements ObjectStore {
         await link(taken, path).catch((error) => {
           if (error.code !== 'EEXIST') throw error;
         });
-        await this.sums.placed(key);
+        await this.sums.stays(key);
       }
     } catch (error) {
       if (!isAbsent(error)) throw storeError(error, path);

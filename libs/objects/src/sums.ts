@@ -53,6 +53,8 @@ interface Known {
   readonly sums: readonly Sum[];
   /** Whether the object has been there, and is to stay. */
   readonly placed: boolean;
+  /** Nothing was put or placed since it was said to be about to go. */
+  readonly leaving: boolean;
 }
 
 export class Sums {
@@ -73,14 +75,15 @@ export class Sums {
       bytes: Number(bytes),
     }));
     const state = text.match(/^(?:placed|leaving)$/gm)?.at(-1);
-    return { sums, placed: sums.length > 0 && state === 'placed' };
+    const leaving = text.trimEnd().endsWith('leaving');
+    return { sums, placed: sums.length > 0 && state === 'placed', leaving };
   }
 
   /** Before the object takes its place. */
   async expect(key: string, { sha256, bytes }: Sum): Promise<void> {
     const path = this.path(key);
-    const { sums } = await this.known(key);
-    if (sums.some((sum) => sum.sha256 === sha256)) return;
+    const { sums, leaving } = await this.known(key);
+    if (!leaving && sums.some((sum) => sum.sha256 === sha256)) return;
     const line = `\n${sha256} ${bytes}\n`;
     for (let tries = 5; ; tries--) {
       try {
@@ -94,10 +97,16 @@ export class Sums {
     }
   }
 
-  /** Once the object has taken its place. */
+  /** Once the object has taken its place. One that goes already is not missed. */
   async placed(key: string): Promise<void> {
-    if ((await this.known(key)).placed) return;
+    const { placed, leaving } = await this.known(key);
+    if (placed || leaving) return;
     await this.note(this.path(key), 'placed');
+  }
+
+  /** Of an object that was about to go and did not. */
+  stays(key: string): Promise<void> {
+    return this.note(this.path(key), 'placed');
   }
 
   /** Before the objects of a prefix are deleted: whoever looks for one of them meanwhile misses nothing. */
