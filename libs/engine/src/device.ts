@@ -9,7 +9,7 @@ import { OnnxExecutor, type OnnxOptions, type OnnxProvider } from './onnx/execut
 import { onnxMemory } from './onnx/memory.js';
 import { float32 } from './tensor.js';
 import { TfjsExecutor } from './tfjs/executor.js';
-import { loadTfjs } from './tfjs/load.js';
+import { firstLine, loadTfjs } from './tfjs/load.js';
 import { tfjsMemory } from './tfjs/memory.js';
 
 export const devices = ['auto', 'cpu', 'cuda', 'webgpu', 'tfjs'] as const;
@@ -24,8 +24,6 @@ export interface ChosenExecutor {
   /** What it computes on and why, for people. */
   readonly device: string;
 }
-
-const firstLine = (error: unknown) => String((error as Error)?.message ?? error).split('\n')[0];
 
 /** Beside the runtime's own library, in the CUDA image alone. */
 function hasCudaLibraries(): boolean {

@@ -17,6 +17,7 @@ import type {
   SweepIO,
   SweepProgram,
 } from './executor.js';
+import { checkPart, programOf } from './interpreting.js';
 import { bool, float32, type HostTensor, int8, int64, release, uint8 } from './tensor.js';
 
 const noHalves = () => InvalidArgument.at('dtype', 'expected no float16');
@@ -76,17 +77,7 @@ export class ReferenceExecutor implements Executor {
 
   async compile(outputs: Outputs): Promise<Program> {
     this.open();
-    const inputs = listed(Object.values(outputs)).filter(
-      ({ op, name }) => op === 'Input' && !this.held.has(name!),
-    );
-    const program: Program = {
-      inputs: Object.fromEntries(
-        inputs.map(({ name, dtype, shape, kind }) => [name!, { dtype, shape, kind: kind! }]),
-      ),
-      outputs: Object.fromEntries(
-        Object.entries(outputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
-      ),
-    };
+    const program = programOf(outputs, this.held);
     this.graphs.set(program, outputs);
     return program;
   }
@@ -154,18 +145,10 @@ export class ReferenceExecutor implements Executor {
     return Object.fromEntries(fetch.map((name) => [name, copyOf(results.get(name)!)]));
   }
 
-  private write({ slot, axis, at }: SlotPart, source: HostTensor): void {
+  private write(part: SlotPart, source: HostTensor): void {
+    const { slot, axis, at } = part;
     const target = this.slot(slot);
-    const fits = (d: number, i: number) =>
-      i === axis ? at >= 0 && at + source.shape[i] <= d : d === source.shape[i];
-    if (
-      target.dtype !== source.dtype ||
-      target.shape.length !== source.shape.length ||
-      !target.shape.every(fits)
-    )
-      throw new Internal(
-        `expected slot "${slot}", ${target.dtype} [${target.shape}], to hold ${source.dtype} [${source.shape}] from ${at} on of axis ${axis}`,
-      );
+    checkPart(part, target, source);
     const inner = sizeOf(source.shape.slice(axis + 1));
     const block = source.shape[axis] * inner;
     const [written, read] = [target.data as Float32Array, source.data as Float32Array];

@@ -2,13 +2,10 @@ import { canonicalJson, sha256 } from '@emotune/base';
 import { reading } from '@emotune/engine';
 import type { Model } from '@emotune/models';
 import type { Row } from './batches.js';
+import { bytesOf } from './bytes.js';
 import type { Candidates } from './candidate-rows.js';
 import type { TrainSpec } from './spec.js';
 import type { TeacherAnswer } from './teacher-answers.js';
-
-function bytesOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
 
 /** The hash of everything that decides a run's result: a checkpoint of another run must not be gone on from. */
 export function runHash(

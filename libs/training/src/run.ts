@@ -14,6 +14,7 @@ import {
   type WrittenTensor,
 } from '@emotune/models';
 import { type Batch, feedsOf } from './batches.js';
+import { bytesOf } from './bytes.js';
 import type { Checkpoint, Saved } from './checkpoint.js';
 import { Diverged, notFinite } from './failures.js';
 import { gradientPass } from './gradient-pass.js';
@@ -25,9 +26,6 @@ import { sumGradients } from './ranks/sum-gradients.js';
 import { Sessions } from './sessions.js';
 import type { TrainSpec } from './spec.js';
 import { distillationFeeds, distillationLosses } from './teacher-answers.js';
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
-  new Uint8Array(buffer, byteOffset, byteLength);
 
 function allFinite(tensor: HostTensor): boolean {
   return !(tensor.data instanceof Float32Array) || tensor.data.every(Number.isFinite);

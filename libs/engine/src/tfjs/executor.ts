@@ -17,6 +17,7 @@ import type {
   SweepIO,
   SweepProgram,
 } from '../executor.js';
+import { checkPart, programOf } from '../interpreting.js';
 import { type HostTensor, release } from '../tensor.js';
 import { kernelOf } from './kernels.js';
 import type { Tfjs } from './load.js';
@@ -55,12 +56,6 @@ interface Compiled {
   readonly schedules: Map<string, Schedule>;
   /** A sweep's graph for vectors of each length that it met. */
   readonly sweeps?: { readonly graph: SweepGraph; readonly byLength: Map<number, Compiled> };
-}
-
-function typesOf(values: Readonly<Record<string, Value>>) {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, { dtype, shape }]) => [name, { dtype, shape }]),
-  );
 }
 
 export class TfjsExecutor implements Executor {
@@ -112,21 +107,9 @@ export class TfjsExecutor implements Executor {
     before?.tensor.dispose();
   }
 
-  private programOf(outputs: Outputs): Program {
-    const inputs = listed(Object.values(outputs)).filter(
-      ({ op, name }) => op === 'Input' && !this.held.has(name!),
-    );
-    return {
-      inputs: Object.fromEntries(
-        inputs.map(({ name, dtype, shape, kind }) => [name!, { dtype, shape, kind: kind! }]),
-      ),
-      outputs: typesOf(outputs),
-    };
-  }
-
   compile(outputs: Outputs): Promise<Program> {
     return this.next(() => {
-      const program = this.programOf(outputs);
+      const program = programOf(outputs, this.held);
       this.programs.set(program, { outputs, schedules: new Map() });
       return program;
     });
@@ -136,7 +119,7 @@ export class TfjsExecutor implements Executor {
   compileSweep(graph: SweepGraph, elements: number): Promise<SweepProgram> {
     return this.next(() => {
       const outputs = graph(elements);
-      const program: SweepProgram = { ...this.programOf(outputs), swept: true };
+      const program: SweepProgram = { ...programOf(outputs, this.held), swept: true };
       this.programs.set(program, { outputs, schedules: new Map(), sweeps: { graph, byLength: new Map() } });
       return program;
     });
@@ -307,18 +290,11 @@ export class TfjsExecutor implements Executor {
   }
 
   /** Tensors of a device do not change: the slot gets one that is put together anew. */
-  private write({ slot, axis, at }: SlotPart, source: Placed): void {
+  private write(place: SlotPart, source: Placed): void {
+    const { slot, axis, at } = place;
     const target = this.slot(slot);
+    checkPart(place, target, source);
     const end = at + source.shape[axis];
-    const fits = (d: number, i: number) => (i === axis ? at >= 0 && end <= d : d === source.shape[i]);
-    if (
-      target.dtype !== source.dtype ||
-      target.shape.length !== source.shape.length ||
-      !target.shape.every(fits)
-    )
-      throw new Internal(
-        `expected slot "${slot}", ${target.dtype} [${target.shape}], to hold ${source.dtype} [${source.shape}] from ${at} on of axis ${axis}`,
-      );
     const { tf } = this.tfjs;
     const tensor = tf.tidy(() => {
       const part = (begin: number, stop: number) =>

@@ -59,7 +59,7 @@ async function load(backend: TfjsBackend): Promise<Omit<Tfjs, 'passedOver'>> {
   return { tf, backend };
 }
 
-const firstLine = (error: unknown) => String((error as Error)?.message ?? error).split('\n')[0];
+export const firstLine = (error: unknown) => String((error as Error)?.message ?? error).split('\n')[0];
 
 /**
  * The first of `order` that there is.

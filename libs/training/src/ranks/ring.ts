@@ -3,6 +3,7 @@
  * into as many parts as there are ranks; in ranks − 1 steps each part is added up on its way around, in ranks − 1 more the
  * sums go around. Every rank sends 2·(ranks − 1)/ranks of the values, however many ranks there are.
  */
+import { bytesOf } from '../bytes.js';
 import { LostRank } from '../failures.js';
 import type { Exchange } from './exchange.js';
 
@@ -29,9 +30,6 @@ const begin = (of: number, elements: number, ranks: number) => Math.floor((of * 
 function* chunks(values: Numbers): Generator<Numbers> {
   for (let at = 0; at < values.length; at += chunk) yield values.subarray(at, at + chunk);
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Numbers) =>
-  new Uint8Array(buffer, byteOffset, byteLength);
 
 function numbersIn(bytes: Uint8Array, like: Numbers): Numbers {
   // Messages lie anywhere in their buffers.
